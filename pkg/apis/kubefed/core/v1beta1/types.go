@@ -1,0 +1,388 @@
+package v1beta1
+
+import (
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// Well-known labels, annotations and finalizers.
+const (
+	// ManagedLabel marks objects in members: "true" is ours, "false" is hands off.
+	ManagedLabel = "kubefed.io/managed"
+	// SyncFinalizer holds a federated object until its members are cleaned up.
+	SyncFinalizer = "kubefed.io/sync-controller"
+	// OrphanAnnotation "true" on a federated object leaves members' objects in place
+	// when it is deleted.
+	OrphanAnnotation = "kubefed.io/orphan"
+	// DeleteOptionsAnnotation holds JSON DeleteOptions for deletions in members.
+	DeleteOptionsAnnotation = "kubefed.io/deleteoption"
+	// DefaultNamespace holds clusters, type configurations and credentials.
+	DefaultNamespace = "kube-federation-system"
+	// KubeFedConfigName is the only name that a KubeFedConfig may have.
+	KubeFedConfigName = "kubefed"
+	// TokenKey is the key of a bearer token in a cluster's Secret.
+	TokenKey = "token"
+	// KubeconfigKey is the key of a kubeconfig in a cluster's Secret.
+	KubeconfigKey = "kubeconfig"
+)
+
+// +genclient
+// +k8s:deepcopy-gen:interfaces=k8s.io/apimachinery/pkg/runtime.Object
+
+// KubeFedCluster is a member: a Kubernetes cluster that receives objects, or one cell
+// of it.
+type KubeFedCluster struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	// Spec says how to reach the cluster.
+	Spec KubeFedClusterSpec `json:"spec"`
+	// Status is the health of the cluster. Written by controllers.
+	// +optional
+	Status KubeFedClusterStatus `json:"status,omitempty"`
+}
+
+// +k8s:deepcopy-gen:interfaces=k8s.io/apimachinery/pkg/runtime.Object
+
+// KubeFedClusterList is a list of KubeFedClusters.
+type KubeFedClusterList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+
+	Items []KubeFedCluster `json:"items"`
+}
+
+// KubeFedClusterSpec says how to reach a cluster.
+type KubeFedClusterSpec struct {
+	// APIEndpoint of the member's API server: a host, host:port or URL (http or https).
+	APIEndpoint string `json:"apiEndpoint"`
+	// CABundle is the PEM of the authorities that the API server's certificate is checked
+	// against. Absent: the system's.
+	// +optional
+	CABundle []byte `json:"caBundle,omitempty"`
+	// SecretRef is a Secret in the same namespace with a bearer token under "token", or a
+	// whole kubeconfig under "kubeconfig".
+	SecretRef LocalSecretReference `json:"secretRef"`
+	// DisabledTLSValidations turns off checks of the server's certificate: "*" alone for
+	// all, or SubjectName, ValidityPeriod.
+	// +optional
+	// +listType=set
+	DisabledTLSValidations []TLSValidation `json:"disabledTLSValidations,omitempty"`
+	// ProxyURL is a proxy on the way to the API server: http, https or socks5.
+	// +optional
+	ProxyURL string `json:"proxyURL,omitempty"`
+}
+
+// LocalSecretReference names a Secret in the same namespace.
+type LocalSecretReference struct {
+	// Name of the Secret.
+	Name string `json:"name"`
+}
+
+// TLSValidation is one check of a server's certificate.
+type TLSValidation string
+
+const (
+	TLSAll            TLSValidation = "*"
+	TLSSubjectName    TLSValidation = "SubjectName"
+	TLSValidityPeriod TLSValidation = "ValidityPeriod"
+)
+
+// KubeFedClusterStatus is the health of a cluster.
+type KubeFedClusterStatus struct {
+	// Conditions: Ready, Offline, ConfigMalformed.
+	// +optional
+	// +listType=map
+	// +listMapKey=type
+	Conditions []ClusterCondition `json:"conditions,omitempty"`
+	// KubernetesVersion that the API server reports.
+	// +optional
+	KubernetesVersion string `json:"kubernetesVersion,omitempty"`
+	// Zones of the nodes. Kept for KubeFed; not filled in.
+	// +optional
+	// +listType=atomic
+	Zones []string `json:"zones,omitempty"`
+	// Region of the nodes. Kept for KubeFed; not filled in.
+	// +optional
+	Region *string `json:"region,omitempty"`
+}
+
+// ClusterConditionType is one of Ready, Offline, ConfigMalformed.
+type ClusterConditionType string
+
+const (
+	ClusterReady           ClusterConditionType = "Ready"
+	ClusterOffline         ClusterConditionType = "Offline"
+	ClusterConfigMalformed ClusterConditionType = "ConfigMalformed"
+)
+
+// ClusterCondition is one aspect of a cluster's health.
+type ClusterCondition struct {
+	// Type is Ready, Offline or ConfigMalformed.
+	Type ClusterConditionType `json:"type"`
+	// Status is True, False or Unknown.
+	Status corev1.ConditionStatus `json:"status"`
+	// LastProbeTime is when the condition was last checked.
+	LastProbeTime metav1.Time `json:"lastProbeTime"`
+	// LastTransitionTime is when status last changed.
+	// +optional
+	LastTransitionTime *metav1.Time `json:"lastTransitionTime,omitempty"`
+	// Reason is a word for machines.
+	// +optional
+	Reason *string `json:"reason,omitempty"`
+	// Message is a sentence for people.
+	// +optional
+	Message *string `json:"message,omitempty"`
+}
+
+// +genclient
+// +k8s:deepcopy-gen:interfaces=k8s.io/apimachinery/pkg/runtime.Object
+
+// FederatedTypeConfig makes a federated kind served: Federated<Kind> for any target
+// kind. Its name is <target plural>, followed by .<target group> unless that is empty.
+type FederatedTypeConfig struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	// Spec says which kind is federated.
+	Spec FederatedTypeConfigSpec `json:"spec"`
+	// Status is written by controllers.
+	// +optional
+	Status FederatedTypeConfigStatus `json:"status,omitempty"`
+}
+
+// +k8s:deepcopy-gen:interfaces=k8s.io/apimachinery/pkg/runtime.Object
+
+// FederatedTypeConfigList is a list of FederatedTypeConfigs.
+type FederatedTypeConfigList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+
+	Items []FederatedTypeConfig `json:"items"`
+}
+
+// FederatedTypeConfigSpec says which kind is federated, and how.
+type FederatedTypeConfigSpec struct {
+	// TargetType is the kind of the objects in members.
+	TargetType APIResource `json:"targetType"`
+	// FederatedType is the kind that is served here.
+	FederatedType APIResource `json:"federatedType"`
+	// StatusType is KubeFed's separate status kind. Kept; not used.
+	// +optional
+	StatusType *APIResource `json:"statusType,omitempty"`
+	// Propagation is Enabled or Disabled. A disabled type is served and its objects are
+	// kept, but nothing is written to members.
+	Propagation Mode `json:"propagation"`
+	// StatusCollection is Enabled or Disabled: whether the status of members' objects is
+	// collected.
+	// +optional
+	StatusCollection *Mode `json:"statusCollection,omitempty"`
+	// PropagatingAnnotations are patterns of template annotations that are part of the
+	// spec: set, changed and removed in members. A pattern is a key, in which * stands
+	// for any characters.
+	// +optional
+	// +listType=set
+	PropagatingAnnotations []string `json:"propagatingAnnotations,omitempty"`
+}
+
+// Mode is Enabled or Disabled.
+type Mode string
+
+const (
+	Enabled  Mode = "Enabled"
+	Disabled Mode = "Disabled"
+)
+
+// ResourceScope is Cluster or Namespaced.
+type ResourceScope string
+
+const (
+	ClusterScoped   ResourceScope = "Cluster"
+	NamespaceScoped ResourceScope = "Namespaced"
+)
+
+// APIResource names a kind.
+type APIResource struct {
+	// Group, empty for the core group.
+	// +optional
+	Group string `json:"group,omitempty"`
+	// Version, such as v1.
+	Version string `json:"version"`
+	// Kind, such as Deployment.
+	Kind string `json:"kind"`
+	// PluralName, such as deployments.
+	PluralName string `json:"pluralName"`
+	// Scope is Cluster or Namespaced.
+	Scope ResourceScope `json:"scope"`
+}
+
+// FederatedTypeConfigStatus is written by controllers.
+type FederatedTypeConfigStatus struct {
+	// ObservedGeneration is the generation that this status speaks of.
+	ObservedGeneration int64 `json:"observedGeneration"`
+	// PropagationController is Running or NotRunning.
+	PropagationController ControllerStatus `json:"propagationController"`
+	// StatusController is Running or NotRunning.
+	// +optional
+	StatusController *ControllerStatus `json:"statusController,omitempty"`
+	// Conditions: Served.
+	// +optional
+	// +listType=map
+	// +listMapKey=type
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+}
+
+// ControllerStatus is Running or NotRunning.
+type ControllerStatus string
+
+const (
+	ControllerRunning    ControllerStatus = "Running"
+	ControllerNotRunning ControllerStatus = "NotRunning"
+)
+
+// Conditions and reasons of a FederatedTypeConfig.
+const (
+	// TypeServed is True while the federated kind is served.
+	TypeServed = "Served"
+	// ReasonServed: both versions are served.
+	ReasonServed = "Served"
+	// ReasonNameConflict: another FederatedTypeConfig serves the same plural or kind.
+	ReasonNameConflict = "NameConflict"
+)
+
+// +genclient
+// +genclient:noStatus
+// +k8s:deepcopy-gen:interfaces=k8s.io/apimachinery/pkg/runtime.Object
+
+// KubeFedConfig configures the control plane. There is one, named kubefed. What is left
+// out is filled in when it is written.
+type KubeFedConfig struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	// Spec is the configuration.
+	Spec KubeFedConfigSpec `json:"spec"`
+}
+
+// +k8s:deepcopy-gen:interfaces=k8s.io/apimachinery/pkg/runtime.Object
+
+// KubeFedConfigList is a list of KubeFedConfigs.
+type KubeFedConfigList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+
+	Items []KubeFedConfig `json:"items"`
+}
+
+// KubeFedConfigSpec is the configuration of the control plane.
+type KubeFedConfigSpec struct {
+	// Scope is Cluster (default) or Namespaced. Immutable.
+	Scope ResourceScope `json:"scope"`
+	// ControllerDuration holds the delays of controllers.
+	// +optional
+	ControllerDuration *DurationConfig `json:"controllerDuration,omitempty"`
+	// LeaderElect configures leader election.
+	// +optional
+	LeaderElect *LeaderElectConfig `json:"leaderElect,omitempty"`
+	// FeatureGates turns features on and off.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	FeatureGates []FeatureGatesConfig `json:"featureGates,omitempty"`
+	// ClusterHealthCheck configures how the health of members is checked.
+	// +optional
+	ClusterHealthCheck *ClusterHealthCheckConfig `json:"clusterHealthCheck,omitempty"`
+	// SyncController configures propagation.
+	// +optional
+	SyncController *SyncControllerConfig `json:"syncController,omitempty"`
+	// StatusController configures status collection.
+	// +optional
+	StatusController *StatusControllerConfig `json:"statusController,omitempty"`
+}
+
+// DurationConfig holds the delays of controllers.
+type DurationConfig struct {
+	// AvailableDelay before a member that became ready is written to. Default 20s.
+	// +optional
+	AvailableDelay *metav1.Duration `json:"availableDelay,omitempty"`
+	// UnavailableDelay before a member that became unready is given up. Default 60s.
+	// +optional
+	UnavailableDelay *metav1.Duration `json:"unavailableDelay,omitempty"`
+	// CacheSyncTimeout is how long a member's cache may take to fill. Default 5m.
+	// +optional
+	CacheSyncTimeout *metav1.Duration `json:"cacheSyncTimeout,omitempty"`
+}
+
+// LeaderElectConfig configures leader election. leaseDuration must be greater than
+// renewDeadline, and that greater than 1.2 times retryPeriod.
+type LeaderElectConfig struct {
+	// LeaseDuration defaults to 15s.
+	// +optional
+	LeaseDuration *metav1.Duration `json:"leaseDuration,omitempty"`
+	// RenewDeadline defaults to 10s.
+	// +optional
+	RenewDeadline *metav1.Duration `json:"renewDeadline,omitempty"`
+	// RetryPeriod defaults to 5s.
+	// +optional
+	RetryPeriod *metav1.Duration `json:"retryPeriod,omitempty"`
+	// ResourceLock is configmaps (default) or endpoints.
+	// +optional
+	ResourceLock *ResourceLockType `json:"resourceLock,omitempty"`
+}
+
+// ResourceLockType is configmaps or endpoints.
+type ResourceLockType string
+
+const (
+	ConfigMapsResourceLock ResourceLockType = "configmaps"
+	EndpointsResourceLock  ResourceLockType = "endpoints"
+)
+
+// FeatureGatesConfig turns one feature on or off.
+type FeatureGatesConfig struct {
+	// Name is PushReconciler, SchedulerPreferences or RawResourceStatusCollection.
+	Name string `json:"name"`
+	// Configuration is Enabled or Disabled.
+	Configuration Mode `json:"configuration"`
+}
+
+// Feature gates of KubeFed.
+const (
+	GatePushReconciler              = "PushReconciler"
+	GateSchedulerPreferences        = "SchedulerPreferences"
+	GateRawResourceStatusCollection = "RawResourceStatusCollection"
+)
+
+// ClusterHealthCheckConfig configures how the health of members is checked.
+type ClusterHealthCheckConfig struct {
+	// Period between two checks. Default 10s.
+	// +optional
+	Period *metav1.Duration `json:"period,omitempty"`
+	// FailureThreshold is how many checks must fail before a member is unready. Default 3.
+	// +optional
+	FailureThreshold *int64 `json:"failureThreshold,omitempty"`
+	// SuccessThreshold is how many checks must succeed before a member is ready. Default 1.
+	// +optional
+	SuccessThreshold *int64 `json:"successThreshold,omitempty"`
+	// Timeout of one check. Default 3s.
+	// +optional
+	Timeout *metav1.Duration `json:"timeout,omitempty"`
+}
+
+// SyncControllerConfig configures propagation.
+type SyncControllerConfig struct {
+	// MaxConcurrentReconciles per type. Default 1.
+	// +optional
+	MaxConcurrentReconciles *int64 `json:"maxConcurrentReconciles,omitempty"`
+	// AdoptResources is Enabled (default) or Disabled: whether an object that a member
+	// has already is taken over.
+	// +optional
+	AdoptResources *Mode `json:"adoptResources,omitempty"`
+}
+
+// StatusControllerConfig configures status collection.
+type StatusControllerConfig struct {
+	// MaxConcurrentReconciles per type. Default 1.
+	// +optional
+	MaxConcurrentReconciles *int64 `json:"maxConcurrentReconciles,omitempty"`
+}

@@ -1,0 +1,224 @@
+package v1beta2
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/koinon-io/koinon/pkg/apis/rawjson"
+)
+
+// Topology types. A further one is a further row in the naming table of package
+// topology.
+const (
+	// TopologyCluster places by KubeFedCluster name. It is the default.
+	TopologyCluster = "cluster"
+	// TopologyCell places by Cell name, in the object's own namespace.
+	TopologyCell = "cell"
+	// TopologyEdgeUnit places by EdgeUnit name, in the object's own namespace.
+	TopologyEdgeUnit = "edgeunit"
+)
+
+// +k8s:deepcopy-gen:interfaces=k8s.io/apimachinery/pkg/runtime.Object
+
+// FederatedObject is what every federated kind looks like, in the topology shape:
+// a template, where it goes, and what differs there. The kind says what the template
+// is: FederatedDeployment holds a Deployment.
+type FederatedObject struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	// Spec says what should run where.
+	Spec FederatedObjectSpec `json:"spec,omitempty"`
+	// Status is what the control plane has seen. Written by controllers.
+	// +optional
+	Status *FederatedObjectStatus `json:"status,omitempty"`
+}
+
+// +k8s:deepcopy-gen:interfaces=k8s.io/apimachinery/pkg/runtime.Object
+
+// FederatedObjectList is a list of federated objects of one kind.
+type FederatedObjectList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+
+	Items []FederatedObject `json:"items"`
+}
+
+// FederatedObjectSpec says what should run where.
+type FederatedObjectSpec struct {
+	// TopologyType is the way the fleet is divided for this object: cluster (default),
+	// cell or edgeunit. Immutable.
+	// +optional
+	TopologyType string `json:"topologyType,omitempty"`
+	// Template is the object to create in each target, without name and namespace.
+	// +optional
+	Template rawjson.Value `json:"template,omitempty"`
+	// Placement selects the targets. Absent means none.
+	// +optional
+	Placement *Placement `json:"placement,omitempty"`
+	// PlacementMask limits which of the placed targets may change now; the others are
+	// left as they are. Absent means all of them; a mask that names nobody freezes.
+	// +optional
+	PlacementMask *Placement `json:"placementMask,omitempty"`
+	// Overrides are changes to the template, by target, as JSON patches applied in
+	// the given order.
+	// +optional
+	Overrides []Override `json:"overrides,omitzero"`
+	// RetainReplicas keeps spec.replicas as the member has it, for example where a
+	// HorizontalPodAutoscaler runs there.
+	// +optional
+	RetainReplicas *bool `json:"retainReplicas,omitempty"`
+}
+
+// Placement selects targets: by name if topologies is present, even empty; else by
+// label. A selector that is present and empty selects every target of the type.
+type Placement struct {
+	// Topologies are targets by name. An empty list selects nobody.
+	// +optional
+	Topologies []TopologyReference `json:"topologies,omitzero"`
+	// TopologySelector selects targets by their labels. Ignored if topologies is
+	// present.
+	// +optional
+	TopologySelector *metav1.LabelSelector `json:"topologySelector,omitempty"`
+}
+
+// TopologyReference names one target.
+type TopologyReference struct {
+	// Name of a cluster, cell or edge unit.
+	Name string `json:"name"`
+}
+
+// Override is a list of changes for one target, or for those a selector picks.
+type Override struct {
+	// TopologyName is the target. Exactly one of topologyName and topologySelector is
+	// set.
+	// +optional
+	TopologyName string `json:"topologyName,omitempty"`
+	// TopologySelector picks the targets by label. The cluster shape has no such thing:
+	// clients of v1beta1 do not see these overrides, and they are kept.
+	// +optional
+	TopologySelector *metav1.LabelSelector `json:"topologySelector,omitempty"`
+	// TopologyOverrides are the changes.
+	// +optional
+	TopologyOverrides []OverridePatch `json:"topologyOverrides,omitzero"`
+}
+
+// OverridePatch is one operation of a JSON patch (RFC 6902).
+type OverridePatch struct {
+	// Op is add, remove or replace (default).
+	// +optional
+	Op string `json:"op,omitempty"`
+	// Path is a JSON pointer into the template, such as /spec/replicas. The paths /kind,
+	// /metadata/name, /metadata/namespace and /metadata/generateName are not allowed.
+	Path string `json:"path"`
+	// Value is the new value, any JSON. Not used by remove.
+	// +optional
+	Value rawjson.Value `json:"value,omitempty"`
+}
+
+// FederatedObjectStatus is what the control plane has seen of one federated object.
+type FederatedObjectStatus struct {
+	// ObservedGeneration is the generation that this status speaks of.
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+	// Conditions of the whole object. Propagation is True once every target that may
+	// change runs what the spec says.
+	// +optional
+	// +listType=map
+	// +listMapKey=type
+	Conditions []Condition `json:"conditions,omitempty"`
+	// Targets has one entry per target that is placed, or that still holds the object,
+	// sorted by name.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	Targets []TargetStatus `json:"targets,omitempty"`
+}
+
+// ConditionType names a condition of a federated object.
+type ConditionType string
+
+// ConditionPropagation is True once every target that may change runs what the spec
+// says. KubeFed's controllers write it too.
+const ConditionPropagation ConditionType = "Propagation"
+
+// Condition is KubeFed's condition, with a message.
+type Condition struct {
+	// Type of the condition: Propagation.
+	Type ConditionType `json:"type"`
+	// Status is True, False or Unknown.
+	Status metav1.ConditionStatus `json:"status"`
+	// Reason is a word for machines, empty if all is well.
+	// +optional
+	Reason string `json:"reason,omitempty"`
+	// Message is a sentence for people.
+	// +optional
+	Message string `json:"message,omitempty"`
+	// LastUpdateTime is when the condition was last written, RFC 3339 in UTC.
+	// +optional
+	LastUpdateTime string `json:"lastUpdateTime,omitempty"`
+	// LastTransitionTime is when status last changed, RFC 3339 in UTC.
+	// +optional
+	LastTransitionTime string `json:"lastTransitionTime,omitempty"`
+}
+
+// TargetState is one word on one target. The empty state means that the target
+// runs what the spec says. The words are KubeFed's PropagationStatus values, so that
+// they read the same in both shapes, and Masked.
+type TargetState string
+
+// States that KubeFed does not know, beside the ones it does.
+const (
+	// TargetOK: the target runs what the spec says.
+	TargetOK TargetState = ""
+	// TargetMasked: the mask leaves this target as it is.
+	TargetMasked TargetState = "Masked"
+	// TargetNotFound: no such cluster, cell or edge unit, or not one of this tenant.
+	TargetNotFound TargetState = "TargetNotFound"
+	// TargetTypeNotServed: the member does not serve the target kind.
+	TargetTypeNotServed TargetState = "TypeNotServed"
+
+	TargetWaitingForRemoval    TargetState = "WaitingForRemoval"
+	TargetClusterNotReady      TargetState = "ClusterNotReady"
+	TargetCachedRetrievalError TargetState = "CachedRetrievalFailed"
+	TargetComputeFailed        TargetState = "ComputeResourceFailed"
+	TargetOverridesFailed      TargetState = "ApplyOverridesFailed"
+	TargetCreationFailed       TargetState = "CreationFailed"
+	TargetUpdateFailed         TargetState = "UpdateFailed"
+	TargetDeletionFailed       TargetState = "DeletionFailed"
+	TargetLabelRemovalFailed   TargetState = "LabelRemovalFailed"
+	TargetRetrievalFailed      TargetState = "RetrievalFailed"
+	TargetAlreadyExists        TargetState = "AlreadyExists"
+	TargetManagedLabelFalse    TargetState = "ManagedLabelFalse"
+)
+
+// TargetStatus is what is known of one target.
+type TargetStatus struct {
+	// Name of the target, in the words of spec.topologyType.
+	Name string `json:"name"`
+	// State is empty if the target runs what the spec says, else one word on why not.
+	// +optional
+	State TargetState `json:"state,omitempty"`
+	// Message is a sentence for people.
+	// +optional
+	Message string `json:"message,omitempty"`
+	// Cluster is the member that the target is, or is in.
+	// +optional
+	Cluster string `json:"cluster,omitempty"`
+	// Namespace in the member, for namespaced kinds.
+	// +optional
+	Namespace string `json:"namespace,omitempty"`
+	// Hash of the manifest that was applied last.
+	// +optional
+	Hash string `json:"hash,omitempty"`
+	// Version of the object in the member after it was applied: "gen:" and its
+	// generation, or "rv:" and its resourceVersion for kinds without generation.
+	// +optional
+	Version string `json:"version,omitempty"`
+	// Generation of the federated object that the target runs.
+	// +optional
+	Generation int64 `json:"generation,omitempty"`
+	// RemoteStatus is the status of the object in the member, where the type collects
+	// it.
+	// +optional
+	RemoteStatus rawjson.Value `json:"remoteStatus,omitempty"`
+}

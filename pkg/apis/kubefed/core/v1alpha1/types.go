@@ -1,8 +1,9 @@
 package v1alpha1
 
 import (
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/koinon-io/koinon/pkg/apis/rawjson"
 )
 
 // +genclient
@@ -104,6 +105,6 @@ type FederatedServiceStatusList struct {
 type FederatedServiceClusterStatus struct {
 	// ClusterName is the KubeFedCluster.
 	ClusterName string `json:"clusterName"`
-	// Status of the Service there.
-	Status corev1.ServiceStatus `json:"status"`
+	// Status of the Service there, every field of it, as the member reports it.
+	Status rawjson.Value `json:"status"`
 }

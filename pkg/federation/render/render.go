@@ -1,0 +1,283 @@
+package render
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"maps"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
+	"github.com/koinon-io/koinon/pkg/apis/rawjson"
+)
+
+// SourceAnnotation is on every object in a member that we wrote, and names the federated
+// object that it came from: <namespace>/<name>, or <name> for cluster-scoped ones.
+const SourceAnnotation = "federation.koinon.io/federated-object"
+
+// Input is everything that a manifest is made of.
+type Input struct {
+	Template  rawjson.Value
+	Overrides []v1beta2.Override
+	// PropagatingAnnotations are the patterns of the FederatedTypeConfig.
+	PropagatingAnnotations []string
+	RetainReplicas         bool
+
+	// Kind, Name and Namespace of the object in the member.
+	Kind      schema.GroupVersionKind
+	Name      string
+	Namespace string
+	// Source is the value of SourceAnnotation.
+	Source string
+
+	// TargetName and TargetLabels pick the overrides that apply.
+	TargetName   string
+	TargetLabels map[string]string
+	// NodeSelector is set in pod templates; nil leaves them alone.
+	NodeSelector map[string]string
+}
+
+// Manifest is what a target should run.
+type Manifest struct {
+	// JSON is canonical: the same input gives the same bytes.
+	JSON []byte
+	// Hash stands for JSON and for what Retain does.
+	Hash string
+	// Labels and Annotations are those in JSON.
+	Labels, Annotations map[string]string
+
+	kind           schema.GroupVersionKind
+	retainReplicas bool
+}
+
+// TemplateError says that a template is not a manifest. It concerns every target.
+type TemplateError struct{ Problem string }
+
+func (e *TemplateError) Error() string { return "spec.template: " + e.Problem }
+
+// Render makes the manifest of one target. It returns a *TemplateError or an
+// *OverrideError if the spec cannot be rendered; trying again without a change of the
+// spec gives the same.
+func Render(in Input) (*Manifest, error) {
+	object, err := decodeObject(in.Template)
+	if err != nil {
+		return nil, err
+	}
+	prepareMetadata(object, in.PropagatingAnnotations)
+	if object, err = applyOverrides(object, in); err != nil {
+		return nil, err
+	}
+	if len(in.NodeSelector) > 0 {
+		bindPods(object, in.NodeSelector)
+	}
+	identify(object, in)
+	return newManifest(object, in)
+}
+
+func newManifest(object map[string]any, in Input) (*Manifest, error) {
+	data, err := encode(object)
+	if err != nil {
+		return nil, &TemplateError{err.Error()}
+	}
+	sum := sha256.New()
+	sum.Write(data)
+	if in.RetainReplicas {
+		sum.Write([]byte("\nretainReplicas"))
+	}
+	metadata := object["metadata"].(map[string]any)
+	return &Manifest{
+		JSON:           data,
+		Hash:           hex.EncodeToString(sum.Sum(nil)[:16]),
+		Labels:         stringMap(metadata["labels"]),
+		Annotations:    stringMap(metadata["annotations"]),
+		kind:           in.Kind,
+		retainReplicas: in.RetainReplicas,
+	}, nil
+}
+
+// decodeObject reads a template; none at all is an empty object, as a FederatedNamespace
+// needs none.
+func decodeObject(template rawjson.Value) (map[string]any, error) {
+	if len(template) == 0 || string(template) == "null" {
+		return map[string]any{}, nil
+	}
+	if !template.IsObject() {
+		return nil, &TemplateError{"must be a JSON object"}
+	}
+	object := map[string]any{}
+	if err := decode(template, &object); err != nil {
+		return nil, &TemplateError{err.Error()}
+	}
+	return object, nil
+}
+
+// prepareMetadata keeps labels and the annotations that propagate, and makes the maps
+// that an override may want to add to.
+func prepareMetadata(object map[string]any, patterns []string) {
+	delete(object, "status")
+	metadata, _ := object["metadata"].(map[string]any)
+	annotations, _ := metadata["annotations"].(map[string]any)
+	kept := map[string]any{}
+	for key, value := range annotations {
+		if Propagates(key, patterns) {
+			kept[key] = value
+		}
+	}
+	templateLabels, ok := metadata["labels"].(map[string]any)
+	if !ok {
+		templateLabels = map[string]any{}
+	}
+	object["metadata"] = map[string]any{
+		"labels":      templateLabels,
+		"annotations": kept,
+		"finalizers":  []any{},
+	}
+}
+
+// Propagates reports whether an annotation of the template is part of the spec. In a
+// pattern * stands for any characters, / included.
+func Propagates(key string, patterns []string) bool {
+	for _, pattern := range patterns {
+		if globMatches(pattern, key) {
+			return true
+		}
+	}
+	return false
+}
+
+// globMatches matches a key against literal pieces with anything between them.
+func globMatches(pattern, key string) bool {
+	pieces := strings.Split(pattern, "*")
+	first, last := pieces[0], pieces[len(pieces)-1]
+	if len(pieces) == 1 {
+		return key == pattern
+	}
+	if len(key) < len(first)+len(last) || !strings.HasPrefix(key, first) || !strings.HasSuffix(key, last) {
+		return false
+	}
+	key = key[len(first) : len(key)-len(last)]
+	for _, piece := range pieces[1 : len(pieces)-1] {
+		at := strings.Index(key, piece)
+		if at < 0 {
+			return false
+		}
+		key = key[at+len(piece):]
+	}
+	return true
+}
+
+// identify sets what no template and no override may change.
+func identify(object map[string]any, in Input) {
+	object["apiVersion"], object["kind"] = in.Kind.ToAPIVersionAndKind()
+	metadata, ok := object["metadata"].(map[string]any)
+	if !ok {
+		metadata = map[string]any{}
+		object["metadata"] = metadata
+	}
+	delete(metadata, "generateName")
+	metadata["name"] = in.Name
+	delete(metadata, "namespace")
+	if in.Namespace != "" {
+		metadata["namespace"] = in.Namespace
+	}
+	setString(metadata, "labels", v1beta1.ManagedLabel, "true")
+	setString(metadata, "annotations", SourceAnnotation, in.Source)
+	if list, ok := metadata["finalizers"].([]any); ok && len(list) == 0 {
+		delete(metadata, "finalizers")
+	}
+}
+
+func setString(metadata map[string]any, field, key, value string) {
+	m, ok := metadata[field].(map[string]any)
+	if !ok {
+		m = map[string]any{}
+		metadata[field] = m
+	}
+	m[key] = value
+}
+
+// bindPods adds the node selector to the pod template of a workload, a CronJob or a Pod.
+// Kinds without pods are left alone.
+func bindPods(object map[string]any, nodeSelector map[string]string) {
+	for _, steps := range [][]string{
+		{"spec", "template", "spec"},
+		{"spec", "jobTemplate", "spec", "template", "spec"},
+	} {
+		if pod := child(object, steps...); pod != nil {
+			addNodeSelector(pod, nodeSelector)
+			return
+		}
+	}
+	if pod := child(object, "spec"); pod != nil && pod["containers"] != nil {
+		addNodeSelector(pod, nodeSelector)
+	}
+}
+
+func addNodeSelector(pod map[string]any, nodeSelector map[string]string) {
+	for key, value := range nodeSelector {
+		setString(pod, "nodeSelector", key, value)
+	}
+}
+
+// child walks down maps; nil if there is none at the end.
+func child(object map[string]any, steps ...string) map[string]any {
+	for _, step := range steps {
+		object, _ = object[step].(map[string]any)
+	}
+	return object
+}
+
+func stringMap(value any) map[string]string {
+	m, _ := value.(map[string]any)
+	out := make(map[string]string, len(m))
+	for key, v := range m {
+		if s, ok := v.(string); ok {
+			out[key] = s
+		}
+	}
+	return out
+}
+
+func decode(data []byte, into *map[string]any) error {
+	d := json.NewDecoder(bytes.NewReader(data))
+	d.UseNumber()
+	return d.Decode(into)
+}
+
+func encode(object map[string]any) ([]byte, error) {
+	var buf bytes.Buffer
+	e := json.NewEncoder(&buf)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(object); err != nil {
+		return nil, err
+	}
+	return bytes.TrimRight(buf.Bytes(), "\n"), nil
+}
+
+// Has reports whether an object with these labels and annotations carries those of the
+// manifest. Further ones belong to the member.
+func (m *Manifest) Has(liveLabels, liveAnnotations map[string]string) bool {
+	return contains(liveLabels, m.Labels) && contains(liveAnnotations, m.Annotations)
+}
+
+func contains(have, want map[string]string) bool {
+	for key, value := range want {
+		if got, ok := have[key]; !ok || got != value {
+			return false
+		}
+	}
+	return true
+}
+
+// selects reports whether an override is for this target.
+func selects(o v1beta2.Override, targetName string, selector labels.Selector, targetLabels map[string]string) bool {
+	if selector != nil {
+		return selector.Matches(labels.Set(maps.Clone(targetLabels)))
+	}
+	return o.TopologyName == targetName
+}

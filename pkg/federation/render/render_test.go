@@ -1,0 +1,334 @@
+package render
+
+import (
+	"encoding/json"
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
+	"github.com/koinon-io/koinon/pkg/apis/rawjson"
+)
+
+var deployment = schema.GroupVersionKind{Group: "apps", Version: "v1", Kind: "Deployment"}
+
+func input(template string) Input {
+	return Input{
+		Template: rawjson.Value(template), Kind: deployment, Name: "web", Namespace: "shop",
+		Source: "shop/web", TargetName: "rz00a", TargetLabels: map[string]string{"zone": "a"},
+	}
+}
+
+func patch(op, path, value string) v1beta2.OverridePatch {
+	p := v1beta2.OverridePatch{Op: op, Path: path}
+	if value != "" {
+		p.Value = rawjson.Value(value)
+	}
+	return p
+}
+
+func forTarget(name string, patches ...v1beta2.OverridePatch) v1beta2.Override {
+	return v1beta2.Override{TopologyName: name, TopologyOverrides: patches}
+}
+
+// manifest is what every test here expects around its own part.
+func manifest(metadata, rest string) string {
+	if rest != "" {
+		rest = "," + rest
+	}
+	return `{"apiVersion":"apps/v1","kind":"Deployment","metadata":{"name":"web","namespace":"shop"` + metadata + `}` + rest + `}`
+}
+
+const (
+	managed = `"labels":{"kubefed.io/managed":"true"}`
+	source  = `"annotations":{"federation.koinon.io/federated-object":"shop/web"}`
+	plain   = `,` + managed + `,` + source
+)
+
+func TestRender(t *testing.T) {
+	for name, test := range map[string]struct {
+		template string
+		change   func(*Input)
+		want     string
+	}{
+		"the template gets identity, label and source": {
+			template: `{"spec":{"replicas":3}}`,
+			want:     manifest(plain, `"spec":{"replicas":3}`),
+		},
+		"no template at all is an empty object": {
+			template: ``,
+			want:     manifest(plain, ``),
+		},
+		"numbers keep every digit": {
+			template: `{"spec":{"n":12345678901234567890,"f":1.10}}`,
+			want:     manifest(plain, `"spec":{"f":1.10,"n":12345678901234567890}`),
+		},
+		"a template cannot name itself": {
+			template: `{"kind":"Pod","apiVersion":"v9","metadata":{"name":"x","namespace":"y","generateName":"z"}}`,
+			want:     manifest(plain, ``),
+		},
+		"status, finalizers and server fields are dropped": {
+			template: `{"metadata":{"finalizers":["a/b"],"uid":"1","resourceVersion":"2"},"status":{"replicas":1}}`,
+			want:     manifest(plain, ``),
+		},
+		"labels are kept": {
+			template: `{"metadata":{"labels":{"app":"web","kubefed.io/managed":"false"}}}`,
+			want:     manifest(`,"labels":{"app":"web","kubefed.io/managed":"true"},`+source, ``),
+		},
+		"annotations that do not propagate are dropped": {
+			template: `{"metadata":{"annotations":{"a":"1","lb/x":"2"}}}`,
+			want:     manifest(plain, ``),
+		},
+		"annotations that match a pattern propagate": {
+			template: `{"metadata":{"annotations":{"a":"1","lb.io/x":"2"}}}`,
+			change:   func(in *Input) { in.PropagatingAnnotations = []string{"lb.io/*"} },
+			want:     manifest(`,`+managed+`,"annotations":{"federation.koinon.io/federated-object":"shop/web","lb.io/x":"2"}`, ``),
+		},
+		"a bare star propagates all": {
+			template: `{"metadata":{"annotations":{"lb.io/x":"2"}}}`,
+			change:   func(in *Input) { in.PropagatingAnnotations = []string{"*"} },
+			want:     manifest(`,`+managed+`,"annotations":{"federation.koinon.io/federated-object":"shop/web","lb.io/x":"2"}`, ``),
+		},
+		"overrides of this target apply in order": {
+			template: `{"spec":{"replicas":1}}`,
+			change: func(in *Input) {
+				in.Overrides = []v1beta2.Override{
+					forTarget("rz00a", patch("", "/spec/replicas", "2"), patch("add", "/spec/paused", "true")),
+					forTarget("rz01a", patch("replace", "/spec/replicas", "9")),
+					forTarget("rz00a", patch("remove", "/spec/paused", "")),
+				}
+			},
+			want: manifest(plain, `"spec":{"replicas":2}`),
+		},
+		"overrides by selector apply to targets with the label": {
+			template: `{"spec":{"replicas":1}}`,
+			change: func(in *Input) {
+				in.Overrides = []v1beta2.Override{{
+					TopologySelector:  &metav1.LabelSelector{MatchLabels: map[string]string{"zone": "a"}},
+					TopologyOverrides: []v1beta2.OverridePatch{patch("", "/spec/replicas", "4")},
+				}, {
+					TopologySelector:  &metav1.LabelSelector{MatchLabels: map[string]string{"zone": "b"}},
+					TopologyOverrides: []v1beta2.OverridePatch{patch("", "/spec/replicas", "5")},
+				}}
+			},
+			want: manifest(plain, `"spec":{"replicas":4}`),
+		},
+		"an override may add the first label, annotation and finalizer": {
+			template: `{}`,
+			change: func(in *Input) {
+				in.Overrides = []v1beta2.Override{forTarget("rz00a",
+					patch("add", "/metadata/labels/a", `"1"`),
+					patch("add", "/metadata/annotations/b", `"2"`),
+					patch("add", "/metadata/finalizers/-", `"c/d"`))}
+			},
+			want: manifest(`,"labels":{"a":"1","kubefed.io/managed":"true"},`+
+				`"annotations":{"b":"2","federation.koinon.io/federated-object":"shop/web"},"finalizers":["c/d"]`, ``),
+		},
+		"a value may be an explicit null": {
+			template: `{"spec":{"a":1}}`,
+			change: func(in *Input) {
+				in.Overrides = []v1beta2.Override{forTarget("rz00a", patch("", "/spec/a", `null`))}
+			},
+			want: manifest(plain, `"spec":{"a":null}`),
+		},
+		"an edge unit binds pods to its nodes": {
+			template: `{"spec":{"template":{"spec":{"nodeSelector":{"disk":"ssd"}}}}}`,
+			change:   func(in *Input) { in.NodeSelector = map[string]string{"edge.koinon.io/unit": "north"} },
+			want:     manifest(plain, `"spec":{"template":{"spec":{"nodeSelector":{"disk":"ssd","edge.koinon.io/unit":"north"}}}}`),
+		},
+		"an override cannot move pods out of their edge unit": {
+			template: `{"spec":{"template":{"spec":{"nodeSelector":{}}}}}`,
+			change: func(in *Input) {
+				in.NodeSelector = map[string]string{"edge.koinon.io/unit": "north"}
+				in.Overrides = []v1beta2.Override{forTarget("rz00a",
+					patch("add", "/spec/template/spec/nodeSelector", `{"edge.koinon.io/unit":"south"}`))}
+			},
+			want: manifest(plain, `"spec":{"template":{"spec":{"nodeSelector":{"edge.koinon.io/unit":"north"}}}}`),
+		},
+		"an edge unit leaves kinds without pods alone": {
+			template: `{"spec":{"ports":[]}}`,
+			change:   func(in *Input) { in.NodeSelector = map[string]string{"edge.koinon.io/unit": "north"} },
+			want:     manifest(plain, `"spec":{"ports":[]}`),
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			in := input(test.template)
+			if test.change != nil {
+				test.change(&in)
+			}
+			got, err := Render(in)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want, err := rawjson.Value(test.want).Canonical()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(string(want), string(got.JSON)); diff != "" {
+				t.Errorf("manifest (-want +got):\n%s", diff)
+			}
+			again, err := Render(in)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if again.Hash != got.Hash {
+				t.Errorf("got hash %s and then %s of one input", got.Hash, again.Hash)
+			}
+		})
+	}
+}
+
+func TestRenderRefuses(t *testing.T) {
+	overridden := func(patches ...v1beta2.OverridePatch) func(*Input) {
+		return func(in *Input) {
+			in.Overrides = []v1beta2.Override{forTarget("other"), forTarget("rz00a", patches...)}
+		}
+	}
+	for name, test := range map[string]struct {
+		template string
+		change   func(*Input)
+		want     string
+	}{
+		"a template that is a list":       {`[]`, nil, `spec.template: must be a JSON object`},
+		"a template that is a string":     {`"x"`, nil, `spec.template: must be a JSON object`},
+		"a template that is cut off":      {`{"spec":`, nil, `spec.template: unexpected EOF`},
+		"an override of the name":         {`{}`, overridden(patch("", "/metadata/name", `"x"`)), `spec.overrides[1].topologyOverrides[0] (path "/metadata/name"): this path may not be overridden`},
+		"an override of the whole object": {`{}`, overridden(patch("", "", `{}`)), `may not be overridden`},
+		"an unknown operation":            {`{}`, overridden(patch("move", "/spec", "1")), `op "move" is not one of add, remove, replace`},
+		"a replace without a value":       {`{}`, overridden(patch("", "/spec", "")), `op replace needs a value`},
+		"a replace of what is not there": {`{"spec":{"a":1}}`,
+			overridden(patch("", "/spec/a", "2"), patch("", "/spec/b", "2")), `spec.overrides[1].topologyOverrides[1] (path "/spec/b")`},
+		"an add under a missing parent": {`{}`, overridden(patch("add", "/spec/a", "2")), `spec.overrides[1].topologyOverrides[0] (path "/spec/a")`},
+		"a selector that is broken": {`{}`, func(in *Input) {
+			in.Overrides = []v1beta2.Override{{TopologySelector: &metav1.LabelSelector{
+				MatchExpressions: []metav1.LabelSelectorRequirement{{Key: "a", Operator: "Near"}},
+			}}}
+		}, `spec.overrides[0]: topologySelector:`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			in := input(test.template)
+			if test.change != nil {
+				test.change(&in)
+			}
+			_, err := Render(in)
+			if err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Fatalf("got error %v, want one with %q", err, test.want)
+			}
+			var overrideError *OverrideError
+			if isOverride := errors.As(err, &overrideError); isOverride != strings.HasPrefix(err.Error(), "spec.overrides") {
+				t.Errorf("got %T, which is not the type for this error", err)
+			}
+		})
+	}
+}
+
+func TestOverridesOfOthersCannotFail(t *testing.T) {
+	in := input(`{}`)
+	in.Overrides = []v1beta2.Override{forTarget("other", patch("", "/spec/x", "1"))}
+	if _, err := Render(in); err != nil {
+		t.Errorf("an override of another target failed this one: %v", err)
+	}
+}
+
+func TestHashKnowsRetainReplicas(t *testing.T) {
+	in := input(`{"spec":{"replicas":1}}`)
+	off, err := Render(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	in.RetainReplicas = true
+	on, err := Render(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if on.Hash == off.Hash {
+		t.Error("the hash is the same with and without retainReplicas: turning it off would send nothing")
+	}
+}
+
+func TestRetain(t *testing.T) {
+	for name, test := range map[string]struct {
+		kind                 schema.GroupVersionKind
+		retainReplicas       bool
+		template, live, want string
+		needsLive            bool
+	}{
+		"a cluster IP that the template names is the member's": {
+			kind:     schema.GroupVersionKind{Version: "v1", Kind: "Service"},
+			template: `{"spec":{"clusterIP":"10.0.0.1","type":"ClusterIP"}}`, live: `{"spec":{"clusterIP":"10.9.9.9"}}`,
+			want: `{"clusterIP":"10.9.9.9","type":"ClusterIP"}`, needsLive: true,
+		},
+		"a cluster IP that the template does not name is not claimed": {
+			kind:     schema.GroupVersionKind{Version: "v1", Kind: "Service"},
+			template: `{"spec":{"type":"ClusterIP"}}`, live: `{"spec":{"clusterIP":"10.9.9.9"}}`,
+			want: `{"type":"ClusterIP"}`, needsLive: true,
+		},
+		"a job's selector is the member's": {
+			kind:     schema.GroupVersionKind{Group: "batch", Version: "v1", Kind: "Job"},
+			template: `{"spec":{"selector":{"a":"1"}}}`, live: `{"spec":{"selector":{"a":"2"}}}`,
+			want: `{"selector":{"a":"2"}}`, needsLive: true,
+		},
+		"replicas are the member's on request": {
+			kind: deployment, retainReplicas: true,
+			template: `{"spec":{"replicas":1}}`, live: `{"spec":{"replicas":7}}`,
+			want: `{"replicas":7}`, needsLive: true,
+		},
+		"replicas are ours otherwise": {
+			kind: deployment, template: `{"spec":{"replicas":1}}`, live: `{"spec":{"replicas":7}}`,
+			want: `{"replicas":1}`,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			in := input(test.template)
+			in.Kind, in.RetainReplicas = test.kind, test.retainReplicas
+			m, err := Render(in)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if m.NeedsLive() != test.needsLive {
+				t.Errorf("NeedsLive: got %v, want %v", m.NeedsLive(), test.needsLive)
+			}
+			live := map[string]any{}
+			if err := json.Unmarshal([]byte(test.live), &live); err != nil {
+				t.Fatal(err)
+			}
+			data, err := m.Retain(live, "42")
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got struct {
+				Metadata metav1.ObjectMeta
+				Spec     json.RawMessage
+			}
+			if err := json.Unmarshal(data, &got); err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(test.want, string(got.Spec)); diff != "" {
+				t.Errorf("spec (-want +got):\n%s", diff)
+			}
+			if got.Metadata.ResourceVersion != "42" {
+				t.Errorf("got resourceVersion %q, want the one given", got.Metadata.ResourceVersion)
+			}
+		})
+	}
+}
+
+func TestHas(t *testing.T) {
+	m, err := Render(input(`{"metadata":{"labels":{"app":"web"}}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	labels := map[string]string{"app": "web", "kubefed.io/managed": "true", "added-by": "member"}
+	annotations := map[string]string{SourceAnnotation: "shop/web"}
+	if !m.Has(labels, annotations) {
+		t.Error("labels that the member added count as drift")
+	}
+	labels["app"] = "changed"
+	if m.Has(labels, annotations) {
+		t.Error("a changed label does not count as drift")
+	}
+}

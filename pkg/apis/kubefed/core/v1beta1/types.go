@@ -163,18 +163,22 @@ type FederatedTypeConfigList struct {
 
 // FederatedTypeConfigSpec says which kind is federated, and how.
 type FederatedTypeConfigSpec struct {
-	// TargetType is the kind of the objects in members.
+	// TargetType is the kind of the objects in members. Its plural name and group default
+	// to what the object's name says. Immutable but for its version.
 	TargetType APIResource `json:"targetType"`
-	// FederatedType is the kind that is served here.
+	// FederatedType is the kind that is served here. Default: Federated<kind>, with the
+	// plural name federated<plural>, in types.kubefed.io. Immutable but for its version.
+	// +optional
 	FederatedType APIResource `json:"federatedType"`
 	// StatusType is KubeFed's separate status kind. Kept; not used.
 	// +optional
 	StatusType *APIResource `json:"statusType,omitempty"`
-	// Propagation is Enabled or Disabled. A disabled type is served and its objects are
-	// kept, but nothing is written to members.
+	// Propagation is Enabled (default) or Disabled. A disabled type is served and its
+	// objects are kept, but nothing is written to members.
+	// +optional
 	Propagation Mode `json:"propagation"`
-	// StatusCollection is Enabled or Disabled: whether the status of members' objects is
-	// collected.
+	// StatusCollection is Enabled (default) or Disabled: whether the status of objects in
+	// members is collected.
 	// +optional
 	StatusCollection *Mode `json:"statusCollection,omitempty"`
 	// PropagatingAnnotations are patterns of template annotations that are part of the
@@ -211,6 +215,7 @@ type APIResource struct {
 	// Kind, such as Deployment.
 	Kind string `json:"kind"`
 	// PluralName, such as deployments.
+	// +optional
 	PluralName string `json:"pluralName"`
 	// Scope is Cluster or Namespaced.
 	Scope ResourceScope `json:"scope"`
@@ -261,6 +266,7 @@ type KubeFedConfig struct {
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 
 	// Spec is the configuration.
+	// +optional
 	Spec KubeFedConfigSpec `json:"spec"`
 }
 
@@ -277,6 +283,7 @@ type KubeFedConfigList struct {
 // KubeFedConfigSpec is the configuration of the control plane.
 type KubeFedConfigSpec struct {
 	// Scope is Cluster (default) or Namespaced. Immutable.
+	// +optional
 	Scope ResourceScope `json:"scope"`
 	// ControllerDuration holds the delays of controllers.
 	// +optional

@@ -1,0 +1,130 @@
+package validation
+
+import (
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	federationv1alpha1 "github.com/koinon-io/koinon/pkg/apis/federation/v1alpha1"
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/topology"
+)
+
+// KubeFedCluster checks a whole KubeFedCluster but its status.
+func KubeFedCluster(cluster *v1beta1.KubeFedCluster) field.ErrorList {
+	spec := field.NewPath("spec")
+	errs := clusterName(cluster)
+	errs = append(errs, endpoint(cluster.Spec.APIEndpoint, spec.Child("apiEndpoint"))...)
+	errs = append(errs, objectName(cluster.Spec.SecretRef.Name, spec.Child("secretRef", "name"))...)
+	errs = append(errs, tlsValidations(cluster.Spec.DisabledTLSValidations, spec.Child("disabledTLSValidations"))...)
+	return append(errs, proxyURL(cluster.Spec.ProxyURL, spec.Child("proxyURL"))...)
+}
+
+// KubeFedClusterStatus checks the status of a KubeFedCluster.
+func KubeFedClusterStatus(cluster *v1beta1.KubeFedCluster) (errs field.ErrorList) {
+	seen := map[string]bool{}
+	for i, condition := range cluster.Status.Conditions {
+		path := field.NewPath("status", "conditions").Index(i)
+		errs = append(errs, oneOf(condition.Type, path.Child("type"),
+			v1beta1.ClusterReady, v1beta1.ClusterOffline, v1beta1.ClusterConfigMalformed)...)
+		errs = append(errs, oneOf(condition.Status, path.Child("status"),
+			corev1.ConditionTrue, corev1.ConditionFalse, corev1.ConditionUnknown)...)
+		errs = append(errs, unique(seen, string(condition.Type), path.Child("type"))...)
+	}
+	return errs
+}
+
+// clusterName keeps names with a dot for cells and edge units, and ties the name of a
+// KubeFedCluster that is one to its labels, both ways: selectors read the labels,
+// conversion reads the name.
+func clusterName(cluster *v1beta1.KubeFedCluster) field.ErrorList {
+	path := field.NewPath("metadata", "name")
+	topologyType, labelled := cluster.Labels[federationv1alpha1.TopologyLabel]
+	if !labelled {
+		return memberName(cluster.Name, path)
+	}
+	if !topology.Scoped(topologyType) {
+		return field.ErrorList{field.NotSupported(
+			field.NewPath("metadata", "labels").Key(federationv1alpha1.TopologyLabel), topologyType, scopedTypes())}
+	}
+	namespace := cluster.Labels[federationv1alpha1.TopologyNamespaceLabel]
+	name := cluster.Labels[federationv1alpha1.TopologyNameLabel]
+	if want := topology.ClusterName(topologyType, namespace, name); cluster.Name != want {
+		return field.ErrorList{field.Invalid(path, cluster.Name, fmt.Sprintf(
+			"must be %q, as the labels %s, %s and %s say", want, federationv1alpha1.TopologyLabel,
+			federationv1alpha1.TopologyNamespaceLabel, federationv1alpha1.TopologyNameLabel))}
+	}
+	return nil
+}
+
+// memberName refuses a name that is not free for members.
+func memberName(name string, path *field.Path) field.ErrorList {
+	if !strings.Contains(name, ".") {
+		return nil
+	}
+	var rules []string
+	for _, topologyType := range scopedTypes() {
+		rules = append(rules, topology.Rule(topologyType, "<namespace>"))
+	}
+	return field.ErrorList{field.Invalid(path, name, fmt.Sprintf(
+		"a name with a dot is reserved for the KubeFedClusters of cells and edge units (%s), which carry the label %s; use a name without dots",
+		strings.Join(rules, ", "), federationv1alpha1.TopologyLabel))}
+}
+
+// scopedTypes lists the topology types whose targets appear as KubeFedClusters of their
+// own.
+func scopedTypes() []string {
+	return slices.DeleteFunc(topology.Types(), func(t string) bool { return !topology.Scoped(t) })
+}
+
+// endpoint takes a host, host:port or URL.
+func endpoint(value string, path *field.Path) field.ErrorList {
+	const allowed = "must be a host, a host:port or a URL with the scheme http or https"
+	if value == "" {
+		return field.ErrorList{field.Required(path, allowed)}
+	}
+	address := value
+	if !strings.Contains(address, "://") {
+		address = "https://" + address
+	}
+	u, err := url.Parse(address)
+	if err != nil || u.Hostname() == "" || (u.Scheme != "http" && u.Scheme != "https") {
+		return field.ErrorList{field.Invalid(path, value, allowed)}
+	}
+	if u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+		return field.ErrorList{field.Invalid(path, u.Redacted(), allowed+", without user, query and fragment")}
+	}
+	return nil
+}
+
+func tlsValidations(values []v1beta1.TLSValidation, path *field.Path) (errs field.ErrorList) {
+	seen := map[string]bool{}
+	for i, value := range values {
+		errs = append(errs, oneOf(value, path.Index(i),
+			v1beta1.TLSAll, v1beta1.TLSSubjectName, v1beta1.TLSValidityPeriod)...)
+		errs = append(errs, unique(seen, string(value), path.Index(i))...)
+	}
+	if len(values) > 1 && slices.Contains(values, v1beta1.TLSAll) {
+		errs = append(errs, field.Invalid(path, values, `"*" must be the only entry: it turns off every check`))
+	}
+	return errs
+}
+
+func proxyURL(value string, path *field.Path) field.ErrorList {
+	const allowed = "must be a URL with the scheme http, https or socks5"
+	if value == "" {
+		return nil
+	}
+	u, err := url.Parse(value)
+	if err != nil {
+		return field.ErrorList{field.Invalid(path, "", allowed)}
+	}
+	if u.Hostname() == "" || !slices.Contains([]string{"http", "https", "socks5"}, u.Scheme) {
+		return field.ErrorList{field.Invalid(path, u.Redacted(), allowed)}
+	}
+	return nil
+}

@@ -1088,7 +1088,7 @@ func schema_apis_kubefed_core_v1beta1_APIResource(ref common.ReferenceCallback) 
 						},
 					},
 				},
-				Required: []string{"version", "kind", "pluralName", "scope"},
+				Required: []string{"version", "kind", "scope"},
 			},
 		},
 	}
@@ -1364,14 +1364,14 @@ func schema_apis_kubefed_core_v1beta1_FederatedTypeConfigSpec(ref common.Referen
 				Properties: map[string]spec.Schema{
 					"targetType": {
 						SchemaProps: spec.SchemaProps{
-							Description: "TargetType is the kind of the objects in members.",
+							Description: "TargetType is the kind of the objects in members. Its plural name and group default to what the object's name says. Immutable but for its version.",
 							Default:     map[string]interface{}{},
 							Ref:         ref(v1beta1.APIResource{}.OpenAPIModelName()),
 						},
 					},
 					"federatedType": {
 						SchemaProps: spec.SchemaProps{
-							Description: "FederatedType is the kind that is served here.",
+							Description: "FederatedType is the kind that is served here. Default: Federated<kind>, with the plural name federated<plural>, in types.kubefed.io. Immutable but for its version.",
 							Default:     map[string]interface{}{},
 							Ref:         ref(v1beta1.APIResource{}.OpenAPIModelName()),
 						},
@@ -1384,7 +1384,7 @@ func schema_apis_kubefed_core_v1beta1_FederatedTypeConfigSpec(ref common.Referen
 					},
 					"propagation": {
 						SchemaProps: spec.SchemaProps{
-							Description: "Propagation is Enabled or Disabled. A disabled type is served and its objects are kept, but nothing is written to members.",
+							Description: "Propagation is Enabled (default) or Disabled. A disabled type is served and its objects are kept, but nothing is written to members.",
 							Default:     "",
 							Type:        []string{"string"},
 							Format:      "",
@@ -1392,7 +1392,7 @@ func schema_apis_kubefed_core_v1beta1_FederatedTypeConfigSpec(ref common.Referen
 					},
 					"statusCollection": {
 						SchemaProps: spec.SchemaProps{
-							Description: "StatusCollection is Enabled or Disabled: whether the status of members' objects is collected.",
+							Description: "StatusCollection is Enabled (default) or Disabled: whether the status of objects in members is collected.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
@@ -1418,7 +1418,7 @@ func schema_apis_kubefed_core_v1beta1_FederatedTypeConfigSpec(ref common.Referen
 						},
 					},
 				},
-				Required: []string{"targetType", "federatedType", "propagation"},
+				Required: []string{"targetType"},
 			},
 		},
 		Dependencies: []string{
@@ -1757,7 +1757,6 @@ func schema_apis_kubefed_core_v1beta1_KubeFedConfig(ref common.ReferenceCallback
 						},
 					},
 				},
-				Required: []string{"spec"},
 			},
 		},
 		Dependencies: []string{
@@ -1882,7 +1881,6 @@ func schema_apis_kubefed_core_v1beta1_KubeFedConfigSpec(ref common.ReferenceCall
 						},
 					},
 				},
-				Required: []string{"scope"},
 			},
 		},
 		Dependencies: []string{

@@ -13,5 +13,31 @@ import (
 // Public to allow building arbitrary schemes.
 // All generated defaulters are covering - they call all nested defaulters.
 func RegisterDefaults(scheme *runtime.Scheme) error {
+	scheme.AddTypeDefaultingFunc(&FederatedTypeConfig{}, func(obj interface{}) { SetObjectDefaults_FederatedTypeConfig(obj.(*FederatedTypeConfig)) })
+	scheme.AddTypeDefaultingFunc(&FederatedTypeConfigList{}, func(obj interface{}) { SetObjectDefaults_FederatedTypeConfigList(obj.(*FederatedTypeConfigList)) })
+	scheme.AddTypeDefaultingFunc(&KubeFedConfig{}, func(obj interface{}) { SetObjectDefaults_KubeFedConfig(obj.(*KubeFedConfig)) })
+	scheme.AddTypeDefaultingFunc(&KubeFedConfigList{}, func(obj interface{}) { SetObjectDefaults_KubeFedConfigList(obj.(*KubeFedConfigList)) })
 	return nil
+}
+
+func SetObjectDefaults_FederatedTypeConfig(in *FederatedTypeConfig) {
+	SetDefaults_FederatedTypeConfig(in)
+}
+
+func SetObjectDefaults_FederatedTypeConfigList(in *FederatedTypeConfigList) {
+	for i := range in.Items {
+		a := &in.Items[i]
+		SetObjectDefaults_FederatedTypeConfig(a)
+	}
+}
+
+func SetObjectDefaults_KubeFedConfig(in *KubeFedConfig) {
+	SetDefaults_KubeFedConfig(in)
+}
+
+func SetObjectDefaults_KubeFedConfigList(in *KubeFedConfigList) {
+	for i := range in.Items {
+		a := &in.Items[i]
+		SetObjectDefaults_KubeFedConfig(a)
+	}
 }

@@ -11,17 +11,19 @@ import (
 //
 // FederatedTypeConfigSpec says which kind is federated, and how.
 type FederatedTypeConfigSpecApplyConfiguration struct {
-	// TargetType is the kind of the objects in members.
+	// TargetType is the kind of the objects in members. Its plural name and group default
+	// to what the object's name says. Immutable but for its version.
 	TargetType *APIResourceApplyConfiguration `json:"targetType,omitempty"`
-	// FederatedType is the kind that is served here.
+	// FederatedType is the kind that is served here. Default: Federated<kind>, with the
+	// plural name federated<plural>, in types.kubefed.io. Immutable but for its version.
 	FederatedType *APIResourceApplyConfiguration `json:"federatedType,omitempty"`
 	// StatusType is KubeFed's separate status kind. Kept; not used.
 	StatusType *APIResourceApplyConfiguration `json:"statusType,omitempty"`
-	// Propagation is Enabled or Disabled. A disabled type is served and its objects are
-	// kept, but nothing is written to members.
+	// Propagation is Enabled (default) or Disabled. A disabled type is served and its
+	// objects are kept, but nothing is written to members.
 	Propagation *corev1beta1.Mode `json:"propagation,omitempty"`
-	// StatusCollection is Enabled or Disabled: whether the status of members' objects is
-	// collected.
+	// StatusCollection is Enabled (default) or Disabled: whether the status of objects in
+	// members is collected.
 	StatusCollection *corev1beta1.Mode `json:"statusCollection,omitempty"`
 	// PropagatingAnnotations are patterns of template annotations that are part of the
 	// spec: set, changed and removed in members. A pattern is a key, in which * stands

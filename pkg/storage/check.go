@@ -1,0 +1,153 @@
+package storage
+
+import (
+	"context"
+	"crypto/tls"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/go-sql-driver/mysql"
+	"go.etcd.io/etcd/client/pkg/v3/transport"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.uber.org/zap"
+)
+
+// retryInterval is the pause between attempts to reach a datastore.
+const retryInterval = 250 * time.Millisecond
+
+// check waits until the datastore answers, for at most the connect timeout. Kine on its
+// own would try for five minutes and log each attempt.
+func check(ctx context.Context, parsed datastore, config Config) error {
+	if parsed.kind == SQLite {
+		return checkSQLite(parsed)
+	}
+	probe := probeMySQL
+	if parsed.kind == Etcd {
+		probe = probeEtcd
+	}
+	ctx, cancel := context.WithTimeout(ctx, config.ConnectTimeout)
+	defer cancel()
+	var last error
+	for {
+		err := probe(ctx, parsed, config.TLS)
+		if err == nil {
+			return nil
+		}
+		if ctx.Err() == nil || last == nil {
+			last = err
+		}
+		if refused(err) {
+			return fmt.Errorf("the %s refused the connection: %w", parsed, last)
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("the %s did not answer within %s: %w", parsed, config.ConnectTimeout, last)
+		case <-time.After(retryInterval):
+		}
+	}
+}
+
+// refused says that the database answered, and that asking again cannot help.
+func refused(err error) bool {
+	var answer *mysql.MySQLError
+	return errors.As(err, &answer) && (answer.Number == 1045 || answer.Number == 1044 || answer.Number == 1698)
+}
+
+// sqliteMagic begins every SQLite database that is not empty.
+const sqliteMagic = "SQLite format 3\x00"
+
+func checkSQLite(parsed datastore) error {
+	if err := createFile(parsed.path); err != nil {
+		return err
+	}
+	file, err := os.Open(parsed.path)
+	if err != nil {
+		return fmt.Errorf("open the database file: %w", err)
+	}
+	defer func() { _ = file.Close() }()
+	head := make([]byte, len(sqliteMagic))
+	n, err := io.ReadFull(file, head)
+	if errors.Is(err, io.EOF) {
+		return nil
+	}
+	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
+		return fmt.Errorf("read the database file %s: %w", parsed.path, err)
+	}
+	if string(head[:n]) != sqliteMagic {
+		return fmt.Errorf("%s is not a SQLite database: give another path, or restore it from a backup", parsed.path)
+	}
+	return nil
+}
+
+func probeMySQL(ctx context.Context, parsed datastore, files TLS) error {
+	config, err := mysql.ParseDSN(parsed.source)
+	if err != nil {
+		return errors.New("the data source name is not readable")
+	}
+	// The database may not exist yet; Kine makes it.
+	config.DBName = ""
+	config.Logger = silent{}
+	if config.TLS, err = clientTLS(files); err != nil {
+		return err
+	}
+	connector, err := mysql.NewConnector(config)
+	if err != nil {
+		return err
+	}
+	db := sql.OpenDB(connector)
+	defer func() { _ = db.Close() }()
+	return db.PingContext(ctx)
+}
+
+// silent keeps the driver from writing about failed attempts to standard error.
+type silent struct{}
+
+// Print implements mysql.Logger.
+func (silent) Print(...any) {}
+
+func probeEtcd(ctx context.Context, parsed datastore, files TLS) error {
+	config, err := clientTLS(files)
+	if err != nil {
+		return err
+	}
+	client, err := clientv3.New(clientv3.Config{
+		Endpoints: etcdTransport(parsed, files).ServerList, TLS: config, Context: ctx, Logger: zap.NewNop(),
+	})
+	if err != nil {
+		return err
+	}
+	defer func() { _ = client.Close() }()
+	if _, err = client.Get(ctx, "koinon-probe"); err != nil {
+		return plainReason(ctx, parsed, err)
+	}
+	return nil
+}
+
+// plainReason finds out why etcd's client, which only says that time ran out, failed.
+func plainReason(ctx context.Context, parsed datastore, err error) error {
+	dialer := net.Dialer{Timeout: time.Second}
+	conn, dialErr := dialer.DialContext(context.WithoutCancel(ctx), "tcp", strings.Split(parsed.source, ",")[0])
+	if dialErr != nil {
+		return dialErr
+	}
+	_ = conn.Close()
+	return err
+}
+
+func clientTLS(files TLS) (*tls.Config, error) {
+	if files == (TLS{}) {
+		return nil, nil
+	}
+	info := transport.TLSInfo{CertFile: files.CertFile, KeyFile: files.KeyFile, TrustedCAFile: files.CAFile}
+	config, err := info.ClientConfig()
+	if err != nil {
+		return nil, fmt.Errorf("load the TLS files of the datastore: %w", err)
+	}
+	return config, nil
+}

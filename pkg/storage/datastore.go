@@ -1,0 +1,154 @@
+package storage
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/go-sql-driver/mysql"
+)
+
+// DefaultFile is the name of the SQLite database in the data directory.
+const DefaultFile = "koinon.db"
+
+// Kind says what keeps the data.
+type Kind string
+
+// The kinds of store.
+const (
+	// SQLite is one file, used by one server.
+	SQLite Kind = "sqlite"
+	// MySQL is a MySQL, MariaDB or OceanBase database that several servers may share.
+	MySQL Kind = "mysql"
+	// Etcd is a real etcd; nothing is embedded.
+	Etcd Kind = "etcd"
+)
+
+// datastore is a parsed --datastore value.
+type datastore struct {
+	kind Kind
+	// source is what the driver is given: a file with parameters, a data source name, or
+	// a list of addresses. It may hold a password.
+	source string
+	// path is the database file of SQLite.
+	path string
+	// addresses are the host:port pairs of MySQL and etcd.
+	addresses []string
+}
+
+// String names the store without user name and password.
+func (d datastore) String() string {
+	if d.kind == SQLite {
+		return fmt.Sprintf("sqlite database %s", d.path)
+	}
+	return fmt.Sprintf("%s datastore at %s", d.kind, strings.Join(d.addresses, ", "))
+}
+
+// parseDatastore reads a --datastore value. Empty means SQLite in dataDir. Errors never
+// repeat what follows the scheme, since that is where passwords are.
+func parseDatastore(value, dataDir string) (datastore, error) {
+	if value == "" {
+		value = "sqlite://" + filepath.Join(dataDir, DefaultFile)
+	}
+	scheme, rest, found := strings.Cut(value, "://")
+	if !found {
+		return datastore{}, errors.New("--datastore has no scheme: it must be sqlite:///PATH, mysql://USER:PASSWORD@HOST:PORT/DATABASE, oceanbase://… or etcd://HOST:PORT")
+	}
+	switch scheme {
+	case "sqlite":
+		return parseSQLite(rest, dataDir)
+	case "mysql", "oceanbase":
+		return parseMySQL(scheme, rest)
+	case "etcd":
+		return parseEtcd(rest)
+	}
+	return datastore{}, fmt.Errorf("--datastore has the unknown scheme %q: it must be one of sqlite, mysql, oceanbase, etcd", scheme)
+}
+
+// sqliteParameters are given to the driver on every connection. Writers take the lock at
+// BEGIN (immediate), so that a transaction never has to be thrown away half way; readers
+// go on beside a writer (WAL). Connections do not share a page cache: with a shared one a
+// reader gets "table is locked" while a writer commits.
+const sqliteParameters = "_journal_mode=WAL&_busy_timeout=30000&_txlock=immediate&_stmt_cache_size=20&_cache_size=-2000&_kine_disable_startup_vacuum"
+
+// parseSQLite reads PATH[?synchronous=full|normal].
+//
+// full, the default, makes every acknowledged write survive a power cut. normal is about
+// twice as fast and survives kill -9, but a power cut may take the last writes back, and
+// then clients have seen revisions that are given out a second time.
+func parseSQLite(rest, dataDir string) (datastore, error) {
+	path, query, _ := strings.Cut(rest, "?")
+	if path == "" {
+		path = filepath.Join(dataDir, DefaultFile)
+	}
+	values, err := url.ParseQuery(query)
+	if err != nil {
+		return datastore{}, fmt.Errorf("--datastore: the parameters of sqlite://%s are not readable: %w", path, err)
+	}
+	synchronous := "full"
+	for key, given := range values {
+		if key != "synchronous" {
+			return datastore{}, fmt.Errorf("--datastore: sqlite has no parameter %q: the only one is synchronous", key)
+		}
+		synchronous = strings.ToLower(given[0])
+	}
+	if !slices.Contains([]string{"full", "normal"}, synchronous) {
+		return datastore{}, fmt.Errorf("--datastore: synchronous is %q: it must be full or normal", synchronous)
+	}
+	absolute, err := filepath.Abs(path)
+	if err != nil {
+		return datastore{}, fmt.Errorf("--datastore: %w", err)
+	}
+	if strings.ContainsAny(absolute, "?#%") {
+		return datastore{}, fmt.Errorf("--datastore: the path %q holds one of the characters ? # %%, which SQLite would misread", absolute)
+	}
+	source := fmt.Sprintf("file:%s?%s&_synchronous=%s", absolute, sqliteParameters, strings.ToUpper(synchronous))
+	return datastore{kind: SQLite, source: source, path: absolute}, nil
+}
+
+// parseMySQL reads USER:PASSWORD@HOST:PORT/DATABASE?PARAMETERS, and the form of the Go
+// driver, USER:PASSWORD@tcp(HOST:PORT)/DATABASE. The parameters are those of the driver.
+func parseMySQL(scheme, rest string) (datastore, error) {
+	config, err := mysql.ParseDSN(driverForm(rest))
+	if err != nil {
+		return datastore{}, fmt.Errorf("--datastore is not readable: after %s:// must follow USER:PASSWORD@HOST:PORT/DATABASE", scheme)
+	}
+	if config.DBName == "" {
+		config.DBName = "koinon"
+	}
+	return datastore{kind: MySQL, source: config.FormatDSN(), addresses: []string{config.Addr}}, nil
+}
+
+// driverForm puts tcp( ) around a bare HOST:PORT.
+func driverForm(rest string) string {
+	slash := strings.LastIndex(rest, "/")
+	if slash < 0 {
+		rest, slash = rest+"/", len(rest)
+	}
+	credentials, address := "", rest[:slash]
+	if at := strings.LastIndex(address, "@"); at >= 0 {
+		credentials, address = address[:at+1], address[at+1:]
+	}
+	if address == "" || strings.Contains(address, "(") {
+		return rest
+	}
+	if _, _, err := net.SplitHostPort(address); err != nil {
+		address = net.JoinHostPort(strings.Trim(address, "[]"), "3306")
+	}
+	return credentials + "tcp(" + address + ")" + rest[slash:]
+}
+
+// parseEtcd reads HOST:PORT[,HOST:PORT…].
+func parseEtcd(rest string) (datastore, error) {
+	addresses := strings.Split(strings.TrimSuffix(rest, "/"), ",")
+	for _, address := range addresses {
+		if _, _, err := net.SplitHostPort(address); err != nil {
+			return datastore{}, errors.New("--datastore is not readable: after etcd:// must follow HOST:PORT, or several of them with commas between")
+		}
+	}
+	return datastore{kind: Etcd, source: rest, addresses: addresses}, nil
+}

@@ -1,0 +1,182 @@
+package member
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+
+	"github.com/koinon-io/koinon/cmd/koinon-playground/process"
+)
+
+const (
+	readyTimeout = 2 * time.Minute
+	readyPoll    = 50 * time.Millisecond
+	probeTimeout = 2 * time.Second
+)
+
+// StartError says that a program did not become ready, and where to read why.
+type StartError struct {
+	Cluster string
+	Program string
+	LogFile string
+	// LogTail is the last lines of the log.
+	LogTail string
+	// Err is what was wrong.
+	Err error
+}
+
+func (e *StartError) Error() string {
+	return fmt.Sprintf("%s %v; the last lines of %s:\n%s", e.Program, e.Err, e.LogFile, e.LogTail)
+}
+
+func (e *StartError) Unwrap() error { return e.Err }
+
+// portTaken tells whether the program failed because another listens on its port.
+func (e *StartError) portTaken() bool { return strings.Contains(e.LogTail, "address already in use") }
+
+var (
+	errEnded = errors.New("ended while it started")
+	errSlow  = fmt.Errorf("was not ready within %s", readyTimeout)
+)
+
+// await polls until the cluster is ready, one of the programs has ended, or it takes too
+// long. The error of a timeout has the last reason why it was not ready.
+func (c *Cluster) await(ctx context.Context, ready func(context.Context) error, programs ...string) error {
+	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
+	defer cancel()
+	for {
+		probe, stop := context.WithTimeout(ctx, probeTimeout)
+		last := ready(probe)
+		stop()
+		if last == nil {
+			return nil
+		}
+		if program, ok := c.firstEnded(programs); ok {
+			return c.startError(program, errEnded)
+		}
+		select {
+		case <-ctx.Done():
+			if errors.Is(ctx.Err(), context.Canceled) {
+				return ctx.Err()
+			}
+			return c.startError(programs[len(programs)-1], fmt.Errorf("%w: %w", errSlow, last))
+		case <-time.After(readyPoll):
+		}
+	}
+}
+
+func (c *Cluster) firstEnded(programs []string) (string, bool) {
+	for _, program := range programs {
+		if program == Nodes && c.Nodes == 0 {
+			continue
+		}
+		if _, running := process.Find(c.pidFile(program)); !running {
+			return program, true
+		}
+	}
+	return "", false
+}
+
+func (c *Cluster) startError(program string, err error) error {
+	log := c.LogFile(program)
+	return &StartError{Cluster: c.Name, Program: program, LogFile: log, LogTail: process.Tail(log, 15), Err: err}
+}
+
+// client returns a clientset of the administrator; probes make their own, so that none
+// holds on to a connection to a server that was killed.
+func (c *Cluster) client() (kubernetes.Interface, func(), error) {
+	cfg, err := c.RESTConfig()
+	if err != nil {
+		return nil, nil, err
+	}
+	httpClient, err := rest.HTTPClientFor(cfg)
+	if err != nil {
+		return nil, nil, err
+	}
+	client, err := kubernetes.NewForConfigAndClient(cfg, httpClient)
+	return client, httpClient.CloseIdleConnections, err
+}
+
+func (c *Cluster) apiReady(ctx context.Context) error {
+	client, closeIdle, err := c.client()
+	if err != nil {
+		return err
+	}
+	defer closeIdle()
+	return client.Discovery().RESTClient().Get().AbsPath("/readyz").Do(ctx).Error()
+}
+
+// workloadsReady tells whether the controllers run, pods can be made in the default
+// namespace, and all nodes are Ready.
+func (c *Cluster) workloadsReady(ctx context.Context) error {
+	if err := c.controllersReady(ctx); err != nil {
+		return err
+	}
+	client, closeIdle, err := c.client()
+	if err != nil {
+		return err
+	}
+	defer closeIdle()
+	if _, err := client.CoreV1().ServiceAccounts(metav1.NamespaceDefault).Get(ctx, "default", metav1.GetOptions{}); err != nil {
+		return err
+	}
+	nodes, err := client.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return err
+	}
+	ready := 0
+	for i := range nodes.Items {
+		if nodeReady(&nodes.Items[i]) {
+			ready++
+		}
+	}
+	if ready < c.Nodes {
+		return fmt.Errorf("%d of %d nodes are Ready", ready, c.Nodes)
+	}
+	return nil
+}
+
+func nodeReady(node *corev1.Node) bool {
+	for _, condition := range node.Status.Conditions {
+		if condition.Type == corev1.NodeReady {
+			return condition.Status == corev1.ConditionTrue
+		}
+	}
+	return false
+}
+
+func (c *Cluster) controllersReady(ctx context.Context) error {
+	ca, err := os.ReadFile(c.pki("ca.crt"))
+	if err != nil {
+		return fmt.Errorf("read authority: %w", err)
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(ca)
+	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}}
+	defer transport.CloseIdleConnections()
+	url := fmt.Sprintf("https://127.0.0.1:%d/healthz", c.state.Ports.ControllerManager)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return err
+	}
+	response, err := (&http.Client{Transport: transport}).Do(request)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		return fmt.Errorf("kube-controller-manager is not healthy: %s", response.Status)
+	}
+	return nil
+}

@@ -1,0 +1,76 @@
+// Package app is the command line of koinon: flags, options and the wiring of the parts. It
+// is the one place that knows all of them; the parts do not know each other. Nothing in it
+// is meant to be called concurrently.
+package app
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+	cliflag "k8s.io/component-base/cli/flag"
+	"k8s.io/component-base/term"
+
+	"github.com/koinon-io/koinon/pkg/version"
+)
+
+// NewCommand returns the koinon command with its subcommands.
+func NewCommand() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "koinon",
+		Short: "Koinon is a federation layer for Kubernetes",
+		Long: `Koinon serves federated objects through the Kubernetes API and propagates them to
+member clusters, to cells and to edge units.`,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		Args:          cobra.NoArgs,
+	}
+	root.CompletionOptions.HiddenDefaultCmd = true
+	root.AddCommand(newServerCommand(), newVersionCommand())
+	return root
+}
+
+func newVersionCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "version",
+		Short: "Print the version of this binary",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			_, err := fmt.Fprintf(cmd.OutOrStdout(), "koinon %s\n", version.String())
+			return err
+		},
+	}
+}
+
+func newServerCommand() *cobra.Command {
+	options := NewServerOptions()
+	cmd := &cobra.Command{
+		Use:   "server",
+		Short: "Run the control plane",
+		Long: `Run the control plane: API server, store and controllers in one process.
+
+Without further flags it is a complete control plane of its own: it makes its keys, keeps
+its data in SQLite in --data-dir, and writes a kubeconfig there. With --host-kubeconfig or
+--in-cluster its API is served through the aggregator of an existing cluster instead.`,
+		Example: `  # A control plane of its own, on loopback
+  koinon server --data-dir ~/koinon
+
+  # Several servers over one database, each for a load balancer at 10.0.0.5
+  koinon server --bind-address 0.0.0.0 --advertise-address 10.0.0.5 \
+      --datastore 'mysql://koinon:PASSWORD@db.example:3306/koinon' \
+      --encryption-provider-config /etc/koinon/encryption.yaml
+
+  # Behind the aggregator of an existing cluster
+  koinon server --in-cluster`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return options.Run(cmd.Context(), cmd.OutOrStdout())
+		},
+	}
+	sets := options.Flags()
+	for _, set := range sets.FlagSets {
+		cmd.Flags().AddFlagSet(set)
+	}
+	columns, _, _ := term.TerminalSize(cmd.OutOrStdout())
+	cliflag.SetUsageAndHelpFunc(cmd, sets, columns)
+	return cmd
+}

@@ -1,0 +1,115 @@
+package app
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+)
+
+// dataFormat is the first line of the version file. A directory with another one belongs to
+// another release, and is left alone.
+const dataFormat = "koinon-data 1"
+
+const (
+	lockName    = "lock"
+	versionName = "version"
+)
+
+// dataDir is a data directory that this process alone may use.
+type dataDir struct {
+	path string
+	lock *os.File
+}
+
+// openDataDir makes the directory when it is absent, locks it and checks its version. The
+// lock goes with the process, however it ends.
+func openDataDir(path string) (*dataDir, error) {
+	absolute, err := filepath.Abs(path)
+	if err != nil {
+		return nil, fmt.Errorf("--data-dir %q: %w", path, err)
+	}
+	if err := os.MkdirAll(absolute, 0o700); err != nil {
+		return nil, notWritable(absolute, err)
+	}
+	lock, err := os.OpenFile(filepath.Join(absolute, lockName), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, notWritable(absolute, err)
+	}
+	dir := &dataDir{path: absolute, lock: lock}
+	if err := dir.acquire(); err != nil {
+		_ = lock.Close()
+		return nil, err
+	}
+	if err := dir.checkVersion(); err != nil {
+		_ = lock.Close()
+		return nil, err
+	}
+	return dir, nil
+}
+
+// file is a path in the directory.
+func (d *dataDir) file(name string) string { return filepath.Join(d.path, name) }
+
+// Close gives the directory free.
+func (d *dataDir) Close() error { return d.lock.Close() }
+
+func (d *dataDir) acquire() error {
+	err := syscall.Flock(int(d.lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	if errors.Is(err, syscall.EWOULDBLOCK) {
+		return fmt.Errorf("the data directory %s is in use by another koinon server: stop that one, or give each its own --data-dir", d.path)
+	}
+	if err != nil {
+		return fmt.Errorf("lock the data directory %s: %w", d.path, err)
+	}
+	return nil
+}
+
+// checkVersion refuses a directory of another version or of something else, and marks an
+// empty one as ours.
+func (d *dataDir) checkVersion() error {
+	content, err := os.ReadFile(d.file(versionName))
+	if errors.Is(err, fs.ErrNotExist) {
+		return d.initialize()
+	}
+	if err != nil {
+		return fmt.Errorf("read the version of the data directory: %w", err)
+	}
+	found, _, _ := strings.Cut(string(content), "\n")
+	if found != dataFormat {
+		return fmt.Errorf("the data directory %s has the format %q and this release reads %q: use the release that made it, or another --data-dir", d.path, found, dataFormat)
+	}
+	return nil
+}
+
+func (d *dataDir) initialize() error {
+	entries, err := os.ReadDir(d.path)
+	if err != nil {
+		return fmt.Errorf("read the data directory: %w", err)
+	}
+	for _, entry := range entries {
+		if entry.Name() != lockName && entry.Name() != versionName+".unfinished" {
+			return fmt.Errorf("the directory %s is not empty and was not made by koinon (it has no file %q): give another --data-dir", d.path, versionName)
+		}
+	}
+	unfinished := d.file(versionName + ".unfinished")
+	if err := os.WriteFile(unfinished, []byte(dataFormat+"\n"), 0o600); err != nil {
+		return notWritable(d.path, err)
+	}
+	if err := os.Rename(unfinished, d.file(versionName)); err != nil {
+		return notWritable(d.path, err)
+	}
+	return nil
+}
+
+// notWritable turns the error of a first write into a sentence about the directory.
+func notWritable(path string, err error) error {
+	var reason syscall.Errno
+	if errors.As(err, &reason) {
+		return fmt.Errorf("the data directory %s is not writable: %w", path, reason)
+	}
+	return fmt.Errorf("the data directory %s is not writable: %w", path, err)
+}

@@ -1,0 +1,200 @@
+package app
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+
+	"github.com/spf13/pflag"
+	utilerrors "k8s.io/apimachinery/pkg/util/errors"
+	genericoptions "k8s.io/apiserver/pkg/server/options"
+	cliflag "k8s.io/component-base/cli/flag"
+	"k8s.io/component-base/logs"
+	logsapi "k8s.io/component-base/logs/api/v1"
+
+	"github.com/koinon-io/koinon/pkg/host"
+	"github.com/koinon-io/koinon/pkg/storage"
+)
+
+// The parts of a control plane, for --components.
+const (
+	componentAPIServer   = "apiserver"
+	componentControllers = "controllers"
+	componentWebhook     = "webhook"
+)
+
+var allComponents = []string{componentAPIServer, componentControllers, componentWebhook}
+
+// ServerOptions are the options of "koinon server".
+type ServerOptions struct {
+	// DataDir holds keys, the encryption key and the SQLite database.
+	DataDir string
+	// Components are the parts that run in this process.
+	Components []string
+	// Namespace is the system namespace of the federation.
+	Namespace string
+
+	// BindAddress and SecurePort are where the API is served; port 0 means a free one.
+	BindAddress net.IP
+	SecurePort  int
+	// ExtraHosts are further names and addresses in the serving certificate.
+	ExtraHosts []string
+
+	// Datastore and DatastoreTLS are passed to storage.Open.
+	Datastore    string
+	DatastoreTLS storage.TLS
+	// EncryptionConfig replaces the key that is made in the data directory.
+	EncryptionConfig string
+
+	// HostKubeconfig or InCluster say where the aggregator is that this server is behind;
+	// neither means standalone.
+	HostKubeconfig string
+	InCluster      bool
+
+	Generic   *genericoptions.ServerRunOptions
+	Audit     *genericoptions.AuditOptions
+	Traces    *genericoptions.TracingOptions
+	Features  *genericoptions.FeatureOptions
+	Admission *host.Admission
+	Logs      *logs.Options
+}
+
+// NewServerOptions returns the defaults.
+func NewServerOptions() *ServerOptions {
+	return &ServerOptions{
+		DataDir:    "koinon-data",
+		Components: []string{"all"},
+		Namespace:  "kube-federation-system",
+		SecurePort: 6443,
+		Generic:    genericoptions.NewServerRunOptions(),
+		Audit:      genericoptions.NewAuditOptions(),
+		Traces:     genericoptions.NewTracingOptions(),
+		Features:   genericoptions.NewFeatureOptions(),
+		Admission:  host.NewAdmission(),
+		Logs:       logs.NewOptions(),
+	}
+}
+
+// genericFlags are those of the library's many flags that matter to this server.
+var genericFlags = []string{
+	"advertise-address", "external-hostname", "feature-gates", "max-requests-inflight", "max-mutating-requests-inflight",
+	"request-timeout", "min-request-timeout", "goaway-chance", "shutdown-delay-duration", "shutdown-send-retry-after",
+	"shutdown-watch-termination-grace-period", "cors-allowed-origins", "strict-transport-security-directives",
+}
+
+// admissionFlags are those of admission control that have a use without workloads.
+var admissionFlags = []string{"enable-admission-plugins", "disable-admission-plugins", "admission-control-config-file"}
+
+// Flags returns the flags in the groups in which help shows them.
+func (o *ServerOptions) Flags() cliflag.NamedFlagSets {
+	var sets cliflag.NamedFlagSets
+	o.addServerFlags(sets.FlagSet("server"))
+	o.addStoreFlags(sets.FlagSet("store"))
+	o.addHostFlags(sets.FlagSet("aggregated mode"))
+	pick(sets.FlagSet("API server"), o.Generic.AddUniversalFlags, genericFlags)
+	pick(sets.FlagSet("admission"), o.Admission.AddFlags, admissionFlags)
+	o.Audit.AddFlags(sets.FlagSet("auditing"))
+	o.Traces.AddFlags(sets.FlagSet("tracing"))
+	o.Features.AddFlags(sets.FlagSet("debugging"))
+	logsapi.AddFlags(o.Logs, sets.FlagSet("logging"))
+	return sets
+}
+
+// pick copies the flags with the given names from what add would add.
+func pick(into *pflag.FlagSet, add func(*pflag.FlagSet), names []string) {
+	all := pflag.NewFlagSet("", pflag.ContinueOnError)
+	add(all)
+	for _, name := range names {
+		if flag := all.Lookup(name); flag != nil {
+			into.AddFlag(flag)
+		}
+	}
+}
+
+func (o *ServerOptions) addServerFlags(fs *pflag.FlagSet) {
+	fs.StringVar(&o.DataDir, "data-dir", o.DataDir, "The directory for keys, the encryption key and the SQLite database. One server at a time may use it.")
+	fs.IPVar(&o.BindAddress, "bind-address", o.BindAddress, "The address on which to serve the API. The default is 127.0.0.1, since nobody asked for a port that the network can reach; in aggregated mode, where the host must reach it, 0.0.0.0.")
+	fs.IntVar(&o.SecurePort, "secure-port", o.SecurePort, "The port on which to serve the API. 0 takes a free one.")
+	fs.StringSliceVar(&o.ExtraHosts, "tls-san", o.ExtraHosts, "Further DNS names or IP addresses in the serving certificate.")
+	fs.StringSliceVar(&o.Components, "components", o.Components, "The parts to run in this process: all, or some of "+strings.Join(allComponents, ", ")+".")
+	fs.StringVar(&o.Namespace, "kubefed-namespace", o.Namespace, "The namespace of clusters, type configurations and their Secrets.")
+}
+
+func (o *ServerOptions) addStoreFlags(fs *pflag.FlagSet) {
+	fs.StringVar(&o.Datastore, "datastore", o.Datastore, "Where to keep data: sqlite:///PATH[?synchronous=normal], mysql://USER:PASSWORD@HOST:PORT/DATABASE, oceanbase://… (the same form) or etcd://HOST:PORT[,…]. The default is sqlite://DATA_DIR/"+storage.DefaultFile+". May also be given in the environment variable KOINON_DATASTORE, which other users cannot see.")
+	fs.StringVar(&o.DatastoreTLS.CAFile, "datastore-ca-file", "", "The authority that signed the certificate of the database or etcd.")
+	fs.StringVar(&o.DatastoreTLS.CertFile, "datastore-cert-file", "", "The client certificate for the database or etcd.")
+	fs.StringVar(&o.DatastoreTLS.KeyFile, "datastore-key-file", "", "The key of the client certificate for the database or etcd.")
+	fs.StringVar(&o.EncryptionConfig, "encryption-provider-config", "", "An EncryptionConfiguration for Secrets at rest. The default is a key that is made in the data directory.")
+}
+
+func (o *ServerOptions) addHostFlags(fs *pflag.FlagSet) {
+	fs.StringVar(&o.HostKubeconfig, "host-kubeconfig", "", "A kubeconfig for the cluster whose aggregator this server is behind.")
+	fs.BoolVar(&o.InCluster, "in-cluster", false, "Be behind the aggregator of the cluster that this server runs in.")
+}
+
+// aggregated says that the server is behind an existing host.
+func (o *ServerOptions) aggregated() bool { return o.HostKubeconfig != "" || o.InCluster }
+
+// runs says whether a component is part of this process.
+func (o *ServerOptions) runs(component string) bool {
+	return slices.Contains(o.Components, "all") || slices.Contains(o.Components, component)
+}
+
+// Complete fills in what depends on other options. The environment is asked through getenv.
+func (o *ServerOptions) Complete(getenv func(string) string) error {
+	if o.Datastore == "" {
+		o.Datastore = getenv("KOINON_DATASTORE")
+	}
+	if o.BindAddress == nil {
+		o.BindAddress = net.IPv4(127, 0, 0, 1)
+		if o.aggregated() {
+			o.BindAddress = net.IPv4zero
+		}
+	}
+	if o.Generic.AdvertiseAddress == nil {
+		o.Generic.AdvertiseAddress = o.reachableAddress()
+	}
+	if o.Generic.ExternalHost == "" {
+		o.Generic.ExternalHost = o.Generic.AdvertiseAddress.String()
+	}
+	return o.Generic.Complete()
+}
+
+// reachableAddress is where clients on this machine find the server.
+func (o *ServerOptions) reachableAddress() net.IP {
+	if o.BindAddress.IsUnspecified() {
+		return net.IPv4(127, 0, 0, 1)
+	}
+	return o.BindAddress
+}
+
+// Validate returns one sentence for each mistake.
+func (o *ServerOptions) Validate() error {
+	var errs []error
+	for _, component := range o.Components {
+		if component != "all" && !slices.Contains(allComponents, component) {
+			errs = append(errs, fmt.Errorf("--components has the unknown part %q: allowed are all, %s", component, strings.Join(allComponents, ", ")))
+		}
+	}
+	if len(o.Components) == 0 {
+		errs = append(errs, errors.New("--components is empty: allowed are all, "+strings.Join(allComponents, ", ")))
+	}
+	if o.SecurePort < 0 || o.SecurePort > 65535 {
+		errs = append(errs, fmt.Errorf("--secure-port is %d: it must be between 0 and 65535", o.SecurePort))
+	}
+	if o.HostKubeconfig != "" && o.InCluster {
+		errs = append(errs, errors.New("--host-kubeconfig and --in-cluster are both given: the host is the one or the other"))
+	}
+	if !o.runs(componentAPIServer) && !o.aggregated() {
+		errs = append(errs, errors.New("--components leaves out the apiserver: say with --host-kubeconfig or --in-cluster where the API is"))
+	}
+	errs = append(errs, o.Generic.Validate()...)
+	errs = append(errs, o.Audit.Validate()...)
+	errs = append(errs, o.Traces.Validate()...)
+	errs = append(errs, o.Features.Validate()...)
+	errs = append(errs, o.Admission.Validate()...)
+	return utilerrors.NewAggregate(errs)
+}

@@ -1,0 +1,79 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"strconv"
+	"syscall"
+	"time"
+
+	utilfeature "k8s.io/apiserver/pkg/util/feature"
+
+	"github.com/koinon-io/koinon/pkg/storage"
+)
+
+// Run runs the server until ctx is done. What it opens it closes in the reverse order, so
+// that the store ends after everything that writes to it.
+func (o *ServerOptions) Run(ctx context.Context, out io.Writer) error {
+	started := time.Now()
+	// Feature gates take effect here, before anything asks for one.
+	if err := o.Generic.ComponentGlobalsRegistry.Set(); err != nil {
+		return err
+	}
+	if err := o.Complete(os.Getenv); err != nil {
+		return err
+	}
+	if err := o.Validate(); err != nil {
+		return err
+	}
+	ctx, err := applyLogging(ctx, o.Logs)
+	if err != nil {
+		return err
+	}
+	utilfeature.DefaultMutableFeatureGate.AddMetrics()
+
+	dir, err := openDataDir(o.DataDir)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = dir.Close() }()
+
+	listener, err := listen(o.BindAddress, o.SecurePort)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = listener.Close() }()
+
+	store, err := storage.Open(ctx, storage.Config{Datastore: o.Datastore, DataDir: dir.path, TLS: o.DatastoreTLS})
+	if err != nil {
+		return err
+	}
+	defer func() { _ = store.Close() }()
+
+	server := &standalone{options: o, dir: dir, listener: listener, store: store}
+	return server.run(ctx, func(url string) {
+		_, _ = fmt.Fprintf(out, "koinon is ready: %s  kubeconfig: %s  (%.1f s)\n", url, dir.file(kubeconfigName), time.Since(started).Seconds())
+	})
+}
+
+// listen binds the port before anything else is done, so that a port in use is reported at
+// once.
+func listen(address net.IP, port int) (net.Listener, error) {
+	target := net.JoinHostPort(address.String(), strconv.Itoa(port))
+	listener, err := net.Listen("tcp", target)
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return nil, fmt.Errorf("the port %d of %s is in use by another process: stop that one, or give another --secure-port (0 takes a free one)", port, address)
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return nil, fmt.Errorf("--bind-address %s is not an address of this machine", address)
+	case errors.Is(err, syscall.EACCES):
+		return nil, fmt.Errorf("the port %d may not be used without privileges: give a --secure-port of 1024 or more", port)
+	case err != nil:
+		return nil, fmt.Errorf("listen on %s: %w", target, err)
+	}
+	return listener, nil
+}

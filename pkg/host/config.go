@@ -1,0 +1,82 @@
+package host
+
+import (
+	"errors"
+	"net"
+
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	genericapiserver "k8s.io/apiserver/pkg/server"
+	genericoptions "k8s.io/apiserver/pkg/server/options"
+	"k8s.io/apiserver/pkg/storage/storagebackend"
+)
+
+// Config is what a host needs. Every field without a remark is required.
+type Config struct {
+	// Listener is where it serves HTTPS. Run closes it.
+	Listener net.Listener
+	// Storage is where it keeps its objects.
+	Storage storagebackend.TransportConfig
+	// EncryptionConfigFile is an EncryptionConfiguration.
+	EncryptionConfigFile string
+	// Certificates are files that are read again when they change.
+	Certificates Certificates
+
+	// Generic, Audit, Traces, Features and Admission are the libraries' own options.
+	Generic   *genericoptions.ServerRunOptions
+	Audit     *genericoptions.AuditOptions
+	Traces    *genericoptions.TracingOptions
+	Features  *genericoptions.FeatureOptions
+	Admission *Admission
+
+	// SystemNamespaces are kept in existence beside default, kube-system and kube-public.
+	// May be empty.
+	SystemNamespaces []string
+	// Controllers says whether the controllers run in this process.
+	Controllers bool
+	// Shared says that other servers use the same storage, so that the controllers must
+	// elect a leader.
+	Shared bool
+	// Extension is one more API server. Nil means none.
+	Extension *Extension
+}
+
+// Certificates are the files of a PKI. A file named Serving or FrontProxyClient holds the
+// certificate and its key.
+type Certificates struct {
+	CA                string
+	FrontProxyCA      string
+	Serving           string
+	FrontProxyClient  string
+	ServiceAccountKey string
+}
+
+// Extension is an API server that is served by the host as if it were its own.
+type Extension struct {
+	// GroupVersions are served through the extension; each gets an APIService of its own
+	// without a Service. The numbers order discovery as they do in an APIService.
+	GroupVersions map[schema.GroupVersion]Priority
+	// Codec encodes objects for storage.
+	Codec runtime.Codec
+	// New makes the server. It gets a copy of the host's configuration that is its own to
+	// change; storage options are already set. What it does not know it passes to delegate.
+	New func(generic *genericapiserver.Config, delegate genericapiserver.DelegationTarget) (*genericapiserver.GenericAPIServer, error)
+}
+
+// Priority orders groups, and versions in a group; higher comes first.
+type Priority struct {
+	Group   int32
+	Version int32
+}
+
+func (c *Config) validate() error {
+	switch {
+	case c.Listener == nil:
+		return errors.New("host: a listener is required")
+	case c.Generic == nil, c.Audit == nil, c.Traces == nil, c.Features == nil, c.Admission == nil:
+		return errors.New("host: the options of the libraries are required")
+	case len(c.Storage.ServerList) == 0:
+		return errors.New("host: a store is required")
+	}
+	return nil
+}

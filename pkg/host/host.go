@@ -1,0 +1,229 @@
+package host
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"time"
+
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	apiextensionsapiserver "k8s.io/apiextensions-apiserver/pkg/apiserver"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	genericapifilters "k8s.io/apiserver/pkg/endpoints/filters"
+	genericapiserver "k8s.io/apiserver/pkg/server"
+	"k8s.io/apiserver/pkg/util/notfoundhandler"
+	"k8s.io/apiserver/pkg/util/webhook"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	aggregatorapiserver "k8s.io/kube-aggregator/pkg/apiserver"
+	aggregatorscheme "k8s.io/kube-aggregator/pkg/apiserver/scheme"
+	"k8s.io/kubernetes/pkg/api/legacyscheme"
+	"k8s.io/kubernetes/pkg/controlplane"
+	controlplaneapiserver "k8s.io/kubernetes/pkg/controlplane/apiserver"
+	"k8s.io/kubernetes/pkg/controlplane/apiserver/options"
+	generatedopenapi "k8s.io/kubernetes/pkg/generated/openapi"
+)
+
+func init() {
+	// Upstream renews the lease that names a server every ten seconds, which is a synced
+	// write to disk each time; it is valid for an hour.
+	controlplaneapiserver.IdentityLeaseRenewIntervalPeriod = 5 * time.Minute
+}
+
+// Host is an embedded host that is ready to run.
+type Host struct {
+	aggregator *aggregatorapiserver.APIAggregator
+}
+
+// configs are the configurations of the servers in the chain.
+type configs struct {
+	native        *controlplaneapiserver.Config
+	apiExtensions *apiextensionsapiserver.Config
+	aggregator    *aggregatorapiserver.Config
+	// extension is nil when there is none.
+	extension *genericapiserver.Config
+}
+
+// New makes a host. It starts nothing that outlives an error. The context is that of the
+// watchers of certificate files.
+func New(ctx context.Context, config Config) (*Host, error) {
+	if err := config.validate(); err != nil {
+		return nil, err
+	}
+	opts, err := completeOptions(ctx, config)
+	if err != nil {
+		return nil, err
+	}
+	chain, err := newConfigs(opts, config.Extension)
+	if err != nil {
+		return nil, err
+	}
+	aggregator, err := newChain(chain, config.Extension)
+	if err != nil {
+		return nil, err
+	}
+	if config.Controllers {
+		if err := addControllers(aggregator.GenericAPIServer, config.Shared); err != nil {
+			return nil, err
+		}
+	}
+	return &Host{aggregator: aggregator}, nil
+}
+
+// LoopbackConfig is how this process talks to the host with all rights.
+func (h *Host) LoopbackConfig() *rest.Config {
+	return rest.CopyConfig(h.aggregator.GenericAPIServer.LoopbackClientConfig)
+}
+
+// Server is the outermost API server of the chain, to add hooks and health checks to.
+func (h *Host) Server() *genericapiserver.GenericAPIServer { return h.aggregator.GenericAPIServer }
+
+// Run serves until ctx is done, and returns when requests have been drained.
+func (h *Host) Run(ctx context.Context) error {
+	prepared, err := h.aggregator.PrepareRun()
+	if err != nil {
+		return fmt.Errorf("prepare the host: %w", err)
+	}
+	return prepared.Run(ctx)
+}
+
+// newConfigs makes the configurations of the servers, which share one generic part.
+func newConfigs(opts options.CompletedOptions, extension *Extension) (*configs, error) {
+	generic, informers, storageFactory, err := controlplaneapiserver.BuildGenericConfig(
+		opts,
+		[]*runtime.Scheme{legacyscheme.Scheme, apiextensionsapiserver.Scheme, aggregatorscheme.Scheme},
+		controlplane.DefaultGenericAPIResourceConfigSource(),
+		generatedopenapi.GetOpenAPIDefinitions,
+	)
+	if err != nil {
+		return nil, fmt.Errorf("configure the host: %w", err)
+	}
+	resolver := webhook.NewDefaultServiceResolver()
+	native, initializers, err := controlplaneapiserver.CreateConfig(opts, generic, informers, storageFactory, resolver, nil)
+	if err != nil {
+		return nil, fmt.Errorf("configure the native resources: %w", err)
+	}
+	authInfo := webhook.NewDefaultAuthenticationInfoResolverWrapper(native.ProxyTransport, generic.EgressSelector, generic.LoopbackClientConfig, generic.TracerProvider)
+	apiExtensions, err := controlplaneapiserver.CreateAPIExtensionsConfig(*native.Generic, informers, initializers, opts, 1, resolver, authInfo)
+	if err != nil {
+		return nil, fmt.Errorf("configure custom resources: %w", err)
+	}
+	aggregator, err := controlplaneapiserver.CreateAggregatorConfig(*native.Generic, opts, informers, resolver, native.ProxyTransport, nil, initializers)
+	if err != nil {
+		return nil, fmt.Errorf("configure the aggregator: %w", err)
+	}
+	// It would wait for Services and EndpointSlices, which are not served here.
+	aggregator.ExtraConfig.DisableRemoteAvailableConditionController = true
+
+	all := &configs{native: native, apiExtensions: apiExtensions, aggregator: aggregator}
+	if extension != nil {
+		if all.extension, err = extensionConfig(*native.Generic, opts, extension); err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
+}
+
+// extensionConfig is the generic configuration with storage options of its own and without
+// hooks, which may be there once in a chain.
+func extensionConfig(generic genericapiserver.Config, opts options.CompletedOptions, extension *Extension) (*genericapiserver.Config, error) {
+	generic.PostStartHooks = map[string]genericapiserver.PostStartHookConfigEntry{}
+	generic.RESTOptionsGetter = nil
+	etcd := *opts.Etcd
+	etcd.SkipHealthEndpoints = true
+	etcd.DefaultStorageMediaType = runtime.ContentTypeJSON
+	etcd.StorageConfig.Codec = extension.Codec
+	etcd.StorageConfig.EncodeVersioner = nil
+	if err := etcd.ApplyTo(&generic); err != nil {
+		return nil, fmt.Errorf("configure the storage of the extension: %w", err)
+	}
+	return &generic, nil
+}
+
+// newChain makes the servers from the innermost to the outermost.
+func newChain(chain *configs, extension *Extension) (*aggregatorapiserver.APIAggregator, error) {
+	notFound := notfoundhandler.New(chain.native.Generic.Serializer, genericapifilters.NoMuxAndDiscoveryIncompleteKey)
+	apiExtensions, err := chain.apiExtensions.Complete().New(genericapiserver.NewEmptyDelegateWithCustomHandler(notFound))
+	if err != nil {
+		return nil, fmt.Errorf("make the server of custom resources: %w", err)
+	}
+	delegate, err := newNative(chain.native, apiExtensions.GenericAPIServer)
+	if err != nil {
+		return nil, err
+	}
+	if extension != nil {
+		if delegate, err = newExtension(extension, chain.extension, delegate); err != nil {
+			return nil, err
+		}
+	}
+	crds := apiExtensions.Informers.Apiextensions().V1().CustomResourceDefinitions()
+	crdsEnabled := chain.apiExtensions.GenericConfig.MergedResourceConfig.ResourceEnabled(apiextensionsv1.SchemeGroupVersion.WithResource("customresourcedefinitions"))
+	aggregator, err := controlplaneapiserver.CreateAggregatorServer(chain.aggregator.Complete(), delegate, crds, crdsEnabled, priorities(extension))
+	if err != nil {
+		return nil, fmt.Errorf("make the aggregator: %w", err)
+	}
+	return aggregator, nil
+}
+
+func newNative(config *controlplaneapiserver.Config, delegate genericapiserver.DelegationTarget) (genericapiserver.DelegationTarget, error) {
+	completed := config.Complete()
+	native, err := completed.New("koinon-host", delegate)
+	if err != nil {
+		return nil, fmt.Errorf("make the server of native resources: %w", err)
+	}
+	client, err := kubernetes.NewForConfig(config.Generic.LoopbackClientConfig)
+	if err != nil {
+		return nil, fmt.Errorf("make a client for the host itself: %w", err)
+	}
+	providers, err := completed.GenericStorageProviders(client.Discovery())
+	if err != nil {
+		return nil, fmt.Errorf("make the storage of native resources: %w", err)
+	}
+	if err := native.InstallAPIs(providers...); err != nil {
+		return nil, fmt.Errorf("install native resources: %w", err)
+	}
+	return native.GenericAPIServer, nil
+}
+
+func newExtension(extension *Extension, config *genericapiserver.Config, delegate genericapiserver.DelegationTarget) (genericapiserver.DelegationTarget, error) {
+	server, err := extension.New(config, delegate)
+	if err != nil {
+		return nil, fmt.Errorf("make the extension: %w", err)
+	}
+	return &listedDelegate{DelegationTarget: server, groupVersions: extension.GroupVersions}, nil
+}
+
+// listedDelegate lists the paths of every group version of the extension, so that each gets
+// an APIService even while it serves no resource.
+type listedDelegate struct {
+	genericapiserver.DelegationTarget
+	groupVersions map[schema.GroupVersion]Priority
+}
+
+// ListedPaths implements genericapiserver.DelegationTarget.
+func (d *listedDelegate) ListedPaths() []string {
+	paths := d.DelegationTarget.ListedPaths()
+	listed := make(map[string]bool, len(paths))
+	for _, path := range paths {
+		listed[path] = true
+	}
+	for gv := range d.groupVersions {
+		if path := "/apis/" + gv.String(); !listed[path] {
+			paths = append(paths, path)
+		}
+	}
+	return paths
+}
+
+// priorities orders the groups of the host and of the extension in discovery.
+func priorities(extension *Extension) map[schema.GroupVersion]controlplaneapiserver.APIServicePriority {
+	all := maps.Clone(controlplaneapiserver.DefaultGenericAPIServicePriorities())
+	if extension == nil {
+		return all
+	}
+	for gv, priority := range extension.GroupVersions {
+		all[gv] = controlplaneapiserver.APIServicePriority{Group: priority.Group, Version: priority.Version}
+	}
+	return all
+}

@@ -1,0 +1,200 @@
+package membership
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
+)
+
+// Health of a member.
+type Health int
+
+const (
+	// Unknown: not checked since this process began.
+	Unknown Health = iota
+	// Ready: answers, and says that it is well.
+	Ready
+	// NotReady: answers, and says that it is not well.
+	NotReady
+	// Offline: does not answer.
+	Offline
+	// Malformed: the KubeFedCluster and its Secret make no connection, or the member
+	// refuses them.
+	Malformed
+)
+
+// Reasons of a KubeFedCluster's conditions, as KubeFed has them.
+const (
+	ReasonReady        = "ClusterReady"
+	ReasonNotReady     = "ClusterNotReady"
+	ReasonReachable    = "ClusterReachable"
+	ReasonNotReachable = "ClusterNotReachable"
+	ReasonMalformed    = "ClusterConfigMalformed"
+)
+
+// lastProbeInterval is how old a written lastProbeTime may get while nothing changes.
+const lastProbeInterval = time.Minute
+
+// finding is the result of one check.
+type finding struct {
+	health  Health
+	problem string // a sentence, empty if ready
+	version string // of Kubernetes, if ready
+}
+
+// Thresholds are how many checks in a row it takes to change a member's health.
+type Thresholds struct {
+	Period, Timeout  time.Duration
+	Failure, Success int64
+}
+
+// ThresholdsOf reads a KubeFedConfig; what is missing, or the whole of it, has KubeFed's
+// defaults.
+func ThresholdsOf(config *v1beta1.KubeFedConfig) Thresholds {
+	t := Thresholds{Period: 10 * time.Second, Timeout: 3 * time.Second, Failure: 3, Success: 1}
+	if config == nil || config.Spec.ClusterHealthCheck == nil {
+		return t
+	}
+	check := config.Spec.ClusterHealthCheck
+	setDuration(&t.Period, check.Period)
+	setDuration(&t.Timeout, check.Timeout)
+	setCount(&t.Failure, check.FailureThreshold)
+	setCount(&t.Success, check.SuccessThreshold)
+	return t
+}
+
+func setDuration(d *time.Duration, value *metav1.Duration) {
+	if value != nil && value.Duration > 0 {
+		*d = value.Duration
+	}
+}
+
+func setCount(n *int64, value *int64) {
+	if value != nil && *value > 0 {
+		*n = *value
+	}
+}
+
+// judgement is what is held true of a member, and how many checks in a row spoke
+// against it.
+type judgement struct {
+	finding
+	against int64
+}
+
+// next takes a new finding into account. The first one counts at once.
+func (j judgement) next(f finding, t Thresholds) judgement {
+	if j.health == Unknown || (f.health == Ready) == (j.health == Ready) {
+		return judgement{finding: f}
+	}
+	needed := t.Failure
+	if f.health == Ready {
+		needed = t.Success
+	}
+	if j.against+1 >= needed {
+		return judgement{finding: f}
+	}
+	j.against++
+	return j
+}
+
+// explain turns the error of a check into a finding with one sentence.
+func explain(err error, secret string) finding {
+	var unknownAuthority x509.UnknownAuthorityError
+	var hostname x509.HostnameError
+	var invalid x509.CertificateInvalidError
+	var verification *tls.CertificateVerificationError
+	switch {
+	case apierrors.IsUnauthorized(err):
+		return finding{health: Malformed, problem: fmt.Sprintf(
+			"the member refuses the credentials in Secret %q (401 Unauthorized): they have expired, or are for another cluster", secret)}
+	case apierrors.IsForbidden(err):
+		return finding{health: Malformed, problem: fmt.Sprintf(
+			"the member does not let the credentials in Secret %q read /healthz (403 Forbidden)", secret)}
+	case errors.As(err, &unknownAuthority):
+		return finding{health: Malformed, problem: "the member's certificate is not from the given authorities: they are for another cluster, or were replaced"}
+	case errors.As(err, &hostname):
+		return finding{health: Malformed, problem: "the member's certificate is for another host: " + hostname.Error()}
+	case errors.As(err, &invalid), errors.As(err, &verification):
+		return finding{health: Malformed, problem: "the member's certificate is not valid: " + err.Error()}
+	}
+	return finding{health: Offline, problem: "the member does not answer: " + err.Error()}
+}
+
+// conditions says a finding the way KubeFed does: only the conditions that it sets in
+// that state, and no others.
+func (f finding) conditions(now metav1.Time) []v1beta1.ClusterCondition {
+	condition := func(kind v1beta1.ClusterConditionType, status corev1.ConditionStatus, reason, message string) v1beta1.ClusterCondition {
+		return v1beta1.ClusterCondition{
+			Type: kind, Status: status, Reason: &reason, Message: &message,
+			LastProbeTime: now, LastTransitionTime: &now,
+		}
+	}
+	switch f.health {
+	case Ready:
+		return []v1beta1.ClusterCondition{condition(v1beta1.ClusterReady, corev1.ConditionTrue, ReasonReady, "/healthz responded with ok")}
+	case NotReady:
+		return []v1beta1.ClusterCondition{
+			condition(v1beta1.ClusterReady, corev1.ConditionFalse, ReasonNotReady, f.problem),
+			condition(v1beta1.ClusterOffline, corev1.ConditionFalse, ReasonReachable, "cluster is reachable"),
+		}
+	case Offline:
+		return []v1beta1.ClusterCondition{condition(v1beta1.ClusterOffline, corev1.ConditionTrue, ReasonNotReachable, f.problem)}
+	default:
+		return []v1beta1.ClusterCondition{condition(v1beta1.ClusterConfigMalformed, corev1.ConditionTrue, ReasonMalformed, f.problem)}
+	}
+}
+
+// status returns the status to write, or nil if old says it all.
+func (f finding) status(old *v1beta1.KubeFedClusterStatus, now time.Time) *v1beta1.KubeFedClusterStatus {
+	updated := old.DeepCopy()
+	updated.Conditions = f.conditions(metav1.NewTime(now.Truncate(time.Second)))
+	if f.version != "" {
+		updated.KubernetesVersion = f.version
+	}
+	same := len(updated.Conditions) == len(old.Conditions) && updated.KubernetesVersion == old.KubernetesVersion
+	for i := range updated.Conditions {
+		condition := &updated.Conditions[i]
+		previous := find(old.Conditions, condition.Type)
+		if previous == nil {
+			same = false
+			continue
+		}
+		if previous.Status == condition.Status && previous.LastTransitionTime != nil {
+			condition.LastTransitionTime = previous.LastTransitionTime
+		}
+		same = same && saysTheSame(previous, condition) && now.Sub(previous.LastProbeTime.Time) < lastProbeInterval
+	}
+	if same {
+		return nil
+	}
+	return updated
+}
+
+func find(conditions []v1beta1.ClusterCondition, kind v1beta1.ClusterConditionType) *v1beta1.ClusterCondition {
+	for i := range conditions {
+		if conditions[i].Type == kind {
+			return &conditions[i]
+		}
+	}
+	return nil
+}
+
+func saysTheSame(a, b *v1beta1.ClusterCondition) bool {
+	return a.Status == b.Status && deref(a.Reason) == deref(b.Reason) && deref(a.Message) == deref(b.Message)
+}
+
+func deref(s *string) string {
+	if s == nil {
+		return ""
+	}
+	return *s
+}

@@ -1,0 +1,368 @@
+package membership
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	corev1listers "k8s.io/client-go/listers/core/v1"
+	"k8s.io/client-go/util/retry"
+	"k8s.io/client-go/util/workqueue"
+	"k8s.io/klog/v2"
+
+	federationv1alpha1 "github.com/koinon-io/koinon/pkg/apis/federation/v1alpha1"
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
+	"github.com/koinon-io/koinon/pkg/federation/memberclient"
+	clientv1beta1 "github.com/koinon-io/koinon/pkg/generated/clientset/versioned/typed/core/v1beta1"
+	listersv1beta1 "github.com/koinon-io/koinon/pkg/generated/listers/core/v1beta1"
+)
+
+// statusTimeout bounds one write of a KubeFedCluster's status.
+const statusTimeout = 10 * time.Second
+
+// Member is one member at one moment. Its fields must not be modified.
+type Member struct {
+	Name string
+	// Labels of the KubeFedCluster.
+	Labels map[string]string
+	// Conn is nil if Health is Malformed for want of a usable configuration.
+	Conn   *memberclient.Conn
+	Health Health
+	// Problem is a sentence on why the member is not ready.
+	Problem string
+}
+
+// Config is what a Registry works with.
+type Config struct {
+	// Clusters, Secrets and Client are those of the system namespace. The listers'
+	// caches must be synced before Run.
+	Clusters listersv1beta1.KubeFedClusterNamespaceLister
+	Secrets  corev1listers.SecretNamespaceLister
+	Client   clientv1beta1.KubeFedClusterInterface
+	// Thresholds is asked before every check.
+	Thresholds func() Thresholds
+	// OnChange is called after a member came, went, or changed its labels, connection or
+	// health. It must not block.
+	OnChange func(member string)
+	// OnEvent is called for events of the members' caches: see memberclient.NewConn.
+	OnEvent func(member string, resource schema.GroupVersionResource, live *memberclient.Live)
+}
+
+// Registry holds the members.
+type Registry struct {
+	Config
+	queue workqueue.TypedRateLimitingInterface[string]
+	wg    sync.WaitGroup
+
+	mu      sync.RWMutex
+	members map[string]*member // guarded by mu, and so are the fields of member
+}
+
+type member struct {
+	Member
+	epoch  string
+	secret string
+	judged judgement
+	// ctx ends with this epoch; stop ends it.
+	ctx  context.Context
+	stop context.CancelFunc
+}
+
+// New returns a Registry that does nothing before Run.
+func New(config Config) (*Registry, error) {
+	if config.Clusters == nil || config.Secrets == nil || config.Client == nil || config.Thresholds == nil || config.OnChange == nil || config.OnEvent == nil {
+		return nil, errors.New("membership: every field of Config must be set")
+	}
+	return &Registry{
+		Config: config,
+		queue: workqueue.NewTypedRateLimitingQueueWithConfig(
+			workqueue.DefaultTypedControllerRateLimiter[string](),
+			workqueue.TypedRateLimitingQueueConfig[string]{Name: "members"}),
+		members: map[string]*member{},
+	}, nil
+}
+
+// Enqueue has a member looked at again: its KubeFedCluster changed. The queue holds each
+// name once, so its bound is the number of members.
+func (r *Registry) Enqueue(cluster string) { r.queue.Add(cluster) }
+
+// EnqueueForSecret has every member looked at again that uses the Secret.
+func (r *Registry) EnqueueForSecret(secret string) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	for name, m := range r.members {
+		if m.secret == secret {
+			r.queue.Add(name)
+		}
+	}
+}
+
+// Get returns a member by the name of its KubeFedCluster.
+func (r *Registry) Get(name string) (Member, bool) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	m, ok := r.members[name]
+	if !ok {
+		return Member{}, false
+	}
+	return m.Member, true
+}
+
+// List returns all members, sorted by name.
+func (r *Registry) List() []Member {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	list := make([]Member, 0, len(r.members))
+	for _, name := range slices.Sorted(maps.Keys(r.members)) {
+		list = append(list, r.members[name].Member)
+	}
+	return list
+}
+
+// Run keeps the members until ctx ends, and returns when all its goroutines have.
+func (r *Registry) Run(ctx context.Context) error {
+	clusters, err := r.Clusters.List(labels.Everything())
+	if err != nil {
+		return fmt.Errorf("list clusters: %w", err)
+	}
+	for _, cluster := range clusters {
+		r.queue.Add(cluster.Name)
+	}
+	// Ends when the queue is shut down.
+	r.wg.Go(func() {
+		for r.processNext(ctx) {
+		}
+	})
+	<-ctx.Done()
+	r.queue.ShutDown()
+	r.wg.Wait()
+	return nil
+}
+
+func (r *Registry) processNext(ctx context.Context) bool {
+	name, shutdown := r.queue.Get()
+	if shutdown {
+		return false
+	}
+	defer r.queue.Done(name)
+	if err := r.reconcile(ctx, name); err != nil {
+		klog.FromContext(ctx).Error(err, "Failed to set up member", "member", name)
+		r.queue.AddRateLimited(name)
+		return true
+	}
+	r.queue.Forget(name)
+	return true
+}
+
+// reconcile makes the member what its KubeFedCluster and Secret say now.
+func (r *Registry) reconcile(ctx context.Context, name string) error {
+	cluster, err := r.Clusters.Get(name)
+	if apierrors.IsNotFound(err) || (err == nil && cluster.Labels[federationv1alpha1.TopologyLabel] != "") {
+		r.remove(name)
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	secret, err := r.Secrets.Get(cluster.Spec.SecretRef.Name)
+	if err != nil && !apierrors.IsNotFound(err) {
+		return err
+	}
+	if apierrors.IsNotFound(err) {
+		secret = nil
+	}
+	config, malformed := memberclient.Config(cluster, secret, time.Now())
+	epoch, err := epochOf(cluster, secret, malformed)
+	if err != nil {
+		return err
+	}
+	r.mu.Lock()
+	old := r.members[name]
+	if old != nil && old.epoch == epoch {
+		changed := !maps.Equal(old.Labels, cluster.Labels)
+		old.Labels = cluster.Labels
+		r.mu.Unlock()
+		if changed {
+			r.OnChange(name)
+		}
+		return nil
+	}
+	r.mu.Unlock()
+
+	created := &member{
+		Member: Member{Name: name, Labels: cluster.Labels},
+		epoch:  epoch,
+		secret: cluster.Spec.SecretRef.Name,
+	}
+	created.ctx, created.stop = context.WithCancel(ctx)
+	if malformed == nil {
+		created.Conn, malformed = memberclient.NewConn(created.ctx, config,
+			func(gvr schema.GroupVersionResource, live *memberclient.Live) { r.OnEvent(name, gvr, live) })
+	}
+	if malformed != nil {
+		created.judged = judgement{finding: finding{health: Malformed, problem: malformed.Error()}}
+		created.Health, created.Problem = Malformed, malformed.Error()
+	} else if old != nil {
+		// New credentials for a member that was well: held to be well until checked.
+		created.judged.health = Unknown
+	}
+	r.replace(name, created)
+	klog.FromContext(ctx).V(2).Info("Set up member", "member", name, "problem", created.Problem)
+	r.OnChange(name)
+	// Ends with created.ctx.
+	r.wg.Go(func() { r.watch(created) })
+	return nil
+}
+
+// epochOf stands for everything that a connection is made of.
+func epochOf(cluster *v1beta1.KubeFedCluster, secret *corev1.Secret, malformed error) (string, error) {
+	problem := ""
+	if malformed != nil {
+		problem = malformed.Error()
+	}
+	var data map[string][]byte
+	if secret != nil {
+		data = secret.Data
+	}
+	encoded, err := json.Marshal([]any{cluster.UID, cluster.Spec, data, problem})
+	if err != nil {
+		return "", err
+	}
+	sum := sha256.Sum256(encoded)
+	return string(sum[:]), nil
+}
+
+func (r *Registry) remove(name string) {
+	r.mu.RLock()
+	_, ok := r.members[name]
+	r.mu.RUnlock()
+	if ok {
+		r.replace(name, nil)
+		r.OnChange(name)
+	}
+}
+
+// replace puts in a member, or none, and ends the old one.
+func (r *Registry) replace(name string, created *member) {
+	r.mu.Lock()
+	old := r.members[name]
+	if created == nil {
+		delete(r.members, name)
+	} else {
+		r.members[name] = created
+	}
+	r.mu.Unlock()
+	if old == nil {
+		return
+	}
+	old.stop()
+	if old.Conn != nil {
+		// Ends once the caches have, which their context has just told them.
+		r.wg.Go(old.Conn.Close)
+	}
+}
+
+// watch checks one member until its epoch ends.
+func (r *Registry) watch(m *member) {
+	if m.Conn != nil {
+		defer m.Conn.Close()
+	}
+	for {
+		thresholds := r.Thresholds()
+		r.check(m, thresholds)
+		// A certificate expires without anybody changing anything.
+		r.queue.Add(m.Name)
+		timer := time.NewTimer(thresholds.Period)
+		select {
+		case <-m.ctx.Done():
+			timer.Stop()
+			return
+		case <-timer.C:
+		}
+	}
+}
+
+func (r *Registry) check(m *member, thresholds Thresholds) {
+	judged := m.judged // only this goroutine writes it once the member is set up
+	if m.Conn != nil {
+		found := m.probe(thresholds.Timeout)
+		if m.ctx.Err() != nil {
+			return
+		}
+		judged = judged.next(found, thresholds)
+	}
+	r.mu.Lock()
+	changed := m.Health != judged.health || m.Problem != judged.problem
+	cameBack := judged.health == Ready && m.Health != Ready
+	m.judged, m.Health, m.Problem = judged, judged.health, judged.problem
+	current := r.members[m.Name] == m
+	r.mu.Unlock()
+	if !current {
+		return
+	}
+	if changed {
+		klog.FromContext(m.ctx).V(2).Info("Checked member", "member", m.Name, "ready", judged.health == Ready, "problem", judged.problem)
+		if cameBack {
+			m.Conn.Retry()
+		}
+		r.OnChange(m.Name)
+	}
+	if err := r.writeStatus(m, judged.finding); err != nil && m.ctx.Err() == nil {
+		klog.FromContext(m.ctx).Error(err, "Failed to write the status of a cluster", "member", m.Name)
+	}
+}
+
+func (m *member) probe(timeout time.Duration) finding {
+	ctx, cancel := context.WithTimeout(m.ctx, timeout)
+	defer cancel()
+	healthy, version, err := m.Conn.Health(ctx)
+	switch {
+	case err != nil:
+		return explain(err, m.secret)
+	case !healthy:
+		return finding{health: NotReady, problem: "/healthz responded without ok"}
+	}
+	return finding{health: Ready, version: version}
+}
+
+func (r *Registry) writeStatus(m *member, f finding) error {
+	ctx, cancel := context.WithTimeout(m.ctx, statusTimeout)
+	defer cancel()
+	cluster, err := r.Clusters.Get(m.Name)
+	if err != nil {
+		return ignoreNotFound(err)
+	}
+	return ignoreNotFound(retry.RetryOnConflict(retry.DefaultRetry, func() error {
+		status := f.status(&cluster.Status, time.Now())
+		if status == nil {
+			return nil
+		}
+		updated := cluster.DeepCopy()
+		updated.Status = *status
+		_, err := r.Client.UpdateStatus(ctx, updated, metav1.UpdateOptions{})
+		if apierrors.IsConflict(err) {
+			if latest, getErr := r.Client.Get(ctx, m.Name, metav1.GetOptions{}); getErr == nil {
+				cluster = latest
+			}
+		}
+		return err
+	}))
+}
+
+func ignoreNotFound(err error) error {
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	return err
+}

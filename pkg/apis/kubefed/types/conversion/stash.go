@@ -2,6 +2,7 @@ package conversion
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -139,7 +140,7 @@ func insertSelectorOverrides(named []v1beta2.Override, selectors []v1beta1.Index
 		return named
 	}
 	selectors = slices.Clone(selectors)
-	slices.SortStableFunc(selectors, func(a, b v1beta1.IndexedOverride) int { return a.Index - b.Index })
+	slices.SortStableFunc(selectors, func(a, b v1beta1.IndexedOverride) int { return cmp.Compare(a.Index, b.Index) })
 	out := make([]v1beta2.Override, 0, len(named)+len(selectors))
 	for _, s := range selectors {
 		for len(out) < s.Index && len(named) > 0 {

@@ -132,8 +132,8 @@ func (c *Cluster) Start(ctx context.Context) error {
 	for attempt := 1; ; attempt++ {
 		fresh := c.state.Ports.API == 0
 		err := c.start(ctx)
-		var failed *StartError
-		if err == nil || !fresh || attempt == startAttempts || !errors.As(err, &failed) || !failed.portTaken() {
+		var failed *process.StartError
+		if err == nil || !fresh || attempt == startAttempts || !errors.As(err, &failed) || !failed.PortTaken() {
 			return err
 		}
 		if err := errors.Join(c.Kill(ctx), c.Remove()); err != nil {

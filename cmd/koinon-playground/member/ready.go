@@ -4,11 +4,9 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
 	"fmt"
 	"net/http"
 	"os"
-	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -19,78 +17,17 @@ import (
 	"github.com/koinon-io/koinon/cmd/koinon-playground/process"
 )
 
-const (
-	readyTimeout = 2 * time.Minute
-	readyPoll    = 50 * time.Millisecond
-	probeTimeout = 2 * time.Second
-)
+const readyTimeout = 2 * time.Minute
 
-// StartError says that a program did not become ready, and where to read why.
-type StartError struct {
-	Cluster string
-	Program string
-	LogFile string
-	// LogTail is the last lines of the log.
-	LogTail string
-	// Err is what was wrong.
-	Err error
-}
-
-func (e *StartError) Error() string {
-	return fmt.Sprintf("%s %v; the last lines of %s:\n%s", e.Program, e.Err, e.LogFile, e.LogTail)
-}
-
-func (e *StartError) Unwrap() error { return e.Err }
-
-// portTaken tells whether the program failed because another listens on its port.
-func (e *StartError) portTaken() bool { return strings.Contains(e.LogTail, "address already in use") }
-
-var (
-	errEnded = errors.New("ended while it started")
-	errSlow  = fmt.Errorf("was not ready within %s", readyTimeout)
-)
-
-// await polls until the cluster is ready, one of the programs has ended, or it takes too
-// long. The error of a timeout has the last reason why it was not ready.
-func (c *Cluster) await(ctx context.Context, ready func(context.Context) error, programs ...string) error {
-	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
-	defer cancel()
-	for {
-		probe, stop := context.WithTimeout(ctx, probeTimeout)
-		last := ready(probe)
-		stop()
-		if last == nil {
-			return nil
-		}
-		if program, ok := c.firstEnded(programs); ok {
-			return c.startError(program, errEnded)
-		}
-		select {
-		case <-ctx.Done():
-			if errors.Is(ctx.Err(), context.Canceled) {
-				return ctx.Err()
-			}
-			return c.startError(programs[len(programs)-1], fmt.Errorf("%w: %w", errSlow, last))
-		case <-time.After(readyPoll):
+// await waits until the cluster is ready, or one of the programs has ended.
+func (c *Cluster) await(ctx context.Context, ready func(context.Context) error, names ...string) error {
+	var programs []process.Program
+	for _, name := range names {
+		if name != Nodes || c.Nodes > 0 {
+			programs = append(programs, process.Program{Name: name, PIDFile: c.pidFile(name), LogFile: c.LogFile(name)})
 		}
 	}
-}
-
-func (c *Cluster) firstEnded(programs []string) (string, bool) {
-	for _, program := range programs {
-		if program == Nodes && c.Nodes == 0 {
-			continue
-		}
-		if _, running := process.Find(c.pidFile(program)); !running {
-			return program, true
-		}
-	}
-	return "", false
-}
-
-func (c *Cluster) startError(program string, err error) error {
-	log := c.LogFile(program)
-	return &StartError{Cluster: c.Name, Program: program, LogFile: log, LogTail: process.Tail(log, 15), Err: err}
+	return process.Await(ctx, readyTimeout, ready, programs...)
 }
 
 // client returns a clientset of the administrator; probes make their own, so that none

@@ -1,0 +1,157 @@
+package testbed
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"testing"
+
+	"k8s.io/client-go/rest"
+
+	"github.com/koinon-io/koinon/cmd/koinon-playground/member"
+)
+
+// The programs of a cluster, for Kill.
+const (
+	Etcd              = member.Etcd
+	APIServer         = member.APIServer
+	ControllerManager = member.ControllerManager
+	Nodes             = member.Nodes
+)
+
+// ClusterOptions say what cluster to start.
+type ClusterOptions struct {
+	// Name of the cluster, a DNS label; default "cluster". Several clusters of one test
+	// need no different names, but their logs are easier to tell apart.
+	Name string
+	// Nodes is how many nodes to simulate. With none, pods stay Pending.
+	Nodes int
+	// APIServerArgs and ControllerManagerArgs are added to the command lines.
+	APIServerArgs         []string
+	ControllerManagerArgs []string
+}
+
+// Cluster is a running cluster.
+type Cluster struct {
+	place   place
+	cluster *member.Cluster
+}
+
+// StartCluster starts a cluster that lives as long as the test, and returns once it is
+// ready.
+func StartCluster(t testing.TB, o ClusterOptions) *Cluster {
+	t.Helper()
+	skipShort(t)
+	c, err := newCluster(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.place.clean(t, c.cluster.Name, func(ctx context.Context) error { return c.cluster.Kill(ctx) })
+	if err := c.cluster.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func newCluster(o ClusterOptions) (*Cluster, error) {
+	binary, err := Binary(playgroundBinary)
+	if err != nil {
+		return nil, err
+	}
+	o.Name = orDefault(o.Name, "cluster")
+	p, err := newPlace(o.Name)
+	if err != nil {
+		return nil, err
+	}
+	cluster, err := member.New(member.Config{
+		Name:                  o.Name,
+		Dir:                   filepath.Join(p.dir, "state"),
+		LogDir:                p.logs(),
+		Binary:                binary,
+		Nodes:                 o.Nodes,
+		APIServerArgs:         o.APIServerArgs,
+		ControllerManagerArgs: o.ControllerManagerArgs,
+		Tied:                  true,
+	})
+	if err != nil {
+		_, removeErr := p.remove("")
+		return nil, errors.Join(err, removeErr)
+	}
+	return &Cluster{place: p, cluster: cluster}, nil
+}
+
+// Name of the cluster.
+func (c *Cluster) Name() string { return c.cluster.Name }
+
+// Kubeconfig is the path of the administrator's kubeconfig. It stays the same when the
+// cluster is restarted.
+func (c *Cluster) Kubeconfig() string { return c.cluster.Kubeconfig() }
+
+// RESTConfig is the administrator's access, without a limit on requests. Every call
+// returns a copy.
+func (c *Cluster) RESTConfig(t testing.TB) *rest.Config {
+	t.Helper()
+	return config(t, c.cluster.RESTConfig)
+}
+
+// Server is the URL of the API server.
+func (c *Cluster) Server() string { return c.cluster.Server() }
+
+// CAFile is the certificate authority of the API server, PEM. A server that the
+// cluster's aggregator shall trust gets its certificate elsewhere.
+func (c *Cluster) CAFile() string { return filepath.Join(c.cluster.Dir, "pki", "ca.crt") }
+
+// LogFile is the log of one program.
+func (c *Cluster) LogFile(program string) string { return c.cluster.LogFile(program) }
+
+// Kill kills the named programs as with kill -9, or all of them, and keeps the data.
+func (c *Cluster) Kill(t testing.TB, programs ...string) {
+	t.Helper()
+	if err := c.cluster.Kill(context.WithoutCancel(t.Context()), programs...); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Start starts what does not run, on the same ports and data, and waits until the
+// cluster is ready.
+func (c *Cluster) Start(t testing.TB) {
+	t.Helper()
+	if err := c.cluster.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Restart kills all programs and starts them again.
+func (c *Cluster) Restart(t testing.TB) {
+	t.Helper()
+	c.Kill(t)
+	c.Start(t)
+}
+
+// Freeze makes the API server a silent peer until Thaw: connections stay open, nothing
+// answers.
+func (c *Cluster) Freeze(t testing.TB) {
+	t.Helper()
+	if err := c.cluster.Freeze(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Thaw undoes Freeze.
+func (c *Cluster) Thaw(t testing.TB) {
+	t.Helper()
+	if err := c.cluster.Thaw(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// stop ends a cluster that no test owns.
+func (c *Cluster) stop(ctx context.Context, keepLogsAs string) error {
+	err := c.cluster.Kill(ctx)
+	kept, removeErr := c.place.remove(keepLogsAs)
+	if kept != "" {
+		fmt.Printf("the logs of %s are in %s\n", c.cluster.Name, kept)
+	}
+	return errors.Join(err, removeErr)
+}

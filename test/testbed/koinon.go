@@ -1,0 +1,171 @@
+package testbed
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"k8s.io/client-go/rest"
+
+	"github.com/koinon-io/koinon/cmd/koinon-playground/koinon"
+	"github.com/koinon-io/koinon/cmd/koinon-playground/ports"
+	"github.com/koinon-io/koinon/cmd/koinon-playground/process"
+)
+
+// KoinonOptions say how to run the control plane.
+type KoinonOptions struct {
+	// HostKubeconfig puts the server behind a real host. Empty: standalone.
+	HostKubeconfig string
+	// Datastore is a DSN. Empty: SQLite in the data directory.
+	Datastore string
+	// Args are added to "koinon server".
+	Args []string
+	// Env is added to the environment, as KEY=VALUE.
+	Env []string
+}
+
+// Koinon is a running control plane.
+type Koinon struct {
+	place  place
+	server *koinon.Server
+}
+
+// stopGrace is how long a server that is asked to end may take.
+const stopGrace = 30 * time.Second
+
+// portAttempts is how often a new port is tried because another program took it between
+// the pick and the listen.
+const portAttempts = 3
+
+// StartKoinon starts a control plane that lives as long as the test, and returns once it
+// is ready. In aggregated mode, ready is what the server says of itself: the host's
+// APIServices may take a moment more.
+func StartKoinon(t testing.TB, o KoinonOptions) *Koinon {
+	t.Helper()
+	skipShort(t)
+	k, err := newKoinon(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	k.place.clean(t, koinonBinary, func(ctx context.Context) error { return k.server.Kill(ctx) })
+	if err := k.firstStart(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return k
+}
+
+func newKoinon(o KoinonOptions) (*Koinon, error) {
+	binary, err := Binary(koinonBinary)
+	if err != nil {
+		return nil, err
+	}
+	picked, err := ports.Pick(1)
+	if err != nil {
+		return nil, err
+	}
+	p, err := newPlace(koinonBinary)
+	if err != nil {
+		return nil, err
+	}
+	server, err := koinon.New(koinon.Config{
+		Binary:         binary,
+		DataDir:        filepath.Join(p.dir, "data"),
+		LogFile:        filepath.Join(p.logs(), "koinon.log"),
+		PIDFile:        filepath.Join(p.dir, "koinon.pid"),
+		Port:           picked[0],
+		Datastore:      o.Datastore,
+		HostKubeconfig: o.HostKubeconfig,
+		Args:           o.Args,
+		Env:            o.Env,
+		Tied:           true,
+	})
+	if err != nil {
+		_, removeErr := p.remove("")
+		return nil, errors.Join(err, removeErr)
+	}
+	return &Koinon{place: p, server: server}, nil
+}
+
+func (k *Koinon) firstStart(ctx context.Context) error {
+	for attempt := 1; ; attempt++ {
+		err := k.server.Start(ctx)
+		var failed *process.StartError
+		if !errors.As(err, &failed) || !failed.PortTaken() || attempt == portAttempts {
+			return err
+		}
+		picked, err := ports.Pick(1)
+		if err != nil {
+			return err
+		}
+		k.server.Port = picked[0]
+	}
+}
+
+// Kubeconfig is the path of the administrator's kubeconfig: in aggregated mode, the
+// host's.
+func (k *Koinon) Kubeconfig() string { return k.server.Kubeconfig() }
+
+// RESTConfig is the administrator's access, without a limit on requests. Every call
+// returns a copy.
+func (k *Koinon) RESTConfig(t testing.TB) *rest.Config {
+	t.Helper()
+	return config(t, k.server.RESTConfig)
+}
+
+// URL of the server itself.
+func (k *Koinon) URL() string { return k.server.URL() }
+
+// Port that the server listens on, on 127.0.0.1.
+func (k *Koinon) Port() int { return k.server.Port }
+
+// DataDir of the server.
+func (k *Koinon) DataDir() string { return k.server.DataDir }
+
+// LogFile of the server.
+func (k *Koinon) LogFile() string { return k.server.LogFile }
+
+// Kill9 kills the server as with kill -9, and keeps its data.
+func (k *Koinon) Kill9(t testing.TB) {
+	t.Helper()
+	if err := k.server.Kill(context.WithoutCancel(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Stop asks the server to end and waits for that; one that does not is killed, and fails
+// the test.
+func (k *Koinon) Stop(t testing.TB) {
+	t.Helper()
+	began := time.Now()
+	if err := k.server.Stop(context.WithoutCancel(t.Context()), stopGrace); err != nil {
+		t.Fatal(err)
+	}
+	if time.Since(began) >= stopGrace {
+		t.Errorf("koinon did not end within %s of being asked to", stopGrace)
+	}
+}
+
+// Start starts a server that was stopped or killed, on the same port and data, and waits
+// until it is ready.
+func (k *Koinon) Start(t testing.TB) {
+	t.Helper()
+	if err := k.server.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Restart stops the server as Stop does, and starts it again.
+func (k *Koinon) Restart(t testing.TB) {
+	t.Helper()
+	k.Stop(t)
+	k.Start(t)
+}
+
+// stop ends a server that no test owns.
+func (k *Koinon) stop(ctx context.Context, keepLogsAs string) error {
+	err := k.server.Kill(ctx)
+	_, removeErr := k.place.remove(keepLogsAs)
+	return errors.Join(err, removeErr)
+}

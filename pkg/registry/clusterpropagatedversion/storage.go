@@ -1,0 +1,23 @@
+// Package clusterpropagatedversion is the REST storage of ClusterPropagatedVersions.
+package clusterpropagatedversion
+
+import (
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apiserver/pkg/registry/generic"
+
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1alpha1"
+	"github.com/koinon-io/koinon/pkg/registry/objectstore"
+	"github.com/koinon-io/koinon/pkg/registry/propagationrecord"
+)
+
+// NewREST returns the storage of ClusterPropagatedVersions and of their status.
+func NewREST(scheme *runtime.Scheme, optsGetter generic.RESTOptionsGetter) (*objectstore.REST, *objectstore.StatusREST, error) {
+	return propagationrecord.NewREST(propagationrecord.Kind[*v1alpha1.ClusterPropagatedVersion]{
+		Plural:   "clusterpropagatedversions",
+		Singular: "clusterpropagatedversion",
+		Scope:    objectstore.ClusterScoped,
+		New:      func() *v1alpha1.ClusterPropagatedVersion { return &v1alpha1.ClusterPropagatedVersion{} },
+		NewList:  func() runtime.Object { return &v1alpha1.ClusterPropagatedVersionList{} },
+		Status:   func(v *v1alpha1.ClusterPropagatedVersion) *v1alpha1.PropagatedVersionStatus { return &v.Status },
+	}, scheme, optsGetter)
+}

@@ -1,0 +1,27 @@
+package federatedservicestatus
+
+import (
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apiserver/pkg/registry/generic"
+
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1alpha1"
+	"github.com/koinon-io/koinon/pkg/registry/objectstore"
+)
+
+// NewREST returns the storage of FederatedServiceStatuses.
+func NewREST(scheme *runtime.Scheme, optsGetter generic.RESTOptionsGetter) (*objectstore.REST, error) {
+	object, _, err := objectstore.New(objectstore.Config{
+		Group:    v1alpha1.GroupName,
+		Plural:   "federatedservicestatuses",
+		Singular: "federatedservicestatus",
+		New:      func() runtime.Object { return &v1alpha1.FederatedServiceStatus{} },
+		NewList:  func() runtime.Object { return &v1alpha1.FederatedServiceStatusList{} },
+		Strategy: newStrategy(scheme),
+		Table: objectstore.Table(
+			objectstore.Column[*v1alpha1.FederatedServiceStatus]{Name: "Clusters", Type: "integer", Description: "How many clusters have a status.",
+				Value: func(s *v1alpha1.FederatedServiceStatus) any { return int64(len(s.ClusterStatus)) }},
+			objectstore.Age[*v1alpha1.FederatedServiceStatus](),
+		),
+	}, optsGetter)
+	return object, err
+}

@@ -1,0 +1,84 @@
+// Package federatedtypeconfig is the REST storage of FederatedTypeConfigs. Serving the
+// kinds that they name is not its business.
+package federatedtypeconfig
+
+import (
+	"context"
+	"fmt"
+
+	apiequality "k8s.io/apimachinery/pkg/api/equality"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/validation"
+	"github.com/koinon-io/koinon/pkg/registry/objectstore"
+)
+
+// strategy is for writes of the object: they leave the status as it is.
+type strategy struct {
+	objectstore.Base
+	// systemNamespace is where controllers look for FederatedTypeConfigs.
+	systemNamespace string
+}
+
+func newStrategy(scheme *runtime.Scheme, systemNamespace string) strategy {
+	return strategy{
+		Base:            objectstore.NewBase(scheme, objectstore.Namespaced, v1beta1.SchemeGroupVersion, "status"),
+		systemNamespace: systemNamespace,
+	}
+}
+
+// PrepareForCreate applies the defaults again: some follow from the object's name, which
+// may have been generated after decoding.
+func (strategy) PrepareForCreate(_ context.Context, obj runtime.Object) {
+	config := obj.(*v1beta1.FederatedTypeConfig)
+	config.Status = v1beta1.FederatedTypeConfigStatus{}
+	config.Generation = 1
+	v1beta1.SetDefaults_FederatedTypeConfig(config)
+}
+
+func (strategy) PrepareForUpdate(_ context.Context, obj, old runtime.Object) {
+	config, oldConfig := obj.(*v1beta1.FederatedTypeConfig), old.(*v1beta1.FederatedTypeConfig)
+	config.Status = oldConfig.Status
+	if !apiequality.Semantic.DeepEqual(config.Spec, oldConfig.Spec) {
+		config.Generation++
+	}
+}
+
+func (strategy) Validate(_ context.Context, obj runtime.Object) field.ErrorList {
+	return validation.FederatedTypeConfig(obj.(*v1beta1.FederatedTypeConfig))
+}
+
+func (strategy) ValidateUpdate(_ context.Context, obj, old runtime.Object) field.ErrorList {
+	return validation.FederatedTypeConfigUpdate(obj.(*v1beta1.FederatedTypeConfig), old.(*v1beta1.FederatedTypeConfig))
+}
+
+// WarningsOnCreate tells about a FederatedTypeConfig that serves nothing.
+func (s strategy) WarningsOnCreate(_ context.Context, obj runtime.Object) []string {
+	if obj.(*v1beta1.FederatedTypeConfig).Namespace == s.systemNamespace {
+		return nil
+	}
+	return []string{fmt.Sprintf("metadata.namespace: a FederatedTypeConfig outside of namespace %q is kept and not used", s.systemNamespace)}
+}
+
+// statusStrategy is for writes of the status: they leave all else as it is.
+type statusStrategy struct {
+	strategy
+}
+
+func newStatusStrategy(s strategy, scheme *runtime.Scheme) statusStrategy {
+	s.Base = objectstore.NewBase(scheme, objectstore.Namespaced, v1beta1.SchemeGroupVersion, "metadata", "spec")
+	return statusStrategy{s}
+}
+
+func (statusStrategy) PrepareForUpdate(_ context.Context, obj, old runtime.Object) {
+	config, oldConfig := obj.(*v1beta1.FederatedTypeConfig), old.(*v1beta1.FederatedTypeConfig)
+	config.Spec = oldConfig.Spec
+	metav1.ResetObjectMetaForStatus(config, oldConfig)
+}
+
+func (statusStrategy) ValidateUpdate(_ context.Context, obj, _ runtime.Object) field.ErrorList {
+	return validation.FederatedTypeConfigStatus(obj.(*v1beta1.FederatedTypeConfig))
+}

@@ -1,0 +1,27 @@
+package kubefedconfig
+
+import (
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apiserver/pkg/registry/generic"
+
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
+	"github.com/koinon-io/koinon/pkg/registry/objectstore"
+)
+
+// NewREST returns the storage of KubeFedConfigs.
+func NewREST(scheme *runtime.Scheme, optsGetter generic.RESTOptionsGetter) (*objectstore.REST, error) {
+	object, _, err := objectstore.New(objectstore.Config{
+		Group:    v1beta1.GroupName,
+		Plural:   "kubefedconfigs",
+		Singular: "kubefedconfig",
+		New:      func() runtime.Object { return &v1beta1.KubeFedConfig{} },
+		NewList:  func() runtime.Object { return &v1beta1.KubeFedConfigList{} },
+		Strategy: newStrategy(scheme),
+		Table: objectstore.Table(
+			objectstore.Column[*v1beta1.KubeFedConfig]{Name: "Scope", Description: "Whether whole clusters or one namespace is federated.",
+				Value: func(c *v1beta1.KubeFedConfig) any { return string(c.Spec.Scope) }},
+			objectstore.Age[*v1beta1.KubeFedConfig](),
+		),
+	}, optsGetter)
+	return object, err
+}

@@ -1,0 +1,130 @@
+package objectstore
+
+import (
+	"context"
+	"fmt"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apiserver/pkg/registry/generic"
+	genericregistry "k8s.io/apiserver/pkg/registry/generic/registry"
+	"k8s.io/apiserver/pkg/registry/rest"
+	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
+)
+
+// Category is what `kubectl get koinon` asks for: every static kind.
+const Category = "koinon"
+
+// Config describes one kind. All fields but StatusStrategy and ShortNames are required.
+type Config struct {
+	// Group of the kind.
+	Group string
+	// Plural and Singular name of the resource, such as cells and cell.
+	Plural, Singular string
+	// ShortNames, such as kfc.
+	ShortNames []string
+	// New and NewList return empty objects.
+	New, NewList func() runtime.Object
+	// Strategy for writes of the object.
+	Strategy Strategy
+	// StatusStrategy for writes of its status; nil if it has no status subresource.
+	StatusStrategy UpdateStrategy
+	// Table for `kubectl get`.
+	Table rest.TableConvertor
+}
+
+// Strategy is what a kind does on writes of the object.
+type Strategy interface {
+	rest.RESTCreateStrategy
+	UpdateStrategy
+}
+
+// UpdateStrategy is what a kind does on updates of the object, or of its status.
+type UpdateStrategy interface {
+	rest.RESTUpdateStrategy
+	rest.ResetFieldsStrategy
+}
+
+// REST serves the objects of one kind.
+type REST struct {
+	*genericregistry.Store
+
+	shortNames []string
+}
+
+var (
+	_ rest.StandardStorage      = &REST{}
+	_ rest.ShortNamesProvider   = &REST{}
+	_ rest.CategoriesProvider   = &REST{}
+	_ rest.SingularNameProvider = &REST{}
+)
+
+// ShortNames returns the short names of the resource.
+func (r *REST) ShortNames() []string { return r.shortNames }
+
+// Categories returns Category.
+func (r *REST) Categories() []string { return []string{Category} }
+
+// New returns the storage of a kind, and that of its status, which is nil if the kind has
+// no status subresource.
+func New(config Config, optsGetter generic.RESTOptionsGetter) (*REST, *StatusREST, error) {
+	store := &genericregistry.Store{
+		NewFunc:                   config.New,
+		NewListFunc:               config.NewList,
+		DefaultQualifiedResource:  schema.GroupResource{Group: config.Group, Resource: config.Plural},
+		SingularQualifiedResource: schema.GroupResource{Group: config.Group, Resource: config.Singular},
+		CreateStrategy:            config.Strategy,
+		UpdateStrategy:            config.Strategy,
+		DeleteStrategy:            config.Strategy,
+		ResetFieldsStrategy:       config.Strategy,
+		TableConvertor:            config.Table,
+	}
+	if err := store.CompleteWithOptions(&generic.StoreOptions{RESTOptions: optsGetter}); err != nil {
+		return nil, nil, fmt.Errorf("make the storage of %s: %w", store.DefaultQualifiedResource, err)
+	}
+	object := &REST{Store: store, shortNames: config.ShortNames}
+	if config.StatusStrategy == nil {
+		return object, nil, nil
+	}
+	statusStore := *store
+	statusStore.UpdateStrategy = config.StatusStrategy
+	statusStore.ResetFieldsStrategy = config.StatusStrategy
+	return object, &StatusREST{store: &statusStore}, nil
+}
+
+// StatusREST serves the status subresource of one kind.
+type StatusREST struct {
+	store *genericregistry.Store
+}
+
+var (
+	_ rest.Patcher             = &StatusREST{}
+	_ rest.ResetFieldsStrategy = &StatusREST{}
+)
+
+// New returns an empty object.
+func (r *StatusREST) New() runtime.Object { return r.store.New() }
+
+// Destroy does nothing: the store belongs to REST.
+func (r *StatusREST) Destroy() {}
+
+// Get returns the object.
+func (r *StatusREST) Get(ctx context.Context, name string, options *metav1.GetOptions) (runtime.Object, error) {
+	return r.store.Get(ctx, name, options)
+}
+
+// Update writes the status of an object, and never creates one.
+func (r *StatusREST) Update(ctx context.Context, name string, objInfo rest.UpdatedObjectInfo, createValidation rest.ValidateObjectFunc, updateValidation rest.ValidateObjectUpdateFunc, _ bool, options *metav1.UpdateOptions) (runtime.Object, bool, error) {
+	return r.store.Update(ctx, name, objInfo, createValidation, updateValidation, false, options)
+}
+
+// GetResetFields returns the fields that a write of the status does not change.
+func (r *StatusREST) GetResetFields() map[fieldpath.APIVersion]*fieldpath.Set {
+	return r.store.GetResetFields()
+}
+
+// ConvertToTable returns the same table as for the object.
+func (r *StatusREST) ConvertToTable(ctx context.Context, object, tableOptions runtime.Object) (*metav1.Table, error) {
+	return r.store.ConvertToTable(ctx, object, tableOptions)
+}

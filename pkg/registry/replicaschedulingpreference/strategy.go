@@ -1,0 +1,43 @@
+// Package replicaschedulingpreference is the REST storage of
+// ReplicaSchedulingPreferences.
+package replicaschedulingpreference
+
+import (
+	"context"
+
+	apiequality "k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/scheduling/v1alpha1"
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/scheduling/validation"
+	"github.com/koinon-io/koinon/pkg/registry/objectstore"
+)
+
+// strategy is for all writes: the status is an empty object.
+type strategy struct {
+	objectstore.Base
+}
+
+func newStrategy(scheme *runtime.Scheme) strategy {
+	return strategy{objectstore.NewBase(scheme, objectstore.Namespaced, v1alpha1.SchemeGroupVersion)}
+}
+
+func (strategy) PrepareForCreate(_ context.Context, obj runtime.Object) {
+	obj.(*v1alpha1.ReplicaSchedulingPreference).Generation = 1
+}
+
+func (strategy) PrepareForUpdate(_ context.Context, obj, old runtime.Object) {
+	preference := obj.(*v1alpha1.ReplicaSchedulingPreference)
+	if !apiequality.Semantic.DeepEqual(preference.Spec, old.(*v1alpha1.ReplicaSchedulingPreference).Spec) {
+		preference.Generation++
+	}
+}
+
+func (strategy) Validate(_ context.Context, obj runtime.Object) field.ErrorList {
+	return validation.ReplicaSchedulingPreference(obj.(*v1alpha1.ReplicaSchedulingPreference))
+}
+
+func (strategy) ValidateUpdate(_ context.Context, obj, _ runtime.Object) field.ErrorList {
+	return validation.ReplicaSchedulingPreference(obj.(*v1alpha1.ReplicaSchedulingPreference))
+}

@@ -4,18 +4,22 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"time"
 
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	apiextensionsapiserver "k8s.io/apiextensions-apiserver/pkg/apiserver"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	genericapifilters "k8s.io/apiserver/pkg/endpoints/filters"
+	genericfeatures "k8s.io/apiserver/pkg/features"
 	genericapiserver "k8s.io/apiserver/pkg/server"
+	utilfeature "k8s.io/apiserver/pkg/util/feature"
 	"k8s.io/apiserver/pkg/util/notfoundhandler"
 	"k8s.io/apiserver/pkg/util/webhook"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
+	"k8s.io/component-base/featuregate"
+	"k8s.io/klog/v2"
 	aggregatorapiserver "k8s.io/kube-aggregator/pkg/apiserver"
 	aggregatorscheme "k8s.io/kube-aggregator/pkg/apiserver/scheme"
 	"k8s.io/kubernetes/pkg/api/legacyscheme"
@@ -26,9 +30,11 @@ import (
 )
 
 func init() {
-	// Upstream renews the lease that names a server every ten seconds, which is a synced
-	// write to disk each time; it is valid for an hour.
-	controlplaneapiserver.IdentityLeaseRenewIntervalPeriod = 5 * time.Minute
+	// The lease that names a server costs a synced write to disk every ten seconds, and
+	// serves only the proxy between API servers of different versions.
+	for _, feature := range []featuregate.Feature{genericfeatures.APIServerIdentity, genericfeatures.UnknownVersionInteroperabilityProxy} {
+		utilruntime.Must(utilfeature.DefaultMutableFeatureGate.OverrideDefault(feature, false))
+	}
 }
 
 // Host is an embedded host that is ready to run.
@@ -85,7 +91,8 @@ func (h *Host) Run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("prepare the host: %w", err)
 	}
-	return prepared.Run(ctx)
+	// Upstream's narration goes to its own logger, not to that of the caller.
+	return prepared.Run(klog.NewContext(ctx, klog.Background()))
 }
 
 // newConfigs makes the configurations of the servers, which share one generic part.

@@ -52,6 +52,7 @@ func completeOptions(ctx context.Context, config Config) (options.CompletedOptio
 	opts.Traces = config.Traces
 	opts.Features = config.Features
 	opts.Admission = config.Admission.AdmissionOptions
+	opts.Metrics = nil // its only use is to hide metrics, and it logs an error without a list
 	opts.APIEnablement.RuntimeConfig = unusedGroups
 	opts.SystemNamespaces = append(opts.SystemNamespaces, config.SystemNamespaces...)
 	opts.Authorization.Modes = []string{"RBAC"}

@@ -34,8 +34,9 @@ const (
 
 	// defaultConnectTimeout is how long Open waits for a datastore to answer.
 	defaultConnectTimeout = 10 * time.Second
-	// stopTimeout is how long Close lets requests finish.
-	stopTimeout = 2 * time.Second
+	// stopTimeout is how long Close lets requests finish. The API servers have drained by
+	// then; what is left are idle watches of their clients.
+	stopTimeout = 500 * time.Millisecond
 
 	// maxRequestBytes is etcd's limit for one request, with room for the envelope.
 	maxRequestBytes = 2 << 20
@@ -112,7 +113,7 @@ func (s *Store) String() string { return s.datastore.String() }
 // Transport is how an API server reaches the store.
 func (s *Store) Transport() storagebackend.TransportConfig { return s.transport }
 
-// Close stops the store. Requests that are still running get two seconds.
+// Close stops the store. Requests that are still running get half a second.
 func (s *Store) Close() error {
 	if s.server == nil {
 		return nil

@@ -1,9 +1,10 @@
 package app
 
 import (
+	"bytes"
 	"context"
-	"flag"
 	"fmt"
+	"io"
 	"os"
 
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
@@ -28,27 +29,43 @@ func init() {
 func applyLogging(ctx context.Context, options *logs.Options) (context.Context, error) {
 	// Clients in this process get warnings that are meant for people at a terminal.
 	rest.SetDefaultWarningHandler(rest.NoWarnings{})
-	if err := logsapi.ValidateAndApply(options, utilfeature.DefaultFeatureGate); err != nil {
+	streams := &logsapi.LoggingOptions{ErrorStream: os.Stderr, InfoStream: os.Stdout}
+	text := options.Format == logsapi.DefaultLogFormat
+	if text && options.Verbosity == 0 {
+		streams.ErrorStream = quietWriter{os.Stderr}
+		streams.InfoStream = io.Discard
+	}
+	if err := logsapi.ValidateAndApplyWithOptions(options, streams, utilfeature.DefaultFeatureGate); err != nil {
 		return nil, fmt.Errorf("set up logging: %w", err)
 	}
-	if options.Format != logsapi.DefaultLogFormat {
+	if !text {
 		return klog.NewContext(ctx, klog.Background()), nil
-	}
-	if options.Verbosity == 0 {
-		if err := showWarningsOnly(); err != nil {
-			return nil, fmt.Errorf("set up logging: %w", err)
-		}
 	}
 	ours := textlogger.NewLogger(textlogger.NewConfig(textlogger.Output(os.Stderr), textlogger.Verbosity(int(options.Verbosity))))
 	return klog.NewContext(ctx, ours), nil
 }
 
-// showWarningsOnly holds back what is logged through klog below a warning.
-func showWarningsOnly() error {
-	flags := flag.NewFlagSet("klog", flag.ContinueOnError)
-	klog.InitFlags(flags)
-	if err := flags.Set("legacy_stderr_threshold_behavior", "false"); err != nil {
-		return err
+// harmless are parts of warnings that the libraries log at every start of a server that
+// leaves out what it does not need, and that nobody can act on.
+var harmless = [][]byte{
+	[]byte("because it has no resources."), // an API version that is not served
+}
+
+// quietWriter holds back information and harmless warnings. The text logger writes one
+// whole entry at a time, which begins with the letter of its severity.
+type quietWriter struct {
+	out io.Writer
+}
+
+// Write implements io.Writer.
+func (w quietWriter) Write(entry []byte) (int, error) {
+	if len(entry) > 0 && entry[0] == 'I' {
+		return len(entry), nil
 	}
-	return flags.Set("stderrthreshold", "WARNING")
+	for _, part := range harmless {
+		if bytes.Contains(entry, part) {
+			return len(entry), nil
+		}
+	}
+	return w.out.Write(entry)
 }

@@ -5,15 +5,18 @@
 package static
 
 import (
-	"fmt"
+	"errors"
 
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/runtime/serializer"
 	"k8s.io/apiserver/pkg/registry/generic"
 	"k8s.io/apiserver/pkg/registry/rest"
+	genericapiserver "k8s.io/apiserver/pkg/server"
 
 	edgev1alpha1 "github.com/koinon-io/koinon/pkg/apis/edge/v1alpha1"
 	federationv1alpha1 "github.com/koinon-io/koinon/pkg/apis/federation/v1alpha1"
+	"github.com/koinon-io/koinon/pkg/apis/install"
 	corev1alpha1 "github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1alpha1"
 	corev1beta1 "github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
 	schedulingv1alpha1 "github.com/koinon-io/koinon/pkg/apis/kubefed/scheduling/v1alpha1"
@@ -25,19 +28,21 @@ import (
 	"github.com/koinon-io/koinon/pkg/registry/federatedtypeconfig"
 	"github.com/koinon-io/koinon/pkg/registry/kubefedcluster"
 	"github.com/koinon-io/koinon/pkg/registry/kubefedconfig"
+	"github.com/koinon-io/koinon/pkg/registry/objectstore"
 	"github.com/koinon-io/koinon/pkg/registry/propagatedversion"
 	"github.com/koinon-io/koinon/pkg/registry/replicaschedulingpreference"
 	"github.com/koinon-io/koinon/pkg/registry/seats"
 )
 
-// Deps is what the storage needs. All fields are required.
+// Deps is what the registry needs. All fields are required.
 type Deps struct {
-	// Scheme that package install prepared.
+	// Scheme that package install prepared, and the codecs of it.
 	Scheme *runtime.Scheme
+	Codecs serializer.CodecFactory
 	// RESTOptions say where and how to store each resource.
 	RESTOptions generic.RESTOptionsGetter
-	// SystemNamespace holds members and type configurations.
-	SystemNamespace string
+	// Namespace holds members and type configurations.
+	Namespace string
 	// Namespaces of the host, for their tenants.
 	Namespaces seats.Namespaces
 }
@@ -45,126 +50,148 @@ type Deps struct {
 func (d *Deps) validate() error {
 	switch {
 	case d.Scheme == nil:
-		return fmt.Errorf("the storage of static kinds needs a scheme")
+		return errors.New("the static kinds need a scheme")
 	case d.RESTOptions == nil:
-		return fmt.Errorf("the storage of static kinds needs REST options")
-	case d.SystemNamespace == "":
-		return fmt.Errorf("the storage of static kinds needs the name of the system namespace")
+		return errors.New("the static kinds need REST options")
+	case d.Namespace == "":
+		return errors.New("the static kinds need the name of the system namespace")
 	case d.Namespaces == nil:
-		return fmt.Errorf("the storage of static kinds needs the labels of namespaces")
+		return errors.New("the static kinds need the labels of namespaces")
 	}
 	return nil
 }
 
-// Resources maps the path of a resource, such as cells or cells/status, to its storage.
-type Resources map[string]rest.Storage
+// Registry is the storage of every static kind.
+type Registry struct {
+	// Groups is what a generic API server installs, one entry per group.
+	Groups []*genericapiserver.APIGroupInfo
 
-// Storage returns the resources of every static group version.
-func Storage(deps Deps) (map[schema.GroupVersion]Resources, error) {
+	// Storage that other parts of the API server read or write without a way over the
+	// network.
+	Clusters         *objectstore.REST
+	TypeConfigs      *objectstore.REST
+	TypeConfigStatus *objectstore.StatusREST
+	Cells            *seats.REST
+	EdgeUnits        *seats.REST
+
+	resources map[schema.GroupVersion]map[string]rest.Storage
+}
+
+// New makes the storage of every static kind.
+func New(deps Deps) (*Registry, error) {
 	if err := deps.validate(); err != nil {
 		return nil, err
 	}
-	b := builder{Deps: deps, resources: map[schema.GroupVersion]Resources{}}
-	for _, install := range []func() error{b.core, b.records, b.scheduling, b.topology} {
-		if err := install(); err != nil {
+	r := &Registry{resources: map[schema.GroupVersion]map[string]rest.Storage{}}
+	// The topology reads the clusters, so core comes first.
+	for _, add := range []func(Deps) error{r.core, r.records, r.scheduling, r.topology} {
+		if err := add(deps); err != nil {
 			return nil, err
 		}
 	}
-	return b.resources, nil
+	r.group(deps)
+	return r, nil
 }
 
-// builder collects the resources.
-type builder struct {
-	Deps
-	resources map[schema.GroupVersion]Resources
-	// clusters is the storage of KubeFedClusters, which others read.
-	clusters cluster.Source
-}
-
-func (b *builder) add(gv schema.GroupVersion, path string, storage rest.Storage) {
-	if b.resources[gv] == nil {
-		b.resources[gv] = Resources{}
+// group sorts the resources into groups.
+func (r *Registry) group(deps Deps) {
+	parameters := runtime.NewParameterCodec(deps.Scheme)
+	byName := map[string]*genericapiserver.APIGroupInfo{}
+	for _, gv := range install.GroupVersions() {
+		info := byName[gv.Group]
+		if info == nil {
+			group := genericapiserver.NewDefaultAPIGroupInfo(gv.Group, deps.Scheme, parameters, deps.Codecs)
+			info = &group
+			byName[gv.Group] = info
+			r.Groups = append(r.Groups, info)
+		}
+		info.VersionedResourcesStorageMap[gv.Version] = r.resources[gv]
 	}
-	b.resources[gv][path] = storage
 }
 
-func (b *builder) core() error {
+// add adds a resource and its status subresource, which may be nil.
+func (r *Registry) add(gv schema.GroupVersion, resource string, storage rest.Storage, status *objectstore.StatusREST) {
+	if r.resources[gv] == nil {
+		r.resources[gv] = map[string]rest.Storage{}
+	}
+	r.resources[gv][resource] = storage
+	if status != nil {
+		r.resources[gv][resource+"/status"] = status
+	}
+}
+
+func (r *Registry) core(deps Deps) error {
 	gv := corev1beta1.SchemeGroupVersion
-	clusters, clusterStatus, err := kubefedcluster.NewREST(b.Scheme, b.RESTOptions, b.SystemNamespace)
+	clusters, clusterStatus, err := kubefedcluster.NewREST(deps.Scheme, deps.RESTOptions, deps.Namespace)
 	if err != nil {
 		return err
 	}
-	types, typeStatus, err := federatedtypeconfig.NewREST(b.Scheme, b.RESTOptions, b.SystemNamespace)
+	types, typeStatus, err := federatedtypeconfig.NewREST(deps.Scheme, deps.RESTOptions, deps.Namespace)
 	if err != nil {
 		return err
 	}
-	configs, err := kubefedconfig.NewREST(b.Scheme, b.RESTOptions)
+	configs, err := kubefedconfig.NewREST(deps.Scheme, deps.RESTOptions)
 	if err != nil {
 		return err
 	}
-	b.clusters = clusters
-	b.add(gv, "kubefedclusters", clusters)
-	b.add(gv, "kubefedclusters/status", clusterStatus)
-	b.add(gv, "federatedtypeconfigs", types)
-	b.add(gv, "federatedtypeconfigs/status", typeStatus)
-	b.add(gv, "kubefedconfigs", configs)
+	r.Clusters, r.TypeConfigs, r.TypeConfigStatus = clusters, types, typeStatus
+	r.add(gv, "kubefedclusters", clusters, clusterStatus)
+	r.add(gv, "federatedtypeconfigs", types, typeStatus)
+	r.add(gv, "kubefedconfigs", configs, nil)
 	return nil
 }
 
 // records are what stock KubeFed controllers keep of their work.
-func (b *builder) records() error {
+func (r *Registry) records(deps Deps) error {
 	gv := corev1alpha1.SchemeGroupVersion
-	versions, versionStatus, err := propagatedversion.NewREST(b.Scheme, b.RESTOptions)
+	versions, versionStatus, err := propagatedversion.NewREST(deps.Scheme, deps.RESTOptions)
 	if err != nil {
 		return err
 	}
-	clusterVersions, clusterVersionStatus, err := clusterpropagatedversion.NewREST(b.Scheme, b.RESTOptions)
+	clusterVersions, clusterVersionStatus, err := clusterpropagatedversion.NewREST(deps.Scheme, deps.RESTOptions)
 	if err != nil {
 		return err
 	}
-	serviceStatuses, err := federatedservicestatus.NewREST(b.Scheme, b.RESTOptions)
+	serviceStatuses, err := federatedservicestatus.NewREST(deps.Scheme, deps.RESTOptions)
 	if err != nil {
 		return err
 	}
-	b.add(gv, "propagatedversions", versions)
-	b.add(gv, "propagatedversions/status", versionStatus)
-	b.add(gv, "clusterpropagatedversions", clusterVersions)
-	b.add(gv, "clusterpropagatedversions/status", clusterVersionStatus)
-	b.add(gv, "federatedservicestatuses", serviceStatuses)
+	r.add(gv, "propagatedversions", versions, versionStatus)
+	r.add(gv, "clusterpropagatedversions", clusterVersions, clusterVersionStatus)
+	r.add(gv, "federatedservicestatuses", serviceStatuses, nil)
 	return nil
 }
 
-func (b *builder) scheduling() error {
-	preferences, err := replicaschedulingpreference.NewREST(b.Scheme, b.RESTOptions)
+func (r *Registry) scheduling(deps Deps) error {
+	preferences, err := replicaschedulingpreference.NewREST(deps.Scheme, deps.RESTOptions)
 	if err != nil {
 		return err
 	}
-	b.add(schedulingv1alpha1.SchemeGroupVersion, "replicaschedulingpreferences", preferences)
+	r.add(schedulingv1alpha1.SchemeGroupVersion, "replicaschedulingpreferences", preferences, nil)
 	return nil
 }
 
-// topology is how the fleet is divided. It reads the clusters, so core comes first.
-func (b *builder) topology() error {
-	book, err := seats.NewBook(kubefedcluster.Members{Getter: b.clusters, Namespace: b.SystemNamespace}, b.Namespaces)
+// topology is how the fleet is divided.
+func (r *Registry) topology(deps Deps) error {
+	book, err := seats.NewBook(kubefedcluster.Members{Getter: r.Clusters, Namespace: deps.Namespace}, deps.Namespaces)
 	if err != nil {
 		return err
 	}
-	cells, cellStatus, err := cell.NewREST(b.Scheme, b.RESTOptions, book)
+	cells, cellStatus, err := cell.NewREST(deps.Scheme, deps.RESTOptions, book)
 	if err != nil {
 		return err
 	}
-	units, unitStatus, err := edgeunit.NewREST(b.Scheme, b.RESTOptions, book)
+	units, unitStatus, err := edgeunit.NewREST(deps.Scheme, deps.RESTOptions, book)
 	if err != nil {
 		return err
 	}
-	view, err := cluster.NewREST(b.clusters, b.SystemNamespace)
+	view, err := cluster.NewREST(r.Clusters, deps.Namespace)
 	if err != nil {
 		return err
 	}
-	b.add(federationv1alpha1.SchemeGroupVersion, "cells", cells)
-	b.add(federationv1alpha1.SchemeGroupVersion, "cells/status", cellStatus)
-	b.add(federationv1alpha1.SchemeGroupVersion, "clusters", view)
-	b.add(edgev1alpha1.SchemeGroupVersion, "edgeunits", units)
-	b.add(edgev1alpha1.SchemeGroupVersion, "edgeunits/status", unitStatus)
+	r.Cells, r.EdgeUnits = cells, units
+	r.add(federationv1alpha1.SchemeGroupVersion, "cells", cells, cellStatus)
+	r.add(federationv1alpha1.SchemeGroupVersion, "clusters", view, nil)
+	r.add(edgev1alpha1.SchemeGroupVersion, "edgeunits", units, unitStatus)
 	return nil
 }

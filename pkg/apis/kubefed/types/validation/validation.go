@@ -1,0 +1,219 @@
+package validation
+
+import (
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	metav1validation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
+	utilvalidation "k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/topology"
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/conversion"
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta1"
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
+)
+
+// Limits on what one object may hold. A store row takes 1.5 MiB, and the annotations of
+// an object 256 KiB together.
+const (
+	// MaxPayloadBytes is the most that template and override values may be together.
+	MaxPayloadBytes = 1 << 20
+	// MaxStashBytes is the most that the mask and the overrides by selector may be
+	// together, since v1beta1 carries them in an annotation.
+	MaxStashBytes = 128 << 10
+)
+
+// Options says what kind of object is validated, and for whom.
+type Options struct {
+	// TargetKind is the kind of the template, such as Deployment. If it is empty, it is
+	// the object's kind without Federated.
+	TargetKind string
+	// TargetAPIVersion is the apiVersion of the template, such as apps/v1. If it is empty,
+	// the template's is not checked.
+	TargetAPIVersion string
+	// Namespaced says whether the federated kind is; others have no cells or edge units.
+	Namespaced bool
+	// RequestedVersion is the version that the client used. v1beta1 makes errors and
+	// warnings speak of the cluster shape, anything else of the topology shape.
+	RequestedVersion string
+}
+
+func (o Options) targetKind(obj *v1beta2.FederatedObject) string {
+	if o.TargetKind != "" {
+		return o.TargetKind
+	}
+	return strings.TrimPrefix(obj.Kind, "Federated")
+}
+
+// check is one validation of one object.
+type check struct {
+	words
+	opts Options
+	errs field.ErrorList
+}
+
+func newCheck(obj *v1beta2.FederatedObject, opts Options) *check {
+	return &check{words: newWords(obj, opts.RequestedVersion == v1beta1.SchemeGroupVersion.Version), opts: opts}
+}
+
+func (c *check) add(errs ...*field.Error) { c.errs = append(c.errs, errs...) }
+
+// ValidateObject returns what is wrong with a defaulted object: nil if nothing is.
+func ValidateObject(obj *v1beta2.FederatedObject, opts Options) field.ErrorList {
+	c := newCheck(obj, opts)
+	c.reservedAnnotation()
+	c.topologyTypeAllowed()
+	c.template()
+	c.payload()
+	c.placement(obj.Spec.Placement, c.placementList(), c.placementSelector(), c.target)
+	c.placement(obj.Spec.PlacementMask, c.mask().Child("topologies"), c.mask().Child("topologySelector"), func(name string) string { return name })
+	c.overrides()
+	c.stashFits()
+	return c.errs
+}
+
+// ValidateUpdate returns what is wrong with an object that replaces old. A spec that does
+// not change is not checked again, so that a finalizer can always be removed, whatever
+// rule is new since the object was stored.
+func ValidateUpdate(obj, old *v1beta2.FederatedObject, opts Options) field.ErrorList {
+	c := newCheck(obj, opts)
+	if reflect.DeepEqual(obj.Spec, old.Spec) {
+		c.reservedAnnotation()
+		return c.errs
+	}
+	if was := old.Spec.TopologyType; obj.Spec.TopologyType != was {
+		c.add(field.Invalid(c.topologyType(), obj.Spec.TopologyType, fmt.Sprintf("is immutable, and was %s: delete the object and create it anew", was)))
+	}
+	return append(c.errs, ValidateObject(obj, opts)...)
+}
+
+// ValidateStatusUpdate returns what is wrong with a status: a name that is listed twice.
+func ValidateStatusUpdate(obj, _ *v1beta2.FederatedObject, opts Options) field.ErrorList {
+	if obj.Status == nil || opts.RequestedVersion == v1beta1.SchemeGroupVersion.Version {
+		return nil
+	}
+	var errs field.ErrorList
+	seen := map[string]bool{}
+	for i := range obj.Status.Targets {
+		name := obj.Status.Targets[i].Name
+		if seen[name] {
+			errs = append(errs, duplicate(field.NewPath("status", "targets").Index(i).Child("name"), name, "a target has one entry"))
+		}
+		seen[name] = true
+	}
+	return errs
+}
+
+func (c *check) reservedAnnotation() {
+	if _, there := c.obj.Annotations[v1beta1.TopologyAnnotation]; there {
+		c.add(field.Forbidden(stashPath, "is reserved for the v1beta1 form of the object: set spec.topologyType, spec.placementMask and spec.overrides instead"))
+	}
+}
+
+func (c *check) topologyTypeAllowed() {
+	topologyType := c.obj.Spec.TopologyType
+	if !topology.Known(topologyType) {
+		c.add(field.NotSupported(c.topologyType(), topologyType, topology.Types()))
+		return
+	}
+	if !c.opts.Namespaced && topology.Scoped(topologyType) {
+		c.add(field.Invalid(c.topologyType(), topologyType, fmt.Sprintf("a cluster-scoped kind such as %s allows only cluster", c.obj.Kind)))
+	}
+}
+
+// placement checks a placement or a mask; shown is a target's name in the client's words.
+func (c *check) placement(p *v1beta2.Placement, list, selector *field.Path, shown func(string) string) {
+	if p == nil {
+		return
+	}
+	seen := make(map[string]bool, len(p.Topologies))
+	for i := range p.Topologies {
+		name := p.Topologies[i].Name
+		path := func() *field.Path { return list.Index(i).Child("name") }
+		c.targetName(name, shown(name), path)
+		if seen[name] {
+			c.add(duplicate(path(), shown(name), "a target is listed once"))
+		}
+		seen[name] = true
+	}
+	c.selector(p.TopologySelector, selector)
+}
+
+// targetName checks a name against what targets of the object's type can be called.
+func (c *check) targetName(name, shown string, path func() *field.Path) {
+	topologyType := c.obj.Spec.TopologyType
+	switch {
+	case name == "":
+		c.add(field.Required(path(), fmt.Sprintf("the name of %s", noun(topologyType))))
+	case !topology.Known(topologyType):
+		// The type is wrong, so nothing is known of its names.
+	case !topology.Scoped(topologyType):
+		if len(utilvalidation.IsDNS1123Subdomain(name)) > 0 {
+			c.add(field.Invalid(path(), shown, "the name of a cluster is lower case letters, digits, '-' and '.', at most 253 of them, such as m1"))
+		}
+	case strings.Contains(name, "."):
+		c.add(field.Invalid(path(), shown, fmt.Sprintf("the name of %s holds no dot: write %s", noun(topologyType), name[:strings.Index(name, ".")])))
+	case len(utilvalidation.IsDNS1123Label(name)) > 0:
+		c.add(field.Invalid(path(), shown, fmt.Sprintf("the name of %s is lower case letters, digits and '-', at most 63 of them, such as rz00a", noun(topologyType))))
+	}
+}
+
+// noun is what people call a target of the type, with its article.
+func noun(topologyType string) string {
+	if topologyType == v1beta2.TopologyEdgeUnit {
+		return "an edge unit"
+	}
+	return "a " + topologyType
+}
+
+func (c *check) selector(s *metav1.LabelSelector, path *field.Path) {
+	if s == nil {
+		return
+	}
+	c.add(metav1validation.ValidateLabelSelector(s, metav1validation.LabelSelectorValidationOptions{}, path)...)
+	for _, key := range topology.ReservedSelectorKeys(c.obj.Spec.TopologyType) {
+		if _, used := s.MatchLabels[key]; used {
+			c.add(field.Forbidden(path.Child("matchLabels").Key(key), "is set by the server: select by other labels"))
+		}
+		for i := range s.MatchExpressions {
+			if s.MatchExpressions[i].Key == key {
+				c.add(field.Invalid(path.Child("matchExpressions").Index(i).Child("key"), key, "is set by the server: select by other labels"))
+			}
+		}
+	}
+}
+
+func (c *check) stashFits() {
+	stash, err := conversion.Stash(c.obj)
+	if err == nil && len(stash) <= MaxStashBytes {
+		return
+	}
+	path := specPath
+	if c.clusterShape {
+		path = stashPath
+	}
+	if err != nil {
+		c.add(field.InternalError(path, err))
+		return
+	}
+	c.add(field.Invalid(path, fmt.Sprintf("%d bytes", len(stash)),
+		fmt.Sprintf("placementMask and overrides with a topologySelector may be %d bytes together, since v1beta1 carries them in an annotation", MaxStashBytes)))
+}
+
+func duplicate(path *field.Path, value, detail string) *field.Error {
+	err := field.Duplicate(path, value)
+	err.Detail = detail
+	return err
+}
+
+// placedByName reports whether the placement lists names, and whether it has this one.
+func placedByName(p *v1beta2.Placement, name string) (byName, placed bool) {
+	if p == nil || p.Topologies == nil {
+		return false, false
+	}
+	return true, slices.ContainsFunc(p.Topologies, func(r v1beta2.TopologyReference) bool { return r.Name == name })
+}

@@ -1,0 +1,408 @@
+package validation_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/conversion/conversiontest"
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/validation"
+)
+
+var deployments = validation.Options{TargetKind: "Deployment", TargetAPIVersion: "apps/v1", Namespaced: true, RequestedVersion: "v1beta2"}
+
+func clusterShape(o validation.Options) validation.Options {
+	o.RequestedVersion = "v1beta1"
+	return o
+}
+
+// federated returns a FederatedDeployment web in namespace shop with the given spec, as
+// JSON without its outer braces.
+func federated(t *testing.T, spec string) *v1beta2.FederatedObject {
+	t.Helper()
+	var obj v1beta2.FederatedObject
+	data := `{"apiVersion":"types.kubefed.io/v1beta2","kind":"FederatedDeployment","metadata":{"name":"web","namespace":"shop"},"spec":{` + spec + `}}`
+	if err := json.Unmarshal([]byte(data), &obj); err != nil {
+		t.Fatalf("decode %s: %v", data, err)
+	}
+	return &obj
+}
+
+func sentences(errs field.ErrorList) []string {
+	var out []string
+	for _, err := range errs {
+		out = append(out, err.Error())
+	}
+	return out
+}
+
+const (
+	cell    = `"topologyType":"cell","template":{}`
+	cluster = `"topologyType":"cluster","template":{}`
+)
+
+func override(patch string) string {
+	return cluster + `,"overrides":[{"topologyName":"m1","topologyOverrides":[` + patch + `]}]`
+}
+
+const forbidden = `/kind, /metadata/name, /metadata/namespace and /metadata/generateName are not overridden: they say which object it is`
+
+func TestRefusals(t *testing.T) {
+	for sentence, tc := range map[string]struct {
+		spec string
+		// v1beta2 is the error for a client of v1beta2; v1beta1 for one of v1beta1, the same
+		// if empty.
+		v1beta2, v1beta1 string
+	}{
+		"an unknown topologyType": {
+			spec:    `"topologyType":"zone","template":{},"placement":{"topologies":[{"name":"eu"}]}`,
+			v1beta2: `spec.topologyType: Unsupported value: "zone": supported values: "cell", "cluster", "edgeunit"`,
+			v1beta1: `metadata.annotations[federation.koinon.io/topology].topologyType: Unsupported value: "zone": supported values: "cell", "cluster", "edgeunit"`,
+		},
+		"no template": {
+			spec:    `"topologyType":"cluster"`,
+			v1beta2: `spec.template: Required value: the Deployment to create in each target, without name and namespace`,
+		},
+		"a template of null": {
+			spec:    `"topologyType":"cluster","template":null`,
+			v1beta2: `spec.template: Required value: the Deployment to create in each target, without name and namespace`,
+		},
+		"a template that is not an object": {
+			spec:    `"topologyType":"cluster","template":["a"]`,
+			v1beta2: `spec.template: Invalid value: "[\"a\"]": must be an object: the Deployment to create in each target`,
+		},
+		"a template of another kind": {
+			spec:    `"topologyType":"cluster","template":{"apiVersion":"apps/v1","kind":"Service"}`,
+			v1beta2: `spec.template.kind: Invalid value: "Service": must be Deployment, or left out`,
+		},
+		"a template whose kind is no string": {
+			spec:    `"topologyType":"cluster","template":{"kind":{}}`,
+			v1beta2: `spec.template.kind: Invalid value: "{}": must be Deployment, or left out`,
+		},
+		"a template of another version": {
+			spec:    `"topologyType":"cluster","template":{"apiVersion":"apps/v1beta1"}`,
+			v1beta2: `spec.template.apiVersion: Invalid value: "apps/v1beta1": must be apps/v1, or left out`,
+		},
+		"template metadata that is no object": {
+			spec:    `"topologyType":"cluster","template":{"metadata":[]}`,
+			v1beta2: `spec.template.metadata: Invalid value: "[]": must be an object`,
+		},
+		"a template of 2 MiB": {
+			spec:    `"topologyType":"cluster","template":{"a":"` + strings.Repeat("x", 2<<20-8) + `"}`,
+			v1beta2: `spec.template: Invalid value: "2097152 bytes": at most 1048576 bytes are allowed`,
+		},
+		"override values that are too much beside the template": {
+			spec:    `"topologyType":"cluster","template":{"a":"` + strings.Repeat("x", 1<<19) + `"},"overrides":[{"topologyName":"m1","topologyOverrides":[{"path":"/a","value":"` + strings.Repeat("x", 1<<19) + `"}]}]`,
+			v1beta2: `spec: Invalid value: "1048586 bytes": at most 1048576 bytes are allowed for template and override values together`,
+		},
+		"a mask that does not fit an annotation": {
+			spec:    cluster + `,"placementMask":{"topologies":[` + manyNames(20000) + `]}`,
+			v1beta2: `spec: Invalid value: "348924 bytes": placementMask and overrides with a topologySelector may be 131072 bytes together, since v1beta1 carries them in an annotation`,
+			v1beta1: `metadata.annotations[federation.koinon.io/topology]: Invalid value: "348924 bytes": placementMask and overrides with a topologySelector may be 131072 bytes together, since v1beta1 carries them in an annotation`,
+		},
+		"a cluster name with capitals": {
+			spec:    cluster + `,"placement":{"topologies":[{"name":"M1"}]}`,
+			v1beta2: `spec.placement.topologies[0].name: Invalid value: "M1": the name of a cluster is lower case letters, digits, '-' and '.', at most 253 of them, such as m1`,
+			v1beta1: `spec.placement.clusters[0].name: Invalid value: "M1": the name of a cluster is lower case letters, digits, '-' and '.', at most 253 of them, such as m1`,
+		},
+		"a dot in a cell name": {
+			spec:    cell + `,"placement":{"topologies":[{"name":"rz00a"},{"name":"rz01a.shop"}]}`,
+			v1beta2: `spec.placement.topologies[1].name: Invalid value: "rz01a.shop": the name of a cell holds no dot: write rz01a`,
+			v1beta1: `spec.placement.clusters[1].name: Invalid value: "rz01a.shop.shop": the name of a cell holds no dot: write rz01a`,
+		},
+		"a cell name with an underscore": {
+			spec:    cell + `,"overrides":[{"topologyName":"rz_1"}]`,
+			v1beta2: `spec.overrides[0].topologyName: Invalid value: "rz_1": the name of a cell is lower case letters, digits and '-', at most 63 of them, such as rz00a`,
+			v1beta1: `spec.overrides[0].clusterName: Invalid value: "rz_1.shop": the name of a cell is lower case letters, digits and '-', at most 63 of them, such as rz00a`,
+		},
+		"an empty edge unit name": {
+			spec:    `"topologyType":"edgeunit","template":{},"placement":{"topologies":[{"name":""}]}`,
+			v1beta2: `spec.placement.topologies[0].name: Required value: the name of an edge unit`,
+			v1beta1: `spec.placement.clusters[0].name: Required value: the name of an edge unit`,
+		},
+		"the same target twice in the placement": {
+			spec:    cell + `,"placement":{"topologies":[{"name":"rz00a"},{"name":"rz00a"}]}`,
+			v1beta2: `spec.placement.topologies[1].name: Duplicate value: "rz00a": a target is listed once`,
+			v1beta1: `spec.placement.clusters[1].name: Duplicate value: "rz00a.shop": a target is listed once`,
+		},
+		"the same target twice in the mask": {
+			spec:    cell + `,"placementMask":{"topologies":[{"name":"rz00a"},{"name":"rz00a"}]}`,
+			v1beta2: `spec.placementMask.topologies[1].name: Duplicate value: "rz00a": a target is listed once`,
+			v1beta1: `metadata.annotations[federation.koinon.io/topology].placementMask.topologies[1].name: Duplicate value: "rz00a": a target is listed once`,
+		},
+		"the same target twice in the overrides": {
+			spec:    cell + `,"overrides":[{"topologyName":"rz00a"},{"topologySelector":{}},{"topologyName":"rz00a"}]`,
+			v1beta2: `spec.overrides[2].topologyName: Duplicate value: "rz00a": a target has one entry, with all of its changes in topologyOverrides`,
+			v1beta1: `spec.overrides[1].clusterName: Duplicate value: "rz00a.shop": a target has one entry, with all of its changes in clusterOverrides`,
+		},
+		"an override for nobody": {
+			spec:    cluster + `,"overrides":[{}]`,
+			v1beta2: `spec.overrides[0].topologyName: Required value: exactly one of topologyName and topologySelector must be set`,
+			v1beta1: `spec.overrides[0].clusterName: Required value: the name of a cluster`,
+		},
+		"an override by name and by selector": {
+			spec:    cluster + `,"overrides":[{"topologyName":"m1","topologySelector":{}}]`,
+			v1beta2: `spec.overrides[0].topologyName: Invalid value: "m1": is set together with topologySelector: exactly one of them is allowed`,
+			v1beta1: `metadata.annotations[federation.koinon.io/topology].selectorOverrides[0].override.topologyName: Invalid value: "m1": is set together with topologySelector: exactly one of them is allowed`,
+		},
+		"an unknown operation": {
+			spec:    override(`{"op":"move","path":"/spec/replicas"}`),
+			v1beta2: `spec.overrides[0].topologyOverrides[0].op: Unsupported value: "move": supported values: "add", "remove", "replace"`,
+			v1beta1: `spec.overrides[0].clusterOverrides[0].op: Unsupported value: "move": supported values: "add", "remove", "replace"`,
+		},
+		"no path": {
+			spec:    override(`{"value":1}`),
+			v1beta2: `spec.overrides[0].topologyOverrides[0].path: Required value: a JSON pointer into the template, such as /spec/replicas`,
+			v1beta1: `spec.overrides[0].clusterOverrides[0].path: Required value: a JSON pointer into the template, such as /spec/replicas`,
+		},
+		"a path with dots": {
+			spec:    override(`{"path":"spec.replicas"}`),
+			v1beta2: `spec.overrides[0].topologyOverrides[0].path: Invalid value: "spec.replicas": must be a JSON pointer (RFC 6901), such as /spec/replicas or /metadata/labels/example.com~1tier`,
+			v1beta1: `spec.overrides[0].clusterOverrides[0].path: Invalid value: "spec.replicas": must be a JSON pointer (RFC 6901), such as /spec/replicas or /metadata/labels/example.com~1tier`,
+		},
+		"a path with a bare tilde": {
+			spec:    override(`{"path":"/spec/~2"}`),
+			v1beta2: `spec.overrides[0].topologyOverrides[0].path: Invalid value: "/spec/~2": must be a JSON pointer (RFC 6901), such as /spec/replicas or /metadata/labels/example.com~1tier`,
+			v1beta1: `spec.overrides[0].clusterOverrides[0].path: Invalid value: "/spec/~2": must be a JSON pointer (RFC 6901), such as /spec/replicas or /metadata/labels/example.com~1tier`,
+		},
+		"a path twice for one target": {
+			spec:    override(`{"path":"/a"},{"path":"/a","op":"remove"}`),
+			v1beta2: `spec.overrides[0].topologyOverrides[1].path: Duplicate value: "/a": a path is changed once per target`,
+			v1beta1: `spec.overrides[0].clusterOverrides[1].path: Duplicate value: "/a": a path is changed once per target`,
+		},
+		"an override of the kind": {
+			spec:    override(`{"path":"/kind","value":"Service"}`),
+			v1beta2: `spec.overrides[0].topologyOverrides[0].path: Invalid value: "/kind": ` + forbidden,
+			v1beta1: `spec.overrides[0].clusterOverrides[0].path: Invalid value: "/kind": ` + forbidden,
+		},
+		"an override of the name": {
+			spec:    override(`{"path":"/metadata/name","value":"x"}`),
+			v1beta2: `spec.overrides[0].topologyOverrides[0].path: Invalid value: "/metadata/name": ` + forbidden,
+			v1beta1: `spec.overrides[0].clusterOverrides[0].path: Invalid value: "/metadata/name": ` + forbidden,
+		},
+		"an override of the namespace": {
+			spec:    override(`{"path":"/metadata/namespace","value":"x"}`),
+			v1beta2: `spec.overrides[0].topologyOverrides[0].path: Invalid value: "/metadata/namespace": ` + forbidden,
+			v1beta1: `spec.overrides[0].clusterOverrides[0].path: Invalid value: "/metadata/namespace": ` + forbidden,
+		},
+		"an override below generateName": {
+			spec:    override(`{"path":"/metadata/generateName/x"}`),
+			v1beta2: `spec.overrides[0].topologyOverrides[0].path: Invalid value: "/metadata/generateName/x": ` + forbidden,
+			v1beta1: `spec.overrides[0].clusterOverrides[0].path: Invalid value: "/metadata/generateName/x": ` + forbidden,
+		},
+		"an override of all metadata with a name in it": {
+			spec:    override(`{"path":"/metadata","value":{"name":"x"}}`),
+			v1beta2: `spec.overrides[0].topologyOverrides[0].value.name: Invalid value: "x": ` + forbidden,
+			v1beta1: `spec.overrides[0].clusterOverrides[0].value.name: Invalid value: "x": ` + forbidden,
+		},
+		"a selector with an unknown operator": {
+			spec:    cluster + `,"placement":{"topologySelector":{"matchExpressions":[{"key":"a","operator":"Like"}]}}`,
+			v1beta2: `spec.placement.topologySelector.matchExpressions[0].operator: Invalid value: "Like": not a valid selector operator`,
+			v1beta1: `spec.placement.clusterSelector.matchExpressions[0].operator: Invalid value: "Like": not a valid selector operator`,
+		},
+		"a selector of cells by a label that conversion sets": {
+			spec:    cell + `,"placement":{"topologySelector":{"matchLabels":{"federation.koinon.io/topology":"cell"}}}`,
+			v1beta2: `spec.placement.topologySelector.matchLabels[federation.koinon.io/topology]: Forbidden: is set by the server: select by other labels`,
+			v1beta1: `spec.placement.clusterSelector.matchLabels[federation.koinon.io/topology]: Forbidden: is set by the server: select by other labels`,
+		},
+		"an expression on a label that conversion sets": {
+			spec:    cell + `,"overrides":[{"topologySelector":{"matchExpressions":[{"key":"federation.koinon.io/topology-namespace","operator":"Exists"}]}}]`,
+			v1beta2: `spec.overrides[0].topologySelector.matchExpressions[0].key: Invalid value: "federation.koinon.io/topology-namespace": is set by the server: select by other labels`,
+			v1beta1: `metadata.annotations[federation.koinon.io/topology].selectorOverrides[0].override.topologySelector.matchExpressions[0].key: Invalid value: "federation.koinon.io/topology-namespace": is set by the server: select by other labels`,
+		},
+	} {
+		t.Run(sentence, func(t *testing.T) {
+			obj := federated(t, tc.spec)
+			if diff := cmp.Diff([]string{tc.v1beta2}, sentences(validation.ValidateObject(obj, deployments))); diff != "" {
+				t.Errorf("in v1beta2 (-want +got):\n%s", diff)
+			}
+			want := tc.v1beta1
+			if want == "" {
+				want = tc.v1beta2
+			}
+			if diff := cmp.Diff([]string{want}, sentences(validation.ValidateObject(obj, clusterShape(deployments)))); diff != "" {
+				t.Errorf("in v1beta1 (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func manyNames(n int) string {
+	var names []string
+	for i := range n {
+		names = append(names, fmt.Sprintf(`{"name":"m%d"}`, i))
+	}
+	return strings.Join(names, ",")
+}
+
+func TestReservedAnnotation(t *testing.T) {
+	obj := federated(t, cluster)
+	obj.Annotations = map[string]string{"federation.koinon.io/topology": "{}"}
+	want := []string{`metadata.annotations[federation.koinon.io/topology]: Forbidden: is reserved for the v1beta1 form of the object: set spec.topologyType, spec.placementMask and spec.overrides instead`}
+	if diff := cmp.Diff(want, sentences(validation.ValidateObject(obj, deployments))); diff != "" {
+		t.Errorf("create (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(want, sentences(validation.ValidateUpdate(obj, federated(t, cluster), deployments))); diff != "" {
+		t.Errorf("update of metadata (-want +got):\n%s", diff)
+	}
+}
+
+func TestClusterScopedKindsKnowClustersOnly(t *testing.T) {
+	obj := federated(t, cell)
+	obj.Kind, obj.Namespace = "FederatedClusterRole", ""
+	want := []string{`spec.topologyType: Invalid value: "cell": a cluster-scoped kind such as FederatedClusterRole allows only cluster`}
+	if diff := cmp.Diff(want, sentences(validation.ValidateObject(obj, validation.Options{}))); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestANamespaceNeedsNoTemplate(t *testing.T) {
+	obj := federated(t, `"topologyType":"cluster"`)
+	obj.Kind = "FederatedNamespace"
+	if errs := validation.ValidateObject(obj, validation.Options{Namespaced: true}); errs != nil {
+		t.Errorf("got %v, want nothing", errs)
+	}
+}
+
+func TestAccepted(t *testing.T) {
+	for sentence, spec := range map[string]string{
+		"no operation means replace":            override(`{"path":"/spec/replicas","value":3}`),
+		"a missing value means null":            override(`{"op":"add","path":"/spec/paused"}`),
+		"remove with a value":                   override(`{"op":"remove","path":"/spec/paused","value":1}`),
+		"escaped keys and negative indexes":     override(`{"path":"/metadata/labels/a~1b~0c"},{"path":"/spec/list/-1"},{"path":"/spec/list/-"}`),
+		"names that start like forbidden ones":  override(`{"path":"/kinds"},{"path":"/metadata/names"},{"path":"/spec/kind"}`),
+		"another apiVersion for one member":     override(`{"path":"/apiVersion","value":"apps/v1beta2"}`),
+		"all labels and annotations at once":    override(`{"path":"/metadata","value":{"labels":{"a":"b"}}}`),
+		"a template that says what it is":       `"topologyType":"cluster","template":{"apiVersion":"apps/v1","kind":"Deployment","metadata":{}}`,
+		"a cluster name with dots":              cluster + `,"placement":{"topologies":[{"name":"m1.eu"}]}`,
+		"names and a selector in one placement": cell + `,"placement":{"topologies":[],"topologySelector":{}}`,
+		"one path in overrides of two targets":  cluster + `,"overrides":[{"topologyName":"m1","topologyOverrides":[{"path":"/a"}]},{"topologyName":"m2","topologyOverrides":[{"path":"/a"}]}]`,
+		"a mask that names somebody else":       cell + `,"placement":{"topologies":[]},"placementMask":{"topologies":[{"name":"rz09"}]}`,
+	} {
+		t.Run(sentence, func(t *testing.T) {
+			if errs := validation.ValidateObject(federated(t, spec), deployments); errs != nil {
+				t.Errorf("got %v, want nothing", errs)
+			}
+		})
+	}
+}
+
+func TestEveryGeneratedObjectIsValid(t *testing.T) {
+	objects := conversiontest.NewObjects(11)
+	for range 3000 {
+		obj := objects.Next()
+		if errs := validation.ValidateObject(obj, deployments); errs != nil {
+			t.Fatalf("%v in %+v", errs, obj.Spec)
+		}
+	}
+}
+
+func TestUpdates(t *testing.T) {
+	for sentence, tc := range map[string]struct {
+		old, obj string
+		opts     validation.Options
+		want     []string
+	}{
+		"topologyType is immutable": {
+			cluster, cell, deployments,
+			[]string{`spec.topologyType: Invalid value: "cell": is immutable, and was cluster: delete the object and create it anew`},
+		},
+		"topologyType is immutable in v1beta1 too": {
+			cell, cluster, clusterShape(deployments),
+			[]string{`metadata.annotations[federation.koinon.io/topology].topologyType: Invalid value: "cluster": is immutable, and was cell: delete the object and create it anew`},
+		},
+		"a changed spec is checked": {
+			cluster, `"topologyType":"cluster"`, deployments,
+			[]string{`spec.template: Required value: the Deployment to create in each target, without name and namespace`},
+		},
+		"an unchanged spec is not": {`"topologyType":"cluster"`, `"topologyType":"cluster"`, deployments, nil},
+	} {
+		t.Run(sentence, func(t *testing.T) {
+			errs := validation.ValidateUpdate(federated(t, tc.obj), federated(t, tc.old), tc.opts)
+			if diff := cmp.Diff(tc.want, sentences(errs)); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestStatusNamesAreListedOnce(t *testing.T) {
+	obj := federated(t, cluster)
+	obj.Status = &v1beta2.FederatedObjectStatus{Targets: []v1beta2.TargetStatus{{Name: "m1"}, {Name: "m1"}}}
+	want := []string{`status.targets[1].name: Duplicate value: "m1": a target has one entry`}
+	if diff := cmp.Diff(want, sentences(validation.ValidateStatusUpdate(obj, obj, deployments))); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestWarnings(t *testing.T) {
+	const mask = `clients of v1beta1, such as stock KubeFed controllers, do not see the mask and change every placed target`
+	for sentence, tc := range map[string]struct {
+		spec string
+		want []string
+	}{
+		"a template with a name and a namespace": {
+			`"template":{"metadata":{"name":"x","namespace":"y","labels":{}}}`,
+			[]string{
+				`spec.template.metadata.name: "x" is ignored: objects in members have the name of the federated object`,
+				`spec.template.metadata.namespace: "y" is ignored: objects in members have the name of the federated object`,
+			},
+		},
+		"a mask": {`"placementMask":{"topologies":[]}`, []string{`spec.placementMask: ` + mask}},
+		"a mask beside the placement": {
+			`"placement":{"topologies":[{"name":"a"}]},"placementMask":{"topologies":[{"name":"a"},{"name":"b"}]}`,
+			[]string{`spec.placementMask: ` + mask, `spec.placementMask.topologies[1].name: "b" has no effect: spec.placement does not name it`},
+		},
+		"an override by selector": {
+			`"overrides":[{"topologySelector":{}}]`,
+			[]string{`spec.overrides[0]: clients of v1beta1, such as stock KubeFed controllers, do not see an override with a topologySelector`},
+		},
+		"remove with a value": {
+			`"overrides":[{"topologyName":"m1","topologyOverrides":[{"op":"remove","path":"/a","value":null}]}]`,
+			[]string{`spec.overrides[0].topologyOverrides[0].value: is ignored: op is remove`},
+		},
+		"a cluster selector for cells": {
+			`"topologyType":"cluster","placement":{"topologySelector":{"matchLabels":{"federation.koinon.io/topology":"cell"}}}`,
+			[]string{`spec.placement.topologySelector: selects nothing: topologyType is cluster, which passes over everything with the label federation.koinon.io/topology`},
+		},
+		"nothing special": {cluster + `,"placement":{"topologySelector":{}}`, nil},
+	} {
+		t.Run(sentence, func(t *testing.T) {
+			obj := federated(t, tc.spec)
+			if diff := cmp.Diff(tc.want, validation.Warnings(obj, nil, deployments)); diff != "" {
+				t.Errorf("create (-want +got):\n%s", diff)
+			}
+			if got := validation.Warnings(obj, obj.DeepCopy(), deployments); got != nil {
+				t.Errorf("an update that changes nothing warns: %q", got)
+			}
+		})
+	}
+}
+
+func TestANamespaceOfAnotherNameIsWarnedAbout(t *testing.T) {
+	obj := federated(t, cluster)
+	obj.Kind = "FederatedNamespace"
+	want := []string{`metadata.name: "web" is ignored: a FederatedNamespace has the name of its namespace, "shop"`}
+	if diff := cmp.Diff(want, validation.Warnings(obj, nil, validation.Options{Namespaced: true})); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func BenchmarkValidateObject(b *testing.B) {
+	obj := &v1beta2.FederatedObject{}
+	obj.Kind, obj.Name, obj.Namespace = "FederatedDeployment", "web", "shop"
+	obj.Spec.TopologyType = "cell"
+	obj.Spec.Template = []byte(`{"spec":{"text":"` + strings.Repeat("x", 4096) + `"}}`)
+	obj.Spec.Placement = &v1beta2.Placement{Topologies: []v1beta2.TopologyReference{{Name: "rz00a"}, {Name: "rz01a"}}}
+	b.ReportAllocs()
+	for b.Loop() {
+		if errs := validation.ValidateObject(obj, deployments); errs != nil {
+			b.Fatal(errs)
+		}
+	}
+}

@@ -52,13 +52,3 @@ func Pick(n int) ([]int, error) {
 	}
 	return picked, nil
 }
-
-// Free tells whether nobody listens on a port of 127.0.0.1.
-func Free(port int) bool {
-	l, err := net.Listen("tcp4", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
-	if err != nil {
-		return false
-	}
-	l.Close()
-	return true
-}

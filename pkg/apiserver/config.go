@@ -1,0 +1,87 @@
+package apiserver
+
+import (
+	"context"
+	"errors"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/runtime/serializer"
+	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
+	openapinamer "k8s.io/apiserver/pkg/endpoints/openapi"
+	genericapiserver "k8s.io/apiserver/pkg/server"
+	"k8s.io/client-go/rest"
+
+	"github.com/koinon-io/koinon/pkg/apis/install"
+	corev1beta1 "github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
+	generatedopenapi "github.com/koinon-io/koinon/pkg/generated/openapi"
+	"github.com/koinon-io/koinon/pkg/registry/federated"
+)
+
+// Scheme knows the static kinds; Codecs encode them.
+var (
+	Scheme = runtime.NewScheme()
+	Codecs = serializer.NewCodecFactory(Scheme)
+)
+
+func init() {
+	utilruntime.Must(install.Install(Scheme))
+	metav1.AddToGroupVersion(Scheme, schema.GroupVersion{Version: "v1"})
+}
+
+// Config is what the server is made of.
+type Config struct {
+	// Generic says how requests are authenticated, authorized, admitted, audited and
+	// stored. Its OpenAPI is replaced.
+	Generic *genericapiserver.Config
+	Extra   ExtraConfig
+}
+
+// ExtraConfig is what the generic API server knows nothing of.
+type ExtraConfig struct {
+	// Namespace that holds KubeFedClusters and FederatedTypeConfigs. Default:
+	// kube-federation-system.
+	Namespace string
+	// Builtin knows the schemas of Kubernetes' own kinds. Required.
+	Builtin federated.SchemaSource
+	// Remote are the API servers to ask for the schemas of other kinds. May be nil.
+	Remote federated.APIServers
+	// Host is how to reach the host, for the labels of its namespaces. Required.
+	Host *rest.Config
+}
+
+// CompletedConfig can only be made by Complete.
+type CompletedConfig struct{ *completedConfig }
+
+type completedConfig struct {
+	generic genericapiserver.CompletedConfig
+	extra   ExtraConfig
+}
+
+// Complete fills in what is left out. It returns an error if something required is
+// missing.
+func (c *Config) Complete() (CompletedConfig, error) {
+	switch {
+	case c.Generic == nil:
+		return CompletedConfig{}, errors.New("the generic configuration is required")
+	case c.Extra.Builtin == nil:
+		return CompletedConfig{}, errors.New("the schemas of built-in kinds are required")
+	case c.Extra.Host == nil:
+		return CompletedConfig{}, errors.New("a client configuration for the host is required")
+	}
+	extra := c.Extra
+	if extra.Namespace == "" {
+		extra.Namespace = corev1beta1.DefaultNamespace
+	}
+	if extra.Remote == nil {
+		extra.Remote = func(context.Context) []rest.Interface { return nil }
+	}
+	namer := openapinamer.NewDefinitionNamer(Scheme)
+	c.Generic.OpenAPIConfig = genericapiserver.DefaultOpenAPIConfig(generatedopenapi.GetOpenAPIDefinitions, namer)
+	c.Generic.OpenAPIConfig.Info.Title = "Koinon"
+	c.Generic.OpenAPIV3Config = genericapiserver.DefaultOpenAPIV3Config(generatedopenapi.GetOpenAPIDefinitions, namer)
+	c.Generic.OpenAPIV3Config.Info.Title = "Koinon"
+	c.Generic.Serializer = Codecs
+	return CompletedConfig{&completedConfig{generic: c.Generic.Complete(nil), extra: extra}}, nil
+}

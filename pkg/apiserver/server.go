@@ -1,0 +1,122 @@
+package apiserver
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	genericapiserver "k8s.io/apiserver/pkg/server"
+	"k8s.io/apiserver/pkg/server/healthz"
+	"k8s.io/client-go/kubernetes"
+
+	"github.com/koinon-io/koinon/pkg/registry/federated"
+	"github.com/koinon-io/koinon/pkg/registry/static"
+)
+
+// Server is the federation layer's API server.
+type Server struct {
+	GenericAPIServer *genericapiserver.GenericAPIServer
+
+	federated  *federated.Server
+	controller *federated.Controller
+	remote     *federated.RemoteSchemas
+}
+
+// New makes the server; it starts nothing. What is not the server's it passes on to
+// delegate.
+func (c CompletedConfig) New(delegate genericapiserver.DelegationTarget) (*Server, error) {
+	generic, err := c.generic.New("koinon", delegate)
+	if err != nil {
+		return nil, fmt.Errorf("make the generic API server: %w", err)
+	}
+	host, err := kubernetes.NewForConfig(c.extra.Host)
+	if err != nil {
+		return nil, fmt.Errorf("make a client of the host: %w", err)
+	}
+	namespaces := hostNamespaces{host.CoreV1().Namespaces()}
+	registry, err := static.New(static.Deps{
+		Scheme:      Scheme,
+		Codecs:      Codecs,
+		RESTOptions: c.generic.RESTOptionsGetter,
+		Namespace:   c.extra.Namespace,
+		Namespaces:  namespaces,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("make the registries: %w", err)
+	}
+	if err := generic.InstallAPIGroups(registry.Groups...); err != nil {
+		return nil, fmt.Errorf("install the static kinds: %w", err)
+	}
+	s := &Server{GenericAPIServer: generic}
+	s.remote = federated.NewRemoteSchemas(c.extra.Remote, func() { s.controller.Refresh() })
+	s.federated = federated.NewServer(federated.ServerConfig{
+		RESTOptions:         c.generic.RESTOptionsGetter,
+		Admission:           c.generic.AdmissionControl,
+		Authorizer:          c.generic.Authorization.Authorizer,
+		Equivalents:         generic.EquivalentResourceRegistry,
+		Discovery:           generic.AggregatedDiscoveryGroupManager,
+		MinRequestTimeout:   time.Duration(c.generic.MinRequestTimeout) * time.Second,
+		MaxRequestBodyBytes: c.generic.MaxRequestBodyBytes,
+		Schemas:             federated.FirstOf(c.extra.Builtin, s.remote),
+		Placement:           federated.NewPlacementChecker(targets{registry, c.extra.Namespace, namespaces}),
+	})
+	s.controller = federated.NewController(s.federated, typeConfigs{registry}, s.publishOpenAPI)
+	generic.RegisterDestroyFunc(s.federated.Destroy)
+	s.installFederated()
+	return s, s.addHooks()
+}
+
+// installFederated makes the generic server pass on what the federated kinds answer.
+func (s *Server) installFederated() {
+	mux := s.GenericAPIServer.Handler.NonGoRestfulMux
+	group := "/apis/" + federated.GroupName
+	mux.Handle(group, s.federated)
+	mux.UnlistedHandlePrefix(group+"/", s.federated)
+	discovery := metav1.APIGroup{Name: federated.GroupName}
+	for _, version := range []schema.GroupVersion{federated.V1beta2, federated.V1beta1} {
+		mux.Handle(group+"/"+version.Version, s.federated)
+		discovery.Versions = append(discovery.Versions, metav1.GroupVersionForDiscovery{GroupVersion: version.String(), Version: version.Version})
+	}
+	discovery.PreferredVersion = discovery.Versions[0]
+	s.GenericAPIServer.DiscoveryGroupManager.AddGroup(discovery)
+}
+
+// addHooks starts the controllers with the server, and keeps it unready until the
+// federated kinds are served.
+func (s *Server) addHooks() error {
+	err := s.GenericAPIServer.AddPostStartHook("koinon-federated-types", func(hook genericapiserver.PostStartHookContext) error {
+		go s.controller.Run(hook)
+		go s.remote.Run(hook)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return s.GenericAPIServer.AddReadyzChecks(healthz.NamedCheck("koinon-federated-types-served", func(*http.Request) error {
+		if !s.controller.HasSynced() {
+			return errors.New("the federated types are being loaded")
+		}
+		return nil
+	}))
+}
+
+// publishOpenAPI announces the kinds that are served now. The documents are made when
+// somebody asks.
+func (s *Server) publishOpenAPI() {
+	if v3 := s.GenericAPIServer.OpenAPIV3VersionedService; v3 != nil {
+		for _, version := range []schema.GroupVersion{federated.V1beta1, federated.V1beta2} {
+			v3.UpdateGroupVersionLazy("apis/"+version.String(), s.federated.OpenAPIV3(version))
+		}
+	}
+	if v2 := s.GenericAPIServer.OpenAPIVersionedService; v2 != nil {
+		v2.UpdateSpecLazy(s.federated.OpenAPIV2(s.GenericAPIServer.StaticOpenAPISpec))
+	}
+}
+
+// GroupVersions are all that the server serves, preferred versions first.
+func GroupVersions() []schema.GroupVersion {
+	return append(Scheme.PrioritizedVersionsAllGroups(), federated.V1beta2, federated.V1beta1)
+}

@@ -1,0 +1,76 @@
+package apiserver
+
+import (
+	"context"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	genericapirequest "k8s.io/apiserver/pkg/endpoints/request"
+	"k8s.io/apiserver/pkg/registry/rest"
+	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
+
+	corev1beta1 "github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
+	typesv1beta2 "github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
+	"github.com/koinon-io/koinon/pkg/registry/static"
+)
+
+// lookupTimeout bounds what admission asks of the host.
+const lookupTimeout = 5 * time.Second
+
+// fromCache reads what the watch cache holds: no round trip to the database.
+var fromCache = &metav1.GetOptions{ResourceVersion: "0"}
+
+// hostNamespaces reads the labels of the host's namespaces.
+type hostNamespaces struct {
+	client corev1client.NamespaceInterface
+}
+
+// NamespaceLabels returns the error of the API if there is no such namespace.
+func (n hostNamespaces) NamespaceLabels(ctx context.Context, name string) (map[string]string, error) {
+	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
+	defer cancel()
+	namespace, err := n.client.Get(ctx, name, *fromCache)
+	if err != nil {
+		return nil, err
+	}
+	return namespace.Labels, nil
+}
+
+// targets answers what admission asks about clusters, cells and edge units.
+type targets struct {
+	registry   *static.Registry
+	namespace  string
+	namespaces hostNamespaces
+}
+
+func (t targets) ClusterLabels(ctx context.Context, name string) (map[string]string, bool, error) {
+	obj, err := t.registry.Clusters.Get(genericapirequest.WithNamespace(ctx, t.namespace), name, fromCache)
+	if apierrors.IsNotFound(err) {
+		return nil, false, nil
+	}
+	if err != nil {
+		return nil, false, err
+	}
+	return obj.(*corev1beta1.KubeFedCluster).Labels, true, nil
+}
+
+func (t targets) Exists(ctx context.Context, topologyType, namespace, name string) (bool, error) {
+	var getter rest.Getter = t.registry.Cells
+	if topologyType == typesv1beta2.TopologyEdgeUnit {
+		getter = t.registry.EdgeUnits
+	}
+	_, err := getter.Get(genericapirequest.WithNamespace(ctx, namespace), name, fromCache)
+	if apierrors.IsNotFound(err) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+func (t targets) NamespaceLabels(ctx context.Context, name string) (map[string]string, error) {
+	labels, err := t.namespaces.NamespaceLabels(ctx, name)
+	if apierrors.IsNotFound(err) {
+		return nil, nil
+	}
+	return labels, err
+}

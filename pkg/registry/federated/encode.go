@@ -1,0 +1,153 @@
+package federated
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"sync"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+
+	typesv1beta1 "github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta1"
+	typesv1beta2 "github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
+	"github.com/koinon-io/koinon/pkg/apis/rawjson"
+)
+
+// flushBytes is how much of a list is collected before it is written out.
+const flushBytes = 64 << 10
+
+// buffers are reused: a list of ten thousand objects would else leave as many behind.
+var buffers = sync.Pool{New: func() any { b := make([]byte, 0, 2*flushBytes); return &b }}
+
+// writeJSON writes a federated object or list as JSON and a newline, in the shape that
+// its Go type has. Templates are copied, not parsed. It reports false, and writes
+// nothing, for objects of other Go types.
+func writeJSON(obj runtime.Object, w io.Writer) (bool, error) {
+	switch o := obj.(type) {
+	case *typesv1beta2.FederatedObject:
+		return true, writeOne(w, func(b []byte) ([]byte, error) { return appendV1beta2(b, o) })
+	case *typesv1beta1.FederatedObject:
+		return true, writeOne(w, func(b []byte) ([]byte, error) { return appendV1beta1(b, o) })
+	case *typesv1beta2.FederatedObjectList:
+		return true, writeList(w, o.TypeMeta, o.ListMeta, len(o.Items), func(b []byte, i int) ([]byte, error) {
+			return appendV1beta2(b, &o.Items[i])
+		})
+	case *typesv1beta1.FederatedObjectList:
+		return true, writeList(w, o.TypeMeta, o.ListMeta, len(o.Items), func(b []byte, i int) ([]byte, error) {
+			return appendV1beta1(b, &o.Items[i])
+		})
+	}
+	return false, nil
+}
+
+func writeOne(w io.Writer, appendObject func([]byte) ([]byte, error)) error {
+	pooled := buffers.Get().(*[]byte)
+	defer buffers.Put(pooled)
+	b, err := appendObject((*pooled)[:0])
+	if err != nil {
+		return err
+	}
+	b = append(b, '\n')
+	*pooled = b
+	_, err = w.Write(b)
+	return err
+}
+
+// writeList writes items as they are made, so that a large list is never in memory as
+// a whole.
+func writeList(w io.Writer, kind metav1.TypeMeta, meta metav1.ListMeta, n int, appendItem func([]byte, int) ([]byte, error)) error {
+	pooled := buffers.Get().(*[]byte)
+	defer buffers.Put(pooled)
+	b := appendKind((*pooled)[:0], kind)
+	b = append(b, `,"metadata":`...)
+	b, err := appendValue(b, meta)
+	if err != nil {
+		return err
+	}
+	b = append(b, `,"items":[`...)
+	for i := range n {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		if b, err = appendItem(b, i); err != nil {
+			return fmt.Errorf("encode item %d: %w", i, err)
+		}
+		if len(b) >= flushBytes {
+			if _, err := w.Write(b); err != nil {
+				return err
+			}
+			b = b[:0]
+		}
+	}
+	b = append(b, "]}\n"...)
+	*pooled = b
+	_, err = w.Write(b)
+	return err
+}
+
+func appendV1beta2(b []byte, o *typesv1beta2.FederatedObject) ([]byte, error) {
+	rest := o.Spec
+	rest.Template = nil
+	return appendObject(b, o.TypeMeta, &o.ObjectMeta, o.Spec.Template, rest, o.Status)
+}
+
+func appendV1beta1(b []byte, o *typesv1beta1.FederatedObject) ([]byte, error) {
+	rest := o.Spec
+	rest.Template = nil
+	return appendObject(b, o.TypeMeta, &o.ObjectMeta, o.Spec.Template, rest, o.Status)
+}
+
+// appendObject writes template as it is, and what is left of the object by reflection.
+// restOfSpec is the spec without its template.
+func appendObject[Status any](b []byte, kind metav1.TypeMeta, meta *metav1.ObjectMeta, template rawjson.Value, restOfSpec any, status *Status) ([]byte, error) {
+	b = appendKind(b, kind)
+	b = append(b, `,"metadata":`...)
+	b, err := appendValue(b, meta)
+	if err != nil {
+		return nil, err
+	}
+	b = append(b, `,"spec":`...)
+	if b, err = appendSpec(b, template, restOfSpec); err != nil {
+		return nil, err
+	}
+	if status != nil {
+		b = append(b, `,"status":`...)
+		if b, err = appendValue(b, status); err != nil {
+			return nil, err
+		}
+	}
+	return append(b, '}'), nil
+}
+
+func appendSpec(b []byte, template rawjson.Value, rest any) ([]byte, error) {
+	if template == nil {
+		return appendValue(b, rest)
+	}
+	b = append(b, `{"template":`...)
+	b = append(b, template...)
+	b = append(b, ',')
+	start := len(b)
+	b, err := appendValue(b, rest)
+	if err != nil {
+		return nil, err
+	}
+	// rest is an object: drop its brace, and the comma too if it is empty.
+	if string(b[start:]) == "{}" {
+		return append(b[:start-1], '}'), nil
+	}
+	return append(b[:start], b[start+1:]...), nil
+}
+
+func appendKind(b []byte, kind metav1.TypeMeta) []byte {
+	b = append(b, `{"kind":"`...)
+	b = append(b, kind.Kind...)
+	b = append(b, `","apiVersion":"`...)
+	b = append(b, kind.APIVersion...)
+	return append(b, '"')
+}
+
+func appendValue(b []byte, v any) ([]byte, error) {
+	data, err := json.Marshal(v)
+	return append(b, data...), err
+}

@@ -1,0 +1,117 @@
+package federated
+
+import (
+	"bytes"
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/conversion"
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/conversion/conversiontest"
+	typesv1beta2 "github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
+	"github.com/koinon-io/koinon/pkg/apis/rawjson"
+)
+
+// The library's encoder is the measure: ours must mean the same.
+func sameAsLibrary(t *testing.T, obj runtime.Object) {
+	t.Helper()
+	want, err := json.Marshal(obj)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got bytes.Buffer
+	if done, err := writeJSON(obj, &got); !done || err != nil {
+		t.Fatalf("writeJSON: %v, %v", done, err)
+	}
+	if diff := cmp.Diff(tree(t, want), tree(t, got.Bytes())); diff != "" {
+		t.Errorf("encoded object (-library +ours):\n%s", diff)
+	}
+}
+
+func tree(t *testing.T, data []byte) any {
+	t.Helper()
+	var v any
+	if err := json.Unmarshal(data, &v); err != nil {
+		t.Fatalf("%v in %s", err, data)
+	}
+	return v
+}
+
+func TestObjectsAreWrittenAsTheLibraryWritesThem(t *testing.T) {
+	objects := conversiontest.NewObjects(1)
+	for range 200 {
+		o := objects.Next()
+		o.TypeMeta = metav1.TypeMeta{Kind: "FederatedDeployment", APIVersion: V1beta2.String()}
+		sameAsLibrary(t, o)
+		v1, err := conversion.ToV1beta1(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sameAsLibrary(t, v1)
+	}
+}
+
+func TestListsAreWrittenAsTheLibraryWritesThem(t *testing.T) {
+	objects := conversiontest.NewObjects(2)
+	for _, n := range []int{0, 1, 500} {
+		list := &typesv1beta2.FederatedObjectList{TypeMeta: metav1.TypeMeta{Kind: "FederatedDeploymentList", APIVersion: V1beta2.String()}, Items: []typesv1beta2.FederatedObject{}}
+		list.ResourceVersion, list.Continue = "42", "more"
+		for range n {
+			o := objects.Next()
+			o.TypeMeta = metav1.TypeMeta{Kind: "FederatedDeployment", APIVersion: V1beta2.String()}
+			list.Items = append(list.Items, *o)
+		}
+		sameAsLibrary(t, list)
+		v1, err := convert(list, V1beta1.WithKind(list.Kind))
+		if err != nil {
+			t.Fatal(err)
+		}
+		sameAsLibrary(t, v1)
+	}
+}
+
+func TestTemplatesAreCopiedByteForByte(t *testing.T) {
+	template := rawjson.Value(`{"z":1.50,"a":"<&>","n":12345678901234567890}`)
+	o := newOf(Kind{Kind: "FederatedDeployment"})
+	o.Spec.Template = template
+	var got bytes.Buffer
+	if _, err := writeJSON(o, &got); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(got.String(), string(template)) {
+		t.Errorf("template %s is not in %s", template, got.String())
+	}
+}
+
+func BenchmarkEncodeList(b *testing.B) {
+	list := &typesv1beta2.FederatedObjectList{TypeMeta: metav1.TypeMeta{Kind: "FederatedDeploymentList", APIVersion: V1beta2.String()}}
+	template := rawjson.Value(`{"spec":{"filler":"` + strings.Repeat("x", 4096) + `"}}`)
+	for range 1000 {
+		o := newOf(Kind{Kind: "FederatedDeployment"})
+		o.Name, o.Namespace = "web", "shop"
+		o.Spec.Template = template
+		o.Spec.Placement = &typesv1beta2.Placement{Topologies: []typesv1beta2.TopologyReference{{Name: "a"}, {Name: "b"}}}
+		list.Items = append(list.Items, *o)
+	}
+	types := NewTypes()
+	for _, version := range []string{"v1beta2", "v1beta1"} {
+		b.Run(version, func(b *testing.B) {
+			gv := V1beta2
+			gv.Version = version
+			encoder := negotiatedSerializer{types}.EncoderForVersion(negotiatedSerializer{types}.SupportedMediaTypes()[0].Serializer, gv)
+			for b.Loop() {
+				if err := encoder.Encode(list, discard{}); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+type discard struct{}
+
+func (discard) Write(p []byte) (int, error) { return len(p), nil }

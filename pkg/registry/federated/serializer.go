@@ -1,0 +1,140 @@
+package federated
+
+import (
+	"bytes"
+	"io"
+
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/runtime/serializer/json"
+	"k8s.io/apimachinery/pkg/runtime/serializer/protobuf"
+	"k8s.io/apimachinery/pkg/runtime/serializer/versioning"
+	"sigs.k8s.io/yaml"
+)
+
+// negotiatedSerializer speaks JSON and YAML, and protobuf for what is not a federated
+// object (the options of a delete, for example), as API servers do for custom
+// resources.
+type negotiatedSerializer struct{ types *Types }
+
+func newSerializer(types *Types) runtime.NegotiatedSerializer { return negotiatedSerializer{types} }
+
+// SupportedMediaTypes lists JSON first: it is what a client without wishes gets.
+func (s negotiatedSerializer) SupportedMediaTypes() []runtime.SerializerInfo {
+	framer := json.Framer
+	return []runtime.SerializerInfo{{
+		MediaType: "application/json", MediaTypeType: "application", MediaTypeSubType: "json", EncodesAsText: true,
+		Serializer:       newJSON(s.types, json.SerializerOptions{}),
+		PrettySerializer: newJSON(s.types, json.SerializerOptions{Pretty: true}),
+		StrictSerializer: newJSON(s.types, json.SerializerOptions{Strict: true}),
+		StreamSerializer: &runtime.StreamSerializerInfo{EncodesAsText: true, Serializer: newJSON(s.types, json.SerializerOptions{}), Framer: framer},
+	}, {
+		MediaType: "application/yaml", MediaTypeType: "application", MediaTypeSubType: "yaml", EncodesAsText: true,
+		Serializer:       newJSON(s.types, json.SerializerOptions{Yaml: true}),
+		StrictSerializer: newJSON(s.types, json.SerializerOptions{Yaml: true, Strict: true}),
+	}, {
+		MediaType: "application/vnd.kubernetes.protobuf", MediaTypeType: "application", MediaTypeSubType: "vnd.kubernetes.protobuf",
+		Serializer:       protobuf.NewSerializer(s.types, s.types),
+		StrictSerializer: protobuf.NewSerializer(s.types, s.types),
+		StreamSerializer: &runtime.StreamSerializerInfo{Serializer: protobuf.NewRawSerializer(s.types, s.types), Framer: protobuf.LengthDelimitedFramer},
+	}}
+}
+
+// EncoderForVersion converts to gv, then encodes.
+func (s negotiatedSerializer) EncoderForVersion(encoder runtime.Encoder, gv runtime.GroupVersioner) runtime.Encoder {
+	return versionedEncoder{types: s.types, encoder: encoder, version: gv,
+		identifier: runtime.Identifier("federated/" + gv.Identifier() + "/" + string(encoder.Identifier()))}
+}
+
+// DecoderToVersion decodes, sets defaults and converts to gv.
+func (s negotiatedSerializer) DecoderToVersion(decoder runtime.Decoder, gv runtime.GroupVersioner) runtime.Decoder {
+	return versioning.NewCodec(nil, decoder, s.types, s.types, s.types, s.types, nil, gv, "federated")
+}
+
+// newCodec is what objects are stored with: JSON, in v1beta2.
+func newCodec(types *Types) runtime.Codec {
+	s := negotiatedSerializer{types}
+	plain := newJSON(types, json.SerializerOptions{})
+	return runtime.NewCodec(s.EncoderForVersion(plain, V1beta2), s.DecoderToVersion(plain, V1beta2))
+}
+
+// versionedEncoder converts objects to a version before it encodes them. Objects that
+// many watchers wait for are encoded once.
+type versionedEncoder struct {
+	types      *Types
+	encoder    runtime.Encoder
+	version    runtime.GroupVersioner
+	identifier runtime.Identifier
+}
+
+func (e versionedEncoder) Identifier() runtime.Identifier { return e.identifier }
+
+func (e versionedEncoder) Encode(obj runtime.Object, w io.Writer) error {
+	if cacheable, ok := obj.(runtime.CacheableObject); ok {
+		return cacheable.CacheEncode(e.identifier, e.encode, w)
+	}
+	return e.encode(obj, w)
+}
+
+func (e versionedEncoder) encode(obj runtime.Object, w io.Writer) error {
+	if _, ok := obj.(*runtime.Unknown); ok {
+		return e.encoder.Encode(obj, w)
+	}
+	out, err := e.types.ConvertToVersion(obj, e.version)
+	if runtime.IsNotRegisteredError(err) {
+		// Not of this group: Status and the like are of version v1 everywhere.
+		out, err = e.types.ConvertToVersion(obj, schema.GroupVersions{{Version: "v1"}, {Group: "autoscaling", Version: "v1"}})
+	}
+	if err != nil {
+		return err
+	}
+	return e.encoder.Encode(out, w)
+}
+
+// jsonSerializer is the library's serializer, but for how federated objects are
+// written.
+type jsonSerializer struct {
+	*json.Serializer
+	options    json.SerializerOptions
+	identifier runtime.Identifier
+}
+
+func newJSON(types *Types, options json.SerializerOptions) runtime.Serializer {
+	library := json.NewSerializerWithOptions(json.DefaultMetaFactory, types, types, options)
+	return &jsonSerializer{Serializer: library, options: options, identifier: "federated-" + library.Identifier()}
+}
+
+func (s *jsonSerializer) Identifier() runtime.Identifier { return s.identifier }
+
+func (s *jsonSerializer) Encode(obj runtime.Object, w io.Writer) error {
+	if cacheable, ok := obj.(runtime.CacheableObject); ok {
+		return cacheable.CacheEncode(s.identifier, s.encode, w)
+	}
+	return s.encode(obj, w)
+}
+
+func (s *jsonSerializer) encode(obj runtime.Object, w io.Writer) error {
+	if s.options.Pretty {
+		return s.Serializer.Encode(obj, w)
+	}
+	if !s.options.Yaml {
+		if done, err := writeJSON(obj, w); done {
+			return err
+		}
+		return s.Serializer.Encode(obj, w)
+	}
+	var buf bytes.Buffer
+	done, err := writeJSON(obj, &buf)
+	if !done {
+		return s.Serializer.Encode(obj, w)
+	}
+	if err != nil {
+		return err
+	}
+	data, err := yaml.JSONToYAML(buf.Bytes())
+	if err != nil {
+		return err
+	}
+	_, err = w.Write(data)
+	return err
+}

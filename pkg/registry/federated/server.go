@@ -1,0 +1,345 @@
+package federated
+
+import (
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/emicklei/go-restful/v3"
+	apidiscoveryv2 "k8s.io/api/apidiscovery/v2"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/managedfields"
+	"k8s.io/apiserver/pkg/admission"
+	"k8s.io/apiserver/pkg/authorization/authorizer"
+	"k8s.io/apiserver/pkg/endpoints"
+	"k8s.io/apiserver/pkg/endpoints/discovery"
+	"k8s.io/apiserver/pkg/endpoints/handlers/responsewriters"
+	genericapirequest "k8s.io/apiserver/pkg/endpoints/request"
+	"k8s.io/apiserver/pkg/registry/generic"
+	"k8s.io/apiserver/pkg/registry/rest"
+	"k8s.io/apiserver/pkg/storage/names"
+	"k8s.io/kube-openapi/pkg/aggregator"
+	"k8s.io/kube-openapi/pkg/cached"
+	"k8s.io/kube-openapi/pkg/spec3"
+	"k8s.io/kube-openapi/pkg/validation/spec"
+
+	"github.com/koinon-io/koinon/pkg/registry/objectstore"
+)
+
+// drainTimeout is how long requests for a kind that is no longer served may go on.
+const drainTimeout = 60 * time.Second
+
+// Discovery is where clients learn which kinds there are.
+type Discovery interface {
+	AddGroupVersion(group string, value apidiscoveryv2.APIVersionDiscovery)
+}
+
+// ServerConfig is what a Server needs of the API server that it is part of.
+type ServerConfig struct {
+	RESTOptions         generic.RESTOptionsGetter
+	Admission           admission.Interface
+	Authorizer          authorizer.Authorizer
+	Equivalents         runtime.EquivalentResourceRegistry
+	Discovery           Discovery
+	MinRequestTimeout   time.Duration
+	MaxRequestBodyBytes int64
+	// Schemas of target kinds.
+	Schemas SchemaSource
+	// Placement checks targets at admission; nil checks nothing.
+	Placement PlacementChecker
+}
+
+// Server serves all federated kinds: everything below /apis/types.kubefed.io.
+type Server struct {
+	config ServerConfig
+	types  *Types
+	codec  runtime.NegotiatedSerializer
+
+	serving atomic.Pointer[generation]
+
+	mu         sync.Mutex // guards registries and makes Serve calls take turns
+	registries map[Kind]*registry
+	draining   sync.WaitGroup
+}
+
+// registry is the storage of one kind; it lives as long as the kind is served.
+type registry struct {
+	object *REST
+	status *objectstore.StatusREST
+	scale  *ScaleREST
+}
+
+// generation is one set of kinds and the handler that serves it.
+type generation struct {
+	kinds     []Kind
+	container *restful.Container
+	models    func() models
+	requests  sync.RWMutex // read-locked by every request but watches
+}
+
+// NewServer returns a server of no kinds: it answers 503 until Serve was called.
+func NewServer(config ServerConfig) *Server {
+	types := NewTypes()
+	return &Server{config: config, types: types, codec: newSerializer(types), registries: map[Kind]*registry{}}
+}
+
+// Serve replaces the kinds that are served. Kinds that were served and still are keep
+// their caches and watches. Objects of kinds that are dropped stay in the store.
+func (s *Server) Serve(kinds []Kind) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+
+	next := &generation{kinds: slices.Clone(kinds)}
+	next.models = s.loadModels(next.kinds)
+	s.types.SetKinds(next.kinds)
+	registries, err := s.updateRegistries(next)
+	if err != nil {
+		return err
+	}
+	if err := s.install(next, registries); err != nil {
+		return err
+	}
+	last := s.serving.Swap(next)
+	dropped := s.dropped(registries)
+	s.registries = registries
+	if last != nil && len(dropped) > 0 {
+		s.drain(last, dropped)
+	}
+	return nil
+}
+
+// loadModels returns a function that fetches the schemas of the target kinds at its
+// first call: an idle server needs none.
+func (s *Server) loadModels(kinds []Kind) func() models {
+	return sync.OnceValue(func() models {
+		gvks := []schema.GroupVersionKind{scaleKind}
+		for _, k := range kinds {
+			gvks = append(gvks, k.Target)
+		}
+		return models{kinds: kinds, schemas: s.config.Schemas.TargetSchemas(gvks)}
+	})
+}
+
+func (s *Server) updateRegistries(next *generation) (map[Kind]*registry, error) {
+	registries := make(map[Kind]*registry, len(next.kinds))
+	for _, kind := range next.kinds {
+		r, ok := s.registries[kind]
+		if !ok {
+			var err error
+			if r, err = s.newRegistry(kind); err != nil {
+				return nil, err
+			}
+		}
+		registries[kind] = r
+	}
+	return registries, nil
+}
+
+func (s *Server) newRegistry(kind Kind) (*registry, error) {
+	strategy := strategy{Types: s.types, NameGenerator: names.SimpleNameGenerator, kind: kind, placement: s.config.Placement, schema: func() *TargetSchema {
+		if g := s.serving.Load(); g != nil {
+			return g.models().schemas[kind.Target]
+		}
+		return nil
+	}}
+	object, status, err := newREST(strategy, s.config.RESTOptions)
+	if err != nil {
+		return nil, err
+	}
+	return &registry{object, status, &ScaleREST{object}}, nil
+}
+
+func (s *Server) dropped(registries map[Kind]*registry) []*registry {
+	var dropped []*registry
+	for kind, r := range s.registries {
+		if registries[kind] != r {
+			dropped = append(dropped, r)
+		}
+	}
+	return dropped
+}
+
+// drain closes registries once the requests that may use them have ended, or had time
+// to. Watches end by it.
+func (s *Server) drain(last *generation, dropped []*registry) {
+	s.draining.Add(1)
+	go func() { // ends after drainTimeout at the latest
+		defer s.draining.Done()
+		idle := make(chan struct{})
+		go func() { // ends with the last request, which has a time limit of its own
+			defer close(idle)
+			last.requests.Lock()
+			last.requests.Unlock()
+		}()
+		select {
+		case <-idle:
+		case <-time.After(drainTimeout):
+		}
+		for _, r := range dropped {
+			r.object.Destroy()
+		}
+	}()
+}
+
+// Destroy closes the storage of all kinds.
+func (s *Server) Destroy() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, r := range s.registries {
+		r.object.Destroy()
+	}
+	s.registries = map[Kind]*registry{}
+}
+
+// install makes the handler of a generation and announces it to discovery.
+func (s *Server) install(g *generation, registries map[Kind]*registry) error {
+	g.container = s.newContainer()
+	converter := lazyTypeConverter(sync.OnceValues(func() (managedfields.TypeConverter, error) { return g.models().typeConverter() }))
+	group := metav1.APIGroup{Name: GroupName}
+	for _, version := range []schema.GroupVersion{V1beta2, V1beta1} {
+		resources, err := s.installVersion(g.container, version, registries, converter, g.models)
+		if err != nil {
+			return fmt.Errorf("install %s: %w", version, err)
+		}
+		s.config.Discovery.AddGroupVersion(GroupName, apidiscoveryv2.APIVersionDiscovery{
+			Version: version.Version, Resources: resources, Freshness: apidiscoveryv2.DiscoveryFreshnessCurrent,
+		})
+		group.Versions = append(group.Versions, metav1.GroupVersionForDiscovery{GroupVersion: version.String(), Version: version.Version})
+	}
+	group.PreferredVersion = group.Versions[0]
+	g.container.Add(discovery.NewAPIGroupHandler(s.codec, group).WebService())
+	return nil
+}
+
+func (s *Server) newContainer() *restful.Container {
+	c := restful.NewContainer()
+	c.ServeMux = http.NewServeMux()
+	c.Router(restful.CurlyRouter{})
+	c.ServiceErrorHandler(func(e restful.ServiceError, req *restful.Request, resp *restful.Response) {
+		responsewriters.ErrorNegotiated(apierrors.NewGenericServerResponse(e.Code, "", schema.GroupResource{}, "", "", 0, false),
+			s.codec, schema.GroupVersion{}, resp, req.Request)
+	})
+	return c
+}
+
+func (s *Server) installVersion(container *restful.Container, version schema.GroupVersion, registries map[Kind]*registry, converter managedfields.TypeConverter, models func() models) ([]apidiscoveryv2.APIResourceDiscovery, error) {
+	storage := map[string]rest.Storage{}
+	for kind, r := range registries {
+		storage[kind.Resource] = r.object
+		storage[kind.Resource+"/status"] = r.status
+		if isScalable(kind, models) {
+			storage[kind.Resource+"/scale"] = r.scale
+		}
+	}
+	creater := &installCreater{Types: s.types}
+	v := &endpoints.APIGroupVersion{
+		Storage:                    storage,
+		Root:                       "/apis",
+		GroupVersion:               version,
+		OptionsExternalVersion:     &schema.GroupVersion{Version: "v1"},
+		Serializer:                 s.codec,
+		ParameterCodec:             s.types.ParameterCodec(),
+		Typer:                      s.types,
+		Creater:                    creater,
+		Convertor:                  s.types,
+		UnsafeConvertor:            s.types,
+		Defaulter:                  s.types,
+		Namer:                      runtime.Namer(meta.NewAccessor()),
+		TypeConverter:              converter,
+		EquivalentResourceRegistry: s.config.Equivalents,
+		Authorizer:                 s.config.Authorizer,
+		Admit:                      s.config.Admission,
+		MinRequestTimeout:          s.config.MinRequestTimeout,
+		MaxRequestBodyBytes:        s.config.MaxRequestBodyBytes,
+	}
+	resources, _, err := v.InstallREST(container)
+	creater.installed = true
+	return resources, err
+}
+
+// installCreater hands out samples that name their model while routes are made, and
+// real objects after that. It is not written to once requests are served.
+type installCreater struct {
+	*Types
+	installed bool
+}
+
+// New makes an object of the kind, or a sample of it.
+func (c *installCreater) New(gvk schema.GroupVersionKind) (runtime.Object, error) {
+	if !c.installed && c.isFederated(gvk) {
+		return &routeSample{gvk}, nil
+	}
+	return c.Types.New(gvk)
+}
+
+// ServeHTTP answers everything below /apis/types.kubefed.io.
+func (s *Server) ServeHTTP(w http.ResponseWriter, req *http.Request) {
+	g := s.serving.Load()
+	if g == nil {
+		w.Header().Set("Retry-After", "1")
+		s.fail(w, req, apierrors.NewServiceUnavailable("the federated types are being loaded"))
+		return
+	}
+	info, ok := genericapirequest.RequestInfoFrom(req.Context())
+	if !ok || info.Verb != "watch" {
+		g.requests.RLock()
+		defer g.requests.RUnlock()
+	}
+	if req.Method == http.MethodPatch && strings.HasPrefix(req.Header.Get("Content-Type"), string(types.StrategicMergePatchType)) {
+		s.fail(w, req, apierrors.NewGenericServerResponse(http.StatusUnsupportedMediaType, "patch", schema.GroupResource{Group: GroupName}, "",
+			"the patch type must be JSON patch, JSON merge patch or apply: templates have no strategy to merge by", 0, false))
+		return
+	}
+	ctx := withFieldValidation(req.Context(), req.URL.Query().Get("fieldValidation"))
+	g.container.Dispatch(w, req.WithContext(ctx))
+}
+
+func (s *Server) fail(w http.ResponseWriter, req *http.Request, err error) {
+	responsewriters.ErrorNegotiated(err, s.codec, schema.GroupVersion{}, w, req)
+}
+
+// OpenAPIV3 returns the document of one version of the group, made when it is asked for.
+// It is of the kinds that are served now; ask again after a change.
+func (s *Server) OpenAPIV3(version schema.GroupVersion) cached.Value[*spec3.OpenAPI] {
+	g := s.serving.Load()
+	return cached.Once(cached.Func(func() (*spec3.OpenAPI, string, error) {
+		doc, err := g.models().openAPIV3(g.container.RegisteredWebServices(), version)
+		return doc, g.etag(), err
+	}))
+}
+
+// OpenAPIV2 returns the document of the group with static, which is that of the rest of
+// the server.
+func (s *Server) OpenAPIV2(static *spec.Swagger) cached.Value[*spec.Swagger] {
+	g := s.serving.Load()
+	return cached.Once(cached.Func(func() (*spec.Swagger, string, error) {
+		doc, err := g.models().openAPIV2(g.container.RegisteredWebServices())
+		if err != nil {
+			return nil, "", err
+		}
+		merged := cloneSwagger(static)
+		err = aggregator.MergeSpecsIgnorePathConflictRenamingDefinitionsAndParameters(merged, doc)
+		return merged, g.etag(), err
+	}))
+}
+
+// cloneSwagger copies what merging writes to.
+func cloneSwagger(s *spec.Swagger) *spec.Swagger {
+	out := *s
+	out.Definitions, out.Parameters = maps.Clone(s.Definitions), maps.Clone(s.Parameters)
+	out.Paths = &spec.Paths{VendorExtensible: s.Paths.VendorExtensible, Paths: maps.Clone(s.Paths.Paths)}
+	return &out
+}
+
+// etag differs between any two generations of a process.
+func (g *generation) etag() string { return fmt.Sprintf("%p", g) }

@@ -1,0 +1,227 @@
+package federated
+
+import (
+	"encoding/json"
+	"fmt"
+	"sync/atomic"
+
+	autoscalingv1 "k8s.io/api/autoscaling/v1"
+	metainternalversion "k8s.io/apimachinery/pkg/apis/meta/internalversion"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
+
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/conversion"
+	typesv1beta1 "github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta1"
+	typesv1beta2 "github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
+)
+
+// Types is to the federated kinds what a runtime.Scheme is to built-in ones: it names,
+// makes, converts and defaults objects. A scheme will not do: it ties a kind to a Go
+// type of its own, and may not change while it is in use.
+//
+// The internal version, hub of all conversion, is v1beta2.
+type Types struct {
+	kinds atomic.Pointer[map[string]bool] // kinds and list kinds
+	meta  *runtime.Scheme                 // options, Status, WatchEvent, Scale
+}
+
+var (
+	_ runtime.ObjectTyper     = &Types{}
+	_ runtime.ObjectCreater   = &Types{}
+	_ runtime.ObjectConvertor = &Types{}
+	_ runtime.ObjectDefaulter = &Types{}
+)
+
+// NewTypes returns Types that know no kind yet.
+func NewTypes() *Types {
+	meta := runtime.NewScheme()
+	metav1.AddToGroupVersion(meta, schema.GroupVersion{Version: "v1"})
+	metav1.AddToGroupVersion(meta, V1beta1)
+	metav1.AddToGroupVersion(meta, V1beta2)
+	utilruntime.Must(metainternalversion.AddToScheme(meta))
+	utilruntime.Must(autoscalingv1.AddToScheme(meta))
+	meta.AddKnownTypes(schema.GroupVersion{Group: autoscalingv1.GroupName, Version: runtime.APIVersionInternal}, &autoscalingv1.Scale{})
+	t := &Types{meta: meta}
+	t.SetKinds(nil)
+	return t
+}
+
+// SetKinds replaces the kinds that New makes objects of. Objects that exist already
+// are not affected.
+func (t *Types) SetKinds(kinds []Kind) {
+	known := make(map[string]bool, 2*len(kinds))
+	for _, k := range kinds {
+		known[k.Kind], known[k.ListKind()] = true, true
+	}
+	t.kinds.Store(&known)
+}
+
+// ParameterCodec decodes the options of requests.
+func (t *Types) ParameterCodec() runtime.ParameterCodec { return runtime.NewParameterCodec(t.meta) }
+
+// ObjectKinds returns the kind that the object itself names.
+func (t *Types) ObjectKinds(obj runtime.Object) ([]schema.GroupVersionKind, bool, error) {
+	switch obj.(type) {
+	case *typesv1beta2.FederatedObject, *typesv1beta2.FederatedObjectList,
+		*typesv1beta1.FederatedObject, *typesv1beta1.FederatedObjectList, runtime.Unstructured:
+		gvk := obj.GetObjectKind().GroupVersionKind()
+		if gvk.Kind == "" {
+			return nil, false, runtime.NewMissingKindErr(fmt.Sprintf("%T", obj))
+		}
+		return []schema.GroupVersionKind{gvk}, false, nil
+	}
+	return t.meta.ObjectKinds(obj)
+}
+
+// Recognizes reports whether New makes objects of this kind.
+func (t *Types) Recognizes(gvk schema.GroupVersionKind) bool {
+	return t.isFederated(gvk) || t.meta.Recognizes(gvk)
+}
+
+func (t *Types) isFederated(gvk schema.GroupVersionKind) bool {
+	return gvk.Group == GroupName && (*t.kinds.Load())[gvk.Kind]
+}
+
+// New makes an empty object that names its kind.
+func (t *Types) New(gvk schema.GroupVersionKind) (runtime.Object, error) {
+	if !t.isFederated(gvk) {
+		return t.meta.New(gvk)
+	}
+	obj, err := newObject(gvk)
+	if err != nil {
+		return nil, err
+	}
+	obj.GetObjectKind().SetGroupVersionKind(gvk)
+	return obj, nil
+}
+
+func newObject(gvk schema.GroupVersionKind) (runtime.Object, error) {
+	isList := len(gvk.Kind) > len("List") && gvk.Kind[len(gvk.Kind)-len("List"):] == "List"
+	switch gvk.Version {
+	case V1beta1.Version:
+		if isList {
+			return &typesv1beta1.FederatedObjectList{}, nil
+		}
+		return &typesv1beta1.FederatedObject{}, nil
+	case V1beta2.Version, runtime.APIVersionInternal:
+		if isList {
+			return &typesv1beta2.FederatedObjectList{}, nil
+		}
+		return &typesv1beta2.FederatedObject{}, nil
+	}
+	return nil, runtime.NewNotRegisteredGVKErrForTarget("federated kinds", gvk, nil)
+}
+
+// Default sets what is left out.
+func (t *Types) Default(obj runtime.Object) {
+	if o, ok := obj.(*typesv1beta2.FederatedObject); ok {
+		conversion.SetDefaults(o)
+	}
+}
+
+// ConvertToVersion returns the object in the version that target picks. It may return
+// obj itself, and what it returns may share with obj: neither may be modified.
+func (t *Types) ConvertToVersion(obj runtime.Object, target runtime.GroupVersioner) (runtime.Object, error) {
+	from := obj.GetObjectKind().GroupVersionKind()
+	switch o := obj.(type) {
+	case *unstructured.Unstructured:
+		if from.Group != GroupName {
+			return obj, nil
+		}
+		typed, err := fromUnstructured(o)
+		if err != nil {
+			return nil, err
+		}
+		return t.ConvertToVersion(typed, target)
+	case *typesv1beta2.FederatedObject, *typesv1beta1.FederatedObject,
+		*typesv1beta2.FederatedObjectList, *typesv1beta1.FederatedObjectList:
+	default:
+		return t.meta.UnsafeConvertToVersion(obj, target)
+	}
+	to, ok := target.KindForGroupVersionKinds([]schema.GroupVersionKind{from,
+		V1beta2.WithKind(from.Kind), V1beta1.WithKind(from.Kind),
+		{Group: GroupName, Version: runtime.APIVersionInternal, Kind: from.Kind}})
+	if !ok {
+		return nil, runtime.NewNotRegisteredErrForTarget("federated kinds", nil, target)
+	}
+	return convert(obj, to)
+}
+
+// convert turns a typed object or list into the version of to.
+func convert(obj runtime.Object, to schema.GroupVersionKind) (runtime.Object, error) {
+	toV1beta1 := to.Version == V1beta1.Version
+	switch o := obj.(type) {
+	case *typesv1beta2.FederatedObject:
+		if toV1beta1 {
+			return conversion.ToV1beta1(o)
+		}
+	case *typesv1beta1.FederatedObject:
+		if !toV1beta1 {
+			return conversion.ToV1beta2(o)
+		}
+	case *typesv1beta2.FederatedObjectList:
+		if toV1beta1 {
+			return listToV1beta1(o)
+		}
+	case *typesv1beta1.FederatedObjectList:
+		if !toV1beta1 {
+			return nil, fmt.Errorf("a list cannot be converted from %s to %s", o.APIVersion, to.GroupVersion())
+		}
+	}
+	return obj, nil
+}
+
+// listToV1beta1 converts the items; templates are shared.
+func listToV1beta1(in *typesv1beta2.FederatedObjectList) (*typesv1beta1.FederatedObjectList, error) {
+	out := &typesv1beta1.FederatedObjectList{
+		TypeMeta: metav1.TypeMeta{Kind: in.Kind, APIVersion: V1beta1.String()},
+		ListMeta: in.ListMeta,
+		Items:    make([]typesv1beta1.FederatedObject, len(in.Items)),
+	}
+	for i := range in.Items {
+		if err := conversion.ToV1beta1Into(&in.Items[i], &out.Items[i]); err != nil {
+			return nil, fmt.Errorf("convert %s %s/%s to v1beta1: %w", in.Items[i].Kind, in.Items[i].Namespace, in.Items[i].Name, err)
+		}
+	}
+	return out, nil
+}
+
+func fromUnstructured(u *unstructured.Unstructured) (runtime.Object, error) {
+	obj, err := newObject(u.GroupVersionKind())
+	if err != nil {
+		return nil, err
+	}
+	data, err := json.Marshal(u.Object)
+	if err != nil {
+		return nil, err
+	}
+	return obj, json.Unmarshal(data, obj)
+}
+
+// Convert sets out, a v1beta2 object, to what in says in either version; all else are
+// options of requests.
+func (t *Types) Convert(in, out, context any) error {
+	obj, isObject := in.(runtime.Object)
+	into, isHub := out.(*typesv1beta2.FederatedObject)
+	if !isObject || !isHub {
+		return t.meta.Convert(in, out, context)
+	}
+	converted, err := t.ConvertToVersion(obj, V1beta2)
+	if err != nil {
+		return err
+	}
+	typed, ok := converted.(*typesv1beta2.FederatedObject)
+	if !ok {
+		return fmt.Errorf("cannot convert %T to a federated object", in)
+	}
+	*into = *typed
+	return nil
+}
+
+// ConvertFieldLabel allows the field selectors metadata.name and metadata.namespace.
+func (t *Types) ConvertFieldLabel(_ schema.GroupVersionKind, label, value string) (string, string, error) {
+	return runtime.DefaultMetaV1FieldSelectorConversion(label, value)
+}

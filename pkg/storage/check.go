@@ -9,7 +9,6 @@ import (
 	"io"
 	"net"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/go-sql-driver/mysql"
@@ -111,7 +110,12 @@ type silent struct{}
 // Print implements mysql.Logger.
 func (silent) Print(...any) {}
 
+// probeEtcd reads a key. It makes a plain connection first: etcd's client would only say
+// that time ran out, and log each attempt.
 func probeEtcd(ctx context.Context, parsed datastore, files TLS) error {
+	if err := dialAny(ctx, parsed.addresses); err != nil {
+		return err
+	}
 	config, err := clientTLS(files)
 	if err != nil {
 		return err
@@ -123,21 +127,22 @@ func probeEtcd(ctx context.Context, parsed datastore, files TLS) error {
 		return err
 	}
 	defer func() { _ = client.Close() }()
-	if _, err = client.Get(ctx, "koinon-probe"); err != nil {
-		return plainReason(ctx, parsed, err)
-	}
-	return nil
+	_, err = client.Get(ctx, "koinon-probe")
+	return err
 }
 
-// plainReason finds out why etcd's client, which only says that time ran out, failed.
-func plainReason(ctx context.Context, parsed datastore, err error) error {
-	dialer := net.Dialer{Timeout: time.Second}
-	conn, dialErr := dialer.DialContext(context.WithoutCancel(ctx), "tcp", strings.Split(parsed.source, ",")[0])
-	if dialErr != nil {
-		return dialErr
+// dialAny returns nil when one of the addresses takes connections.
+func dialAny(ctx context.Context, addresses []string) error {
+	var dialer net.Dialer
+	var last error
+	for _, address := range addresses {
+		conn, err := dialer.DialContext(ctx, "tcp", address)
+		if err == nil {
+			return conn.Close()
+		}
+		last = err
 	}
-	_ = conn.Close()
-	return err
+	return last
 }
 
 func clientTLS(files TLS) (*tls.Config, error) {

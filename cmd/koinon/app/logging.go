@@ -45,10 +45,11 @@ func applyLogging(ctx context.Context, options *logs.Options) (context.Context, 
 	return klog.NewContext(ctx, ours), nil
 }
 
-// harmless are parts of warnings that the libraries log at every start of a server that
-// leaves out what it does not need, and that nobody can act on.
+// harmless are parts of entries that the libraries log at a start that goes well, and that
+// nobody can act on.
 var harmless = [][]byte{
-	[]byte("because it has no resources."), // an API version that is not served
+	[]byte("because it has no resources."),                 // an API version that is not served
+	[]byte(`err="namespaces \"kube-system\" not found"`), // the first start, for a moment
 }
 
 // quietWriter holds back information and harmless warnings. The text logger writes one

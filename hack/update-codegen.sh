@@ -37,8 +37,9 @@ referenced=(
   k8s.io/apimachinery/pkg/version
 )
 
-bin="$(mktemp -d)"
-trap 'rm -rf "${bin}"' EXIT
+work="$(mktemp -d)"
+trap 'rm -rf "${work}"' EXIT
+bin="${work}/bin"
 (cd "${repo}" && go build -o "${bin}/" \
   k8s.io/code-generator/cmd/{applyconfiguration-gen,client-gen,deepcopy-gen,defaulter-gen,informer-gen,lister-gen} \
   k8s.io/kube-openapi/cmd/openapi-gen)
@@ -50,10 +51,13 @@ run() {
   "${bin}/${tool}" --go-header-file /dev/null "$@"
 }
 
-cd "${tree}"
+# Everything is generated in a copy, and moved to its place at the end: the tree compiles
+# all the while.
+mkdir -p "${work}/tree/pkg"
+cp "${repo}"/go.{mod,sum} "${work}/tree/"
+cp -r "${tree}/pkg/apis" "${work}/tree/pkg/"
+cd "${work}/tree"
 find pkg/apis -name 'zz_generated.*.go' -delete
-rm -rf pkg/generated
-mkdir -p pkg/generated
 
 client_packages=("${client_groups[@]/#/${apis}/}")
 all_packages=("${client_packages[@]}" "${dynamic_groups[@]/#/${apis}/}")
@@ -65,17 +69,45 @@ echo "Generating defaults"
 run defaulter-gen --output-file zz_generated.defaults.go "${apis}/kubefed/core/v1beta1"
 
 echo "Generating OpenAPI definitions"
+# openapi-gen takes every slice of bytes for a base64 string, and looks at the schema
+# methods of structs only. So it gets to see a tree in which rawjson.Value is a struct
+# with the same methods.
+shadow="${work}/shadow"
+mkdir -p "${shadow}/pkg"
+cp go.mod go.sum "${shadow}/"
+cp -r pkg/apis "${shadow}/pkg/"
+rm "${shadow}"/pkg/apis/rawjson/*.go
+cat >"${shadow}/pkg/apis/rawjson/doc.go" <<'STUB'
+// +k8s:openapi-gen=true
+// +k8s:openapi-model-package=io.koinon.rawjson
+
+package rawjson
+
+// Value is any JSON value.
+type Value struct{}
+
+func (Value) OpenAPISchemaType() []string { return nil }
+func (Value) OpenAPISchemaFormat() string { return "" }
+STUB
 readonly_flags=()
 for package in "${referenced[@]}"; do
   readonly_flags+=(--readonly-pkg "${package}")
 done
-run openapi-gen \
-  --output-dir pkg/generated/openapi --output-pkg "${generated}/openapi" \
-  --output-file zz_generated.openapi.go \
-  --output-model-name-file zz_generated.model_name.go \
-  --report-filename "${bin}/violations" \
-  "${readonly_flags[@]}" --readonly-pkg time \
-  "${referenced[@]}" "${apis}/rawjson" "${all_packages[@]}"
+(
+  cd "${shadow}"
+  run openapi-gen \
+    --output-dir pkg/generated/openapi --output-pkg "${generated}/openapi" \
+    --output-file zz_generated.openapi.go \
+    --output-model-name-file zz_generated.model_name.go \
+    --report-filename "${work}/violations" \
+    "${readonly_flags[@]}" --readonly-pkg time \
+    "${referenced[@]}" "${apis}/rawjson" "${all_packages[@]}"
+)
+mkdir -p pkg/generated
+cp -r "${shadow}/pkg/generated/openapi" pkg/generated/
+(cd "${shadow}" && find pkg/apis -name zz_generated.model_name.go) | while read -r file; do
+  cp "${shadow}/${file}" "${file}"
+done
 
 echo "Generating apply configurations"
 run applyconfiguration-gen \
@@ -99,3 +131,10 @@ run informer-gen \
   --output-dir pkg/generated/informers --output-pkg "${generated}/informers" \
   --versioned-clientset-package "${generated}/clientset/versioned" \
   --listers-package "${generated}/listers" "${client_packages[@]}"
+
+rm -rf "${tree}/pkg/generated"
+mv pkg/generated "${tree}/pkg/"
+find "${tree}/pkg/apis" -name 'zz_generated.*.go' -delete
+find pkg/apis -name 'zz_generated.*.go' | while read -r file; do
+  mv "${file}" "${tree}/${file}"
+done

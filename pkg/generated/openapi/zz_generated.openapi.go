@@ -13,6 +13,7 @@ import (
 	schedulingv1alpha1 "github.com/koinon-io/koinon/pkg/apis/kubefed/scheduling/v1alpha1"
 	typesv1beta1 "github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta1"
 	v1beta2 "github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
+	rawjson "github.com/koinon-io/koinon/pkg/apis/rawjson"
 	resource "k8s.io/apimachinery/pkg/api/resource"
 	v1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	runtime "k8s.io/apimachinery/pkg/runtime"
@@ -92,6 +93,7 @@ func GetOpenAPIDefinitions(ref common.ReferenceCallback) map[string]common.OpenA
 		v1beta2.Placement{}.OpenAPIModelName():                                    schema_apis_kubefed_types_v1beta2_Placement(ref),
 		v1beta2.TargetStatus{}.OpenAPIModelName():                                 schema_apis_kubefed_types_v1beta2_TargetStatus(ref),
 		v1beta2.TopologyReference{}.OpenAPIModelName():                            schema_apis_kubefed_types_v1beta2_TopologyReference(ref),
+		rawjson.Value{}.OpenAPIModelName():                                        schema_koinon_pkg_apis_rawjson_Value(ref),
 		resource.Quantity{}.OpenAPIModelName():                                    schema_apimachinery_pkg_api_resource_Quantity(ref),
 		v1.APIGroup{}.OpenAPIModelName():                                          schema_pkg_apis_meta_v1_APIGroup(ref),
 		v1.APIGroupList{}.OpenAPIModelName():                                      schema_pkg_apis_meta_v1_APIGroupList(ref),
@@ -785,14 +787,16 @@ func schema_apis_kubefed_core_v1alpha1_FederatedServiceClusterStatus(ref common.
 					"status": {
 						SchemaProps: spec.SchemaProps{
 							Description: "Status of the Service there, every field of it, as the member reports it.",
-							Type:        []string{"string"},
-							Format:      "byte",
+							Default:     map[string]interface{}{},
+							Ref:         ref(rawjson.Value{}.OpenAPIModelName()),
 						},
 					},
 				},
 				Required: []string{"clusterName", "status"},
 			},
 		},
+		Dependencies: []string{
+			rawjson.Value{}.OpenAPIModelName()},
 	}
 }
 
@@ -2249,14 +2253,16 @@ func schema_apis_kubefed_types_v1beta1_ClusterStatus(ref common.ReferenceCallbac
 					"remoteStatus": {
 						SchemaProps: spec.SchemaProps{
 							Description: "RemoteStatus is the status of the object in the member, where the type collects it.",
-							Type:        []string{"string"},
-							Format:      "byte",
+							Default:     map[string]interface{}{},
+							Ref:         ref(rawjson.Value{}.OpenAPIModelName()),
 						},
 					},
 				},
 				Required: []string{"name"},
 			},
 		},
+		Dependencies: []string{
+			rawjson.Value{}.OpenAPIModelName()},
 	}
 }
 
@@ -2418,8 +2424,8 @@ func schema_apis_kubefed_types_v1beta1_FederatedObjectSpec(ref common.ReferenceC
 					"template": {
 						SchemaProps: spec.SchemaProps{
 							Description: "Template is the object to create in each cluster, without name and namespace.",
-							Type:        []string{"string"},
-							Format:      "byte",
+							Default:     map[string]interface{}{},
+							Ref:         ref(rawjson.Value{}.OpenAPIModelName()),
 						},
 					},
 					"placement": {
@@ -2453,7 +2459,7 @@ func schema_apis_kubefed_types_v1beta1_FederatedObjectSpec(ref common.ReferenceC
 			},
 		},
 		Dependencies: []string{
-			typesv1beta1.Override{}.OpenAPIModelName(), typesv1beta1.Placement{}.OpenAPIModelName()},
+			typesv1beta1.Override{}.OpenAPIModelName(), typesv1beta1.Placement{}.OpenAPIModelName(), rawjson.Value{}.OpenAPIModelName()},
 	}
 }
 
@@ -2615,14 +2621,16 @@ func schema_apis_kubefed_types_v1beta1_OverridePatch(ref common.ReferenceCallbac
 					"value": {
 						SchemaProps: spec.SchemaProps{
 							Description: "Value is the new value, any JSON. Not used by remove.",
-							Type:        []string{"string"},
-							Format:      "byte",
+							Default:     map[string]interface{}{},
+							Ref:         ref(rawjson.Value{}.OpenAPIModelName()),
 						},
 					},
 				},
 				Required: []string{"path"},
 			},
 		},
+		Dependencies: []string{
+			rawjson.Value{}.OpenAPIModelName()},
 	}
 }
 
@@ -2928,8 +2936,8 @@ func schema_apis_kubefed_types_v1beta2_FederatedObjectSpec(ref common.ReferenceC
 					"template": {
 						SchemaProps: spec.SchemaProps{
 							Description: "Template is the object to create in each target, without name and namespace.",
-							Type:        []string{"string"},
-							Format:      "byte",
+							Default:     map[string]interface{}{},
+							Ref:         ref(rawjson.Value{}.OpenAPIModelName()),
 						},
 					},
 					"placement": {
@@ -2969,7 +2977,7 @@ func schema_apis_kubefed_types_v1beta2_FederatedObjectSpec(ref common.ReferenceC
 			},
 		},
 		Dependencies: []string{
-			v1beta2.Override{}.OpenAPIModelName(), v1beta2.Placement{}.OpenAPIModelName()},
+			v1beta2.Override{}.OpenAPIModelName(), v1beta2.Placement{}.OpenAPIModelName(), rawjson.Value{}.OpenAPIModelName()},
 	}
 }
 
@@ -3106,14 +3114,16 @@ func schema_apis_kubefed_types_v1beta2_OverridePatch(ref common.ReferenceCallbac
 					"value": {
 						SchemaProps: spec.SchemaProps{
 							Description: "Value is the new value, any JSON. Not used by remove.",
-							Type:        []string{"string"},
-							Format:      "byte",
+							Default:     map[string]interface{}{},
+							Ref:         ref(rawjson.Value{}.OpenAPIModelName()),
 						},
 					},
 				},
 				Required: []string{"path"},
 			},
 		},
+		Dependencies: []string{
+			rawjson.Value{}.OpenAPIModelName()},
 	}
 }
 
@@ -3219,14 +3229,16 @@ func schema_apis_kubefed_types_v1beta2_TargetStatus(ref common.ReferenceCallback
 					"remoteStatus": {
 						SchemaProps: spec.SchemaProps{
 							Description: "RemoteStatus is the status of the object in the member, where the type collects it.",
-							Type:        []string{"string"},
-							Format:      "byte",
+							Default:     map[string]interface{}{},
+							Ref:         ref(rawjson.Value{}.OpenAPIModelName()),
 						},
 					},
 				},
 				Required: []string{"name"},
 			},
 		},
+		Dependencies: []string{
+			rawjson.Value{}.OpenAPIModelName()},
 	}
 }
 
@@ -3247,6 +3259,18 @@ func schema_apis_kubefed_types_v1beta2_TopologyReference(ref common.ReferenceCal
 					},
 				},
 				Required: []string{"name"},
+			},
+		},
+	}
+}
+
+func schema_koinon_pkg_apis_rawjson_Value(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "Value is any JSON value.",
+				Type:        rawjson.Value{}.OpenAPISchemaType(),
+				Format:      rawjson.Value{}.OpenAPISchemaFormat(),
 			},
 		},
 	}

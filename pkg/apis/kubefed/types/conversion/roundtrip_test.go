@@ -11,6 +11,7 @@ import (
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/conversion/conversiontest"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/validation"
 )
 
 const rounds = 5000
@@ -157,6 +158,32 @@ func FuzzV1beta1(f *testing.F) {
 		again := toV1beta2(t, toV1beta1(t, hub))
 		if hub.Namespace != "" && cmp.Diff(encode(t, hub), encode(t, again)) != "" {
 			t.Fatalf("v1beta2 changed on its way (-before +after):\n%s", cmp.Diff(encode(t, hub), encode(t, again)))
+		}
+	})
+}
+
+// FuzzV1beta2 takes what any client may send. Whatever validates must then survive the
+// other shape, over the wire, byte by byte.
+func FuzzV1beta2(f *testing.F) {
+	objects := conversiontest.NewObjects(8)
+	for range 50 {
+		f.Add([]byte(encode(f, objects.Next())))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		var hub v1beta2.FederatedObject
+		if json.Unmarshal(data, &hub) != nil {
+			return
+		}
+		conversion.SetDefaults(&hub)
+		hub.APIVersion = v1beta2.SchemeGroupVersion.String()
+		opts := validation.Options{Namespaced: true}
+		if validation.ValidateObject(&hub, opts) != nil || validation.ValidateStatusUpdate(&hub, &hub, opts) != nil || hub.Namespace == "" {
+			return
+		}
+		var cluster v1beta1.FederatedObject
+		decode(t, encode(t, toV1beta1(t, &hub)), &cluster)
+		if diff := cmp.Diff(encode(t, &hub), encode(t, toV1beta2(t, &cluster))); diff != "" {
+			t.Fatalf("over v1beta1 (-before +after):\n%s", diff)
 		}
 	})
 }

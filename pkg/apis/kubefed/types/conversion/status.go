@@ -8,9 +8,10 @@ import (
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
 )
 
-// foreignPrefix marks status entries of clusters that are no target of the object's
-// type. No name of a cell or edge unit holds a colon.
-const foreignPrefix = "cluster:"
+// ForeignPrefix marks status entries of clusters that are no target of the object's type,
+// where targets of that type are not clusters. No name of a cell or edge unit holds a
+// colon.
+const ForeignPrefix = "cluster:"
 
 // statusName maps the name of a status entry; unlike a name in the spec it may be one
 // that follows no rule.
@@ -18,12 +19,12 @@ func (n names) statusName(clusterName string) string {
 	if name, ok := topology.Name(n.topologyType, n.namespace, clusterName); ok {
 		return name
 	}
-	return foreignPrefix + clusterName
+	return ForeignPrefix + clusterName
 }
 
 func (n names) statusClusterName(name string) string {
 	if topology.Scoped(n.topologyType) {
-		if foreign, ok := strings.CutPrefix(name, foreignPrefix); ok {
+		if foreign, ok := strings.CutPrefix(name, ForeignPrefix); ok {
 			return foreign
 		}
 	}

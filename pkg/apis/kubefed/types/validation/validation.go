@@ -91,21 +91,44 @@ func ValidateUpdate(obj, old *v1beta2.FederatedObject, opts Options) field.Error
 	return append(c.errs, ValidateObject(obj, opts)...)
 }
 
-// ValidateStatusUpdate returns what is wrong with a status: a name that is listed twice.
+// ValidateStatusUpdate returns what is wrong with a status: a name that is listed twice,
+// or that nothing can have. What stock controllers send in v1beta1 is taken as it is.
 func ValidateStatusUpdate(obj, _ *v1beta2.FederatedObject, opts Options) field.ErrorList {
 	if obj.Status == nil || opts.RequestedVersion == v1beta1.SchemeGroupVersion.Version {
 		return nil
 	}
-	var errs field.ErrorList
-	seen := map[string]bool{}
+	c := newCheck(obj, opts)
+	targets, conditions := map[string]bool{}, map[v1beta2.ConditionType]bool{}
 	for i := range obj.Status.Targets {
 		name := obj.Status.Targets[i].Name
-		if seen[name] {
-			errs = append(errs, duplicate(field.NewPath("status", "targets").Index(i).Child("name"), name, "a target has one entry"))
+		path := field.NewPath("status", "targets").Index(i).Child("name")
+		c.statusName(name, path)
+		if targets[name] {
+			c.add(duplicate(path, name, "a target has one entry"))
 		}
-		seen[name] = true
+		targets[name] = true
 	}
-	return errs
+	for i := range obj.Status.Conditions {
+		name := obj.Status.Conditions[i].Type
+		if conditions[name] {
+			c.add(duplicate(field.NewPath("status", "conditions").Index(i).Child("type"), string(name), "a condition has one entry"))
+		}
+		conditions[name] = true
+	}
+	return c.errs
+}
+
+// statusName takes the name of a target, and that of a cluster that is no target.
+func (c *check) statusName(name string, path *field.Path) {
+	topologyType := c.obj.Spec.TopologyType
+	foreign, ok := strings.CutPrefix(name, conversion.ForeignPrefix)
+	if !ok || !topology.Scoped(topologyType) {
+		c.targetName(name, name, func() *field.Path { return path })
+		return
+	}
+	if target, isTarget := topology.Name(topologyType, c.obj.Namespace, foreign); isTarget {
+		c.add(field.Invalid(path, name, fmt.Sprintf("is %s: write %s", noun(topologyType), target)))
+	}
 }
 
 func (c *check) reservedAnnotation() {

@@ -331,12 +331,41 @@ func TestUpdates(t *testing.T) {
 	}
 }
 
-func TestStatusNamesAreListedOnce(t *testing.T) {
-	obj := federated(t, cluster)
-	obj.Status = &v1beta2.FederatedObjectStatus{Targets: []v1beta2.TargetStatus{{Name: "m1"}, {Name: "m1"}}}
-	want := []string{`status.targets[1].name: Duplicate value: "m1": a target has one entry`}
-	if diff := cmp.Diff(want, sentences(validation.ValidateStatusUpdate(obj, obj, deployments))); diff != "" {
-		t.Errorf("(-want +got):\n%s", diff)
+func TestStatus(t *testing.T) {
+	for sentence, tc := range map[string]struct {
+		spec   string
+		status v1beta2.FederatedObjectStatus
+		want   []string
+	}{
+		"a target is listed once": {
+			cluster, v1beta2.FederatedObjectStatus{Targets: []v1beta2.TargetStatus{{Name: "m1"}, {Name: "m1"}}},
+			[]string{`status.targets[1].name: Duplicate value: "m1": a target has one entry`},
+		},
+		"a condition is listed once": {
+			cluster, v1beta2.FederatedObjectStatus{Conditions: []v1beta2.Condition{{Type: "Propagation"}, {Type: "Propagation"}}},
+			[]string{`status.conditions[1].type: Duplicate value: "Propagation": a condition has one entry`},
+		},
+		"a cell is not named as a cluster": {
+			cell, v1beta2.FederatedObjectStatus{Targets: []v1beta2.TargetStatus{{Name: "cluster:rz00a.shop"}, {Name: "rz01a.shop"}}},
+			[]string{
+				`status.targets[0].name: Invalid value: "cluster:rz00a.shop": is a cell: write rz00a`,
+				`status.targets[1].name: Invalid value: "rz01a.shop": the name of a cell holds no dot: write rz01a`,
+			},
+		},
+		"a cluster that is no cell may be reported on": {
+			cell, v1beta2.FederatedObjectStatus{Targets: []v1beta2.TargetStatus{{Name: "cluster:m3"}, {Name: "rz00a"}}}, nil,
+		},
+	} {
+		t.Run(sentence, func(t *testing.T) {
+			obj := federated(t, tc.spec)
+			obj.Status = &tc.status
+			if diff := cmp.Diff(tc.want, sentences(validation.ValidateStatusUpdate(obj, obj, deployments))); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+			if errs := validation.ValidateStatusUpdate(obj, obj, clusterShape(deployments)); errs != nil {
+				t.Errorf("in v1beta1: got %v, want nothing", errs)
+			}
+		})
 	}
 }
 

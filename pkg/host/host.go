@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"slices"
 
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	apiextensionsapiserver "k8s.io/apiextensions-apiserver/pkg/apiserver"
@@ -26,7 +27,6 @@ import (
 	"k8s.io/kubernetes/pkg/controlplane"
 	controlplaneapiserver "k8s.io/kubernetes/pkg/controlplane/apiserver"
 	"k8s.io/kubernetes/pkg/controlplane/apiserver/options"
-	generatedopenapi "k8s.io/kubernetes/pkg/generated/openapi"
 )
 
 func init() {
@@ -101,7 +101,7 @@ func newConfigs(opts options.CompletedOptions, extension *Extension) (*configs, 
 		opts,
 		[]*runtime.Scheme{legacyscheme.Scheme, apiextensionsapiserver.Scheme, aggregatorscheme.Scheme},
 		controlplane.DefaultGenericAPIResourceConfigSource(),
-		generatedopenapi.GetOpenAPIDefinitions,
+		OpenAPIDefinitions,
 	)
 	if err != nil {
 		return nil, fmt.Errorf("configure the host: %w", err)
@@ -141,7 +141,9 @@ func extensionConfig(generic genericapiserver.Config, opts options.CompletedOpti
 	etcd.SkipHealthEndpoints = true
 	etcd.DefaultStorageMediaType = runtime.ContentTypeJSON
 	etcd.StorageConfig.Codec = extension.Codec
-	etcd.StorageConfig.EncodeVersioner = nil
+	etcd.StorageConfig.EncodeVersioner = schema.GroupVersions(slices.SortedFunc(maps.Keys(extension.GroupVersions), func(a, b schema.GroupVersion) int {
+		return int(extension.GroupVersions[b].Version - extension.GroupVersions[a].Version)
+	}))
 	if err := etcd.ApplyTo(&generic); err != nil {
 		return nil, fmt.Errorf("configure the storage of the extension: %w", err)
 	}

@@ -48,7 +48,7 @@ func applyLogging(ctx context.Context, options *logs.Options) (context.Context, 
 // harmless are parts of entries that the libraries log at a start that goes well, and that
 // nobody can act on.
 var harmless = [][]byte{
-	[]byte("because it has no resources."),                 // an API version that is not served
+	[]byte("because it has no resources."),               // an API version that is not served
 	[]byte(`err="namespaces \"kube-system\" not found"`), // the first start, for a moment
 }
 

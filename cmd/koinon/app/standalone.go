@@ -87,6 +87,7 @@ func (s *standalone) hostConfig(keys *pki.PKI) (host.Config, error) {
 		SystemNamespaces: []string{s.options.Namespace},
 		Controllers:      s.options.runs(componentControllers),
 		Shared:           s.store.Shared(),
+		Extension:        s.options.extension(),
 	}, nil
 }
 

@@ -1,0 +1,69 @@
+package app
+
+import (
+	"context"
+	"fmt"
+
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	genericapiserver "k8s.io/apiserver/pkg/server"
+	"k8s.io/client-go/discovery"
+	"k8s.io/client-go/rest"
+
+	"github.com/koinon-io/koinon/pkg/apiserver"
+	"github.com/koinon-io/koinon/pkg/host"
+	"github.com/koinon-io/koinon/pkg/registry/federated"
+)
+
+// groupPriority places our groups in discovery after Kubernetes' own and before custom
+// resources, so that "deployments" still means apps. The preferred version of a group gets
+// the highest version priority.
+const (
+	groupPriority   = 1500
+	versionPriority = 100
+)
+
+// extension is the federation API as a part of the embedded host.
+func (o *ServerOptions) extension() *host.Extension {
+	return &host.Extension{
+		GroupVersions: groupVersions(),
+		Codec:         apiserver.StorageCodec(),
+		New: func(generic *genericapiserver.Config, delegate genericapiserver.DelegationTarget) (*genericapiserver.GenericAPIServer, error) {
+			return o.newFederationAPI(generic, generic.LoopbackClientConfig, delegate)
+		},
+	}
+}
+
+// newFederationAPI makes the federation API server. hostConfig is how it reaches the host
+// that it is served through.
+func (o *ServerOptions) newFederationAPI(generic *genericapiserver.Config, hostConfig *rest.Config, delegate genericapiserver.DelegationTarget) (*genericapiserver.GenericAPIServer, error) {
+	client, err := discovery.NewDiscoveryClientForConfig(hostConfig)
+	if err != nil {
+		return nil, fmt.Errorf("make a client for the schemas of the host: %w", err)
+	}
+	config := &apiserver.Config{Generic: generic, Extra: apiserver.ExtraConfig{
+		Namespace: o.Namespace,
+		Builtin:   federated.BuiltinSchemas(host.OpenAPIDefinitions),
+		Remote:    func(context.Context) []rest.Interface { return []rest.Interface{client.RESTClient()} },
+		Host:      hostConfig,
+	}}
+	completed, err := config.Complete()
+	if err != nil {
+		return nil, fmt.Errorf("complete the configuration of the federation API: %w", err)
+	}
+	server, err := completed.New(delegate)
+	if err != nil {
+		return nil, fmt.Errorf("make the federation API: %w", err)
+	}
+	return server.GenericAPIServer, nil
+}
+
+// groupVersions are what the federation API serves, with their places in discovery.
+func groupVersions() map[schema.GroupVersion]host.Priority {
+	priorities := map[schema.GroupVersion]host.Priority{}
+	seen := map[string]int32{}
+	for _, gv := range apiserver.GroupVersions() {
+		priorities[gv] = host.Priority{Group: groupPriority, Version: versionPriority - seen[gv.Group]}
+		seen[gv.Group]++
+	}
+	return priorities
+}

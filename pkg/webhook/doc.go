@@ -1,0 +1,25 @@
+// Package webhook serves the two shapes of federated objects to people who install the
+// types as CRDs in a stock cluster: conversion and admission over the very functions that
+// Koinon's own API server calls in process.
+//
+//	POST /convert   ConversionReview (apiextensions.k8s.io/v1): v1beta1 <-> v1beta2
+//	POST /mutate    AdmissionReview (admission.k8s.io/v1): defaults, and puts back what a
+//	                write through v1beta1 dropped
+//	POST /validate  AdmissionReview (admission.k8s.io/v1): refusals and warnings
+//
+// Any kind Federated<Kind> of the group is served; there is no list of kinds. Manifests
+// are in artifacts/crds. All three are pure functions of the request: the handler holds no
+// state, does no I/O beside its connection, and may be called concurrently.
+//
+// A refusal is part of the answer, with HTTP status 200. A body that is not a review gets
+// 400, one that is too large 413.
+//
+// # What the stock cluster has to do
+//
+// CRD conversion sees one object at a time, so it cannot know what a writer dropped.
+// /mutate can: it is called with the stored object in the version of the request. Both
+// webhooks are needed for a stock KubeFed controller to work on cells, and the CRDs
+// alone are enough for reading. Fields that are in neither schema are pruned by the
+// cluster, and what a status write keeps of metadata and spec is the cluster's own rule:
+// nothing.
+package webhook

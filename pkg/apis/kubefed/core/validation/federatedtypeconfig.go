@@ -88,7 +88,8 @@ func federatedType(spec *v1beta1.FederatedTypeConfigSpec, path *field.Path) fiel
 	errs := apiResource(federated, path)
 	errs = append(errs, oneOf(federated.Group, path.Child("group"), v1beta1.FederatedGroup)...)
 	errs = append(errs, oneOf(federated.Version, path.Child("version"), "v1beta1", "v1beta2")...)
-	if want := v1beta1.FederatedScope(spec.TargetType); want != "" && federated.Scope != "" && federated.Scope != want {
+	want := v1beta1.FederatedScope(spec.TargetType)
+	if (want == v1beta1.ClusterScoped || want == v1beta1.NamespaceScoped) && federated.Scope != "" && federated.Scope != want {
 		errs = append(errs, field.Invalid(path.Child("scope"), federated.Scope, fmt.Sprintf("must be %q for this target type", want)))
 	}
 	return errs

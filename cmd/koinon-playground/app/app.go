@@ -12,6 +12,7 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"k8s.io/klog/v2"
 )
 
@@ -19,6 +20,8 @@ import (
 func Main() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	// cobra takes in the global flags, where the Kubernetes programs have put theirs.
+	pflag.CommandLine = pflag.NewFlagSet("koinon-playground", pflag.ContinueOnError)
 	if err := newCommand().ExecuteContext(ctx); err != nil {
 		if !errors.Is(err, context.Canceled) || ctx.Err() == nil {
 			fmt.Fprintln(os.Stderr, "koinon-playground:", err)
@@ -41,7 +44,9 @@ and so are kube-apiserver, kube-controller-manager and etcd.`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	cmd.AddCommand(newClusterCommand(), newNodesCommand())
+	cmd.AddCommand(newUpCommand(), newStatusCommand(), newKubeconfigCommand(),
+		newDownCommand("down [--dir DIR]", "Remove everything: processes, data and logs"),
+		newClusterCommand(), newNodesCommand())
 	return cmd
 }
 

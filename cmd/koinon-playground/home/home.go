@@ -61,6 +61,9 @@ type ClusterMark struct {
 type KoinonMark struct {
 	// Port of 127.0.0.1 that it listens on.
 	Port int `json:"port"`
+	// Datastore is the DSN of its store; empty is SQLite in its data directory. It may
+	// hold a password: only the owner can read the file.
+	Datastore string `json:"datastore,omitempty"`
 }
 
 // Home is an open playground directory.

@@ -74,7 +74,7 @@ func (s *Server) Start(ctx context.Context) error {
 	}
 	if !s.Running() {
 		err := process.Start(process.Spec{
-			Path: s.Binary, Args: s.args(), Env: s.Env, LogFile: s.LogFile, PIDFile: s.PIDFile, Tied: s.Tied,
+			Path: s.Binary, Args: s.args(), Env: s.env(), LogFile: s.LogFile, PIDFile: s.PIDFile, Tied: s.Tied,
 		})
 		if err != nil {
 			return err
@@ -89,13 +89,18 @@ func (s *Server) args() []string {
 		"server", "--data-dir=" + s.DataDir,
 		"--bind-address=127.0.0.1", "--secure-port=" + strconv.Itoa(s.Port),
 	}
-	if s.Datastore != "" {
-		args = append(args, "--datastore="+s.Datastore)
-	}
 	if s.HostKubeconfig != "" {
 		args = append(args, "--host-kubeconfig="+s.HostKubeconfig)
 	}
 	return append(args, s.Args...)
+}
+
+// env has the datastore: everybody can read a command line, and a DSN may hold a password.
+func (s *Server) env() []string {
+	if s.Datastore == "" {
+		return s.Env
+	}
+	return append([]string{"KOINON_DATASTORE=" + s.Datastore}, s.Env...)
 }
 
 // Running tells whether the process is there.

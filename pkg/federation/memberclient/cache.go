@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/resourceversion"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/tools/cache"
@@ -52,14 +53,27 @@ type Cache struct {
 	err     error
 	store   cache.Store
 	restart context.CancelFunc
-	// writes are answers to our own writes that the watch has not shown yet, by key. It
+	// writes are results of our own writes that the watch has not shown yet, by key. It
 	// holds at most one entry per object written in the last 30 s.
 	writes map[string]write
 }
 
+// write is the answer to an apply, or, without live, the end of the object with that UID.
 type write struct {
 	live *Live
+	gone types.UID
 	at   time.Time
+}
+
+// supersedes reports whether the write is newer than what the watch has shown.
+func (w write) supersedes(shown *Live) bool {
+	switch {
+	case time.Since(w.at) > writeMemory:
+		return false
+	case w.live == nil:
+		return shown != nil && shown.UID == w.gone
+	}
+	return shown == nil || older(shown, w.live)
 }
 
 // Watch fills and keeps a cache of the type. Calling it again is cheap; with another
@@ -131,11 +145,10 @@ func (c *Cache) get(namespace, name string) (*Live, State, error) {
 		live = object.(*Live)
 	}
 	if ours, ok := c.writes[key]; ok {
-		switch {
-		case time.Since(ours.at) > writeMemory || (live != nil && !older(live, ours.live)):
-			delete(c.writes, key)
-		default:
+		if ours.supersedes(live) {
 			live = ours.live
+		} else {
+			delete(c.writes, key)
 		}
 	}
 	return live, Synced, nil
@@ -148,8 +161,8 @@ func older(a, b *Live) bool {
 	return err == nil && order < 0
 }
 
-// wrote remembers the answer to a write until the watch shows it.
-func (c *Cache) wrote(live *Live) {
+// wrote remembers the result of a write until the watch shows it.
+func (c *Cache) wrote(namespace, name string, result write) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for key, old := range c.writes {
@@ -157,14 +170,15 @@ func (c *Cache) wrote(live *Live) {
 			delete(c.writes, key)
 		}
 	}
-	c.writes[cache.NewObjectName(live.Namespace, live.Name).String()] = write{live, time.Now()}
+	result.at = time.Now()
+	c.writes[cache.NewObjectName(namespace, name).String()] = result
 }
 
-// saw forgets the answer to a write that the watch has caught up with.
+// saw forgets the answer to an apply that the watch has caught up with.
 func (c *Cache) saw(live *Live) {
 	c.mu.Lock()
 	key := cache.NewObjectName(live.Namespace, live.Name).String()
-	if ours, ok := c.writes[key]; ok && !older(live, ours.live) {
+	if ours, ok := c.writes[key]; ok && ours.live != nil && !older(live, ours.live) {
 		delete(c.writes, key)
 	}
 	c.mu.Unlock()

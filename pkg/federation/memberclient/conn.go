@@ -196,9 +196,20 @@ func (c *Conn) remember(gvr schema.GroupVersionResource, object *unstructured.Un
 	}
 	live, err := NewLive(object, cache.keepStatus)
 	if err == nil {
-		cache.wrote(live)
+		cache.wrote(live.Namespace, live.Name, write{live: live})
 	}
 	return live, err
+}
+
+// Gone tells the cache that the object with that UID is not there any more, or not ours,
+// ahead of the watch.
+func (c *Conn) Gone(gvr schema.GroupVersionResource, namespace, name string, uid types.UID) {
+	c.mu.Lock()
+	cache := c.caches[gvr]
+	c.mu.Unlock()
+	if cache != nil {
+		cache.wrote(namespace, name, write{gone: uid})
+	}
 }
 
 // Namespace is a namespace to make in a member, with its labels and annotations.

@@ -213,9 +213,6 @@ func (r *Registry) reconcile(ctx context.Context, name string) error {
 	if malformed != nil {
 		created.judged = judgement{finding: finding{health: Malformed, problem: malformed.Error()}}
 		created.Health, created.Problem = Malformed, malformed.Error()
-	} else if old != nil {
-		// New credentials for a member that was well: held to be well until checked.
-		created.judged.health = Unknown
 	}
 	r.replace(name, created)
 	klog.FromContext(ctx).V(2).Info("Set up member", "member", name, "problem", created.Problem)

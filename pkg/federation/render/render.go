@@ -20,6 +20,10 @@ import (
 // object that it came from: <namespace>/<name>, or <name> for cluster-scoped ones.
 const SourceAnnotation = "federation.koinon.io/federated-object"
 
+// NoSource is the value of SourceAnnotation on a namespace that was made because objects
+// were placed in it, not because a FederatedNamespace says so. No object has this name.
+const NoSource = "-"
+
 // Input is everything that a manifest is made of.
 type Input struct {
 	Template  rawjson.Value

@@ -1,0 +1,8 @@
+// Package cells keeps a KubeFedCluster for each Cell and each EdgeUnit, in the system
+// namespace and with the member's access configuration, so that clients of the cluster
+// shape see a cell as a cluster. The two kinds share one controller.
+//
+// A cell on a member that does not exist is not an error: its condition says so, and it
+// recovers when the member appears. The KubeFedCluster of a cell has the health of its
+// member; nobody checks it separately.
+package cells

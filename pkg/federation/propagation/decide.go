@@ -1,0 +1,319 @@
+package propagation
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
+	"github.com/koinon-io/koinon/pkg/federation/memberclient"
+	"github.com/koinon-io/koinon/pkg/federation/membership"
+	"github.com/koinon-io/koinon/pkg/federation/render"
+	"github.com/koinon-io/koinon/pkg/federation/status"
+)
+
+// intent says what a target is meant to be.
+type intent int
+
+const (
+	// run: the target runs what the spec says.
+	run intent = iota
+	// keep: the mask leaves the target as it is.
+	keep
+	// absent: the target cannot be used: it does not exist, or not for this tenant.
+	absent
+	// remove: the object is deleted in the target.
+	remove
+	// release: the object in the target is given up, and stays.
+	release
+)
+
+// action is what has to be done in the member.
+type action string
+
+const (
+	nothing       action = ""
+	applyManifest action = "apply"
+	deleteObject  action = "delete"
+	releaseObject action = "release"
+)
+
+// observation is everything that a decision on one target is made from.
+type observation struct {
+	intent intent
+	// reason is why the target is absent, or kept though no longer placed.
+	reason string
+	// source is the federated object, as it is named in members.
+	source     string
+	generation int64
+
+	// record is what was last known of the target. Its Hash is set from before the first
+	// write until the object is known to be gone: without it nothing was ever written.
+	record v1beta2.TargetStatus
+
+	// member is nil if there is none of that name.
+	member *membership.Member
+	// memberRefusal is why the tenant may not use the member.
+	memberRefusal string
+
+	cache    memberclient.State
+	cacheErr error
+	live     *memberclient.Live
+
+	manifest  *render.Manifest
+	renderErr error
+}
+
+// decision is what to do with one target, and what to say of it meanwhile.
+type decision struct {
+	action action
+	status v1beta2.TargetStatus
+	// forget drops the record: nothing of ours is in the target.
+	forget bool
+}
+
+// decide looks at one target. It is pure. If it asks for an action, its status is what
+// is true until the action has ended.
+func decide(o observation) decision {
+	switch o.intent {
+	case run:
+		return firstOf(o, runRules)
+	case keep:
+		return o.masked()
+	case absent:
+		return o.say(v1beta2.TargetNotFound, o.reason)
+	default:
+		return firstOf(o, removeRules)
+	}
+}
+
+// rule is one line of a checklist. It returns nil if it does not apply.
+type rule func(observation) *decision
+
+func firstOf(o observation, rules []rule) decision {
+	for _, r := range rules {
+		if d := r(o); d != nil {
+			return *d
+		}
+	}
+	return decision{status: o.record}
+}
+
+// runRules is the checklist for a target that runs what the spec says.
+var runRules = []rule{
+	memberMissing,
+	memberForeign,
+	notRenderable,
+	memberNotReady,
+	typeNotServed,
+	notObserved,
+	notThereYet,
+	ownedByAnother,
+	beingDeleted,
+	upToDate,
+	outdated,
+}
+
+// removeRules is the checklist for a target that the object leaves.
+var removeRules = []rule{
+	neverWritten,
+	leftBehind,
+	unreachableHolder,
+	typeGone,
+	notObserved,
+	notOurs,
+	waitForRemoval,
+	leave,
+}
+
+func (o observation) say(state v1beta2.TargetState, message string) decision {
+	said := o.record
+	said.State, said.Message = state, message
+	return decision{status: said}
+}
+
+func (o observation) do(a action) decision {
+	d := o.say(status.Pending, "")
+	d.action = a
+	return d
+}
+
+func (o observation) masked() decision {
+	message := o.reason
+	if message == "" && o.record.Version == "" {
+		message = "the mask holds the first write back"
+	}
+	return o.say(v1beta2.TargetMasked, message)
+}
+
+func memberMissing(o observation) *decision {
+	if o.member != nil {
+		return nil
+	}
+	d := o.say(v1beta2.TargetNotFound, fmt.Sprintf("there is no member %q", o.record.Cluster))
+	return &d
+}
+
+func memberForeign(o observation) *decision {
+	if o.memberRefusal == "" {
+		return nil
+	}
+	d := o.say(v1beta2.TargetNotFound, o.memberRefusal)
+	return &d
+}
+
+func notRenderable(o observation) *decision {
+	if o.renderErr == nil {
+		return nil
+	}
+	state := v1beta2.TargetComputeFailed
+	var override *render.OverrideError
+	if errors.As(o.renderErr, &override) {
+		state = v1beta2.TargetOverridesFailed
+	}
+	d := o.say(state, o.renderErr.Error())
+	return &d
+}
+
+// memberNotReady also holds while the member was not checked yet: what is recorded may
+// well be true, so it stands.
+func memberNotReady(o observation) *decision {
+	switch o.member.Health {
+	case membership.Ready:
+		return nil
+	case membership.Unknown:
+		return o.undecided("the member was not checked yet")
+	}
+	d := o.say(v1beta2.TargetClusterNotReady, o.member.Problem)
+	return &d
+}
+
+func typeNotServed(o observation) *decision {
+	if o.cache != memberclient.NotServed {
+		return nil
+	}
+	d := o.say(v1beta2.TargetTypeNotServed, "the member does not serve this type")
+	return &d
+}
+
+func notObserved(o observation) *decision {
+	if o.cache == memberclient.Synced {
+		return nil
+	}
+	if o.cacheErr != nil {
+		d := o.say(v1beta2.TargetCachedRetrievalError, "the member's objects cannot be listed: "+o.cacheErr.Error())
+		return &d
+	}
+	return o.undecided("the member's objects are being listed")
+}
+
+// undecided leaves the record as it is, if it speaks of this manifest; what it says was
+// true a moment ago. A first or a changed manifest is pending.
+func (o observation) undecided(message string) *decision {
+	if o.manifest != nil && o.record.Hash == o.manifest.Hash && o.record.Version != "" {
+		return &decision{status: o.record}
+	}
+	d := o.say(status.Pending, message)
+	return &d
+}
+
+func notThereYet(o observation) *decision {
+	if o.live != nil {
+		return nil
+	}
+	d := o.do(applyManifest)
+	return &d
+}
+
+func ownedByAnother(o observation) *decision {
+	owner, ok := o.live.Annotations[render.SourceAnnotation]
+	if !ok || owner == o.source || owner == render.NoSource {
+		return nil
+	}
+	d := o.say(v1beta2.TargetAlreadyExists, fmt.Sprintf("the object there comes from the federated object %q", owner))
+	return &d
+}
+
+func beingDeleted(o observation) *decision {
+	if o.live.DeletionTimestamp == nil {
+		return nil
+	}
+	d := o.say(v1beta2.TargetWaitingForRemoval, "the object there is being deleted; it is made anew once it is gone")
+	return &d
+}
+
+func upToDate(o observation) *decision {
+	if o.record.Hash != o.manifest.Hash || o.record.Version != o.live.Version() || !o.manifest.Has(o.live.Labels, o.live.Annotations) {
+		return nil
+	}
+	d := o.say(v1beta2.TargetOK, "")
+	d.status.Generation = o.generation
+	return &d
+}
+
+func outdated(o observation) *decision {
+	d := o.do(applyManifest)
+	return &d
+}
+
+func neverWritten(o observation) *decision {
+	if o.record.Hash != "" || o.live != nil {
+		return nil
+	}
+	return &decision{forget: true}
+}
+
+// leftBehind: a member that has left, or that belongs to another tenant now, is none of
+// our business any more.
+func leftBehind(o observation) *decision {
+	if o.member != nil && o.memberRefusal == "" {
+		return nil
+	}
+	return &decision{forget: true}
+}
+
+func unreachableHolder(o observation) *decision {
+	if o.member.Health == membership.Ready {
+		return nil
+	}
+	problem := o.member.Problem
+	if problem == "" {
+		problem = "the member was not checked yet"
+	}
+	d := o.say(v1beta2.TargetWaitingForRemoval, "the member may still hold the object: "+problem)
+	return &d
+}
+
+func typeGone(o observation) *decision {
+	if o.cache != memberclient.NotServed {
+		return nil
+	}
+	return &decision{forget: true}
+}
+
+func notOurs(o observation) *decision {
+	if o.live == nil {
+		return nil
+	}
+	if owner, ok := o.live.Annotations[render.SourceAnnotation]; ok && owner != o.source {
+		return &decision{forget: true}
+	}
+	return nil
+}
+
+func waitForRemoval(o observation) *decision {
+	if o.live == nil || o.live.DeletionTimestamp == nil || o.intent == release {
+		return nil
+	}
+	d := o.say(v1beta2.TargetWaitingForRemoval, "the object is being deleted")
+	return &d
+}
+
+func leave(o observation) *decision {
+	a := deleteObject
+	if o.intent == release {
+		a = releaseObject
+	}
+	d := o.do(a)
+	d.status.State = v1beta2.TargetWaitingForRemoval
+	return &d
+}

@@ -1,0 +1,253 @@
+package propagation
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	corev1listers "k8s.io/client-go/listers/core/v1"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/util/workqueue"
+	"k8s.io/klog/v2"
+
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
+	"github.com/koinon-io/koinon/pkg/federation/memberclient"
+	"github.com/koinon-io/koinon/pkg/federation/membership"
+	"github.com/koinon-io/koinon/pkg/federation/render"
+	clientv1beta1 "github.com/koinon-io/koinon/pkg/generated/clientset/versioned/typed/core/v1beta1"
+	listersv1beta1 "github.com/koinon-io/koinon/pkg/generated/listers/core/v1beta1"
+	edgelisters "github.com/koinon-io/koinon/pkg/generated/listers/edge/v1alpha1"
+	federationlisters "github.com/koinon-io/koinon/pkg/generated/listers/federation/v1alpha1"
+)
+
+const (
+	// objectWorkers sync objects; they do not wait for members.
+	objectWorkers = 4
+	// targetWorkers act in one member.
+	targetWorkers = 8
+	// hostTimeout bounds one call to the host.
+	hostTimeout = 15 * time.Second
+	// gather is how long results of one object are gathered before the object is synced.
+	gather = 50 * time.Millisecond
+	// gatherEvents is the same for events of members, which come in bursts.
+	gatherEvents = 200 * time.Millisecond
+	// patience is how long the status waits for the first result.
+	patience = time.Second
+	// minBackoff and maxBackoff bound the time between attempts on one target.
+	minBackoff, maxBackoff = 500 * time.Millisecond, time.Minute
+)
+
+// Members is what the engine needs to know of members; membership.Registry knows it.
+type Members interface {
+	Get(name string) (membership.Member, bool)
+	List() []membership.Member
+}
+
+// Config is what an Engine works with. The listers' caches must be synced before Run.
+type Config struct {
+	// HostConfig reaches the API that serves the federated kinds.
+	HostConfig *rest.Config
+	Members    Members
+
+	// Clusters, Types and TypeClient are those of SystemNamespace.
+	SystemNamespace string
+	Clusters        listersv1beta1.KubeFedClusterNamespaceLister
+	Types           listersv1beta1.FederatedTypeConfigNamespaceLister
+	TypeClient      clientv1beta1.FederatedTypeConfigInterface
+
+	Cells      federationlisters.CellLister
+	EdgeUnits  edgelisters.EdgeUnitLister
+	Namespaces corev1listers.NamespaceLister
+
+	// Adopt is asked whether an object that a member has already is taken over.
+	Adopt func() bool
+}
+
+func (c Config) check() error {
+	if c.HostConfig == nil || c.Members == nil || c.Clusters == nil || c.Types == nil || c.TypeClient == nil ||
+		c.Cells == nil || c.EdgeUnits == nil || c.Namespaces == nil || c.Adopt == nil || c.SystemNamespace == "" {
+		return errors.New("propagation: every field of Config must be set")
+	}
+	return nil
+}
+
+// objectKey names one federated object; kind is the name of its FederatedTypeConfig.
+type objectKey struct{ kind, namespace, name string }
+
+// source is how members name the object.
+func (k objectKey) source() string {
+	if k.namespace == "" {
+		return k.name
+	}
+	return k.namespace + "/" + k.name
+}
+
+// Engine propagates all federated objects.
+type Engine struct {
+	Config
+	objects workqueue.TypedRateLimitingInterface[objectKey]
+	types   workqueue.TypedRateLimitingInterface[string]
+	wg      sync.WaitGroup
+
+	mu        sync.RWMutex
+	kinds     map[string]*kind      // by FederatedTypeConfig; guarded by mu
+	executors map[string]*executor  // by member; guarded by mu
+	memories  map[objectKey]*memory // guarded by mu
+	runCtx    context.Context       // set by Run; guarded by mu
+}
+
+// New returns an engine that does nothing before Run.
+func New(config Config) (*Engine, error) {
+	if err := config.check(); err != nil {
+		return nil, err
+	}
+	return &Engine{
+		Config: config,
+		objects: workqueue.NewTypedRateLimitingQueueWithConfig(backoff[objectKey](),
+			workqueue.TypedRateLimitingQueueConfig[objectKey]{Name: "federated-objects"}),
+		types: workqueue.NewTypedRateLimitingQueueWithConfig(backoff[string](),
+			workqueue.TypedRateLimitingQueueConfig[string]{Name: "federated-types"}),
+		kinds:     map[string]*kind{},
+		executors: map[string]*executor{},
+		memories:  map[objectKey]*memory{},
+	}, nil
+}
+
+func backoff[T comparable]() workqueue.TypedRateLimiter[T] {
+	return workqueue.NewTypedItemExponentialFailureRateLimiter[T](minBackoff, maxBackoff)
+}
+
+// Run propagates until ctx ends, and returns when all goroutines have.
+func (e *Engine) Run(ctx context.Context) error {
+	e.mu.Lock()
+	e.runCtx = ctx
+	e.mu.Unlock()
+	types, err := e.Types.List(labels.Everything())
+	if err != nil {
+		return fmt.Errorf("list federated type configs: %w", err)
+	}
+	for _, t := range types {
+		e.types.Add(t.Name)
+	}
+	// These end when their queues are shut down.
+	e.wg.Go(func() { work(ctx, e.types, "Failed to set up federated type", e.syncType) })
+	for range objectWorkers {
+		e.wg.Go(func() { work(ctx, e.objects, "Failed to sync federated object", e.sync) })
+	}
+	<-ctx.Done()
+	e.types.ShutDown()
+	e.objects.ShutDown()
+	e.mu.Lock()
+	for _, x := range e.executors {
+		x.queue.ShutDown()
+	}
+	e.mu.Unlock()
+	e.wg.Wait()
+	return nil
+}
+
+// work processes a queue until it is shut down. What fails is tried again with backoff.
+func work[T comparable](ctx context.Context, queue workqueue.TypedRateLimitingInterface[T], failed string, process func(context.Context, T) error) {
+	for {
+		item, shutdown := queue.Get()
+		if shutdown {
+			return
+		}
+		if err := process(ctx, item); err != nil && ctx.Err() == nil {
+			if queue.NumRequeues(item) > 2 { // races with other writers cure themselves
+				klog.FromContext(ctx).Error(err, failed, "item", item)
+			}
+			queue.AddRateLimited(item)
+		} else {
+			queue.Forget(item)
+		}
+		queue.Done(item)
+	}
+}
+
+// TypeChanged has a FederatedTypeConfig looked at again.
+func (e *Engine) TypeChanged(name string) { e.types.Add(name) }
+
+// MemberChanged has caches set up in a member, and every object looked at again.
+func (e *Engine) MemberChanged(name string) {
+	member, ok := e.Members.Get(name)
+	if !ok {
+		e.dropExecutor(name)
+	}
+	for _, k := range e.runningKinds() {
+		if ok && member.Conn != nil && member.Health == membership.Ready {
+			k.watchIn(member.Conn)
+		}
+	}
+	e.ClustersChanged()
+}
+
+// ClustersChanged has every object looked at again: there are other targets now.
+func (e *Engine) ClustersChanged() {
+	for _, k := range e.runningKinds() {
+		k.enqueueAll(e)
+	}
+}
+
+// NamespaceChanged has every object of a namespace looked at again: its labels, cells or
+// edge units changed.
+func (e *Engine) NamespaceChanged(namespace string) {
+	for _, k := range e.runningKinds() {
+		k.enqueueNamespace(e, namespace)
+	}
+}
+
+// MemberEvent takes an event of a member's cache: see memberclient.NewConn.
+func (e *Engine) MemberEvent(_ string, resource schema.GroupVersionResource, live *memberclient.Live) {
+	for _, k := range e.runningKinds() {
+		if k.target.Resource != resource {
+			continue
+		}
+		if live == nil {
+			k.enqueueAll(e)
+			continue
+		}
+		e.objects.AddAfter(k.keyOf(live), gatherEvents)
+	}
+}
+
+func (e *Engine) runningKinds() []*kind {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	kinds := make([]*kind, 0, len(e.kinds))
+	for _, k := range e.kinds {
+		kinds = append(kinds, k)
+	}
+	return kinds
+}
+
+func (e *Engine) kind(name string) *kind {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	return e.kinds[name]
+}
+
+// keyOf names the federated object that an object in a member comes from. One without
+// our annotation was made by KubeFed, and has the name of its federated object.
+func (k *kind) keyOf(live *memberclient.Live) objectKey {
+	key := objectKey{k.name, live.Namespace, live.Name}
+	if !k.federatedNamespaced {
+		key.namespace = ""
+	} else if k.isNamespace() {
+		key.namespace = live.Name
+	}
+	if source, ok := live.Annotations[render.SourceAnnotation]; ok {
+		key.namespace, key.name = splitSource(source)
+	}
+	return key
+}
+
+func (k *kind) isNamespace() bool {
+	return k.gvk.Group == "" && k.gvk.Kind == "Namespace"
+}
+
+func modeIsEnabled(mode *v1beta1.Mode) bool { return mode != nil && *mode == v1beta1.Enabled }

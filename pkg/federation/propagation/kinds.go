@@ -1,0 +1,249 @@
+package propagation
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"strings"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/cache"
+	"k8s.io/klog/v2"
+
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
+	"github.com/koinon-io/koinon/pkg/federation/fedclient"
+	"github.com/koinon-io/koinon/pkg/federation/memberclient"
+	"github.com/koinon-io/koinon/pkg/federation/membership"
+)
+
+// servedPoll is how often a federated kind is asked for until it is served.
+const servedPoll = 300 * time.Millisecond
+
+// kind is one federated kind that propagates. It is not modified once it is in the
+// engine's map: a change of its FederatedTypeConfig makes another one.
+type kind struct {
+	name                string
+	spec                v1beta1.FederatedTypeConfigSpec
+	gvk                 schema.GroupVersionKind
+	target              memberclient.Type
+	federatedNamespaced bool
+	collectStatus       bool
+	*feed
+}
+
+// feed is where a kind's objects come from. Kinds that differ only in how they propagate
+// share it.
+type feed struct {
+	factory  *fedclient.Factory
+	plural   string
+	informer cache.SharedIndexInformer
+	stop     context.CancelFunc
+}
+
+func newKind(ftc *v1beta1.FederatedTypeConfig) *kind {
+	target := ftc.Spec.TargetType
+	gvk := schema.GroupVersionKind{Group: target.Group, Version: target.Version, Kind: target.Kind}
+	return &kind{
+		name: ftc.Name,
+		spec: ftc.Spec,
+		gvk:  gvk,
+		target: memberclient.Type{
+			Resource:   gvk.GroupVersion().WithResource(target.PluralName),
+			Kind:       target.Kind,
+			Namespaced: target.Scope == v1beta1.NamespaceScoped,
+		},
+		federatedNamespaced: ftc.Spec.FederatedType.Scope == v1beta1.NamespaceScoped,
+		collectStatus:       modeIsEnabled(ftc.Spec.StatusCollection),
+	}
+}
+
+// syncType starts, changes or stops a kind, as its FederatedTypeConfig says.
+func (e *Engine) syncType(ctx context.Context, name string) error {
+	ftc, err := e.Types.Get(name)
+	if err != nil && !apierrors.IsNotFound(err) {
+		return err
+	}
+	if err != nil || ftc.DeletionTimestamp != nil {
+		e.stopKind(name)
+		return nil
+	}
+	if ftc.Spec.Propagation != v1beta1.Enabled {
+		e.stopKind(name)
+		return e.writeTypeStatus(ctx, ftc, v1beta1.ControllerNotRunning)
+	}
+	if err := e.startKind(ctx, ftc); err != nil {
+		return err
+	}
+	return e.writeTypeStatus(ctx, ftc, v1beta1.ControllerRunning)
+}
+
+func (e *Engine) startKind(ctx context.Context, ftc *v1beta1.FederatedTypeConfig) error {
+	old := e.kind(ftc.Name)
+	if old != nil && reflect.DeepEqual(old.spec, ftc.Spec) {
+		return nil
+	}
+	created := newKind(ftc)
+	if old != nil && (old.spec.TargetType != ftc.Spec.TargetType || old.spec.FederatedType != ftc.Spec.FederatedType) {
+		e.stopKind(ftc.Name)
+		old = nil
+	}
+	if old != nil {
+		created.feed = old.feed
+	} else if err := e.openFeed(ctx, created); err != nil {
+		return err
+	}
+	e.mu.Lock()
+	e.kinds[created.name] = created
+	e.mu.Unlock()
+	for _, member := range e.Members.List() {
+		if member.Conn != nil && member.Health == membership.Ready {
+			created.watchIn(member.Conn)
+		}
+	}
+	created.enqueueAll(e)
+	klog.FromContext(ctx).V(2).Info("Started propagation", "type", created.name)
+	return nil
+}
+
+// openFeed starts to list and watch the federated objects of a kind.
+func (e *Engine) openFeed(ctx context.Context, k *kind) error {
+	factory, err := fedclient.New(e.HostConfig, k.spec.FederatedType.Group)
+	if err != nil {
+		return err
+	}
+	f := &feed{factory: factory, plural: k.spec.FederatedType.PluralName}
+	f.informer = factory.NewInformer(f.plural)
+	name := k.name
+	enqueue := func(object any) {
+		if gone, ok := object.(cache.DeletedFinalStateUnknown); ok {
+			object = gone.Obj
+		}
+		if federated, ok := object.(*v1beta2.FederatedObject); ok {
+			e.objects.Add(objectKey{name, federated.Namespace, federated.Name})
+		}
+	}
+	if _, err := f.informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
+		AddFunc:    enqueue,
+		UpdateFunc: func(_, object any) { enqueue(object) },
+		DeleteFunc: enqueue,
+	}); err != nil {
+		return fmt.Errorf("watch %s: %w", k.name, err)
+	}
+	feedCtx, stop := context.WithCancel(ctx)
+	f.stop = stop
+	k.feed = f
+	// Ends with feedCtx: when the kind is stopped, or the engine.
+	e.wg.Go(func() {
+		if f.waitUntilServed(feedCtx) {
+			f.informer.RunWithContext(feedCtx)
+		}
+	})
+	return nil
+}
+
+// waitUntilServed spares the informer its long backoff: a kind is served a moment after
+// its FederatedTypeConfig was made. It returns false if ctx ends first.
+func (f *feed) waitUntilServed(ctx context.Context) bool {
+	ticker := time.NewTicker(servedPoll)
+	defer ticker.Stop()
+	for {
+		call, cancel := context.WithTimeout(ctx, hostTimeout)
+		_, err := f.factory.Resource(f.plural, "").List(call, metav1.ListOptions{Limit: 1})
+		cancel()
+		if err == nil {
+			return true
+		}
+		select {
+		case <-ctx.Done():
+			return false
+		case <-ticker.C:
+		}
+	}
+}
+
+// stopKind stops writing objects of a kind. What is in members stays.
+func (e *Engine) stopKind(name string) {
+	e.mu.Lock()
+	stopped := e.kinds[name]
+	delete(e.kinds, name)
+	for key := range e.memories {
+		if key.kind == name {
+			delete(e.memories, key)
+		}
+	}
+	e.mu.Unlock()
+	if stopped == nil {
+		return
+	}
+	stopped.stop()
+	for _, member := range e.Members.List() {
+		if member.Conn != nil {
+			member.Conn.Unwatch(stopped.target.Resource)
+		}
+	}
+}
+
+// writeTypeStatus patches the fields that are ours; conditions belong to the API server.
+func (e *Engine) writeTypeStatus(ctx context.Context, ftc *v1beta1.FederatedTypeConfig, state v1beta1.ControllerStatus) error {
+	if ftc.Status.ObservedGeneration == ftc.Generation && ftc.Status.PropagationController == state {
+		return nil
+	}
+	patch, err := json.Marshal(map[string]any{"status": map[string]any{
+		"observedGeneration": ftc.Generation, "propagationController": state,
+	}})
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, hostTimeout)
+	defer cancel()
+	_, err = e.TypeClient.Patch(ctx, ftc.Name, types.MergePatchType, patch, metav1.PatchOptions{}, "status")
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	return err
+}
+
+func (k *kind) watchIn(conn *memberclient.Conn) { conn.Watch(k.target, k.collectStatus) }
+
+// get returns a federated object from the cache, nil if there is none.
+func (k *kind) get(key objectKey) *v1beta2.FederatedObject {
+	object, ok, err := k.informer.GetStore().GetByKey(cache.NewObjectName(key.namespace, key.name).String())
+	if err != nil || !ok {
+		return nil
+	}
+	return object.(*v1beta2.FederatedObject)
+}
+
+func (k *kind) enqueueAll(e *Engine) {
+	for _, key := range k.informer.GetStore().ListKeys() {
+		namespace, name, err := cache.SplitMetaNamespaceKey(key)
+		if err == nil {
+			e.objects.Add(objectKey{k.name, namespace, name})
+		}
+	}
+}
+
+func (k *kind) enqueueNamespace(e *Engine, namespace string) {
+	objects, err := k.informer.GetIndexer().ByIndex(cache.NamespaceIndex, namespace)
+	if err != nil {
+		return // the index is there from the start
+	}
+	for _, object := range objects {
+		e.objects.Add(objectKey{k.name, namespace, object.(*v1beta2.FederatedObject).Name})
+	}
+}
+
+// splitSource is the inverse of objectKey.source.
+func splitSource(source string) (namespace, name string) {
+	namespace, name, ok := strings.Cut(source, "/")
+	if !ok {
+		return "", source
+	}
+	return namespace, name
+}

@@ -1,0 +1,349 @@
+package propagation
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/labels"
+
+	edgev1alpha1 "github.com/koinon-io/koinon/pkg/apis/edge/v1alpha1"
+	federationv1alpha1 "github.com/koinon-io/koinon/pkg/apis/federation/v1alpha1"
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
+	"github.com/koinon-io/koinon/pkg/federation/memberclient"
+	"github.com/koinon-io/koinon/pkg/federation/placement"
+	"github.com/koinon-io/koinon/pkg/federation/render"
+)
+
+// untouchedNamespaces are never propagated as namespaces, nor is the system namespace.
+var untouchedNamespaces = []string{"default", "kube-system", "kube-public", "kube-node-lease"}
+
+// view is one federated object with all its targets.
+type view struct {
+	key       objectKey
+	kind      *kind
+	federated *v1beta2.FederatedObject
+	memory    *memory
+	tenant    placement.Tenant
+	targets   []viewTarget
+	// problem is why the targets cannot be computed; targets are then empty.
+	problem string
+}
+
+// viewTarget is one target with what it is meant to be.
+type viewTarget struct {
+	placement.Candidate
+	intent intent
+	reason string
+}
+
+// look builds the view of an object. It returns nil if the object is gone, and an error
+// if the caches cannot tell yet.
+func (e *Engine) look(key objectKey) (*view, error) {
+	k := e.kind(key.kind)
+	if k == nil {
+		return nil, nil
+	}
+	federated := k.get(key)
+	if federated == nil {
+		e.forget(key)
+		return nil, nil
+	}
+	v := &view{key: key, kind: k, federated: federated, memory: e.remember(key, federated)}
+	var err error
+	if v.tenant, err = e.tenantOf(key.namespace); err != nil {
+		return nil, err
+	}
+	candidates, err := e.candidates(v)
+	if err != nil {
+		return nil, err
+	}
+	if federated.DeletionTimestamp != nil {
+		v.problem = "" // what cannot be placed can be cleaned up
+		v.addDeparting(e, candidates)
+		return v, nil
+	}
+	if v.problem = e.refuse(v); v.problem != "" {
+		return v, nil
+	}
+	v.addPlaced(candidates)
+	if v.problem == "" {
+		v.addDeparting(e, candidates)
+	}
+	return v, nil
+}
+
+func (e *Engine) tenantOf(namespace string) (placement.Tenant, error) {
+	if namespace == "" {
+		return placement.Tenant{}, nil
+	}
+	object, err := e.Namespaces.Get(namespace)
+	if err != nil {
+		return placement.Tenant{}, fmt.Errorf("get namespace %q: %w", namespace, err)
+	}
+	return placement.TenantOf(object.Labels), nil
+}
+
+// refuse returns why an object cannot be propagated at all.
+func (e *Engine) refuse(v *view) string {
+	if !v.kind.isNamespace() {
+		return ""
+	}
+	name := v.key.name
+	switch {
+	case v.key.namespace != name:
+		return fmt.Sprintf("metadata.name: a FederatedNamespace must have the name of its namespace, %q", v.key.namespace)
+	case name == e.SystemNamespace || slices.Contains(untouchedNamespaces, name):
+		return fmt.Sprintf("metadata.name: namespace %q is never propagated", name)
+	}
+	return ""
+}
+
+// topologyOf returns the topology type, defaulted.
+func (v *view) topologyOf() string {
+	if v.federated.Spec.TopologyType == "" {
+		return v1beta2.TopologyCluster
+	}
+	return v.federated.Spec.TopologyType
+}
+
+// candidates lists every cluster, cell or edge unit that the object could name.
+func (e *Engine) candidates(v *view) ([]placement.Candidate, error) {
+	switch v.topologyOf() {
+	case v1beta2.TopologyCluster:
+		return e.clusterCandidates(v)
+	case v1beta2.TopologyCell:
+		return e.cellCandidates(v)
+	case v1beta2.TopologyEdgeUnit:
+		return e.edgeUnitCandidates(v)
+	}
+	v.problem = fmt.Sprintf("spec.topologyType: %q is not one of %s, %s, %s", v.federated.Spec.TopologyType,
+		v1beta2.TopologyCell, v1beta2.TopologyCluster, v1beta2.TopologyEdgeUnit)
+	return nil, nil
+}
+
+func (e *Engine) clusterCandidates(v *view) ([]placement.Candidate, error) {
+	clusters, err := e.Clusters.List(labels.Everything())
+	if err != nil {
+		return nil, fmt.Errorf("list clusters: %w", err)
+	}
+	candidates := make([]placement.Candidate, 0, len(clusters))
+	for _, cluster := range clusters {
+		c := placement.Candidate{Name: cluster.Name, Labels: cluster.Labels, Member: cluster.Name}
+		if cluster.Labels[federationv1alpha1.TopologyLabel] != "" {
+			c.ByNameOnly = true
+			c.Member = cluster.Labels[federationv1alpha1.MemberLabel]
+			c.Namespace = cluster.Annotations[federationv1alpha1.MemberNamespaceAnnotation]
+		}
+		if owner := placement.TenantOf(cluster.Labels); !v.tenant.Owns(owner) {
+			c.Refusal = foreign("cluster", cluster.Name, owner, v.tenant)
+		}
+		candidates = append(candidates, c)
+	}
+	return candidates, nil
+}
+
+func foreign(what, name string, owner, tenant placement.Tenant) string {
+	return fmt.Sprintf("%s %q belongs to %s, and the namespace to %s", what, name, owner, tenant)
+}
+
+func (e *Engine) cellCandidates(v *view) ([]placement.Candidate, error) {
+	cells, err := e.Cells.Cells(v.key.namespace).List(labels.Everything())
+	if err != nil {
+		return nil, fmt.Errorf("list cells: %w", err)
+	}
+	candidates := make([]placement.Candidate, 0, len(cells))
+	for _, cell := range cells {
+		candidates = append(candidates, v.unit("cell", cell.Name, cell.Labels, cell.Spec.ClusterName, cell.Spec.MemberNamespace))
+	}
+	return candidates, nil
+}
+
+func (e *Engine) edgeUnitCandidates(v *view) ([]placement.Candidate, error) {
+	units, err := e.EdgeUnits.EdgeUnits(v.key.namespace).List(labels.Everything())
+	if err != nil {
+		return nil, fmt.Errorf("list edge units: %w", err)
+	}
+	candidates := make([]placement.Candidate, 0, len(units))
+	for _, unit := range units {
+		c := v.unit("edge unit", unit.Name, unit.Labels, unit.Spec.ClusterName, unit.Spec.MemberNamespace)
+		c.NodeSelector = unit.Spec.NodeSelector
+		if len(c.NodeSelector) == 0 {
+			c.NodeSelector = map[string]string{edgev1alpha1.UnitLabel: unit.Name}
+		}
+		candidates = append(candidates, c)
+	}
+	return candidates, nil
+}
+
+// unit makes the candidate of a cell or an edge unit. It belongs to the tenant of its
+// namespace unless its own labels say otherwise.
+func (v *view) unit(what, name string, unitLabels map[string]string, member, memberNamespace string) placement.Candidate {
+	if memberNamespace == "" {
+		memberNamespace = v.key.namespace + "-" + name
+	}
+	c := placement.Candidate{Name: name, Labels: unitLabels, Member: member, Namespace: memberNamespace}
+	if owner := placement.TenantOf(unitLabels); !v.tenant.MayUse(owner) {
+		c.Refusal = foreign(what, name, owner, v.tenant)
+	}
+	return c
+}
+
+// addPlaced adds the targets that the placement names or selects.
+func (v *view) addPlaced(candidates []placement.Candidate) {
+	spec := &v.federated.Spec
+	targets, err := placement.Resolve(v.topologyOf(), spec.Placement, spec.PlacementMask, candidates)
+	if err != nil {
+		v.problem = err.Error()
+		return
+	}
+	for _, t := range targets {
+		added := viewTarget{Candidate: t.Candidate, reason: t.Message}
+		switch t.Disposition {
+		case placement.Placed:
+			added.intent = run
+		case placement.Masked:
+			added.intent = keep
+		case placement.NotFound:
+			added.intent = absent
+		}
+		v.targets = append(v.targets, added)
+	}
+}
+
+// addDeparting adds the targets that hold the object, or may, and are not placed: those
+// with a record, and those where a cache shows it.
+func (v *view) addDeparting(e *Engine, candidates []placement.Candidate) {
+	known := map[string]bool{}
+	for _, t := range v.targets {
+		known[t.Name] = true
+	}
+	byName := map[string]*placement.Candidate{}
+	for i := range candidates {
+		byName[candidates[i].Name] = &candidates[i]
+	}
+	for _, name := range v.memory.names() {
+		if !known[name] {
+			known[name] = true
+			v.depart(v.recorded(name), byName[name])
+		}
+	}
+	for _, c := range candidates {
+		if !known[c.Name] && c.Refusal == "" && e.holds(v, c) {
+			v.depart(c, &c)
+		}
+	}
+	slices.SortFunc(v.targets, func(a, b viewTarget) int { return strings.Compare(a.Name, b.Name) })
+}
+
+// recorded is the place of a target as the record has it: the cell may be gone.
+func (v *view) recorded(name string) placement.Candidate {
+	record := v.memory.record(name)
+	return placement.Candidate{Name: name, Member: record.Cluster, Namespace: record.Namespace}
+}
+
+// depart adds a target that the object leaves, as far as the mask lets it.
+func (v *view) depart(c placement.Candidate, candidate *placement.Candidate) {
+	t := viewTarget{Candidate: c, intent: remove}
+	if v.federated.DeletionTimestamp != nil {
+		if v.federated.Annotations[v1beta1.OrphanAnnotation] == "true" {
+			t.intent = release
+		}
+		v.targets = append(v.targets, t)
+		return
+	}
+	mask, err := placement.NewMask(v.federated.Spec.PlacementMask)
+	if err == nil && !mask.Allows(c.Name, candidate) && v.memory.record(c.Name).Hash != "" {
+		t.intent, t.reason = keep, "the target is no longer placed, and the mask keeps the object there"
+	}
+	v.targets = append(v.targets, t)
+}
+
+// holds reports whether a cache shows the object in a candidate that is not placed and
+// not recorded. One without our annotation was made by KubeFed, which knows no cells.
+func (e *Engine) holds(v *view, c placement.Candidate) bool {
+	member, ok := e.Members.Get(c.Member)
+	if !ok || member.Conn == nil {
+		return false
+	}
+	namespace, name := v.place(c)
+	live, _, _ := member.Conn.Cached(v.kind.target.Resource, namespace, name)
+	if live == nil {
+		return false
+	}
+	source, ok := live.Annotations[render.SourceAnnotation]
+	return source == v.key.source() || (!ok && v.topologyOf() == v1beta2.TopologyCluster && !c.ByNameOnly)
+}
+
+// place returns namespace and name of the object in a target.
+func (v *view) place(c placement.Candidate) (namespace, name string) {
+	inMember := c.Namespace
+	if inMember == "" {
+		inMember = v.key.namespace
+	}
+	switch {
+	case v.kind.target.Namespaced:
+		return inMember, v.key.name
+	case v.kind.isNamespace():
+		return "", inMember
+	default:
+		return "", v.key.name
+	}
+}
+
+// observe gathers what a decision on one target needs.
+func (e *Engine) observe(v *view, t viewTarget) observation {
+	o := observation{
+		intent:     t.intent,
+		reason:     t.reason,
+		source:     v.key.source(),
+		generation: v.federated.Generation,
+		record:     v.memory.record(t.Name),
+		cache:      memberclient.Unwatched,
+	}
+	namespace, name := v.place(t.Candidate)
+	o.record.Name = t.Name
+	if t.intent == run || (t.intent == keep && o.record.Hash == "") {
+		o.record.Cluster = t.Member
+		if o.record.Namespace = namespace; v.kind.isNamespace() {
+			o.record.Namespace = name
+		}
+	}
+	if t.intent == run {
+		o.manifest, o.renderErr = v.render(t, namespace, name)
+	}
+	member, ok := e.Members.Get(t.Member)
+	if !ok {
+		return o
+	}
+	o.member = &member
+	if owner := placement.TenantOf(member.Labels); !v.tenant.MayUse(owner) {
+		o.memberRefusal = foreign("member", t.Member, owner, v.tenant)
+	}
+	if member.Conn != nil {
+		o.live, o.cache, o.cacheErr = member.Conn.Cached(v.kind.target.Resource, namespace, name)
+	}
+	return o
+}
+
+func (v *view) render(t viewTarget, namespace, name string) (*render.Manifest, error) {
+	spec := &v.federated.Spec
+	return render.Render(render.Input{
+		Template:               spec.Template,
+		Overrides:              spec.Overrides,
+		PropagatingAnnotations: v.kind.spec.PropagatingAnnotations,
+		RetainReplicas:         spec.RetainReplicas != nil && *spec.RetainReplicas,
+		Kind:                   v.kind.gvk,
+		Name:                   name,
+		Namespace:              namespace,
+		Source:                 v.key.source(),
+		TargetName:             t.Name,
+		TargetLabels:           t.Labels,
+		NodeSelector:           t.NodeSelector,
+	})
+}
+
+// isNotFound is apierrors.IsNotFound, for lister errors that were wrapped.
+func isNotFound(err error) bool { return apierrors.IsNotFound(err) }

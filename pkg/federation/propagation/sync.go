@@ -1,0 +1,240 @@
+package propagation
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
+	"github.com/koinon-io/koinon/pkg/federation/status"
+)
+
+// step is a decision on one target, ready to be carried out.
+type step struct {
+	target   viewTarget
+	observed observation
+	decision decision
+	about    string
+}
+
+// sync brings one object a step further: it decides on every target, gives executors what
+// there is to do, and writes the status. It does not wait for members.
+func (e *Engine) sync(ctx context.Context, key objectKey) error {
+	v, err := e.look(key)
+	if err != nil || v == nil {
+		return err
+	}
+	deleting := v.federated.DeletionTimestamp != nil
+	if deleting && !hasFinalizer(v.federated) {
+		return nil
+	}
+	steps := e.decideAll(v)
+	if deleting && len(steps) == 0 {
+		return e.letGo(ctx, v)
+	}
+	if v, err = e.guard(ctx, v, steps); err != nil {
+		return err
+	}
+	entries, begun := e.carryOut(v, steps)
+	if begun {
+		// The results are most likely there in a moment: one status for all of them.
+		e.objects.AddAfter(key, patience)
+		return nil
+	}
+	return e.writeStatus(ctx, v, entries)
+}
+
+// decideAll decides on every target. Targets of which nothing is left to say are settled
+// and left out.
+func (e *Engine) decideAll(v *view) []step {
+	if v.problem != "" {
+		return nil
+	}
+	steps := make([]step, 0, len(v.targets))
+	for _, t := range v.targets {
+		o := e.observe(v, t)
+		d := decide(o)
+		if d.forget {
+			v.memory.settle(t.Name, d)
+			continue
+		}
+		steps = append(steps, step{target: t, observed: o, decision: d, about: about(o, d)})
+	}
+	return steps
+}
+
+// about stands for a try: the same again is worth waiting for, another is not.
+func about(o observation, d decision) string {
+	if d.action == nothing {
+		return ""
+	}
+	hash, version := "", ""
+	if o.manifest != nil {
+		hash = o.manifest.Hash
+	}
+	if o.live != nil {
+		version = string(o.live.UID) + " " + o.live.Version()
+	}
+	return fmt.Sprintf("%s %s %s %p", d.action, hash, version, o.member.Conn)
+}
+
+// guard sees to what has to be stored before the first write: the finalizer, and an entry
+// for each target that is written to for the first time.
+func (e *Engine) guard(ctx context.Context, v *view, steps []step) (*view, error) {
+	writes, first := false, false
+	for _, s := range steps {
+		if s.decision.action == applyManifest {
+			writes = true
+			first = first || s.observed.record.Hash == ""
+		}
+	}
+	if !writes {
+		return v, nil
+	}
+	if !hasFinalizer(v.federated) {
+		updated, err := e.setFinalizers(ctx, v, append(slices.Clone(v.federated.Finalizers), v1beta1.SyncFinalizer))
+		if err != nil {
+			return nil, fmt.Errorf("add finalizer: %w", err)
+		}
+		v.federated = updated
+	}
+	v.memory.setGuarded(true)
+	if !first {
+		return v, nil
+	}
+	entries := make([]v1beta2.TargetStatus, 0, len(steps))
+	for i := range steps {
+		s := &steps[i]
+		if s.decision.action == applyManifest && s.observed.record.Hash == "" {
+			s.decision.status.Hash = s.observed.manifest.Hash
+		}
+		entries = append(entries, v.entry(*s, s.decision.status))
+	}
+	if err := e.writeStatus(ctx, v, entries); err != nil {
+		return nil, fmt.Errorf("record targets before the first write: %w", err)
+	}
+	return v, nil
+}
+
+// carryOut settles decisions and gives actions to executors. It returns what to say of
+// each target now, and whether an action was begun.
+func (e *Engine) carryOut(v *view, steps []step) (entries []v1beta2.TargetStatus, begun bool) {
+	for _, s := range steps {
+		said := s.decision.status
+		if s.decision.action == nothing {
+			v.memory.settle(s.target.Name, s.decision)
+			entries = append(entries, v.entry(s, said))
+			continue
+		}
+		if s.decision.action == applyManifest && s.observed.record.Hash == "" {
+			// It is stored, so the executor may write.
+			v.memory.settle(s.target.Name, decision{status: said})
+		}
+		if failed, fresh := v.memory.begin(s.target.Name, s.about); fresh {
+			begun = true
+			e.executor(s.target.Member).queue.Add(targetKey{v.key, s.target.Name})
+		} else if failed != nil {
+			said = *failed
+		}
+		entries = append(entries, v.entry(s, said))
+	}
+	return entries, begun
+}
+
+// entry is the status of one target, with the status of the object there.
+func (v *view) entry(s step, said v1beta2.TargetStatus) v1beta2.TargetStatus {
+	if v.kind.collectStatus && s.observed.live != nil {
+		said.RemoteStatus = s.observed.live.Status
+	}
+	return said
+}
+
+// letGo removes the finalizer of an object of which nothing is left in any target.
+func (e *Engine) letGo(ctx context.Context, v *view) error {
+	v.memory.setGuarded(false)
+	kept := slices.DeleteFunc(slices.Clone(v.federated.Finalizers), func(f string) bool { return f == v1beta1.SyncFinalizer })
+	if _, err := e.setFinalizers(ctx, v, kept); err != nil && !apierrors.IsNotFound(err) {
+		return fmt.Errorf("remove finalizer: %w", err)
+	}
+	return nil
+}
+
+func hasFinalizer(federated *v1beta2.FederatedObject) bool {
+	return slices.Contains(federated.Finalizers, v1beta1.SyncFinalizer)
+}
+
+// setFinalizers replaces the list, if nobody changed the object meanwhile.
+func (e *Engine) setFinalizers(ctx context.Context, v *view, finalizers []string) (*v1beta2.FederatedObject, error) {
+	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{
+		"finalizers": finalizers, "resourceVersion": v.federated.ResourceVersion, "uid": v.federated.UID,
+	}})
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, hostTimeout)
+	defer cancel()
+	return v.kind.factory.Resource(v.kind.plural, v.key.namespace).
+		Patch(ctx, v.key.name, types.MergePatchType, patch, metav1.PatchOptions{})
+}
+
+// writeStatus writes the status if it says anything new. Where the cache is behind, it is
+// folded again on what is stored, so a status that is there is not written twice.
+func (e *Engine) writeStatus(ctx context.Context, v *view, entries []v1beta2.TargetStatus) error {
+	client := v.kind.factory.Resource(v.kind.plural, v.key.namespace)
+	stored := v.federated
+	for attempt := 0; ; attempt++ {
+		targets := entries
+		if v.problem != "" && stored.Status != nil {
+			targets = stored.Status.Targets
+		}
+		folded := status.Fold(stored.Status, v.federated.Generation, targets, v.problem, time.Now())
+		if stored.Status != nil && equality.Semantic.DeepEqual(stored.Status, folded) {
+			return nil
+		}
+		updated := stored.DeepCopy()
+		updated.Status = folded
+		call, cancel := context.WithTimeout(ctx, hostTimeout)
+		written, err := client.UpdateStatus(call, updated, metav1.UpdateOptions{})
+		cancel()
+		if err == nil {
+			v.federated = written
+			return nil
+		}
+		if !apierrors.IsConflict(err) || attempt == 3 {
+			return ignoreNotFound(err)
+		}
+		if stored, err = e.stored(ctx, v); err != nil || stored == nil {
+			return err
+		}
+	}
+}
+
+// stored reads the object past the cache. It returns nil if it is another one by now, or
+// of another generation: that one's event is on its way.
+func (e *Engine) stored(ctx context.Context, v *view) (*v1beta2.FederatedObject, error) {
+	ctx, cancel := context.WithTimeout(ctx, hostTimeout)
+	defer cancel()
+	latest, err := v.kind.factory.Resource(v.kind.plural, v.key.namespace).Get(ctx, v.key.name, metav1.GetOptions{})
+	if err != nil {
+		return nil, ignoreNotFound(err)
+	}
+	if latest.UID != v.federated.UID || latest.Generation != v.federated.Generation {
+		return nil, nil
+	}
+	return latest, nil
+}
+
+func ignoreNotFound(err error) error {
+	if isNotFound(err) {
+		return nil
+	}
+	return err
+}

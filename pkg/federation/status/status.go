@@ -1,0 +1,109 @@
+// Package status folds what is known of each target into the status of a federated
+// object. It is pure; all of it may be called concurrently.
+package status
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
+)
+
+// Pending is the state of a target that is being written to, or is about to be. It is
+// recorded before the first write, so that a deletion knows where to look.
+const Pending v1beta2.TargetState = "Pending"
+
+// Reasons of the condition Propagation, as KubeFed has them.
+const (
+	ReasonCheckClusters          = "CheckClusters"
+	ReasonComputePlacementFailed = "ComputePlacementFailed"
+)
+
+// maxNamed is how many targets the condition's message names; status.targets has all.
+const maxNamed = 5
+
+// Fold returns the new status of an object of that generation. targets are those that
+// are placed or still hold the object, in any order. problem, if not empty, is why the
+// targets could not even be computed; targets are then the last known ones.
+//
+// old is the status so far, nil if there is none. If there is nothing new to say, the
+// result equals old, times included.
+func Fold(old *v1beta2.FederatedObjectStatus, generation int64, targets []v1beta2.TargetStatus, problem string, now time.Time) *v1beta2.FederatedObjectStatus {
+	folded := &v1beta2.FederatedObjectStatus{ObservedGeneration: generation, Targets: slices.Clone(targets)}
+	slices.SortFunc(folded.Targets, func(a, b v1beta2.TargetStatus) int { return strings.Compare(a.Name, b.Name) })
+	condition := judge(folded.Targets, problem)
+	stamp := now.UTC().Format(time.RFC3339)
+	condition.LastUpdateTime, condition.LastTransitionTime = stamp, stamp
+	if old == nil {
+		folded.Conditions = []v1beta2.Condition{condition}
+		return folded
+	}
+	// Conditions of others stay.
+	folded.Conditions = slices.Clone(old.Conditions)
+	at := slices.IndexFunc(folded.Conditions, func(c v1beta2.Condition) bool { return c.Type == v1beta2.ConditionPropagation })
+	if at < 0 {
+		folded.Conditions = append(folded.Conditions, condition)
+		return folded
+	}
+	folded.Conditions[at] = succeed(folded.Conditions[at], condition)
+	return folded
+}
+
+// succeed keeps the times of the previous condition as far as they still hold.
+func succeed(previous, condition v1beta2.Condition) v1beta2.Condition {
+	if previous.Status == condition.Status {
+		condition.LastTransitionTime = previous.LastTransitionTime
+		if previous.Reason == condition.Reason && previous.Message == condition.Message {
+			condition.LastUpdateTime = previous.LastUpdateTime
+		}
+	}
+	return condition
+}
+
+func judge(targets []v1beta2.TargetStatus, problem string) v1beta2.Condition {
+	condition := v1beta2.Condition{Type: v1beta2.ConditionPropagation, Status: metav1.ConditionFalse}
+	if problem != "" {
+		condition.Reason, condition.Message = ReasonComputePlacementFailed, problem
+		return condition
+	}
+	masked, behind := 0, []string{}
+	for _, target := range targets {
+		switch target.State {
+		case v1beta2.TargetOK:
+		case v1beta2.TargetMasked:
+			masked++
+		default:
+			behind = append(behind, target.Name+": "+string(target.State))
+		}
+	}
+	condition.Message = summary(len(targets)-masked, masked, behind)
+	if len(behind) == 0 {
+		condition.Status = metav1.ConditionTrue
+	} else {
+		condition.Reason = ReasonCheckClusters
+	}
+	return condition
+}
+
+func summary(changing, masked int, behind []string) string {
+	if changing == 0 && masked == 0 {
+		return "no target is placed"
+	}
+	message := fmt.Sprintf("%d of %d targets are up to date", changing-len(behind), changing)
+	if masked > 0 {
+		message += fmt.Sprintf(", %d masked", masked)
+	}
+	if len(behind) == 0 {
+		return message
+	}
+	named := behind[:min(len(behind), maxNamed)]
+	message += "; " + strings.Join(named, ", ")
+	if more := len(behind) - len(named); more > 0 {
+		message += fmt.Sprintf(" and %d more", more)
+	}
+	return message
+}

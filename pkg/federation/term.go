@@ -1,0 +1,262 @@
+package federation
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"sync"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/tools/cache"
+	"k8s.io/klog/v2"
+
+	federationv1alpha1 "github.com/koinon-io/koinon/pkg/apis/federation/v1alpha1"
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
+	"github.com/koinon-io/koinon/pkg/federation/cells"
+	"github.com/koinon-io/koinon/pkg/federation/memberclient"
+	"github.com/koinon-io/koinon/pkg/federation/membership"
+	"github.com/koinon-io/koinon/pkg/federation/propagation"
+	"github.com/koinon-io/koinon/pkg/generated/informers/externalversions"
+	listersv1beta1 "github.com/koinon-io/koinon/pkg/generated/listers/core/v1beta1"
+)
+
+// term is one time of working, between winning and losing the lease: informers cannot be
+// started twice.
+type term struct {
+	*Manager
+	// system caches what lies in the system namespace; everywhere, in all of them.
+	system     externalversions.SharedInformerFactory
+	everywhere externalversions.SharedInformerFactory
+	secrets    informers.SharedInformerFactory
+	host       informers.SharedInformerFactory
+
+	members *membership.Registry
+	cells   *cells.Controller
+	engine  *propagation.Engine
+}
+
+// work runs all controllers until ctx ends.
+func (m *Manager) work(ctx context.Context) error {
+	if err := m.untilDone(ctx, "Failed to prepare the system namespace", m.bootstrap); err != nil {
+		return nil // ctx ended
+	}
+	t := &term{
+		Manager:    m,
+		system:     externalversions.NewSharedInformerFactoryWithOptions(m.koinon, 0, externalversions.WithNamespace(m.config.Namespace), externalversions.WithTransform(stripManagedFields)),
+		everywhere: externalversions.NewSharedInformerFactoryWithOptions(m.koinon, 0, externalversions.WithTransform(stripManagedFields)),
+		secrets:    informers.NewSharedInformerFactoryWithOptions(m.kube, 0, informers.WithNamespace(m.config.Namespace), informers.WithTransform(stripManagedFields)),
+		host:       informers.NewSharedInformerFactoryWithOptions(m.kube, 0, informers.WithTransform(stripManagedFields)),
+	}
+	if err := t.build(); err != nil {
+		return err
+	}
+	if err := t.subscribe(); err != nil {
+		return err
+	}
+	return t.run(ctx)
+}
+
+// stripManagedFields drops what nobody reads.
+func stripManagedFields(object any) (any, error) {
+	if accessor, ok := object.(metav1.ObjectMetaAccessor); ok {
+		accessor.GetObjectMeta().SetManagedFields(nil)
+	}
+	return object, nil
+}
+
+// build makes the controllers. They call each other only once they run.
+func (t *term) build() (err error) {
+	namespace := t.config.Namespace
+	core := t.system.KubeFedCore().V1beta1()
+	clusters := core.KubeFedClusters().Lister().KubeFedClusters(namespace)
+	configs := core.KubeFedConfigs().Lister().KubeFedConfigs(namespace)
+	coreClient := t.koinon.KubeFedCoreV1beta1()
+	namespaces := t.host.Core().V1().Namespaces().Lister()
+	cellLister := t.everywhere.Federation().V1alpha1().Cells().Lister()
+	unitLister := t.everywhere.Edge().V1alpha1().EdgeUnits().Lister()
+
+	t.members, err = membership.New(membership.Config{
+		Clusters:   clusters,
+		Secrets:    t.secrets.Core().V1().Secrets().Lister().Secrets(namespace),
+		Client:     coreClient.KubeFedClusters(namespace),
+		Thresholds: func() membership.Thresholds { return membership.ThresholdsOf(currentConfig(configs)) },
+		OnChange:   func(member string) { t.engine.MemberChanged(member) },
+		OnEvent: func(member string, resource schema.GroupVersionResource, live *memberclient.Live) {
+			t.engine.MemberEvent(member, resource, live)
+		},
+	})
+	if err != nil {
+		return err
+	}
+	t.cells, err = cells.New(cells.Config{
+		SystemNamespace: namespace,
+		Kinds: []cells.Kind{
+			cells.Cells{Lister: cellLister, Client: t.koinon.FederationV1alpha1()},
+			cells.EdgeUnits{Lister: unitLister, Client: t.koinon.EdgeV1alpha1()},
+		},
+		Clusters:   clusters,
+		Client:     coreClient.KubeFedClusters(namespace),
+		Namespaces: namespaces,
+	})
+	if err != nil {
+		return err
+	}
+	t.engine, err = propagation.New(propagation.Config{
+		HostConfig:      t.config.RESTConfig,
+		Members:         t.members,
+		SystemNamespace: namespace,
+		Clusters:        clusters,
+		Types:           core.FederatedTypeConfigs().Lister().FederatedTypeConfigs(namespace),
+		TypeClient:      coreClient.FederatedTypeConfigs(namespace),
+		Cells:           cellLister,
+		EdgeUnits:       unitLister,
+		Namespaces:      namespaces,
+		Adopt:           func() bool { return adopts(currentConfig(configs)) },
+	})
+	return err
+}
+
+// currentConfig returns nil if somebody deleted the KubeFedConfig: the defaults hold then.
+func currentConfig(configs listersv1beta1.KubeFedConfigNamespaceLister) *v1beta1.KubeFedConfig {
+	config, err := configs.Get(v1beta1.KubeFedConfigName)
+	if err != nil {
+		return nil
+	}
+	return config
+}
+
+func adopts(config *v1beta1.KubeFedConfig) bool {
+	if config == nil || config.Spec.SyncController == nil || config.Spec.SyncController.AdoptResources == nil {
+		return true
+	}
+	return *config.Spec.SyncController.AdoptResources != v1beta1.Disabled
+}
+
+// subscribe tells the controllers what changes.
+func (t *term) subscribe() error {
+	core := t.system.KubeFedCore().V1beta1()
+	for _, s := range []struct {
+		informer cache.SharedIndexInformer
+		changed  func(old, current metav1.Object)
+	}{
+		{core.KubeFedClusters().Informer(), t.clusterChanged},
+		{t.secrets.Core().V1().Secrets().Informer(), t.secretChanged},
+		{core.FederatedTypeConfigs().Informer(), func(_, o metav1.Object) { t.engine.TypeChanged(o.GetName()) }},
+		{core.KubeFedConfigs().Informer(), func(_, _ metav1.Object) {}},
+		{t.host.Core().V1().Namespaces().Informer(), t.namespaceChanged},
+		{t.everywhere.Federation().V1alpha1().Cells().Informer(), t.unitChanged(v1beta2.TopologyCell)},
+		{t.everywhere.Edge().V1alpha1().EdgeUnits().Informer(), t.unitChanged(v1beta2.TopologyEdgeUnit)},
+	} {
+		if _, err := s.informer.AddEventHandler(handler(s.changed)); err != nil {
+			return fmt.Errorf("subscribe to changes: %w", err)
+		}
+	}
+	return nil
+}
+
+// handler calls changed with nil for old or for nothing that is there no more: current is
+// always set, and old is nil unless both are known.
+func handler(changed func(old, current metav1.Object)) cache.ResourceEventHandler {
+	single := func(object any) {
+		if gone, ok := object.(cache.DeletedFinalStateUnknown); ok {
+			object = gone.Obj
+		}
+		if current, ok := object.(metav1.Object); ok {
+			changed(nil, current)
+		}
+	}
+	return cache.ResourceEventHandlerFuncs{
+		AddFunc:    single,
+		DeleteFunc: single,
+		UpdateFunc: func(old, current any) {
+			before, ok := old.(metav1.Object)
+			after, also := current.(metav1.Object)
+			if ok && also {
+				changed(before, after)
+			}
+		},
+	}
+}
+
+func (t *term) clusterChanged(old, current metav1.Object) {
+	t.members.Enqueue(current.GetName())
+	t.cells.ClusterChanged(current.GetName())
+	// Members are told of by the registry. The clusters of cells are not members, and can
+	// be named by objects of topology cluster.
+	ofCell := current.GetLabels()[federationv1alpha1.TopologyLabel] != ""
+	if ofCell && (old == nil || !maps.Equal(old.GetLabels(), current.GetLabels()) || !maps.Equal(old.GetAnnotations(), current.GetAnnotations())) {
+		t.engine.ClustersChanged()
+	}
+}
+
+func (t *term) secretChanged(_, current metav1.Object) {
+	t.members.EnqueueForSecret(current.GetName())
+}
+
+func (t *term) namespaceChanged(old, current metav1.Object) {
+	if old != nil && maps.Equal(old.GetLabels(), current.GetLabels()) {
+		return
+	}
+	t.cells.NamespaceChanged(current.GetName())
+	t.engine.NamespaceChanged(current.GetName())
+}
+
+func (t *term) unitChanged(topologyType string) func(old, current metav1.Object) {
+	return func(old, current metav1.Object) {
+		t.cells.Enqueue(topologyType, current.GetNamespace(), current.GetName())
+		if old == nil || old.GetGeneration() != current.GetGeneration() || !maps.Equal(old.GetLabels(), current.GetLabels()) {
+			t.engine.NamespaceChanged(current.GetNamespace())
+		}
+	}
+}
+
+// run starts caches and then controllers, and waits for all of them to end.
+func (t *term) run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	factories := []interface {
+		Start(<-chan struct{})
+		Shutdown()
+	}{t.system, t.everywhere, t.secrets, t.host}
+	for _, f := range factories {
+		f.Start(ctx.Done())
+		defer f.Shutdown()
+	}
+	defer cancel() // before the factories are waited for
+	if !t.waitForCaches(ctx) {
+		return nil
+	}
+	klog.FromContext(ctx).Info("Started controllers")
+	var wg sync.WaitGroup
+	errs := make(chan error, 3)
+	for _, run := range []func(context.Context) error{t.members.Run, t.cells.Run, t.engine.Run} {
+		// Ends with ctx, which ends when one of them fails.
+		wg.Go(func() {
+			defer cancel()
+			errs <- run(ctx)
+		})
+	}
+	wg.Wait()
+	close(errs)
+	for err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t *term) waitForCaches(ctx context.Context) bool {
+	core := t.system.KubeFedCore().V1beta1()
+	return cache.WaitForCacheSync(ctx.Done(),
+		core.KubeFedClusters().Informer().HasSynced,
+		core.FederatedTypeConfigs().Informer().HasSynced,
+		core.KubeFedConfigs().Informer().HasSynced,
+		t.secrets.Core().V1().Secrets().Informer().HasSynced,
+		t.host.Core().V1().Namespaces().Informer().HasSynced,
+		t.everywhere.Federation().V1alpha1().Cells().Informer().HasSynced,
+		t.everywhere.Edge().V1alpha1().EdgeUnits().Informer().HasSynced)
+}

@@ -10,8 +10,6 @@ import (
 	"k8s.io/client-go/rest"
 
 	"github.com/koinon-io/koinon/cmd/koinon-playground/koinon"
-	"github.com/koinon-io/koinon/cmd/koinon-playground/ports"
-	"github.com/koinon-io/koinon/cmd/koinon-playground/process"
 )
 
 // KoinonOptions say how to run the control plane.
@@ -35,10 +33,6 @@ type Koinon struct {
 // stopGrace is how long a server that is asked to end may take.
 const stopGrace = 30 * time.Second
 
-// portAttempts is how often a new port is tried because another program took it between
-// the pick and the listen.
-const portAttempts = 3
-
 // StartKoinon starts a control plane that lives as long as the test, and returns once it
 // is ready. In aggregated mode, ready is what the server says of itself: the host's
 // APIServices may take a moment more.
@@ -50,7 +44,7 @@ func StartKoinon(t testing.TB, o KoinonOptions) *Koinon {
 		t.Fatal(err)
 	}
 	k.place.clean(t, koinonBinary, func(ctx context.Context) error { return k.server.Kill(ctx) })
-	if err := k.firstStart(t.Context()); err != nil {
+	if err := k.server.StartOnAnyPort(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	return k
@@ -58,10 +52,6 @@ func StartKoinon(t testing.TB, o KoinonOptions) *Koinon {
 
 func newKoinon(o KoinonOptions) (*Koinon, error) {
 	binary, err := Binary(koinonBinary)
-	if err != nil {
-		return nil, err
-	}
-	picked, err := ports.Pick(1)
 	if err != nil {
 		return nil, err
 	}
@@ -74,7 +64,6 @@ func newKoinon(o KoinonOptions) (*Koinon, error) {
 		DataDir:        filepath.Join(p.dir, "data"),
 		LogFile:        filepath.Join(p.logs(), "koinon.log"),
 		PIDFile:        filepath.Join(p.dir, "koinon.pid"),
-		Port:           picked[0],
 		Datastore:      o.Datastore,
 		HostKubeconfig: o.HostKubeconfig,
 		Args:           o.Args,
@@ -86,21 +75,6 @@ func newKoinon(o KoinonOptions) (*Koinon, error) {
 		return nil, errors.Join(err, removeErr)
 	}
 	return &Koinon{place: p, server: server}, nil
-}
-
-func (k *Koinon) firstStart(ctx context.Context) error {
-	for attempt := 1; ; attempt++ {
-		err := k.server.Start(ctx)
-		var failed *process.StartError
-		if !errors.As(err, &failed) || !failed.PortTaken() || attempt == portAttempts {
-			return err
-		}
-		picked, err := ports.Pick(1)
-		if err != nil {
-			return err
-		}
-		k.server.Port = picked[0]
-	}
 }
 
 // Kubeconfig is the path of the administrator's kubeconfig: in aggregated mode, the

@@ -64,7 +64,7 @@ func SharedKoinon(options func() (KoinonOptions, error)) *Shared[*Koinon] {
 			return nil, err
 		}
 		atEnd(k.stop, "shared-koinon")
-		return k, k.firstStart(context.Background())
+		return k, k.server.StartOnAnyPort(context.Background())
 	}}
 }
 

@@ -59,8 +59,8 @@ type ClusterMark struct {
 
 // KoinonMark is what is needed to start the control plane as it was.
 type KoinonMark struct {
-	// Port of 127.0.0.1 that it listens on.
-	Port int `json:"port"`
+	// Port of 127.0.0.1 that it listens on; 0 before it was first ready.
+	Port int `json:"port,omitempty"`
 	// Datastore is the DSN of its store; empty is SQLite in its data directory. It may
 	// hold a password: only the owner can read the file.
 	Datastore string `json:"datastore,omitempty"`

@@ -21,6 +21,7 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 
+	"github.com/koinon-io/koinon/cmd/koinon-playground/ports"
 	"github.com/koinon-io/koinon/cmd/koinon-playground/process"
 )
 
@@ -34,7 +35,7 @@ type Config struct {
 	DataDir string
 	LogFile string
 	PIDFile string
-	// Port of 127.0.0.1 to listen on.
+	// Port of 127.0.0.1 to listen on; 0 is for StartOnAnyPort, which then sets it.
 	Port int
 	// Datastore is the DSN of the store; empty means SQLite in DataDir.
 	Datastore string
@@ -61,8 +62,8 @@ func New(cfg Config) (*Server, error) {
 			return nil, fmt.Errorf("%s of koinon: %q must be an absolute path", name, value)
 		}
 	}
-	if cfg.Port < 1 || cfg.Port > 65535 {
-		return nil, fmt.Errorf("port of koinon: %d must be 1 to 65535", cfg.Port)
+	if cfg.Port < 0 || cfg.Port > 65535 {
+		return nil, fmt.Errorf("port of koinon: %d must be 0 (any) to 65535", cfg.Port)
 	}
 	return &Server{Config: cfg}, nil
 }
@@ -82,6 +83,29 @@ func (s *Server) Start(ctx context.Context) error {
 	}
 	program := process.Program{Name: "koinon", PIDFile: s.PIDFile, LogFile: s.LogFile}
 	return process.Await(ctx, readyTimeout, s.ready, program)
+}
+
+// portAttempts is how often another port is tried.
+const portAttempts = 3
+
+// StartOnAnyPort is Start, but takes another port if another program has taken ours. A
+// Port of 0 is any.
+func (s *Server) StartOnAnyPort(ctx context.Context) error {
+	for attempt := 1; ; attempt++ {
+		if s.Port == 0 {
+			picked, err := ports.Pick(1)
+			if err != nil {
+				return err
+			}
+			s.Port = picked[0]
+		}
+		err := s.Start(ctx)
+		var failed *process.StartError
+		if !errors.As(err, &failed) || !failed.PortTaken() || attempt == portAttempts {
+			return err
+		}
+		s.Port = 0
+	}
 }
 
 func (s *Server) args() []string {

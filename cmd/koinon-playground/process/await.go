@@ -38,7 +38,10 @@ func (e *StartError) Unwrap() error { return e.Err }
 
 // PortTaken tells whether the program failed because another listens on its port. A new
 // port is the answer to that.
-func (e *StartError) PortTaken() bool { return strings.Contains(e.LogTail, "address already in use") }
+func (e *StartError) PortTaken() bool {
+	return strings.Contains(e.LogTail, "address already in use") || // what the kernel says
+		strings.Contains(e.LogTail, "is in use by another process") // what koinon makes of it
+}
 
 var (
 	// ErrEnded is the cause if the program ended before it was ready.

@@ -55,7 +55,7 @@ func (q *quickstart) runExamples(ctx context.Context) error {
 		mapper:     restmapper.NewDeferredDiscoveryRESTMapper(memory.NewMemCacheClient(client.Discovery())),
 	}
 	var federated []target
-	err = q.steps.Do("examples applied", func() (note string, err error) {
+	err = q.steps.Do("examples: applied", func() (note string, err error) {
 		federated, note, err = a.applyAll(ctx)
 		return note, err
 	})
@@ -67,7 +67,7 @@ func (q *quickstart) runExamples(ctx context.Context) error {
 		return err
 	}
 	var rows []row
-	err = q.steps.Do("examples landed", func() (note string, err error) {
+	err = q.steps.Do("examples: landed", func() (note string, err error) {
 		rows, err = l.await(ctx, federated)
 		return fmt.Sprintf("%d objects in %d places", len(federated), len(rows)), err
 	})

@@ -2,6 +2,7 @@ package quickstart
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,12 +21,16 @@ import (
 	"github.com/koinon-io/koinon/cmd/koinon-playground/member"
 	corev1beta1 "github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
 	"github.com/koinon-io/koinon/pkg/generated/clientset/versioned"
+	fleetclient "github.com/koinon-io/koinon/pkg/generated/clientset/versioned/typed/core/v1beta1"
 )
 
 const (
 	// memberNamespace and accountName are what Koinon has in a member.
 	memberNamespace = "koinon-system"
 	accountName     = "koinon"
+
+	// memberLabel is on the KubeFedCluster of every member, for selectors to try.
+	memberLabel = "playground.koinon.io/member"
 
 	joinTimeout = 30 * time.Second
 	poll        = 100 * time.Millisecond
@@ -78,21 +83,39 @@ func (q *quickstart) join(ctx context.Context, hostClient kubernetes.Interface, 
 		return fmt.Errorf("keep the credentials of %s: %w", m.Name, err)
 	}
 	clusters := fleet.KubeFedCoreV1beta1().KubeFedClusters(corev1beta1.DefaultNamespace)
-	spec := corev1beta1.KubeFedClusterSpec{
+	if err := keepCluster(ctx, clusters, m.Name, corev1beta1.KubeFedClusterSpec{
 		APIEndpoint: m.Server(),
 		CABundle:    cfg.CAData,
 		SecretRef:   corev1beta1.LocalSecretReference{Name: m.Name},
-	}
-	_, err = clusters.Create(ctx, &corev1beta1.KubeFedCluster{
-		ObjectMeta: metav1.ObjectMeta{Name: m.Name, Labels: map[string]string{"playground.koinon.io/member": m.Name}},
-		Spec:       spec,
-	}, metav1.CreateOptions{})
-	if err != nil && !apierrors.IsAlreadyExists(err) {
+	}); err != nil {
 		return fmt.Errorf("make KubeFedCluster %s: %w%s", m.Name, err, q.logHint())
 	}
+	return q.awaitReady(ctx, clusters, m.Name)
+}
+
+// keepCluster makes the KubeFedCluster of a member, or corrects where the member is.
+func keepCluster(ctx context.Context, clusters fleetclient.KubeFedClusterInterface, name string, spec corev1beta1.KubeFedClusterSpec) error {
+	old, err := clusters.Get(ctx, name, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		_, err := clusters.Create(ctx, &corev1beta1.KubeFedCluster{
+			ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{memberLabel: name}},
+			Spec:       spec,
+		}, metav1.CreateOptions{})
+		return err
+	}
+	if err != nil || (old.Spec.APIEndpoint == spec.APIEndpoint && bytes.Equal(old.Spec.CABundle, spec.CABundle)) {
+		return err
+	}
+	old.Spec.APIEndpoint, old.Spec.CABundle = spec.APIEndpoint, spec.CABundle
+	_, err = clusters.Update(ctx, old, metav1.UpdateOptions{})
+	return err
+}
+
+// awaitReady waits until Koinon finds a member ready.
+func (q *quickstart) awaitReady(ctx context.Context, clusters fleetclient.KubeFedClusterInterface, name string) error {
 	var last string
-	err = wait.PollUntilContextCancel(ctx, poll, true, func(ctx context.Context) (bool, error) {
-		cluster, err := clusters.Get(ctx, m.Name, metav1.GetOptions{})
+	err := wait.PollUntilContextCancel(ctx, poll, true, func(ctx context.Context) (bool, error) {
+		cluster, err := clusters.Get(ctx, name, metav1.GetOptions{})
 		if err != nil {
 			return false, err
 		}
@@ -101,7 +124,7 @@ func (q *quickstart) join(ctx context.Context, hostClient kubernetes.Interface, 
 		return ready, nil
 	})
 	if err != nil {
-		return fmt.Errorf("KubeFedCluster %s did not become ready (%s): %w%s", m.Name, last, err, q.logHint())
+		return fmt.Errorf("KubeFedCluster %s did not become ready within %s: %s%s", name, joinTimeout, cmp.Or(last, err.Error()), q.logHint())
 	}
 	return nil
 }

@@ -19,7 +19,6 @@ import (
 	"github.com/koinon-io/koinon/cmd/koinon-playground/koinon"
 	"github.com/koinon-io/koinon/cmd/koinon-playground/kubeconfig"
 	"github.com/koinon-io/koinon/cmd/koinon-playground/member"
-	"github.com/koinon-io/koinon/cmd/koinon-playground/ports"
 	"github.com/koinon-io/koinon/cmd/koinon-playground/steps"
 )
 
@@ -64,7 +63,7 @@ func Up(ctx context.Context, o Options) error {
 	if err := q.startAll(ctx); err != nil {
 		return err
 	}
-	if err := q.steps.Do("kubeconfig", func() (string, error) { return h.Kubeconfig(), q.writeKubeconfig() }); err != nil {
+	if err := q.steps.Do("kubeconfig: written", func() (string, error) { return h.Kubeconfig(), q.writeKubeconfig() }); err != nil {
 		return err
 	}
 	if err := q.joinAll(ctx); err != nil {
@@ -87,17 +86,11 @@ type quickstart struct {
 
 // plan notes what shall run, before anything does: whatever happens then, down finds it.
 func (q *quickstart) plan() error {
-	mark := q.home.Mark.Koinon
-	if mark == nil {
-		picked, err := ports.Pick(1)
-		if err != nil {
-			return err
-		}
-		mark = &home.KoinonMark{Port: picked[0]}
-		q.home.Mark.Koinon = mark
+	if q.home.Mark.Koinon == nil {
+		q.home.Mark.Koinon = &home.KoinonMark{}
 	}
 	if q.Datastore != "" {
-		mark.Datastore = q.Datastore
+		q.home.Mark.Koinon.Datastore = q.Datastore
 	}
 	for i := range q.Members {
 		if err := q.home.Add(home.ClusterMark{Name: "m" + strconv.Itoa(i+1), Nodes: 2}); err != nil {
@@ -141,12 +134,19 @@ func koinonOf(h *home.Home, binary string) (*koinon.Server, error) {
 func (q *quickstart) startAll(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
-		return q.steps.Do("koinon: ready", func() (string, error) { return q.koinon.URL(), q.koinon.Start(ctx) })
+		return q.steps.Do("koinon: ready", func() (string, error) {
+			err := q.koinon.StartOnAnyPort(ctx)
+			return q.koinon.URL(), err
+		})
 	})
 	for _, m := range q.members {
 		group.Go(func() error { return m.Start(ctx) })
 	}
-	return group.Wait()
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	q.home.Mark.Koinon.Port = q.koinon.Port
+	return q.home.Save()
 }
 
 func (q *quickstart) writeKubeconfig() error {

@@ -125,7 +125,11 @@ func inPhase(phase corev1.PodPhase, n int) func([]corev1.Pod) error {
 }
 
 func TestPodsAreSpreadAndRunWithAddressesOfTheirOwn(t *testing.T) {
-	client := newCluster()
+	var nodes []runtime.Object // all are there from the start, else the first pods share the first node
+	for _, name := range []string{"n1", "n2", "n3"} {
+		nodes = append(nodes, &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name}})
+	}
+	client := newCluster(nodes...)
 	simulate(t, client, 3)
 	const n = 30
 	for i := range n {

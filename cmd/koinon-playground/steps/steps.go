@@ -29,12 +29,12 @@ func (p *Printer) Done(step string, took time.Duration, note string) {
 	fmt.Fprintf(p.out, "%6.1fs  %-40s %5.1fs%s\n", time.Since(p.began).Seconds(), step, took.Seconds(), note)
 }
 
-// Do does a step and prints it if it succeeds.
+// Do does a step and prints it if it succeeds. What fails should say itself what it was.
 func (p *Printer) Do(step string, do func() (note string, err error)) error {
 	began := time.Now()
 	note, err := do()
 	if err != nil {
-		return fmt.Errorf("%s: %w", step, err)
+		return err
 	}
 	p.Done(step, time.Since(began), note)
 	return nil

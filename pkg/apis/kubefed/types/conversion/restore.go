@@ -3,6 +3,7 @@ package conversion
 import (
 	"cmp"
 	"slices"
+	"strings"
 
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/topology"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta1"
@@ -90,15 +91,7 @@ func copied(in []v1beta1.IndexedOverride) []v1beta1.IndexedOverride {
 //   - targets are sorted by name and those of the same name are dropped but for the
 //     first, as stock controllers list them in random order.
 func RestoreStatus(old, new *v1beta2.FederatedObject) {
-	renamed := old.Spec.TopologyType != new.Spec.TopologyType && topology.Scoped(old.Spec.TopologyType)
-	if renamed && new.Status != nil {
-		n := names{old.Spec.TopologyType, old.Namespace}
-		targets := slices.Clone(new.Status.Targets)
-		for i := range targets {
-			targets[i].Name = n.statusName(targets[i].Name)
-		}
-		new.Status.Targets = targets
-	}
+	restoreNames(old, new)
 	new.Spec = *old.Spec.DeepCopy()
 	if old.Status == nil || statusGoesBeyondKubeFed(new.Status) {
 		return
@@ -108,6 +101,24 @@ func RestoreStatus(old, new *v1beta2.FederatedObject) {
 	}
 	new.Status.Conditions = restoredConditions(old.Status.Conditions, new.Status.Conditions)
 	new.Status.Targets = restoredTargets(old.Status.Targets, new.Status.Targets)
+}
+
+// restoreNames maps the names in new's status from clusters to targets of old's type,
+// unless conversion has done so. A name that holds a dot is a cluster's in any case.
+func restoreNames(old, new *v1beta2.FederatedObject) {
+	if new.Status == nil || !topology.Scoped(old.Spec.TopologyType) {
+		return
+	}
+	n := names{old.Spec.TopologyType, old.Namespace}
+	ofClusters := old.Spec.TopologyType != new.Spec.TopologyType
+	targets := slices.Clone(new.Status.Targets)
+	for i := range targets {
+		name := targets[i].Name
+		if ofClusters || (strings.Contains(name, ".") && !strings.HasPrefix(name, ForeignPrefix)) {
+			targets[i].Name = n.statusName(name)
+		}
+	}
+	new.Status.Targets = targets
 }
 
 func statusGoesBeyondKubeFed(s *v1beta2.FederatedObjectStatus) bool {

@@ -147,6 +147,16 @@ func TestRestoreStatus(t *testing.T) {
 	}
 }
 
+func TestRestoreStatusAfterTheSpecWasRestored(t *testing.T) {
+	old := hubObject(t, metaShop+`,"spec":{"topologyType":"cell"},"status":{"targets":[{"name":"rz00a","hash":"h"}]}`)
+	sent := sentObject(t, metaShop+`,"spec":{},"status":{"clusters":[{"name":"rz00a.shop"}]}`)
+	sent.Spec = old.Spec
+	conversion.RestoreStatus(old, sent)
+	if diff := cmp.Diff(encode(t, old), encode(t, sent)); diff != "" {
+		t.Errorf("(-stored +written):\n%s", diff)
+	}
+}
+
 // TestAnIgnorantClientLosesNothing drops, from random objects, all that KubeFed's types
 // do not have, writes the rest back, and expects the stored object.
 func TestAnIgnorantClientLosesNothing(t *testing.T) {

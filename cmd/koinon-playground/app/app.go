@@ -23,9 +23,10 @@ func Main() int {
 	// cobra takes in the global flags, where the Kubernetes programs have put theirs.
 	pflag.CommandLine = pflag.NewFlagSet("koinon-playground", pflag.ContinueOnError)
 	if err := newCommand().ExecuteContext(ctx); err != nil {
-		if !errors.Is(err, context.Canceled) || ctx.Err() == nil {
-			fmt.Fprintln(os.Stderr, "koinon-playground:", err)
+		if ctx.Err() != nil {
+			err = errors.New("interrupted; what was started runs on: \"up\" goes on from there, \"down\" removes it")
 		}
+		fmt.Fprintln(os.Stderr, "koinon-playground:", err)
 		return 1
 	}
 	return 0

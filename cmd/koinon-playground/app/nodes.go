@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/clientcmd"
 
@@ -14,6 +15,7 @@ type nodesOptions struct {
 	kubeconfig string
 	count      int
 	prefix     string
+	kubelet    simnode.KubeletConfig
 }
 
 func newNodesCommand() *cobra.Command {
@@ -27,6 +29,10 @@ func newNodesCommand() *cobra.Command {
 	cmd.Flags().StringVar(&o.kubeconfig, "kubeconfig", "", "access to the cluster")
 	cmd.Flags().IntVar(&o.count, "count", 1, "how many nodes")
 	cmd.Flags().StringVar(&o.prefix, "prefix", "node-", "what the names of nodes begin with")
+	cmd.Flags().IntVar(&o.kubelet.Port, "port", 0, "the port of 127.0.0.1 where the nodes answer the API server; 0 is none")
+	cmd.Flags().StringVar(&o.kubelet.CertFile, "tls-cert-file", "", "the nodes' certificate")
+	cmd.Flags().StringVar(&o.kubelet.KeyFile, "tls-private-key-file", "", "the key of the nodes' certificate")
+	cmd.Flags().StringVar(&o.kubelet.ClientCAFile, "client-ca-file", "", "the authority of those who may ask the nodes")
 	initLogging(cmd)
 	return cmd
 }
@@ -44,9 +50,14 @@ func (o *nodesOptions) run(cmd *cobra.Command) error {
 	if err != nil {
 		return fmt.Errorf("make a client: %w", err)
 	}
-	simulator, err := simnode.New(simnode.Config{Client: client, Count: o.count, Prefix: o.prefix})
+	simulator, err := simnode.New(simnode.Config{Client: client, Count: o.count, Prefix: o.prefix, KubeletPort: o.kubelet.Port})
 	if err != nil {
 		return err
 	}
-	return simulator.Run(cmd.Context())
+	group, ctx := errgroup.WithContext(cmd.Context())
+	group.Go(func() error { return simulator.Run(ctx) })
+	if o.kubelet.Port != 0 {
+		group.Go(func() error { return simnode.ServeKubelet(ctx, o.kubelet) })
+	}
+	return group.Wait()
 }

@@ -50,6 +50,9 @@ func (c *Cluster) args(program string) []string {
 			"--kubeconfig=" + c.path("nodes.kubeconfig"),
 			fmt.Sprintf("--count=%d", c.Nodes),
 			"--prefix=" + c.Name + "-node-",
+			fmt.Sprintf("--port=%d", c.state.Ports.Kubelet),
+			"--tls-cert-file=" + c.pki("serving.crt"), "--tls-private-key-file=" + c.pki("serving.key"),
+			"--client-ca-file=" + c.pki("ca.crt"),
 		}
 	}
 }

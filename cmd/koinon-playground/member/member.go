@@ -84,6 +84,7 @@ type portSet struct {
 	Etcd              int `json:"etcd"`
 	EtcdPeer          int `json:"etcdPeer"`
 	ControllerManager int `json:"controllerManager"`
+	Kubelet           int `json:"kubelet"`
 }
 
 // New checks the configuration, and reads what an earlier run has left in the directory.
@@ -182,11 +183,11 @@ func (c *Cluster) prepare() error {
 		}
 	}
 	if c.state.Ports.API == 0 {
-		picked, err := ports.Pick(4)
+		picked, err := ports.Pick(5)
 		if err != nil {
 			return err
 		}
-		c.state.Ports = portSet{API: picked[0], Etcd: picked[1], EtcdPeer: picked[2], ControllerManager: picked[3]}
+		c.state.Ports = portSet{API: picked[0], Etcd: picked[1], EtcdPeer: picked[2], ControllerManager: picked[3], Kubelet: picked[4]}
 		data, err := json.Marshal(c.state)
 		if err != nil {
 			return err
@@ -268,6 +269,8 @@ func (c *Cluster) Ports(program string) []int {
 		return []int{p.API}
 	case ControllerManager:
 		return []int{p.ControllerManager}
+	case Nodes:
+		return []int{p.Kubelet}
 	default:
 		return nil
 	}

@@ -9,7 +9,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"os"
 	"strconv"
 	"time"
 
@@ -19,6 +18,7 @@ import (
 	"github.com/koinon-io/koinon/cmd/koinon-playground/koinon"
 	"github.com/koinon-io/koinon/cmd/koinon-playground/kubeconfig"
 	"github.com/koinon-io/koinon/cmd/koinon-playground/member"
+	"github.com/koinon-io/koinon/cmd/koinon-playground/process"
 	"github.com/koinon-io/koinon/cmd/koinon-playground/steps"
 )
 
@@ -161,10 +161,7 @@ func (q *quickstart) writeKubeconfig() error {
 	return kubeconfig.Write(q.home.Kubeconfig(), merged)
 }
 
-// logHint is the sentence that ends an error of the control plane's.
+// logHint is what ends an error of the control plane's: where to read on.
 func (q *quickstart) logHint() string {
-	if _, err := os.Stat(q.koinon.LogFile); err != nil {
-		return ""
-	}
-	return "; see " + q.koinon.LogFile
+	return fmt.Sprintf("; the last lines of %s:\n%s", q.koinon.LogFile, process.Tail(q.koinon.LogFile, 8))
 }

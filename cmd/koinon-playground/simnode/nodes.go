@@ -132,6 +132,7 @@ func (s *Simulator) nodeStatus(name string, now time.Time) (*corev1.NodeStatus, 
 			{Type: corev1.NodeInternalIP, Address: hostIP},
 			{Type: corev1.NodeHostName, Address: name},
 		},
+		DaemonEndpoints: corev1.NodeDaemonEndpoints{KubeletEndpoint: corev1.DaemonEndpoint{Port: s.kubeletPort}},
 		NodeInfo: corev1.NodeSystemInfo{
 			KubeletVersion: server.GitVersion, OperatingSystem: "linux", Architecture: "amd64",
 			OSImage: "simulated", KernelVersion: "simulated", ContainerRuntimeVersion: "simulated://1",

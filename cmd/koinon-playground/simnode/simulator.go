@@ -44,6 +44,8 @@ type Config struct {
 	CompleteAfter time.Duration
 	// Workers is how many pods are handled at a time. Default 16.
 	Workers int
+	// KubeletPort is where nodes say that their kubelet is; 0 says nothing.
+	KubeletPort int
 }
 
 // Simulator simulates the nodes of one cluster.
@@ -52,6 +54,7 @@ type Simulator struct {
 	nodes         []string
 	completeAfter time.Duration
 	workers       int
+	kubeletPort   int32
 
 	factory informers.SharedInformerFactory
 	pods    corelisters.PodLister
@@ -69,6 +72,7 @@ func New(cfg Config) (*Simulator, error) {
 		client:        cfg.Client,
 		completeAfter: cfg.CompleteAfter,
 		workers:       cfg.Workers,
+		kubeletPort:   int32(cfg.KubeletPort),
 		factory:       informers.NewSharedInformerFactoryWithOptions(cfg.Client, 0, informers.WithTransform(trim)),
 		queue: workqueue.NewTypedRateLimitingQueue(
 			workqueue.NewTypedItemExponentialFailureRateLimiter[types.NamespacedName](10*time.Millisecond, 5*time.Second)),

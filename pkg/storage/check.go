@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/go-sql-driver/mysql"
@@ -84,24 +85,38 @@ func checkSQLite(parsed datastore) error {
 	return nil
 }
 
+// probeMySQL connects to the database, and makes it when the server does not have it.
 func probeMySQL(ctx context.Context, parsed datastore, files TLS) error {
 	config, err := mysql.ParseDSN(parsed.source)
 	if err != nil {
 		return errors.New("the data source name is not readable")
 	}
-	// The database may not exist yet; Kine makes it.
-	config.DBName = ""
 	config.Logger = silent{}
 	if config.TLS, err = clientTLS(files); err != nil {
 		return err
 	}
+	err = execMySQL(ctx, config, "DO 0")
+	var answer *mysql.MySQLError
+	if !errors.As(err, &answer) || answer.Number != unknownDatabase {
+		return err
+	}
+	create := fmt.Sprintf("CREATE DATABASE IF NOT EXISTS `%s`", strings.ReplaceAll(config.DBName, "`", "``"))
+	config.DBName = ""
+	return execMySQL(ctx, config, create)
+}
+
+// unknownDatabase is the server's code for a database that it does not have.
+const unknownDatabase = 1049
+
+func execMySQL(ctx context.Context, config *mysql.Config, statement string) error {
 	connector, err := mysql.NewConnector(config)
 	if err != nil {
 		return err
 	}
 	db := sql.OpenDB(connector)
 	defer func() { _ = db.Close() }()
-	return db.PingContext(ctx)
+	_, err = db.ExecContext(ctx, statement)
+	return err
 }
 
 // silent keeps the driver from writing about failed attempts to standard error.

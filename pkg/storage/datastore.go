@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/go-sql-driver/mysql"
@@ -146,7 +147,8 @@ func driverForm(rest string) string {
 func parseEtcd(rest string) (datastore, error) {
 	addresses := strings.Split(strings.TrimSuffix(rest, "/"), ",")
 	for _, address := range addresses {
-		if _, _, err := net.SplitHostPort(address); err != nil {
+		_, port, err := net.SplitHostPort(address)
+		if _, portErr := strconv.ParseUint(port, 10, 16); err != nil || portErr != nil || strings.Contains(address, "@") {
 			return datastore{}, errors.New("--datastore is not readable: after etcd:// must follow HOST:PORT, or several of them with commas between")
 		}
 	}

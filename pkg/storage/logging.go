@@ -1,7 +1,9 @@
 package storage
 
 import (
+	"context"
 	"io"
+	"strings"
 	"sync"
 
 	"github.com/sirupsen/logrus"
@@ -42,6 +44,10 @@ func (klogHook) Levels() []logrus.Level { return logrus.AllLevels }
 
 // Fire hands one entry to klog.
 func (klogHook) Fire(entry *logrus.Entry) error {
+	// What was going on when the store was closed is no error.
+	if strings.HasSuffix(entry.Message, context.Canceled.Error()) {
+		entry.Level = logrus.DebugLevel
+	}
 	switch entry.Level {
 	case logrus.PanicLevel, logrus.FatalLevel, logrus.ErrorLevel:
 		klog.ErrorS(nil, "Store reported an error", "message", entry.Message)

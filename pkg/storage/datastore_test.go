@@ -1,0 +1,61 @@
+package storage
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestParseDatastore(t *testing.T) {
+	cases := map[string]struct {
+		value     string
+		kind      Kind
+		name      string
+		addresses []string
+	}{
+		"nothing means SQLite in the data directory": {"", SQLite, "sqlite database /data/koinon.db", nil},
+		"a path of SQLite":                           {"sqlite:///var/lib/k.db", SQLite, "sqlite database /var/lib/k.db", nil},
+		"MySQL with host and port":                   {"mysql://u:p@db.example:3307/k", MySQL, "mysql datastore at db.example:3307", []string{"db.example:3307"}},
+		"MySQL without port":                         {"mysql://u:p@db.example/k", MySQL, "mysql datastore at db.example:3306", []string{"db.example:3306"}},
+		"MySQL in the form of the driver":            {"mysql://u:p@tcp(db:1)/k?timeout=3s", MySQL, "mysql datastore at db:1", []string{"db:1"}},
+		"a password with every separator":            {"mysql://u:a@b:c?d@db:1/k", MySQL, "mysql datastore at db:1", []string{"db:1"}},
+		"OceanBase, whose user names a tenant":       {"oceanbase://root@tenant#cluster:p@ob:2881/k", MySQL, "mysql datastore at ob:2881", []string{"ob:2881"}},
+		"an IPv6 address":                            {"mysql://u:p@[::1]:3306/k", MySQL, "mysql datastore at [::1]:3306", []string{"[::1]:3306"}},
+		"several etcd members":                       {"etcd://a:2379,b:2379", Etcd, "etcd datastore at a:2379, b:2379", []string{"a:2379", "b:2379"}},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			got, err := parseDatastore(c.value, "/data")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got.kind != c.kind || got.String() != c.name {
+				t.Errorf("got %s %q, want %s %q", got.kind, got, c.kind, c.name)
+			}
+			if diff := cmp.Diff(c.addresses, got.addresses); diff != "" {
+				t.Errorf("addresses (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestParseSQLiteParameters(t *testing.T) {
+	cases := map[string]struct{ value, want, refused string }{
+		"full by default":       {"sqlite:///k.db", "_synchronous=FULL", ""},
+		"normal when asked for": {"sqlite:///k.db?synchronous=normal", "_synchronous=NORMAL", ""},
+		"off is too little":     {"sqlite:///k.db?synchronous=off", "", `synchronous is "off": it must be full or normal`},
+		"nothing else":          {"sqlite:///k.db?cache=shared", "", `no parameter "cache"`},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			got, err := parseDatastore(c.value, "/data")
+			if c.refused == "" && (err != nil || !strings.Contains(got.source, c.want)) {
+				t.Errorf("got %q, %v, want %q", got.source, err, c.want)
+			}
+			if c.refused != "" && (err == nil || !strings.Contains(err.Error(), c.refused)) {
+				t.Errorf("got %v, want %q", err, c.refused)
+			}
+		})
+	}
+}

@@ -1,0 +1,354 @@
+package storage
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"google.golang.org/grpc"
+	"k8s.io/apiserver/pkg/server/egressselector"
+	"k8s.io/apiserver/pkg/storage/storagebackend"
+
+	"github.com/koinon-io/koinon/pkg/storage/storagetest"
+)
+
+// open opens a store and returns a client of it. Both end with the test.
+func open(t *testing.T, config Config) (*Store, *clientv3.Client) {
+	t.Helper()
+	store, err := Open(t.Context(), config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := newClient(t, store.Transport())
+	t.Cleanup(func() {
+		_ = client.Close()
+		if err := store.Close(); err != nil {
+			t.Errorf("close the store: %v", err)
+		}
+	})
+	return store, client
+}
+
+func newClient(t *testing.T, transport storagebackend.TransportConfig) *clientv3.Client {
+	t.Helper()
+	config := clientv3.Config{Endpoints: transport.ServerList}
+	if transport.EgressLookup != nil {
+		dial, err := transport.EgressLookup(egressselector.Etcd.AsNetworkContext())
+		if err != nil {
+			t.Fatal(err)
+		}
+		config.DialOptions = []grpc.DialOption{grpc.WithContextDialer(func(ctx context.Context, address string) (net.Conn, error) {
+			return dial(ctx, "tcp", address)
+		})}
+	}
+	client, err := clientv3.New(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return client
+}
+
+func TestSQLite(t *testing.T) {
+	contract(t, func(t *testing.T) Config { return Config{DataDir: t.TempDir()} })
+}
+
+func TestMariaDB(t *testing.T) {
+	database := storagetest.StartMariaDB(t)
+	contract(t, func(t *testing.T) Config { return Config{Datastore: "mysql://" + database.NewDatabase(t)} })
+}
+
+// contract is what every embedded store must do: the requests that an API server sends.
+func contract(t *testing.T, config func(t *testing.T) Config) {
+	t.Run("a key is created once", func(t *testing.T) {
+		_, client := open(t, config(t))
+		first := create(t, client, "/registry/a", "1")
+		second := create(t, client, "/registry/a", "2")
+		if !first.Succeeded || second.Succeeded {
+			t.Errorf("created: got %v and %v, want true and false", first.Succeeded, second.Succeeded)
+		}
+		if got := get(t, client, "/registry/a"); got != "1" {
+			t.Errorf("value: got %q, want 1", got)
+		}
+	})
+	t.Run("of racing creators one wins", func(t *testing.T) {
+		_, client := open(t, config(t))
+		const racers = 16
+		won := make(chan int, racers)
+		var racing sync.WaitGroup
+		for racer := range racers {
+			racing.Go(func() {
+				answer, err := client.Txn(t.Context()).
+					If(clientv3.Compare(clientv3.ModRevision("/registry/race"), "=", 0)).
+					Then(clientv3.OpPut("/registry/race", fmt.Sprint(racer))).
+					Else(clientv3.OpGet("/registry/race")).Commit()
+				if err == nil && answer.Succeeded {
+					won <- racer
+				}
+			})
+		}
+		racing.Wait()
+		close(won)
+		var winners []int
+		for winner := range won {
+			winners = append(winners, winner)
+		}
+		if len(winners) != 1 || get(t, client, "/registry/race") != fmt.Sprint(winners[0]) {
+			t.Errorf("winners %v, value %q: want one winner and its value", winners, get(t, client, "/registry/race"))
+		}
+	})
+	t.Run("an update of an old revision is refused", func(t *testing.T) {
+		_, client := open(t, config(t))
+		created := create(t, client, "/registry/a", "1").Header.Revision
+		if !update(t, client, "/registry/a", "2", created).Succeeded {
+			t.Error("an update of the current revision was refused")
+		}
+		if update(t, client, "/registry/a", "3", created).Succeeded {
+			t.Error("an update of an old revision was taken")
+		}
+		if got := get(t, client, "/registry/a"); got != "2" {
+			t.Errorf("value: got %q, want 2", got)
+		}
+	})
+	t.Run("a watch gets every event in order, once", func(t *testing.T) {
+		_, client := open(t, config(t))
+		from := create(t, client, "/registry/x/begin", "0").Header.Revision
+		var want []string
+		var writing sync.WaitGroup
+		for writer := range 4 {
+			for i := range 25 {
+				want = append(want, fmt.Sprintf("/registry/x/%d-%d", writer, i))
+			}
+			writing.Go(func() {
+				for i := range 25 {
+					create(t, client, fmt.Sprintf("/registry/x/%d-%d", writer, i), "v")
+				}
+			})
+		}
+		got := watch(t, client, "/registry/x/", from+1, len(want))
+		writing.Wait()
+		last := from
+		seen := map[string]int{}
+		for _, event := range got {
+			if event.Kv.ModRevision <= last {
+				t.Fatalf("revision %d came after %d", event.Kv.ModRevision, last)
+			}
+			last = event.Kv.ModRevision
+			seen[string(event.Kv.Key)]++
+		}
+		for _, key := range want {
+			if seen[key] != 1 {
+				t.Errorf("%s: got %d events, want 1", key, seen[key])
+			}
+		}
+	})
+	t.Run("a watch from the past gets what was missed, deletions with their old value", func(t *testing.T) {
+		_, client := open(t, config(t))
+		created := create(t, client, "/registry/a", "1").Header.Revision
+		updated := update(t, client, "/registry/a", "2", created).Header.Revision
+		remove(t, client, "/registry/a", updated)
+		var got []string
+		for _, event := range watch(t, client, "/registry/", created, 3) {
+			previous := ""
+			if event.PrevKv != nil {
+				previous = string(event.PrevKv.Value)
+			}
+			got = append(got, fmt.Sprintf("%s %s %q", event.Type, event.Kv.Value, previous))
+		}
+		want := []string{`PUT 1 ""`, `PUT 2 "1"`, `DELETE  "2"`}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("events (-want +got):\n%s", diff)
+		}
+	})
+	t.Run("pages of a list are of one revision", func(t *testing.T) {
+		_, client := open(t, config(t))
+		for i := range 10 {
+			create(t, client, fmt.Sprintf("/registry/p/%02d", i), "old")
+		}
+		first, err := client.Get(t.Context(), "/registry/p/", clientv3.WithRange("/registry/p0"), clientv3.WithLimit(4))
+		if err != nil {
+			t.Fatal(err)
+		}
+		create(t, client, "/registry/p/05a", "new")
+		rest, err := client.Get(t.Context(), string(first.Kvs[3].Key)+"\x00", clientv3.WithRange("/registry/p0"), clientv3.WithRev(first.Header.Revision))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if first.Count != 10 || !first.More || len(first.Kvs) != 4 || len(rest.Kvs) != 6 {
+			t.Errorf("got %d of %d, then %d; want 4 of 10, then 6", len(first.Kvs), first.Count, len(rest.Kvs))
+		}
+	})
+	t.Run("a value of 1.5 MiB with every byte comes back", func(t *testing.T) {
+		_, client := open(t, config(t))
+		value := strings.Repeat(string(allBytes()), 6<<10)
+		create(t, client, "/registry/large", value)
+		if get(t, client, "/registry/large") != value {
+			t.Error("the value has changed")
+		}
+	})
+	t.Run("what was acknowledged is there after a restart, and revisions go on", func(t *testing.T) {
+		config := config(t)
+		store, err := Open(t.Context(), config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		client := newClient(t, store.Transport())
+		before := create(t, client, "/registry/a", "1").Header.Revision
+		_ = client.Close()
+		if err := store.Close(); err != nil {
+			t.Fatal(err)
+		}
+		_, client = open(t, config)
+		if got := get(t, client, "/registry/a"); got != "1" {
+			t.Errorf("value: got %q, want 1", got)
+		}
+		if after := create(t, client, "/registry/b", "2").Header.Revision; after <= before {
+			t.Errorf("revision after the restart: got %d, want more than %d", after, before)
+		}
+	})
+}
+
+func TestTwoServersShareADatabase(t *testing.T) {
+	database := storagetest.StartMariaDB(t)
+	dsn := "mysql://" + database.NewDatabase(t)
+	first, one := open(t, Config{Datastore: dsn})
+	_, two := open(t, Config{Datastore: dsn})
+	if !first.Shared() {
+		t.Error("a MySQL store says that it is not shared")
+	}
+	from := create(t, one, "/registry/s/0", "v").Header.Revision
+	for i := range 10 {
+		create(t, one, fmt.Sprintf("/registry/s/one-%d", i), "v")
+		create(t, two, fmt.Sprintf("/registry/s/two-%d", i), "v")
+	}
+	if got := watch(t, two, "/registry/s/", from+1, 20); len(got) != 20 {
+		t.Errorf("events at the second server: got %d, want 20", len(got))
+	}
+}
+
+func TestTheDatabaseFileIsPrivate(t *testing.T) {
+	dir := t.TempDir()
+	_, client := open(t, Config{DataDir: dir})
+	create(t, client, "/registry/a", "1")
+	files, err := filepath.Glob(filepath.Join(dir, "*"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("files: %v, %v", files, err)
+	}
+	for _, file := range files {
+		info, err := os.Stat(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := info.Mode().Perm(); got != 0o600 {
+			t.Errorf("%s: mode %o, want 600", file, got)
+		}
+	}
+}
+
+func TestPasswordsStayOutOfErrors(t *testing.T) {
+	database := storagetest.StartMariaDB(t)
+	cases := map[string]struct {
+		datastore string
+		want      string
+	}{
+		"a wrong password":             {"mysql://root:hunter2@" + database.Address + "/koinon", "refused the connection"},
+		"a host that does not listen":  {"mysql://root:hunter2@127.0.0.1:1/koinon", "127.0.0.1:1 did not answer within 100ms"},
+		"a broken name":                {"mysql://root:hunter2@tcp(127.0.0.1:1/koinon", "not readable"},
+		"an etcd address without port": {"etcd://root:hunter2@host", "not readable"},
+		"an unknown scheme":            {"mssql://root:hunter2@host/koinon", `unknown scheme "mssql"`},
+		"no scheme":                    {"root:hunter2@host/koinon", "no scheme"},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			_, err := Open(t.Context(), Config{Datastore: c.datastore, ConnectTimeout: 100 * time.Millisecond})
+			if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("got %v, want an error with %q", err, c.want)
+			}
+			if err != nil && strings.Contains(err.Error(), "hunter2") {
+				t.Errorf("the password is in the error: %v", err)
+			}
+		})
+	}
+}
+
+func create(t *testing.T, client *clientv3.Client, key, value string) *clientv3.TxnResponse {
+	t.Helper()
+	answer, err := client.Txn(t.Context()).
+		If(clientv3.Compare(clientv3.ModRevision(key), "=", 0)).
+		Then(clientv3.OpPut(key, value)).
+		Else(clientv3.OpGet(key)).Commit()
+	if err != nil {
+		t.Errorf("create %s: %v", key, err)
+		return &clientv3.TxnResponse{}
+	}
+	return answer
+}
+
+func update(t *testing.T, client *clientv3.Client, key, value string, revision int64) *clientv3.TxnResponse {
+	t.Helper()
+	answer, err := client.Txn(t.Context()).
+		If(clientv3.Compare(clientv3.ModRevision(key), "=", revision)).
+		Then(clientv3.OpPut(key, value)).
+		Else(clientv3.OpGet(key)).Commit()
+	if err != nil {
+		t.Fatalf("update %s: %v", key, err)
+	}
+	return answer
+}
+
+func remove(t *testing.T, client *clientv3.Client, key string, revision int64) {
+	t.Helper()
+	answer, err := client.Txn(t.Context()).
+		If(clientv3.Compare(clientv3.ModRevision(key), "=", revision)).
+		Then(clientv3.OpDelete(key)).
+		Else(clientv3.OpGet(key)).Commit()
+	if err != nil || !answer.Succeeded {
+		t.Fatalf("remove %s: %v, %v", key, answer, err)
+	}
+}
+
+func get(t *testing.T, client *clientv3.Client, key string) string {
+	t.Helper()
+	answer, err := client.Get(t.Context(), key)
+	if err != nil {
+		t.Fatalf("get %s: %v", key, err)
+	}
+	if len(answer.Kvs) == 0 {
+		return ""
+	}
+	return string(answer.Kvs[0].Value)
+}
+
+// watch returns the first n events after a revision.
+func watch(t *testing.T, client *clientv3.Client, prefix string, revision int64, n int) []*clientv3.Event {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	var events []*clientv3.Event
+	for answer := range client.Watch(ctx, prefix, clientv3.WithPrefix(), clientv3.WithRev(revision), clientv3.WithPrevKV()) {
+		if err := answer.Err(); err != nil {
+			t.Fatalf("watch: %v", err)
+		}
+		events = append(events, answer.Events...)
+		if len(events) >= n {
+			return events
+		}
+	}
+	t.Fatalf("the watch ended after %d of %d events", len(events), n)
+	return nil
+}
+
+func allBytes() []byte {
+	all := make([]byte, 256)
+	for i := range all {
+		all[i] = byte(i)
+	}
+	return all
+}

@@ -2,12 +2,14 @@ package quickstart
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"slices"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -27,7 +29,8 @@ import (
 
 const (
 	// typesGroup is the group of the federated kinds.
-	typesGroup = "types.kubefed.io"
+	typesGroup     = "types.kubefed.io"
+	deploymentKind = "FederatedDeployment"
 	// applyManager is kubectl's: a user's "kubectl apply --server-side" of the same file
 	// goes on where the quickstart began.
 	applyManager = "kubectl"
@@ -120,7 +123,16 @@ func (a applier) applyAll(ctx context.Context) ([]target, string, error) {
 			})
 		}
 	}
+	// What runs comes first in the table.
+	slices.SortStableFunc(federated, func(a, b target) int { return cmp.Compare(rank(a), rank(b)) })
 	return federated, fmt.Sprintf("%d made, %d were there and stay as they are", made, len(objects)-made), nil
+}
+
+func rank(t target) int {
+	if t.kind == deploymentKind {
+		return 0
+	}
+	return 1
 }
 
 // loadExamples reads all documents of all files in the order of the files' names.

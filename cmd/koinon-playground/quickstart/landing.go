@@ -100,7 +100,7 @@ func (l *lander) lookAt(ctx context.Context, t target) ([]row, error) {
 	var rows []row
 	for _, s := range object.Status.Targets {
 		r := row{kind: t.kind, name: t.name, target: s}
-		if t.kind == "FederatedDeployment" && s.State == v1beta2.TargetOK {
+		if t.kind == deploymentKind && s.State == v1beta2.TargetOK {
 			var err error
 			if r.ready, err = l.deploymentReady(ctx, s, t.name); err != nil {
 				reason = errors.Join(reason, err)

@@ -18,14 +18,14 @@ import (
 
 // landed is the table that the quickstart ends with, without its head.
 var landed = []string{
+	"FederatedDeployment web rz00a m1 shop-rz00a 2/2 OK",
+	"FederatedDeployment web rz01a m2 shop-rz01a 3/3 OK", // the override
+	"FederatedDeployment web rz01b m2 shop-rz01b 2/2 OK",
 	"FederatedService web rz00a m1 shop-rz00a - OK",
 	"FederatedService web rz01a m2 shop-rz01a - OK",
 	"FederatedService web rz01b m2 shop-rz01b - OK",
 	"FederatedConfigMap settings m1 m1 shop - OK",
 	"FederatedConfigMap settings m2 m2 shop - OK",
-	"FederatedDeployment web rz00a m1 shop-rz00a 2/2 OK",
-	"FederatedDeployment web rz01a m2 shop-rz01a 3/3 OK", // the override
-	"FederatedDeployment web rz01b m2 shop-rz01b 2/2 OK",
 }
 
 func TestQuickstartFromUpToDown(t *testing.T) {

@@ -30,6 +30,7 @@ import (
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/rest"
 
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta1"
 	"github.com/koinon-io/koinon/pkg/webhook"
 	"github.com/koinon-io/koinon/test/testbed"
 )
@@ -59,6 +60,8 @@ func TestStockCluster(t *testing.T) {
 	t.Run("a status PUT that drops unknown fields keeps them", func(t *testing.T) { statusPut(t, client) })
 	t.Run("a plain KubeFed object stays plain", func(t *testing.T) { plainObject(t, client) })
 	t.Run("refusals are sentences in the words of the client", func(t *testing.T) { refusals(t, client) })
+	t.Run("server-side apply in either version merges into one object", func(t *testing.T) { serverSideApply(t, client) })
+	t.Run("scale writes into the template", func(t *testing.T) { scale(t, client, cluster.Kubeconfig()) })
 	t.Run("kubectl shows both shapes", func(t *testing.T) { kubectl(t, cluster.Kubeconfig()) })
 }
 
@@ -370,6 +373,38 @@ func refusals(t *testing.T, client dynamic.Interface) {
 	_, err = client.Resource(inCluster).Namespace("default").Create(t.Context(),
 		object("v1beta1", "refusals", `{"template": {}, "overrides": [{"clusterName": "m1", "clusterOverrides": [{"path": "/kind"}]}]}`), metav1.CreateOptions{})
 	wantRefusal(t, err, prefix+`spec.overrides[0].clusterOverrides[0].path: Invalid value: "/kind": /kind, /metadata/name, /metadata/namespace and /metadata/generateName are not overridden: they say which object it is`)
+}
+
+// serverSideApply has one manager of the topology shape, and one of the cluster shape
+// that knows nothing of topology: it takes over placement, brings its copy of the
+// annotation, and later leaves that out.
+func serverSideApply(t *testing.T, client dynamic.Interface) {
+	apply(t, client, inTopology, "people", object("v1beta2", "apply", cellSpec))
+	placement := object("v1beta1", "apply", `{"placement": {"clusters": [{"name": "rz00a.default"}]}}`)
+	placement.SetAnnotations(map[string]string{
+		v1beta1.TopologyAnnotation: get(t, client, inCluster, "apply").GetAnnotations()[v1beta1.TopologyAnnotation]})
+	apply(t, client, inCluster, "scheduler", placement)
+	want := value(strings.Replace(cellSpec, `{"name": "rz01a"}, `, "", 1))
+	wantField(t, get(t, client, inTopology, "apply"), "spec", want)
+
+	placement.SetAnnotations(nil)
+	apply(t, client, inCluster, "scheduler", placement)
+	wantField(t, get(t, client, inTopology, "apply"), "spec", want)
+}
+
+func apply(t *testing.T, client dynamic.Interface, gvr schema.GroupVersionResource, manager string, obj *unstructured.Unstructured) {
+	t.Helper()
+	_, err := client.Resource(gvr).Namespace("default").Apply(t.Context(), obj.GetName(), obj, metav1.ApplyOptions{FieldManager: manager, Force: true})
+	if err != nil {
+		t.Fatalf("apply as %s in %s: %v", manager, gvr.Version, err)
+	}
+}
+
+func scale(t *testing.T, client dynamic.Interface, kubeconfig string) {
+	create(t, client, inTopology, object("v1beta2", "scale", cellSpec))
+	testbed.Kubectl(t, kubeconfig, "scale", "federateddeployments.v1beta2.types.kubefed.io/scale", "--replicas", "7")
+	testbed.Kubectl(t, kubeconfig, "scale", "federateddeployments.v1beta1.types.kubefed.io/scale", "--replicas", "8", "--current-replicas", "-1")
+	wantField(t, get(t, client, inTopology, "scale"), "spec", value(strings.Replace(cellSpec, `"replicas": 2`, `"replicas": 8`, 1)))
 }
 
 // wantRefusal finds the sentence behind what the server says of the webhook.

@@ -14,7 +14,7 @@ import (
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/validation"
 )
 
-const rounds = 5000
+const rounds = 1000
 
 func encode(t testing.TB, v any) string {
 	t.Helper()

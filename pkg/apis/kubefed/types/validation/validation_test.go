@@ -294,7 +294,7 @@ func TestAccepted(t *testing.T) {
 
 func TestEveryGeneratedObjectIsValid(t *testing.T) {
 	objects := conversiontest.NewObjects(11)
-	for range 3000 {
+	for range 1000 {
 		obj := objects.Next()
 		if errs := validation.ValidateObject(obj, deployments); errs != nil {
 			t.Fatalf("%v in %+v", errs, obj.Spec)

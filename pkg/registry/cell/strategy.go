@@ -49,12 +49,10 @@ func (strategy) PrepareForUpdate(_ context.Context, obj, old runtime.Object) {
 	}
 }
 
-func (s strategy) Validate(ctx context.Context, obj runtime.Object) field.ErrorList {
-	cell := obj.(*v1alpha1.Cell)
-	if errs := validation.Cell(cell); len(errs) > 0 {
-		return errs
-	}
-	return s.book.Validate(ctx, holder(cell))
+// Validate looks at the object alone; whether its seat is free is the storage's to find
+// out.
+func (strategy) Validate(_ context.Context, obj runtime.Object) field.ErrorList {
+	return validation.Cell(obj.(*v1alpha1.Cell))
 }
 
 func (strategy) ValidateUpdate(_ context.Context, obj, old runtime.Object) field.ErrorList {
@@ -63,10 +61,11 @@ func (strategy) ValidateUpdate(_ context.Context, obj, old runtime.Object) field
 
 // WarningsOnCreate tells about a member that does not exist.
 func (s strategy) WarningsOnCreate(ctx context.Context, obj runtime.Object) []string {
-	return s.book.Warnings(ctx, holder(obj.(*v1alpha1.Cell)))
+	return s.book.Warnings(ctx, holder(obj))
 }
 
-func holder(cell *v1alpha1.Cell) seats.Holder {
+func holder(obj runtime.Object) seats.Holder {
+	cell := obj.(*v1alpha1.Cell)
 	return seats.NewHolder("cell", cell, validation.CellSeat(cell))
 }
 

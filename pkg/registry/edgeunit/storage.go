@@ -44,6 +44,5 @@ func NewREST(scheme *runtime.Scheme, optsGetter generic.RESTOptionsGetter, book 
 	if err != nil {
 		return nil, nil, err
 	}
-	book.Add(seats.ListFrom(object, func(item runtime.Object) seats.Holder { return holder(item.(*v1alpha1.EdgeUnit)) }))
-	return seats.NewREST(object, book), status, nil
+	return seats.NewREST(object, book, v1alpha1.SchemeGroupVersion.WithKind("EdgeUnit").GroupKind(), holder), status, nil
 }

@@ -57,12 +57,10 @@ func defaultNodeSelector(unit *v1alpha1.EdgeUnit) {
 	}
 }
 
-func (s strategy) Validate(ctx context.Context, obj runtime.Object) field.ErrorList {
-	unit := obj.(*v1alpha1.EdgeUnit)
-	if errs := validation.EdgeUnit(unit); len(errs) > 0 {
-		return errs
-	}
-	return s.book.Validate(ctx, holder(unit))
+// Validate looks at the object alone; whether its seat is free is the storage's to find
+// out.
+func (strategy) Validate(_ context.Context, obj runtime.Object) field.ErrorList {
+	return validation.EdgeUnit(obj.(*v1alpha1.EdgeUnit))
 }
 
 func (strategy) ValidateUpdate(_ context.Context, obj, old runtime.Object) field.ErrorList {
@@ -71,10 +69,11 @@ func (strategy) ValidateUpdate(_ context.Context, obj, old runtime.Object) field
 
 // WarningsOnCreate tells about a member that does not exist.
 func (s strategy) WarningsOnCreate(ctx context.Context, obj runtime.Object) []string {
-	return s.book.Warnings(ctx, holder(obj.(*v1alpha1.EdgeUnit)))
+	return s.book.Warnings(ctx, holder(obj))
 }
 
-func holder(unit *v1alpha1.EdgeUnit) seats.Holder {
+func holder(obj runtime.Object) seats.Holder {
+	unit := obj.(*v1alpha1.EdgeUnit)
 	return seats.NewHolder("edge unit", unit, validation.EdgeUnitSeat(unit))
 }
 

@@ -87,9 +87,17 @@ func (b *Book) InTurn(ctx context.Context, create func() error) error {
 }
 
 // Validate refuses a new holder whose seat is taken, or whose member belongs to another
-// tenant.
-func (b *Book) Validate(ctx context.Context, holder Holder) field.ErrorList {
-	return append(b.sameTenant(ctx, holder), b.free(ctx, holder)...)
+// tenant. It returns an error if it cannot tell.
+func (b *Book) Validate(ctx context.Context, holder Holder) (field.ErrorList, error) {
+	foreign, err := b.sameTenant(ctx, holder)
+	if err != nil {
+		return nil, err
+	}
+	taken, err := b.free(ctx, holder)
+	if err != nil {
+		return nil, err
+	}
+	return append(foreign, taken...), nil
 }
 
 // Warnings tells about a member that does not exist.
@@ -103,44 +111,42 @@ func (b *Book) Warnings(ctx context.Context, holder Holder) []string {
 }
 
 // free refuses a seat that another holder has.
-func (b *Book) free(ctx context.Context, holder Holder) field.ErrorList {
-	path := field.NewPath("spec", "memberNamespace")
+func (b *Book) free(ctx context.Context, holder Holder) (field.ErrorList, error) {
 	for _, list := range b.lists {
 		holders, err := list(ctx)
 		if err != nil {
-			return field.ErrorList{field.InternalError(path, fmt.Errorf("list the namespaces that are taken: %w", err))}
+			return nil, fmt.Errorf("list the namespaces of members that are taken: %w", err)
 		}
 		for _, other := range holders {
 			same := other.Kind == holder.Kind && other.Namespace == holder.Namespace && other.Name == holder.Name
 			if !same && other.Seat == holder.Seat {
-				return field.ErrorList{field.Invalid(path, holder.Seat.Namespace, fmt.Sprintf(
-					"%s has this namespace of member %q already; set another one", other, holder.Seat.Member))}
+				return field.ErrorList{field.Invalid(field.NewPath("spec", "memberNamespace"), holder.Seat.Namespace, fmt.Sprintf(
+					"%s has this namespace of member %q already; set another one", other, holder.Seat.Member))}, nil
 			}
 		}
 	}
-	return nil
+	return nil, nil
 }
 
 // sameTenant refuses a member that carries another tenant, or another workspace group of
 // it, than the holder's namespace. A member or a namespace without such a label is open
 // to everybody, and a member that does not exist is nobody's.
-func (b *Book) sameTenant(ctx context.Context, holder Holder) field.ErrorList {
-	path := field.NewPath("spec", "clusterName")
+func (b *Book) sameTenant(ctx context.Context, holder Holder) (field.ErrorList, error) {
 	namespace, err := b.namespaces.NamespaceLabels(ctx, holder.Namespace)
 	if err != nil && !apierrors.IsNotFound(err) {
-		return field.ErrorList{field.InternalError(path, fmt.Errorf("read the labels of namespace %q: %w", holder.Namespace, err))}
+		return nil, fmt.Errorf("read the labels of namespace %q: %w", holder.Namespace, err)
 	}
 	member, err := b.members.MemberLabels(ctx, holder.Seat.Member)
 	if err != nil && !apierrors.IsNotFound(err) {
-		return field.ErrorList{field.InternalError(path, fmt.Errorf("read the labels of member %q: %w", holder.Seat.Member, err))}
+		return nil, fmt.Errorf("read the labels of member %q: %w", holder.Seat.Member, err)
 	}
 	for _, label := range []string{federationv1alpha1.TenantLabel, federationv1alpha1.WorkspaceGroupLabel} {
 		if ours, theirs := namespace[label], member[label]; ours != "" && theirs != "" && ours != theirs {
-			return field.ErrorList{field.Invalid(path, holder.Seat.Member, fmt.Sprintf(
-				"the member has the label %s=%s, and namespace %q has %s; both must be the same", label, theirs, holder.Namespace, ours))}
+			return field.ErrorList{field.Invalid(field.NewPath("spec", "clusterName"), holder.Seat.Member, fmt.Sprintf(
+				"the member has the label %s=%s, and namespace %q has %s; both must be the same", label, theirs, holder.Namespace, ours))}, nil
 		}
 	}
-	return nil
+	return nil, nil
 }
 
 // NewHolder returns the holder that an object is.

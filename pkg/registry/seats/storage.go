@@ -2,33 +2,40 @@ package seats
 
 import (
 	"context"
+	"errors"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apiserver/pkg/registry/rest"
 
 	"github.com/koinon-io/koinon/pkg/registry/objectstore"
 )
 
-// REST serves the objects of one kind of holder. It creates them in turn, so that what a
-// strategy finds free stays free until the object is stored.
+// REST serves the objects of one kind of holder. It creates them in turn, so that a seat
+// that is free stays free until the object is stored.
 type REST struct {
 	*objectstore.REST
 
-	book *Book
+	book   *Book
+	kind   schema.GroupKind
+	holder func(runtime.Object) Holder
 }
 
 var _ rest.StandardStorage = &REST{}
 
-// NewREST returns storage that creates in the book's turn.
-func NewREST(store *objectstore.REST, book *Book) *REST {
-	return &REST{REST: store, book: book}
+// NewREST returns storage of a kind that takes seats in the book, and makes the book know
+// the holders in it. holder makes one of an object.
+func NewREST(store *objectstore.REST, book *Book, kind schema.GroupKind, holder func(runtime.Object) Holder) *REST {
+	book.Add(ListFrom(store, holder))
+	return &REST{REST: store, book: book, kind: kind, holder: holder}
 }
 
 // Create stores a new object.
 func (r *REST) Create(ctx context.Context, obj runtime.Object, validate rest.ValidateObjectFunc, options *metav1.CreateOptions) (created runtime.Object, err error) {
 	err = r.book.InTurn(ctx, func() (err error) {
-		created, err = r.REST.Create(ctx, obj, validate, options)
+		created, err = r.REST.Create(ctx, obj, r.seated(validate), options)
 		return err
 	})
 	return created, err
@@ -40,8 +47,38 @@ func (r *REST) Update(ctx context.Context, name string, objInfo rest.UpdatedObje
 		return r.REST.Update(ctx, name, objInfo, validateCreate, validateUpdate, false, options)
 	}
 	err = r.book.InTurn(ctx, func() (err error) {
-		updated, created, err = r.REST.Update(ctx, name, objInfo, validateCreate, validateUpdate, true, options)
+		updated, created, err = r.REST.Update(ctx, name, objInfo, r.seated(validateCreate), validateUpdate, true, options)
 		return err
 	})
 	return updated, created, err
+}
+
+// seated looks for the seat of an object that is valid in itself, before admission. This
+// is not the strategy's work: its errors cannot say "try again".
+func (r *REST) seated(next rest.ValidateObjectFunc) rest.ValidateObjectFunc {
+	return func(ctx context.Context, obj runtime.Object) error {
+		holder := r.holder(obj)
+		errs, err := r.book.Validate(ctx, holder)
+		switch {
+		case err != nil:
+			return status(err)
+		case len(errs) > 0:
+			return apierrors.NewInvalid(r.kind, holder.Name, errs)
+		case next == nil:
+			return nil
+		}
+		return next(ctx, obj)
+	}
+}
+
+// status keeps the kind of answer that an error of the API is, such as "too many
+// requests", and says what was attempted.
+func status(err error) error {
+	api := apierrors.APIStatus(nil)
+	if !errors.As(err, &api) {
+		return apierrors.NewInternalError(err)
+	}
+	answer := api.Status()
+	answer.Message = err.Error()
+	return &apierrors.StatusError{ErrStatus: answer}
 }

@@ -1,0 +1,109 @@
+package cell
+
+import (
+	"context"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"github.com/koinon-io/koinon/pkg/apis/federation/v1alpha1"
+	corev1beta1 "github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
+	"github.com/koinon-io/koinon/pkg/registry/seats"
+)
+
+// directory knows the member m1, and no labels.
+type directory struct{}
+
+func (directory) MemberLabels(_ context.Context, name string) (map[string]string, error) {
+	if name != "m1" {
+		return nil, apierrors.NewNotFound(corev1beta1.Resource("kubefedclusters"), name)
+	}
+	return nil, nil
+}
+
+func (directory) NamespaceLabels(context.Context, string) (map[string]string, error) { return nil, nil }
+
+func newTestStrategy(t *testing.T) strategy {
+	t.Helper()
+	book, err := seats.NewBook(directory{}, directory{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return newStrategy(runtime.NewScheme(), book)
+}
+
+func stored() *v1alpha1.Cell {
+	return &v1alpha1.Cell{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "rz00a", Generation: 3},
+		Spec:       v1alpha1.CellSpec{ClusterName: "m1", MemberNamespace: "ns1"},
+		Status:     v1alpha1.CellStatus{KubeFedCluster: "rz00a.shop"},
+	}
+}
+
+func TestCreate(t *testing.T) {
+	for name, test := range map[string]struct{ memberNamespace, want string }{
+		"a namespace that is set is kept":       {memberNamespace: "ns1", want: "ns1"},
+		"a namespace that is left out is named": {want: "shop-rz00a"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, want := stored(), stored()
+			got.Spec.MemberNamespace = test.memberNamespace
+			want.Spec.MemberNamespace, want.Status, want.Generation = test.want, v1alpha1.CellStatus{}, 1
+			newTestStrategy(t).PrepareForCreate(t.Context(), got)
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("object (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestUpdate(t *testing.T) {
+	status := newStatusStrategy(runtime.NewScheme())
+	for name, test := range map[string]struct {
+		change  func(*v1alpha1.Cell)
+		prepare func(c, old *v1alpha1.Cell)
+		want    func(*v1alpha1.Cell)
+	}{
+		"a namespace that is left out stays": {
+			change: func(c *v1alpha1.Cell) { c.Spec.MemberNamespace = "" },
+			want:   func(*v1alpha1.Cell) {}},
+		"a write of the object keeps the status": {
+			change: func(c *v1alpha1.Cell) { c.Status.KubeFedCluster = "x" },
+			want:   func(*v1alpha1.Cell) {}},
+		"a change of the spec counts": {
+			change: func(c *v1alpha1.Cell) { c.Spec.ClusterName = "m2" },
+			want:   func(c *v1alpha1.Cell) { c.Spec.ClusterName, c.Generation = "m2", 4 }},
+		"a write of the status keeps all else": {
+			change:  func(c *v1alpha1.Cell) { c.Spec.ClusterName, c.Labels, c.Status.KubeFedCluster = "m2", nil, "x" },
+			prepare: func(c, old *v1alpha1.Cell) { status.PrepareForUpdate(t.Context(), c, old) },
+			want:    func(c *v1alpha1.Cell) { c.Status.KubeFedCluster = "x" }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if test.prepare == nil {
+				test.prepare = func(c, old *v1alpha1.Cell) { newTestStrategy(t).PrepareForUpdate(t.Context(), c, old) }
+			}
+			got, want := stored(), stored()
+			test.change(got)
+			test.want(want)
+			test.prepare(got, stored())
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("object (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestAMissingMemberIsWarnedAbout(t *testing.T) {
+	want := []string{`spec.clusterName: there is no KubeFedCluster "m9" yet; the cell is not ready until there is one`}
+	cell := stored()
+	if got := newTestStrategy(t).WarningsOnCreate(t.Context(), cell); got != nil {
+		t.Errorf("got %q, want no warning", got)
+	}
+	cell.Spec.ClusterName = "m9"
+	if diff := cmp.Diff(want, newTestStrategy(t).WarningsOnCreate(t.Context(), cell)); diff != "" {
+		t.Errorf("warnings (-want +got):\n%s", diff)
+	}
+}

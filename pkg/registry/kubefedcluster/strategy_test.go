@@ -1,0 +1,119 @@
+package kubefedcluster
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
+)
+
+func stored() *v1beta1.KubeFedCluster {
+	return &v1beta1.KubeFedCluster{
+		ObjectMeta: metav1.ObjectMeta{Name: "m1", Namespace: "system", Generation: 3, Labels: map[string]string{"a": "b"}},
+		Spec:       v1beta1.KubeFedClusterSpec{APIEndpoint: "m1", SecretRef: v1beta1.LocalSecretReference{Name: "s"}},
+		Status:     v1beta1.KubeFedClusterStatus{KubernetesVersion: "v1"},
+	}
+}
+
+func TestCreateDropsTheStatus(t *testing.T) {
+	got := stored()
+	newStrategy(runtime.NewScheme(), "system").PrepareForCreate(t.Context(), got)
+	want := stored()
+	want.Status, want.Generation = v1beta1.KubeFedClusterStatus{}, 1
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("object (-want +got):\n%s", diff)
+	}
+}
+
+func TestUpdate(t *testing.T) {
+	object := newStrategy(runtime.NewScheme(), "system")
+	status := newStatusStrategy(object, runtime.NewScheme())
+	change := func(c *v1beta1.KubeFedCluster) {
+		c.Labels, c.Spec.APIEndpoint, c.Status.KubernetesVersion = nil, "m2", "v2"
+	}
+	for name, test := range map[string]struct {
+		prepare func(c, old *v1beta1.KubeFedCluster)
+		change  func(*v1beta1.KubeFedCluster)
+		want    func(*v1beta1.KubeFedCluster)
+	}{
+		"a write of the object keeps the status and counts": {
+			prepare: func(c, old *v1beta1.KubeFedCluster) { object.PrepareForUpdate(t.Context(), c, old) },
+			change:  change,
+			want:    func(c *v1beta1.KubeFedCluster) { c.Labels, c.Spec.APIEndpoint, c.Generation = nil, "m2", 4 }},
+		"a write of the metadata does not count": {
+			prepare: func(c, old *v1beta1.KubeFedCluster) { object.PrepareForUpdate(t.Context(), c, old) },
+			change:  func(c *v1beta1.KubeFedCluster) { c.Labels = nil },
+			want:    func(c *v1beta1.KubeFedCluster) { c.Labels = nil }},
+		"a write of the status keeps all else": {
+			prepare: func(c, old *v1beta1.KubeFedCluster) { status.PrepareForUpdate(t.Context(), c, old) },
+			change:  change,
+			want:    func(c *v1beta1.KubeFedCluster) { c.Status.KubernetesVersion = "v2" }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, want := stored(), stored()
+			test.change(got)
+			test.want(want)
+			test.prepare(got, stored())
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("object (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestWarnings(t *testing.T) {
+	const ca = `spec.caBundle: there is no certificate in it; it must be one or more certificates in PEM form`
+	for name, test := range map[string]struct {
+		change func(*v1beta1.KubeFedCluster)
+		create []string
+		update []string
+	}{
+		"a member in the system namespace": {change: func(*v1beta1.KubeFedCluster) {}},
+		"a bundle without a certificate": {
+			change: func(c *v1beta1.KubeFedCluster) { c.Spec.CABundle = []byte("abc") },
+			create: []string{ca}, update: []string{ca}},
+		"another namespace": {
+			change: func(c *v1beta1.KubeFedCluster) { c.Namespace = "shop" },
+			create: []string{`metadata.namespace: clusters outside of namespace "system" are kept and not used`}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			strategy := newStrategy(runtime.NewScheme(), "system")
+			cluster := stored()
+			test.change(cluster)
+			if diff := cmp.Diff(test.create, strategy.WarningsOnCreate(t.Context(), cluster)); diff != "" {
+				t.Errorf("on create (-want +got):\n%s", diff)
+			}
+			if diff := cmp.Diff(test.update, strategy.WarningsOnUpdate(t.Context(), cluster, stored())); diff != "" {
+				t.Errorf("on update (-want +got):\n%s", diff)
+			}
+			status := newStatusStrategy(strategy, runtime.NewScheme())
+			if got := status.WarningsOnUpdate(t.Context(), cluster, stored()); got != nil {
+				t.Errorf("on a write of the status: got %q, want none", got)
+			}
+		})
+	}
+}
+
+func TestReady(t *testing.T) {
+	for name, test := range map[string]struct {
+		conditions []v1beta1.ClusterCondition
+		want       string
+	}{
+		"nothing is known":             {},
+		"the cluster is ready":         {conditions: []v1beta1.ClusterCondition{{Type: v1beta1.ClusterReady, Status: corev1.ConditionTrue}}, want: "True"},
+		"it answers that it is not":    {conditions: []v1beta1.ClusterCondition{{Type: v1beta1.ClusterOffline, Status: corev1.ConditionFalse}, {Type: v1beta1.ClusterReady, Status: corev1.ConditionFalse}}, want: "False"},
+		"it does not answer":           {conditions: []v1beta1.ClusterCondition{{Type: v1beta1.ClusterOffline, Status: corev1.ConditionTrue}}, want: "False"},
+		"it cannot be asked":           {conditions: []v1beta1.ClusterCondition{{Type: v1beta1.ClusterConfigMalformed, Status: corev1.ConditionTrue}}, want: "False"},
+		"an earlier trouble is solved": {conditions: []v1beta1.ClusterCondition{{Type: v1beta1.ClusterOffline, Status: corev1.ConditionFalse}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := Ready(&v1beta1.KubeFedClusterStatus{Conditions: test.conditions}); got != test.want {
+				t.Errorf("got %q, want %q", got, test.want)
+			}
+		})
+	}
+}

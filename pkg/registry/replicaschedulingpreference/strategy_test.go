@@ -1,0 +1,25 @@
+package replicaschedulingpreference
+
+import (
+	"testing"
+
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/scheduling/v1alpha1"
+)
+
+func TestGenerationCountsChangesOfTheSpec(t *testing.T) {
+	strategy := newStrategy(runtime.NewScheme())
+	object := &v1alpha1.ReplicaSchedulingPreference{}
+	strategy.PrepareForCreate(t.Context(), object)
+	same := object.DeepCopy()
+	same.Labels = map[string]string{"a": "b"}
+	strategy.PrepareForUpdate(t.Context(), same, object)
+	changed := object.DeepCopy()
+	changed.Spec.TotalReplicas = 9
+	strategy.PrepareForUpdate(t.Context(), changed, object)
+	if object.Generation != 1 || same.Generation != 1 || changed.Generation != 2 {
+		t.Errorf("created, labelled, changed: got generations %d, %d, %d, want 1, 1, 2",
+			object.Generation, same.Generation, changed.Generation)
+	}
+}

@@ -30,6 +30,10 @@ func init() {
 	metav1.AddToGroupVersion(Scheme, schema.GroupVersion{Version: "v1"})
 }
 
+// StorageCodec writes the static kinds as they are stored: JSON, each in its only or
+// newest version.
+func StorageCodec() runtime.Codec { return Codecs.LegacyCodec(install.GroupVersions()...) }
+
 // Config is what the server is made of.
 type Config struct {
 	// Generic says how requests are authenticated, authorized, admitted, audited and

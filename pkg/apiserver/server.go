@@ -47,6 +47,9 @@ func (c CompletedConfig) New(delegate genericapiserver.DelegationTarget) (*Serve
 	if err != nil {
 		return nil, fmt.Errorf("make the registries: %w", err)
 	}
+	for _, group := range registry.Groups {
+		group.NegotiatedSerializer = withoutProtobuf{group.NegotiatedSerializer}
+	}
 	if err := generic.InstallAPIGroups(registry.Groups...); err != nil {
 		return nil, fmt.Errorf("install the static kinds: %w", err)
 	}

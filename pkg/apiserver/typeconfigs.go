@@ -27,9 +27,21 @@ func (t typeConfigs) ListerWatcher() cache.ListerWatcher {
 			return storage.List(genericapirequest.WithNamespace(ctx, metav1.NamespaceAll), listOptions(options))
 		},
 		WatchFuncWithContext: func(ctx context.Context, options metav1.ListOptions) (watch.Interface, error) {
-			return storage.Watch(genericapirequest.WithNamespace(ctx, metav1.NamespaceAll), listOptions(options))
+			events, err := storage.Watch(genericapirequest.WithNamespace(ctx, metav1.NamespaceAll), listOptions(options))
+			if err != nil {
+				return nil, err
+			}
+			return watch.Filter(events, unwrap), nil
 		},
 	}
+}
+
+// unwrap takes the object out of what the watch cache hands to encoders.
+func unwrap(event watch.Event) (watch.Event, bool) {
+	if cached, ok := event.Object.(runtime.CacheableObject); ok {
+		event.Object = cached.GetObject()
+	}
+	return event, true
 }
 
 func listOptions(o metav1.ListOptions) *metainternalversion.ListOptions {

@@ -34,8 +34,10 @@ func sameAsLibrary(t *testing.T, obj runtime.Object) {
 
 func tree(t *testing.T, data []byte) any {
 	t.Helper()
+	d := json.NewDecoder(bytes.NewReader(data))
+	d.UseNumber()
 	var v any
-	if err := json.Unmarshal(data, &v); err != nil {
+	if err := d.Decode(&v); err != nil {
 		t.Fatalf("%v in %s", err, data)
 	}
 	return v

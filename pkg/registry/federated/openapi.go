@@ -166,7 +166,7 @@ func walkSchema(s *spec.Schema, visit func(*spec.Schema)) {
 
 // definitionName adds to the models of our kinds which kind they are.
 func (m models) definitionName(name string) (string, spec.Extensions) {
-	friendly := util.ToRESTFriendlyName(name)
+	friendly := friendlyName(name)
 	for _, k := range m.kinds {
 		for _, version := range []schema.GroupVersion{V1beta1, V1beta2} {
 			for _, kind := range []string{k.Kind, k.ListKind()} {
@@ -304,4 +304,13 @@ func ofVersion(services []*restful.WebService, version schema.GroupVersion) []*r
 		}
 	}
 	return out
+}
+
+// friendlyName is the name of a model in a document. Most have one that is fit for it;
+// the rest are Go type names.
+func friendlyName(name string) string {
+	if !strings.Contains(name, "/") {
+		return name
+	}
+	return util.ToRESTFriendlyName(name)
 }

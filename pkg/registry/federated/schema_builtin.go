@@ -17,10 +17,10 @@ type BuiltinSchemas common.GetOpenAPIDefinitions
 func (definitions BuiltinSchemas) TargetSchemas(kinds []schema.GroupVersionKind) map[schema.GroupVersionKind]*TargetSchema {
 	out := make(map[schema.GroupVersionKind]*TargetSchema, len(kinds))
 	all := definitions(func(name string) spec.Ref {
-		return spec.MustCreateRef(refPrefix + common.EscapeJsonPointer(util.ToRESTFriendlyName(name)))
+		return spec.MustCreateRef(refPrefix + common.EscapeJsonPointer(friendlyName(name)))
 	})
 	config := &common.OpenAPIV3Config{Info: &spec.Info{}, Definitions: all, GetDefinitionName: func(name string) (string, spec.Extensions) {
-		return util.ToRESTFriendlyName(name), nil
+		return friendlyName(name), nil
 	}}
 	for _, gvk := range kinds {
 		obj, err := clientgoscheme.Scheme.New(gvk)
@@ -32,7 +32,7 @@ func (definitions BuiltinSchemas) TargetSchemas(kinds []schema.GroupVersionKind)
 		if err != nil {
 			continue // without definition, as in builds that leave kinds out
 		}
-		out[gvk] = &TargetSchema{GVK: gvk, Root: util.ToRESTFriendlyName(name), Schemas: schemas}
+		out[gvk] = &TargetSchema{GVK: gvk, Root: friendlyName(name), Schemas: schemas}
 	}
 	return out
 }

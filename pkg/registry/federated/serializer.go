@@ -7,14 +7,13 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/runtime/serializer/json"
-	"k8s.io/apimachinery/pkg/runtime/serializer/protobuf"
 	"k8s.io/apimachinery/pkg/runtime/serializer/versioning"
 	"sigs.k8s.io/yaml"
 )
 
-// negotiatedSerializer speaks JSON and YAML, and protobuf for what is not a federated
-// object (the options of a delete, for example), as API servers do for custom
-// resources.
+// negotiatedSerializer speaks JSON and YAML. It must not offer protobuf: the metadata
+// clients of namespace deletion and garbage collection prefer that, and would get an
+// error instead of an object that has no such form.
 type negotiatedSerializer struct{ types *Types }
 
 func newSerializer(types *Types) runtime.NegotiatedSerializer { return negotiatedSerializer{types} }
@@ -32,11 +31,6 @@ func (s negotiatedSerializer) SupportedMediaTypes() []runtime.SerializerInfo {
 		MediaType: "application/yaml", MediaTypeType: "application", MediaTypeSubType: "yaml", EncodesAsText: true,
 		Serializer:       newJSON(s.types, json.SerializerOptions{Yaml: true}),
 		StrictSerializer: newJSON(s.types, json.SerializerOptions{Yaml: true, Strict: true}),
-	}, {
-		MediaType: "application/vnd.kubernetes.protobuf", MediaTypeType: "application", MediaTypeSubType: "vnd.kubernetes.protobuf",
-		Serializer:       protobuf.NewSerializer(s.types, s.types),
-		StrictSerializer: protobuf.NewSerializer(s.types, s.types),
-		StreamSerializer: &runtime.StreamSerializerInfo{Serializer: protobuf.NewRawSerializer(s.types, s.types), Framer: protobuf.LengthDelimitedFramer},
 	}}
 }
 

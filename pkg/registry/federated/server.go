@@ -5,7 +5,6 @@ import (
 	"maps"
 	"net/http"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -264,7 +263,22 @@ func (s *Server) installVersion(container *restful.Container, version schema.Gro
 	}
 	resources, _, err := v.InstallREST(container)
 	creater.installed = true
+	dropStrategicMerge(container)
 	return resources, err
+}
+
+// dropStrategicMerge takes a patch type away that the library offers for all: templates
+// are bytes, which it cannot merge by strategy. As with custom resources, clients take
+// JSON merge patches or apply instead, once they see that.
+func dropStrategicMerge(container *restful.Container) {
+	for _, ws := range container.RegisteredWebServices() {
+		routes := ws.Routes()
+		for i := range routes {
+			routes[i].Consumes = slices.DeleteFunc(slices.Clone(routes[i].Consumes), func(mediaType string) bool {
+				return mediaType == string(types.StrategicMergePatchType)
+			})
+		}
+	}
 }
 
 // installCreater hands out samples that name their model while routes are made, and
@@ -294,11 +308,6 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	if !ok || info.Verb != "watch" {
 		g.requests.RLock()
 		defer g.requests.RUnlock()
-	}
-	if req.Method == http.MethodPatch && strings.HasPrefix(req.Header.Get("Content-Type"), string(types.StrategicMergePatchType)) {
-		s.fail(w, req, apierrors.NewGenericServerResponse(http.StatusUnsupportedMediaType, "patch", schema.GroupResource{Group: GroupName}, "",
-			"the patch type must be JSON patch, JSON merge patch or apply: templates have no strategy to merge by", 0, false))
-		return
 	}
 	ctx := withFieldValidation(req.Context(), req.URL.Query().Get("fieldValidation"))
 	g.container.Dispatch(w, req.WithContext(ctx))

@@ -3,6 +3,7 @@ package federated
 import (
 	"encoding/json"
 	"fmt"
+	"reflect"
 	"sync/atomic"
 
 	autoscalingv1 "k8s.io/api/autoscaling/v1"
@@ -62,14 +63,17 @@ func (t *Types) SetKinds(kinds []Kind) {
 // ParameterCodec decodes the options of requests.
 func (t *Types) ParameterCodec() runtime.ParameterCodec { return runtime.NewParameterCodec(t.meta) }
 
-// ObjectKinds returns the kind that the object itself names.
+// ObjectKinds returns the kind that the object itself names. An object that names none
+// is not registered.
 func (t *Types) ObjectKinds(obj runtime.Object) ([]schema.GroupVersionKind, bool, error) {
 	switch obj.(type) {
 	case *typesv1beta2.FederatedObject, *typesv1beta2.FederatedObjectList,
 		*typesv1beta1.FederatedObject, *typesv1beta1.FederatedObjectList, runtime.Unstructured:
 		gvk := obj.GetObjectKind().GroupVersionKind()
 		if gvk.Kind == "" {
-			return nil, false, runtime.NewMissingKindErr(fmt.Sprintf("%T", obj))
+			// Storage decodes into objects that it made by reflection. Decoders take this
+			// error as a word to fill such an object with what they find.
+			return nil, false, runtime.NewNotRegisteredErrForType("federated kinds", reflect.TypeOf(obj))
 		}
 		return []schema.GroupVersionKind{gvk}, false, nil
 	}

@@ -20,10 +20,11 @@ import (
 	"os"
 
 	"github.com/koinon-io/koinon/cmd/koinon-playground/app"
+	"github.com/koinon-io/koinon/cmd/koinon-playground/multicall"
 )
 
 func main() {
-	if program, ok := selectProgram(&os.Args); ok {
+	if program, ok := multicall.Select(programs, &os.Args); ok {
 		os.Exit(program())
 	}
 	os.Exit(app.Main())

@@ -1,4 +1,4 @@
-package main
+package multicall
 
 import (
 	"testing"
@@ -6,7 +6,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-func TestSelectProgram(t *testing.T) {
+func TestSelect(t *testing.T) {
+	programs := map[string]Program{"kubectl": func() int { return 0 }, "etcd": func() int { return 0 }}
 	tests := map[string]struct {
 		args, rest []string
 		found      bool
@@ -24,7 +25,7 @@ func TestSelectProgram(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			program, found := selectProgram(&test.args)
+			program, found := Select(programs, &test.args)
 			if found != test.found || (program != nil) != test.found {
 				t.Errorf("found: got %t, want %t", found, test.found)
 			}

@@ -3,6 +3,7 @@ package host
 import (
 	"errors"
 	"net"
+	"net/http"
 
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -39,6 +40,9 @@ type Config struct {
 	Shared bool
 	// Extension is one more API server. Nil means none.
 	Extension *Extension
+	// Front wraps everything that the host serves, before authentication. Nil means
+	// nothing.
+	Front func(api http.Handler) http.Handler
 }
 
 // Certificates are the files of a PKI. A file named Serving or FrontProxyClient holds the

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"net/http"
 	"slices"
 
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
@@ -65,6 +66,9 @@ func New(ctx context.Context, config Config) (*Host, error) {
 	if err != nil {
 		return nil, err
 	}
+	if config.Front != nil {
+		wrap(&chain.aggregator.GenericConfig.Config, config.Front)
+	}
 	aggregator, err := newChain(chain, config.Extension)
 	if err != nil {
 		return nil, err
@@ -75,6 +79,14 @@ func New(ctx context.Context, config Config) (*Host, error) {
 		}
 	}
 	return &Host{aggregator: aggregator}, nil
+}
+
+// wrap puts front before the handlers of the outermost server.
+func wrap(generic *genericapiserver.Config, front func(http.Handler) http.Handler) {
+	build := generic.BuildHandlerChainFunc
+	generic.BuildHandlerChainFunc = func(api http.Handler, c *genericapiserver.Config) http.Handler {
+		return front(build(api, c))
+	}
 }
 
 // LoopbackConfig is how this process talks to the host with all rights.

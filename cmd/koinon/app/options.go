@@ -188,8 +188,8 @@ func (o *ServerOptions) Validate() error {
 	if o.HostKubeconfig != "" && o.InCluster {
 		errs = append(errs, errors.New("--host-kubeconfig and --in-cluster are both given: the host is the one or the other"))
 	}
-	if !o.runs(componentAPIServer) && !o.aggregated() {
-		errs = append(errs, errors.New("--components leaves out the apiserver: say with --host-kubeconfig or --in-cluster where the API is"))
+	if !o.runs(componentAPIServer) && o.runs(componentControllers) && !o.aggregated() {
+		errs = append(errs, errors.New("--components has controllers without the apiserver: say with --host-kubeconfig or --in-cluster where the API is"))
 	}
 	errs = append(errs, o.Generic.Validate()...)
 	errs = append(errs, o.Audit.Validate()...)

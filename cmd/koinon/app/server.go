@@ -12,6 +12,7 @@ import (
 	"time"
 
 	utilfeature "k8s.io/apiserver/pkg/util/feature"
+	"k8s.io/client-go/rest"
 
 	"github.com/koinon-io/koinon/pkg/storage"
 )
@@ -48,16 +49,34 @@ func (o *ServerOptions) Run(ctx context.Context, out io.Writer) error {
 	}
 	defer func() { _ = listener.Close() }()
 
+	ready := func(url, note string) {
+		settle()
+		_, _ = fmt.Fprintf(out, "koinon is ready: %s  %s  (%.1f s)\n", url, note, time.Since(started).Seconds())
+	}
+	if !o.runs(componentAPIServer) {
+		return (&bare{options: o, dir: dir, listener: listener}).run(ctx, ready)
+	}
+	return o.runAPIServer(ctx, dir, listener, ready)
+}
+
+// runAPIServer runs the API server over its store, with or without a host of its own.
+func (o *ServerOptions) runAPIServer(ctx context.Context, dir *dataDir, listener net.Listener, ready func(url, note string)) error {
+	var hostConfig *rest.Config
+	if o.aggregated() {
+		var err error
+		if hostConfig, err = o.connectHost(ctx); err != nil {
+			return err
+		}
+	}
 	store, err := storage.Open(ctx, storage.Config{Datastore: o.Datastore, DataDir: dir.path, TLS: o.DatastoreTLS})
 	if err != nil {
 		return err
 	}
 	defer func() { _ = store.Close() }()
-
-	server := &standalone{options: o, dir: dir, listener: listener, store: store}
-	return server.run(ctx, func(url string) {
-		_, _ = fmt.Fprintf(out, "koinon is ready: %s  kubeconfig: %s  (%.1f s)\n", url, dir.file(kubeconfigName), time.Since(started).Seconds())
-	})
+	if hostConfig != nil {
+		return (&aggregated{options: o, dir: dir, listener: listener, store: store, host: hostConfig}).run(ctx, ready)
+	}
+	return (&standalone{options: o, dir: dir, listener: listener, store: store}).run(ctx, ready)
 }
 
 // listen binds the port before anything else is done, so that a port in use is reported at

@@ -2,11 +2,10 @@ package app
 
 import (
 	"context"
-	"fmt"
 	"net"
+	"net/http"
 	"os"
 	"strconv"
-	"sync"
 
 	"github.com/koinon-io/koinon/pkg/host"
 	"github.com/koinon-io/koinon/pkg/pki"
@@ -25,18 +24,12 @@ type standalone struct {
 }
 
 // run serves until ctx is done, and calls ready once.
-func (s *standalone) run(ctx context.Context, ready func(url string)) error {
-	keys, err := pki.Ensure(pki.Config{Dir: s.dir.file("pki"), Hosts: s.certificateHosts()})
+func (s *standalone) run(ctx context.Context, ready func(url, note string)) error {
+	keys, err := s.ensureKeys()
 	if err != nil {
 		return err
 	}
-	writeKubeconfig := func() error { return keys.WriteKubeconfig(s.dir.file(kubeconfigName), s.url()) }
-	if err := writeKubeconfig(); err != nil {
-		return err
-	}
-	keys.OnRenewal(writeKubeconfig)
-
-	config, err := s.hostConfig(keys)
+	config, err := s.hostConfig(ctx, keys)
 	if err != nil {
 		return err
 	}
@@ -44,30 +37,44 @@ func (s *standalone) run(ctx context.Context, ready func(url string)) error {
 	if err != nil {
 		return err
 	}
+	federation, err := s.options.newFederation(server.LoopbackConfig(), s.store.Shared())
+	if err != nil {
+		return err
+	}
 
-	// Everything below ends when the host has drained, and with it this context.
-	ctx, stop := context.WithCancel(ctx)
-	var running sync.WaitGroup
-	defer running.Wait()
-	defer stop()
-	running.Go(func() { keys.Run(ctx) })
-	running.Go(func() {
+	// Everything beside the host ends when it has drained.
+	var beside alongside
+	ctx = beside.begin(ctx)
+	defer beside.end()
+	beside.running.Go(func() { keys.Run(ctx) })
+	beside.running.Go(func() {
 		if waitReady(ctx, server.LoopbackConfig()) == nil {
-			settle()
-			ready(s.url())
+			ready(s.url(), "kubeconfig: "+s.dir.file(kubeconfigName))
 		}
 	})
+	if s.options.runs(componentControllers) {
+		beside.running.Go(func() { runFederation(ctx, federation) })
+	}
 	return server.Run(ctx)
 }
 
-func (s *standalone) hostConfig(keys *pki.PKI) (host.Config, error) {
-	encryption := s.options.EncryptionConfig
-	if encryption == "" {
-		var err error
-		if encryption, err = host.EnsureEncryptionConfig(s.dir.file("encryption")); err != nil {
-			return host.Config{}, err
-		}
+// ensureKeys brings keys and kubeconfig up to date, now and at every renewal.
+func (s *standalone) ensureKeys() (*pki.PKI, error) {
+	keys, err := pki.Ensure(pki.Config{Dir: s.dir.file("pki"), Hosts: s.options.certificateHosts()})
+	if err != nil {
+		return nil, err
 	}
+	writeKubeconfig := func() error { return keys.WriteKubeconfig(s.dir.file(kubeconfigName), s.url()) }
+	keys.OnRenewal(writeKubeconfig)
+	return keys, writeKubeconfig()
+}
+
+func (s *standalone) hostConfig(ctx context.Context, keys *pki.PKI) (host.Config, error) {
+	encryption, err := s.options.encryptionConfig(ctx, s.dir, s.store)
+	if err != nil {
+		return host.Config{}, err
+	}
+	hook := s.options.newWebhook()
 	return host.Config{
 		Listener:             s.listener,
 		Storage:              s.store.Transport(),
@@ -88,21 +95,25 @@ func (s *standalone) hostConfig(keys *pki.PKI) (host.Config, error) {
 		Controllers:      s.options.runs(componentControllers),
 		Shared:           s.store.Shared(),
 		Extension:        s.options.extension(),
+		Front:            func(api http.Handler) http.Handler { return withWebhook(hook, api) },
 	}, nil
 }
 
 // certificateHosts are the names and addresses by which clients may call the server.
-func (s *standalone) certificateHosts() []string {
+func (o *ServerOptions) certificateHosts() []string {
 	hosts := []string{"localhost", "127.0.0.1", "::1", "kubernetes", "kubernetes.default", "kubernetes.default.svc"}
-	hosts = append(hosts, s.options.ExtraHosts...)
-	hosts = append(hosts, s.options.Generic.AdvertiseAddress.String(), s.options.reachableAddress().String(), s.options.Generic.ExternalHost)
+	hosts = append(hosts, o.ExtraHosts...)
+	hosts = append(hosts, o.Generic.AdvertiseAddress.String(), o.reachableAddress().String(), o.Generic.ExternalHost)
 	if name, err := os.Hostname(); err == nil {
 		hosts = append(hosts, name)
 	}
 	return hosts
 }
 
-func (s *standalone) url() string {
-	port := s.listener.Addr().(*net.TCPAddr).Port
-	return fmt.Sprintf("https://%s", net.JoinHostPort(s.options.reachableAddress().String(), strconv.Itoa(port)))
+func (s *standalone) url() string { return s.options.url(s.listener) }
+
+// url is how clients on this machine call the server.
+func (o *ServerOptions) url(listener net.Listener) string {
+	port := listener.Addr().(*net.TCPAddr).Port
+	return "https://" + net.JoinHostPort(o.reachableAddress().String(), strconv.Itoa(port))
 }

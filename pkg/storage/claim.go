@@ -1,0 +1,63 @@
+package storage
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.uber.org/zap"
+	"google.golang.org/grpc"
+	"k8s.io/apiserver/pkg/server/egressselector"
+)
+
+// claimTimeout bounds one claim.
+const claimTimeout = 10 * time.Second
+
+// Claim writes value under key if nothing is there, and returns what is there then. It lets
+// servers that share a store find out whether they agree about something.
+func (s *Store) Claim(ctx context.Context, key, value string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, claimTimeout)
+	defer cancel()
+	client, err := s.client(ctx)
+	if err != nil {
+		return "", fmt.Errorf("claim %s in the %s: %w", key, s, err)
+	}
+	defer func() { _ = client.Close() }()
+	answer, err := client.Txn(ctx).
+		If(clientv3.Compare(clientv3.ModRevision(key), "=", 0)).
+		Then(clientv3.OpPut(key, value)).
+		Else(clientv3.OpGet(key)).Commit()
+	if err != nil {
+		return "", fmt.Errorf("claim %s in the %s: %w", key, s, err)
+	}
+	if answer.Succeeded {
+		return value, nil
+	}
+	if kvs := answer.Responses[0].GetResponseRange().GetKvs(); len(kvs) == 1 {
+		return string(kvs[0].Value), nil
+	}
+	return "", fmt.Errorf("claim %s in the %s: it was removed at the same time", key, s)
+}
+
+// client dials the store as an API server does.
+func (s *Store) client(ctx context.Context) (*clientv3.Client, error) {
+	config := clientv3.Config{Endpoints: s.transport.ServerList, Context: ctx, Logger: zap.NewNop()}
+	var err error
+	if s.transport.EgressLookup == nil {
+		config.TLS, err = clientTLS(TLS{CAFile: s.transport.TrustedCAFile, CertFile: s.transport.CertFile, KeyFile: s.transport.KeyFile})
+		if err != nil {
+			return nil, err
+		}
+		return clientv3.New(config)
+	}
+	dial, err := s.transport.EgressLookup(egressselector.Etcd.AsNetworkContext())
+	if err != nil {
+		return nil, err
+	}
+	config.DialOptions = []grpc.DialOption{grpc.WithContextDialer(func(ctx context.Context, address string) (net.Conn, error) {
+		return dial(ctx, "tcp", address)
+	})}
+	return clientv3.New(config)
+}

@@ -83,7 +83,7 @@ func TestRestoreRefusesWhatIsNoTarget(t *testing.T) {
 		},
 		"an empty selector, which means every cluster": {
 			`"spec":{"placement":{"clusterSelector":{}}}`,
-			`spec.placement.clusterSelector: Invalid value: "<none>": topologyType is cell, so matchLabels must hold federation.koinon.io/topology: cell and federation.koinon.io/topology-namespace: shop`,
+			`spec.placement.clusterSelector: Invalid value: "{}": topologyType is cell, so matchLabels must hold federation.koinon.io/topology: cell and federation.koinon.io/topology-namespace: shop`,
 		},
 	} {
 		t.Run(sentence, func(t *testing.T) {
@@ -154,6 +154,27 @@ func TestRestoreStatusAfterTheSpecWasRestored(t *testing.T) {
 	conversion.RestoreStatus(old, sent)
 	if diff := cmp.Diff(encode(t, old), encode(t, sent)); diff != "" {
 		t.Errorf("(-stored +written):\n%s", diff)
+	}
+}
+
+func TestSameSpec(t *testing.T) {
+	for sentence, tc := range map[string]struct {
+		a, b string
+		want bool
+	}{
+		"equal":                          {`"template":{"a":1},"overrides":[]`, `"template":{"a":1},"overrides":[]`, true},
+		"labels of a selector left out":  {`"placement":{"topologySelector":{"matchLabels":{}}}`, `"placement":{"topologySelector":{}}`, true},
+		"an empty list is not an absent": {`"placement":{"topologies":[]}`, `"placement":{}`, false},
+		"null is not an absent value":    {`"template":null`, ``, false},
+		"an empty selector is one":       {`"placement":{"topologySelector":{}}`, `"placement":{}`, false},
+		"another template":               {`"template":{"a":1}`, `"template":{"a":2}`, false},
+	} {
+		t.Run(sentence, func(t *testing.T) {
+			a, b := hubObject(t, `"spec":{`+tc.a+`}`), hubObject(t, `"spec":{`+tc.b+`}`)
+			if got := conversion.SameSpec(&a.Spec, &b.Spec); got != tc.want {
+				t.Errorf("got %t, want %t", got, tc.want)
+			}
+		})
 	}
 }
 

@@ -148,7 +148,11 @@ func (n *names) selector(s *metav1.LabelSelector, path *field.Path) (*metav1.Lab
 		if namespace == "" {
 			namespace = "<namespace>"
 		}
-		return nil, field.Invalid(path, metav1.FormatLabelSelector(s), fmt.Sprintf(
+		shown := metav1.FormatLabelSelector(s)
+		if len(s.MatchLabels) == 0 && len(s.MatchExpressions) == 0 {
+			shown = "{}"
+		}
+		return nil, field.Invalid(path, shown, fmt.Sprintf(
 			"topologyType is %s, so matchLabels must hold %s: %s and %s: %s", n.topologyType,
 			v1alpha1.TopologyLabel, n.topologyType, v1alpha1.TopologyNamespaceLabel, namespace))
 	}

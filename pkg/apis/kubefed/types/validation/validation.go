@@ -2,7 +2,6 @@ package validation
 
 import (
 	"fmt"
-	"reflect"
 	"slices"
 	"strings"
 
@@ -81,7 +80,7 @@ func ValidateObject(obj *v1beta2.FederatedObject, opts Options) field.ErrorList 
 // rule is new since the object was stored.
 func ValidateUpdate(obj, old *v1beta2.FederatedObject, opts Options) field.ErrorList {
 	c := newCheck(obj, opts)
-	if reflect.DeepEqual(obj.Spec, old.Spec) {
+	if conversion.SameSpec(&obj.Spec, &old.Spec) {
 		c.reservedAnnotation()
 		return c.errs
 	}

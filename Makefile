@@ -1,0 +1,64 @@
+# Koinon. `make` alone lists what there is.
+#
+# GOFLAGS is one set for every go command, in hack/env.sh too: a change of any of them
+# compiles Kubernetes anew.
+export GOFLAGS := -buildvcs=false -trimpath -tags=grpcnotrace -gcflags=all=-dwarf=false
+LDFLAGS = $(shell hack/ldflags.sh)
+
+DIR     ?= .playground
+MEMBERS ?= 2
+
+# Packages that link k8s.io/kubernetes: their tests run without -race, which would compile
+# all of it a second time.
+KUBE_LINKED := ./pkg/host/... ./cmd/koinon/... ./cmd/koinon-playground/...
+RACE_PACKAGES = $(shell go list ./pkg/... . | grep -v -e /pkg/host -e /pkg/generated)
+
+.DEFAULT_GOAL := help
+.PHONY: help build up down status test test-fast test-unit test-integration bench generate verify lint clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## Build all binaries into bin/ (about ten minutes the first time)
+	@mkdir -p bin
+	go build -ldflags "$(LDFLAGS)" -o bin/ ./cmd/...
+	@for name in kubectl kube-apiserver kube-controller-manager etcd; do ln -sf koinon-playground bin/$$name; done
+
+up: build ## Start Koinon with two real member clusters, deploy the examples, show what landed where
+	bin/koinon-playground up --dir $(DIR) --members $(MEMBERS)
+
+status: ## Show what runs of the playground
+	bin/koinon-playground status --dir $(DIR)
+
+down: ## Stop the playground and remove all it made
+	bin/koinon-playground down --dir $(DIR)
+
+test: build verify test-unit test-integration ## Everything that CI checks
+
+test-unit: ## Unit tests, with the race detector where Kubernetes itself is not linked
+	go test -race $(RACE_PACKAGES)
+	go test $(KUBE_LINKED)
+
+test-integration: build ## Tests against real servers: Koinon, kube-apiserver, MariaDB if it is installed
+	go test -count=1 -timeout 30m -p 1 ./test/...
+
+test-fast: ## The inner loop: unit tests without the race detector
+	go test ./pkg/... .
+
+bench: build ## Measure against CRDs in a stock kube-apiserver, and print the tables of docs/benchmarks.md
+	go run ./test/bench
+
+generate: ## Write generated code and manifests
+	hack/update-codegen.sh
+	hack/update-crds.sh
+
+verify: lint ## Check formatting, go vet and that generated files are up to date
+	hack/verify-codegen.sh
+	hack/verify-crds.sh
+
+lint: ## Report what go vet and gofmt find
+	hack/verify-gofmt.sh
+	go vet ./...
+
+clean: ## Remove the binaries
+	rm -rf bin

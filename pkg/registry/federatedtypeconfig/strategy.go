@@ -73,9 +73,14 @@ func newStatusStrategy(s strategy, scheme *runtime.Scheme) statusStrategy {
 	return statusStrategy{s}
 }
 
+// PrepareForUpdate also keeps the conditions where a write has none: KubeFed's
+// controllers do not know them, and write whole statuses.
 func (statusStrategy) PrepareForUpdate(_ context.Context, obj, old runtime.Object) {
 	config, oldConfig := obj.(*v1beta1.FederatedTypeConfig), old.(*v1beta1.FederatedTypeConfig)
 	config.Spec = oldConfig.Spec
+	if config.Status.Conditions == nil {
+		config.Status.Conditions = oldConfig.Status.Conditions
+	}
 	metav1.ResetObjectMetaForStatus(config, oldConfig)
 }
 

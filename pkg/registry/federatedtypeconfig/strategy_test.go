@@ -16,7 +16,10 @@ func stored() *v1beta1.FederatedTypeConfig {
 		Spec: v1beta1.FederatedTypeConfigSpec{
 			TargetType: v1beta1.APIResource{Version: "v1", Kind: "Deployment", Scope: v1beta1.NamespaceScoped},
 		},
-		Status: v1beta1.FederatedTypeConfigStatus{ObservedGeneration: 3},
+		Status: v1beta1.FederatedTypeConfigStatus{
+			ObservedGeneration: 3,
+			Conditions:         []metav1.Condition{{Type: v1beta1.TypeServed, Status: metav1.ConditionTrue}},
+		},
 	}
 	v1beta1.SetDefaults_FederatedTypeConfig(config)
 	return config
@@ -51,6 +54,14 @@ func TestWrites(t *testing.T) {
 			prepare: update,
 			change:  func(c *v1beta1.FederatedTypeConfig) { c.Finalizers = []string{"f"} },
 			want:    func(c *v1beta1.FederatedTypeConfig) { c.Finalizers = []string{"f"} }},
+		"a status from a client that knows no conditions keeps them": {
+			prepare: status,
+			change: func(c *v1beta1.FederatedTypeConfig) {
+				c.Status = v1beta1.FederatedTypeConfigStatus{ObservedGeneration: 9, PropagationController: v1beta1.ControllerRunning}
+			},
+			want: func(c *v1beta1.FederatedTypeConfig) {
+				c.Status.ObservedGeneration, c.Status.PropagationController = 9, v1beta1.ControllerRunning
+			}},
 		"a write of the status keeps all else": {
 			prepare: status,
 			change: func(c *v1beta1.FederatedTypeConfig) {

@@ -53,6 +53,9 @@ type ExtraConfig struct {
 	Remote federated.APIServers
 	// Host is how to reach the host, for the labels of its namespaces. Required.
 	Host *rest.Config
+	// KindsChanged is called, if not nil, after the federated kinds may have changed. It
+	// must not block.
+	KindsChanged func(served []federated.Kind)
 }
 
 // CompletedConfig can only be made by Complete.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -23,6 +24,8 @@ type Server struct {
 	federated  *federated.Server
 	controller *federated.Controller
 	remote     *federated.RemoteSchemas
+
+	kindsChanged func(served []federated.Kind) // may be nil
 }
 
 // New makes the server; it starts nothing. What is not the server's it passes on to
@@ -53,7 +56,7 @@ func (c CompletedConfig) New(delegate genericapiserver.DelegationTarget) (*Serve
 	if err := generic.InstallAPIGroups(registry.Groups...); err != nil {
 		return nil, fmt.Errorf("install the static kinds: %w", err)
 	}
-	s := &Server{GenericAPIServer: generic}
+	s := &Server{GenericAPIServer: generic, kindsChanged: c.extra.KindsChanged}
 	s.remote = federated.NewRemoteSchemas(c.extra.Remote, func() { s.controller.Refresh() })
 	s.federated = federated.NewServer(federated.ServerConfig{
 		RESTOptions:         c.generic.RESTOptionsGetter,
@@ -117,9 +120,14 @@ func (s *Server) publishOpenAPI() {
 	if v2 := s.GenericAPIServer.OpenAPIVersionedService; v2 != nil {
 		v2.UpdateSpecLazy(s.federated.OpenAPIV2(s.GenericAPIServer.StaticOpenAPISpec))
 	}
+	if s.kindsChanged != nil {
+		s.kindsChanged(s.federated.Kinds())
+	}
 }
 
 // GroupVersions are all that the server serves, preferred versions first.
 func GroupVersions() []schema.GroupVersion {
-	return append(Scheme.PrioritizedVersionsAllGroups(), federated.V1beta2, federated.V1beta1)
+	versions := append(Scheme.PrioritizedVersionsAllGroups(), federated.V1beta2, federated.V1beta1)
+	// The scheme knows the core group for its options only.
+	return slices.DeleteFunc(versions, func(gv schema.GroupVersion) bool { return gv.Group == "" })
 }

@@ -2,12 +2,18 @@ package app
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"net"
 	"net/http"
+	"os"
+	"path/filepath"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	genericapiserver "k8s.io/apiserver/pkg/server"
+	"k8s.io/apiserver/pkg/server/dynamiccertificates"
+	"k8s.io/apiserver/pkg/server/healthz"
 	genericoptions "k8s.io/apiserver/pkg/server/options"
 	"k8s.io/apiserver/pkg/storage/storagebackend"
 	utilfeature "k8s.io/apiserver/pkg/util/feature"
@@ -16,9 +22,12 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/klog/v2"
+	apiregistrationclient "k8s.io/kube-aggregator/pkg/client/clientset_generated/clientset/typed/apiregistration/v1"
 
 	"github.com/koinon-io/koinon/pkg/apiserver"
-	"github.com/koinon-io/koinon/pkg/pki"
+	"github.com/koinon-io/koinon/pkg/host"
+	"github.com/koinon-io/koinon/pkg/hostreg"
+	"github.com/koinon-io/koinon/pkg/registry/federated"
 	"github.com/koinon-io/koinon/pkg/storage"
 )
 
@@ -35,13 +44,16 @@ type aggregated struct {
 	host     *rest.Config
 }
 
-// run serves until ctx is done, and calls ready once.
+// run serves until ctx is done, and calls ready once, when the host knows the server.
 func (a *aggregated) run(ctx context.Context, ready func(url, note string)) error {
-	keys, err := pki.Ensure(pki.Config{Dir: a.dir.file("pki"), Hosts: a.certificateHosts()})
+	registration, err := a.newRegistration()
 	if err != nil {
 		return err
 	}
-	server, err := a.newServer(ctx, keys)
+	if err := registration.Prepare(ctx); err != nil {
+		return err
+	}
+	server, err := a.newServer(ctx, registration)
 	if err != nil {
 		return err
 	}
@@ -53,10 +65,9 @@ func (a *aggregated) run(ctx context.Context, ready func(url, note string)) erro
 	var beside alongside
 	ctx = beside.begin(ctx)
 	defer beside.end()
-	beside.running.Go(func() { keys.Run(ctx) })
 	beside.running.Go(func() {
 		if waitReady(ctx, server.LoopbackClientConfig) == nil {
-			ready(a.options.url(a.listener), "behind the host "+a.host.Host)
+			registration.Run(ctx, func() { ready(a.options.url(a.listener), "behind the host "+a.host.Host) })
 		}
 	})
 	if a.options.runs(componentControllers) {
@@ -65,20 +76,53 @@ func (a *aggregated) run(ctx context.Context, ready func(url, note string)) erro
 	return server.PrepareRun().RunWithContext(klog.NewContext(ctx, klog.Background()))
 }
 
-// certificateHosts are the names by which the host's aggregator calls the server: those of
-// the Service that its APIServices name.
-func (a *aggregated) certificateHosts() []string {
-	service := "koinon." + a.options.Namespace + ".svc"
-	return append(a.options.certificateHosts(), service, service+".cluster.local")
+// newRegistration makes what keeps the server registered in the host.
+func (a *aggregated) newRegistration() (*hostreg.Registration, error) {
+	client, err := kubernetes.NewForConfig(a.host)
+	if err != nil {
+		return nil, fmt.Errorf("make a client of the host: %w", err)
+	}
+	apiServices, err := apiregistrationclient.NewForConfig(a.host)
+	if err != nil {
+		return nil, fmt.Errorf("make a client of the host's aggregator: %w", err)
+	}
+	config := hostreg.Config{
+		Client:        client,
+		APIServices:   apiServices.APIServices(),
+		Namespace:     a.options.Namespace,
+		ServiceName:   a.options.ServiceName,
+		ServicePort:   a.options.ServicePort,
+		Hosts:         a.options.certificateHosts(),
+		GroupVersions: map[schema.GroupVersion]hostreg.Priority{},
+		KindsGroup:    federated.GroupName,
+	}
+	for gv, priority := range groupVersions() {
+		config.GroupVersions[gv] = hostreg.Priority(priority)
+	}
+	if config.ServicePort == 0 {
+		config.ServicePort = 443
+		if !a.options.InCluster {
+			config.ServicePort = int32(a.listener.Addr().(*net.TCPAddr).Port)
+		}
+	}
+	if !a.options.InCluster {
+		config.ExternalName = a.options.Generic.ExternalHost
+	}
+	return hostreg.New(config)
 }
 
-func (a *aggregated) newServer(ctx context.Context, keys *pki.PKI) (*genericapiserver.GenericAPIServer, error) {
-	generic, hostInformers, err := a.genericConfig(ctx, keys)
+func (a *aggregated) newServer(ctx context.Context, registration *hostreg.Registration) (*genericapiserver.GenericAPIServer, error) {
+	generic, hostInformers, err := a.genericConfig(ctx, registration.Certificate())
 	if err != nil {
 		return nil, err
 	}
-	server, err := a.options.newFederationAPI(generic, a.host, genericapiserver.NewEmptyDelegate())
+	announce := func(served []federated.Kind) { registration.KindsChanged(fingerprint(served)) }
+	server, err := a.options.newFederationAPI(generic, a.host, genericapiserver.NewEmptyDelegate(), announce)
 	if err != nil {
+		return nil, err
+	}
+	// Admission refuses everything until it knows the host's namespaces and webhooks.
+	if err := server.AddReadyzChecks(healthz.NewInformerSyncHealthz(hostInformers)); err != nil {
 		return nil, err
 	}
 	err = server.AddPostStartHook("koinon-host-informers", func(hook genericapiserver.PostStartHookContext) error {
@@ -88,9 +132,44 @@ func (a *aggregated) newServer(ctx context.Context, keys *pki.PKI) (*genericapis
 	return server, err
 }
 
+// fingerprint is the same for equal sets of kinds.
+func fingerprint(kinds []federated.Kind) string {
+	sum := sha256.Sum256(fmt.Append(nil, kinds))
+	return hex.EncodeToString(sum[:6])
+}
+
+// encryptionSecret is the Secret in the host's system namespace with the
+// EncryptionConfiguration that the replicas share.
+const encryptionSecret = "koinon-encryption"
+
+// encryptionConfig returns the EncryptionConfiguration to use. Unless one is given, it is in
+// a Secret of the host, and made by the first replica: whoever has only the datastore
+// cannot read what is in it.
+func (a *aggregated) encryptionConfig(ctx context.Context, client kubernetes.Interface) (string, error) {
+	if a.options.EncryptionConfig != "" {
+		return a.options.EncryptionConfig, nil
+	}
+	path, err := host.EnsureEncryptionConfig(a.dir.file("encryption"))
+	if err != nil {
+		return "", err
+	}
+	own := func() ([]byte, error) { return os.ReadFile(path) }
+	shared, err := hostreg.SharedSecret(ctx, client, a.options.Namespace, encryptionSecret, filepath.Base(path), own)
+	if err != nil {
+		return "", err
+	}
+	if err := os.WriteFile(path, shared, 0o600); err != nil {
+		return "", fmt.Errorf("write the encryption key of the host's Secret: %w", err)
+	}
+	if _, err := a.options.encryptionConfig(ctx, a.dir, a.store); err != nil {
+		return "", fmt.Errorf("%w; the servers behind this host share the Secret %s/%s: restore it if it was removed", err, a.options.Namespace, encryptionSecret)
+	}
+	return path, nil
+}
+
 // genericConfig applies every option to a configuration in which the host authenticates,
 // authorizes and says which admission policies hold.
-func (a *aggregated) genericConfig(ctx context.Context, keys *pki.PKI) (*genericapiserver.Config, informers.SharedInformerFactory, error) {
+func (a *aggregated) genericConfig(ctx context.Context, certificate dynamiccertificates.CertKeyContentProvider) (*genericapiserver.Config, informers.SharedInformerFactory, error) {
 	client, err := kubernetes.NewForConfig(a.host)
 	if err != nil {
 		return nil, nil, fmt.Errorf("make a client of the host: %w", err)
@@ -99,7 +178,7 @@ func (a *aggregated) genericConfig(ctx context.Context, keys *pki.PKI) (*generic
 	if err != nil {
 		return nil, nil, fmt.Errorf("make a client of the host: %w", err)
 	}
-	encryption, err := a.options.encryptionConfig(ctx, a.dir, a.store)
+	encryption, err := a.encryptionConfig(ctx, client)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -116,7 +195,7 @@ func (a *aggregated) genericConfig(ctx context.Context, keys *pki.PKI) (*generic
 	authorization.RemoteKubeConfigFile = a.options.HostKubeconfig
 	for _, apply := range []func() error{
 		func() error { return a.options.Generic.ApplyTo(generic) },
-		func() error { return a.servingOptions(keys).ApplyToConfig(generic) },
+		func() error { return a.servingOptions(certificate).ApplyToConfig(generic) },
 		func() error { return a.etcdOptions(encryption).ApplyTo(generic) },
 		func() error {
 			return authentication.ApplyTo(&generic.Authentication, generic.SecureServing, nil)
@@ -136,11 +215,11 @@ func (a *aggregated) genericConfig(ctx context.Context, keys *pki.PKI) (*generic
 	return generic, hostInformers, nil
 }
 
-func (a *aggregated) servingOptions(keys *pki.PKI) *genericoptions.SecureServingOptionsWithLoopback {
+func (a *aggregated) servingOptions(certificate dynamiccertificates.CertKeyContentProvider) *genericoptions.SecureServingOptionsWithLoopback {
 	serving := genericoptions.NewSecureServingOptions()
 	serving.Listener = a.listener
 	serving.HTTP2MaxStreamsPerConnection = hostStreams
-	serving.ServerCert.CertKey = genericoptions.CertKey{CertFile: keys.ServingFile(), KeyFile: keys.ServingFile()}
+	serving.ServerCert.GeneratedCert = certificate
 	return serving.WithLoopback()
 }
 

@@ -28,14 +28,14 @@ func (o *ServerOptions) extension() *host.Extension {
 		GroupVersions: groupVersions(),
 		Codec:         apiserver.StorageCodec(),
 		New: func(generic *genericapiserver.Config, delegate genericapiserver.DelegationTarget) (*genericapiserver.GenericAPIServer, error) {
-			return o.newFederationAPI(generic, generic.LoopbackClientConfig, delegate)
+			return o.newFederationAPI(generic, generic.LoopbackClientConfig, delegate, nil)
 		},
 	}
 }
 
 // newFederationAPI makes the federation API server. hostConfig is how it reaches the host
-// that it is served through.
-func (o *ServerOptions) newFederationAPI(generic *genericapiserver.Config, hostConfig *rest.Config, delegate genericapiserver.DelegationTarget) (*genericapiserver.GenericAPIServer, error) {
+// that it is served through; kindsChanged may be nil.
+func (o *ServerOptions) newFederationAPI(generic *genericapiserver.Config, hostConfig *rest.Config, delegate genericapiserver.DelegationTarget, kindsChanged func([]federated.Kind)) (*genericapiserver.GenericAPIServer, error) {
 	client, err := discovery.NewDiscoveryClientForConfig(hostConfig)
 	if err != nil {
 		return nil, fmt.Errorf("make a client for the schemas of the host: %w", err)
@@ -45,6 +45,8 @@ func (o *ServerOptions) newFederationAPI(generic *genericapiserver.Config, hostC
 		Builtin:   federated.BuiltinSchemas(host.OpenAPIDefinitions),
 		Remote:    func(context.Context) []rest.Interface { return []rest.Interface{client.RESTClient()} },
 		Host:      hostConfig,
+
+		KindsChanged: kindsChanged,
 	}}
 	completed, err := config.Complete()
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/pflag"
 	utilerrors "k8s.io/apimachinery/pkg/util/errors"
+	"k8s.io/apimachinery/pkg/util/validation"
 	genericoptions "k8s.io/apiserver/pkg/server/options"
 	cliflag "k8s.io/component-base/cli/flag"
 	"k8s.io/component-base/logs"
@@ -52,6 +53,10 @@ type ServerOptions struct {
 	// neither means standalone.
 	HostKubeconfig string
 	InCluster      bool
+	// ServiceName and ServicePort are what the host's APIServices name. Port 0 is 443 in the
+	// host, and SecurePort outside of it.
+	ServiceName string
+	ServicePort int32
 
 	Generic   *genericoptions.ServerRunOptions
 	Audit     *genericoptions.AuditOptions
@@ -64,16 +69,17 @@ type ServerOptions struct {
 // NewServerOptions returns the defaults.
 func NewServerOptions() *ServerOptions {
 	return &ServerOptions{
-		DataDir:    "koinon-data",
-		Components: []string{"all"},
-		Namespace:  "kube-federation-system",
-		SecurePort: 6443,
-		Generic:    genericoptions.NewServerRunOptions(),
-		Audit:      genericoptions.NewAuditOptions(),
-		Traces:     genericoptions.NewTracingOptions(),
-		Features:   genericoptions.NewFeatureOptions(),
-		Admission:  host.NewAdmission(),
-		Logs:       logs.NewOptions(),
+		DataDir:     "koinon-data",
+		Components:  []string{"all"},
+		Namespace:   "kube-federation-system",
+		SecurePort:  6443,
+		ServiceName: "koinon",
+		Generic:     genericoptions.NewServerRunOptions(),
+		Audit:       genericoptions.NewAuditOptions(),
+		Traces:      genericoptions.NewTracingOptions(),
+		Features:    genericoptions.NewFeatureOptions(),
+		Admission:   host.NewAdmission(),
+		Logs:        logs.NewOptions(),
 	}
 }
 
@@ -133,6 +139,8 @@ func (o *ServerOptions) addStoreFlags(fs *pflag.FlagSet) {
 func (o *ServerOptions) addHostFlags(fs *pflag.FlagSet) {
 	fs.StringVar(&o.HostKubeconfig, "host-kubeconfig", "", "A kubeconfig for the cluster whose aggregator this server is behind.")
 	fs.BoolVar(&o.InCluster, "in-cluster", false, "Be behind the aggregator of the cluster that this server runs in.")
+	fs.StringVar(&o.ServiceName, "service-name", o.ServiceName, "The Service in the system namespace through which the host reaches this server. With --host-kubeconfig it is made, of the type ExternalName and for --external-hostname or --advertise-address, unless it is there.")
+	fs.Int32Var(&o.ServicePort, "service-port", o.ServicePort, "The port of that Service. The default is 443 with --in-cluster, and the port of this server with --host-kubeconfig.")
 }
 
 // aggregated says that the server is behind an existing host.
@@ -184,6 +192,12 @@ func (o *ServerOptions) Validate() error {
 	}
 	if o.SecurePort < 0 || o.SecurePort > 65535 {
 		errs = append(errs, fmt.Errorf("--secure-port is %d: it must be between 0 and 65535", o.SecurePort))
+	}
+	if o.ServicePort < 0 || o.ServicePort > 65535 {
+		errs = append(errs, fmt.Errorf("--service-port is %d: it must be between 0 (the default) and 65535", o.ServicePort))
+	}
+	for _, message := range validation.IsDNS1035Label(o.ServiceName) {
+		errs = append(errs, fmt.Errorf("--service-name is %q: %s", o.ServiceName, message))
 	}
 	if o.HostKubeconfig != "" && o.InCluster {
 		errs = append(errs, errors.New("--host-kubeconfig and --in-cluster are both given: the host is the one or the other"))

@@ -119,6 +119,14 @@ func (s *Server) Serve(kinds []Kind) error {
 
 // loadModels returns a function that fetches the schemas of the target kinds at its
 // first call: an idle server needs none.
+// Kinds are the kinds that are served now, sorted by the name of their configuration.
+func (s *Server) Kinds() []Kind {
+	if g := s.serving.Load(); g != nil {
+		return slices.Clone(g.kinds)
+	}
+	return nil
+}
+
 func (s *Server) loadModels(kinds []Kind) func() models {
 	return sync.OnceValue(func() models {
 		gvks := []schema.GroupVersionKind{scaleKind}

@@ -1,0 +1,216 @@
+package hostreg
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apiserver/pkg/server/dynamiccertificates"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/cache"
+	"k8s.io/client-go/util/workqueue"
+	"k8s.io/klog/v2"
+	apiregistrationv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
+	apiregistrationclient "k8s.io/kube-aggregator/pkg/client/clientset_generated/clientset/typed/apiregistration/v1"
+	"k8s.io/utils/clock"
+)
+
+const (
+	// settle is how long Run waits for further changes before it acts on one.
+	settle = 50 * time.Millisecond
+	// lookAgain is how often everything is looked at although nothing changed. The Secret
+	// is not watched.
+	lookAgain = 30 * time.Second
+	// attemptTimeout bounds one look.
+	attemptTimeout = 30 * time.Second
+
+	minRetry, maxRetry = 200 * time.Millisecond, time.Minute
+	// Corrections per second and at once, against somebody who keeps undoing them.
+	writesPerSecond, writesAtOnce = 1, 30
+)
+
+// Priority places a group version in the host's discovery.
+type Priority struct{ Group, Version int32 }
+
+// Config says what to register, and where.
+type Config struct {
+	// Client and APIServices reach the host.
+	Client      kubernetes.Interface
+	APIServices apiregistrationclient.APIServiceInterface
+	// Namespace is the system namespace. It holds the Service and the Secret.
+	Namespace string
+	// ServiceName and ServicePort are what the APIServices name.
+	ServiceName string
+	ServicePort int32
+	// ExternalName is the DNS name or address by which the host reaches a server that does
+	// not run in it; a Service for it is kept. Empty: there is a Service already.
+	ExternalName string
+	// Hosts are names and addresses in the serving certificate beside the Service's.
+	Hosts []string
+	// GroupVersions are registered.
+	GroupVersions map[schema.GroupVersion]Priority
+	// KindsGroup is the group whose kinds KindsChanged is about.
+	KindsGroup string
+	// Clock is the real one when nil.
+	Clock clock.WithTicker
+}
+
+// Registration keeps a server registered.
+type Registration struct {
+	config  Config
+	serving *serving
+	// known are the authorities as last seen. Prepare and Run alone use it.
+	known  authorities
+	queue  workqueue.TypedRateLimitingInterface[struct{}] // at most one item: "look again"
+	writes *rate.Limiter
+
+	mu          sync.Mutex // guards the rest
+	fingerprint string
+	kinds       string // to be written; empty when it was
+}
+
+// New checks the configuration. It does no I/O and starts nothing.
+func New(config Config) (*Registration, error) {
+	switch {
+	case config.Client == nil || config.APIServices == nil:
+		return nil, errors.New("hostreg: clients of the host must be set")
+	case config.Namespace == "" || config.ServiceName == "" || config.ServicePort == 0:
+		return nil, errors.New("hostreg: Namespace, ServiceName and ServicePort must be set")
+	}
+	if config.Clock == nil {
+		config.Clock = clock.RealClock{}
+	}
+	name := config.ServiceName + "." + config.Namespace
+	hosts := append([]string{name + ".svc", name, name + ".svc.cluster.local"}, config.Hosts...)
+	return &Registration{
+		config:  config,
+		serving: &serving{hosts: hosts},
+		writes:  rate.NewLimiter(writesPerSecond, writesAtOnce),
+		queue: workqueue.NewTypedRateLimitingQueue(
+			workqueue.NewTypedItemExponentialFailureRateLimiter[struct{}](minRetry, maxRetry)),
+	}, nil
+}
+
+// Certificate is the serving certificate, there after Prepare and renewed by Run.
+func (r *Registration) Certificate() dynamiccertificates.CertKeyContentProvider { return r.serving }
+
+// Prepare makes what the server needs before it can serve: the namespace, the authorities
+// and its certificate. It registers nothing yet.
+func (r *Registration) Prepare(ctx context.Context) error {
+	if err := EnsureNamespace(ctx, r.config.Client, r.config.Namespace); err != nil {
+		return err
+	}
+	// The second attempt reads what another replica wrote at the time of the first.
+	if err := r.ensureServing(ctx); err == nil {
+		return nil
+	}
+	return r.ensureServing(ctx)
+}
+
+// Register registers the server. Call it when the server is ready: a host in which an
+// APIService is not available cannot delete namespaces.
+func (r *Registration) Register(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
+	defer cancel()
+	if err := r.ensureServing(ctx); err != nil {
+		return err
+	}
+	if err := r.ensureService(ctx); err != nil {
+		return err
+	}
+	return r.ensureAPIServices(ctx, r.known.trust())
+}
+
+// Run registers the server and keeps it registered until ctx is done. What it registered
+// stays: the server may come back, and other replicas may be there. registered is called
+// after the first success.
+func (r *Registration) Run(ctx context.Context, registered func()) {
+	var running sync.WaitGroup
+	defer running.Wait()
+	defer r.queue.ShutDown()
+	stop := context.AfterFunc(ctx, r.queue.ShutDown)
+	defer stop()
+	running.Go(func() { r.watch(ctx) })
+	r.queue.Add(struct{}{})
+	for r.next(ctx, &registered) {
+	}
+}
+
+func (r *Registration) next(ctx context.Context, registered *func()) bool {
+	item, quit := r.queue.Get()
+	if quit {
+		return false
+	}
+	defer r.queue.Done(item)
+	if err := r.Register(ctx); err != nil {
+		if ctx.Err() == nil {
+			klog.FromContext(ctx).Error(err, "Registration in the host failed and will be tried again")
+		}
+		r.queue.AddRateLimited(item)
+		return true
+	}
+	r.queue.Forget(item)
+	r.queue.AddAfter(item, lookAgain)
+	if *registered != nil {
+		(*registered)()
+		*registered = nil
+	}
+	return true
+}
+
+// watch looks again when one of our APIServices changes.
+func (r *Registration) watch(ctx context.Context) {
+	names := map[string]bool{}
+	for gv := range r.config.GroupVersions {
+		names[apiServiceName(gv)] = true
+	}
+	enqueue := func(obj any) {
+		key, err := cache.DeletionHandlingMetaNamespaceKeyFunc(obj)
+		if err == nil && names[key] {
+			r.queue.AddAfter(struct{}{}, settle)
+		}
+	}
+	informer := cache.NewSharedInformer(cache.ToListWatcherWithWatchListSemantics(&cache.ListWatch{
+		ListWithContextFunc: func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
+			return r.config.APIServices.List(ctx, options)
+		},
+		WatchFuncWithContext: r.config.APIServices.Watch,
+	}, r.config.APIServices), &apiregistrationv1.APIService{}, 0)
+	if _, err := informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
+		AddFunc: enqueue, UpdateFunc: func(_, obj any) { enqueue(obj) }, DeleteFunc: enqueue,
+	}); err != nil {
+		klog.FromContext(ctx).Error(err, "APIServices of the host are not watched, only looked at from time to time", "interval", lookAgain)
+		return
+	}
+	informer.RunWithContext(ctx)
+}
+
+func (r *Registration) ensureServing(ctx context.Context) error {
+	known, err := r.ensureAuthorities(ctx)
+	if err != nil {
+		return err
+	}
+	r.known = known
+	renewed, err := r.serving.renew(known, r.config.Clock.Now())
+	if err != nil {
+		return err
+	}
+	if renewed {
+		klog.FromContext(ctx).V(2).Info("Renewed the serving certificate")
+	}
+	return nil
+}
+
+// mayWrite waits until another correction is allowed.
+func (r *Registration) mayWrite(ctx context.Context) error {
+	if err := r.writes.Wait(ctx); err != nil {
+		return fmt.Errorf("wait because something undoes every correction: %w", err)
+	}
+	return nil
+}

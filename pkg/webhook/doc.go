@@ -12,7 +12,8 @@
 // state, does no I/O beside its connection, and may be called concurrently.
 //
 // A refusal is part of the answer, with HTTP status 200. A body that is not a review gets
-// 400, one that is too large 413.
+// 400, one that is too large 413, and 503 comes while other requests hold all the memory
+// that bodies may have.
 //
 // # What the stock cluster has to do
 //

@@ -9,6 +9,7 @@ import (
 	"mime"
 	"net/http"
 	"strings"
+	"sync/atomic"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	kjson "sigs.k8s.io/json"
@@ -26,6 +27,9 @@ const (
 	// DefaultAdmissionLimitBytes allows for two objects, each as large as an API server
 	// accepts, and the review around them.
 	DefaultAdmissionLimitBytes = 8 << 20
+	// DefaultInFlightLimitBytes is what all bodies may hold at a time. Decoding takes
+	// about three times as much memory.
+	DefaultInFlightLimitBytes = 512 << 20
 )
 
 // Config says what is served. The zero value is a good one.
@@ -37,24 +41,37 @@ type Config struct {
 	// AdmissionLimitBytes is the largest body of /validate and /mutate. Default:
 	// DefaultAdmissionLimitBytes.
 	AdmissionLimitBytes int64
+	// InFlightLimitBytes is what the bodies of all requests may hold at a time; one more
+	// gets 503, since API servers call webhooks without credentials and anybody else can,
+	// too. Default: DefaultInFlightLimitBytes.
+	InFlightLimitBytes int64
+}
+
+func (c Config) withDefaults() Config {
+	if c.Group == "" {
+		c.Group = v1beta2.GroupName
+	}
+	if c.ConvertLimitBytes <= 0 {
+		c.ConvertLimitBytes = DefaultConvertLimitBytes
+	}
+	if c.AdmissionLimitBytes <= 0 {
+		c.AdmissionLimitBytes = DefaultAdmissionLimitBytes
+	}
+	if c.InFlightLimitBytes <= 0 {
+		c.InFlightLimitBytes = DefaultInFlightLimitBytes
+	}
+	return c
 }
 
 // New returns a handler of /convert, /validate and /mutate.
 func New(config Config) http.Handler {
-	if config.Group == "" {
-		config.Group = v1beta2.GroupName
-	}
-	if config.ConvertLimitBytes <= 0 {
-		config.ConvertLimitBytes = DefaultConvertLimitBytes
-	}
-	if config.AdmissionLimitBytes <= 0 {
-		config.AdmissionLimitBytes = DefaultAdmissionLimitBytes
-	}
+	config = config.withDefaults()
 	s := shapes{group: config.Group}
+	held := &budget{limitBytes: config.InFlightLimitBytes}
 	mux := http.NewServeMux()
-	mux.Handle("POST /convert", review(config.ConvertLimitBytes, s.convert))
-	mux.Handle("POST /validate", review(config.AdmissionLimitBytes, s.admission(s.validate)))
-	mux.Handle("POST /mutate", review(config.AdmissionLimitBytes, s.admission(s.mutate)))
+	mux.Handle("POST /convert", review(held, config.ConvertLimitBytes, s.convert))
+	mux.Handle("POST /validate", review(held, config.AdmissionLimitBytes, s.admission(s.validate)))
+	mux.Handle("POST /mutate", review(held, config.AdmissionLimitBytes, s.admission(s.mutate)))
 	return mux
 }
 
@@ -63,39 +80,73 @@ func New(config Config) http.Handler {
 type answer func(body []byte) (any, error)
 
 // review reads a body of limited size, and writes the answer.
-func review(limitBytes int64, do answer) http.Handler {
+func review(held *budget, limitBytes int64, do answer) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		if mediaType, _, err := mime.ParseMediaType(req.Header.Get("Content-Type")); err == nil && mediaType != "application/json" {
 			http.Error(w, fmt.Sprintf("Content-Type %q is not supported: send application/json", mediaType), http.StatusUnsupportedMediaType)
 			return
 		}
-		body, err := readBody(w, req, limitBytes)
-		if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
-			http.Error(w, fmt.Sprintf("the review is larger than %d bytes", tooLarge.Limit), http.StatusRequestEntityTooLarge)
-			return
-		}
+		out, err := held.answer(http.MaxBytesReader(w, req.Body, limitBytes), do)
 		if err != nil {
-			http.Error(w, "read review: "+err.Error(), http.StatusBadRequest)
-			return
-		}
-		out, err := do(body)
-		if err != nil {
-			http.Error(w, err.Error(), http.StatusBadRequest)
+			refuse(w, err)
 			return
 		}
 		writeJSON(w, out)
 	})
 }
 
-// readBody reads into one buffer of the right size where the size is known.
-func readBody(w http.ResponseWriter, req *http.Request, limitBytes int64) ([]byte, error) {
-	var buf bytes.Buffer
-	if n := req.ContentLength; n > 0 && n <= limitBytes {
-		buf.Grow(int(n) + bytes.MinRead)
+func refuse(w http.ResponseWriter, err error) {
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &tooLarge):
+		http.Error(w, fmt.Sprintf("the review is larger than %d bytes", tooLarge.Limit), http.StatusRequestEntityTooLarge)
+	case errors.Is(err, errBusy):
+		w.Header().Set("Retry-After", "1")
+		http.Error(w, err.Error(), http.StatusServiceUnavailable)
+	default:
+		http.Error(w, err.Error(), http.StatusBadRequest)
 	}
-	_, err := buf.ReadFrom(http.MaxBytesReader(w, req.Body, limitBytes))
-	return buf.Bytes(), err
 }
+
+// errBusy occurs while other requests hold all the memory that bodies may have; the
+// client should try again.
+var errBusy = errors.New("too many requests are being answered: try again")
+
+// budget is how many bytes of bodies are held at a time.
+type budget struct {
+	limitBytes int64
+	used       atomic.Int64
+}
+
+// answer reads a body and answers it. What the body holds is given back before the answer
+// is written, so that a client that got one can ask again.
+func (b *budget) answer(from io.Reader, do answer) (any, error) {
+	body := meteredBody{from: from, held: b}
+	defer body.release()
+	var buf bytes.Buffer
+	if _, err := buf.ReadFrom(&body); err != nil {
+		return nil, fmt.Errorf("read review: %w", err)
+	}
+	return do(buf.Bytes())
+}
+
+// meteredBody reads a body and counts it against the budget until it is released.
+type meteredBody struct {
+	from io.Reader
+	held *budget
+	size int64
+}
+
+func (b *meteredBody) Read(p []byte) (int, error) {
+	n, err := b.from.Read(p)
+	b.size += int64(n)
+	if b.held.used.Add(int64(n)) > b.held.limitBytes {
+		return n, errBusy
+	}
+	return n, err
+}
+
+func (b *meteredBody) release() { b.held.used.Add(-b.size) }
 
 // writeJSON encodes before it writes, so that an error still has a status code.
 func writeJSON(w http.ResponseWriter, v any) {

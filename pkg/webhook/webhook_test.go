@@ -202,6 +202,19 @@ func TestBodiesThatAreNoReview(t *testing.T) {
 	}
 }
 
+func TestBodiesTogetherAreLimited(t *testing.T) {
+	review := convertReview("types.kubefed.io/v1beta1", topologyShape)
+	server := serve(t, webhook.Config{InFlightLimitBytes: int64(len(review))})
+	if code, body := post(t, server.URL+"/convert", review+" "); code != http.StatusServiceUnavailable || body != "read review: too many requests are being answered: try again\n" {
+		t.Errorf("a body above the limit: got %d %s", code, body)
+	}
+	for range 3 { // what a request held is given back
+		if code, body := post(t, server.URL+"/convert", review); code != http.StatusOK {
+			t.Errorf("a body within the limit: got %d %s", code, body)
+		}
+	}
+}
+
 func TestOtherMethodsAndMediaTypes(t *testing.T) {
 	server := serve(t, webhook.Config{})
 	req, _ := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL+"/convert", nil)

@@ -113,7 +113,7 @@ func newConfigs(opts options.CompletedOptions, extension *Extension) (*configs, 
 		opts,
 		[]*runtime.Scheme{legacyscheme.Scheme, apiextensionsapiserver.Scheme, aggregatorscheme.Scheme},
 		controlplane.DefaultGenericAPIResourceConfigSource(),
-		OpenAPIDefinitions,
+		servedDefinitions,
 	)
 	if err != nil {
 		return nil, fmt.Errorf("configure the host: %w", err)

@@ -3,7 +3,6 @@ package app
 import (
 	"context"
 	"fmt"
-	"runtime/debug"
 	"time"
 
 	"k8s.io/client-go/kubernetes"
@@ -42,7 +41,3 @@ func waitReady(ctx context.Context, config *rest.Config) error {
 		}
 	}
 }
-
-// settle gives the memory back that was only needed to start: the OpenAPI definitions of
-// every Kubernetes type are built and thrown away.
-func settle() { debug.FreeOSMemory() }

@@ -36,6 +36,7 @@ func (o *ServerOptions) Run(ctx context.Context, out io.Writer) error {
 		return err
 	}
 	utilfeature.DefaultMutableFeatureGate.AddMetrics()
+	limitGarbage()
 
 	dir, err := openDataDir(o.DataDir)
 	if err != nil {

@@ -117,8 +117,6 @@ func (s *Server) Serve(kinds []Kind) error {
 	return nil
 }
 
-// loadModels returns a function that fetches the schemas of the target kinds at its
-// first call: an idle server needs none.
 // Kinds are the kinds that are served now, sorted by the name of their configuration.
 func (s *Server) Kinds() []Kind {
 	if g := s.serving.Load(); g != nil {
@@ -127,6 +125,8 @@ func (s *Server) Kinds() []Kind {
 	return nil
 }
 
+// loadModels returns a function that fetches the schemas of the target kinds at its
+// first call: an idle server needs none.
 func (s *Server) loadModels(kinds []Kind) func() models {
 	return sync.OnceValue(func() models {
 		gvks := []schema.GroupVersionKind{scaleKind}

@@ -7,6 +7,7 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
 
 	edgev1alpha1 "github.com/koinon-io/koinon/pkg/apis/edge/v1alpha1"
 	federationv1alpha1 "github.com/koinon-io/koinon/pkg/apis/federation/v1alpha1"
@@ -230,8 +231,9 @@ func (v *view) addDeparting(e *Engine, candidates []placement.Candidate) {
 			v.depart(v.recorded(name), byName[name])
 		}
 	}
+	staying := e.staying(v)
 	for _, c := range candidates {
-		if !known[c.Name] && c.Refusal == "" && e.holds(v, c) {
+		if !known[c.Name] && c.Refusal == "" && e.holds(v, c, staying) {
 			v.depart(c, &c)
 		}
 	}
@@ -261,16 +263,38 @@ func (v *view) depart(c placement.Candidate, candidate *placement.Candidate) {
 	v.targets = append(v.targets, t)
 }
 
-// holds reports whether a cache shows the object in a candidate that is not placed and
-// not recorded. One without our annotation was made by KubeFed, which knows no cells.
-func (e *Engine) holds(v *view, c placement.Candidate) bool {
+// live returns the object in a candidate as the member's cache shows it, nil if it does
+// not.
+func (e *Engine) live(v *view, c placement.Candidate) *memberclient.Live {
 	member, ok := e.Members.Get(c.Member)
 	if !ok || member.Conn == nil {
-		return false
+		return nil
 	}
 	namespace, name := v.place(c)
 	live, _, _ := member.Conn.Cached(v.kind.target.Resource, namespace, name)
-	if live == nil {
+	return live
+}
+
+// staying returns the objects that run in placed targets: a cluster that was joined twice
+// shows them in a target that is not placed too.
+func (e *Engine) staying(v *view) map[types.UID]bool {
+	uids := map[types.UID]bool{}
+	for _, t := range v.targets {
+		if t.intent != run && t.intent != keep {
+			continue
+		}
+		if live := e.live(v, t.Candidate); live != nil {
+			uids[live.UID] = true
+		}
+	}
+	return uids
+}
+
+// holds reports whether a cache shows the object in a candidate that is not placed and
+// not recorded. One without our annotation was made by KubeFed, which knows no cells.
+func (e *Engine) holds(v *view, c placement.Candidate, staying map[types.UID]bool) bool {
+	live := e.live(v, c)
+	if live == nil || staying[live.UID] {
 		return false
 	}
 	source, ok := live.Annotations[render.SourceAnnotation]

@@ -1,0 +1,274 @@
+package propagation
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
+	"github.com/koinon-io/koinon/pkg/federation/memberclient"
+	"github.com/koinon-io/koinon/pkg/federation/membership"
+	"github.com/koinon-io/koinon/pkg/federation/render"
+	"github.com/koinon-io/koinon/pkg/federation/status"
+)
+
+// running is an observation of a target where all is well: generation 7 of shop/web, in
+// m1, as it was recorded.
+func running() observation {
+	return observation{
+		intent: run, source: "shop/web", generation: 7,
+		record: v1beta2.TargetStatus{
+			Name: "m1", Cluster: "m1", Namespace: "shop", Hash: "h7", Version: "gen:3", Generation: 7,
+		},
+		member:   &membership.Member{Name: "m1", Health: membership.Ready},
+		cache:    memberclient.Synced,
+		live:     ourObject(),
+		manifest: &render.Manifest{Hash: "h7", Labels: map[string]string{v1beta1.ManagedLabel: "true"}},
+	}
+}
+
+func ourObject() *memberclient.Live {
+	return &memberclient.Live{ObjectMeta: metav1.ObjectMeta{
+		Name: "web", Namespace: "shop", UID: "u1", Generation: 3,
+		Labels:      map[string]string{v1beta1.ManagedLabel: "true"},
+		Annotations: map[string]string{render.SourceAnnotation: "shop/web"},
+	}}
+}
+
+// unwritten takes away what a first write leaves.
+func unwritten(o *observation) {
+	o.record.Hash, o.record.Version, o.record.Generation = "", "", 0
+	o.live = nil
+}
+
+func unready(health membership.Health, problem string) func(*observation) {
+	return func(o *observation) { o.member = &membership.Member{Health: health, Problem: problem} }
+}
+
+// verdict is what tests look at in a decision.
+type verdict struct {
+	Action  action
+	State   v1beta2.TargetState
+	Message string
+	Forget  bool
+}
+
+func TestDecideOnATargetThatRuns(t *testing.T) {
+	for name, test := range map[string]struct {
+		changes []func(*observation)
+		want    verdict
+	}{
+		"nothing is sent if all is as recorded": {nil, verdict{}},
+		"an object that is not there is made": {
+			[]func(*observation){unwritten}, verdict{Action: applyManifest, State: status.Pending},
+		},
+		"an object that was deleted is made again": {
+			[]func(*observation){func(o *observation) { o.live = nil }}, verdict{Action: applyManifest, State: status.Pending},
+		},
+		"another manifest is sent": {
+			[]func(*observation){func(o *observation) { o.manifest.Hash = "h8" }}, verdict{Action: applyManifest, State: status.Pending},
+		},
+		"a spec that changed in the member is sent again": {
+			[]func(*observation){func(o *observation) { o.live.Generation = 4 }}, verdict{Action: applyManifest, State: status.Pending},
+		},
+		"a kind without generation is compared by resource version": {
+			[]func(*observation){func(o *observation) {
+				o.live.Generation, o.live.ResourceVersion, o.record.Version = 0, "9", "rv:9"
+			}}, verdict{},
+		},
+		"a label that is missing is sent again": {
+			[]func(*observation){func(o *observation) { o.manifest.Labels["app"] = "web" }}, verdict{Action: applyManifest, State: status.Pending},
+		},
+		"labels of the member's own are no drift": {
+			[]func(*observation){func(o *observation) { o.live.Labels["theirs"] = "x" }}, verdict{},
+		},
+		"an object of KubeFed is taken over": {
+			[]func(*observation){func(o *observation) { o.live.Annotations, o.record.Hash = nil, "" }}, verdict{Action: applyManifest, State: status.Pending},
+		},
+		"an object of another federated object is not": {
+			[]func(*observation){func(o *observation) { o.live.Annotations[render.SourceAnnotation] = "shop/other" }},
+			verdict{State: v1beta2.TargetAlreadyExists, Message: `the object there comes from the federated object "shop/other"`},
+		},
+		"an object that is being deleted is waited for": {
+			[]func(*observation){func(o *observation) { o.live.DeletionTimestamp = &metav1.Time{} }},
+			verdict{State: v1beta2.TargetWaitingForRemoval, Message: "the object there is being deleted; it is made anew once it is gone"},
+		},
+		"a member that does not exist is not found": {
+			[]func(*observation){func(o *observation) { o.member = nil }},
+			verdict{State: v1beta2.TargetNotFound, Message: `there is no member "m1"`},
+		},
+		"a member of another tenant is not found": {
+			[]func(*observation){func(o *observation) { o.memberRefusal = "foreign" }},
+			verdict{State: v1beta2.TargetNotFound, Message: "foreign"},
+		},
+		"a template that cannot be rendered": {
+			[]func(*observation){func(o *observation) { o.renderErr = &render.TemplateError{Problem: "bad"} }},
+			verdict{State: v1beta2.TargetComputeFailed, Message: "spec.template: bad"},
+		},
+		"an override that cannot be applied": {
+			[]func(*observation){func(o *observation) {
+				o.renderErr = &render.OverrideError{Override: 1, Patch: 2, Path: "/x", Problem: "bad"}
+			}},
+			verdict{State: v1beta2.TargetOverridesFailed, Message: `spec.overrides[1].topologyOverrides[2] (path "/x"): bad`},
+		},
+		"a member that is offline, even if all was well": {
+			[]func(*observation){unready(membership.Offline, "no answer")},
+			verdict{State: v1beta2.TargetClusterNotReady, Message: "no answer"},
+		},
+		"a member that was not checked yet leaves the record as it is": {
+			[]func(*observation){unready(membership.Unknown, "")}, verdict{},
+		},
+		"a change for a member that was not checked yet is pending": {
+			[]func(*observation){unready(membership.Unknown, ""), func(o *observation) { o.manifest.Hash = "h8" }},
+			verdict{State: status.Pending, Message: "the member was not checked yet"},
+		},
+		"a member that lacks the type": {
+			[]func(*observation){func(o *observation) { o.cache, o.live = memberclient.NotServed, nil }},
+			verdict{State: v1beta2.TargetTypeNotServed, Message: "the member does not serve this type"},
+		},
+		"a cache that is filling leaves the record as it is": {
+			[]func(*observation){func(o *observation) { o.cache, o.live = memberclient.Filling, nil }}, verdict{},
+		},
+		"a cache that cannot be filled": {
+			[]func(*observation){func(o *observation) {
+				o.cache, o.cacheErr, o.live = memberclient.Filling, errors.New("forbidden"), nil
+			}},
+			verdict{State: v1beta2.TargetCachedRetrievalError, Message: "the member's objects cannot be listed: forbidden"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) { check(t, running(), test.changes, test.want) })
+	}
+}
+
+func TestDecideOnATargetThatStays(t *testing.T) {
+	for name, test := range map[string]struct {
+		changes []func(*observation)
+		want    verdict
+	}{
+		"a masked target is left as it is, whatever changed": {
+			[]func(*observation){func(o *observation) { o.live.Generation = 9 }}, verdict{State: v1beta2.TargetMasked},
+		},
+		"a masked target that has nothing says so": {
+			[]func(*observation){unwritten},
+			verdict{State: v1beta2.TargetMasked, Message: "the mask holds the first write back"},
+		},
+		"a masked target of a member that is gone is masked": {
+			[]func(*observation){func(o *observation) { o.member = nil }}, verdict{State: v1beta2.TargetMasked},
+		},
+		"a target that does not exist": {
+			[]func(*observation){unwritten, func(o *observation) { o.intent, o.reason = absent, `there is no cell "x"` }},
+			verdict{State: v1beta2.TargetNotFound, Message: `there is no cell "x"`},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := running()
+			o.intent = keep
+			check(t, o, test.changes, test.want)
+		})
+	}
+}
+
+func TestDecideOnATargetThatIsLeft(t *testing.T) {
+	gone := verdict{Forget: true}
+	for name, test := range map[string]struct {
+		intent  intent
+		changes []func(*observation)
+		want    verdict
+	}{
+		"the object is deleted":  {remove, nil, verdict{Action: deleteObject, State: v1beta2.TargetWaitingForRemoval}},
+		"the object is released": {release, nil, verdict{Action: releaseObject, State: v1beta2.TargetWaitingForRemoval}},
+		"one that the cache does not show is looked for": {
+			remove, []func(*observation){func(o *observation) { o.live = nil }},
+			verdict{Action: deleteObject, State: v1beta2.TargetWaitingForRemoval},
+		},
+		"one that no record knows is deleted too": {
+			remove, []func(*observation){func(o *observation) { o.record.Hash = "" }},
+			verdict{Action: deleteObject, State: v1beta2.TargetWaitingForRemoval},
+		},
+		"a target that was never written to is forgotten": {remove, []func(*observation){unwritten}, gone},
+		"a target that was never written to blocks nothing while offline": {
+			remove, []func(*observation){unwritten, unready(membership.Offline, "no answer")}, gone,
+		},
+		"a member that holds the object is waited for while offline": {
+			remove, []func(*observation){unready(membership.Offline, "no answer")},
+			verdict{State: v1beta2.TargetWaitingForRemoval, Message: "the member may still hold the object: no answer"},
+		},
+		"a member that has left keeps what it has": {
+			remove, []func(*observation){func(o *observation) { o.member = nil }}, gone,
+		},
+		"a member of another tenant is not touched": {
+			remove, []func(*observation){func(o *observation) { o.memberRefusal = "foreign" }}, gone,
+		},
+		"a type that is gone took its objects with it": {
+			remove, []func(*observation){func(o *observation) { o.cache, o.live = memberclient.NotServed, nil }}, gone,
+		},
+		"the object of another federated object stays": {
+			remove, []func(*observation){func(o *observation) { o.live.Annotations[render.SourceAnnotation] = "shop/other" }}, gone,
+		},
+		"a namespace that objects needed stays": {
+			remove, []func(*observation){func(o *observation) { o.live.Annotations[render.SourceAnnotation] = render.NoSource }}, gone,
+		},
+		"an object that is being deleted is waited for": {
+			remove, []func(*observation){func(o *observation) { o.live.DeletionTimestamp = &metav1.Time{} }},
+			verdict{State: v1beta2.TargetWaitingForRemoval, Message: "the object is being deleted"},
+		},
+		"a cache that is filling is waited for": {
+			remove, []func(*observation){func(o *observation) { o.cache, o.live = memberclient.Filling, nil }},
+			verdict{State: status.Pending, Message: "the member's objects are being listed"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := running()
+			o.intent, o.manifest = test.intent, nil
+			check(t, o, test.changes, test.want)
+		})
+	}
+}
+
+func check(t *testing.T, o observation, changes []func(*observation), want verdict) {
+	t.Helper()
+	for _, change := range changes {
+		change(&o)
+	}
+	d := decide(o)
+	got := verdict{d.action, d.status.State, d.status.Message, d.forget}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("decision (-want +got):\n%s", diff)
+	}
+	if !d.forget && (d.status.Hash != o.record.Hash || d.status.Version != o.record.Version) {
+		t.Errorf("a decision changed what is recorded: %+v", d.status)
+	}
+}
+
+func TestUpToDateSpeaksOfTheLatestGeneration(t *testing.T) {
+	o := running()
+	o.generation = 8 // a change that renders to the same manifest
+	if got := decide(o).status.Generation; got != 8 {
+		t.Errorf("got generation %d, want 8", got)
+	}
+}
+
+func TestAnAttemptIsNotRepeatedUntilSomethingChanges(t *testing.T) {
+	m := &memory{records: map[string]v1beta2.TargetStatus{}, attempts: map[string]attempt{}}
+	if _, begun := m.begin("m1", "apply h1"); !begun {
+		t.Fatal("the first try was not begun")
+	}
+	if said, begun := m.begin("m1", "apply h1"); begun || said != nil {
+		t.Error("a try that is under way was begun again")
+	}
+	failed := v1beta2.TargetStatus{Name: "m1", State: v1beta2.TargetUpdateFailed}
+	m.end("m1", "apply h1", failed, true, false)
+	if said, begun := m.begin("m1", "apply h1"); begun || said == nil || said.State != v1beta2.TargetUpdateFailed {
+		t.Errorf("a try that failed does not wait for its backoff, or does not say so: %v", said)
+	}
+	if _, begun := m.begin("m1", "apply h2"); !begun {
+		t.Error("another manifest has to wait for the backoff of the one before")
+	}
+	m.end("m1", "apply h2", v1beta2.TargetStatus{}, false, true)
+	if names := m.names(); len(names) != 0 {
+		t.Errorf("got records of %v, want none of a target that is gone", names)
+	}
+}

@@ -4,8 +4,8 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"reflect"
 
-	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -67,7 +67,7 @@ func (s strategy) PrepareForUpdate(ctx context.Context, obj, old runtime.Object)
 	}
 	canonicalize(o)
 	o.Generation = was.Generation
-	if !equality.Semantic.DeepEqual(o.Spec, was.Spec) {
+	if !conversion.SameSpec(&o.Spec, &was.Spec) {
 		o.Generation++
 	}
 }
@@ -91,7 +91,7 @@ func (s strategy) Validate(ctx context.Context, obj runtime.Object) field.ErrorL
 // ValidateUpdate checks a changed object.
 func (s strategy) ValidateUpdate(ctx context.Context, obj, old runtime.Object) field.ErrorList {
 	o, was := obj.(*typesv1beta2.FederatedObject), old.(*typesv1beta2.FederatedObject)
-	if o.DeletionTimestamp != nil && equality.Semantic.DeepEqual(o.Spec, was.Spec) {
+	if o.DeletionTimestamp != nil && conversion.SameSpec(&o.Spec, &was.Spec) {
 		return nil // finalizers must come off whatever the object holds
 	}
 	if requestVersion(ctx) == V1beta1.Version {
@@ -102,7 +102,7 @@ func (s strategy) ValidateUpdate(ctx context.Context, obj, old runtime.Object) f
 	}
 	errs := validation.ValidateUpdate(o, was, s.options(ctx))
 	errs = append(errs, s.checkTemplate(ctx, o.Spec.Template, was.Spec.Template)...)
-	if s.placement != nil && len(errs) == 0 && !equality.Semantic.DeepEqual(o.Spec.Placement, was.Spec.Placement) {
+	if s.placement != nil && len(errs) == 0 && !reflect.DeepEqual(o.Spec.Placement, was.Spec.Placement) {
 		refused, _ := s.placement.CheckPlacement(ctx, o, requestVersion(ctx))
 		errs = append(errs, refused...)
 	}
@@ -118,7 +118,7 @@ func (s strategy) WarningsOnCreate(ctx context.Context, obj runtime.Object) []st
 func (s strategy) WarningsOnUpdate(ctx context.Context, obj, old runtime.Object) []string {
 	was := old.(*typesv1beta2.FederatedObject)
 	o := obj.(*typesv1beta2.FederatedObject)
-	if equality.Semantic.DeepEqual(o.Spec, was.Spec) {
+	if conversion.SameSpec(&o.Spec, &was.Spec) {
 		return nil
 	}
 	return s.warnings(ctx, o, was)
@@ -186,13 +186,14 @@ type statusStrategy struct{ strategy }
 // cannot know of it.
 func (s statusStrategy) PrepareForUpdate(ctx context.Context, obj, old runtime.Object) {
 	o, was := obj.(*typesv1beta2.FederatedObject), old.(*typesv1beta2.FederatedObject)
+	if requestVersion(ctx) == V1beta1.Version {
+		// First of all: what the client took the topology for tells how it names targets.
+		conversion.RestoreStatus(was, o)
+	}
 	o.Spec = was.Spec
 	o.Labels, o.Annotations = was.Labels, was.Annotations
 	o.Finalizers, o.OwnerReferences = was.Finalizers, was.OwnerReferences
 	o.Generation = was.Generation
-	if requestVersion(ctx) == V1beta1.Version {
-		conversion.RestoreStatus(was, o)
-	}
 }
 
 // ValidateUpdate refuses a status that names a target twice, and the like.

@@ -3,8 +3,8 @@
 //
 // A Book knows every seat that is taken. The REST storage of cells and that of edge
 // units share one, and create through it one at a time, so that of two creations in this
-// process at most one gets a seat. Two servers on one store can still both give it away
-// in the same instant; the controller of cells reports that.
+// process at most one gets a seat. Two servers on one store look again once an object is
+// stored, and the later one takes its own back.
 //
 // A Book also refuses the members of other tenants, and warns of members that do not
 // exist. Everything may be called concurrently.

@@ -3,15 +3,22 @@ package seats
 import (
 	"context"
 	"errors"
+	"fmt"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apiserver/pkg/registry/rest"
+	"k8s.io/klog/v2"
 
 	"github.com/koinon-io/koinon/pkg/registry/objectstore"
 )
+
+// takeBackTimeout bounds the deletion of an object that lost its seat to another server.
+const takeBackTimeout = 10 * time.Second
 
 // REST serves the objects of one kind of holder. It creates them in turn, so that a seat
 // that is free stays free until the object is stored.
@@ -36,7 +43,10 @@ func NewREST(store *objectstore.REST, book *Book, kind schema.GroupKind, holder 
 func (r *REST) Create(ctx context.Context, obj runtime.Object, validate rest.ValidateObjectFunc, options *metav1.CreateOptions) (created runtime.Object, err error) {
 	err = r.book.InTurn(ctx, func() (err error) {
 		created, err = r.REST.Create(ctx, obj, r.seated(validate), options)
-		return err
+		if err != nil || len(options.DryRun) > 0 {
+			return err
+		}
+		return r.confirm(ctx, created)
 	})
 	return created, err
 }
@@ -48,7 +58,10 @@ func (r *REST) Update(ctx context.Context, name string, objInfo rest.UpdatedObje
 	}
 	err = r.book.InTurn(ctx, func() (err error) {
 		updated, created, err = r.REST.Update(ctx, name, objInfo, r.seated(validateCreate), validateUpdate, true, options)
-		return err
+		if err != nil || !created || len(options.DryRun) > 0 {
+			return err
+		}
+		return r.confirm(ctx, updated)
 	})
 	return updated, created, err
 }
@@ -69,6 +82,43 @@ func (r *REST) seated(next rest.ValidateObjectFunc) rest.ValidateObjectFunc {
 		}
 		return next(ctx, obj)
 	}
+}
+
+// confirm looks again once an object is stored, since another server on the same store
+// may have given the same seat away meanwhile. Of two such servers the later one sees the
+// other's object for certain, and takes its own back. Both may do so: that is safe, and
+// the clients try again.
+func (r *REST) confirm(ctx context.Context, created runtime.Object) error {
+	holder := r.holder(created)
+	errs, err := r.book.free(ctx, holder)
+	if err != nil {
+		klog.FromContext(ctx).Error(err, "Could not confirm that a namespace of a member is nobody else's", "holder", holder.String())
+		return nil
+	}
+	if len(errs) == 0 {
+		return nil
+	}
+	if err := r.takeBack(ctx, created); err != nil {
+		return fmt.Errorf("%w; the %s must be deleted, which failed: %w", errs.ToAggregate(), holder, err)
+	}
+	return apierrors.NewInvalid(r.kind, holder.Name, errs)
+}
+
+// takeBack deletes what was created, even if the client has gone.
+func (r *REST) takeBack(ctx context.Context, created runtime.Object) error {
+	object, err := meta.Accessor(created)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), takeBackTimeout)
+	defer cancel()
+	uid := object.GetUID()
+	_, _, err = r.Delete(ctx, object.GetName(), rest.ValidateAllObjectFunc,
+		&metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &uid}})
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	return err
 }
 
 // status keeps the kind of answer that an error of the API is, such as "too many

@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metainternalversion "k8s.io/apimachinery/pkg/apis/meta/internalversion"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -60,6 +61,11 @@ func (namespaces) NamespaceLabels(context.Context, string) (map[string]string, e
 
 func newRegistry(t *testing.T) *static.Registry {
 	t.Helper()
+	return newServer(t, newStore(t))
+}
+
+func newStore(t *testing.T) *storage.Store {
+	t.Helper()
 	store, err := storage.Open(t.Context(), storage.Config{DataDir: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)
@@ -69,6 +75,12 @@ func newRegistry(t *testing.T) *static.Registry {
 			t.Error(err)
 		}
 	})
+	return store
+}
+
+// newServer returns the registry of one of the servers on a store.
+func newServer(t *testing.T, store *storage.Store) *static.Registry {
+	t.Helper()
 	scheme := runtime.NewScheme()
 	if err := install.Install(scheme); err != nil {
 		t.Fatal(err)
@@ -149,8 +161,9 @@ func TestGroups(t *testing.T) {
 	}
 }
 
-func TestOfManyCreationsOneGetsTheSeat(t *testing.T) {
-	registry := newRegistry(t)
+// contest has a dozen creations of every kind and way strive for one seat, by the given
+// servers in turn. It returns how many got it.
+func contest(t *testing.T, servers ...*static.Registry) int {
 	var won atomic.Int32
 	note := func(err error) {
 		switch {
@@ -161,7 +174,8 @@ func TestOfManyCreationsOneGetsTheSeat(t *testing.T) {
 		}
 	}
 	var all sync.WaitGroup
-	for _, name := range []string{"a", "b", "c", "d"} {
+	for i, name := range []string{"a", "b", "c", "d"} {
+		registry := servers[i%len(servers)]
 		all.Go(func() {
 			cell := newCell("shop", name)
 			cell.Spec.MemberNamespace = "contested"
@@ -185,8 +199,32 @@ func TestOfManyCreationsOneGetsTheSeat(t *testing.T) {
 		})
 	}
 	all.Wait()
-	if won.Load() != 1 {
-		t.Errorf("%d creations got the namespace, want 1", won.Load())
+	return int(won.Load())
+}
+
+func TestOfManyCreationsOneGetsTheSeat(t *testing.T) {
+	if won := contest(t, newRegistry(t)); won != 1 {
+		t.Errorf("%d creations got the namespace, want 1", won)
+	}
+}
+
+func TestTwoServersNeverGiveTheSameSeatAway(t *testing.T) {
+	store := newStore(t)
+	one, other := newServer(t, store), newServer(t, store)
+	won := contest(t, one, other)
+	if won > 1 { // none is possible: both servers took theirs back
+		t.Errorf("%d creations got the namespace, want one at most", won)
+	}
+	stored := 0
+	for _, lister := range []rest.Lister{one.Cells, one.EdgeUnits} {
+		list, err := lister.List(in(t, metav1.NamespaceAll), &metainternalversion.ListOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		stored += meta.LenList(list)
+	}
+	if stored != won {
+		t.Errorf("%d objects are stored, want %d: those whose creation succeeded", stored, won)
 	}
 }
 

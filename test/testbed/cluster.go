@@ -27,7 +27,8 @@ type ClusterOptions struct {
 	Name string
 	// Nodes is how many nodes to simulate. With none, pods stay Pending.
 	Nodes int
-	// APIServerArgs and ControllerManagerArgs are added to the command lines.
+	// EtcdArgs, APIServerArgs and ControllerManagerArgs are added to the command lines.
+	EtcdArgs              []string
 	APIServerArgs         []string
 	ControllerManagerArgs []string
 }
@@ -70,6 +71,7 @@ func newCluster(o ClusterOptions) (*Cluster, error) {
 		LogDir:                p.logs(),
 		Binary:                binary,
 		Nodes:                 o.Nodes,
+		EtcdArgs:              o.EtcdArgs,
 		APIServerArgs:         o.APIServerArgs,
 		ControllerManagerArgs: o.ControllerManagerArgs,
 		Tied:                  true,

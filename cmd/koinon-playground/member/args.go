@@ -40,7 +40,7 @@ var controllers = []string{
 func (c *Cluster) args(program string) []string {
 	switch program {
 	case Etcd:
-		return c.etcdArgs()
+		return append(c.etcdArgs(), c.EtcdArgs...)
 	case APIServer:
 		return append(c.apiServerArgs(), c.APIServerArgs...)
 	case ControllerManager:

@@ -57,8 +57,9 @@ type Config struct {
 	Binary string
 	// Nodes is how many simulated nodes there are; with none, pods stay Pending.
 	Nodes int
-	// APIServerArgs and ControllerManagerArgs are added to the command lines, where a
-	// later flag overrides an earlier one.
+	// EtcdArgs, APIServerArgs and ControllerManagerArgs are added to the command lines,
+	// where a later flag overrides an earlier one.
+	EtcdArgs              []string
 	APIServerArgs         []string
 	ControllerManagerArgs []string
 	// Tied clusters end with the process that started them.

@@ -112,11 +112,18 @@ func (c *Controller) sync(ctx context.Context, store cache.Store) error {
 }
 
 // decide returns the configurations to serve, sorted by name, and why others are not.
-// Of two that want the same kind or resource, the older has it.
+// Of two that want the same kind or resource, the older has it; of two that were created
+// in the same second, the one that has it already.
 func decide(configs []*corev1beta1.FederatedTypeConfig) (accepted []*corev1beta1.FederatedTypeConfig, conflicts map[*corev1beta1.FederatedTypeConfig]string) {
 	byAge := slices.SortedFunc(slices.Values(configs), func(a, b *corev1beta1.FederatedTypeConfig) int {
 		if c := a.CreationTimestamp.Compare(b.CreationTimestamp.Time); c != 0 {
 			return c
+		}
+		if isServed(a) != isServed(b) {
+			if isServed(a) {
+				return -1
+			}
+			return 1
 		}
 		return compareStrings(a.Namespace+"/"+a.Name, b.Namespace+"/"+b.Name)
 	})
@@ -136,6 +143,10 @@ func decide(configs []*corev1beta1.FederatedTypeConfig) (accepted []*corev1beta1
 	}
 	slices.SortFunc(accepted, func(a, b *corev1beta1.FederatedTypeConfig) int { return compareStrings(a.Name, b.Name) })
 	return accepted, conflicts
+}
+
+func isServed(config *corev1beta1.FederatedTypeConfig) bool {
+	return apimeta.IsStatusConditionTrue(config.Status.Conditions, corev1beta1.TypeServed)
 }
 
 func conflict(words []string, taken map[string]string) string {

@@ -26,7 +26,12 @@ func TestAMemberThatIsDownHoldsUpNobody(t *testing.T) {
 	f.states("federatedconfigmaps", "elsewhere", "m1", "")
 
 	m2.Kill(t, testbed.APIServer)
-	t.Cleanup(func() { m2.Start(t) })
+	up := false
+	defer func() {
+		if !up {
+			m2.Start(t)
+		}
+	}()
 	f.condition("m2", v1beta1.ClusterOffline, corev1.ConditionTrue, "does not answer")
 	f.configMap("cm", "two", everywhere)
 	f.states("federatedconfigmaps", "cm", "m1", "", "m2", "ClusterNotReady")
@@ -46,6 +51,7 @@ func TestAMemberThatIsDownHoldsUpNobody(t *testing.T) {
 	}
 
 	m2.Start(t)
+	up = true
 	f.ready("m2")
 	f.gone("federatedconfigmaps", "cm")
 	f.absent("m2", configMaps, f.namespace, "cm")
@@ -58,11 +64,11 @@ func TestAMemberThatHangsHoldsUpNobody(t *testing.T) {
 	f.states("federatedconfigmaps", "cm", "m1", "", "m2", "")
 	m2.Freeze(t)
 	thawed := false
-	t.Cleanup(func() {
+	defer func() {
 		if !thawed {
 			m2.Thaw(t)
 		}
-	})
+	}()
 	for i := range 20 { // more than an executor has workers
 		f.configMap(fmt.Sprintf("cm-%d", i), "one", everywhere)
 	}

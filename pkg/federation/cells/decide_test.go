@@ -1,0 +1,119 @@
+package cells
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	federationv1alpha1 "github.com/koinon-io/koinon/pkg/apis/federation/v1alpha1"
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
+	"github.com/koinon-io/koinon/pkg/federation/placement"
+)
+
+func member(status corev1.ConditionStatus, labels map[string]string) *v1beta1.KubeFedCluster {
+	message := "because"
+	return &v1beta1.KubeFedCluster{
+		ObjectMeta: metav1.ObjectMeta{Name: "m1", Namespace: "sys", Labels: labels},
+		Spec:       v1beta1.KubeFedClusterSpec{APIEndpoint: "m1:6443", CABundle: []byte("ca"), SecretRef: v1beta1.LocalSecretReference{Name: "s"}},
+		Status:     v1beta1.KubeFedClusterStatus{Conditions: []v1beta1.ClusterCondition{{Type: v1beta1.ClusterReady, Status: status, Message: &message}}},
+	}
+}
+
+func cellOf(labels map[string]string) Unit {
+	return Unit{TopologyType: v1beta2.TopologyCell, Namespace: "shop", Name: "rz00a", Member: "m1", Labels: labels, Generation: 2}
+}
+
+func TestReady(t *testing.T) {
+	ofTenantB := map[string]string{federationv1alpha1.TenantLabel: "b"}
+	for name, test := range map[string]struct {
+		member *v1beta1.KubeFedCluster
+		status metav1.ConditionStatus
+		reason string
+		text   string
+	}{
+		"a member that is ready":       {member(corev1.ConditionTrue, nil), "True", federationv1alpha1.ReasonMemberReady, `member "m1" is ready`},
+		"a member that is not ready":   {member(corev1.ConditionFalse, nil), "False", federationv1alpha1.ReasonMemberNotReady, `member "m1" is not ready: because`},
+		"a member that does not exist": {nil, "False", federationv1alpha1.ReasonMemberNotFound, `there is no KubeFedCluster "m1"`},
+		"a member of another tenant":   {member(corev1.ConditionTrue, ofTenantB), "False", federationv1alpha1.ReasonForeignMember, `member "m1" belongs to tenant "b", and the namespace to tenant "a"`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := observation{unit: cellOf(nil), tenant: placement.Tenant{Name: "a"}, member: test.member}
+			got := o.ready()
+			if got.Status != test.status || got.Reason != test.reason || !strings.Contains(got.Message, test.text) || got.ObservedGeneration != 2 {
+				t.Errorf("got %+v", got)
+			}
+			hasCluster := test.reason == federationv1alpha1.ReasonMemberReady || test.reason == federationv1alpha1.ReasonMemberNotReady
+			if (o.cluster("sys") != nil) != hasCluster {
+				t.Errorf("has a cluster: %v, want %v", !hasCluster, hasCluster)
+			}
+		})
+	}
+}
+
+func TestCluster(t *testing.T) {
+	o := observation{
+		unit:   cellOf(map[string]string{"zone": "a", federationv1alpha1.TenantLabel: "pretended", federationv1alpha1.TopologyLabel: "pretended"}),
+		tenant: placement.Tenant{Name: "a"}, member: member(corev1.ConditionTrue, nil),
+	}
+	got := o.cluster("sys")
+	want := &v1beta1.KubeFedCluster{
+		ObjectMeta: metav1.ObjectMeta{
+			Name: "rz00a.shop", Namespace: "sys",
+			Labels: map[string]string{
+				"zone":                                    "a",
+				federationv1alpha1.TenantLabel:            "a",
+				federationv1alpha1.TopologyLabel:          "cell",
+				federationv1alpha1.TopologyNamespaceLabel: "shop",
+				federationv1alpha1.TopologyNameLabel:      "rz00a",
+				federationv1alpha1.MemberLabel:            "m1",
+			},
+			Annotations: map[string]string{federationv1alpha1.MemberNamespaceAnnotation: "shop-rz00a"},
+		},
+		Spec: o.member.Spec,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("cluster (-want +got):\n%s", diff)
+	}
+	current := want.DeepCopy()
+	current.Annotations["their"] = "own"
+	if merged, changed := merge(current, want); changed {
+		t.Errorf("an annotation of others is a change: %+v", merged)
+	}
+	current.Labels["old"] = "label"
+	if merged, changed := merge(current, want); !changed || merged.Labels["old"] != "" {
+		t.Error("a label that the cell has no more stays")
+	}
+	o.unit.Deleting = true
+	if o.cluster("sys") != nil {
+		t.Error("a cell that is being deleted has a cluster")
+	}
+}
+
+func TestMirror(t *testing.T) {
+	at := func(status corev1.ConditionStatus, probed time.Duration) *v1beta1.KubeFedClusterStatus {
+		s := member(status, nil).Status
+		s.Conditions[0].LastProbeTime = metav1.NewTime(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC).Add(probed))
+		return &s
+	}
+	for name, test := range map[string]struct {
+		current, member *v1beta1.KubeFedClusterStatus
+		want            bool
+	}{
+		"the first status is written":          {&v1beta1.KubeFedClusterStatus{}, at(corev1.ConditionTrue, 0), true},
+		"another probe is not worth a write":   {at(corev1.ConditionTrue, 0), at(corev1.ConditionTrue, time.Minute), false},
+		"a probe much later is":                {at(corev1.ConditionTrue, 0), at(corev1.ConditionTrue, time.Hour), true},
+		"another state is":                     {at(corev1.ConditionTrue, 0), at(corev1.ConditionFalse, time.Second), true},
+		"a member that was not checked yet is": {at(corev1.ConditionTrue, 0), &v1beta1.KubeFedClusterStatus{}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if _, got := mirror(test.current, test.member); got != test.want {
+				t.Errorf("got %v, want %v", got, test.want)
+			}
+		})
+	}
+}

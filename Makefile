@@ -10,8 +10,9 @@ MEMBERS ?= 2
 
 # Packages that link k8s.io/kubernetes: their tests run without -race, which would compile
 # all of it a second time.
-KUBE_LINKED := ./pkg/host/... ./cmd/koinon/... ./cmd/koinon-playground/...
-RACE_PACKAGES = $(shell go list ./pkg/... . | grep -v -e /pkg/host -e /pkg/generated)
+LINKS_KUBERNETES = {{$$p := .ImportPath}}{{range .Deps}}{{if eq . "k8s.io/kubernetes/pkg/api/legacyscheme"}}{{$$p}}{{end}}{{end}}
+KUBE_LINKED = $(shell go list -f '$(LINKS_KUBERNETES)' ./pkg/... ./cmd/...)
+RACE_PACKAGES = $(filter-out $(KUBE_LINKED),$(shell go list . ./pkg/... ./cmd/... ./hack/... | grep -v /pkg/generated))
 
 .DEFAULT_GOAL := help
 .PHONY: help build up down status test test-fast test-unit test-integration bench generate verify lint clean

@@ -1,0 +1,182 @@
+// Package report collects the figures of a benchmark, compares them and writes them down
+// as a Markdown table that also reads well as plain text.
+//
+// A Report is used by one goroutine at a time.
+package report
+
+import (
+	"fmt"
+	"io"
+	"math"
+	"slices"
+	"strings"
+	"unicode/utf8"
+)
+
+// Measure is one row: what was measured, and in which unit.
+type Measure struct {
+	Group, Name, Unit string
+}
+
+// Report holds the samples of every measure of two contenders.
+type Report struct {
+	ours, theirs string
+	order        []Measure
+	samples      map[Measure]map[string][]float64
+	aims         []aim
+}
+
+// New returns an empty report of two contenders.
+func New(ours, theirs string) *Report {
+	return &Report{ours: ours, theirs: theirs, samples: map[Measure]map[string][]float64{}}
+}
+
+// Add adds samples. Rows appear in the order in which their first sample came.
+func (r *Report) Add(contender string, m Measure, values ...float64) {
+	if r.samples[m] == nil {
+		r.samples[m] = map[string][]float64{}
+		r.order = append(r.order, m)
+	}
+	r.samples[m][contender] = append(r.samples[m][contender], values...)
+}
+
+// Median of the samples, NaN if there are none.
+func (r *Report) Median(contender string, m Measure) float64 {
+	return median(r.samples[m][contender])
+}
+
+func median(values []float64) float64 {
+	if len(values) == 0 {
+		return math.NaN()
+	}
+	sorted := slices.Sorted(slices.Values(values))
+	middle := len(sorted) / 2
+	if len(sorted)%2 == 0 {
+		return (sorted[middle-1] + sorted[middle]) / 2
+	}
+	return sorted[middle]
+}
+
+type aim struct {
+	text   string
+	value  float64
+	atMost bool
+	limit  float64
+}
+
+// AtMost sets a figure against the most that it should be.
+func (r *Report) AtMost(text string, value, limit float64) {
+	r.aims = append(r.aims, aim{text, value, true, limit})
+}
+
+// AtLeast sets a figure against the least that it should be.
+func (r *Report) AtLeast(text string, value, limit float64) {
+	r.aims = append(r.aims, aim{text, value, false, limit})
+}
+
+func (a aim) row() []string {
+	words, met := "at least", a.value >= a.limit
+	if a.atMost {
+		words, met = "at most", a.value <= a.limit
+	}
+	verdict := "missed"
+	if met {
+		verdict = "met"
+	}
+	return []string{a.text, words + " " + figure(a.limit), figure(a.value), verdict}
+}
+
+// Write writes one table per group, and the aims.
+func (r *Report) Write(w io.Writer) error {
+	var out strings.Builder
+	if len(r.aims) > 0 {
+		rows := [][]string{{"Aim", "Wanted", "Measured", "Verdict"}}
+		for _, a := range r.aims {
+			rows = append(rows, a.row())
+		}
+		out.WriteString("### Aims\n\n" + table(rows))
+	}
+	var groups []string
+	for _, m := range r.order {
+		if !slices.Contains(groups, m.Group) {
+			groups = append(groups, m.Group)
+		}
+	}
+	for _, group := range groups {
+		rows := [][]string{{"", r.ours, r.theirs, r.theirs + " / " + r.ours}}
+		for _, m := range r.order {
+			if m.Group == group {
+				rows = append(rows, r.row(m))
+			}
+		}
+		out.WriteString("\n### " + group + "\n\n" + table(rows))
+	}
+	_, err := io.WriteString(w, out.String())
+	return err
+}
+
+func (r *Report) row(m Measure) []string {
+	ratio := r.Median(r.theirs, m) / r.Median(r.ours, m)
+	name := m.Name
+	if m.Unit != "" {
+		name += ", " + m.Unit
+	}
+	return []string{name, cell(r.samples[m][r.ours]), cell(r.samples[m][r.theirs]), figure(ratio)}
+}
+
+// cell is the median, and the range if there is one.
+func cell(values []float64) string {
+	if len(values) == 0 {
+		return "–"
+	}
+	if len(values) == 1 {
+		return figure(values[0])
+	}
+	return fmt.Sprintf("%s (%s…%s)", figure(median(values)), figure(slices.Min(values)), figure(slices.Max(values)))
+}
+
+// figure writes three digits at least.
+func figure(v float64) string {
+	switch size := math.Abs(v); {
+	case math.IsNaN(v) || math.IsInf(v, 0):
+		return "–"
+	case size >= 100 || v == math.Trunc(v):
+		return fmt.Sprintf("%.0f", v)
+	case size >= 10:
+		return fmt.Sprintf("%.1f", v)
+	case size >= 0.1:
+		return fmt.Sprintf("%.2f", v)
+	}
+	return fmt.Sprintf("%.2g", v)
+}
+
+// table aligns the columns; the first row is the head.
+func table(rows [][]string) string {
+	width := make([]int, len(rows[0]))
+	for _, row := range rows {
+		for i, text := range row {
+			width[i] = max(width[i], utf8.RuneCountInString(text), 3)
+		}
+	}
+	var out strings.Builder
+	for n, row := range rows {
+		for i, text := range row {
+			space := strings.Repeat(" ", width[i]-utf8.RuneCountInString(text))
+			if i == 0 {
+				out.WriteString("| " + text + space)
+			} else {
+				out.WriteString(" | " + space + text)
+			}
+		}
+		out.WriteString(" |\n")
+		if n > 0 {
+			continue
+		}
+		out.WriteString("|" + strings.Repeat("-", width[0]+2))
+		for _, w := range width[1:] {
+			out.WriteString("|" + strings.Repeat("-", w+1) + ":")
+		}
+		out.WriteString("|\n")
+	}
+	return out.String()
+}

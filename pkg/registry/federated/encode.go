@@ -14,11 +14,13 @@ import (
 	"github.com/koinon-io/koinon/pkg/apis/rawjson"
 )
 
-// flushBytes is how much of a list is collected before it is written out.
-const flushBytes = 64 << 10
+// flushBytes is how much of a list is collected before it is written out. The library
+// goes by the first write: with less than this, it would not compress the list for clients
+// that ask for that.
+const flushBytes = 128<<10 + 1
 
 // buffers are reused: a list of ten thousand objects would else leave as many behind.
-var buffers = sync.Pool{New: func() any { b := make([]byte, 0, 2*flushBytes); return &b }}
+var buffers = sync.Pool{New: func() any { b := make([]byte, 0, flushBytes+32<<10); return &b }}
 
 // writeJSON writes a federated object or list as JSON and a newline, in the shape that
 // its Go type has. Templates are copied, not parsed. It reports false, and writes
@@ -98,12 +100,12 @@ func appendV1beta1(b []byte, o *typesv1beta1.FederatedObject) ([]byte, error) {
 	return appendObject(b, o.TypeMeta, &o.ObjectMeta, o.Spec.Template, rest, o.Status)
 }
 
-// appendObject writes template as it is, and what is left of the object by reflection.
+// appendObject writes template as it is, and what is left of spec and status by reflection.
 // restOfSpec is the spec without its template.
 func appendObject[Status any](b []byte, kind metav1.TypeMeta, meta *metav1.ObjectMeta, template rawjson.Value, restOfSpec any, status *Status) ([]byte, error) {
 	b = appendKind(b, kind)
 	b = append(b, `,"metadata":`...)
-	b, err := appendValue(b, meta)
+	b, err := appendMeta(b, meta)
 	if err != nil {
 		return nil, err
 	}

@@ -95,6 +95,11 @@ func BenchmarkEncodeList(b *testing.B) {
 	for range 1000 {
 		o := newOf(Kind{Kind: "FederatedDeployment"})
 		o.Name, o.Namespace = "web", "shop"
+		o.Labels = map[string]string{"app": "web", "team": "shop"}
+		managed := &metav1.FieldsV1{}
+		managed.SetRawBytes([]byte(`{"f:spec":{` + strings.Repeat(`"f:field":{},`, 250) + `"f:replicas":{}}}`))
+		o.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: "kubectl", Operation: "Update", APIVersion: V1beta2.String(), FieldsType: "FieldsV1", FieldsV1: managed}}
+		o.Spec.TopologyType = typesv1beta2.TopologyCell
 		o.Spec.Template = template
 		o.Spec.Placement = &typesv1beta2.Placement{Topologies: []typesv1beta2.TopologyReference{{Name: "a"}, {Name: "b"}}}
 		list.Items = append(list.Items, *o)

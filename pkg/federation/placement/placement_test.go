@@ -129,6 +129,7 @@ func TestTenants(t *testing.T) {
 		"the same tenant":                            {tenant("a", ""), tenant("a", ""), true, true},
 		"another tenant":                             {tenant("a", ""), tenant("b", ""), false, false},
 		"another workspace group":                    {tenant("a", "x"), tenant("a", "y"), false, false},
+		"a tenant's member is shared by its groups":  {tenant("a", "x"), tenant("a", ""), false, true},
 		"a workspace group's cluster is not for all": {tenant("a", ""), tenant("a", "y"), false, false},
 	} {
 		t.Run(name, func(t *testing.T) {

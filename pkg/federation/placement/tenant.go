@@ -37,9 +37,12 @@ func (t Tenant) Labels() map[string]string {
 // reach: both labels are equal, or absent on both sides.
 func (t Tenant) Owns(other Tenant) bool { return t == other }
 
-// MayUse reports whether cells of t may lie in a member with other's labels: one of its
-// own, or one that carries no tenant label and is shared.
-func (t Tenant) MayUse(other Tenant) bool { return other == Tenant{} || t == other }
+// MayUse reports whether cells of t may lie in a member with other's labels: each label
+// that the member carries is t's. One that carries none is shared by all.
+func (t Tenant) MayUse(other Tenant) bool {
+	return (other.Name == "" || other.Name == t.Name) &&
+		(other.WorkspaceGroup == "" || other.WorkspaceGroup == t.WorkspaceGroup)
+}
 
 // String names the tenant in messages for people.
 func (t Tenant) String() string {

@@ -141,6 +141,9 @@ func (e *Engine) clusterCandidates(v *view) ([]placement.Candidate, error) {
 		if owner := placement.TenantOf(cluster.Labels); !v.tenant.Owns(owner) {
 			c.Refusal = foreign("cluster", cluster.Name, owner, v.tenant)
 		}
+		if owner := cluster.Labels[federationv1alpha1.TopologyNamespaceLabel]; c.ByNameOnly && owner != v.key.namespace {
+			c.Refusal = fmt.Sprintf("cluster %q is a %s of namespace %q", cluster.Name, cluster.Labels[federationv1alpha1.TopologyLabel], owner)
+		}
 		candidates = append(candidates, c)
 	}
 	return candidates, nil

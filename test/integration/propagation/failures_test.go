@@ -190,9 +190,11 @@ func TestCredentialsAreRotatedInPlace(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		_ = f.koinon.KubeFedCoreV1beta1().KubeFedClusters(system).Delete(t.Context(), "rotated", metav1.DeleteOptions{})
-	})
+	defer func() {
+		if err := f.koinon.KubeFedCoreV1beta1().KubeFedClusters(system).Delete(t.Context(), "rotated", metav1.DeleteOptions{}); err != nil {
+			t.Error(err)
+		}
+	}()
 	f.ready("rotated")
 	placement := `  placement: {topologies: [{name: rotated}]}`
 	f.configMap("cm", "one", placement)

@@ -67,7 +67,15 @@ type fixture struct {
 // start prepares a namespace and the two members, and runs the controllers.
 func start(t *testing.T) *fixture {
 	t.Helper()
-	k := host.Get(t)
+	f := connect(t, host.Get(t))
+	f.run()
+	f.prepare()
+	return f
+}
+
+// connect makes clients of a control plane.
+func connect(t *testing.T, k *testbed.Koinon) *fixture {
+	t.Helper()
 	f := &fixture{T: t, kubeconfig: k.Kubeconfig(), config: k.RESTConfig(t)}
 	f.namespace = strings.ToLower(strings.TrimPrefix(t.Name(), "Test"))
 	var err error
@@ -77,19 +85,23 @@ func start(t *testing.T) *fixture {
 	if f.kube, err = kubernetes.NewForConfig(f.config); err != nil {
 		t.Fatal(err)
 	}
-	f.run()
+	return f
+}
+
+// prepare makes the test's namespace and joins the members.
+func (f *fixture) prepare() {
+	f.Helper()
 	f.eventually("the default types exist", func() error {
-		_, err := f.koinon.KubeFedCoreV1beta1().FederatedTypeConfigs(system).Get(t.Context(), "clusterroles.rbac.authorization.k8s.io", metav1.GetOptions{})
+		_, err := f.koinon.KubeFedCoreV1beta1().FederatedTypeConfigs(system).Get(f.Context(), "clusterroles.rbac.authorization.k8s.io", metav1.GetOptions{})
 		return err
 	})
 	f.apply(fmt.Sprintf(`{apiVersion: v1, kind: Namespace, metadata: {name: %s}}`, f.namespace))
 	f.quickHealthChecks()
 	for name, shared := range members {
-		f.join(name, shared.Get(t))
+		f.join(name, shared.Get(f.T))
 	}
 	f.ready("m1")
 	f.ready("m2")
-	return f
 }
 
 // run runs the controllers until the test ends or stop is called.

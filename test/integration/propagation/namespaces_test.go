@@ -10,6 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/koinon-io/koinon/pkg/federation"
+	"github.com/koinon-io/koinon/test/testbed"
 )
 
 func TestFederatedNamespace(t *testing.T) {
@@ -38,8 +39,11 @@ func TestFederatedNamespace(t *testing.T) {
 	})
 }
 
+// TestDeletionOfTheHostNamespace runs the controllers in the binary: the namespace
+// controller is there too.
 func TestDeletionOfTheHostNamespace(t *testing.T) {
-	f := start(t)
+	f := connect(t, testbed.StartKoinon(t, testbed.KoinonOptions{}))
+	f.prepare()
 	f.configMap("cm", "one", everywhere)
 	f.states("federatedconfigmaps", "cm", "m1", "", "m2", "")
 	if err := f.kube.CoreV1().Namespaces().Delete(t.Context(), f.namespace, metav1.DeleteOptions{}); err != nil {

@@ -9,6 +9,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/conversion"
 	typesv1beta1 "github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta1"
 	typesv1beta2 "github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
 	"github.com/koinon-io/koinon/pkg/apis/rawjson"
@@ -41,6 +42,19 @@ func writeJSON(obj runtime.Object, w io.Writer) (bool, error) {
 		})
 	}
 	return false, nil
+}
+
+// writeConverted writes a list as v1beta1.
+func writeConverted(list *typesv1beta2.FederatedObjectList, w io.Writer) error {
+	kind := metav1.TypeMeta{Kind: list.Kind, APIVersion: V1beta1.String()}
+	var item typesv1beta1.FederatedObject // one for all: only what it points to is new
+	return writeList(w, kind, list.ListMeta, len(list.Items), func(b []byte, i int) ([]byte, error) {
+		in := &list.Items[i]
+		if err := conversion.ToV1beta1Into(in, &item); err != nil {
+			return nil, fmt.Errorf("convert %s %s/%s to v1beta1: %w", in.Kind, in.Namespace, in.Name, err)
+		}
+		return appendV1beta1(b, &item)
+	})
 }
 
 func writeOne(w io.Writer, appendObject func([]byte) ([]byte, error)) error {

@@ -139,10 +139,15 @@ func appendTexts(b []byte, name string, values map[string]string) []byte {
 	return append(b, '}')
 }
 
-// appendString writes a string, as it is where that will do: nearly always.
+// appendString writes a string. The library does it if there is more to escape than
+// quotes and backslashes: they are all that there is in JSON in an annotation.
 func appendString(b []byte, s string) []byte {
+	escapes := 0
 	for i := range len(s) {
-		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' {
+		switch c := s[i]; {
+		case c == '"' || c == '\\':
+			escapes++
+		case c < ' ' || c > '~':
 			data, err := json.Marshal(s)
 			if err != nil {
 				panic(err) // strings have a JSON form
@@ -151,6 +156,15 @@ func appendString(b []byte, s string) []byte {
 		}
 	}
 	b = append(b, '"')
-	b = append(b, s...)
+	if escapes == 0 {
+		b = append(b, s...)
+		return append(b, '"')
+	}
+	for i := range len(s) {
+		if s[i] == '"' || s[i] == '\\' {
+			b = append(b, '\\')
+		}
+		b = append(b, s[i])
+	}
 	return append(b, '"')
 }

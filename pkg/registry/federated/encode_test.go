@@ -73,6 +73,46 @@ func TestListsAreWrittenAsTheLibraryWritesThem(t *testing.T) {
 			t.Fatal(err)
 		}
 		sameAsLibrary(t, v1)
+		sameWhenStreamed(t, list, v1)
+	}
+}
+
+// sameWhenStreamed compares a list that is converted while it is written with one that
+// was converted before.
+func sameWhenStreamed(t *testing.T, list *typesv1beta2.FederatedObjectList, converted runtime.Object) {
+	t.Helper()
+	s := negotiatedSerializer{NewTypes()}
+	var got, want bytes.Buffer
+	if err := s.EncoderForVersion(s.SupportedMediaTypes()[0].Serializer, V1beta1).Encode(list, &got); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := writeJSON(converted, &want); err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got.Bytes(), want.Bytes()) {
+		t.Errorf("a list that is converted as it is written differs:\n%s", cmp.Diff(tree(t, want.Bytes()), tree(t, got.Bytes())))
+	}
+}
+
+func TestStoredMeta(t *testing.T) {
+	tests := map[string]string{
+		"as we store it":            `{"kind":"FederatedDeployment","apiVersion":"types.kubefed.io/v1beta2","metadata":{}}`,
+		"another version":           `{"kind":"FederatedDeployment","apiVersion":"types.kubefed.io/v1beta1","metadata":{}}`,
+		"a kind that is escaped":    `{"kind":"Fed\u0065rated","apiVersion":"types.kubefed.io/v1beta2","metadata":{}}`,
+		"in another order":          `{"metadata":{},"apiVersion":"types.kubefed.io/v1beta2","kind":"FederatedDeployment"}`,
+		"with white space":          `{ "kind": "FederatedDeployment", "apiVersion": "types.kubefed.io/v1beta2"}`,
+		"nothing after the version": `{"kind":"FederatedDeployment","apiVersion":"types.kubefed.io/v1beta2"}`,
+		"no kind":                   `{"apiVersion":"types.kubefed.io/v1beta2"}`,
+		"not JSON":                  `{"kind":"FederatedDeployment`,
+	}
+	for name, data := range tests {
+		t.Run(name, func(t *testing.T) {
+			want, wantErr := storedMeta{}.SimpleMetaFactory.Interpret([]byte(data))
+			got, gotErr := storedMeta{}.Interpret([]byte(data))
+			if diff := cmp.Diff(want, got); diff != "" || (wantErr == nil) != (gotErr == nil) {
+				t.Errorf("kind (-library +ours):\n%s%v, %v", diff, wantErr, gotErr)
+			}
+		})
 	}
 }
 

@@ -9,6 +9,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/serializer/json"
 	"k8s.io/apimachinery/pkg/runtime/serializer/versioning"
 	"sigs.k8s.io/yaml"
+
+	typesv1beta2 "github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
 )
 
 // negotiatedSerializer speaks JSON and YAML. It must not offer protobuf: the metadata
@@ -48,8 +50,32 @@ func (s negotiatedSerializer) DecoderToVersion(decoder runtime.Decoder, gv runti
 // newCodec is what objects are stored with: JSON, in v1beta2.
 func newCodec(types *Types) runtime.Codec {
 	s := negotiatedSerializer{types}
-	plain := newJSON(types, json.SerializerOptions{})
-	return runtime.NewCodec(s.EncoderForVersion(plain, V1beta2), s.DecoderToVersion(plain, V1beta2))
+	encoder := newJSON(types, json.SerializerOptions{})
+	decoder := json.NewSerializerWithOptions(storedMeta{}, types, types, json.SerializerOptions{})
+	return runtime.NewCodec(s.EncoderForVersion(encoder, V1beta2), s.DecoderToVersion(decoder, V1beta2))
+}
+
+// storedMeta finds the kind of a stored object where writeJSON has put it, in front. The
+// library's way is to parse all of the object once, only for that.
+type storedMeta struct{ json.SimpleMetaFactory }
+
+var (
+	storedKind    = []byte(`{"kind":"`)
+	storedVersion = []byte(`","apiVersion":"` + V1beta2.String() + `",`)
+)
+
+// Interpret returns the kind.
+func (m storedMeta) Interpret(data []byte) (*schema.GroupVersionKind, error) {
+	rest, ok := bytes.CutPrefix(data, storedKind)
+	if !ok {
+		return m.SimpleMetaFactory.Interpret(data)
+	}
+	end := bytes.IndexAny(rest, `"\`)
+	if end < 0 || !bytes.HasPrefix(rest[end:], storedVersion) {
+		return m.SimpleMetaFactory.Interpret(data)
+	}
+	gvk := V1beta2.WithKind(string(rest[:end]))
+	return &gvk, nil
 }
 
 // versionedEncoder converts objects to a version before it encodes them. Objects that
@@ -74,6 +100,11 @@ func (e versionedEncoder) encode(obj runtime.Object, w io.Writer) error {
 	if _, ok := obj.(*runtime.Unknown); ok {
 		return e.encoder.Encode(obj, w)
 	}
+	if list, ok := obj.(*typesv1beta2.FederatedObjectList); ok {
+		if done, err := e.encodeConverted(list, w); done {
+			return err
+		}
+	}
 	out, err := e.types.ConvertToVersion(obj, e.version)
 	if runtime.IsNotRegisteredError(err) {
 		// Not of this group: Status and the like are of version v1 everywhere.
@@ -83,6 +114,19 @@ func (e versionedEncoder) encode(obj runtime.Object, w io.Writer) error {
 		return err
 	}
 	return e.encoder.Encode(out, w)
+}
+
+// encodeConverted writes a list item by item as each is converted, so that the list is in
+// memory in one version only. It reports false if no such list is wanted.
+func (e versionedEncoder) encodeConverted(list *typesv1beta2.FederatedObjectList, w io.Writer) (bool, error) {
+	serializer, ok := e.encoder.(*jsonSerializer)
+	if !ok || serializer.options.Pretty || serializer.options.Yaml {
+		return false, nil
+	}
+	if to, ok := pickVersion(list.GroupVersionKind(), e.version); !ok || to.Version != V1beta1.Version {
+		return false, nil
+	}
+	return true, writeConverted(list, w)
 }
 
 // jsonSerializer is the library's serializer, but for how federated objects are

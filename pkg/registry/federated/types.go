@@ -145,13 +145,18 @@ func (t *Types) ConvertToVersion(obj runtime.Object, target runtime.GroupVersion
 	default:
 		return t.meta.UnsafeConvertToVersion(obj, target)
 	}
-	to, ok := target.KindForGroupVersionKinds([]schema.GroupVersionKind{from,
-		V1beta2.WithKind(from.Kind), V1beta1.WithKind(from.Kind),
-		{Group: GroupName, Version: runtime.APIVersionInternal, Kind: from.Kind}})
+	to, ok := pickVersion(from, target)
 	if !ok {
 		return nil, runtime.NewNotRegisteredErrForTarget("federated kinds", nil, target)
 	}
 	return convert(obj, to)
+}
+
+// pickVersion is what target wants of the versions that a federated kind has.
+func pickVersion(from schema.GroupVersionKind, target runtime.GroupVersioner) (schema.GroupVersionKind, bool) {
+	return target.KindForGroupVersionKinds([]schema.GroupVersionKind{from,
+		V1beta2.WithKind(from.Kind), V1beta1.WithKind(from.Kind),
+		{Group: GroupName, Version: runtime.APIVersionInternal, Kind: from.Kind}})
 }
 
 // convert turns a typed object or list into the version of to.

@@ -1,0 +1,21 @@
+// Package deploy holds the manifests that install Koinon in a host cluster, for kustomize
+// and for "koinon install-manifests". They hold the values that they are made with; see
+// Namespace, Image and DatastoreSecret.
+package deploy
+
+import "embed"
+
+// What stands in the manifests where an installation may have something else.
+const (
+	Namespace       = "kube-federation-system"
+	Image           = "ghcr.io/koinon-io/koinon:latest"
+	DatastoreSecret = "koinon-datastore"
+)
+
+// Files are the names of the manifests in the order in which to apply them.
+var Files = []string{"namespace.yaml", "rbac.yaml", "rbac-users.yaml", "server.yaml"}
+
+// FS has the manifests.
+//
+//go:embed namespace.yaml rbac.yaml rbac-users.yaml server.yaml
+var FS embed.FS

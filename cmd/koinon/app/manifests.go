@@ -1,0 +1,80 @@
+package app
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+	utilerrors "k8s.io/apimachinery/pkg/util/errors"
+	"k8s.io/apimachinery/pkg/util/validation"
+
+	"github.com/koinon-io/koinon/artifacts/deploy"
+)
+
+// manifestOptions are what an installation in a host may have different.
+type manifestOptions struct {
+	Namespace       string
+	Image           string
+	DatastoreSecret string
+}
+
+func newManifestsCommand() *cobra.Command {
+	options := &manifestOptions{Namespace: deploy.Namespace, Image: deploy.Image, DatastoreSecret: deploy.DatastoreSecret}
+	cmd := &cobra.Command{
+		Use:   "install-manifests",
+		Short: "Print the manifests that install Koinon behind the aggregator of a cluster",
+		Long: `Print the manifests that install Koinon behind the aggregator of a cluster: two
+replicas, their rights, and what the roles view, edit and admin mean for federated objects.
+Nothing is sent anywhere.`,
+		Example: `  # Say where the data is, then install
+  kubectl create namespace kube-federation-system
+  kubectl -n kube-federation-system create secret generic koinon-datastore \
+      --from-literal=dsn='mysql://koinon:PASSWORD@db.example:3306/koinon'
+  koinon install-manifests --image registry.example/koinon:v1 | kubectl apply -f -`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return options.run(cmd.OutOrStdout()) },
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&options.Namespace, "namespace", options.Namespace, "The namespace for the servers, clusters, type configurations and their Secrets.")
+	flags.StringVar(&options.Image, "image", options.Image, "The container image, which has koinon in its PATH.")
+	flags.StringVar(&options.DatastoreSecret, "datastore-secret", options.DatastoreSecret, "The Secret in that namespace that holds the address of the database under the key \"dsn\". It is not printed.")
+	return cmd
+}
+
+func (o *manifestOptions) validate() error {
+	var errs []error
+	for _, message := range validation.IsDNS1123Label(o.Namespace) {
+		errs = append(errs, fmt.Errorf("--namespace is %q: %s", o.Namespace, message))
+	}
+	if o.Image == "" || strings.ContainsAny(o.Image, " \t\r\n#'\"{}") {
+		errs = append(errs, fmt.Errorf("--image is %q: it must be the reference of a container image", o.Image))
+	}
+	for _, message := range validation.IsDNS1123Subdomain(o.DatastoreSecret) {
+		errs = append(errs, fmt.Errorf("--datastore-secret is %q: %s", o.DatastoreSecret, message))
+	}
+	return utilerrors.NewAggregate(errs)
+}
+
+// run prints the manifests with the options filled in.
+func (o *manifestOptions) run(out io.Writer) error {
+	if err := o.validate(); err != nil {
+		return err
+	}
+	fill := strings.NewReplacer(deploy.Namespace, o.Namespace, deploy.Image, o.Image, deploy.DatastoreSecret, o.DatastoreSecret)
+	var errs []error
+	for i, name := range deploy.Files {
+		content, err := deploy.FS.ReadFile(name)
+		if err != nil {
+			return fmt.Errorf("read the manifest %s: %w", name, err)
+		}
+		if i > 0 {
+			_, err = io.WriteString(out, "---\n")
+			errs = append(errs, err)
+		}
+		_, err = fill.WriteString(out, string(content))
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}

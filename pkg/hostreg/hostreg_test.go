@@ -1,0 +1,386 @@
+package hostreg
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/kubernetes/fake"
+	clienttesting "k8s.io/client-go/testing"
+	apiregistrationv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
+	aggregatorfake "k8s.io/kube-aggregator/pkg/client/clientset_generated/clientset/fake"
+	testingclock "k8s.io/utils/clock/testing"
+)
+
+const (
+	day    = 24 * time.Hour
+	system = "system"
+)
+
+var (
+	begin   = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	v1beta1 = schema.GroupVersion{Group: "types.example.io", Version: "v1beta1"}
+	v1beta2 = schema.GroupVersion{Group: "types.example.io", Version: "v1beta2"}
+	core    = schema.GroupVersion{Group: "core.example.io", Version: "v1"}
+)
+
+// fakeHost is a host and a clock for some replicas.
+type fakeHost struct {
+	*testing.T
+	kube       *fake.Clientset
+	aggregator *aggregatorfake.Clientset
+	clock      *testingclock.FakeClock
+}
+
+func newHost(t *testing.T) *fakeHost {
+	return &fakeHost{T: t, kube: fake.NewClientset(), aggregator: aggregatorfake.NewSimpleClientset(), clock: testingclock.NewFakeClock(begin)}
+}
+
+// replica is a prepared registration.
+func (h *fakeHost) replica(change ...func(*Config)) *Registration {
+	h.Helper()
+	config := Config{
+		Client:        h.kube,
+		APIServices:   h.aggregator.ApiregistrationV1().APIServices(),
+		Namespace:     system,
+		ServiceName:   "koinon",
+		ServicePort:   443,
+		Hosts:         []string{"127.0.0.1"},
+		GroupVersions: map[schema.GroupVersion]Priority{v1beta1: {1500, 99}, v1beta2: {1500, 100}, core: {1500, 100}},
+		KindsGroup:    v1beta1.Group,
+		Clock:         h.clock,
+	}
+	for _, f := range change {
+		f(&config)
+	}
+	r, err := New(config)
+	if err != nil {
+		h.Fatal(err)
+	}
+	h.Cleanup(r.queue.ShutDown)
+	if err := r.Prepare(h.Context()); err != nil {
+		h.Fatal(err)
+	}
+	return r
+}
+
+func (h *fakeHost) register(r *Registration) {
+	h.Helper()
+	if err := r.Register(h.Context()); err != nil {
+		h.Fatal(err)
+	}
+}
+
+func (h *fakeHost) apiService(gv schema.GroupVersion) *apiregistrationv1.APIService {
+	h.Helper()
+	service, err := h.aggregator.ApiregistrationV1().APIServices().Get(h.Context(), apiServiceName(gv), metav1.GetOptions{})
+	if err != nil {
+		h.Fatal(err)
+	}
+	return service
+}
+
+// writes counts what was sent to the aggregator since it was last called.
+func (h *fakeHost) writes() int {
+	count := 0
+	for _, action := range h.aggregator.Actions() {
+		if action.GetVerb() != "get" {
+			count++
+		}
+	}
+	h.aggregator.ClearActions()
+	return count
+}
+
+// trusted says whether the host trusts what a replica serves with, now.
+func (h *fakeHost) trusted(r *Registration) error {
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(h.apiService(core).Spec.CABundle)
+	certificate, _ := r.Certificate().CurrentCertKeyContent()
+	parsed, err := parseCertificate(certificate)
+	if err != nil {
+		return err
+	}
+	_, err = parsed.Verify(x509.VerifyOptions{Roots: pool, CurrentTime: h.clock.Now(), DNSName: "koinon.system.svc"})
+	return err
+}
+
+func TestRegistersEveryGroupVersionOnce(t *testing.T) {
+	host := newHost(t)
+	first, second := host.replica(), host.replica()
+	host.register(first)
+	if got := host.writes(); got != 3 {
+		t.Errorf("writes of the first replica: got %d, want 3", got)
+	}
+	host.register(second)
+	host.register(first)
+	if got := host.writes(); got != 0 {
+		t.Errorf("writes when all is right: got %d, want none", got)
+	}
+	port := int32(443)
+	want := apiregistrationv1.APIServiceSpec{
+		Service: &apiregistrationv1.ServiceReference{Namespace: system, Name: "koinon", Port: &port},
+		Group:   v1beta2.Group, Version: v1beta2.Version, CABundle: first.known.trust(),
+		GroupPriorityMinimum: 1500, VersionPriority: 100,
+	}
+	if diff := cmp.Diff(want, host.apiService(v1beta2).Spec); diff != "" {
+		t.Errorf("APIService (-want +got):\n%s", diff)
+	}
+	for name, r := range map[string]*Registration{"first": first, "second": second} {
+		if err := host.trusted(r); err != nil {
+			t.Errorf("certificate of the %s replica: %v", name, err)
+		}
+	}
+}
+
+func TestRepairs(t *testing.T) {
+	for name, damage := range map[string]func(*fakeHost, context.Context) error{
+		"a deleted APIService": func(h *fakeHost, ctx context.Context) error {
+			return h.aggregator.ApiregistrationV1().APIServices().Delete(ctx, apiServiceName(core), metav1.DeleteOptions{})
+		},
+		"an edited APIService": func(h *fakeHost, ctx context.Context) error {
+			service := h.apiService(core)
+			service.Spec.InsecureSkipTLSVerify, service.Spec.CABundle = true, nil
+			_, err := h.aggregator.ApiregistrationV1().APIServices().Update(ctx, service, metav1.UpdateOptions{})
+			return err
+		},
+		"a deleted Secret": func(h *fakeHost, ctx context.Context) error {
+			return h.kube.CoreV1().Secrets(system).Delete(ctx, SecretName, metav1.DeleteOptions{})
+		},
+		"a damaged Secret": func(h *fakeHost, ctx context.Context) error {
+			secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: SecretName, Namespace: system}, Data: map[string][]byte{authoritiesKey: []byte("x")}}
+			_, err := h.kube.CoreV1().Secrets(system).Update(ctx, secret, metav1.UpdateOptions{})
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			host := newHost(t)
+			r := host.replica()
+			host.register(r)
+			before := host.apiService(core).Spec
+			if err := damage(host, t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			host.register(r)
+			if diff := cmp.Diff(before, host.apiService(core).Spec); diff != "" {
+				t.Errorf("after the repair (-before +after):\n%s", diff)
+			}
+			// A replica that comes later finds the same authority.
+			if err := host.trusted(host.replica()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+func TestTwoReplicasStayTrustedOverYears(t *testing.T) {
+	host := newHost(t)
+	replicas := []*Registration{host.replica(), host.replica()}
+	bundles := map[string]bool{}
+	for day := range 3 * 365 {
+		// One looks every other day only.
+		for i, r := range replicas {
+			host.clock.Step(12 * time.Hour)
+			if i == 1 && day%2 == 1 {
+				continue
+			}
+			r.writes.SetLimit(1e9)
+			host.register(r)
+		}
+		for i, r := range replicas {
+			if err := host.trusted(r); err != nil {
+				t.Fatalf("replica %d on %s: %v", i, host.clock.Now(), err)
+			}
+		}
+		if len(replicas[0].known) > 2 {
+			t.Fatalf("there are %d authorities", len(replicas[0].known))
+		}
+		bundles[string(host.apiService(core).Spec.CABundle)] = true
+	}
+	if len(bundles) < 5 {
+		t.Errorf("the authority was not renewed: %d bundles in three years", len(bundles))
+	}
+}
+
+func TestANewAuthoritySignsOnlyWhenAllKnowIt(t *testing.T) {
+	only, _, err := authorities(nil).at(begin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	later := begin.Add(authorityLifetime / 3 * 2).Add(day)
+	both, changed, err := only.at(later)
+	if err != nil || !changed || len(both) != 2 {
+		t.Fatalf("when the first is due: got %d authorities, changed %v, %v", len(both), changed, err)
+	}
+	for name, test := range map[string]struct {
+		now  time.Time
+		want authority
+	}{
+		"at once":          {later, both[0]},
+		"within the day":   {later.Add(signsAfter / 2), both[0]},
+		"after a day":      {later.Add(signsAfter + time.Minute), both[1]},
+		"many weeks later": {later.Add(60 * day), both[1]},
+	} {
+		if got := both.signer(test.now); !got.certificate.Equal(test.want.certificate) {
+			t.Errorf("%s: got the signer %s, want %s", name, got.certificate.Subject, test.want.certificate.Subject)
+		}
+	}
+	expired, _, err := both.at(only[0].certificate.NotAfter.Add(time.Second))
+	if err != nil || len(expired) != 1 || !expired[0].certificate.Equal(both[1].certificate) {
+		t.Errorf("after the end of the first: got %d authorities, %v; want the second alone", len(expired), err)
+	}
+}
+
+func TestKindsAreAnnouncedByEachReplicaOnce(t *testing.T) {
+	host := newHost(t)
+	first, second := host.replica(), host.replica()
+	host.register(first)
+	host.writes()
+
+	first.KindsChanged("a")
+	host.register(first)
+	if got := host.writes(); got != 2 {
+		t.Errorf("writes of the first: got %d, want one for each version", got)
+	}
+	announced := host.apiService(v1beta2).Annotations[KindsAnnotation]
+	if !strings.HasPrefix(announced, "a ") {
+		t.Errorf("annotation: got %q", announced)
+	}
+	if got := host.apiService(core).Annotations[KindsAnnotation]; got != "" {
+		t.Errorf("annotation of another group: got %q", got)
+	}
+	host.clock.Step(time.Second)
+	second.KindsChanged("a")
+	host.register(second)
+	if got := host.apiService(v1beta2).Annotations[KindsAnnotation]; got == announced {
+		t.Error("the second replica did not say that it has the kinds too")
+	}
+	host.writes()
+	first.KindsChanged("a")
+	for _, r := range []*Registration{first, second, first} {
+		host.register(r)
+	}
+	if got := host.writes(); got != 0 {
+		t.Errorf("writes without a change: got %d, want none", got)
+	}
+}
+
+func TestAnAnnouncementThatFailedIsMadeAgain(t *testing.T) {
+	host := newHost(t)
+	r := host.replica()
+	host.register(r)
+	fails := true
+	host.aggregator.PrependReactor("update", "apiservices", func(clienttesting.Action) (bool, runtime.Object, error) {
+		return fails, nil, errors.New("not now")
+	})
+	r.KindsChanged("a")
+	if err := r.Register(t.Context()); err == nil {
+		t.Fatal("got no error")
+	}
+	fails = false
+	host.register(r)
+	if got := host.apiService(v1beta1).Annotations[KindsAnnotation]; !strings.HasPrefix(got, "a ") {
+		t.Errorf("annotation: got %q", got)
+	}
+}
+
+func TestWhatIsSomebodyElsesStays(t *testing.T) {
+	for name, test := range map[string]struct {
+		labels map[string]string
+		spec   apiregistrationv1.APIServiceSpec
+		want   string
+	}{
+		"an APIService for CRDs": {map[string]string{automanagedLabel: "true"}, apiregistrationv1.APIServiceSpec{}, "from CRDs"},
+		"another server's APIService": {nil, apiregistrationv1.APIServiceSpec{
+			Service: &apiregistrationv1.ServiceReference{Namespace: "other", Name: "server"},
+		}, "names the Service other/server"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			host := newHost(t)
+			test.spec.Group, test.spec.Version = core.Group, core.Version
+			theirs := &apiregistrationv1.APIService{ObjectMeta: metav1.ObjectMeta{Name: apiServiceName(core), Labels: test.labels}, Spec: test.spec}
+			if _, err := host.aggregator.ApiregistrationV1().APIServices().Create(t.Context(), theirs, metav1.CreateOptions{}); err != nil {
+				t.Fatal(err)
+			}
+			err := host.replica().Register(t.Context())
+			if err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("got the error %v, want one with %q", err, test.want)
+			}
+			if diff := cmp.Diff(test.spec, host.apiService(core).Spec); diff != "" {
+				t.Errorf("it was changed (-before +after):\n%s", diff)
+			}
+			// The others are registered nevertheless.
+			host.apiService(v1beta2)
+		})
+	}
+}
+
+func TestAServerOutsideOfTheHostHasAService(t *testing.T) {
+	host := newHost(t)
+	outside := func(c *Config) { c.ExternalName = "koinon.example" }
+	host.register(host.replica(outside))
+	services := host.kube.CoreV1().Services(system)
+	service, err := services.Get(t.Context(), "koinon", metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if service.Spec.Type != corev1.ServiceTypeExternalName || service.Spec.ExternalName != "koinon.example" {
+		t.Errorf("got the Service %+v", service.Spec)
+	}
+	host.register(host.replica(func(c *Config) { c.ExternalName = "moved.example" }))
+	if service, err = services.Get(t.Context(), "koinon", metav1.GetOptions{}); err != nil || service.Spec.ExternalName != "moved.example" {
+		t.Errorf("after a move: got %q, %v", service.Spec.ExternalName, err)
+	}
+	own := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Name: "own", Namespace: system}, Spec: corev1.ServiceSpec{Type: corev1.ServiceTypeClusterIP}}
+	if _, err := services.Create(t.Context(), own, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	host.register(host.replica(outside, func(c *Config) { c.ServiceName = "own"; c.GroupVersions = nil }))
+	if service, err = services.Get(t.Context(), "own", metav1.GetOptions{}); err != nil || service.Spec.Type != corev1.ServiceTypeClusterIP {
+		t.Errorf("somebody's own Service: got %+v, %v; want it as it was", service.Spec, err)
+	}
+}
+
+func TestASharedSecretIsTheFirstOnes(t *testing.T) {
+	client := fake.NewClientset()
+	content := func(text string) func() ([]byte, error) { return func() ([]byte, error) { return []byte(text), nil } }
+	for range 2 {
+		got, err := SharedSecret(t.Context(), client, system, "key", "k", content("first"))
+		if err != nil || string(got) != "first" {
+			t.Errorf("got %q, %v", got, err)
+		}
+	}
+	// Somebody is first between the look and the creation.
+	client.PrependReactor("create", "secrets", func(action clienttesting.Action) (bool, runtime.Object, error) {
+		secret := action.(clienttesting.CreateAction).GetObject().(*corev1.Secret).DeepCopy()
+		secret.Data["k"] = []byte("theirs")
+		_ = client.Tracker().Add(secret)
+		return true, nil, apierrors.NewAlreadyExists(schema.GroupResource{Resource: "secrets"}, secret.Name)
+	})
+	got, err := SharedSecret(t.Context(), client, system, "raced", "k", content("ours"))
+	if err != nil || string(got) != "theirs" {
+		t.Errorf("after a race: got %q, %v; want what the winner wrote", got, err)
+	}
+}
+
+func TestRunRegistersAndEnds(t *testing.T) {
+	host := newHost(t)
+	r := host.replica()
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() { // ends with ctx
+		defer close(ended)
+		r.Run(ctx, cancel)
+	}()
+	<-ended
+	host.apiService(core)
+}

@@ -52,7 +52,7 @@ var unservedPrefixes = prefixes(corev1.Pod{},
 // Scale for the subresource of custom resources.
 var servedKinds = names(&autoscalingv1.Scale{},
 	&corev1.ConfigMap{}, &corev1.ConfigMapList{}, &corev1.Event{}, &corev1.EventList{},
-	&corev1.Namespace{}, &corev1.NamespaceList{}, &corev1.ResourceQuota{}, &corev1.ResourceQuotaList{},
+	&corev1.Namespace{}, &corev1.NamespaceList{},
 	&corev1.Secret{}, &corev1.SecretList{}, &corev1.ServiceAccount{}, &corev1.ServiceAccountList{})
 
 // isServed says whether a definition may be the root of an answer.

@@ -19,11 +19,6 @@ import (
 // address: tokens must stay valid when the server moves to another port.
 const serviceAccountIssuer = "https://kubernetes.default.svc"
 
-// unusedGroups are part of the generic control plane and have no use without workloads.
-var unusedGroups = map[string]string{
-	"certificates.k8s.io/v1": "false",
-}
-
 // Admission are the options of admission control, with a default that fits a host without
 // workloads.
 type Admission struct {
@@ -53,7 +48,6 @@ func completeOptions(ctx context.Context, config Config) (options.CompletedOptio
 	opts.Features = config.Features
 	opts.Admission = config.Admission.AdmissionOptions
 	opts.Metrics = nil // its only use is to hide metrics, and it logs an error without a list
-	opts.APIEnablement.RuntimeConfig = unusedGroups
 	opts.SystemNamespaces = append(opts.SystemNamespaces, config.SystemNamespaces...)
 	opts.Authorization.Modes = []string{"RBAC"}
 

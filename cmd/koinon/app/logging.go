@@ -50,6 +50,9 @@ func applyLogging(ctx context.Context, options *logs.Options) (context.Context, 
 var harmless = [][]byte{
 	[]byte("because it has no resources."),               // an API version that is not served
 	[]byte(`err="namespaces \"kube-system\" not found"`), // the first start, for a moment
+	[]byte(`Addr: "koinon-store`),                        // clients that outlive the embedded store
+	[]byte(`Addr: \"koinon-store`),                       // the same, quoted
+	[]byte("transport is closing"),                       // the store, when it is closed
 }
 
 // quietWriter holds back information and harmless warnings. The text logger writes one

@@ -51,7 +51,7 @@ func (o *ServerOptions) Run(ctx context.Context, out io.Writer) error {
 	defer func() { _ = listener.Close() }()
 
 	ready := func(url, note string) {
-		settle()
+		go settle(ctx) // ends with ctx
 		_, _ = fmt.Fprintf(out, "koinon is ready: %s  %s  (%.1f s)\n", url, note, time.Since(started).Seconds())
 	}
 	if !o.runs(componentAPIServer) {

@@ -88,9 +88,23 @@ func foreign(cluster map[string]string, namespace string, labels map[string]stri
 	}
 	for _, label := range []string{federationv1alpha1.TenantLabel, federationv1alpha1.WorkspaceGroupLabel} {
 		if cluster[label] != labels[label] {
-			return fmt.Sprintf("has %s=%q, and namespace %s has %q: an object may only be placed in clusters of its own tenant and workspace group",
-				label, cluster[label], namespace, labels[label])
+			return fmt.Sprintf("has %s, and namespace %s has %s: an object may only be placed in clusters of its own tenant and workspace group",
+				labelled(label, cluster[label]), namespace, orNone(labels[label]))
 		}
 	}
 	return ""
+}
+
+func labelled(label, value string) string {
+	if value == "" {
+		return "no label " + label
+	}
+	return "the label " + label + "=" + value
+}
+
+func orNone(value string) string {
+	if value == "" {
+		return "none"
+	}
+	return value
 }

@@ -128,25 +128,46 @@ func (b *Book) free(ctx context.Context, holder Holder) (field.ErrorList, error)
 	return nil, nil
 }
 
-// sameTenant refuses a member that carries another tenant, or another workspace group of
-// it, than the holder's namespace. A member or a namespace without such a label is open
-// to everybody, and a member that does not exist is nobody's.
+// sameTenant refuses a member that belongs to a tenant or workspace group, unless the
+// holder's namespace is of the same. A member without such labels is open to everybody,
+// and one that does not exist is nobody's. The controller of cells has the same rule. For
+// a namespace that does not exist there is a better error later.
 func (b *Book) sameTenant(ctx context.Context, holder Holder) (field.ErrorList, error) {
 	namespace, err := b.namespaces.NamespaceLabels(ctx, holder.Namespace)
-	if err != nil && !apierrors.IsNotFound(err) {
+	if apierrors.IsNotFound(err) {
+		return nil, nil
+	}
+	if err != nil {
 		return nil, fmt.Errorf("read the labels of namespace %q: %w", holder.Namespace, err)
 	}
 	member, err := b.members.MemberLabels(ctx, holder.Seat.Member)
 	if err != nil && !apierrors.IsNotFound(err) {
 		return nil, fmt.Errorf("read the labels of member %q: %w", holder.Seat.Member, err)
 	}
+	if member[federationv1alpha1.TenantLabel] == "" && member[federationv1alpha1.WorkspaceGroupLabel] == "" {
+		return nil, nil
+	}
 	for _, label := range []string{federationv1alpha1.TenantLabel, federationv1alpha1.WorkspaceGroupLabel} {
-		if ours, theirs := namespace[label], member[label]; ours != "" && theirs != "" && ours != theirs {
+		if ours, theirs := namespace[label], member[label]; ours != theirs {
 			return field.ErrorList{field.Invalid(field.NewPath("spec", "clusterName"), holder.Seat.Member, fmt.Sprintf(
-				"the member has the label %s=%s, and namespace %q has %s; both must be the same", label, theirs, holder.Namespace, ours))}, nil
+				"the member has %s, and namespace %q has %s; both must be the same", labelled(label, theirs), holder.Namespace, orNone(ours)))}, nil
 		}
 	}
 	return nil, nil
+}
+
+func labelled(label, value string) string {
+	if value == "" {
+		return "no label " + label
+	}
+	return "the label " + label + "=" + value
+}
+
+func orNone(value string) string {
+	if value == "" {
+		return "none"
+	}
+	return value
 }
 
 // NewHolder returns the holder that an object is.

@@ -73,12 +73,11 @@ func TestValidate(t *testing.T) {
 		want   []string
 	}{
 		"a free seat":                                 {holder: holder("cell", "shop", "x", "m1", "ns2")},
-		"the same namespace of another member":        {holder: holder("cell", "shop", "x", "m-a", "ns1")},
+		"the same namespace of another member":        {holder: holder("cell", "shop-a", "x", "m-a", "ns1")},
 		"a member that does not exist":                {holder: holder("cell", "shop", "x", "m9", "ns1")},
 		"the holder itself":                           {holder: taken},
 		"a tenant's namespace on its member":          {holder: holder("cell", "shop-a", "x", "m-a", "ns1")},
 		"a tenant's namespace on everybody's member":  {holder: holder("cell", "shop-a", "x", "m1", "ns2")},
-		"everybody's namespace on a tenant's member":  {holder: holder("cell", "shop", "x", "m-a", "ns2")},
 		"a namespace that does not exist in the host": {holder: holder("cell", "gone", "x", "m-a", "ns2")},
 		"a seat that a cell has": {
 			holder: holder("cell", "shop", "x", "m1", "ns1"),
@@ -89,6 +88,12 @@ func TestValidate(t *testing.T) {
 		"another tenant's member": {
 			holder: holder("cell", "shop-a", "x", "m-b", "ns1"),
 			want:   []string{`spec.clusterName: Invalid value: "m-b": the member has the label federation.koinon.io/tenant=b, and namespace "shop-a" has a; both must be the same`}},
+		"a tenant's member, for a namespace of no tenant": {
+			holder: holder("cell", "shop", "x", "m-a", "ns2"),
+			want:   []string{`spec.clusterName: Invalid value: "m-a": the member has the label federation.koinon.io/tenant=a, and namespace "shop" has none; both must be the same`}},
+		"a tenant's member of no group, for a namespace of one": {
+			holder: holder("cell", "shop-a-front", "x", "m-a", "ns2"),
+			want:   []string{`spec.clusterName: Invalid value: "m-a": the member has no label federation.koinon.io/workspace-group, and namespace "shop-a-front" has front; both must be the same`}},
 		"another workspace group's member": {
 			holder: holder("cell", "shop-a-front", "x", "m-a-back", "ns1"),
 			want:   []string{`spec.clusterName: Invalid value: "m-a-back": the member has the label federation.koinon.io/workspace-group=back, and namespace "shop-a-front" has front; both must be the same`}},

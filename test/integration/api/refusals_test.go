@@ -43,6 +43,10 @@ func TestEveryRefusalIsOneClearSentence(t *testing.T) {
 			federated(`topologyType: cell, ` + anyTemplate + `, placement: {topologies: [{name: rz00a.shop}]}`),
 			invalid + `spec.placement.topologies[0].name: Invalid value: "rz00a.shop": the name of a cell holds no dot: write rz00a`,
 		},
+		"a dot in the name of a placed cell that is no cluster's": {
+			federated(`topologyType: cell, ` + anyTemplate + `, placement: {topologies: [{name: rz.00a}]}`),
+			invalid + `spec.placement.topologies[0].name: Invalid value: "rz.00a": the name of a cell holds no dot`,
+		},
 		"a dot in the name of a cell": {
 			object("federation.koinon.io/v1alpha1", "Cell", "rz.00a", `clusterName: m-red`),
 			`The Cell "rz.00a" is invalid: metadata.name: Invalid value: "rz.00a": must not contain a dot: the name and the namespace, joined by a dot, are the name of a KubeFedCluster`,
@@ -57,11 +61,11 @@ func TestEveryRefusalIsOneClearSentence(t *testing.T) {
 		},
 		"an override of a forbidden path": {
 			federated(anyTemplate + `, overrides: [{topologyName: m-red, topologyOverrides: [{path: /metadata/name, value: x}]}]`),
-			invalid + `spec.overrides[0].topologyOverrides[0].path: Invalid value: "/metadata/name": /kind, /metadata/name, /metadata/namespace and /metadata/generateName are not overridden: they say which object it is`,
+			invalid + `spec.overrides[0].topologyOverrides[0].path: Invalid value: "/metadata/name": /kind, /metadata/name, /metadata/namespace and /metadata/generateName may not be overridden: they say which object it is`,
 		},
 		"an override of a forbidden path, in the cluster shape": {
 			federatedV1(anyTemplate + `, overrides: [{clusterName: m-red, clusterOverrides: [{path: /kind, value: x}]}]`),
-			invalid + `spec.overrides[0].clusterOverrides[0].path: Invalid value: "/kind": /kind, /metadata/name, /metadata/namespace and /metadata/generateName are not overridden: they say which object it is`,
+			invalid + `spec.overrides[0].clusterOverrides[0].path: Invalid value: "/kind": /kind, /metadata/name, /metadata/namespace and /metadata/generateName may not be overridden: they say which object it is`,
 		},
 		"the same target twice": {
 			federated(anyTemplate + `, placement: {topologies: [{name: m-red}, {name: m-red}]}`),
@@ -109,7 +113,11 @@ func TestEveryRefusalIsOneClearSentence(t *testing.T) {
 		},
 		"a target of another tenant": {
 			federated(anyTemplate + `, placement: {topologies: [{name: m-blue}]}`),
-			invalid + `spec.placement.topologies[0].name: Forbidden: "m-blue" has federation.koinon.io/tenant="blue", and namespace shop has "red": an object may only be placed in clusters of its own tenant and workspace group`,
+			invalid + `spec.placement.topologies[0].name: Forbidden: "m-blue" has the label federation.koinon.io/tenant=blue, and namespace shop has red: an object may only be placed in clusters of its own tenant and workspace group`,
+		},
+		"a tenant's target, for a namespace of no tenant": {
+			strings.ReplaceAll(federated(anyTemplate+`, placement: {topologies: [{name: m-blue}]}`), "%s", "default"),
+			invalid + `spec.placement.topologies[0].name: Forbidden: "m-blue" has the label federation.koinon.io/tenant=blue, and namespace default has none: an object may only be placed in clusters of its own tenant and workspace group`,
 		},
 		"a cluster that has the name of a cell": {
 			object("core.kubefed.io/v1beta1", "KubeFedCluster", "rz00b.shop", `apiEndpoint: "https://m", secretRef: {name: m}`),
@@ -121,7 +129,8 @@ func TestEveryRefusalIsOneClearSentence(t *testing.T) {
 		},
 	} {
 		t.Run(sentence, func(t *testing.T) {
-			said, err := f.apply(fmt.Sprintf(tc.manifest, shop), "create", "--dry-run=server")
+			manifest := strings.ReplaceAll(tc.manifest, "%s", shop)
+			said, err := f.apply(manifest, "create", "--dry-run=server")
 			if diff := cmp.Diff(tc.want, said); err == nil || diff != "" {
 				t.Errorf("kubectl says (-want +got), error %v:\n%s", err, diff)
 			}

@@ -372,7 +372,7 @@ func refusals(t *testing.T, client dynamic.Interface) {
 
 	_, err = client.Resource(inCluster).Namespace("default").Create(t.Context(),
 		object("v1beta1", "refusals", `{"template": {}, "overrides": [{"clusterName": "m1", "clusterOverrides": [{"path": "/kind"}]}]}`), metav1.CreateOptions{})
-	wantRefusal(t, err, prefix+`spec.overrides[0].clusterOverrides[0].path: Invalid value: "/kind": /kind, /metadata/name, /metadata/namespace and /metadata/generateName are not overridden: they say which object it is`)
+	wantRefusal(t, err, prefix+`spec.overrides[0].clusterOverrides[0].path: Invalid value: "/kind": /kind, /metadata/name, /metadata/namespace and /metadata/generateName may not be overridden: they say which object it is`)
 }
 
 // serverSideApply has one manager of the topology shape, and one of the cluster shape

@@ -21,7 +21,7 @@ var forbiddenPaths = [][]string{
 	{"metadata", "generateName"},
 }
 
-const forbiddenDetail = "/kind, /metadata/name, /metadata/namespace and /metadata/generateName are not overridden: they say which object it is"
+const forbiddenDetail = "/kind, /metadata/name, /metadata/namespace and /metadata/generateName may not be overridden: they say which object it is"
 
 var patchOps = sets.New("add", "remove", "replace")
 

@@ -178,10 +178,21 @@ func (c *check) targetName(name, shown string, path func() *field.Path) {
 			c.add(field.Invalid(path(), shown, "the name of a cluster is lower case letters, digits, '-' and '.', at most 253 of them, such as m1"))
 		}
 	case strings.Contains(name, "."):
-		c.add(field.Invalid(path(), shown, fmt.Sprintf("the name of %s holds no dot: write %s", noun(topologyType), name[:strings.Index(name, ".")])))
+		c.add(field.Invalid(path(), shown, c.dotted(name)))
 	case len(utilvalidation.IsDNS1123Label(name)) > 0:
 		c.add(field.Invalid(path(), shown, fmt.Sprintf("the name of %s is lower case letters, digits and '-', at most 63 of them, such as rz00a", noun(topologyType))))
 	}
+}
+
+// dotted says what to do about a name with a dot. Some write the name of the
+// KubeFedCluster that a target appears as.
+func (c *check) dotted(name string) string {
+	topologyType := c.obj.Spec.TopologyType
+	sentence := fmt.Sprintf("the name of %s holds no dot", noun(topologyType))
+	if target, ok := topology.Name(topologyType, c.obj.Namespace, name); ok {
+		sentence += ": write " + target
+	}
+	return sentence
 }
 
 // noun is what people call a target of the type, with its article.

@@ -50,7 +50,7 @@ func override(patch string) string {
 	return cluster + `,"overrides":[{"topologyName":"m1","topologyOverrides":[` + patch + `]}]`
 }
 
-const forbidden = `/kind, /metadata/name, /metadata/namespace and /metadata/generateName are not overridden: they say which object it is`
+const forbidden = `/kind, /metadata/name, /metadata/namespace and /metadata/generateName may not be overridden: they say which object it is`
 
 func TestRefusals(t *testing.T) {
 	for sentence, tc := range map[string]struct {
@@ -114,6 +114,11 @@ func TestRefusals(t *testing.T) {
 			spec:    cell + `,"placement":{"topologies":[{"name":"rz00a"},{"name":"rz01a.shop"}]}`,
 			v1beta2: `spec.placement.topologies[1].name: Invalid value: "rz01a.shop": the name of a cell holds no dot: write rz01a`,
 			v1beta1: `spec.placement.clusters[1].name: Invalid value: "rz01a.shop.shop": the name of a cell holds no dot: write rz01a`,
+		},
+		"a dot in a cell name that is no cluster's": {
+			spec:    cell + `,"placement":{"topologies":[{"name":"rz01.a"}]}`,
+			v1beta2: `spec.placement.topologies[0].name: Invalid value: "rz01.a": the name of a cell holds no dot`,
+			v1beta1: `spec.placement.clusters[0].name: Invalid value: "rz01.a.shop": the name of a cell holds no dot`,
 		},
 		"a cell name with an underscore": {
 			spec:    cell + `,"overrides":[{"topologyName":"rz_1"}]`,

@@ -25,8 +25,8 @@ import (
 )
 
 const (
-	// objectWorkers sync objects; they do not wait for members.
-	objectWorkers = 4
+	// objectWorkers sync objects. They wait for writes to the host, not for members.
+	objectWorkers = 16
 	// targetWorkers act in one member.
 	targetWorkers = 8
 	// hostTimeout bounds one call to the host.

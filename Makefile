@@ -37,8 +37,8 @@ down: ## Stop the playground and remove all it made
 test: build verify test-unit test-integration ## Everything that CI checks
 
 test-unit: ## Unit tests, with the race detector where Kubernetes itself is not linked
-	go test -race $(RACE_PACKAGES)
-	go test $(KUBE_LINKED)
+	@echo "go test -race (all that does not link k8s.io/kubernetes)"; go test -race $(RACE_PACKAGES)
+	@echo "go test (the rest)"; go test $(KUBE_LINKED)
 
 test-integration: build ## Tests against real servers: Koinon, kube-apiserver, MariaDB if it is installed
 	go test -count=1 -timeout 30m -p 1 ./test/...

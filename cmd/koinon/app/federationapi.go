@@ -1,12 +1,10 @@
 package app
 
 import (
-	"context"
 	"fmt"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	genericapiserver "k8s.io/apiserver/pkg/server"
-	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/rest"
 
 	"github.com/koinon-io/koinon/pkg/apiserver"
@@ -36,14 +34,14 @@ func (o *ServerOptions) extension() *host.Extension {
 // newFederationAPI makes the federation API server. hostConfig is how it reaches the host
 // that it is served through; kindsChanged may be nil.
 func (o *ServerOptions) newFederationAPI(generic *genericapiserver.Config, hostConfig *rest.Config, delegate genericapiserver.DelegationTarget, kindsChanged func([]federated.Kind)) (*genericapiserver.GenericAPIServer, error) {
-	client, err := discovery.NewDiscoveryClientForConfig(hostConfig)
+	schemas, err := newSchemaServers(hostConfig, o.Namespace)
 	if err != nil {
-		return nil, fmt.Errorf("make a client for the schemas of the host: %w", err)
+		return nil, err
 	}
 	config := &apiserver.Config{Generic: generic, Extra: apiserver.ExtraConfig{
 		Namespace: o.Namespace,
 		Builtin:   federated.BuiltinSchemas(host.OpenAPIDefinitions),
-		Remote:    func(context.Context) []rest.Interface { return []rest.Interface{client.RESTClient()} },
+		Remote:    schemas.list,
 		Host:      hostConfig,
 
 		KindsChanged: kindsChanged,

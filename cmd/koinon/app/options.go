@@ -202,6 +202,9 @@ func (o *ServerOptions) Validate() error {
 	for _, message := range validation.IsDNS1035Label(o.ServiceName) {
 		errs = append(errs, fmt.Errorf("--service-name is %q: %s", o.ServiceName, message))
 	}
+	if o.InCluster && o.Datastore == "" && o.runs(componentAPIServer) {
+		errs = append(errs, errors.New("--datastore is not given: with --in-cluster, where --data-dir is lost with the pod, it must be; sqlite:///PATH is for a single replica with a volume of its own"))
+	}
 	if o.HostKubeconfig != "" && o.InCluster {
 		errs = append(errs, errors.New("--host-kubeconfig and --in-cluster are both given: the host is the one or the other"))
 	}

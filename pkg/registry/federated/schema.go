@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -19,7 +20,7 @@ import (
 const refPrefix = "#/components/schemas/"
 
 // TargetSchema is the schema of a target kind, in OpenAPI v3. It is not modified once
-// made.
+// made, and not copied.
 type TargetSchema struct {
 	// GVK is the kind that it is the schema of.
 	GVK schema.GroupVersionKind
@@ -27,6 +28,50 @@ type TargetSchema struct {
 	Root string
 	// Schemas are all that Root refers to, and what these refer to.
 	Schemas map[string]*spec.Schema
+
+	shapes sync.Map // *spec.Schema to *shape, of those that a template had values for
+}
+
+// shape is what a template's value is compared with: a schema with its references
+// followed. Its parts are taken out once, as copying a schema costs more than to look at
+// the value.
+type shape struct {
+	types        []string // allowed JSON types; empty means any
+	properties   map[string]*spec.Schema
+	items        *spec.Schema
+	anyKey       bool         // keys that are no properties are allowed
+	values       *spec.Schema // of such keys, nil if anything goes
+	keepsUnknown bool
+}
+
+// shape returns the shape of a schema of t, or of what it refers to; nil if that is not
+// known.
+func (t *TargetSchema) shape(s *spec.Schema) *shape {
+	if known, ok := t.shapes.Load(s); ok {
+		return known.(*shape)
+	}
+	var out *shape
+	if resolved := t.resolve(s); resolved == s && s != nil {
+		out = newShape(s)
+	} else if resolved != nil {
+		out = t.shape(resolved)
+	}
+	known, _ := t.shapes.LoadOrStore(s, out)
+	return known.(*shape)
+}
+
+func newShape(s *spec.Schema) *shape {
+	out := &shape{types: typesOf(s), properties: make(map[string]*spec.Schema, len(s.Properties)), keepsUnknown: preservesUnknown(s)}
+	for name, property := range s.Properties {
+		out.properties[name] = &property
+	}
+	if s.Items != nil {
+		out.items = s.Items.Schema
+	}
+	if s.AdditionalProperties != nil {
+		out.anyKey, out.values = true, s.AdditionalProperties.Schema
+	}
+	return out
 }
 
 // SchemaSource knows the schemas of target kinds.
@@ -97,7 +142,7 @@ func walkTemplate(t *TargetSchema, template rawjson.Value, set func(*walker)) fi
 	}
 	w := walker{target: t}
 	set(&w)
-	w.walk(field.NewPath("spec", "template"), tree, t.Schemas[t.Root])
+	w.walk(nil, tree, t.Schemas[t.Root])
 	return w.errs
 }
 
@@ -108,49 +153,84 @@ type walker struct {
 	errs                       field.ErrorList
 }
 
-func (w *walker) walk(path *field.Path, value any, s *spec.Schema) {
-	s = w.target.resolve(s)
-	if s == nil || value == nil {
+// place is where in a template the walker is. It becomes a path only for an error.
+type place struct {
+	parent *place // nil for the template itself
+	key    string
+	index  int
+	kind   placeKind
+}
+
+type placeKind int
+
+const (
+	atField placeKind = iota
+	atKey
+	atIndex
+)
+
+func (p *place) path() *field.Path {
+	if p == nil {
+		return field.NewPath("spec", "template")
+	}
+	parent := p.parent.path()
+	switch p.kind {
+	case atKey:
+		return parent.Key(p.key)
+	case atIndex:
+		return parent.Index(p.index)
+	default:
+		return parent.Child(p.key)
+	}
+}
+
+func (w *walker) walk(at *place, value any, s *spec.Schema) {
+	if value == nil {
 		return
 	}
-	if allowed := typesOf(s); len(allowed) > 0 && !slices.ContainsFunc(allowed, func(t string) bool { return isOfType(value, t) }) {
+	shape := w.target.shape(s)
+	if shape == nil {
+		return
+	}
+	if len(shape.types) > 0 && !slices.ContainsFunc(shape.types, func(t string) bool { return isOfType(value, t) }) {
 		if w.reportTypes {
-			w.errs = append(w.errs, field.Invalid(path, value, "must be "+article(allowed)))
+			w.errs = append(w.errs, field.Invalid(at.path(), value, "must be "+article(shape.types)))
 		}
 		return
 	}
 	switch v := value.(type) {
 	case map[string]any:
-		w.walkObject(path, v, s)
+		w.walkObject(at, v, shape)
 	case []any:
-		if s.Items != nil && s.Items.Schema != nil {
+		if shape.items != nil {
 			for i, item := range v {
-				w.walk(path.Index(i), item, s.Items.Schema)
+				w.walk(&place{parent: at, index: i, kind: atIndex}, item, shape.items)
 			}
 		}
 	}
 }
 
-func (w *walker) walkObject(path *field.Path, object map[string]any, s *spec.Schema) {
+func (w *walker) walkObject(at *place, object map[string]any, shape *shape) {
 	for _, key := range slices.Sorted(maps.Keys(object)) {
-		property, ok := s.Properties[key]
+		property, ok := shape.properties[key]
 		switch {
 		case ok:
-			w.walk(path.Child(key), object[key], &property)
-		case s.AdditionalProperties != nil:
-			if s.AdditionalProperties.Schema != nil {
-				w.walk(path.Key(key), object[key], s.AdditionalProperties.Schema)
+			w.walk(&place{parent: at, key: key}, object[key], property)
+		case shape.anyKey:
+			if shape.values != nil {
+				w.walk(&place{parent: at, key: key, kind: atKey}, object[key], shape.values)
 			}
-		case w.reportUnknown && len(s.Properties) > 0 && !preservesUnknown(s):
-			w.errs = append(w.errs, field.Invalid(path.Child(key), short(object[key]), w.unknown(key, s)))
+		case w.reportUnknown && len(shape.properties) > 0 && !shape.keepsUnknown:
+			path := (&place{parent: at, key: key}).path()
+			w.errs = append(w.errs, field.Invalid(path, short(object[key]), w.unknown(key, shape)))
 		}
 	}
 }
 
-func (w *walker) unknown(key string, s *spec.Schema) string {
+func (w *walker) unknown(key string, s *shape) string {
 	sentence := fmt.Sprintf("%s %s has no such field", w.target.GVK.GroupVersion(), w.target.GVK.Kind)
 	best, distance := "", 3
-	for _, name := range slices.Sorted(maps.Keys(s.Properties)) {
+	for _, name := range slices.Sorted(maps.Keys(s.properties)) {
 		if d := editDistance(strings.ToLower(key), strings.ToLower(name)); d < distance {
 			best, distance = name, d
 		}

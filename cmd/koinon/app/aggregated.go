@@ -210,7 +210,7 @@ func (a *aggregated) genericConfig(ctx context.Context, certificate dynamiccerti
 		func() error { return a.options.Traces.ApplyTo(nil, generic) },
 		func() error { return a.options.Features.ApplyTo(generic, client, hostInformers) },
 		func() error {
-			return genericoptions.NewAdmissionOptions().ApplyTo(generic, hostInformers, client, dynamicClient, utilfeature.DefaultFeatureGate, generic.EffectiveVersion)
+			return a.options.Admission.ApplyTo(generic, hostInformers, client, dynamicClient, utilfeature.DefaultFeatureGate, generic.EffectiveVersion)
 		},
 	} {
 		if err := apply(); err != nil {

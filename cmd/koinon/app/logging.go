@@ -50,9 +50,15 @@ func applyLogging(ctx context.Context, options *logs.Options) (context.Context, 
 var harmless = [][]byte{
 	[]byte("because it has no resources."),               // an API version that is not served
 	[]byte(`err="namespaces \"kube-system\" not found"`), // the first start, for a moment
-	[]byte(`Addr: "koinon-store`),                        // clients that outlive the embedded store
-	[]byte(`Addr: \"koinon-store`),                       // the same, quoted
-	[]byte("transport is closing"),                       // the store, when it is closed
+	// Clients that left. An aggregator asks five times at once whether a server is there, and
+	// takes the first answer.
+	[]byte("http2: stream closed"),
+	[]byte("unable to write a fallback JSON response: http: Handler timeout"),
+	[]byte(`"Timeout or abort while handling"`),
+	[]byte(`"Post-timeout activity"`),
+	[]byte(`Addr: "koinon-store`),  // clients that outlive the embedded store
+	[]byte(`Addr: \"koinon-store`), // the same, quoted
+	[]byte("transport is closing"), // the store, when it is closed
 }
 
 // quietWriter holds back information and harmless warnings. The text logger writes one

@@ -177,16 +177,7 @@ func TestGarbageCollectionFollowsOwnersBothWays(t *testing.T) {
 	}
 	f.apply(deployment("web"))
 	f.own("web", metav1.OwnerReference{APIVersion: "v1", Kind: "ConfigMap", Name: owner.Name, UID: owner.UID})
-	web, err := f.dynamic.Resource(deployments).Namespace(f.namespace).Get(t.Context(), "web", metav1.GetOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, err = f.kube.CoreV1().ConfigMaps(f.namespace).Create(t.Context(), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{
-		Name: "owned", OwnerReferences: []metav1.OwnerReference{{APIVersion: web.GetAPIVersion(), Kind: web.GetKind(), Name: "web", UID: web.GetUID()}},
-	}}, metav1.CreateOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	f.ownedConfigMap("owned", "web")
 	f.kubectl("delete", "configmap", "-n", f.namespace, "owner")
 	f.eventually("the chain to be collected", func(ctx context.Context) error {
 		_, err := f.dynamic.Resource(deployments).Namespace(f.namespace).Get(ctx, "web", metav1.GetOptions{})
@@ -198,6 +189,22 @@ func TestGarbageCollectionFollowsOwnersBothWays(t *testing.T) {
 	})
 }
 
+// ownedConfigMap makes a ConfigMap that a FederatedDeployment owns.
+func (f *fixture) ownedConfigMap(name, owner string) {
+	f.Helper()
+	object, err := f.dynamic.Resource(deployments).Namespace(f.namespace).Get(f.Context(), owner, metav1.GetOptions{})
+	if err != nil {
+		f.Fatal(err)
+	}
+	_, err = f.kube.CoreV1().ConfigMaps(f.namespace).Create(f.Context(), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{
+		Name: name, OwnerReferences: []metav1.OwnerReference{{APIVersion: object.GetAPIVersion(), Kind: object.GetKind(), Name: owner, UID: object.GetUID()}},
+	}}, metav1.CreateOptions{})
+	if err != nil {
+		f.Fatal(err)
+	}
+}
+
+// own makes an owner of a FederatedDeployment.
 func (f *fixture) own(name string, owner metav1.OwnerReference) {
 	f.Helper()
 	patch := fmt.Sprintf(`{"metadata":{"ownerReferences":[{"apiVersion":%q,"kind":%q,"name":%q,"uid":%q}]}}`, owner.APIVersion, owner.Kind, owner.Name, owner.UID)
@@ -232,6 +239,7 @@ spec:
 	}
 }
 
+// apiService is the host's registration of a group version.
 func (f *fixture) apiService(name string) *apiregistrationv1.APIService {
 	f.Helper()
 	service, err := f.aggregator.ApiregistrationV1().APIServices().Get(f.Context(), name, metav1.GetOptions{})

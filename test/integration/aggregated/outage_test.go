@@ -37,6 +37,8 @@ func TestTheHostStaysHealthyWhileTheServerRestarts(t *testing.T) {
 func TestALongOutageHoldsUpNamespacesOnly(t *testing.T) {
 	f := setup(t)
 	unrelated := f.newNamespace("held-up")
+	f.apply(deployment("owner"))
+	f.ownedConfigMap("owned", "owner")
 	f.server.Stop(t)
 	started := false
 	defer func() { // the other tests need it
@@ -78,5 +80,5 @@ func TestALongOutageHoldsUpNamespacesOnly(t *testing.T) {
 	f.server.Start(t)
 	started = true
 	f.deleteNamespace(unrelated)
-	f.kubectl("get", "fdeploy", "-n", f.namespace)
+	f.kubectl("get", "-n", f.namespace, "fdeploy/owner", "configmap/owned")
 }

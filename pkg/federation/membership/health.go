@@ -71,6 +71,18 @@ func ThresholdsOf(config *v1beta1.KubeFedConfig) Thresholds {
 	return t
 }
 
+// recoveryPeriod is how often a member that is not ready is checked, so that it is caught
+// up soon after it is back.
+const recoveryPeriod = 2 * time.Second
+
+// pause is the time between two checks of a member of this health.
+func (t Thresholds) pause(health Health) time.Duration {
+	if health == Ready {
+		return t.Period
+	}
+	return min(t.Period, recoveryPeriod)
+}
+
 func setDuration(d *time.Duration, value *metav1.Duration) {
 	if value != nil && value.Duration > 0 {
 		*d = value.Duration

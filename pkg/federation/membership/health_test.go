@@ -132,3 +132,17 @@ func TestStatusIsWrittenOnlyIfItSaysSomething(t *testing.T) {
 		})
 	}
 }
+
+func TestAMemberThatIsNotReadyIsCheckedMoreOften(t *testing.T) {
+	thresholds := Thresholds{Period: 10 * time.Second}
+	if got := thresholds.pause(Ready); got != thresholds.Period {
+		t.Errorf("a ready member is checked every %s, want %s", got, thresholds.Period)
+	}
+	if got := thresholds.pause(Offline); got != recoveryPeriod {
+		t.Errorf("a member that is away is checked every %s, want %s", got, recoveryPeriod)
+	}
+	thresholds.Period = time.Second
+	if got := thresholds.pause(Offline); got != time.Second {
+		t.Errorf("a member that is away is checked every %s, want no less often than a ready one", got)
+	}
+}

@@ -280,7 +280,7 @@ func (r *Registry) watch(m *member) {
 		r.check(m, thresholds)
 		// A certificate expires without anybody changing anything.
 		r.queue.Add(m.Name)
-		timer := time.NewTimer(thresholds.Period)
+		timer := time.NewTimer(thresholds.pause(m.judged.health))
 		select {
 		case <-m.ctx.Done():
 			timer.Stop()

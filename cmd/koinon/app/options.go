@@ -6,6 +6,7 @@ import (
 	"net"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/pflag"
 	utilerrors "k8s.io/apimachinery/pkg/util/errors"
@@ -68,13 +69,18 @@ type ServerOptions struct {
 
 // NewServerOptions returns the defaults.
 func NewServerOptions() *ServerOptions {
+	generic := genericoptions.NewServerRunOptions()
+	// A server that is told to end answers what it has begun, sends everybody else away
+	// with "retry", and then closes. Without these it would wait a minute for watches.
+	generic.ShutdownSendRetryAfter = true
+	generic.ShutdownWatchTerminationGracePeriod = 2 * time.Second
 	return &ServerOptions{
 		DataDir:     "koinon-data",
 		Components:  []string{"all"},
 		Namespace:   "kube-federation-system",
 		SecurePort:  6443,
 		ServiceName: "koinon",
-		Generic:     genericoptions.NewServerRunOptions(),
+		Generic:     generic,
 		Audit:       genericoptions.NewAuditOptions(),
 		Traces:      genericoptions.NewTracingOptions(),
 		Features:    genericoptions.NewFeatureOptions(),
@@ -114,6 +120,7 @@ func pick(into *pflag.FlagSet, add func(*pflag.FlagSet), names []string) {
 	add(all)
 	for _, name := range names {
 		if flag := all.Lookup(name); flag != nil {
+			flag.Usage, _, _ = strings.Cut(flag.Usage, "\nkube:") // not the list of all gates of Kubernetes
 			into.AddFlag(flag)
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -19,6 +20,11 @@ import (
 // time at which it began to. Its change makes the host ask for discovery and OpenAPI anew.
 const KindsAnnotation = "federation.koinon.io/kinds"
 
+// ServedAnnotation on an APIService is the time at which a replica began to serve although
+// the host held the server for unavailable. Its change makes the host look at once, which it
+// otherwise does up to half a minute later.
+const ServedAnnotation = "federation.koinon.io/served-since"
+
 // automanagedLabel is on APIServices that the host keeps for CRDs and for its own groups.
 const automanagedLabel = "kube-aggregator.kubernetes.io/automanaged"
 
@@ -30,11 +36,11 @@ func (r *Registration) ensureAPIServices(ctx context.Context, trust []byte) erro
 	kinds := r.pendingKinds()
 	var errs []error
 	for gv, priority := range r.config.GroupVersions {
-		annotation := ""
-		if gv.Group == r.config.KindsGroup {
-			annotation = kinds
+		annotations := map[string]string{}
+		if gv.Group == r.config.KindsGroup && kinds != "" {
+			annotations[KindsAnnotation] = kinds
 		}
-		if err := r.ensureAPIService(ctx, r.wanted(gv, priority, trust), annotation); err != nil {
+		if err := r.ensureAPIService(ctx, r.wanted(gv, priority, trust), annotations); err != nil {
 			errs = append(errs, fmt.Errorf("keep the APIService %s of the host: %w", apiServiceName(gv), err))
 		}
 	}
@@ -42,6 +48,7 @@ func (r *Registration) ensureAPIServices(ctx context.Context, trust []byte) erro
 		return err
 	}
 	r.announced(kinds)
+	r.registered = true
 	return nil
 }
 
@@ -59,15 +66,15 @@ func (r *Registration) wanted(gv schema.GroupVersion, priority Priority, trust [
 	}
 }
 
-// ensureAPIService creates or corrects one APIService. kinds is what to write into its
-// annotation; empty leaves that alone.
-func (r *Registration) ensureAPIService(ctx context.Context, wanted *apiregistrationv1.APIService, kinds string) error {
+// ensureAPIService creates or corrects one APIService. The annotations are written beside
+// those that are there.
+func (r *Registration) ensureAPIService(ctx context.Context, wanted *apiregistrationv1.APIService, annotations map[string]string) error {
 	current, err := r.config.APIServices.Get(ctx, wanted.Name, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
 		if err := r.mayWrite(ctx); err != nil {
 			return err
 		}
-		setKinds(wanted, kinds)
+		annotate(wanted, annotations)
 		_, err := r.config.APIServices.Create(ctx, wanted, metav1.CreateOptions{})
 		if err == nil {
 			klog.FromContext(ctx).V(2).Info("Registered a group version in the host", "apiService", wanted.Name)
@@ -80,7 +87,10 @@ func (r *Registration) ensureAPIService(ctx context.Context, wanted *apiregistra
 	if err := foreign(current); err != nil {
 		return err
 	}
-	corrected, changed := correct(current, wanted, kinds)
+	if !r.registered && unavailable(current) {
+		annotations[ServedAnnotation] = r.config.Clock.Now().UTC().Format(time.RFC3339Nano)
+	}
+	corrected, changed := correct(current, wanted, annotations)
 	if !changed {
 		return nil
 	}
@@ -109,7 +119,7 @@ func foreign(current *apiregistrationv1.APIService) error {
 
 // correct returns current with what is ours as wanted, and whether that is a change. Labels
 // and annotations of others stay.
-func correct(current, wanted *apiregistrationv1.APIService, kinds string) (*apiregistrationv1.APIService, bool) {
+func correct(current, wanted *apiregistrationv1.APIService, annotations map[string]string) (*apiregistrationv1.APIService, bool) {
 	corrected := current.DeepCopy()
 	if corrected.Labels == nil {
 		corrected.Labels = map[string]string{}
@@ -117,15 +127,26 @@ func correct(current, wanted *apiregistrationv1.APIService, kinds string) (*apir
 	maps.Copy(corrected.Labels, wanted.Labels)
 	changed := !sameSpec(&current.Spec, &wanted.Spec)
 	corrected.Spec = wanted.Spec
-	return corrected, setKinds(corrected, kinds) || changed
+	return corrected, annotate(corrected, annotations) || changed
 }
 
-func setKinds(service *apiregistrationv1.APIService, kinds string) bool {
-	if kinds == "" || service.Annotations[KindsAnnotation] == kinds {
-		return false
+// unavailable says that the host has found the server missing.
+func unavailable(service *apiregistrationv1.APIService) bool {
+	return slices.ContainsFunc(service.Status.Conditions, func(condition apiregistrationv1.APIServiceCondition) bool {
+		return condition.Type == apiregistrationv1.Available && condition.Status == apiregistrationv1.ConditionFalse
+	})
+}
+
+// annotate writes annotations, and says whether that is a change.
+func annotate(service *apiregistrationv1.APIService, annotations map[string]string) bool {
+	changed := false
+	for key, value := range annotations {
+		if service.Annotations[key] != value {
+			metav1.SetMetaDataAnnotation(&service.ObjectMeta, key, value)
+			changed = true
+		}
 	}
-	metav1.SetMetaDataAnnotation(&service.ObjectMeta, KindsAnnotation, kinds)
-	return true
+	return changed
 }
 
 func sameSpec(a, b *apiregistrationv1.APIServiceSpec) bool {

@@ -25,7 +25,8 @@
 //
 // A host asks for discovery and OpenAPI once a minute, and at once when an APIService
 // changes. KindsChanged therefore writes an annotation into the APIServices of the federated
-// kinds.
+// kinds. A server that comes back after an outage writes another one, for the host to find
+// that out at once.
 //
 // New and Prepare are called once, then Run; KindsChanged may be called at any time and
 // concurrently.

@@ -65,8 +65,11 @@ type Config struct {
 type Registration struct {
 	config  Config
 	serving *serving
-	// known are the authorities as last seen. Prepare and Run alone use it.
-	known  authorities
+	// known are the authorities as last seen; registered is that Register has succeeded.
+	// Prepare, Register and Run alone use them.
+	known      authorities
+	registered bool
+
 	queue  workqueue.TypedRateLimitingInterface[struct{}] // at most one item: "look again"
 	writes *rate.Limiter
 
@@ -128,9 +131,9 @@ func (r *Registration) Register(ctx context.Context) error {
 }
 
 // Run registers the server and keeps it registered until ctx is done. What it registered
-// stays: the server may come back, and other replicas may be there. registered is called
+// stays: the server may come back, and other replicas may be there. onRegistered is called
 // after the first success.
-func (r *Registration) Run(ctx context.Context, registered func()) {
+func (r *Registration) Run(ctx context.Context, onRegistered func()) {
 	var running sync.WaitGroup
 	defer running.Wait()
 	defer r.queue.ShutDown()
@@ -138,11 +141,11 @@ func (r *Registration) Run(ctx context.Context, registered func()) {
 	defer stop()
 	running.Go(func() { r.watch(ctx) })
 	r.queue.Add(struct{}{})
-	for r.next(ctx, &registered) {
+	for r.next(ctx, &onRegistered) {
 	}
 }
 
-func (r *Registration) next(ctx context.Context, registered *func()) bool {
+func (r *Registration) next(ctx context.Context, onRegistered *func()) bool {
 	item, quit := r.queue.Get()
 	if quit {
 		return false
@@ -157,9 +160,9 @@ func (r *Registration) next(ctx context.Context, registered *func()) bool {
 	}
 	r.queue.Forget(item)
 	r.queue.AddAfter(item, lookAgain)
-	if *registered != nil {
-		(*registered)()
-		*registered = nil
+	if *onRegistered != nil {
+		(*onRegistered)()
+		*onRegistered = nil
 	}
 	return true
 }

@@ -274,6 +274,27 @@ func TestKindsAreAnnouncedByEachReplicaOnce(t *testing.T) {
 	}
 }
 
+func TestAReplicaThatComesBackMakesTheHostLookOnce(t *testing.T) {
+	host := newHost(t)
+	host.register(host.replica())
+	service := host.apiService(core)
+	service.Status.Conditions = []apiregistrationv1.APIServiceCondition{{Type: apiregistrationv1.Available, Status: apiregistrationv1.ConditionFalse}}
+	if _, err := host.aggregator.ApiregistrationV1().APIServices().UpdateStatus(t.Context(), service, metav1.UpdateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	host.writes()
+	back := host.replica()
+	for range 2 {
+		host.register(back)
+	}
+	if got := host.writes(); got != 1 {
+		t.Errorf("writes: got %d, want one, to the APIService that is not available", got)
+	}
+	if host.apiService(core).Annotations[ServedAnnotation] == "" {
+		t.Error("there is no annotation")
+	}
+}
+
 func TestAnAnnouncementThatFailedIsMadeAgain(t *testing.T) {
 	host := newHost(t)
 	r := host.replica()

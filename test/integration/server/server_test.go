@@ -26,6 +26,8 @@ import (
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/clientcmd"
+
+	"github.com/koinon-io/koinon/pkg/storage/storagetest"
 )
 
 // patience is how long anything may take before a test gives up. It is no assertion about
@@ -166,14 +168,55 @@ func eventually(t *testing.T, what string, check func(context.Context) (bool, er
 	}
 }
 
-func TestAnOperatorSeesOneLineAndNoNoise(t *testing.T) {
+func TestAnOperatorSeesNoNoise(t *testing.T) {
 	s := start(t, t.TempDir())
 	s.terminate(t)
 	scanner := bufio.NewScanner(strings.NewReader(s.output()))
 	for scanner.Scan() {
-		if !strings.HasPrefix(scanner.Text(), "koinon is ready: https://127.0.0.1:") {
+		ready := strings.HasPrefix(scanner.Text(), "koinon is ready: https://127.0.0.1:")
+		ours := strings.HasPrefix(scanner.Text(), "I") && strings.Contains(scanner.Text(), `logger="federation"`)
+		if !ready && !ours {
 			t.Errorf("unexpected line: %s", scanner.Text())
 		}
+	}
+}
+
+func TestTerminationDoesNotWaitForWatches(t *testing.T) {
+	s := start(t, t.TempDir())
+	watch, err := s.client(t).CoreV1().ConfigMaps("default").Watch(t.Context(), metav1.ListOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.terminate(t)
+	for range watch.ResultChan() {
+	}
+}
+
+func TestSeveralServersShareADatabase(t *testing.T) {
+	database := storagetest.StartMariaDB(t)
+	datastore := "mysql://" + database.NewDatabase(t)
+	dir := t.TempDir()
+	one := start(t, dir, "--datastore", datastore)
+	refused := refuse(t, "--data-dir", t.TempDir(), "--secure-port", "0", "--datastore", datastore)
+	if !strings.Contains(refused, "was encrypted with another key") {
+		t.Errorf("a server with another encryption key: got %q", refused)
+	}
+
+	encryption := filepath.Join(dir, "encryption", "encryption.yaml")
+	two := start(t, t.TempDir(), "--datastore", datastore, "--encryption-provider-config", encryption)
+	if _, err := one.client(t).CoreV1().Secrets("default").Create(t.Context(), secret("shared", "x"), metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the second server has what the first wrote", func(ctx context.Context) (bool, error) {
+		got, err := two.client(t).CoreV1().Secrets("default").Get(ctx, "shared", metav1.GetOptions{})
+		if apierrors.IsNotFound(err) {
+			return false, nil
+		}
+		return err == nil && string(got.Data["password"]) == "x", err
+	})
+	one.kill()
+	if _, err := two.client(t).CoreV1().ConfigMaps("default").Create(t.Context(), configMap("after"), metav1.CreateOptions{}); err != nil {
+		t.Errorf("the second server after the first was killed: %v", err)
 	}
 }
 
@@ -264,7 +307,12 @@ func TestDataSurvivesRestartAndKill(t *testing.T) {
 	s.terminate(t)
 
 	s = start(t, dir)
-	const kills = 3
+	kills := 3
+	if more := os.Getenv("KOINON_KILLS"); more != "" {
+		if _, err := fmt.Sscan(more, &kills); err != nil {
+			t.Fatal(err)
+		}
+	}
 	acknowledged := map[string]bool{}
 	for round := range kills {
 		for _, name := range writeUntilKilled(t, s, round) {

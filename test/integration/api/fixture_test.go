@@ -93,11 +93,15 @@ func (w *warnings) take() []string {
 	return texts
 }
 
-// namespace makes a namespace for one test, and removes it afterwards.
+var namespaces = schema.GroupVersionResource{Version: "v1", Resource: "namespaces"}
+
+// namespace makes a namespace for one test, and removes it afterwards. If it is still
+// being removed after the last run, it waits.
 func (f *fixture) namespace(name string, labels ...string) string {
 	f.t.Helper()
 	manifest := "{apiVersion: v1, kind: Namespace, metadata: {name: " + name + ", labels: {" + strings.Join(labels, ", ") + "}}}"
-	f.create(schema.GroupVersionResource{Version: "v1", Resource: "namespaces"}, "", manifest)
+	f.gone(namespaces, "", name)
+	f.create(namespaces, "", manifest)
 	return name
 }
 

@@ -26,7 +26,6 @@ func (f *fixture) gone(resource schema.GroupVersionResource, namespace, name str
 
 func TestDeletingANamespaceRemovesItsFederatedObjects(t *testing.T) {
 	f := newFixture(t)
-	namespaces := schema.GroupVersionResource{Version: "v1", Resource: "namespaces"}
 	cells := schema.GroupVersionResource{Group: "federation.koinon.io", Version: "v1alpha1", Resource: "cells"}
 	f.namespace("doomed")
 	f.create(deployments, "doomed", deployment("doomed", "web", "topologyType: cell", "placement: {topologies: [{name: rz00a}]}"))

@@ -27,6 +27,7 @@ func TestPropagatedVersions(t *testing.T) {
 			created := h.must(t, http.StatusCreated, http.MethodPost, group+tc.path,
 				fmt.Sprintf(`{"kind":%q,"apiVersion":"core.kubefed.io/v1alpha1","metadata":%s,"status":{"templateVersion":"","overridesVersion":""}}`, tc.kind, tc.metadata), acceptJSON, jsonBody)
 			name := created.text("metadata", "name")
+			h.remove(t, group+tc.path+"/"+name)
 			if got := h.get(t, group+tc.list).names(); !slices.ContainsFunc(got, func(n string) bool { return strings.HasSuffix(n, name) }) {
 				t.Errorf("the list after the create: got %v, want %s among them", got, name)
 			}
@@ -103,6 +104,7 @@ func newSubject(t *testing.T, namespace string) subject {
 	collection := "namespaces/" + namespace + "/federateddeployments"
 	s := subject{h, t, groupV1 + collection + "/web", groupV2 + collection + "/web"}
 	created := h.must(t, http.StatusCreated, http.MethodPost, groupV2+collection, fmt.Sprintf(cellObject, namespace), jsonBody)
+	h.release(t, s.v2)
 	created["status"] = s.decode(cellStatus)
 	h.must(t, http.StatusOK, http.MethodPut, s.v2+"/status", created.encode(t), jsonBody)
 	return s

@@ -100,6 +100,7 @@ func TestTheLeaderLockIsAConfigMap(t *testing.T) {
 			systemNamespace, version, leader)
 	}
 	h.refused(t, http.StatusNotFound, metav1.StatusReasonNotFound, http.MethodGet, lock, "", acceptJSON)
+	h.remove(t, lock)
 	created := h.must(t, http.StatusCreated, http.MethodPost, path, record("", "one"), acceptJSON, jsonBody)
 	h.refused(t, http.StatusConflict, metav1.StatusReasonAlreadyExists, http.MethodPost, path, record("", "two"), acceptJSON, jsonBody)
 	renewed := h.must(t, http.StatusOK, http.MethodPut, lock, record(created.version(), "one again"), acceptJSON, jsonBody)
@@ -114,6 +115,7 @@ func TestEventsAreCreatedAndPatchedByStrategy(t *testing.T) {
 	for _, namespace := range []string{systemNamespace, "default", h.namespace(t, "events")} {
 		t.Run(namespace, func(t *testing.T) {
 			path := "/api/v1/namespaces/" + namespace + "/events"
+			h.remove(t, path+"/web.17")
 			h.must(t, http.StatusCreated, http.MethodPost, path, fmt.Sprintf(`{"kind":"Event","apiVersion":"v1","metadata":{"name":"web.17","namespace":%q},
 "involvedObject":{"kind":"FederatedDeployment","namespace":%q,"name":"web","apiVersion":"types.kubefed.io/v1beta1"},
 "reason":"CreateInCluster","message":"Creating Deployment","source":{"component":"federateddeployment-controller"},
@@ -130,6 +132,7 @@ func TestEventsAreCreatedAndPatchedByStrategy(t *testing.T) {
 func TestSecretsAreReadByAClientThatPrefersProtobuf(t *testing.T) {
 	h := newHost(t, patience)
 	const path = "/api/v1/namespaces/" + systemNamespace + "/secrets"
+	h.remove(t, path+"/m1")
 	h.must(t, http.StatusCreated, http.MethodPost, path, `{"kind":"Secret","apiVersion":"v1","metadata":{"name":"m1"},"data":{"token":"c2VjcmV0"}}`, jsonBody)
 	resp := h.do(t, http.MethodGet, path+"/m1", "", acceptBinary)
 	if resp.code != http.StatusOK {
@@ -162,6 +165,7 @@ func TestAnEmptyKubeFedConfigComesBackComplete(t *testing.T) {
 	h := newHost(t, patience)
 	const path = "/apis/core.kubefed.io/v1beta1/namespaces/" + systemNamespace + "/kubefedconfigs"
 	h.refused(t, http.StatusNotFound, metav1.StatusReasonNotFound, http.MethodGet, path+"/kubefed", "", acceptJSON)
+	h.remove(t, path+"/kubefed")
 	created := h.must(t, http.StatusCreated, http.MethodPost, path,
 		fmt.Sprintf(`{"kind":"KubeFedConfig","apiVersion":"core.kubefed.io/v1beta1","metadata":{"name":"kubefed","namespace":%q,"creationTimestamp":null},"spec":{"scope":""}}`, systemNamespace), acceptJSON, jsonBody)
 	want := object{}
@@ -186,6 +190,7 @@ func TestKubeFedClustersAreWatchedAndTheirStatusIsPut(t *testing.T) {
 	h := newHost(t, stockTimeout)
 	const path = "/apis/core.kubefed.io/v1beta1/namespaces/" + systemNamespace + "/kubefedclusters"
 	list := h.list(t, path)
+	h.remove(t, path+"/m1")
 	create := func() {
 		h.must(t, http.StatusCreated, http.MethodPost, path, `{"kind":"KubeFedCluster","apiVersion":"core.kubefed.io/v1beta1","metadata":{"name":"m1"},
 "spec":{"apiEndpoint":"https://127.0.0.1:1","secretRef":{"name":"m1"},"proxyURL":""}}`, jsonBody)

@@ -19,7 +19,7 @@ func TestPropagatedVersions(t *testing.T) {
 	namespace := h.namespace(t, "versions")
 	for _, tc := range []struct{ kind, list, path, metadata string }{
 		{"PropagatedVersion", "propagatedversions", "namespaces/" + namespace + "/propagatedversions",
-			`{"name":"deployment-web","namespace":"versions","ownerReferences":[{"apiVersion":"types.kubefed.io/v1beta1","kind":"FederatedDeployment","name":"web","uid":"a-b-c"}]}`},
+			`{"name":"deployment-web","namespace":"` + namespace + `","ownerReferences":[{"apiVersion":"types.kubefed.io/v1beta1","kind":"FederatedDeployment","name":"web","uid":"a-b-c"}]}`},
 		{"ClusterPropagatedVersion", "clusterpropagatedversions", "clusterpropagatedversions", `{"name":"clusterrole-reader"}`},
 	} {
 		t.Run(tc.kind, func(t *testing.T) {
@@ -92,27 +92,28 @@ const cellStatus = `{"observedGeneration":1,
 // subject is a cell object, as one test writes it and reads it back.
 type subject struct {
 	*host
-	t      *testing.T
-	v1, v2 string // paths
+	t         *testing.T
+	namespace string
+	v1, v2    string // paths
 }
 
-func newSubject(t *testing.T, namespace string) subject {
+func newSubject(t *testing.T, prefix string) subject {
 	t.Helper()
 	h := newHost(t, patience)
 	h.enableDeployments(t)
-	h.namespace(t, namespace)
+	namespace := h.namespace(t, prefix)
 	collection := "namespaces/" + namespace + "/federateddeployments"
-	s := subject{h, t, groupV1 + collection + "/web", groupV2 + collection + "/web"}
+	s := subject{h, t, namespace, groupV1 + collection + "/web", groupV2 + collection + "/web"}
 	created := h.must(t, http.StatusCreated, http.MethodPost, groupV2+collection, fmt.Sprintf(cellObject, namespace), jsonBody)
-	h.release(t, s.v2)
 	created["status"] = s.decode(cellStatus)
 	h.must(t, http.StatusOK, http.MethodPut, s.v2+"/status", created.encode(t), jsonBody)
 	return s
 }
 
+// decode decodes JSON, in which NS stands for the namespace.
 func (s subject) decode(text string) (value any) {
 	s.t.Helper()
-	if err := json.Unmarshal([]byte(text), &value); err != nil {
+	if err := json.Unmarshal([]byte(strings.ReplaceAll(text, "NS", s.namespace)), &value); err != nil {
 		s.t.Fatal(err)
 	}
 	return value
@@ -189,12 +190,12 @@ func TestAFederatedObjectIsListedAndWatchedInItsClusterShape(t *testing.T) {
 	patched := s.watch(t, groupV1+"federateddeployments", list.version(), func() {
 		s.must(t, http.StatusOK, http.MethodPatch, s.v1, `{"metadata":{"finalizers":["kubefed.io/sync-controller"]}}`, acceptJSON, mergePatch)
 	}, func(e event) bool { return e.Type == "MODIFIED" })
-	want := s.decode(`{"clusters":[{"name":"rz00a.watched"},{"name":"rz01a.watched"},{"name":"rz02a.watched"}]}`)
+	want := s.decode(`{"clusters":[{"name":"rz00a.NS"},{"name":"rz01a.NS"},{"name":"rz02a.NS"}]}`)
 	if diff := cmp.Diff(want, patched.Object.at("spec", "placement")); diff != "" {
 		t.Errorf("spec.placement in the event (-want +got):\n%s", diff)
 	}
-	overrides := s.decode(`[{"clusterName":"rz00a.watched","clusterOverrides":[{"path":"/spec/replicas","op":"replace","value":3}]},
-{"clusterName":"rz01a.watched","clusterOverrides":[{"path":"/metadata/labels/tier","op":"add","value":"back"}]}]`)
+	overrides := s.decode(`[{"clusterName":"rz00a.NS","clusterOverrides":[{"path":"/spec/replicas","op":"replace","value":3}]},
+{"clusterName":"rz01a.NS","clusterOverrides":[{"path":"/metadata/labels/tier","op":"add","value":"back"}]}]`)
 	if diff := cmp.Diff(overrides, patched.Object.at("spec", "overrides")); diff != "" {
 		t.Errorf("spec.overrides in the event (-want +got):\n%s", diff)
 	}
@@ -229,7 +230,7 @@ func TestAStatusOfKnownFieldsCostsNothing(t *testing.T) {
 			}, nil)
 			s.changes(func() {
 				status := rebuiltStatus(s.get(t, s.v1))
-				status.set([]any{map[string]any{"name": "rz01a." + s.namespaceName()}, map[string]any{"name": "rz00a." + s.namespaceName()}}, "status", "clusters")
+				status.set([]any{map[string]any{"name": "rz01a." + s.namespace}, map[string]any{"name": "rz00a." + s.namespace}}, "status", "clusters")
 				status.set([]any{map[string]any{"type": "Propagation", "status": "True"}}, "status", "conditions")
 				s.must(t, http.StatusOK, http.MethodPut, s.v1+"/status", status.encode(t), headers...)
 			}, func(want object) {
@@ -243,8 +244,6 @@ func TestAStatusOfKnownFieldsCostsNothing(t *testing.T) {
 		})
 	}
 }
-
-func (s subject) namespaceName() string { return strings.Split(s.v1, "/")[5] }
 
 func TestAStaleStatusIsRefusedAndTheNextOneTaken(t *testing.T) {
 	s := newSubject(t, "conflict")
@@ -279,9 +278,9 @@ func TestAWholeObjectPutWithoutContentTypeCostsNothing(t *testing.T) {
 // putReplicas does what the scheduler of replicas does.
 func (s subject) putReplicas(o object) {
 	s.t.Helper()
-	o.set(s.decode(`{"clusters":[{"name":"rz00a.replicas"},{"name":"rz01a.replicas"}]}`), "spec", "placement")
-	o.set(s.decode(`[{"clusterName":"rz00a.replicas","clusterOverrides":[{"path":"/spec/replicas","value":5}]},
-{"clusterName":"rz01a.replicas","clusterOverrides":[{"path":"/metadata/labels/tier","op":"add","value":"back"},{"path":"/spec/replicas","value":4}]}]`), "spec", "overrides")
+	o.set(s.decode(`{"clusters":[{"name":"rz00a.NS"},{"name":"rz01a.NS"}]}`), "spec", "placement")
+	o.set(s.decode(`[{"clusterName":"rz00a.NS","clusterOverrides":[{"path":"/spec/replicas","value":5}]},
+{"clusterName":"rz01a.NS","clusterOverrides":[{"path":"/metadata/labels/tier","op":"add","value":"back"},{"path":"/spec/replicas","value":4}]}]`), "spec", "overrides")
 	s.must(s.t, http.StatusOK, http.MethodPut, s.v1, o.encode(s.t), acceptJSON)
 }
 

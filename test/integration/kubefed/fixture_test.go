@@ -15,6 +15,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -258,34 +259,23 @@ func eventually(t *testing.T, check func() error) {
 	}
 }
 
-// namespace makes a namespace for one test, and removes it afterwards. If it is still
-// being removed after the last run, it waits.
-func (h *host) namespace(t *testing.T, name string) string {
+// namespaceCount makes names of namespaces unique: no controller runs that would remove
+// those of an earlier run.
+var namespaceCount atomic.Int64
+
+// namespace makes a namespace for one test, and returns its name.
+func (h *host) namespace(t *testing.T, prefix string) string {
 	t.Helper()
-	eventually(t, func() error {
-		resp := h.do(t, http.MethodGet, "/api/v1/namespaces/"+name, "", acceptJSON)
-		if resp.code != http.StatusNotFound {
-			return fmt.Errorf("namespace %s is there still: %d", name, resp.code)
-		}
-		return nil
-	})
+	name := fmt.Sprintf("%s-%d", prefix, namespaceCount.Add(1))
 	h.must(t, http.StatusCreated, http.MethodPost, "/api/v1/namespaces",
 		fmt.Sprintf(`{"kind":"Namespace","apiVersion":"v1","metadata":{"name":%q}}`, name), jsonBody)
-	h.remove(t, "/api/v1/namespaces/"+name)
 	return name
 }
 
 // remove deletes an object after the test, for the next run.
-func (h *host) remove(t *testing.T, path string) { h.afterwards(t, http.MethodDelete, path, "") }
-
-// release takes off the finalizers of an object after the test.
-func (h *host) release(t *testing.T, path string) {
-	h.afterwards(t, http.MethodPatch, path, `{"metadata":{"finalizers":null}}`, mergePatch)
-}
-
-func (h *host) afterwards(t *testing.T, method, path, body string, headers ...string) {
+func (h *host) remove(t *testing.T, path string) {
 	t.Cleanup(func() {
-		resp, err := h.open(context.WithoutCancel(t.Context()), method, path, body, headers...)
+		resp, err := h.open(context.WithoutCancel(t.Context()), http.MethodDelete, path, "")
 		if err != nil {
 			t.Error(err)
 			return

@@ -155,8 +155,9 @@ func TestNamespacesAreListedAndWatched(t *testing.T) {
 			t.Errorf("namespaces: got %v, want %s among them", list.names(), name)
 		}
 	}
-	h.watch(t, "/api/v1/namespaces", list.version(), func() { h.namespace(t, "seen") }, func(e event) bool {
-		return e.Type == "ADDED" && e.Object.text("metadata", "name") == "seen"
+	var created string
+	h.watch(t, "/api/v1/namespaces", list.version(), func() { created = h.namespace(t, "seen") }, func(e event) bool {
+		return e.Type == "ADDED" && e.Object.text("metadata", "name") == created
 	})
 }
 

@@ -260,5 +260,3 @@ tool (
 	k8s.io/code-generator/cmd/lister-gen
 	k8s.io/kube-openapi/cmd/openapi-gen
 )
-
-replace github.com/mattn/go-sqlite3 => github.com/mattn/go-sqlite3 v1.14.32

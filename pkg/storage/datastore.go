@@ -74,7 +74,7 @@ func parseDatastore(value, dataDir string) (datastore, error) {
 // BEGIN (immediate), so that a transaction never has to be thrown away half way; readers
 // go on beside a writer (WAL). Connections do not share a page cache: with a shared one a
 // reader gets "table is locked" while a writer commits.
-const sqliteParameters = "_journal_mode=WAL&_busy_timeout=30000&_txlock=immediate&_cache_size=-2000&_kine_disable_startup_vacuum"
+const sqliteParameters = "_journal_mode=WAL&_busy_timeout=30000&_txlock=immediate&_stmt_cache_size=20&_cache_size=-2000&_kine_disable_startup_vacuum"
 
 // parseSQLite reads PATH[?synchronous=full|normal].
 //

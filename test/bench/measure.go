@@ -133,6 +133,7 @@ func (b *bench) watch(ctx context.Context) error {
 			b.report.Add(s.Name(), report.Measure{Group: group, Name: v.name, Unit: "events/s"}, f.PerSecond)
 			b.report.Add(s.Name(), report.Measure{Group: group, Name: v.name + ", processor time", Unit: "s"}, contender.CPU(s)-before)
 			b.report.Add(s.Name(), report.Measure{Group: group, Name: v.name + ", events missing"}, float64(f.Missing))
+			b.report.Add(s.Name(), report.Measure{Group: group, Name: v.name + ", watches ended by the server and reopened"}, float64(f.Reopened))
 			return err
 		})
 		if err != nil {

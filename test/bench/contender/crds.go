@@ -9,9 +9,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -244,6 +246,18 @@ func (s *CRDs) Processes() []Process {
 // Restart kills kube-apiserver and starts it again; etcd and the webhook go on.
 func (s *CRDs) Restart(ctx context.Context) error {
 	if err := s.cluster.Kill(ctx, member.APIServer); err != nil {
+		return err
+	}
+	// A process with many connections is gone a moment before its port is free.
+	address := net.JoinHostPort("127.0.0.1", strconv.Itoa(s.cluster.Ports(member.APIServer)[0]))
+	err := poll(ctx, "the port of the killed kube-apiserver must be free", func(context.Context) error {
+		listener, err := net.Listen("tcp", address)
+		if err != nil {
+			return err
+		}
+		return listener.Close()
+	})
+	if err != nil {
 		return err
 	}
 	return s.start(ctx)

@@ -5,7 +5,9 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"strconv"
 	"sync/atomic"
@@ -19,6 +21,9 @@ type Fanout struct {
 	PerSecond float64
 	// Missing counts the events that did not come.
 	Missing int
+	// Reopened counts the watches that the server ended, as it does with watchers that
+	// cannot keep up, and that were taken up again where they were.
+	Reopened int
 }
 
 const (
@@ -50,30 +55,36 @@ func (t *Target) Watch(ctx context.Context, version, namespace string, count, wa
 			updated <- nil
 		}
 	}()
-	var seen, connected atomic.Int64
-	err = t.clients(ctx, watchers, func(ctx context.Context, _ int, c *client) error {
-		uri := path(version, namespace, "") + "?watch=1&resourceVersion=" + since
-		response, err := c.open(ctx, http.MethodGet, uri, "", nil)
-		if err != nil {
-			return err
-		}
-		defer response.Body.Close()
-		if connected.Add(1) == int64(watchers) {
-			close(ready)
-		}
-		return readEvents(bufio.NewReaderSize(response.Body, 64<<10), round, count, &seen)
+	var connected atomic.Int64
+	all := make([]watcher, watchers)
+	err = t.clients(ctx, watchers, func(ctx context.Context, i int, c *client) error {
+		w := &all[i]
+		*w = watcher{uri: path(version, namespace, "") + "?watch=1&resourceVersion=", since: since, mark: []byte(`"` + round), had: make([]bool, count)}
+		return w.run(ctx, c, func() {
+			if connected.Add(1) == int64(watchers) {
+				close(ready)
+			}
+		})
 	})
 	ended, cancelled := time.Now(), ctx.Err()
-	cancel()
-	if updateErr := <-updated; updateErr != nil && cancelled == nil {
+	if err != nil {
+		cancel() // else the last updates still wait for their answers
+	}
+	if updateErr := <-updated; updateErr != nil && err == nil {
 		return Fanout{}, updateErr
 	}
 	elapsed := ended.Sub(began)
-	missing := count*watchers - int(seen.Load())
-	if err != nil && (cancelled == nil || missing == 0 || missing == count*watchers) {
+	f := Fanout{Elapsed: elapsed}
+	seen := 0
+	for i := range all {
+		seen += all[i].seen
+		f.Reopened += max(all[i].opened-1, 0)
+	}
+	f.Missing, f.PerSecond = count*watchers-seen, float64(seen)/elapsed.Seconds()
+	if err != nil && (cancelled == nil || seen == 0) {
 		return Fanout{}, err
 	}
-	return Fanout{Elapsed: elapsed, PerSecond: float64(seen.Load()) / elapsed.Seconds(), Missing: missing}, nil
+	return f, nil
 }
 
 // resourceVersion of the namespace now.
@@ -113,29 +124,68 @@ func (t *Target) update(ctx context.Context, namespace, round string, count int)
 	})
 }
 
-// readEvents reads until each of count updates of the round was seen.
-func readEvents(r *bufio.Reader, round string, count int, seen *atomic.Int64) error {
-	had := make([]bool, count)
-	mark := []byte(`"` + round)
-	for left := count; left > 0; {
-		line, err := r.ReadBytes('\n')
+// watcher waits for one event of each update of a round.
+type watcher struct {
+	uri, since string // since is the resourceVersion of the last event
+	mark       []byte
+	had        []bool
+	seen       int
+	opened     int
+}
+
+// run watches until all updates were seen. It calls connected once, and takes a watch that
+// the server ended up again.
+func (w *watcher) run(ctx context.Context, c *client, connected func()) error {
+	for w.seen < len(w.had) {
+		response, err := c.open(ctx, http.MethodGet, w.uri+w.since, "", nil)
 		if err != nil {
-			return fmt.Errorf("watch, %d events missing: %w", left, err)
+			return err
 		}
-		_, rest, found := bytes.Cut(line, mark)
-		if !found {
-			continue
+		if w.opened++; w.opened == 1 {
+			connected()
 		}
-		number, _, _ := bytes.Cut(rest, []byte(`"`))
-		i, err := strconv.Atoi(string(number))
-		if err != nil || i < 0 || i >= count {
-			return fmt.Errorf("watch: update number %q", number)
-		}
-		if !had[i] {
-			had[i] = true
-			left--
-			seen.Add(1)
+		err = w.read(bufio.NewReaderSize(response.Body, 64<<10))
+		_ = response.Body.Close()
+		if err != nil && !errors.Is(err, io.EOF) {
+			return fmt.Errorf("watch, %d events missing: %w", len(w.had)-w.seen, err)
 		}
 	}
 	return nil
+}
+
+// read reads until all updates were seen or the watch ends.
+func (w *watcher) read(r *bufio.Reader) error {
+	for w.seen < len(w.had) {
+		line, err := r.ReadBytes('\n')
+		if err != nil {
+			return err
+		}
+		if bytes.HasPrefix(line, []byte(`{"type":"ERROR"`)) {
+			return errors.New(string(line))
+		}
+		w.since = between(line, []byte(`"resourceVersion":"`), w.since)
+		number := between(line, w.mark, "")
+		if number == "" {
+			continue // an event of an earlier round
+		}
+		i, err := strconv.Atoi(number)
+		if err != nil || i < 0 || i >= len(w.had) {
+			return fmt.Errorf("update number %q", number)
+		}
+		if !w.had[i] {
+			w.had[i] = true
+			w.seen++
+		}
+	}
+	return nil
+}
+
+// between returns what is between mark and the next quote, or what else to return.
+func between(line, mark []byte, otherwise string) string {
+	_, rest, found := bytes.Cut(line, mark)
+	if !found {
+		return otherwise
+	}
+	value, _, _ := bytes.Cut(rest, []byte(`"`))
+	return string(value)
 }

@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"time"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	genericapiserver "k8s.io/apiserver/pkg/server"
@@ -35,10 +34,6 @@ import (
 // hostStreams is how many requests the host may have open in one connection. Its
 // aggregator sends everything through one, and every watch is a request.
 const hostStreams = 10000
-
-// watchGrace is the time over which watches are ended when the server stops. Without one,
-// they are waited for, and the host keeps many: it does not close its one connection.
-const watchGrace = 5 * time.Second
 
 // aggregated is a server behind the aggregator of an existing host.
 type aggregated struct {

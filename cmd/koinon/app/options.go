@@ -169,9 +169,6 @@ func (o *ServerOptions) Complete(getenv func(string) string) error {
 			o.BindAddress = net.IPv4zero
 		}
 	}
-	if o.aggregated() && o.Generic.ShutdownWatchTerminationGracePeriod == 0 {
-		o.Generic.ShutdownWatchTerminationGracePeriod = watchGrace
-	}
 	if o.Generic.AdvertiseAddress == nil {
 		o.Generic.AdvertiseAddress = o.reachableAddress()
 	}

@@ -28,6 +28,15 @@ func (f *fixture) answers(resource schema.GroupVersionResource, want bool) {
 	})
 }
 
+// delete removes an object while its kind is served: nobody removes it afterwards.
+func (f *fixture) delete(resource schema.GroupVersionResource, namespace, name string) {
+	f.t.Helper()
+	if err := f.dynamic.Resource(resource).Namespace(namespace).Delete(f.t.Context(), name, metav1.DeleteOptions{}); err != nil {
+		f.t.Fatal(err)
+	}
+	f.gone(resource, namespace, name)
+}
+
 func (f *fixture) deleteTypeConfig(name string) {
 	f.t.Helper()
 	if err := f.dynamic.Resource(typeConfigs).Namespace(systemNamespace).Delete(f.t.Context(), name, metav1.DeleteOptions{}); err != nil {
@@ -86,6 +95,7 @@ func TestObjectsOutliveTheirKind(t *testing.T) {
 	if diff := cmp.Diff(created.Object["spec"], back.Object["spec"]); diff != "" || back.GetUID() != created.GetUID() {
 		t.Errorf("the object that came back (-before +after), uid %s, was %s:\n%s", back.GetUID(), created.GetUID(), diff)
 	}
+	f.delete(daemonSets, namespace, "logs")
 }
 
 func TestTheSecondConfigOfAKindIsNotServedAndSaysWhy(t *testing.T) {
@@ -182,6 +192,7 @@ func TestACustomResourceOfTheHostIsFederatedWithItsSchema(t *testing.T) {
 	if got, _, _ := unstructured.NestedInt64(f.get(widgets, namespace, "w").Object, "spec", "template", "spec", "replicas"); got != 5 {
 		t.Errorf("replicas after kubectl scale: got %d, want 5", got)
 	}
+	f.delete(widgets, namespace, "w")
 }
 
 // applyKnobs has two managers apply one knob each: a map by the schema of the CRD.

@@ -279,31 +279,20 @@ func (s *routeSample) GetObjectKind() schema.ObjectKind { return schema.EmptyObj
 // DeepCopyObject returns a copy.
 func (s *routeSample) DeepCopyObject() runtime.Object { c := *s; return &c }
 
-// openAPIV3 returns the document of one version.
-func (m models) openAPIV3(services []*restful.WebService, version schema.GroupVersion) (*spec3.OpenAPI, error) {
+// openAPIV3 returns the document of the routes of one version.
+func (m models) openAPIV3(services []*restful.WebService) (*spec3.OpenAPI, error) {
 	config := genericapiserver.DefaultOpenAPIV3Config(m.v3, openapinamer.NewDefinitionNamer(runtime.NewScheme()))
 	config.GetDefinitionName = m.definitionName
 	config.Info.Title = "Koinon"
-	return builder3.BuildOpenAPISpecFromRoutes(restfuladapter.AdaptWebServices(ofVersion(services, version)), config)
+	return builder3.BuildOpenAPISpecFromRoutes(restfuladapter.AdaptWebServices(services), config)
 }
 
-// openAPIV2 returns the document of both versions.
+// openAPIV2 returns the document of the routes of both versions.
 func (m models) openAPIV2(services []*restful.WebService) (*spec.Swagger, error) {
 	config := genericapiserver.DefaultOpenAPIConfig(m.v2, openapinamer.NewDefinitionNamer(runtime.NewScheme()))
 	config.GetDefinitionName = m.definitionName
 	config.Info.Title = "Koinon"
-	both := slices.Concat(ofVersion(services, V1beta1), ofVersion(services, V1beta2))
-	return builder.BuildOpenAPISpecFromRoutes(restfuladapter.AdaptWebServices(both), config)
-}
-
-func ofVersion(services []*restful.WebService, version schema.GroupVersion) []*restful.WebService {
-	var out []*restful.WebService
-	for _, ws := range services {
-		if ws.RootPath() == "/apis/"+version.String() {
-			out = append(out, ws)
-		}
-	}
-	return out
+	return builder.BuildOpenAPISpecFromRoutes(restfuladapter.AdaptWebServices(services), config)
 }
 
 // friendlyName is the name of a model in a document. Most have one that is fit for it;

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -80,10 +81,12 @@ type registry struct {
 
 // generation is one set of kinds and the handler that serves it.
 type generation struct {
-	kinds     []Kind
-	container *restful.Container
-	models    func() models
-	requests  sync.RWMutex // read-locked by every request but watches
+	kinds    []Kind
+	models   func() models
+	install  func(version schema.GroupVersion) (*restful.Container, []apidiscoveryv2.APIResourceDiscovery, error)
+	v1beta2  *restful.Container                 // and discovery of the group
+	v1beta1  func() (*restful.Container, error) // made at the first request
+	requests sync.RWMutex                       // read-locked by every request but watches
 }
 
 // NewServer returns a server of no kinds: it answers 503 until Serve was called.
@@ -208,24 +211,61 @@ func (s *Server) Destroy() {
 	s.registries = map[Kind]*registry{}
 }
 
-// install makes the handler of a generation and announces it to discovery.
+// install makes the handlers of a generation and announces it to discovery. Those of
+// v1beta1 are made when somebody speaks it: the routes of ten kinds take as much memory
+// as five thousand objects.
 func (s *Server) install(g *generation, registries map[Kind]*registry) error {
-	g.container = s.newContainer()
 	converter := lazyTypeConverter(sync.OnceValues(func() (managedfields.TypeConverter, error) { return g.models().typeConverter() }))
+	g.install = func(version schema.GroupVersion) (*restful.Container, []apidiscoveryv2.APIResourceDiscovery, error) {
+		container := s.newContainer()
+		resources, err := s.installVersion(container, version, registries, converter, g.models)
+		if err != nil {
+			return nil, nil, fmt.Errorf("install %s: %w", version, err)
+		}
+		return container, resources, nil
+	}
+	g.v1beta1 = sync.OnceValues(func() (*restful.Container, error) {
+		container, _, err := g.install(V1beta1)
+		return container, err
+	})
+	container, resources, err := g.install(V1beta2)
+	if err != nil {
+		return err
+	}
+	g.v1beta2 = container
 	group := metav1.APIGroup{Name: GroupName}
 	for _, version := range []schema.GroupVersion{V1beta2, V1beta1} {
-		resources, err := s.installVersion(g.container, version, registries, converter, g.models)
-		if err != nil {
-			return fmt.Errorf("install %s: %w", version, err)
-		}
 		s.config.Discovery.AddGroupVersion(GroupName, apidiscoveryv2.APIVersionDiscovery{
-			Version: version.Version, Resources: resources, Freshness: apidiscoveryv2.DiscoveryFreshnessCurrent,
+			Version: version.Version, Resources: inVersion(resources, version.Version), Freshness: apidiscoveryv2.DiscoveryFreshnessCurrent,
 		})
 		group.Versions = append(group.Versions, metav1.GroupVersionForDiscovery{GroupVersion: version.String(), Version: version.Version})
 	}
 	group.PreferredVersion = group.Versions[0]
-	g.container.Add(discovery.NewAPIGroupHandler(s.codec, group).WebService())
+	g.v1beta2.Add(discovery.NewAPIGroupHandler(s.codec, group).WebService())
 	return nil
+}
+
+// inVersion returns the same resources in another version of the group.
+func inVersion(resources []apidiscoveryv2.APIResourceDiscovery, version string) []apidiscoveryv2.APIResourceDiscovery {
+	out := make([]apidiscoveryv2.APIResourceDiscovery, len(resources))
+	move := func(kind *metav1.GroupVersionKind) *metav1.GroupVersionKind {
+		if kind == nil || kind.Group != "" && kind.Group != GroupName {
+			return kind
+		}
+		moved := *kind
+		if moved.Version != "" {
+			moved.Version = version
+		}
+		return &moved
+	}
+	for i := range resources {
+		out[i] = *resources[i].DeepCopy()
+		out[i].ResponseKind = move(out[i].ResponseKind)
+		for j := range out[i].Subresources {
+			out[i].Subresources[j].ResponseKind = move(out[i].Subresources[j].ResponseKind)
+		}
+	}
+	return out
 }
 
 func (s *Server) newContainer() *restful.Container {
@@ -317,8 +357,16 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		g.requests.RLock()
 		defer g.requests.RUnlock()
 	}
+	container := g.v1beta2
+	if strings.HasPrefix(req.URL.Path, "/apis/"+V1beta1.String()) {
+		var err error
+		if container, err = g.v1beta1(); err != nil {
+			s.fail(w, req, apierrors.NewServiceUnavailable(err.Error()))
+			return
+		}
+	}
 	ctx := withFieldValidation(req.Context(), req.URL.Query().Get("fieldValidation"))
-	g.container.Dispatch(w, req.WithContext(ctx))
+	container.Dispatch(w, req.WithContext(ctx))
 }
 
 func (s *Server) fail(w http.ResponseWriter, req *http.Request, err error) {
@@ -330,7 +378,11 @@ func (s *Server) fail(w http.ResponseWriter, req *http.Request, err error) {
 func (s *Server) OpenAPIV3(version schema.GroupVersion) cached.Value[*spec3.OpenAPI] {
 	g := s.serving.Load()
 	return cached.Once(cached.Func(func() (*spec3.OpenAPI, string, error) {
-		doc, err := g.models().openAPIV3(g.container.RegisteredWebServices(), version)
+		services, err := g.services(version)
+		if err != nil {
+			return nil, "", err
+		}
+		doc, err := g.models().openAPIV3(services)
 		return doc, g.etag(), err
 	}))
 }
@@ -340,7 +392,11 @@ func (s *Server) OpenAPIV3(version schema.GroupVersion) cached.Value[*spec3.Open
 func (s *Server) OpenAPIV2(static *spec.Swagger) cached.Value[*spec.Swagger] {
 	g := s.serving.Load()
 	return cached.Once(cached.Func(func() (*spec.Swagger, string, error) {
-		doc, err := g.models().openAPIV2(g.container.RegisteredWebServices())
+		services, err := g.services(V1beta1, V1beta2)
+		if err != nil {
+			return nil, "", err
+		}
+		doc, err := g.models().openAPIV2(services)
 		if err != nil {
 			return nil, "", err
 		}
@@ -348,6 +404,20 @@ func (s *Server) OpenAPIV2(static *spec.Swagger) cached.Value[*spec.Swagger] {
 		err = aggregator.MergeSpecsIgnorePathConflictRenamingDefinitionsAndParameters(merged, doc)
 		return merged, g.etag(), err
 	}))
+}
+
+// services returns routes to describe, made anew: those that serve v1beta1 may not be
+// there, and need not be kept for this.
+func (g *generation) services(versions ...schema.GroupVersion) ([]*restful.WebService, error) {
+	var out []*restful.WebService
+	for _, version := range versions {
+		container, _, err := g.install(version)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, container.RegisteredWebServices()...)
+	}
+	return out, nil
 }
 
 // cloneSwagger copies what merging writes to.

@@ -177,4 +177,6 @@ func (b *bench) aims() {
 		m := perObject(kind.name)
 		b.report.AtMost("memory per object, "+kind.name+", koinon against CRDs", b.report.Median(ours, m)/b.report.Median(theirs, m), 0.25)
 	}
+	b.report.AtMost("koinon server, all components, start to ready, s", b.report.Median(ours, startToReady), 5)
+	b.report.AtMost("koinon server, all components, idle RSS, MiB", b.report.Median(ours, idleRSS), 220)
 }

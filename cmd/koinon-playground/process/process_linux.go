@@ -12,7 +12,8 @@ import (
 func dieWithParent(attr *syscall.SysProcAttr) { attr.Pdeathsig = syscall.SIGKILL }
 
 // startTime returns when a process started, in clock ticks since boot: field 22 of
-// /proc/PID/stat (proc(5)). A zombie has ended.
+// /proc/PID/stat (proc(5)). A zombie has ended once all its threads have: until then
+// they hold its files, ports above all.
 func startTime(pid int) (string, error) {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
@@ -24,10 +25,19 @@ func startTime(pid int) (string, error) {
 	if len(fields) < 20 {
 		return "", fmt.Errorf("process %d: unexpected /proc/%d/stat", pid, pid)
 	}
-	if fields[0] == "Z" || fields[0] == "X" {
+	if fields[0] == "X" || fields[0] == "Z" && threads(pid) <= 1 {
 		return "", errors.New("the process has ended")
 	}
 	return fields[19], nil
+}
+
+// threads counts the threads of a process that have not been reaped, its first included.
+func threads(pid int) int {
+	tasks, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid))
+	if err != nil {
+		return 0
+	}
+	return len(tasks)
 }
 
 // Memory returns what a process occupies, in bytes: its resident set, and its

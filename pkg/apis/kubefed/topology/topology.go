@@ -155,8 +155,11 @@ func ReservedSelectorKeys(topologyType string) []string {
 // targets of the type in namespace. nil stays nil. s is not modified; the result may
 // share parts with it.
 func SelectorToCluster(topologyType, namespace string, s *metav1.LabelSelector) *metav1.LabelSelector {
+	if s == nil {
+		return nil // before the labels are made: nearly all objects go by name
+	}
 	added := SelectorLabels(topologyType, namespace)
-	if s == nil || added == nil {
+	if added == nil {
 		return s
 	}
 	for k, v := range s.MatchLabels {

@@ -326,7 +326,7 @@ spec:
   group: example.com
   scope: Namespaced
   names: {plural: widgets, kind: Widget}
-  versions: [{name: v1, served: true, storage: true, schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}}]
+  versions: [{name: v1, served: true, storage: true, schema: {openAPIV3Schema: {type: object, properties: {spec: {type: object, properties: {size: {type: integer}}}}}}}]
 `, "apply", "-f", "-")
 	f.apply(`
 apiVersion: core.kubefed.io/v1beta1
@@ -340,8 +340,15 @@ spec:
 		_, err := f.federated("federatedwidgets").List(t.Context(), metav1.ListOptions{})
 		return err
 	})
-	f.apply(fmt.Sprintf(`{apiVersion: types.kubefed.io/v1beta2, kind: FederatedWidget, metadata: {name: w, namespace: %s}, spec: {template: {spec: {n: 1}}, placement: {topologySelector: {}}}}`, f.namespace))
+	f.apply(fmt.Sprintf(`{apiVersion: types.kubefed.io/v1beta2, kind: FederatedWidget, metadata: {name: w, namespace: %s}, spec: {template: {spec: {size: 1}}, placement: {topologySelector: {}}}}`, f.namespace))
 	f.states("federatedwidgets", "w", "m1", "", "m2", "TypeNotServed")
+	f.eventually("the member's schema is known", func() error {
+		explained := testbed.RunKubectl(t, f.kubeconfig, "", "explain", "federatedwidget.spec.template.spec.size", "--request-timeout=10s")
+		if !strings.Contains(explained.Stdout, "size <integer>") {
+			return fmt.Errorf("kubectl explain: %s%s", explained.Stdout, explained.Stderr)
+		}
+		return nil
+	})
 	f.delete("federatedwidgets", "w")
 	f.gone("federatedwidgets", "w")
 }

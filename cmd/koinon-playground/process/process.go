@@ -37,8 +37,13 @@ type Spec struct {
 }
 
 // Start starts the program. It returns once the pid file is written; whether the program
-// is of any use by then is for the caller to find out.
+// is of any use by then is for the caller to find out. If the one before it was killed a
+// moment ago, it waits until that one's ports are free.
 func Start(s Spec) error {
+	last, _ := Find(s.PIDFile)
+	for deadline := time.Now().Add(killTimeout); lingers(last) && time.Now().Before(deadline); {
+		time.Sleep(pollInterval)
+	}
 	log, err := os.OpenFile(s.LogFile, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return fmt.Errorf("open the log of %s: %w", filepath.Base(s.Path), err)
@@ -136,7 +141,7 @@ func Stop(ctx context.Context, pidFile string, grace time.Duration) error {
 func waitGone(ctx context.Context, pidFile string, limit time.Duration) bool {
 	deadline := time.Now().Add(limit)
 	for {
-		if _, running := Find(pidFile); !running {
+		if pid, running := Find(pidFile); !running && !lingers(pid) {
 			return true
 		}
 		if !time.Now().Before(deadline) {

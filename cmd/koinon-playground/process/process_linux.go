@@ -1,6 +1,7 @@
 package process
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -12,8 +13,7 @@ import (
 func dieWithParent(attr *syscall.SysProcAttr) { attr.Pdeathsig = syscall.SIGKILL }
 
 // startTime returns when a process started, in clock ticks since boot: field 22 of
-// /proc/PID/stat (proc(5)). A zombie has ended once all its threads have: until then
-// they hold its files, ports above all.
+// /proc/PID/stat (proc(5)). A zombie has ended.
 func startTime(pid int) (string, error) {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
@@ -25,19 +25,21 @@ func startTime(pid int) (string, error) {
 	if len(fields) < 20 {
 		return "", fmt.Errorf("process %d: unexpected /proc/%d/stat", pid, pid)
 	}
-	if fields[0] == "X" || fields[0] == "Z" && threads(pid) <= 1 {
+	if fields[0] == "Z" || fields[0] == "X" {
 		return "", errors.New("the process has ended")
 	}
 	return fields[19], nil
 }
 
-// threads counts the threads of a process that have not been reaped, its first included.
-func threads(pid int) int {
-	tasks, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid))
-	if err != nil {
-		return 0
+// lingers reports whether threads of a process that has ended are still there. Until they
+// are gone they hold its files, and its ports above all.
+func lingers(pid int) bool {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil || !bytes.Contains(stat, []byte(") Z ")) {
+		return false
 	}
-	return len(tasks)
+	tasks, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid))
+	return err == nil && len(tasks) > 1
 }
 
 // Memory returns what a process occupies, in bytes: its resident set, and its

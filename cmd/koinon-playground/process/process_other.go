@@ -27,6 +27,9 @@ func startTime(pid int) (string, error) {
 	return strings.Join(strings.Fields(start), "-"), nil
 }
 
+// lingers is always false: only Linux shows the threads of a process that has ended.
+func lingers(int) bool { return false }
+
 // Memory returns the resident set of a process in bytes; the proportional share is
 // unknown here.
 func Memory(pid int) (rss, pss int64) {

@@ -7,7 +7,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -66,7 +65,8 @@ func TestQuickstartFromUpToDown(t *testing.T) {
 	})
 	t.Run("up repairs what was killed", func(t *testing.T) {
 		for _, pidFile := range []string{"koinon.pid", "m1/kube-apiserver.pid", "m2/etcd.pid"} {
-			if err := process.Signal(filepath.Join(dir, pidFile), syscall.SIGKILL); err != nil {
+			// 0: kill at once, and wait until it is gone; a user is never quicker.
+			if err := process.Stop(t.Context(), filepath.Join(dir, pidFile), 0); err != nil {
 				t.Fatal(err)
 			}
 		}

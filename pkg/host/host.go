@@ -93,9 +93,6 @@ func (h *Host) LoopbackConfig() *rest.Config {
 	return rest.CopyConfig(h.aggregator.GenericAPIServer.LoopbackClientConfig)
 }
 
-// Server is the outermost API server of the chain, to add hooks and health checks to.
-func (h *Host) Server() *genericapiserver.GenericAPIServer { return h.aggregator.GenericAPIServer }
-
 // Run serves until ctx is done, and returns when requests have been drained.
 func (h *Host) Run(ctx context.Context) error {
 	prepared, err := h.aggregator.PrepareRun()

@@ -104,9 +104,6 @@ func (c *Cluster) Server() string { return c.cluster.Server() }
 // cluster's aggregator shall trust gets its certificate elsewhere.
 func (c *Cluster) CAFile() string { return filepath.Join(c.cluster.Dir, "pki", "ca.crt") }
 
-// LogFile is the log of one program.
-func (c *Cluster) LogFile(program string) string { return c.cluster.LogFile(program) }
-
 // Kill kills the named programs as with kill -9, or all of them, and keeps the data.
 func (c *Cluster) Kill(t testing.TB, programs ...string) {
 	t.Helper()

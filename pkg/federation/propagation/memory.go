@@ -56,12 +56,6 @@ func (e *Engine) remember(key objectKey, federated *v1beta2.FederatedObject) *me
 	return m
 }
 
-func (e *Engine) recall(key objectKey) *memory {
-	e.mu.RLock()
-	defer e.mu.RUnlock()
-	return e.memories[key]
-}
-
 func (e *Engine) forget(key objectKey) {
 	e.mu.Lock()
 	defer e.mu.Unlock()

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -125,7 +126,7 @@ func decide(configs []*corev1beta1.FederatedTypeConfig) (accepted []*corev1beta1
 			}
 			return 1
 		}
-		return compareStrings(a.Namespace+"/"+a.Name, b.Namespace+"/"+b.Name)
+		return strings.Compare(a.Namespace+"/"+a.Name, b.Namespace+"/"+b.Name)
 	})
 	conflicts = map[*corev1beta1.FederatedTypeConfig]string{}
 	taken := map[string]string{}
@@ -141,7 +142,7 @@ func decide(configs []*corev1beta1.FederatedTypeConfig) (accepted []*corev1beta1
 		}
 		accepted = append(accepted, config)
 	}
-	slices.SortFunc(accepted, func(a, b *corev1beta1.FederatedTypeConfig) int { return compareStrings(a.Name, b.Name) })
+	slices.SortFunc(accepted, func(a, b *corev1beta1.FederatedTypeConfig) int { return strings.Compare(a.Name, b.Name) })
 	return accepted, conflicts
 }
 
@@ -158,16 +159,6 @@ func conflict(words []string, taken map[string]string) string {
 	return ""
 }
 
-func compareStrings(a, b string) int {
-	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
-	}
-	return 0
-}
-
 // report writes the Served conditions.
 func (c *Controller) report(ctx context.Context, accepted []*corev1beta1.FederatedTypeConfig, conflicts map[*corev1beta1.FederatedTypeConfig]string) error {
 	for _, config := range accepted {
@@ -176,7 +167,7 @@ func (c *Controller) report(ctx context.Context, accepted []*corev1beta1.Federat
 			return err
 		}
 	}
-	for _, config := range slices.SortedFunc(maps.Keys(conflicts), func(a, b *corev1beta1.FederatedTypeConfig) int { return compareStrings(a.Name, b.Name) }) {
+	for _, config := range slices.SortedFunc(maps.Keys(conflicts), func(a, b *corev1beta1.FederatedTypeConfig) int { return strings.Compare(a.Name, b.Name) }) {
 		err := c.setServed(ctx, config, metav1.ConditionFalse, corev1beta1.ReasonNameConflict, conflicts[config]+".")
 		if err != nil {
 			return err

@@ -3,6 +3,7 @@ package federated
 import (
 	"context"
 	"fmt"
+	"sync"
 
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
@@ -37,9 +38,10 @@ func (c placementChecker) CheckPlacement(ctx context.Context, o *typesv1beta2.Fe
 		list = field.NewPath("spec", "placement", "clusters")
 		word = func(name string) string { return topology.ClusterName(o.Spec.TopologyType, o.Namespace, name) }
 	}
+	namespaceLabels := c.namespaceLabels(ctx, o.Namespace)
 	for i, t := range o.Spec.Placement.Topologies {
 		path := list.Index(i).Child("name")
-		refusal, warning, err := c.check(ctx, o, t.Name)
+		refusal, warning, err := c.check(ctx, o, t.Name, namespaceLabels)
 		switch {
 		case err != nil:
 			errs = append(errs, field.InternalError(path, err))
@@ -52,8 +54,19 @@ func (c placementChecker) CheckPlacement(ctx context.Context, o *typesv1beta2.Fe
 	return errs, warnings
 }
 
+// namespaceLabels returns a function that asks the host at its first call: not for every
+// target, and not for cells. Objects without a namespace have no tenant.
+func (c placementChecker) namespaceLabels(ctx context.Context, namespace string) func() (map[string]string, error) {
+	return sync.OnceValues(func() (map[string]string, error) {
+		if namespace == "" {
+			return nil, nil
+		}
+		return c.targets.NamespaceLabels(ctx, namespace)
+	})
+}
+
 // check returns what is wrong with one target, and what is odd.
-func (c placementChecker) check(ctx context.Context, o *typesv1beta2.FederatedObject, name string) (refusal, warning string, err error) {
+func (c placementChecker) check(ctx context.Context, o *typesv1beta2.FederatedObject, name string, namespaceLabels func() (map[string]string, error)) (refusal, warning string, err error) {
 	if kind, ok := targetKinds[o.Spec.TopologyType]; ok {
 		exists, err := c.targets.Exists(ctx, o.Spec.TopologyType, o.Namespace, name)
 		if err == nil && !exists {
@@ -68,11 +81,11 @@ func (c placementChecker) check(ctx context.Context, o *typesv1beta2.FederatedOb
 	case !exists:
 		return "", "there is no KubeFedCluster of that name; nothing happens there until it is created", nil
 	}
-	namespaceLabels, err := c.targets.NamespaceLabels(ctx, o.Namespace)
+	ours, err := namespaceLabels()
 	if err != nil {
 		return "", "", err
 	}
-	return foreign(labels, o.Namespace, namespaceLabels), "", nil
+	return foreign(labels, o.Namespace, ours), "", nil
 }
 
 var targetKinds = map[string]string{
@@ -86,10 +99,14 @@ func foreign(cluster map[string]string, namespace string, labels map[string]stri
 	if owner := cluster[federationv1alpha1.TopologyNamespaceLabel]; owner != "" && owner != namespace {
 		return fmt.Sprintf("is a %s of namespace %s: only objects of that namespace may be placed there", cluster[federationv1alpha1.TopologyLabel], owner)
 	}
+	who := "namespace " + namespace
+	if namespace == "" {
+		who = "an object without a namespace"
+	}
 	for _, label := range []string{federationv1alpha1.TenantLabel, federationv1alpha1.WorkspaceGroupLabel} {
 		if cluster[label] != labels[label] {
-			return fmt.Sprintf("has %s, and namespace %s has %s: an object may only be placed in clusters of its own tenant and workspace group",
-				labelled(label, cluster[label]), namespace, orNone(labels[label]))
+			return fmt.Sprintf("has %s, and %s has %s: an object may only be placed in clusters of its own tenant and workspace group",
+				labelled(label, cluster[label]), who, orNone(labels[label]))
 		}
 	}
 	return ""

@@ -70,6 +70,8 @@ type Server struct {
 	mu         sync.Mutex // guards registries and makes Serve calls take turns
 	registries map[Kind]*registry
 	draining   sync.WaitGroup
+	stopped    chan struct{} // closed by stop
+	stop       func()        // may be called again
 }
 
 // registry is the storage of one kind; it lives as long as the kind is served.
@@ -92,7 +94,9 @@ type generation struct {
 // NewServer returns a server of no kinds: it answers 503 until Serve was called.
 func NewServer(config ServerConfig) *Server {
 	types := NewTypes()
-	return &Server{config: config, types: types, codec: newSerializer(types), registries: map[Kind]*registry{}}
+	stopped := make(chan struct{})
+	return &Server{config: config, types: types, codec: newSerializer(types), registries: map[Kind]*registry{},
+		stopped: stopped, stop: sync.OnceFunc(func() { close(stopped) })}
 }
 
 // Serve replaces the kinds that are served. Kinds that were served and still are keep
@@ -183,7 +187,7 @@ func (s *Server) dropped(registries map[Kind]*registry) []*registry {
 // to. Watches end by it.
 func (s *Server) drain(last *generation, dropped []*registry) {
 	s.draining.Add(1)
-	go func() { // ends after drainTimeout at the latest
+	go func() { // ends with Destroy, and after drainTimeout at the latest
 		defer s.draining.Done()
 		idle := make(chan struct{})
 		go func() { // ends with the last request, which has a time limit of its own
@@ -193,6 +197,7 @@ func (s *Server) drain(last *generation, dropped []*registry) {
 		}()
 		select {
 		case <-idle:
+		case <-s.stopped:
 		case <-time.After(drainTimeout):
 		}
 		for _, r := range dropped {
@@ -203,6 +208,8 @@ func (s *Server) drain(last *generation, dropped []*registry) {
 
 // Destroy closes the storage of all kinds.
 func (s *Server) Destroy() {
+	s.stop()
+	s.draining.Wait()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, r := range s.registries {
@@ -212,8 +219,7 @@ func (s *Server) Destroy() {
 }
 
 // install makes the handlers of a generation and announces it to discovery. Those of
-// v1beta1 are made when somebody speaks it: the routes of ten kinds take as much memory
-// as five thousand objects.
+// v1beta1 are made when somebody speaks it: the routes of ten kinds take some six MiB.
 func (s *Server) install(g *generation, registries map[Kind]*registry) error {
 	converter := lazyTypeConverter(sync.OnceValues(func() (managedfields.TypeConverter, error) { return g.models().typeConverter() }))
 	g.install = func(version schema.GroupVersion) (*restful.Container, []apidiscoveryv2.APIResourceDiscovery, error) {

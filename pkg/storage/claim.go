@@ -9,7 +9,8 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
 	"google.golang.org/grpc"
-	"k8s.io/apiserver/pkg/server/egressselector"
+
+	"github.com/koinon-io/koinon/pkg/storage/embedded"
 )
 
 // claimTimeout bounds one claim.
@@ -43,21 +44,17 @@ func (s *Store) Claim(ctx context.Context, key, value string) (string, error) {
 
 // client dials the store as an API server does.
 func (s *Store) client(ctx context.Context) (*clientv3.Client, error) {
-	config := clientv3.Config{Endpoints: s.transport.ServerList, Context: ctx, Logger: zap.NewNop()}
-	var err error
-	if s.transport.EgressLookup == nil {
-		config.TLS, err = clientTLS(TLS{CAFile: s.transport.TrustedCAFile, CertFile: s.transport.CertFile, KeyFile: s.transport.KeyFile})
-		if err != nil {
+	transport := s.Transport()
+	config := clientv3.Config{Endpoints: transport.ServerList, Context: ctx, Logger: zap.NewNop()}
+	if s.embedded == nil {
+		var err error
+		if config.TLS, err = embedded.ClientTLS(s.tls); err != nil {
 			return nil, err
 		}
 		return clientv3.New(config)
 	}
-	dial, err := s.transport.EgressLookup(egressselector.Etcd.AsNetworkContext())
-	if err != nil {
-		return nil, err
-	}
-	config.DialOptions = []grpc.DialOption{grpc.WithContextDialer(func(ctx context.Context, address string) (net.Conn, error) {
-		return dial(ctx, "tcp", address)
+	config.DialOptions = []grpc.DialOption{grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
+		return s.embedded.Dial(ctx)
 	})}
 	return clientv3.New(config)
 }

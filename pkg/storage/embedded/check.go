@@ -1,4 +1,4 @@
-package storage
+package embedded
 
 import (
 	"context"
@@ -21,21 +21,24 @@ import (
 // retryInterval is the pause between attempts to reach a datastore.
 const retryInterval = 250 * time.Millisecond
 
-// check waits until the datastore answers, for at most the connect timeout. Kine on its
+// Check waits until the datastore answers, for at most the timeout; zero means 10 s. Kine on its
 // own would try for five minutes and log each attempt.
-func check(ctx context.Context, parsed datastore, config Config) error {
-	if parsed.kind == SQLite {
+func Check(ctx context.Context, parsed Datastore, files TLS, timeout time.Duration) error {
+	if timeout == 0 {
+		timeout = defaultConnectTimeout
+	}
+	if parsed.Kind == SQLite {
 		return checkSQLite(parsed)
 	}
 	probe := probeMySQL
-	if parsed.kind == Etcd {
+	if parsed.Kind == Etcd {
 		probe = probeEtcd
 	}
-	ctx, cancel := context.WithTimeout(ctx, config.ConnectTimeout)
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	var last error
 	for {
-		err := probe(ctx, parsed, config.TLS)
+		err := probe(ctx, parsed, files)
 		if err == nil {
 			return nil
 		}
@@ -47,7 +50,7 @@ func check(ctx context.Context, parsed datastore, config Config) error {
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("the %s did not answer within %s: %w", parsed, config.ConnectTimeout, last)
+			return fmt.Errorf("the %s did not answer within %s: %w", parsed, timeout, last)
 		case <-time.After(retryInterval):
 		}
 	}
@@ -62,7 +65,7 @@ func refused(err error) bool {
 // sqliteMagic begins every SQLite database that is not empty.
 const sqliteMagic = "SQLite format 3\x00"
 
-func checkSQLite(parsed datastore) error {
+func checkSQLite(parsed Datastore) error {
 	if err := createFile(parsed.path); err != nil {
 		return err
 	}
@@ -86,13 +89,13 @@ func checkSQLite(parsed datastore) error {
 }
 
 // probeMySQL connects to the database, and makes it when the server does not have it.
-func probeMySQL(ctx context.Context, parsed datastore, files TLS) error {
+func probeMySQL(ctx context.Context, parsed Datastore, files TLS) error {
 	config, err := mysql.ParseDSN(parsed.source)
 	if err != nil {
 		return errors.New("the data source name is not readable")
 	}
 	config.Logger = silent{}
-	if config.TLS, err = clientTLS(files); err != nil {
+	if config.TLS, err = ClientTLS(files); err != nil {
 		return err
 	}
 	err = execMySQL(ctx, config, "DO 0")
@@ -127,16 +130,16 @@ func (silent) Print(...any) {}
 
 // probeEtcd reads a key. It makes a plain connection first: etcd's client would only say
 // that time ran out, and log each attempt.
-func probeEtcd(ctx context.Context, parsed datastore, files TLS) error {
-	if err := dialAny(ctx, parsed.addresses); err != nil {
+func probeEtcd(ctx context.Context, parsed Datastore, files TLS) error {
+	if err := dialAny(ctx, parsed.Addresses); err != nil {
 		return err
 	}
-	config, err := clientTLS(files)
+	config, err := ClientTLS(files)
 	if err != nil {
 		return err
 	}
 	client, err := clientv3.New(clientv3.Config{
-		Endpoints: etcdTransport(parsed, files).ServerList, TLS: config, Context: ctx, Logger: zap.NewNop(),
+		Endpoints: parsed.EtcdURLs(files), TLS: config, Context: ctx, Logger: zap.NewNop(),
 	})
 	if err != nil {
 		return err
@@ -160,7 +163,8 @@ func dialAny(ctx context.Context, addresses []string) error {
 	return last
 }
 
-func clientTLS(files TLS) (*tls.Config, error) {
+// ClientTLS loads the files; nil means plain.
+func ClientTLS(files TLS) (*tls.Config, error) {
 	if files == (TLS{}) {
 		return nil, nil
 	}

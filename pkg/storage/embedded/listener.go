@@ -1,4 +1,4 @@
-package storage
+package embedded
 
 import (
 	"context"
@@ -38,10 +38,10 @@ func (l *pairListener) Close() error {
 }
 
 // Addr implements net.Listener.
-func (l *pairListener) Addr() net.Addr { return &net.UnixAddr{Name: inProcessAddress, Net: "unix"} }
+func (l *pairListener) Addr() net.Addr { return &net.UnixAddr{Name: Address, Net: "unix"} }
 
-// dial makes a pair and hands one end to the server. Network and address do not matter.
-func (l *pairListener) dial(ctx context.Context, _, _ string) (net.Conn, error) {
+// dial makes a pair and hands one end to the server.
+func (l *pairListener) dial(ctx context.Context) (net.Conn, error) {
 	client, server, err := socketPair()
 	if err != nil {
 		return nil, err
@@ -79,7 +79,7 @@ func socketPair() (net.Conn, net.Conn, error) {
 
 // fileConn takes the descriptor over: net.FileConn duplicates it, the original is closed.
 func fileConn(fd int) (net.Conn, error) {
-	file := os.NewFile(uintptr(fd), inProcessAddress)
+	file := os.NewFile(uintptr(fd), Address)
 	defer func() { _ = file.Close() }()
 	conn, err := net.FileConn(file)
 	if err != nil {

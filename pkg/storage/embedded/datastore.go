@@ -1,4 +1,4 @@
-package storage
+package embedded
 
 import (
 	"errors"
@@ -29,35 +29,35 @@ const (
 	Etcd Kind = "etcd"
 )
 
-// datastore is a parsed --datastore value.
-type datastore struct {
-	kind Kind
+// Datastore is a parsed --datastore value.
+type Datastore struct {
+	Kind Kind
 	// source is what the driver is given: a file with parameters, a data source name, or
 	// a list of addresses. It may hold a password.
 	source string
 	// path is the database file of SQLite.
 	path string
-	// addresses are the host:port pairs of MySQL and etcd.
-	addresses []string
+	// Addresses are the host:port pairs of MySQL and etcd.
+	Addresses []string
 }
 
 // String names the store without user name and password.
-func (d datastore) String() string {
-	if d.kind == SQLite {
+func (d Datastore) String() string {
+	if d.Kind == SQLite {
 		return fmt.Sprintf("sqlite database %s", d.path)
 	}
-	return fmt.Sprintf("%s datastore at %s", d.kind, strings.Join(d.addresses, ", "))
+	return fmt.Sprintf("%s datastore at %s", d.Kind, strings.Join(d.Addresses, ", "))
 }
 
-// parseDatastore reads a --datastore value. Empty means SQLite in dataDir. Errors never
+// Parse reads a --datastore value. Empty means SQLite in dataDir. Errors never
 // repeat what follows the scheme, since that is where passwords are.
-func parseDatastore(value, dataDir string) (datastore, error) {
+func Parse(value, dataDir string) (Datastore, error) {
 	if value == "" {
 		value = "sqlite://" + filepath.Join(dataDir, DefaultFile)
 	}
 	scheme, rest, found := strings.Cut(value, "://")
 	if !found {
-		return datastore{}, errors.New("--datastore has no scheme: it must be sqlite:///PATH, mysql://USER:PASSWORD@HOST:PORT/DATABASE, oceanbase://… or etcd://HOST:PORT")
+		return Datastore{}, errors.New("--datastore has no scheme: it must be sqlite:///PATH, mysql://USER:PASSWORD@HOST:PORT/DATABASE, oceanbase://… or etcd://HOST:PORT")
 	}
 	switch scheme {
 	case "sqlite":
@@ -67,7 +67,7 @@ func parseDatastore(value, dataDir string) (datastore, error) {
 	case "etcd":
 		return parseEtcd(rest)
 	}
-	return datastore{}, fmt.Errorf("--datastore has the unknown scheme %q: it must be one of sqlite, mysql, oceanbase, etcd", scheme)
+	return Datastore{}, fmt.Errorf("--datastore has the unknown scheme %q: it must be one of sqlite, mysql, oceanbase, etcd", scheme)
 }
 
 // sqliteParameters are given to the driver on every connection. Writers take the lock at
@@ -81,47 +81,47 @@ const sqliteParameters = "_journal_mode=WAL&_busy_timeout=30000&_txlock=immediat
 // full, the default, makes every acknowledged write survive a power cut. normal is about
 // twice as fast and survives kill -9, but a power cut may take the last writes back, and
 // then clients have seen revisions that are given out a second time.
-func parseSQLite(rest, dataDir string) (datastore, error) {
+func parseSQLite(rest, dataDir string) (Datastore, error) {
 	path, query, _ := strings.Cut(rest, "?")
 	if path == "" {
 		path = filepath.Join(dataDir, DefaultFile)
 	}
 	values, err := url.ParseQuery(query)
 	if err != nil {
-		return datastore{}, fmt.Errorf("--datastore: the parameters of sqlite://%s are not readable: %w", path, err)
+		return Datastore{}, fmt.Errorf("--datastore: the parameters of sqlite://%s are not readable: %w", path, err)
 	}
 	synchronous := "full"
 	for key, given := range values {
 		if key != "synchronous" {
-			return datastore{}, fmt.Errorf("--datastore: sqlite has no parameter %q: the only one is synchronous", key)
+			return Datastore{}, fmt.Errorf("--datastore: sqlite has no parameter %q: the only one is synchronous", key)
 		}
 		synchronous = strings.ToLower(given[0])
 	}
 	if !slices.Contains([]string{"full", "normal"}, synchronous) {
-		return datastore{}, fmt.Errorf("--datastore: synchronous is %q: it must be full or normal", synchronous)
+		return Datastore{}, fmt.Errorf("--datastore: synchronous is %q: it must be full or normal", synchronous)
 	}
 	absolute, err := filepath.Abs(path)
 	if err != nil {
-		return datastore{}, fmt.Errorf("--datastore: %w", err)
+		return Datastore{}, fmt.Errorf("--datastore: %w", err)
 	}
 	if strings.ContainsAny(absolute, "?#%") {
-		return datastore{}, fmt.Errorf("--datastore: the path %q holds one of the characters ? # %%, which SQLite would misread", absolute)
+		return Datastore{}, fmt.Errorf("--datastore: the path %q holds one of the characters ? # %%, which SQLite would misread", absolute)
 	}
 	source := fmt.Sprintf("file:%s?%s&_synchronous=%s", absolute, sqliteParameters, strings.ToUpper(synchronous))
-	return datastore{kind: SQLite, source: source, path: absolute}, nil
+	return Datastore{Kind: SQLite, source: source, path: absolute}, nil
 }
 
 // parseMySQL reads USER:PASSWORD@HOST:PORT/DATABASE?PARAMETERS, and the form of the Go
 // driver, USER:PASSWORD@tcp(HOST:PORT)/DATABASE. The parameters are those of the driver.
-func parseMySQL(scheme, rest string) (datastore, error) {
+func parseMySQL(scheme, rest string) (Datastore, error) {
 	config, err := mysql.ParseDSN(driverForm(rest))
 	if err != nil {
-		return datastore{}, fmt.Errorf("--datastore is not readable: after %s:// must follow USER:PASSWORD@HOST:PORT/DATABASE", scheme)
+		return Datastore{}, fmt.Errorf("--datastore is not readable: after %s:// must follow USER:PASSWORD@HOST:PORT/DATABASE", scheme)
 	}
 	if config.DBName == "" {
 		config.DBName = "koinon"
 	}
-	return datastore{kind: MySQL, source: config.FormatDSN(), addresses: []string{config.Addr}}, nil
+	return Datastore{Kind: MySQL, source: config.FormatDSN(), Addresses: []string{config.Addr}}, nil
 }
 
 // driverForm puts tcp( ) around a bare HOST:PORT.
@@ -144,13 +144,26 @@ func driverForm(rest string) string {
 }
 
 // parseEtcd reads HOST:PORT[,HOST:PORT…].
-func parseEtcd(rest string) (datastore, error) {
+func parseEtcd(rest string) (Datastore, error) {
 	addresses := strings.Split(strings.TrimSuffix(rest, "/"), ",")
 	for _, address := range addresses {
 		_, port, err := net.SplitHostPort(address)
 		if _, portErr := strconv.ParseUint(port, 10, 16); err != nil || portErr != nil || strings.Contains(address, "@") {
-			return datastore{}, errors.New("--datastore is not readable: after etcd:// must follow HOST:PORT, or several of them with commas between")
+			return Datastore{}, errors.New("--datastore is not readable: after etcd:// must follow HOST:PORT, or several of them with commas between")
 		}
 	}
-	return datastore{kind: Etcd, source: rest, addresses: addresses}, nil
+	return Datastore{Kind: Etcd, source: rest, Addresses: addresses}, nil
+}
+
+// EtcdURLs are the client URLs of an etcd.
+func (d Datastore) EtcdURLs(files TLS) []string {
+	scheme := "http://"
+	if files != (TLS{}) {
+		scheme = "https://"
+	}
+	var urls []string
+	for _, address := range d.Addresses {
+		urls = append(urls, scheme+address)
+	}
+	return urls
 }

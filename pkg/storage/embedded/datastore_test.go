@@ -1,4 +1,4 @@
-package storage
+package embedded
 
 import (
 	"strings"
@@ -26,14 +26,14 @@ func TestParseDatastore(t *testing.T) {
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			got, err := parseDatastore(c.value, "/data")
+			got, err := Parse(c.value, "/data")
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got.kind != c.kind || got.String() != c.name {
-				t.Errorf("got %s %q, want %s %q", got.kind, got, c.kind, c.name)
+			if got.Kind != c.kind || got.String() != c.name {
+				t.Errorf("got %s %q, want %s %q", got.Kind, got, c.kind, c.name)
 			}
-			if diff := cmp.Diff(c.addresses, got.addresses); diff != "" {
+			if diff := cmp.Diff(c.addresses, got.Addresses); diff != "" {
 				t.Errorf("addresses (-want +got):\n%s", diff)
 			}
 		})
@@ -49,7 +49,7 @@ func TestParseSQLiteParameters(t *testing.T) {
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			got, err := parseDatastore(c.value, "/data")
+			got, err := Parse(c.value, "/data")
 			if c.refused == "" && (err != nil || !strings.Contains(got.source, c.want)) {
 				t.Errorf("got %q, %v, want %q", got.source, err, c.want)
 			}

@@ -32,11 +32,12 @@ const (
 // Datastore is a parsed --datastore value.
 type Datastore struct {
 	Kind Kind
-	// source is what the driver is given: a file with parameters, a data source name, or
-	// a list of addresses. It may hold a password.
+	// source is the data source name of MySQL. It may hold a password.
 	source string
-	// path is the database file of SQLite.
-	path string
+	// path is the database file of SQLite; normal says that commits are not synced one by
+	// one.
+	path   string
+	normal bool
 	// Addresses are the host:port pairs of MySQL and etcd.
 	Addresses []string
 }
@@ -70,12 +71,6 @@ func Parse(value, dataDir string) (Datastore, error) {
 	return Datastore{}, fmt.Errorf("--datastore has the unknown scheme %q: it must be one of sqlite, mysql, oceanbase, etcd", scheme)
 }
 
-// sqliteParameters are given to the driver on every connection. Writers take the lock at
-// BEGIN (immediate), so that a transaction never has to be thrown away half way; readers
-// go on beside a writer (WAL). Connections do not share a page cache: with a shared one a
-// reader gets "table is locked" while a writer commits.
-const sqliteParameters = "_journal_mode=WAL&_busy_timeout=30000&_txlock=immediate&_stmt_cache_size=20&_cache_size=-2000&_kine_disable_startup_vacuum"
-
 // parseSQLite reads PATH[?synchronous=full|normal].
 //
 // full, the default, makes every acknowledged write survive a power cut. normal is about
@@ -107,8 +102,7 @@ func parseSQLite(rest, dataDir string) (Datastore, error) {
 	if strings.ContainsAny(absolute, "?#%") {
 		return Datastore{}, fmt.Errorf("--datastore: the path %q holds one of the characters ? # %%, which SQLite would misread", absolute)
 	}
-	source := fmt.Sprintf("file:%s?%s&_synchronous=%s", absolute, sqliteParameters, strings.ToUpper(synchronous))
-	return Datastore{Kind: SQLite, source: source, path: absolute}, nil
+	return Datastore{Kind: SQLite, path: absolute, normal: synchronous == "normal"}, nil
 }
 
 // parseMySQL reads USER:PASSWORD@HOST:PORT/DATABASE?PARAMETERS, and the form of the Go
@@ -152,7 +146,7 @@ func parseEtcd(rest string) (Datastore, error) {
 			return Datastore{}, errors.New("--datastore is not readable: after etcd:// must follow HOST:PORT, or several of them with commas between")
 		}
 	}
-	return Datastore{Kind: Etcd, source: rest, Addresses: addresses}, nil
+	return Datastore{Kind: Etcd, Addresses: addresses}, nil
 }
 
 // EtcdURLs are the client URLs of an etcd.

@@ -6,17 +6,14 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"sync"
 	"time"
 
-	"github.com/k3s-io/kine/pkg/drivers"
-	"github.com/k3s-io/kine/pkg/drivers/generic"
-	kinemysql "github.com/k3s-io/kine/pkg/drivers/mysql"
-	kinesqlite "github.com/k3s-io/kine/pkg/drivers/sqlite"
 	kineserver "github.com/k3s-io/kine/pkg/server"
-	kinetls "github.com/k3s-io/kine/pkg/tls"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/keepalive"
+
+	"github.com/koinon-io/koinon/pkg/storage/engine"
+	"github.com/koinon-io/koinon/pkg/storage/sqllog"
 )
 
 const (
@@ -56,93 +53,68 @@ type Config struct {
 	ConnectTimeout time.Duration
 	// NotifyInterval is how often a quiet watch is told the current revision; zero means 5 s.
 	NotifyInterval time.Duration
+	// Engine tunes the store.
+	Engine engine.Options
 }
 
 // Store is an open store with etcd's API in front.
 type Store struct {
 	datastore Datastore
+	log       *sqllog.Log
+	engine    *engine.Engine
 	listener  *pairListener
 	server    *grpc.Server
-	// stopBackend ends the goroutines of the backend; backend counts them.
-	stopBackend context.CancelFunc
-	backend     *sync.WaitGroup
 }
 
-// Open opens the database, which must be SQLite or MySQL, and returns once it answers.
+// Open opens the database, which must be SQLite or MySQL, and returns once it answers and
+// its keys are read.
 func Open(ctx context.Context, datastore Datastore, config Config) (*Store, error) {
 	redirectLogs()
 	if err := Check(ctx, datastore, config.TLS, config.ConnectTimeout); err != nil {
 		return nil, err
 	}
+	log, err := openLog(ctx, datastore, config)
+	if err != nil {
+		return nil, err
+	}
+	store := &Store{datastore: datastore, log: log}
+	if store.engine, err = engine.Open(ctx, log, config.Engine); err != nil {
+		_ = log.Close()
+		return nil, err
+	}
 	if config.NotifyInterval == 0 {
 		config.NotifyInterval = defaultNotifyInterval
 	}
-	// The backend outlives the context of Open: Close ends it.
-	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	store := &Store{datastore: datastore, stopBackend: cancel, backend: &sync.WaitGroup{}}
-	backend, err := store.newBackend(ctx, config)
+	store.serve(store.engine, config.NotifyInterval)
+	return store, nil
+}
+
+func openLog(ctx context.Context, datastore Datastore, config Config) (*sqllog.Log, error) {
+	if datastore.Kind == SQLite {
+		return sqllog.OpenSQLite(ctx, sqllog.SQLiteConfig{Path: datastore.path, Name: datastore.String(), Normal: datastore.normal})
+	}
+	tls, err := ClientTLS(config.TLS)
 	if err != nil {
-		cancel()
-		store.backend.Wait()
 		return nil, err
 	}
-	store.serve(backend, config.NotifyInterval)
-	return store, nil
+	return sqllog.OpenMySQL(ctx, sqllog.MySQLConfig{
+		DSN: datastore.source, Addresses: datastore.Addresses, Name: datastore.String(), TLS: tls,
+	})
 }
 
 // Dial connects to the store.
 func (s *Store) Dial(ctx context.Context) (net.Conn, error) { return s.listener.dial(ctx) }
+
+// Health says why the store cannot be used: nil means that it can.
+func (s *Store) Health() error { return s.engine.Health() }
 
 // Close stops the store. Requests that are still running get half a second.
 func (s *Store) Close() error {
 	timer := time.AfterFunc(stopTimeout, s.server.Stop)
 	defer timer.Stop()
 	s.server.GracefulStop()
-	s.stopBackend()
-	s.backend.Wait()
-	return nil
-}
-
-func (s *Store) newBackend(ctx context.Context, config Config) (kineserver.Backend, error) {
-	var backend kineserver.Backend
-	var err error
-	driverConfig := s.driverConfig(config)
-	if s.datastore.Kind == SQLite {
-		if _, backend, err = kinesqlite.New(ctx, s.backend, driverConfig); err == nil {
-			backend = newSerialBackend(backend)
-		}
-	} else {
-		_, backend, err = kinemysql.New(ctx, s.backend, driverConfig)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("open %s: %w", s.datastore, err)
-	}
-	if err := backend.Start(ctx); err != nil {
-		return nil, fmt.Errorf("start %s: %w", s.datastore, err)
-	}
-	return backend, nil
-}
-
-// driverConfig spells out what Kine's own command line would default. Compaction is left
-// to the API servers, which ask for it every five minutes and agree on who does.
-func (s *Store) driverConfig(config Config) *drivers.Config {
-	pool := generic.ConnectionPoolConfig{MaxIdle: 4, MaxOpen: 8, MaxIdleTime: 2 * time.Minute}
-	poll := time.Second
-	if s.datastore.Kind != SQLite {
-		pool = generic.ConnectionPoolConfig{MaxIdle: 20, MaxOpen: 64, MaxIdleTime: 2 * time.Minute}
-		poll = 100 * time.Millisecond
-	}
-	return &drivers.Config{
-		MetricsRegisterer:    registerMetrics(),
-		DataSourceName:       s.datastore.source,
-		ConnectionPoolConfig: pool,
-		BackendTLSConfig:     kinetls.Config{CAFile: config.TLS.CAFile, CertFile: config.TLS.CertFile, KeyFile: config.TLS.KeyFile},
-		CompactTimeout:       5 * time.Second,
-		CompactMinRetain:     1000,
-		CompactBatchSize:     1000,
-		PollInterval:         poll,
-		PollBatchSize:        500,
-	}
+	s.engine.Close()
+	return s.log.Close()
 }
 
 // serve puts Kine's etcd front before the backend.

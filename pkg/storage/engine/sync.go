@@ -1,0 +1,193 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/koinon-io/koinon/pkg/storage/sqllog"
+)
+
+const (
+	// readRecords and readBytes are how much is read from the log at a time.
+	readRecords = 1000
+	readBytes   = 8 << 20
+	// retryInterval is the first pause before the database is tried again, and maxRetry
+	// the longest.
+	retryInterval = 20 * time.Millisecond
+	maxRetry      = 500 * time.Millisecond
+	// lostRevisions is how far above everything that this process has seen revisions go on
+	// after the database has lost some: other processes may have seen more.
+	lostRevisions = 1_000_000
+)
+
+// errBehind is a log that ends before what it has acknowledged.
+var errBehind = errors.New("it has lost revisions that it had acknowledged")
+
+// syncer brings the state up to what the log has. All who wait while one round runs share
+// the next.
+type syncer struct {
+	engine *Engine
+	// mu guards the rest. next is the round that has not begun.
+	mu      sync.Mutex
+	next    *round
+	running bool
+}
+
+type round struct {
+	done chan struct{}
+	err  error
+}
+
+func newSyncer(e *Engine) *syncer { return &syncer{engine: e} }
+
+// wait returns when the state has everything that was acknowledged before the call.
+func (s *syncer) wait(ctx context.Context) error {
+	if err := s.engine.health.readError(); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	if s.next == nil {
+		s.next = &round{done: make(chan struct{})}
+	}
+	joined := s.next
+	if !s.running {
+		s.running = true
+		s.engine.running.Go(s.run) // it ends when nobody waits
+	}
+	s.mu.Unlock()
+	select {
+	case <-joined.done:
+		return joined.err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// run runs rounds until nobody waits.
+func (s *syncer) run() {
+	for {
+		s.mu.Lock()
+		current := s.next
+		s.next = nil
+		if current == nil {
+			s.running = false
+			s.mu.Unlock()
+			return
+		}
+		s.mu.Unlock()
+		current.err = s.engine.patiently(s.engine.catchUp, s.engine.health.readFailed)
+		close(current.done)
+	}
+}
+
+// patiently tries until it succeeds or the patience is at its end; then failed is told, and
+// makes the error that the waiting get. One whose database is known to be away fails at
+// once.
+func (e *Engine) patiently(try func(context.Context) error, failed func(error) error) error {
+	begun := time.Now()
+	for pause := retryInterval; ; pause = min(2*pause, maxRetry) {
+		err := try(e.ctx)
+		if err == nil {
+			return nil
+		}
+		if e.ctx.Err() != nil {
+			return errClosed
+		}
+		if time.Since(begun) >= e.options.Patience {
+			return failed(err)
+		}
+		select {
+		case <-time.After(pause):
+		case <-e.ctx.Done():
+			return errClosed
+		}
+	}
+}
+
+// catchUp reads what other processes have written.
+func (e *Engine) catchUp(ctx context.Context) error {
+	known := e.state.mark() // before the log is asked: what this process writes meanwhile is not missing
+	mark, err := e.log.Mark(ctx)
+	if err != nil {
+		return err
+	}
+	if err := e.checkLost(ctx, known, mark); err != nil {
+		return err
+	}
+	if mark.Epoch != known.Epoch || mark.Compact > known.Tail {
+		return e.reload(ctx, mark)
+	}
+	err = e.readUpTo(ctx, mark)
+	if errors.Is(err, sqllog.ErrGap) || errors.Is(err, sqllog.ErrEpoch) {
+		return e.reload(ctx, mark)
+	}
+	if err == nil && mark.Compact > known.Compact {
+		e.state.compact(mark.Compact) // whoever compacted deletes
+	}
+	return err
+}
+
+func (e *Engine) readUpTo(ctx context.Context, mark sqllog.Mark) error {
+	for known := e.state.mark(); known.Tail < mark.Tail; known = e.state.mark() {
+		records, err := e.log.Read(ctx, known.Tail, mark.Tail, readRecords, readBytes)
+		if err != nil {
+			return err
+		}
+		if err := e.state.apply(mark.Epoch, records); err != nil {
+			return err
+		}
+		for _, record := range records {
+			if !e.ours(record.Operation) {
+				e.foreign.Add(1)
+			}
+		}
+	}
+	return nil
+}
+
+// reload reads everything anew, unless somebody has done it.
+func (e *Engine) reload(ctx context.Context, mark sqllog.Mark) error {
+	if known := e.state.mark(); known.Epoch == mark.Epoch && known.Tail >= mark.Tail {
+		return nil
+	}
+	e.logger.Info("Read the datastore anew, since its contents were replaced or compacted ahead of this server", "datastore", e.log)
+	return e.load(ctx)
+}
+
+// checkLost notices a database that has lost what it had acknowledged: a replica took over
+// that did not have it, or somebody put an old copy in its place. That may pass, when a
+// better copy takes over. If it does not, revisions go on above all that were given out, so
+// that none means two things, and everybody reads anew.
+func (e *Engine) checkLost(ctx context.Context, known, mark sqllog.Mark) error {
+	if mark.Epoch > known.Epoch || mark.Epoch == known.Epoch && mark.Tail >= known.Tail {
+		e.behindSince.Store(0)
+		return nil
+	}
+	now := time.Since(e.began)
+	if e.behindSince.CompareAndSwap(0, int64(now)) {
+		e.logger.Error(errBehind, "Found fewer revisions than were acknowledged", "datastore", e.log, "acknowledged", known.Tail, "found", mark.Tail)
+	}
+	if now-time.Duration(e.behindSince.Load()) < 2*e.options.Patience {
+		return errBehind
+	}
+	e.logger.Error(errBehind, "Continued after the loss of revisions, above all that were given out", "datastore", e.log, "acknowledged", known.Tail, "found", mark.Tail)
+	return e.log.Renew(ctx, max(known.Tail, mark.Tail)+lostRevisions)
+}
+
+// retry tries until it succeeds, makes no sense any more, or the context ends. It is for
+// what nobody waits for, and for watchers, who would only ask again.
+func (e *Engine) retry(ctx context.Context, try func() error) error {
+	for pause := retryInterval; ; pause = min(2*pause, maxRetry) {
+		err := try()
+		if err == nil || errors.Is(err, sqllog.ErrGap) {
+			return err
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}

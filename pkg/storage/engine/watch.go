@@ -1,0 +1,174 @@
+package engine
+
+import (
+	"context"
+	"errors"
+
+	"github.com/k3s-io/kine/pkg/server"
+
+	"github.com/koinon-io/koinon/pkg/storage/sqllog"
+)
+
+// watchEvents is how many events a watcher is given at a time.
+const watchEvents = 500
+
+// watcher is a cursor into the log. It holds up nobody: while its client reads slowly, the
+// events stay where they are.
+type watcher struct {
+	engine *Engine
+	// next is the revision of the next event, generation that of the ring when it began.
+	next       int64
+	generation int
+	batches    chan server.EventBatch
+	failed     chan error
+}
+
+// Watch implements server.Backend. Every event from a revision on comes exactly once and in
+// order, 0 meaning those that are yet to come; batches without events say how far the
+// watcher is. The watch ends with the context, or when what is next was compacted.
+func (e *Engine) Watch(ctx context.Context, revision int64) server.WatchResult {
+	e.state.mu.Lock()
+	known, generation := e.state.known, e.state.recent.generation
+	e.state.mu.Unlock()
+	w := &watcher{engine: e, next: revision, generation: generation, batches: make(chan server.EventBatch, 1), failed: make(chan error, 1)}
+	result := server.WatchResult{CurrentRevision: known.Tail, Eventc: w.batches, Errorc: w.failed}
+	if revision == 0 || revision > known.Tail {
+		w.next = known.Tail + 1 // Kine's server leaves out what comes before a revision in the future
+	}
+	if w.next < known.Compact {
+		result.CompactRevision = known.Compact
+		close(w.batches)
+		return result
+	}
+	if w.next == known.Tail+1 {
+		w.batches <- server.EventBatch{CurrentRev: known.Tail}
+	}
+	go w.run(ctx) // it ends with the request, or with the engine
+	return result
+}
+
+func (w *watcher) run(ctx context.Context) {
+	defer close(w.batches)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(w.engine.ctx, cancel)()
+	for {
+		events, err := w.wait(ctx)
+		if err == nil {
+			err = w.send(ctx, events)
+		}
+		if err != nil {
+			if ctx.Err() == nil {
+				w.failed <- err
+				w.lastWord(ctx)
+			}
+			return
+		}
+	}
+}
+
+// lastWord keeps Kine's server from telling the client that the revision is 0, as it would
+// of a channel that was closed in a quiet moment.
+func (w *watcher) lastWord(ctx context.Context) {
+	select {
+	case w.batches <- server.EventBatch{CurrentRev: w.next - 1}:
+	case <-ctx.Done():
+	}
+}
+
+func (w *watcher) send(ctx context.Context, events []event) error {
+	batch := server.EventBatch{Events: make([]*server.Event, len(events)), CurrentRev: events[len(events)-1].KV.ModRevision}
+	for i, each := range events {
+		batch.Events[i] = each.Event
+	}
+	select {
+	case w.batches <- batch:
+		w.next = batch.CurrentRev + 1
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// wait returns the next events once there are some.
+func (w *watcher) wait(ctx context.Context) ([]event, error) {
+	state := w.engine.state
+	for {
+		state.mu.Lock()
+		if state.recent.generation != w.generation {
+			state.mu.Unlock()
+			return nil, server.ErrCompacted
+		}
+		events, recent := state.recent.from(w.next, watchEvents)
+		changed, known := state.recent.changed, state.known
+		state.mu.Unlock()
+		switch {
+		case !recent:
+			return w.read(ctx, known)
+		case len(events) > 0:
+			return w.complete(ctx, events)
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// read returns events from the log, for a watcher that begins before the ring does.
+func (w *watcher) read(ctx context.Context, known sqllog.Mark) ([]event, error) {
+	var records []sqllog.Record
+	err := w.engine.retry(ctx, func() (err error) {
+		records, err = w.engine.log.Read(ctx, w.next-1, known.Tail, watchEvents, readBytes)
+		return err
+	})
+	if errors.Is(err, sqllog.ErrGap) {
+		return nil, server.ErrCompacted
+	}
+	if err != nil {
+		return nil, err
+	}
+	index := w.engine.state.index()
+	events := make([]event, len(records))
+	for i, record := range records {
+		before, _ := index.Get(record.Key, record.Revision-1)
+		events[i] = w.engine.state.event(versionOf(record), record.Value, before)
+	}
+	return w.complete(ctx, events)
+}
+
+// complete reads the values before that were not in memory. One that was compacted stays
+// away: then so was the watcher's revision, or it is the first after it.
+func (w *watcher) complete(ctx context.Context, events []event) ([]event, error) {
+	var missing []int64
+	for _, each := range events {
+		if each.missing != 0 {
+			missing = append(missing, each.missing)
+		}
+	}
+	if len(missing) == 0 {
+		return events, nil
+	}
+	var values [][]byte
+	err := w.engine.retry(ctx, func() (err error) {
+		values, err = w.engine.values.many(ctx, missing)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	for i, each := range events {
+		if each.missing == 0 {
+			continue
+		}
+		whole := *each.Event // others have the same event
+		if whole.PrevKV = nil; values[0] != nil {
+			previous := *each.PrevKV
+			previous.Value = values[0]
+			whole.PrevKV = &previous
+		}
+		events[i], values = event{Event: &whole}, values[1:]
+	}
+	return events, nil
+}

@@ -1,0 +1,238 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/k3s-io/kine/pkg/server"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/koinon-io/koinon/pkg/storage/mvcc"
+	"github.com/koinon-io/koinon/pkg/storage/sqllog"
+)
+
+// maxBatchWrites is how many writes share a transaction, and how many wait.
+const maxBatchWrites = 256
+
+// Create implements server.Backend.
+func (e *Engine) Create(ctx context.Context, key string, value []byte, lease int64) (int64, error) {
+	done := e.write(ctx, write{kind: create, key: key, value: value, lease: lease})
+	if done.err == nil && !done.ok {
+		return done.revision, server.ErrKeyExists
+	}
+	return done.revision, done.err
+}
+
+// Update implements server.Backend. What it returns is what was written, or else what is
+// there instead.
+func (e *Engine) Update(ctx context.Context, key string, value []byte, revision, lease int64) (int64, *server.KeyValue, bool, error) {
+	done := e.write(ctx, write{kind: update, key: key, value: value, revision: revision, lease: lease})
+	if done.err != nil || done.ok {
+		return done.revision, &server.KeyValue{Key: key, Value: value, ModRevision: done.revision, Lease: lease}, done.ok, done.err
+	}
+	found, err := e.found(ctx, done)
+	return done.revision, found, false, err
+}
+
+// Delete implements server.Backend. What it returns is what was deleted, or else what is
+// there instead.
+func (e *Engine) Delete(ctx context.Context, key string, revision int64) (int64, *server.KeyValue, bool, error) {
+	done := e.write(ctx, write{kind: remove, key: key, revision: revision})
+	if done.err != nil {
+		return 0, nil, false, done.err
+	}
+	found, err := e.found(ctx, done)
+	return done.revision, found, done.ok, err
+}
+
+// found is the version that a write found. If it was compacted meanwhile, its value is
+// gone, and so the answer is what is there now.
+func (e *Engine) found(ctx context.Context, done outcome) (*server.KeyValue, error) {
+	if done.version == nil {
+		return nil, nil
+	}
+	if done.valued {
+		return keyValue(done.version, done.value), nil
+	}
+	value, there, err := e.values.one(ctx, done.version.Revision)
+	if err != nil {
+		return nil, e.health.unavailable(err)
+	}
+	if !there && !done.ok {
+		_, now, err := e.Get(ctx, done.version.Key, 0, false)
+		return now, err
+	}
+	return keyValue(done.version, value), nil
+}
+
+// write hands a write to the writer and waits for what comes of it.
+func (e *Engine) write(ctx context.Context, w write) outcome {
+	if err := e.health.writeError(); err != nil {
+		return outcome{err: err}
+	}
+	w.ctx, w.done, w.operation = ctx, make(chan outcome, 1), e.operation.Add(1)
+	select {
+	case e.writes <- &w:
+	case <-ctx.Done():
+		return outcome{err: ctx.Err()}
+	case <-e.ctx.Done():
+		return outcome{err: errClosed}
+	}
+	select {
+	case done := <-w.done:
+		return done
+	case <-ctx.Done():
+		return outcome{err: ctx.Err()}
+	case <-e.ctx.Done():
+		return outcome{err: errClosed}
+	}
+}
+
+// runWriter commits batches of what waits, one at a time.
+func (e *Engine) runWriter(ctx context.Context) {
+	var left *write
+	for {
+		first := left
+		if first == nil {
+			select {
+			case first = <-e.writes:
+			case <-ctx.Done():
+				return
+			}
+		}
+		var writes []*write
+		writes, left = e.collect(first)
+		(&batch{engine: e, writes: writes}).run()
+	}
+}
+
+// collect takes what waits, up to the bounds of a batch. The write that would exceed them
+// is left for the next one.
+func (e *Engine) collect(first *write) (writes []*write, left *write) {
+	bytes := 0
+	for next := first; ; {
+		if size := len(next.key) + len(next.value); bytes+size > e.log.BatchBytes() && len(writes) > 0 {
+			return writes, next
+		} else {
+			bytes += size
+		}
+		if next.ctx.Err() == nil { // nobody waits for the others
+			writes = append(writes, next)
+		}
+		if len(writes) == maxBatchWrites {
+			return writes, nil
+		}
+		select {
+		case next = <-e.writes:
+		default:
+			return writes, nil
+		}
+	}
+}
+
+// batch is a number of writes on their way into the log.
+type batch struct {
+	engine *Engine
+	writes []*write
+
+	// left are the writes that are still to be done, plan is what they come to in the state
+	// of mark.
+	left []*write
+	mark sqllog.Mark
+	plan plan
+	// generation is that of the state at the first attempt.
+	generation, attempts int
+}
+
+// errUnknown is the end of a batch that may have been committed, in a log whose contents
+// were replaced since.
+var errUnknown = status.Error(codes.Unavailable, "the datastore was replaced while a write was under way; whether it was done is not known")
+
+// run does not return before every write has its outcome.
+func (b *batch) run() {
+	if len(b.writes) == 0 {
+		return
+	}
+	err := b.engine.health.writeError()
+	if err == nil {
+		err = b.engine.patiently(b.try, b.engine.health.writeFailed)
+	}
+	b.engine.state.end(b.writes)
+	for i, w := range b.left {
+		if err == nil && w.committed == nil {
+			w.committed = &b.plan.outcomes[i]
+		}
+	}
+	for _, w := range b.writes {
+		if w.committed == nil {
+			w.committed = &outcome{err: err}
+		}
+		w.done <- *w.committed
+	}
+}
+
+// try is one attempt. It may follow one of which nobody knows whether it was committed: if
+// so, the writes are settled by whoever reads them from the log, at the latest in rebase.
+func (b *batch) try(ctx context.Context) error {
+	e := b.engine
+	var generation int
+	b.left, b.mark, generation = e.state.begin(b.writes)
+	if b.attempts++; b.attempts == 1 {
+		b.generation = generation
+	}
+	if generation != b.generation {
+		return errUnknown
+	}
+	b.decide()
+	if len(b.plan.records) == 0 {
+		return b.confirm(ctx)
+	}
+	err := e.log.Append(ctx, b.mark, b.plan.records, b.rebase)
+	if errors.Is(err, sqllog.ErrEpoch) || errors.Is(err, sqllog.ErrGap) {
+		if err := e.catchUp(ctx); err != nil {
+			return err
+		}
+	}
+	if err != nil {
+		return err
+	}
+	return e.state.apply(b.mark.Epoch, b.plan.records)
+}
+
+// decide makes the plan for the mark.
+func (b *batch) decide() {
+	index := b.engine.state.index()
+	current := func(key string) *mvcc.Version {
+		version, _ := index.Get(key, b.mark.Tail)
+		return version
+	}
+	b.plan = decide(current, b.mark.Tail, b.left, time.Now())
+}
+
+// confirm makes sure that refusals are up to date, and decides again if they were not.
+func (b *batch) confirm(ctx context.Context) error {
+	if len(b.left) == 0 {
+		return nil
+	}
+	if err := b.engine.catchUp(ctx); err != nil {
+		return err
+	}
+	if now := b.engine.state.mark(); now.Tail != b.mark.Tail || now.Epoch != b.mark.Epoch {
+		return b.try(ctx)
+	}
+	return nil
+}
+
+// rebase takes in what other processes have written and decides anew. The log is locked
+// meanwhile, so this decision stands.
+func (b *batch) rebase(mark sqllog.Mark, missed []sqllog.Record) ([]sqllog.Record, error) {
+	state := b.engine.state
+	if err := state.apply(mark.Epoch, missed); err != nil {
+		return nil, err
+	}
+	b.left, b.mark, _ = state.begin(b.writes)
+	b.decide()
+	return b.plan.records, nil
+}

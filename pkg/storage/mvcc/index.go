@@ -1,0 +1,204 @@
+package mvcc
+
+import (
+	"sync"
+	"sync/atomic"
+
+	"github.com/tidwall/btree"
+)
+
+// Version is a key as a revision left it. Nothing in it changes.
+type Version struct {
+	Key string
+	// Revision is the revision that made this version, Created the one that created the
+	// key, Number how many versions the key has had since, this one included.
+	Revision, Created, Number int64
+	// Lease is the lifetime that was asked for, in seconds; 0 means forever.
+	Lease int64
+	// Deleted marks the end of a key: it is not there from Revision on.
+	Deleted bool
+
+	// older is cut when it is compacted.
+	older atomic.Pointer[Version]
+}
+
+// at returns the version that held at a revision, nil if the key was not there.
+func (v *Version) at(revision int64) *Version {
+	for v != nil && v.Revision > revision {
+		v = v.older.Load()
+	}
+	if v == nil || v.Deleted {
+		return nil
+	}
+	return v
+}
+
+// superseded says that a version is of no use to readers at or after a revision.
+type superseded struct {
+	revision int64
+	// old is replaced by successor; a deletion is replaced by nothing, and both are the same.
+	old, successor *Version
+}
+
+// Index is the state. Make one with New.
+type Index struct {
+	mu sync.RWMutex
+	// The rest is guarded by mu. keys has the newest version of each key, deletions too
+	// until they are compacted; live counts the others.
+	keys     *btree.BTreeG[*Version]
+	live     int
+	history  []superseded
+	revision int64
+	compact  int64
+}
+
+// New returns an index without keys, at a revision.
+func New(revision, compact int64) *Index {
+	less := func(a, b *Version) bool { return a.Key < b.Key }
+	return &Index{
+		keys:     btree.NewBTreeGOptions(less, btree.Options{NoLocks: true}),
+		revision: revision,
+		compact:  compact,
+	}
+}
+
+// Revision is the one that the last Apply or Advance brought.
+func (x *Index) Revision() int64 {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	return x.revision
+}
+
+// Compacted is the revision below which versions may be gone.
+func (x *Index) Compacted() int64 {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	return x.compact
+}
+
+// Len is the number of keys.
+func (x *Index) Len() int {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	return x.live
+}
+
+// Apply adds versions, in the order of their revisions, which are above all before. It
+// returns what each replaced: nil where the key was not there.
+func (x *Index) Apply(versions []*Version) []*Version {
+	replaced := make([]*Version, len(versions))
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for i, version := range versions {
+		replaced[i] = x.apply(version)
+	}
+	return replaced
+}
+
+func (x *Index) apply(version *Version) *Version {
+	old, found := x.keys.Set(version)
+	x.revision = version.Revision
+	if version.Deleted {
+		x.history = append(x.history, superseded{version.Revision, version, version})
+	}
+	if found {
+		version.older.Store(old)
+		x.history = append(x.history, superseded{version.Revision, old, version})
+	}
+	wasLive := found && !old.Deleted
+	switch {
+	case wasLive && version.Deleted:
+		x.live--
+	case !wasLive && !version.Deleted:
+		x.live++
+	}
+	if !wasLive {
+		return nil
+	}
+	return old
+}
+
+// Advance says that the state has not changed up to a revision.
+func (x *Index) Advance(revision int64) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.revision = max(x.revision, revision)
+}
+
+// Get returns a key at a revision, 0 meaning now; nil if it is not there. With it comes the
+// revision of the index when it was read.
+func (x *Index) Get(key string, revision int64) (*Version, int64) {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	if revision == 0 {
+		revision = x.revision
+	}
+	version, _ := x.keys.Get(&Version{Key: key})
+	return version.at(revision), x.revision
+}
+
+// Page is a part of a range.
+type Page struct {
+	Versions []*Version
+	// Count is the number of keys in the whole range.
+	Count int64
+	// Revision is that of the index when it was read.
+	Revision int64
+}
+
+// Range returns the keys from start up to end, exclusive, at a revision, 0 meaning now. An
+// empty end means to the last key. At most limit versions come back, 0 meaning all; they
+// are counted all the same. A negative limit only counts.
+func (x *Index) Range(start, end string, limit, revision int64) Page {
+	x.mu.Lock()
+	keys, page := x.keys.Copy(), Page{Revision: x.revision}
+	x.mu.Unlock()
+	if revision == 0 {
+		revision = page.Revision
+	}
+	keys.Ascend(&Version{Key: start}, func(newest *Version) bool {
+		if end != "" && newest.Key >= end {
+			return false
+		}
+		if version := newest.at(revision); version != nil {
+			if limit == 0 || page.Count < limit {
+				page.Versions = append(page.Versions, version)
+			}
+			page.Count++
+		}
+		return true
+	})
+	return page
+}
+
+// Compact forgets the versions that nobody can see at or after a revision, and returns
+// their revisions. A deletion at that very revision stays, for watchers that begin there.
+func (x *Index) Compact(revision int64) []int64 {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.compact = max(x.compact, revision)
+	var gone []int64
+	var kept []superseded
+	done := 0
+	for ; done < len(x.history) && x.history[done].revision <= revision; done++ {
+		entry := x.history[done]
+		if entry.old == entry.successor {
+			if entry.revision == revision {
+				kept = append(kept, entry)
+				continue
+			}
+			// A deletion. If nothing came after it, the key goes.
+			if newest, _ := x.keys.Get(entry.old); newest == entry.old {
+				x.keys.Delete(entry.old)
+			}
+			gone = append(gone, entry.old.Revision)
+			continue
+		}
+		entry.successor.older.Store(nil)
+		if !entry.old.Deleted {
+			gone = append(gone, entry.old.Revision)
+		}
+	}
+	x.history = append(kept, x.history[done:]...)
+	return gone
+}

@@ -1,0 +1,159 @@
+package mvcc
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// model is the state at every revision, written down.
+type model struct {
+	index    *Index
+	states   []map[string]int64
+	versions map[string]*Version
+}
+
+func newModel() *model {
+	return &model{index: New(0, 0), states: []map[string]int64{{}}, versions: map[string]*Version{}}
+}
+
+// write puts a key, or deletes it.
+func (m *model) write(key string, deleted bool) {
+	revision := int64(len(m.states))
+	version := &Version{Key: key, Revision: revision, Created: revision, Number: 1, Deleted: deleted}
+	m.index.Apply([]*Version{version})
+	state := map[string]int64{}
+	for k, r := range m.states[revision-1] {
+		state[k] = r
+	}
+	if state[key] = revision; deleted {
+		delete(state, key)
+	}
+	m.states = append(m.states, state)
+}
+
+func (m *model) keys(revision int64, start, end string) (keys []string) {
+	for key := range m.states[revision] {
+		if key >= start && (end == "" || key < end) {
+			keys = append(keys, fmt.Sprintf("%s@%d", key, m.states[revision][key]))
+		}
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+func names(versions []*Version) (keys []string) {
+	for _, version := range versions {
+		keys = append(keys, fmt.Sprintf("%s@%d", version.Key, version.Revision))
+	}
+	return keys
+}
+
+func TestEveryRevisionSinceTheCompactionCanBeRead(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	m := newModel()
+	gone := map[int64]bool{}
+	compacted := int64(0)
+	for round := range 40 {
+		for range 25 {
+			m.write(fmt.Sprintf("k%02d", random.IntN(20)), random.IntN(3) == 0)
+		}
+		if round%4 == 3 {
+			compacted = int64(len(m.states)) - 30
+			for _, revision := range m.index.Compact(compacted) {
+				if gone[revision] {
+					t.Errorf("revision %d was compacted twice", revision)
+				}
+				gone[revision] = true
+			}
+		}
+		for revision := max(compacted, 1); revision < int64(len(m.states)); revision++ {
+			page := m.index.Range("k03", "k15", 0, revision)
+			if diff := cmp.Diff(m.keys(revision, "k03", "k15"), names(page.Versions)); diff != "" {
+				t.Fatalf("at revision %d, compacted %d (-want +got):\n%s", revision, compacted, diff)
+			}
+			for _, version := range page.Versions {
+				if gone[version.Revision] {
+					t.Fatalf("revision %d is still seen at %d, and was given up", version.Revision, revision)
+				}
+			}
+		}
+	}
+	m.write("last", false)
+	last := int64(len(m.states) - 1)
+	m.index.Compact(last)
+	if got, want := m.index.Len(), len(m.states[last]); got != want {
+		t.Errorf("keys: got %d, want %d", got, want)
+	}
+	if got := m.index.keys.Len(); got != len(m.states[last]) {
+		t.Errorf("keys in the tree after everything is compacted: got %d, want %d", got, len(m.states[last]))
+	}
+}
+
+func TestALimitedRangeCountsAll(t *testing.T) {
+	m := newModel()
+	for i := range 10 {
+		m.write(fmt.Sprintf("k%d", i), false)
+	}
+	m.write("k4", true)
+	cases := map[string]struct {
+		start, end      string
+		limit, revision int64
+		want            []string
+		count           int64
+	}{
+		"the first of all":           {"", "", 2, 0, []string{"k0@1", "k1@2"}, 9},
+		"none, only counted":         {"", "", -1, 0, nil, 9},
+		"a part, end exclusive":      {"k3", "k6", 0, 0, []string{"k3@4", "k5@6"}, 2},
+		"a part before the deletion": {"k3", "k6", 0, 10, []string{"k3@4", "k4@5", "k5@6"}, 3},
+		"before there was anything":  {"k5", "", 0, 5, nil, 0},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			page := m.index.Range(c.start, c.end, c.limit, c.revision)
+			if diff := cmp.Diff(c.want, names(page.Versions)); diff != "" || page.Count != c.count {
+				t.Errorf("count %d, want %d (-want +got):\n%s", page.Count, c.count, diff)
+			}
+		})
+	}
+}
+
+func TestReadersSeeWholeBatches(t *testing.T) {
+	index := New(0, 0)
+	var reading sync.WaitGroup
+	done := make(chan struct{})
+	for range 4 {
+		reading.Go(func() {
+			for {
+				select {
+				case <-done:
+					return
+				default:
+				}
+				page := index.Range("", "", 0, 0)
+				for i := 1; i < len(page.Versions); i++ {
+					if page.Versions[i].Number != page.Versions[0].Number {
+						t.Errorf("a range mixes batches %d and %d", page.Versions[0].Number, page.Versions[i].Number)
+						return
+					}
+				}
+			}
+		})
+	}
+	for batch := range int64(500) {
+		var versions []*Version
+		for i := range int64(8) {
+			versions = append(versions, &Version{Key: fmt.Sprint(i), Revision: batch*8 + i + 1, Number: batch})
+		}
+		index.Apply(versions)
+		if batch%50 == 0 {
+			index.Compact(batch * 8)
+		}
+	}
+	close(done)
+	reading.Wait()
+}

@@ -1,0 +1,20 @@
+// Package sqllog is a log of revisions in a SQL database that several processes share:
+// SQLite, or MySQL and what speaks its protocol (MariaDB, Galera, OceanBase, TiDB).
+//
+//	koinon_meta   id = 1: tail, compact, epoch, probe
+//	koinon_log    rev (primary key): name, create_rev, version, lease, expires, deleted, op, value
+//	koinon_peer   the processes that use the database, and where to notify them
+//
+// A process appends after the tail that it knows. The lock of the one row of koinon_meta is
+// what orders processes, so revisions are dense and are committed in their order; an append
+// on a tail that is out of date does not happen, and learns what it missed instead.
+//
+// Nothing is ever searched by name: names are bytes that only the caller understands. Rows
+// are found by revision alone, and the only deletions are those of a compaction or restore.
+//
+// What it refuses to do: it does not retry, does not cache, and does not interpret what it
+// stores. An error of Append does not mean that nothing was appended; the operations' ids in
+// the log tell, once an Append succeeds again. No error holds a data source name.
+//
+// A Log may be used by any number of goroutines.
+package sqllog

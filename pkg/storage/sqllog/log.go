@@ -1,0 +1,329 @@
+package sqllog
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// Mark is the state of a log as a whole.
+type Mark struct {
+	// Tail is the last revision that was given out.
+	Tail int64
+	// Compact is the revision below which records may be gone.
+	Compact int64
+	// Epoch changes when the contents were replaced, by a restore. What was known before
+	// is void.
+	Epoch int64
+}
+
+// Record is a row of the log: what a revision did to a key.
+type Record struct {
+	Revision int64
+	Key      string
+	// Created is the revision that created the key, Version counts its versions since.
+	Created, Version int64
+	// Lease is the lifetime that was asked for, in seconds, and Expires when it ends, in
+	// seconds since 1970. 0 means forever.
+	Lease, Expires int64
+	// Deleted says that the key ends here; Value is empty then.
+	Deleted bool
+	// Operation names the attempt to write it, so that who has lost the connection finds
+	// out whether it was written.
+	Operation int64
+	Value     []byte
+}
+
+// ErrEpoch is returned when the contents have been replaced since the mark was read. The
+// caller should read everything anew.
+var ErrEpoch = errors.New("the contents of the datastore were replaced")
+
+// ErrGap is returned when records that were asked for in sequence are not all there,
+// because they were compacted. The caller should read everything anew.
+var ErrGap = errors.New("records were compacted before they were read")
+
+// Rebase is called while no other process can append. It is told where the log is now and
+// what was appended since the mark it knew, and returns what to append instead, if anything.
+// Revisions follow mark.Tail. An error ends the append, and nothing was written.
+type Rebase func(mark Mark, missed []Record) ([]Record, error)
+
+// dialect is what differs between databases.
+type dialect interface {
+	// append adds records, whose revisions follow mark.Tail, or calls rebase.
+	append(ctx context.Context, l *Log, mark Mark, records []Record, rebase Rebase) error
+	// size is what the tables take on disk, in bytes, free space in them included.
+	size(ctx context.Context, l *Log) (int64, error)
+	// shrink gives free space back, a little at a time.
+	shrink(ctx context.Context, l *Log) error
+	// now is the expression for the database's clock, in seconds since 1970.
+	now() string
+}
+
+// Log is an open log. Make one with OpenMySQL or OpenSQLite.
+type Log struct {
+	// writes is used by Append alone; for MySQL it is the same pool as reads.
+	reads, writes *sql.DB
+	dialect       dialect
+	name          string
+	// idle is how many connections reads keeps.
+	idle int
+	// batchBytes is the most that one append may carry.
+	batchBytes int
+}
+
+// The deadlines of single statements. They bound what a database that hangs costs.
+const (
+	markTimeout   = 5 * time.Second
+	appendTimeout = 15 * time.Second
+	readTimeout   = time.Minute
+)
+
+// String names the database without user and password.
+func (l *Log) String() string { return l.name }
+
+// BatchBytes is the size of keys and values that one Append can be sure to carry.
+func (l *Log) BatchBytes() int { return l.batchBytes }
+
+// Close closes the connections.
+func (l *Log) Close() error {
+	if l.writes != l.reads {
+		return errors.Join(l.writes.Close(), l.reads.Close())
+	}
+	return l.reads.Close()
+}
+
+const selectMark = "SELECT tail, compact, epoch FROM koinon_meta WHERE id = 1"
+
+// Mark reads the mark. Whatever was acknowledged before the call is not after it.
+func (l *Log) Mark(ctx context.Context) (Mark, error) {
+	ctx, cancel := context.WithTimeout(ctx, markTimeout)
+	defer cancel()
+	return l.mark(ctx, l.reads)
+}
+
+// querier is a database, connection or transaction.
+type querier interface {
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
+}
+
+func (l *Log) mark(ctx context.Context, q querier) (Mark, error) {
+	var mark Mark
+	err := q.QueryRowContext(ctx, selectMark).Scan(&mark.Tail, &mark.Compact, &mark.Epoch)
+	if err != nil {
+		return Mark{}, l.failed("read the state of", err)
+	}
+	return mark, nil
+}
+
+// Append adds records, whose revisions follow mark.Tail without a gap. If mark is not the
+// state of the log, rebase decides anew. An error leaves open whether records were added.
+func (l *Log) Append(ctx context.Context, mark Mark, records []Record, rebase Rebase) error {
+	ctx, cancel := context.WithTimeout(ctx, appendTimeout)
+	defer cancel()
+	return l.dialect.append(ctx, l, mark, records, rebase)
+}
+
+const columns = "rev, name, create_rev, version, lease, expires, deleted, op"
+
+// Read returns the records after a revision, up to one, at most limit of them and about
+// limitBytes of values (at least one), in order and without gaps, or ErrGap.
+func (l *Log) Read(ctx context.Context, after, upTo int64, limit, limitBytes int) ([]Record, error) {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	return l.read(ctx, l.reads, after, upTo, limit, limitBytes)
+}
+
+func (l *Log) read(ctx context.Context, q querier, after, upTo int64, limit, limitBytes int) ([]Record, error) {
+	rows, err := q.QueryContext(ctx, "SELECT "+columns+", value FROM koinon_log WHERE rev > ? AND rev <= ? ORDER BY rev LIMIT ?", after, upTo, limit)
+	if err != nil {
+		return nil, l.failed("read from", err)
+	}
+	defer func() { _ = rows.Close() }()
+	var records []Record
+	for read := 0; read < limitBytes && rows.Next(); {
+		record, err := scan(rows, true)
+		if err != nil {
+			return nil, l.failed("read from", err)
+		}
+		if record.Revision != after+int64(len(records))+1 {
+			return nil, ErrGap
+		}
+		records = append(records, record)
+		read += len(record.Value) + len(record.Key)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, l.failed("read from", err)
+	}
+	if len(records) == 0 && upTo > after {
+		return nil, ErrGap
+	}
+	return records, nil
+}
+
+// readAll is Read without limits, for what an append has missed.
+func (l *Log) readAll(ctx context.Context, q querier, after, upTo int64) ([]Record, error) {
+	const all = 1<<31 - 1
+	return l.read(ctx, q, after, upTo, all, all)
+}
+
+// scan reads a row with or without its value.
+func scan(rows *sql.Rows, value bool) (Record, error) {
+	var r Record
+	var name []byte
+	into := []any{&r.Revision, &name, &r.Created, &r.Version, &r.Lease, &r.Expires, &r.Deleted, &r.Operation}
+	if value {
+		into = append(into, &r.Value)
+	}
+	err := rows.Scan(into...)
+	r.Key = string(name)
+	return r, err
+}
+
+// Scan calls each for every record up to a revision, in order, without values.
+func (l *Log) Scan(ctx context.Context, upTo int64, each func(Record)) error {
+	rows, err := l.reads.QueryContext(ctx, "SELECT "+columns+" FROM koinon_log WHERE rev <= ? ORDER BY rev", upTo)
+	if err != nil {
+		return l.failed("read from", err)
+	}
+	defer func() { _ = rows.Close() }()
+	for rows.Next() {
+		record, err := scan(rows, false)
+		if err != nil {
+			return l.failed("read from", err)
+		}
+		each(record)
+	}
+	if err := rows.Err(); err != nil {
+		return l.failed("read from", err)
+	}
+	return nil
+}
+
+// valuesPerQuery is how many revisions one statement names.
+const valuesPerQuery = 500
+
+// Values calls each with the value of every one of the revisions that is there, in any
+// order. The values belong to the callee.
+func (l *Log) Values(ctx context.Context, revisions []int64, each func(revision int64, value []byte)) error {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	for len(revisions) > 0 {
+		n := min(valuesPerQuery, len(revisions))
+		if err := l.values(ctx, revisions[:n], each); err != nil {
+			return err
+		}
+		revisions = revisions[n:]
+	}
+	return nil
+}
+
+func (l *Log) values(ctx context.Context, revisions []int64, each func(int64, []byte)) error {
+	in, args := list(revisions)
+	rows, err := l.reads.QueryContext(ctx, "SELECT rev, value FROM koinon_log WHERE rev IN "+in, args...)
+	if err != nil {
+		return l.failed("read values from", err)
+	}
+	defer func() { _ = rows.Close() }()
+	for rows.Next() {
+		var revision int64
+		var value []byte
+		if err := rows.Scan(&revision, &value); err != nil {
+			return l.failed("read values from", err)
+		}
+		each(revision, value)
+	}
+	if err := rows.Err(); err != nil {
+		return l.failed("read values from", err)
+	}
+	return nil
+}
+
+// list returns "(?,?,…)" and its arguments.
+func list(revisions []int64) (string, []any) {
+	args := make([]any, len(revisions))
+	for i, revision := range revisions {
+		args[i] = revision
+	}
+	return "(?" + strings.Repeat(",?", len(revisions)-1) + ")", args
+}
+
+// Compact raises the compact revision, and returns the mark as it is then.
+func (l *Log) Compact(ctx context.Context, revision int64) (Mark, error) {
+	ctx, cancel := context.WithTimeout(ctx, appendTimeout)
+	defer cancel()
+	_, err := l.writes.ExecContext(ctx, "UPDATE koinon_meta SET compact = ? WHERE id = 1 AND compact < ? AND tail >= ?", revision, revision, revision)
+	if err != nil {
+		return Mark{}, l.failed("compact", err)
+	}
+	return l.mark(ctx, l.writes)
+}
+
+// Delete removes records. Only those that no reader can see at or after the compact
+// revision may be named.
+func (l *Log) Delete(ctx context.Context, revisions []int64) error {
+	if len(revisions) == 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, appendTimeout)
+	defer cancel()
+	in, args := list(revisions)
+	if _, err := l.writes.ExecContext(ctx, "DELETE FROM koinon_log WHERE rev IN "+in, args...); err != nil {
+		return l.failed("delete from", err)
+	}
+	return nil
+}
+
+// Probe writes something of no consequence, to see whether that works.
+func (l *Log) Probe(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, markTimeout)
+	defer cancel()
+	if _, err := l.writes.ExecContext(ctx, "UPDATE koinon_meta SET probe = probe + 1 WHERE id = 1"); err != nil {
+		return l.failed("write to", err)
+	}
+	return nil
+}
+
+// Renew starts a new epoch whose tail and compact revision are at least the given one:
+// everything older is void, and revisions go on above it.
+func (l *Log) Renew(ctx context.Context, revision int64) error {
+	ctx, cancel := context.WithTimeout(ctx, appendTimeout)
+	defer cancel()
+	_, err := l.writes.ExecContext(ctx, "UPDATE koinon_meta SET epoch = epoch + 1, tail = ?, compact = ? WHERE id = 1 AND tail < ?", revision, revision, revision)
+	if err != nil {
+		return l.failed("write to", err)
+	}
+	return nil
+}
+
+// Size is what the tables take on disk, in bytes.
+func (l *Log) Size(ctx context.Context) (int64, error) {
+	ctx, cancel := context.WithTimeout(ctx, markTimeout)
+	defer cancel()
+	return l.dialect.size(ctx, l)
+}
+
+// Shrink gives some of the space that deletions freed back to the file system, where the
+// database does not use it again by itself.
+func (l *Log) Shrink(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, appendTimeout)
+	defer cancel()
+	return l.dialect.shrink(ctx, l)
+}
+
+// elsewhere are the codes of a server that is no longer the one to talk to.
+var elsewhere = []uint16{1047, 1053, 1290, 1836, 1927}
+
+// failed says what could not be done to which database. Connections to a server that has
+// given up its part are closed, so that the next ones may go to another.
+func (l *Log) failed(action string, err error) error {
+	if hasNumber(err, elsewhere...) {
+		l.reads.SetMaxIdleConns(0)
+		l.reads.SetMaxIdleConns(l.idle)
+	}
+	return fmt.Errorf("%s the %s: %w", action, l.name, err)
+}

@@ -1,0 +1,145 @@
+package sqllog
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"database/sql"
+	"fmt"
+	"time"
+
+	"github.com/go-sql-driver/mysql"
+)
+
+// MySQLConfig says how to reach a database that speaks MySQL's protocol.
+type MySQLConfig struct {
+	// DSN is a data source name of the Go driver. Its address is replaced by Addresses.
+	DSN string
+	// Addresses are host:port pairs of the same database; the first that takes writes is
+	// used, and another one when that ends.
+	Addresses []string
+	// Name is what errors call the database; it holds no password.
+	Name string
+	// TLS secures the connection; nil leaves that to the DSN.
+	TLS *tls.Config
+	// PasswordFile, if not empty, holds the password. It is read for every connection.
+	PasswordFile string
+	// MaxOpenConnections and MaxIdleConnections bound the pool; 0 means 8 and 4.
+	MaxOpenConnections, MaxIdleConnections int
+}
+
+const (
+	defaultOpenConnections = 8
+	defaultIdleConnections = 4
+	// maxIdleTime is below the time after which the server ends an idle connection, see
+	// sessionVariables.
+	maxIdleTime = 20 * time.Second
+
+	// minPacketBytes is what the server must take in one packet: a value of 1.5 MiB, of
+	// which every byte may need escaping, and what is around it.
+	minPacketBytes = 4 << 20
+	// maxBatchBytes is the most that one transaction carries even if the server would take
+	// more: Galera and replicas like small ones.
+	maxBatchBytes = 4 << 20
+)
+
+// mysqlSchema has nothing to compare names with: names are bytes, and not searched.
+var mysqlSchema = []string{
+	`CREATE TABLE IF NOT EXISTS koinon_meta (
+		id TINYINT NOT NULL PRIMARY KEY,
+		layout INT NOT NULL,
+		tail BIGINT NOT NULL,
+		compact BIGINT NOT NULL,
+		epoch BIGINT NOT NULL,
+		probe BIGINT NOT NULL,
+		secret VARBINARY(32) NOT NULL
+	) ENGINE=InnoDB`,
+	`CREATE TABLE IF NOT EXISTS koinon_log (
+		rev BIGINT NOT NULL PRIMARY KEY,
+		name VARBINARY(2048) NOT NULL,
+		create_rev BIGINT NOT NULL,
+		version BIGINT NOT NULL,
+		lease BIGINT NOT NULL,
+		expires BIGINT NOT NULL,
+		deleted TINYINT NOT NULL,
+		op BIGINT NOT NULL,
+		value MEDIUMBLOB NOT NULL
+	) ENGINE=InnoDB`,
+	`CREATE TABLE IF NOT EXISTS koinon_peer (
+		id BIGINT NOT NULL PRIMARY KEY,
+		address VARBINARY(255) NOT NULL,
+		seen BIGINT NOT NULL
+	) ENGINE=InnoDB`,
+}
+
+// mysqlDialect is MySQL and what speaks its protocol.
+type mysqlDialect struct{}
+
+// OpenMySQL opens a log in a database that exists, and makes the tables if need be.
+func OpenMySQL(ctx context.Context, config MySQLConfig) (*Log, error) {
+	connector, err := newConnector(config)
+	if err != nil {
+		return nil, err
+	}
+	if config.MaxOpenConnections == 0 {
+		config.MaxOpenConnections = defaultOpenConnections
+	}
+	if config.MaxIdleConnections == 0 {
+		config.MaxIdleConnections = min(defaultIdleConnections, config.MaxOpenConnections)
+	}
+	db := sql.OpenDB(connector)
+	db.SetMaxOpenConns(config.MaxOpenConnections)
+	db.SetMaxIdleConns(config.MaxIdleConnections)
+	db.SetConnMaxIdleTime(maxIdleTime)
+	l := &Log{reads: db, writes: db, idle: config.MaxIdleConnections, dialect: mysqlDialect{}, name: config.Name}
+	if err := l.prepareMySQL(ctx); err != nil {
+		_ = db.Close()
+		return nil, err
+	}
+	return l, nil
+}
+
+func (l *Log) prepareMySQL(ctx context.Context) error {
+	var packet int
+	if err := l.reads.QueryRowContext(ctx, "SELECT @@max_allowed_packet").Scan(&packet); err != nil {
+		return l.failed("open", err)
+	}
+	if packet < minPacketBytes {
+		return fmt.Errorf("the %s takes packets of %d bytes: set max_allowed_packet to %d or more", l.name, packet, minPacketBytes)
+	}
+	l.batchBytes = min(maxBatchBytes, packet/2-minPacketBytes/4)
+	return l.prepare(ctx, mysqlSchema, "INSERT IGNORE INTO")
+}
+
+// newSecret is the key that peers sign their notices with.
+func newSecret() []byte {
+	secret := make([]byte, 32)
+	_, _ = rand.Read(secret) // it never fails: crypto/rand
+	return secret
+}
+
+func (mysqlDialect) size(ctx context.Context, l *Log) (int64, error) {
+	var size sql.NullInt64
+	err := l.reads.QueryRowContext(ctx, `SELECT CAST(SUM(data_length + index_length + data_free) AS SIGNED) FROM information_schema.tables
+		WHERE table_schema = DATABASE() AND table_name IN ('koinon_meta', 'koinon_log', 'koinon_peer')`).Scan(&size)
+	if err != nil {
+		return 0, l.failed("measure", err)
+	}
+	return size.Int64, nil
+}
+
+// shrink does nothing: InnoDB uses the space of deleted rows again.
+func (mysqlDialect) shrink(context.Context, *Log) error { return nil }
+
+func (mysqlDialect) now() string { return "UNIX_TIMESTAMP()" }
+
+// DatabaseMissing says that the server answered that it has no such database.
+func DatabaseMissing(err error) bool { return hasNumber(err, 1049) }
+
+// silent keeps the driver from writing about failed connections to standard error.
+type silent struct{}
+
+// Print implements mysql.Logger.
+func (silent) Print(...any) {}
+
+var _ mysql.Logger = silent{}

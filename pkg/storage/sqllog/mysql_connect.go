@@ -1,0 +1,188 @@
+package sqllog
+
+import (
+	"bytes"
+	"context"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"github.com/go-sql-driver/mysql"
+)
+
+// sessionVariables are set on every connection. Those that a server does not know are left
+// out there: they belong to one of the databases that speak the protocol.
+var sessionVariables = []string{
+	// Bad data is an error. The guard of an append relies on it.
+	"sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'",
+	// How long one writer waits for another before it begins anew.
+	"innodb_lock_wait_timeout = 5",
+	// A process that is stopped or cut off must not keep the lock: the server ends its
+	// transaction (MariaDB), or at last its connection.
+	"idle_write_transaction_timeout = 5",
+	"wait_timeout = 30",
+	// Galera: a read sees what any node has acknowledged.
+	"wsrep_sync_wait = 1",
+	// MySQL 8: sizes are measured, not remembered for a day.
+	"information_schema_stats_expiry = 0",
+}
+
+// The defaults of the driver's timeouts. A statement has deadlines of its own: these are
+// for peers that vanish without a word.
+const (
+	dialTimeout = 5 * time.Second
+	idleTimeout = time.Minute
+)
+
+// connector connects to the first address that takes writes, beginning with the one that
+// did so last.
+type connector struct {
+	addresses []mysqlAddress
+	current   atomic.Int32
+}
+
+type mysqlAddress struct{ driver.Connector }
+
+func newConnector(config MySQLConfig) (*connector, error) {
+	parsed, err := mysql.ParseDSN(config.DSN)
+	if err != nil {
+		return nil, errors.New("the data source name is not readable")
+	}
+	parsed.Logger = silent{}
+	// Statements go out in one packet, with their arguments in the text.
+	parsed.InterpolateParams, parsed.MultiStatements = true, true
+	parsed.MaxAllowedPacket = 0 // ask the server
+	if config.TLS != nil {
+		parsed.TLS = config.TLS
+	}
+	parsed.Timeout = orDefault(parsed.Timeout, dialTimeout)
+	parsed.ReadTimeout = orDefault(parsed.ReadTimeout, idleTimeout)
+	parsed.WriteTimeout = orDefault(parsed.WriteTimeout, idleTimeout)
+	if config.PasswordFile != "" {
+		if err := parsed.Apply(mysql.BeforeConnect(passwordFrom(config.PasswordFile))); err != nil {
+			return nil, err
+		}
+	}
+	c := &connector{}
+	for _, address := range config.Addresses {
+		one := parsed.Clone()
+		one.Addr = address
+		each, err := mysql.NewConnector(one)
+		if err != nil {
+			return nil, errors.New("the data source name is not usable")
+		}
+		c.addresses = append(c.addresses, mysqlAddress{each})
+	}
+	return c, nil
+}
+
+func orDefault(given, otherwise time.Duration) time.Duration {
+	if given != 0 {
+		return given
+	}
+	return otherwise
+}
+
+// passwordFrom reads the password for each connection, so that it can be changed.
+func passwordFrom(path string) func(context.Context, *mysql.Config) error {
+	return func(_ context.Context, config *mysql.Config) error {
+		password, err := os.ReadFile(path)
+		if err != nil {
+			return fmt.Errorf("read the password of the database: %w", err)
+		}
+		config.Passwd = string(bytes.TrimRight(password, "\r\n"))
+		return nil
+	}
+}
+
+// Driver implements driver.Connector.
+func (c *connector) Driver() driver.Driver { return c.addresses[0].Driver() }
+
+// Connect implements driver.Connector.
+func (c *connector) Connect(ctx context.Context) (driver.Conn, error) {
+	first := int(c.current.Load())
+	var last error
+	for i := range c.addresses {
+		at := (first + i) % len(c.addresses)
+		conn, err := c.addresses[at].open(ctx, len(c.addresses) > 1)
+		if err == nil {
+			c.current.Store(int32(at))
+			return conn, nil
+		}
+		last = err
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	return nil, last
+}
+
+// errReadOnly is what a replica is: of several addresses, another one is to be used.
+var errReadOnly = errors.New("the server is read-only")
+
+func (a mysqlAddress) open(ctx context.Context, needWrites bool) (driver.Conn, error) {
+	conn, err := a.Connector.Connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := prepareSession(ctx, conn, needWrites); err != nil {
+		_ = conn.Close()
+		return nil, err
+	}
+	return conn, nil
+}
+
+// unknownVariable is the server's code for a variable that it does not have.
+const unknownVariable = 1193
+
+func prepareSession(ctx context.Context, conn driver.Conn, needWrites bool) error {
+	session, ok := conn.(interface {
+		driver.ExecerContext
+		driver.QueryerContext
+	})
+	if !ok {
+		return errors.New("the driver cannot run statements")
+	}
+	if needWrites {
+		if err := checkWritable(ctx, session); err != nil {
+			return err
+		}
+	}
+	if _, err := session.ExecContext(ctx, "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED", nil); err != nil {
+		return err
+	}
+	for _, variable := range sessionVariables {
+		if _, err := session.ExecContext(ctx, "SET SESSION "+variable, nil); err != nil && !hasNumber(err, unknownVariable) {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkWritable asks whether this is a primary. A Galera node that has lost the others
+// refuses the question.
+func checkWritable(ctx context.Context, session driver.QueryerContext) error {
+	rows, err := session.QueryContext(ctx, "SELECT @@global.read_only + 0", nil)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = rows.Close() }()
+	answer := make([]driver.Value, 1)
+	if err := rows.Next(answer); err != nil {
+		return err
+	}
+	switch value := answer[0].(type) {
+	case int64:
+		if value != 0 {
+			return errReadOnly
+		}
+	case []byte:
+		if string(value) != "0" {
+			return errReadOnly
+		}
+	}
+	return nil
+}

@@ -1,0 +1,169 @@
+package sqllog
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+
+	_ "github.com/mattn/go-sqlite3" // the driver "sqlite3"
+)
+
+// SQLiteConfig says which file to open.
+type SQLiteConfig struct {
+	// Path is the file, which must exist; an empty one is an empty database.
+	Path string
+	// Name is what errors call it.
+	Name string
+	// Normal leaves out the sync of every commit: kill -9 loses nothing, a power cut may
+	// take the last commits back.
+	Normal bool
+	// MaxOpenConnections bounds the readers; 0 means 8.
+	MaxOpenConnections int
+}
+
+// sqliteSchema keeps names as bytes. The pragma is for databases without tables; others
+// keep what they have.
+var sqliteSchema = []string{
+	`CREATE TABLE IF NOT EXISTS koinon_meta (
+		id INTEGER PRIMARY KEY,
+		layout INTEGER NOT NULL,
+		tail INTEGER NOT NULL,
+		compact INTEGER NOT NULL,
+		epoch INTEGER NOT NULL,
+		probe INTEGER NOT NULL,
+		secret BLOB NOT NULL
+	)`,
+	`CREATE TABLE IF NOT EXISTS koinon_log (
+		rev INTEGER PRIMARY KEY,
+		name BLOB NOT NULL,
+		create_rev INTEGER NOT NULL,
+		version INTEGER NOT NULL,
+		lease INTEGER NOT NULL,
+		expires INTEGER NOT NULL,
+		deleted INTEGER NOT NULL,
+		op INTEGER NOT NULL,
+		value BLOB NOT NULL
+	)`,
+	`CREATE TABLE IF NOT EXISTS koinon_peer (
+		id INTEGER PRIMARY KEY,
+		address BLOB NOT NULL,
+		seen INTEGER NOT NULL
+	)`,
+}
+
+// sqliteDialect keeps the statements of an append prepared.
+type sqliteDialect struct {
+	insert, advance *sql.Stmt
+}
+
+// sqliteParameters are for every connection. Writers take the lock when they begin, readers
+// go on beside them (WAL), and freed pages can be given back (auto_vacuum=incremental).
+const sqliteParameters = "_journal_mode=WAL&_busy_timeout=5000&_txlock=immediate&_auto_vacuum=2&_cache_size=-4000"
+
+// OpenSQLite opens a log in a file, and makes the tables if need be.
+func OpenSQLite(ctx context.Context, config SQLiteConfig) (*Log, error) {
+	synchronous := "FULL"
+	if config.Normal {
+		synchronous = "NORMAL"
+	}
+	source := fmt.Sprintf("file:%s?%s&_synchronous=%s", config.Path, sqliteParameters, synchronous)
+	writes, err := sql.Open("sqlite3", source)
+	if err != nil {
+		return nil, fmt.Errorf("open the %s: %w", config.Name, err)
+	}
+	reads, err := sql.Open("sqlite3", source+"&_query_only=true")
+	if err != nil {
+		_ = writes.Close()
+		return nil, fmt.Errorf("open the %s: %w", config.Name, err)
+	}
+	writes.SetMaxOpenConns(1)
+	if config.MaxOpenConnections == 0 {
+		config.MaxOpenConnections = defaultOpenConnections
+	}
+	reads.SetMaxOpenConns(config.MaxOpenConnections)
+	reads.SetMaxIdleConns(defaultIdleConnections)
+	dialect := &sqliteDialect{}
+	l := &Log{reads: reads, writes: writes, idle: defaultIdleConnections, dialect: dialect, name: config.Name, batchBytes: maxBatchBytes}
+	err = l.prepare(ctx, sqliteSchema, "INSERT OR IGNORE INTO")
+	if err == nil {
+		err = dialect.prepare(ctx, l)
+	}
+	if err != nil {
+		_ = l.Close()
+		return nil, err
+	}
+	return l, nil
+}
+
+func (d *sqliteDialect) prepare(ctx context.Context, l *Log) error {
+	var err error
+	if d.insert, err = l.writes.PrepareContext(ctx, insert+"(?"+rowTail); err != nil {
+		return l.failed("open", err)
+	}
+	if d.advance, err = l.writes.PrepareContext(ctx, "UPDATE koinon_meta SET tail = ? WHERE id = 1"); err != nil {
+		return l.failed("open", err)
+	}
+	return nil
+}
+
+// append runs a transaction that has the write lock from its begin. It does not end early
+// when ctx does: a local disk answers, and the driver would start a goroutine for each
+// statement to watch over it.
+func (d *sqliteDialect) append(ctx context.Context, l *Log, known Mark, records []Record, rebase Rebase) error {
+	ctx = context.WithoutCancel(ctx)
+	tx, err := l.writes.BeginTx(ctx, nil)
+	if err != nil {
+		return l.failed("write to", err)
+	}
+	defer func() { _ = tx.Rollback() }() // after a commit it does nothing
+	mark, err := l.mark(ctx, tx)
+	if err != nil {
+		return err
+	}
+	if mark.Tail != known.Tail || mark.Epoch != known.Epoch {
+		if records, err = l.rebase(ctx, tx, known, mark, rebase); err != nil || len(records) == 0 {
+			return err
+		}
+	}
+	insert := tx.StmtContext(ctx, d.insert)
+	for _, r := range records {
+		if _, err := insert.ExecContext(ctx, append([]any{r.Revision}, rowArgs(r)...)...); err != nil {
+			return l.failed("write to", err)
+		}
+	}
+	if _, err := tx.StmtContext(ctx, d.advance).ExecContext(ctx, records[len(records)-1].Revision); err != nil {
+		return l.failed("write to", err)
+	}
+	if err := tx.Commit(); err != nil {
+		return l.failed("write to", err)
+	}
+	return nil
+}
+
+func (*sqliteDialect) size(ctx context.Context, l *Log) (int64, error) {
+	var pages, pageBytes int64
+	err := l.reads.QueryRowContext(ctx, "SELECT page_count, page_size FROM pragma_page_count(), pragma_page_size()").Scan(&pages, &pageBytes)
+	if err != nil {
+		return 0, l.failed("measure", err)
+	}
+	return pages * pageBytes, nil
+}
+
+// shrinkPages is how much one call gives back, so that writers do not wait.
+const shrinkPages = 2000
+
+func (*sqliteDialect) shrink(ctx context.Context, l *Log) error {
+	rows, err := l.writes.QueryContext(ctx, fmt.Sprintf("PRAGMA incremental_vacuum(%d)", shrinkPages))
+	if err != nil {
+		return l.failed("shrink", err)
+	}
+	defer func() { _ = rows.Close() }()
+	for rows.Next() { // each step frees a page
+	}
+	if err := rows.Err(); err != nil {
+		return l.failed("shrink", err)
+	}
+	return nil
+}
+
+func (*sqliteDialect) now() string { return "CAST(strftime('%s', 'now') AS INTEGER)" }

@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc/keepalive"
 
 	"github.com/koinon-io/koinon/pkg/storage/engine"
+	"github.com/koinon-io/koinon/pkg/storage/notice"
 	"github.com/koinon-io/koinon/pkg/storage/sqllog"
 )
 
@@ -61,9 +62,11 @@ type Config struct {
 type Store struct {
 	datastore Datastore
 	log       *sqllog.Log
-	engine    *engine.Engine
-	listener  *pairListener
-	server    *grpc.Server
+	// network is nil where no other server can use the data.
+	network  *notice.Network
+	engine   *engine.Engine
+	listener *pairListener
+	server   *grpc.Server
 }
 
 // Open opens the database, which must be SQLite or MySQL, and returns once it answers and
@@ -78,8 +81,15 @@ func Open(ctx context.Context, datastore Datastore, config Config) (*Store, erro
 		return nil, err
 	}
 	store := &Store{datastore: datastore, log: log}
-	if store.engine, err = engine.Open(ctx, log, config.Engine); err != nil {
+	if store.network, err = notice.Join(ctx, log); err != nil {
 		_ = log.Close()
+		return nil, err
+	}
+	if store.network != nil {
+		config.Engine.Notices = store.network
+	}
+	if store.engine, err = engine.Open(ctx, log, config.Engine); err != nil {
+		_ = store.closeLog()
 		return nil, err
 	}
 	if config.NotifyInterval == 0 {
@@ -114,6 +124,13 @@ func (s *Store) Close() error {
 	defer timer.Stop()
 	s.server.GracefulStop()
 	s.engine.Close()
+	return s.closeLog()
+}
+
+func (s *Store) closeLog() error {
+	if s.network != nil {
+		s.network.Leave()
+	}
 	return s.log.Close()
 }
 

@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc/keepalive"
 
 	"github.com/koinon-io/koinon/pkg/storage/engine"
+	"github.com/koinon-io/koinon/pkg/storage/notice"
 	"github.com/koinon-io/koinon/pkg/storage/sqllog"
 )
 
@@ -61,9 +62,11 @@ type Config struct {
 type Store struct {
 	datastore Datastore
 	log       *sqllog.Log
-	engine    *engine.Engine
-	listener  *pairListener
-	server    *grpc.Server
+	// network is nil where no other server can use the data.
+	network  *notice.Network
+	engine   *engine.Engine
+	listener *pairListener
+	server   *grpc.Server
 }
 
 // Open opens the database, which must be SQLite or MySQL, and returns once it answers and
@@ -78,8 +81,15 @@ func Open(ctx context.Context, datastore Datastore, config Config) (*Store, erro
 		return nil, err
 	}
 	store := &Store{datastore: datastore, log: log}
-	if store.engine, err = engine.Open(ctx, log, config.Engine); err != nil {
+	if store.network, err = notice.Join(ctx, log); err != nil {
 		_ = log.Close()
+		return nil, err
+	}
+	if store.network != nil {
+		config.Engine.Notices = store.network
+	}
+	if store.engine, err = engine.Open(ctx, log, config.Engine); err != nil {
+		_ = store.closeLog()
 		return nil, err
 	}
 	if config.NotifyInterval == 0 {
@@ -108,12 +118,23 @@ func (s *Store) Dial(ctx context.Context) (net.Conn, error) { return s.listener.
 // Health says why the store cannot be used: nil means that it can.
 func (s *Store) Health() error { return s.engine.Health() }
 
+// Serve takes the connections of a listener too, until Close; it closes the listener then.
+// Whoever can connect to it can read and write everything.
+func (s *Store) Serve(listener net.Listener) error { return s.server.Serve(listener) }
+
 // Close stops the store. Requests that are still running get half a second.
 func (s *Store) Close() error {
 	timer := time.AfterFunc(stopTimeout, s.server.Stop)
 	defer timer.Stop()
 	s.server.GracefulStop()
 	s.engine.Close()
+	return s.closeLog()
+}
+
+func (s *Store) closeLog() error {
+	if s.network != nil {
+		s.network.Leave()
+	}
 	return s.log.Close()
 }
 

@@ -43,6 +43,8 @@ type Options struct {
 	CacheBytes int
 	// EventBytes bounds the recent events that are kept in memory for watchers: 32 MiB.
 	EventBytes int
+	// Notices tell of other processes' writes; nil if there are no other processes.
+	Notices Notices
 }
 
 const (

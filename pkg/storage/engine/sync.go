@@ -51,12 +51,14 @@ func (s *syncer) wait(ctx context.Context) error {
 	if s.next == nil {
 		s.next = &round{done: make(chan struct{})}
 	}
-	joined := s.next
-	if !s.running {
-		s.running = true
-		s.engine.running.Go(s.run) // it ends when nobody waits
+	joined, first := s.next, !s.running
+	if first {
+		s.running, s.next = true, nil
 	}
 	s.mu.Unlock()
+	if first {
+		s.lead(joined)
+	}
 	select {
 	case <-joined.done:
 		return joined.err
@@ -65,21 +67,35 @@ func (s *syncer) wait(ctx context.Context) error {
 	}
 }
 
+// lead runs a round in the goroutine of the first who waits for it, which saves two
+// switches. What takes longer, and the rounds of those who came later, go on without it.
+func (s *syncer) lead(current *round) {
+	if s.engine.catchUp(s.engine.ctx) != nil {
+		s.engine.running.Go(func() { s.run(current) }) // it ends when nobody waits
+		return
+	}
+	close(current.done)
+	if next := s.take(); next != nil {
+		s.engine.running.Go(func() { s.run(next) }) // it ends when nobody waits
+	}
+}
+
 // run runs rounds until nobody waits.
-func (s *syncer) run() {
-	for {
-		s.mu.Lock()
-		current := s.next
-		s.next = nil
-		if current == nil {
-			s.running = false
-			s.mu.Unlock()
-			return
-		}
-		s.mu.Unlock()
+func (s *syncer) run(current *round) {
+	for ; current != nil; current = s.take() {
 		current.err = s.engine.patiently(s.engine.catchUp, s.engine.health.readFailed)
 		close(current.done)
 	}
+}
+
+// take returns the next round, if somebody waits for one.
+func (s *syncer) take() *round {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	next := s.next
+	s.next = nil
+	s.running = next != nil
+	return next
 }
 
 // patiently tries until it succeeds or the patience is at its end; then failed is told, and

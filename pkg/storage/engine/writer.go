@@ -171,6 +171,9 @@ func (b *batch) run() {
 		}
 		w.done <- *w.committed
 	}
+	if b.engine.options.Notices != nil {
+		b.engine.options.Notices.Send(b.engine.state.mark().Tail)
+	}
 }
 
 // try is one attempt. It may follow one of which nobody knows whether it was committed: if

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"net"
 	"strings"
 	"time"
 )
@@ -60,6 +61,9 @@ type dialect interface {
 	shrink(ctx context.Context, l *Log) error
 	// now is the expression for the database's clock, in seconds since 1970.
 	now() string
+	// localIP is the address of this machine in the network of the database, nil if there
+	// is no network.
+	localIP() net.IP
 }
 
 // Log is an open log. Make one with OpenMySQL or OpenSQLite.
@@ -98,10 +102,11 @@ func (l *Log) Close() error {
 const selectMark = "SELECT tail, compact, epoch FROM koinon_meta WHERE id = 1"
 
 // Mark reads the mark. Whatever was acknowledged before the call is not after it.
+//
+// It is on the way of every read, so it does not end early when ctx does, which would cost a
+// goroutine: the time limits of the connection bound it.
 func (l *Log) Mark(ctx context.Context) (Mark, error) {
-	ctx, cancel := context.WithTimeout(ctx, markTimeout)
-	defer cancel()
-	return l.mark(ctx, l.reads)
+	return l.mark(context.WithoutCancel(ctx), l.reads)
 }
 
 // querier is a database, connection or transaction.

@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"database/sql"
 	"fmt"
+	"net"
 	"time"
 
 	"github.com/go-sql-driver/mysql"
@@ -73,7 +74,7 @@ var mysqlSchema = []string{
 }
 
 // mysqlDialect is MySQL and what speaks its protocol.
-type mysqlDialect struct{}
+type mysqlDialect struct{ connector *connector }
 
 // OpenMySQL opens a log in a database that exists, and makes the tables if need be.
 func OpenMySQL(ctx context.Context, config MySQLConfig) (*Log, error) {
@@ -91,7 +92,7 @@ func OpenMySQL(ctx context.Context, config MySQLConfig) (*Log, error) {
 	db.SetMaxOpenConns(config.MaxOpenConnections)
 	db.SetMaxIdleConns(config.MaxIdleConnections)
 	db.SetConnMaxIdleTime(maxIdleTime)
-	l := &Log{reads: db, writes: db, idle: config.MaxIdleConnections, dialect: mysqlDialect{}, name: config.Name}
+	l := &Log{reads: db, writes: db, idle: config.MaxIdleConnections, dialect: mysqlDialect{connector}, name: config.Name}
 	if err := l.prepareMySQL(ctx); err != nil {
 		_ = db.Close()
 		return nil, err
@@ -132,6 +133,13 @@ func (mysqlDialect) size(ctx context.Context, l *Log) (int64, error) {
 func (mysqlDialect) shrink(context.Context, *Log) error { return nil }
 
 func (mysqlDialect) now() string { return "UNIX_TIMESTAMP()" }
+
+func (d mysqlDialect) localIP() net.IP {
+	if local := d.connector.local.Load(); local != nil {
+		return *local
+	}
+	return nil
+}
 
 // DatabaseMissing says that the server answered that it has no such database.
 func DatabaseMissing(err error) bool { return hasNumber(err, 1049) }

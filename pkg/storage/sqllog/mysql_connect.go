@@ -6,6 +6,7 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"sync/atomic"
 	"time"
@@ -30,11 +31,11 @@ var sessionVariables = []string{
 	"information_schema_stats_expiry = 0",
 }
 
-// The defaults of the driver's timeouts. A statement has deadlines of its own: these are
-// for peers that vanish without a word.
+// The defaults of the driver's timeouts: how long a server that vanishes without a word, or
+// hangs, is waited for.
 const (
-	dialTimeout = 5 * time.Second
-	idleTimeout = time.Minute
+	dialTimeout   = 5 * time.Second
+	answerTimeout = 10 * time.Second
 )
 
 // connector connects to the first address that takes writes, beginning with the one that
@@ -42,6 +43,8 @@ const (
 type connector struct {
 	addresses []mysqlAddress
 	current   atomic.Int32
+	// local is the address of this machine in the network of the database.
+	local atomic.Pointer[net.IP]
 }
 
 type mysqlAddress struct{ driver.Connector }
@@ -59,14 +62,15 @@ func newConnector(config MySQLConfig) (*connector, error) {
 		parsed.TLS = config.TLS
 	}
 	parsed.Timeout = orDefault(parsed.Timeout, dialTimeout)
-	parsed.ReadTimeout = orDefault(parsed.ReadTimeout, idleTimeout)
-	parsed.WriteTimeout = orDefault(parsed.WriteTimeout, idleTimeout)
+	parsed.ReadTimeout = orDefault(parsed.ReadTimeout, answerTimeout)
+	parsed.WriteTimeout = orDefault(parsed.WriteTimeout, answerTimeout)
 	if config.PasswordFile != "" {
 		if err := parsed.Apply(mysql.BeforeConnect(passwordFrom(config.PasswordFile))); err != nil {
 			return nil, err
 		}
 	}
 	c := &connector{}
+	parsed.DialFunc = c.dial
 	for _, address := range config.Addresses {
 		one := parsed.Clone()
 		one.Addr = address
@@ -96,6 +100,19 @@ func passwordFrom(path string) func(context.Context, *mysql.Config) error {
 		config.Passwd = string(bytes.TrimRight(password, "\r\n"))
 		return nil
 	}
+}
+
+// dial notes from where the database is reached.
+func (c *connector) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	var dialer net.Dialer
+	conn, err := dialer.DialContext(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	if local, ok := conn.LocalAddr().(*net.TCPAddr); ok {
+		c.local.Store(&local.IP)
+	}
+	return conn, nil
 }
 
 // Driver implements driver.Connector.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"net"
 
 	_ "github.com/mattn/go-sqlite3" // the driver "sqlite3"
 )
@@ -165,5 +166,7 @@ func (*sqliteDialect) shrink(ctx context.Context, l *Log) error {
 	}
 	return nil
 }
+
+func (*sqliteDialect) localIP() net.IP { return nil }
 
 func (*sqliteDialect) now() string { return "CAST(strftime('%s', 'now') AS INTEGER)" }

@@ -2,6 +2,7 @@ package storage
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"google.golang.org/grpc"
 	"k8s.io/apiserver/pkg/server/egressselector"
@@ -191,6 +193,31 @@ func contract(t *testing.T, config func(t *testing.T) Config) {
 		create(t, client, "/registry/large", value)
 		if get(t, client, "/registry/large") != value {
 			t.Error("the value has changed")
+		}
+	})
+	t.Run("a larger request is refused in etcd's words", func(t *testing.T) {
+		_, client := open(t, config(t))
+		_, err := client.Put(t.Context(), "/registry/large", strings.Repeat("x", 3<<19+32<<10))
+		if !errors.Is(err, rpctypes.ErrRequestTooLarge) {
+			t.Errorf("got %v, want %v", err, rpctypes.ErrRequestTooLarge)
+		}
+	})
+	t.Run("keys that differ only in case, trailing blanks or bytes that are no text are different", func(t *testing.T) {
+		_, client := open(t, config(t))
+		keys := []string{"/registry/k", "/registry/K", "/registry/k ", "/registry/k\x00", "/registry/k\xff", "/registry/\u00e4", "/registry/a\u0308", "/registry/k%", "/registry/k_"}
+		for _, key := range keys {
+			if !create(t, client, key, key).Succeeded {
+				t.Errorf("%q was taken for another key", key)
+			}
+		}
+		for _, key := range keys {
+			if got := get(t, client, key); got != key {
+				t.Errorf("%q: got %q", key, got)
+			}
+		}
+		answer, err := client.Get(t.Context(), "/registry/k", clientv3.WithRange("/registry/l"))
+		if err != nil || len(answer.Kvs) != 6 {
+			t.Errorf("keys that begin with k: got %v, %v, want 6", answer, err)
 		}
 	})
 	t.Run("what was acknowledged is there after a restart, and revisions go on", func(t *testing.T) {

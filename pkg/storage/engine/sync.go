@@ -99,14 +99,13 @@ func (s *syncer) take() *round {
 }
 
 // patiently tries until it succeeds or the patience is at its end; then failed is told, and
-// makes the error that the waiting get. One whose database is known to be away fails at
-// once.
+// makes the error that the waiting get.
 func (e *Engine) patiently(try func(context.Context) error, failed func(error) error) error {
 	begun := time.Now()
 	for pause := retryInterval; ; pause = min(2*pause, maxRetry) {
 		err := try(e.ctx)
-		if err == nil {
-			return nil
+		if err == nil || errors.Is(err, errUnknown) {
+			return err
 		}
 		if e.ctx.Err() != nil {
 			return errClosed

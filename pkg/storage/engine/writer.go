@@ -142,8 +142,10 @@ type batch struct {
 	left []*write
 	mark sqllog.Mark
 	plan plan
-	// generation is that of the state at the first attempt.
-	generation, attempts int
+	// generation is that of the state in which an attempt first ended without an answer,
+	// and uncertain says that there was one.
+	generation int
+	uncertain  bool
 }
 
 // errUnknown is the end of a batch that may have been committed, in a log whose contents
@@ -182,10 +184,7 @@ func (b *batch) try(ctx context.Context) error {
 	e := b.engine
 	var generation int
 	b.left, b.mark, generation = e.state.begin(b.writes)
-	if b.attempts++; b.attempts == 1 {
-		b.generation = generation
-	}
-	if generation != b.generation {
+	if b.uncertain && generation != b.generation {
 		return errUnknown
 	}
 	b.decide()
@@ -197,8 +196,10 @@ func (b *batch) try(ctx context.Context) error {
 		if err := e.catchUp(ctx); err != nil {
 			return err
 		}
+		return err // nothing was written, and the next attempt knows more
 	}
 	if err != nil {
+		b.uncertain, b.generation = true, generation
 		return err
 	}
 	return e.state.apply(b.mark.Epoch, b.plan.records)

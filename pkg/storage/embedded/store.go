@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
 
 	"github.com/koinon-io/koinon/pkg/storage/engine"
@@ -107,12 +108,11 @@ func (s *Store) Dial(ctx context.Context) (net.Conn, error) { return s.listener.
 // which the listener ended.
 func (s *Store) Serve(l net.Listener) error { return s.server.Serve(l) }
 
+// Metrics are for a registry of the caller's.
+func (s *Store) Metrics() prometheus.Collector { return s.engine.Metrics() }
+
 // Health says why the store cannot be used: nil means that it can.
 func (s *Store) Health() error { return s.engine.Health() }
-
-// Serve takes the connections of a listener too, until Close; it closes the listener then.
-// Whoever can connect to it can read and write everything.
-func (s *Store) Serve(listener net.Listener) error { return s.server.Serve(listener) }
 
 // Close stops the store. Requests that are still running get half a second.
 func (s *Store) Close() error {

@@ -284,13 +284,13 @@ func (p *Proxy) Randomly(plan Plan) (stop func()) {
 			p.happen(fault, plan.Patterns, length, done)
 		}
 	})
-	return func() {
+	return sync.OnceFunc(func() {
 		close(done)
 		running.Wait()
 		p.mu.Lock()
 		p.armed = nil
 		p.mu.Unlock()
-	}
+	})
 }
 
 func (p *Proxy) happen(fault Fault, patterns []string, length time.Duration, done <-chan struct{}) {

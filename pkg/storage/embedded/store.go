@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
 
 	"github.com/koinon-io/koinon/pkg/storage/engine"
@@ -106,6 +107,9 @@ func (s *Store) Dial(ctx context.Context) (net.Conn, error) { return s.listener.
 // Serve serves the store on a further listener too, until Close. It returns the error with
 // which the listener ended.
 func (s *Store) Serve(l net.Listener) error { return s.server.Serve(l) }
+
+// Metrics are for a registry of the caller's.
+func (s *Store) Metrics() prometheus.Collector { return s.engine.Metrics() }
 
 // Health says why the store cannot be used: nil means that it can.
 func (s *Store) Health() error { return s.engine.Health() }

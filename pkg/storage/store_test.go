@@ -18,6 +18,7 @@ import (
 	"google.golang.org/grpc"
 	"k8s.io/apiserver/pkg/server/egressselector"
 	"k8s.io/apiserver/pkg/storage/storagebackend"
+	"k8s.io/component-base/metrics/legacyregistry"
 
 	"github.com/koinon-io/koinon/pkg/storage/storagetest"
 )
@@ -240,6 +241,24 @@ func contract(t *testing.T, config func(t *testing.T) Config) {
 			t.Errorf("revision after the restart: got %d, want more than %d", after, before)
 		}
 	})
+}
+
+func TestTheStoreHasMetrics(t *testing.T) {
+	_, client := open(t, Config{DataDir: t.TempDir()})
+	create(t, client, "/registry/a", "1")
+	families, err := legacyregistry.DefaultGatherer.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]bool{}
+	for _, family := range families {
+		got[family.GetName()] = true
+	}
+	for _, name := range []string{"koinon_store_size_bytes", "koinon_store_keys", "koinon_store_healthy", "koinon_store_commit_duration_seconds"} {
+		if !got[name] {
+			t.Errorf("there is no %s", name)
+		}
+	}
 }
 
 func TestTwoServersShareADatabase(t *testing.T) {

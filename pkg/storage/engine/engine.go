@@ -60,11 +60,12 @@ type Engine struct {
 	options Options
 	logger  klog.Logger
 
-	state  *state
-	values *values
-	sync   *syncer
-	health *health
-	leases *leases
+	state   *state
+	values  *values
+	sync    *syncer
+	health  *health
+	leases  *leases
+	metrics *metrics
 
 	writes chan *write
 	// operation numbers the writes of this process. It begins at random, so that no two
@@ -105,11 +106,12 @@ func Open(ctx context.Context, log Log, options Options) (*Engine, error) {
 	e.state = newState(e.values, e.leases, options.EventBytes)
 	e.health = newHealth(log.String())
 	e.sync = newSyncer(e)
+	e.metrics = newMetrics(e)
 	if err := e.load(ctx); err != nil {
 		stop()
 		return nil, err
 	}
-	for _, run := range []func(context.Context){e.runWriter, e.runPoll, e.runProbe, e.runGarbage, e.runLeases} {
+	for _, run := range []func(context.Context){e.runWriter, e.runPoll, e.runProbe, e.runGarbage, e.runLeases, e.runSize} {
 		e.running.Go(func() { run(lifetime) }) // Close ends it
 	}
 	return e, nil

@@ -29,11 +29,15 @@ func newMemLog() *memLog {
 	return &memLog{mark: sqllog.Mark{Tail: 1, Epoch: 1}}
 }
 
-func (l *memLog) String() string                      { return "log in memory" }
-func (l *memLog) BatchBytes() int                     { return 1 << 20 }
-func (l *memLog) Probe(context.Context) error         { return l.fail(&l.before) }
-func (l *memLog) Shrink(context.Context) error        { return nil }
-func (l *memLog) Size(context.Context) (int64, error) { return int64(len(l.records)), nil }
+func (l *memLog) String() string               { return "log in memory" }
+func (l *memLog) BatchBytes() int              { return 1 << 20 }
+func (l *memLog) Probe(context.Context) error  { return l.fail(&l.before) }
+func (l *memLog) Shrink(context.Context) error { return nil }
+func (l *memLog) Size(context.Context) (int64, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return int64(len(l.records)), nil
+}
 
 // set changes what fails.
 func (l *memLog) set(hook *func() error, to func() error) {

@@ -110,6 +110,7 @@ func (e *Engine) patiently(try func(context.Context) error, failed func(error) e
 		if e.ctx.Err() != nil {
 			return errClosed
 		}
+		e.metrics.failures.Inc()
 		if time.Since(begun) >= e.options.Patience {
 			return failed(err)
 		}
@@ -180,7 +181,7 @@ func (e *Engine) checkLost(ctx context.Context, known, mark sqllog.Mark) error {
 		e.behindSince.Store(0)
 		return nil
 	}
-	now := time.Since(e.began)
+	now := max(time.Since(e.began), 1) // 0 would mean that nothing is lost
 	if e.behindSince.CompareAndSwap(0, int64(now)) {
 		e.logger.Error(errBehind, "Found fewer revisions than were acknowledged", "datastore", e.log, "acknowledged", known.Tail, "found", mark.Tail)
 	}

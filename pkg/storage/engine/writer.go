@@ -191,6 +191,7 @@ func (b *batch) try(ctx context.Context) error {
 	if len(b.plan.records) == 0 {
 		return b.confirm(ctx)
 	}
+	begun := time.Now()
 	err := e.log.Append(ctx, b.mark, b.plan.records, b.rebase)
 	if errors.Is(err, sqllog.ErrEpoch) || errors.Is(err, sqllog.ErrGap) {
 		if err := e.catchUp(ctx); err != nil {
@@ -202,6 +203,8 @@ func (b *batch) try(ctx context.Context) error {
 		b.uncertain, b.generation = true, generation
 		return err
 	}
+	e.metrics.commits.Observe(time.Since(begun).Seconds())
+	e.metrics.batches.Observe(float64(len(b.plan.records)))
 	return e.state.apply(b.mark.Epoch, b.plan.records)
 }
 
@@ -232,6 +235,7 @@ func (b *batch) confirm(ctx context.Context) error {
 // rebase takes in what other processes have written and decides anew. The log is locked
 // meanwhile, so this decision stands.
 func (b *batch) rebase(mark sqllog.Mark, missed []sqllog.Record) ([]sqllog.Record, error) {
+	b.engine.metrics.rebased.Inc()
 	state := b.engine.state
 	if err := state.apply(mark.Epoch, missed); err != nil {
 		return nil, err

@@ -27,7 +27,7 @@ func TestConnectionsToTheDatabaseFailAtRandom(t *testing.T) {
 	r := newRig(t)
 	r.openBehindProxies(database.Address, "one", "two")
 	r.start()
-	heal := r.failAtRandom(storagetest.Plan{Mean: 50 * time.Millisecond})
+	heal := r.failAtRandom(storagetest.Plan{Mean: 200 * time.Millisecond})
 	r.wait(duration(6 * time.Second))
 	heal()
 	r.finish()

@@ -110,7 +110,7 @@ func newRig(t *testing.T, members ...*member) *rig {
 func (r *rig) start() {
 	r.t.Helper()
 	from := r.revision() + 1
-	ctx, stop := context.WithCancel(context.WithoutCancel(r.t.Context()))
+	watching, stop := context.WithCancel(context.WithoutCancel(r.t.Context()))
 	r.stopWatch = stop
 	for i, m := range r.load.members {
 		steady, restless := newWatcher(m, m.name+" steady", from), newWatcher(m, m.name+" restless", from)
@@ -118,10 +118,11 @@ func (r *rig) start() {
 		r.watchers = append(r.watchers, steady, restless)
 	}
 	for _, w := range r.watchers {
-		r.watching.Go(func() { w.run(ctx) }) // ends with finish
+		r.watching.Go(func() { w.run(watching) }) // ends with finish
 	}
-	ctx, r.stopLoad = context.WithCancel(context.WithoutCancel(r.t.Context()))
-	r.loading.Go(func() { r.load.run(ctx) }) // ends with finish
+	loading, stop := context.WithCancel(context.WithoutCancel(r.t.Context()))
+	r.stopLoad = stop
+	r.loading.Go(func() { r.load.run(loading) }) // ends with finish
 	r.t.Cleanup(func() {
 		r.stopLoad()
 		r.stopWatch()

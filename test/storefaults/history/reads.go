@@ -8,6 +8,9 @@ func checkReads(operations []Operation, l *log, report *Report) {
 		if o.Found == nil || o.Outcome == Unknown {
 			continue
 		}
+		if o.Kind == Create {
+			continue // Kine's server reads what is there in a second step, and names the revision of that one
+		}
 		revision := o.Revision
 		if o.Kind == List && o.Compare > 0 {
 			revision = o.Compare

@@ -35,15 +35,6 @@ func sqliteOpener(t *testing.T) opener {
 func mysqlOpener(t *testing.T, server *storagetest.MariaDB) opener {
 	t.Helper()
 	dsn := server.NewDatabase(t)
-	name := dsn[strings.LastIndex(dsn, "/")+1:]
-	admin, err := OpenMySQL(t.Context(), MySQLConfig{DSN: strings.TrimSuffix(dsn, name) + "mysql", Addresses: []string{server.Address}, Name: "test server"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := admin.writes.ExecContext(t.Context(), "CREATE DATABASE "+name); err != nil {
-		t.Fatal(err)
-	}
-	_ = admin.Close()
 	return func(t *testing.T) *Log {
 		t.Helper()
 		l, err := OpenMySQL(t.Context(), MySQLConfig{DSN: dsn, Addresses: []string{server.Address}, Name: "test database"})

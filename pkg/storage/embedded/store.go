@@ -93,6 +93,10 @@ func Open(ctx context.Context, datastore Datastore, config Config) (*Store, erro
 // Dial connects to the store.
 func (s *Store) Dial(ctx context.Context) (net.Conn, error) { return s.listener.dial(ctx) }
 
+// Serve takes the connections of a listener too, until Close; it closes the listener then.
+// Whoever can connect to it can read and write everything.
+func (s *Store) Serve(listener net.Listener) error { return s.server.Serve(listener) }
+
 // Close stops the store. Requests that are still running get half a second.
 func (s *Store) Close() error {
 	timer := time.AfterFunc(stopTimeout, s.server.Stop)

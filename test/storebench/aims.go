@@ -69,20 +69,15 @@ func (b *bench) serverAims() {
 
 // sums are over all measurements.
 func (b *bench) sums() {
-	for _, name := range serve.Names {
-		if !b.has(name) {
-			continue
-		}
-		failed := b.errors[titles[name]]
-		b.report.Add(titles[name], report.Measure{Group: errorGroup, Name: "writes that failed"}, float64(failed.writes))
-		b.report.Add(titles[name], report.Measure{Group: errorGroup, Name: "reads that failed"}, float64(failed.reads))
+	for title, c := range b.tally.stores {
+		b.report.Add(title, report.Measure{Group: errorGroup, Name: "writes that failed"}, float64(c.failedWrites))
+		b.report.Add(title, report.Measure{Group: errorGroup, Name: "reads that failed"}, float64(c.failedReads))
+		b.report.Add(title, report.Measure{Group: errorGroup, Name: "events delivered, least of all measurements", Unit: "%"}, 100*c.delivered)
 	}
 	for _, store := range koinonStores {
-		if b.has(store) {
-			b.report.AtMost("writes that failed, "+titles[store], float64(b.errors[titles[store]].writes), 0)
-		}
-		if least, measured := b.delivered[titles[store]]; measured {
-			b.report.AtLeast("watch events delivered, least of all measurements, "+titles[store]+", %", least, 100)
+		if c := b.tally.stores[titles[store]]; c != nil {
+			b.report.AtMost("writes that failed, "+titles[store], float64(c.failedWrites), 0)
+			b.report.AtLeast("watch events delivered, least of all measurements, "+titles[store]+", %", 100*c.delivered, 100)
 		}
 	}
 }

@@ -7,9 +7,11 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"runtime/debug"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/koinon-io/koinon/test/bench/report"
@@ -64,6 +66,53 @@ func moduleVersion(path string) string {
 		}
 	}
 	return "of unknown version"
+}
+
+// others finds out how much of the processors other programs took.
+type others struct {
+	began time.Time
+	busy  float64
+	own   time.Duration
+}
+
+func newOthers() others { return others{time.Now(), busySeconds(), ownTime()} }
+
+// sentence is for the time until now, when every process that was started has ended.
+func (o others) sentence() string {
+	available := time.Since(o.began).Seconds() * float64(runtime.NumCPU())
+	taken := busySeconds() - o.busy - (ownTime() - o.own).Seconds()
+	if o.busy == 0 {
+		return ""
+	}
+	return fmt.Sprintf("Other programs took %.0f %% of the processors meanwhile.\n", 100*max(taken, 0)/available)
+}
+
+// ownTime is the processor time of this program and of those that it started and that have
+// ended.
+func ownTime() time.Duration {
+	var sum time.Duration
+	for _, who := range []int{syscall.RUSAGE_SELF, syscall.RUSAGE_CHILDREN} {
+		var usage syscall.Rusage
+		if syscall.Getrusage(who, &usage) == nil {
+			sum += time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
+		}
+	}
+	return sum
+}
+
+// busySeconds is how long all processors together were not idle since the machine started;
+// 0 where it is not known.
+func busySeconds() float64 {
+	data, _ := os.ReadFile("/proc/stat")
+	line, _, _ := strings.Cut(string(data), "\n")
+	sum := 0.0
+	for i, field := range strings.Fields(line) {
+		ticks, _ := strconv.ParseFloat(field, 64)
+		if i >= 1 && i <= 8 && i != 4 && i != 5 { // proc(5): 4 is idle, 5 is iowait
+			sum += ticks / ticksPerSecond
+		}
+	}
+	return sum
 }
 
 // ticksPerSecond is what Linux counts processor time in.

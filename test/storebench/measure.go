@@ -35,11 +35,15 @@ func p99(group, name string) report.Measure {
 	return report.Measure{Group: group, Name: name + ", P99", Unit: "ms"}
 }
 
+func longest(group, name string) report.Measure {
+	return report.Measure{Group: group, Name: name + ", max", Unit: "ms"}
+}
+
 // addTimes adds the rows of latencies.
 func (b *bench) addTimes(s *side, group, name string, times load.Latencies) {
 	b.report.Add(s.title(), p50(group, name), times.Percentile(50))
 	b.report.Add(s.title(), p99(group, name), times.Percentile(99))
-	b.report.Add(s.title(), report.Measure{Group: group, Name: name + ", max", Unit: "ms"}, times.Max())
+	b.report.Add(s.title(), longest(group, name), times.Max())
 }
 
 // addRate adds the rows of operations of one kind.
@@ -52,13 +56,14 @@ func (b *bench) addRate(s *side, group, name string, f load.Figures) {
 func (b *bench) metered(s *side, what string, measure func() load.Result) (r load.Result, seconds float64) {
 	before := s.processorTime()
 	r = measure()
-	b.count(s, what, r)
+	b.tally.operate(s.title(), what, r)
 	return r, s.processorTime() - before
 }
 
 // addProcessor adds the row of processor time.
 func (b *bench) addProcessor(s *side, group, name string, r load.Result, seconds float64) {
-	if r.Done() > 0 {
+	// Less than nothing is when a process has ended.
+	if r.Done() > 0 && seconds >= 0 {
 		m := report.Measure{Group: group, Name: name + ", processor time of server and database", Unit: "ms/op"}
 		b.report.Add(s.title(), m, seconds*1000/float64(r.Done()))
 	}
@@ -125,7 +130,7 @@ func (b *bench) hot(ctx context.Context, sides []*side) error {
 			if err != nil {
 				return err
 			}
-			b.count(s, hotGroup+", "+name, r)
+			b.tally.operate(s.title(), hotGroup+", "+name, r)
 			b.addRate(s, hotGroup, name+", successful", r.Kinds[load.Won])
 			b.addRate(s, hotGroup, name+", conflicts", r.Kinds[load.Lost])
 			b.report.Add(s.title(), report.Measure{Group: hotGroup, Name: name + ", updates lost"}, float64(stolen))
@@ -201,7 +206,10 @@ func (b *bench) lists(ctx context.Context, sides []*side, keys map[*side]*load.K
 			r, seconds := b.metered(s, "list, "+list.name, func() load.Result {
 				return s.target().Lists(ctx, keys[s], list.namespaces, list.page, b.duration)
 			})
-			b.addTimes(s, listGroup, list.name, r.Kinds[load.List].Latencies)
+			// There are too few for a P99.
+			times := r.Kinds[load.List].Latencies
+			b.report.Add(s.title(), p50(listGroup, list.name), times.Percentile(50))
+			b.report.Add(s.title(), longest(listGroup, list.name), times.Max())
 			b.addProcessor(s, listGroup, list.name, r, seconds)
 			return nil
 		})
@@ -232,7 +240,7 @@ func (b *bench) watch(ctx context.Context, sides []*side) error {
 	what := fmt.Sprintf("%d watchers of one prefix", b.watchers)
 	return b.each(ctx, sides, b.repeats, what, func(n int, s *side) error {
 		c, err := s.target().Churn(ctx, fmt.Sprintf("/registry/churn-%d", n), b.watchers, loadClients, b.duration)
-		b.count(s, churnGroup, c.Writes)
+		b.tally.operate(s.title(), churnGroup, c.Writes)
 		b.report.Add(s.title(), report.Measure{Group: churnGroup, Name: what + ", writes", Unit: "ops/s"}, float64(c.Writes.Done())/c.Writes.Elapsed.Seconds())
 		b.report.Add(s.title(), report.Measure{Group: churnGroup, Name: what + ", events", Unit: "a second"}, c.PerSecond)
 		b.report.Add(s.title(), report.Measure{Group: churnGroup, Name: what + ", last event after the last write", Unit: "ms"}, float64(c.Behind)/float64(time.Millisecond))
@@ -254,7 +262,7 @@ func (b *bench) delays(ctx context.Context, sides []*side, busy map[*side]*load.
 	} {
 		err := b.each(ctx, sides, b.repeats, "watch, "+state.name, func(n int, s *side) error {
 			d, err := b.delay(ctx, s, busy[s], fmt.Sprintf("/registry/watched-%d-%d", state.clients, n), pauses, state.clients, state.duration)
-			b.count(s, group+", "+state.name, d.Writes)
+			b.tally.operate(s.title(), group+", "+state.name, d.Writes)
 			b.addTimes(s, group, state.name+", since the write was sent", d.FromStart)
 			b.addTimes(s, group, state.name+", since it was acknowledged", d.FromAck)
 			b.addDelivery(s, group, state.name, d.Delivery)
@@ -271,7 +279,7 @@ func (b *bench) delay(ctx context.Context, s *side, busy *load.Keys, prefix stri
 	others := make(chan load.Result, 1)
 	go func() { others <- s.target().Updates(ctx, busy, clients, duration) }() // ends after duration
 	d, err := load.Delay(ctx, s.target(), s.servers[len(s.servers)-1].target, prefix, pauses, duration)
-	b.count(s, "clients writing beside a watch", <-others)
+	b.tally.operate(s.title(), "clients writing beside a watch", <-others)
 	return d, err
 }
 
@@ -279,16 +287,9 @@ func (b *bench) addDelivery(s *side, group, name string, d load.Delivery) {
 	if d.Owed == 0 {
 		return
 	}
-	percent := 100 * d.Fraction()
-	b.report.Add(s.title(), report.Measure{Group: group, Name: name + ", events delivered", Unit: "%"}, percent)
-	if least, before := b.delivered[s.title()]; !before || percent < least {
-		b.delivered[s.title()] = percent
-	}
+	b.report.Add(s.title(), report.Measure{Group: group, Name: name + ", events delivered", Unit: "%"}, 100*d.Fraction())
 	b.report.Add(s.title(), report.Measure{Group: group, Name: name + ", events that were wrong"}, float64(d.Wrong()))
-	if d.Delivered < d.Owed || d.Wrong() > 0 {
-		b.note("%s, %s, %s: of %d events owed %d came; %d came twice, %d out of order, %d had another revision than the answer to their write, and %d were of no acknowledged write.",
-			s.title(), group, name, d.Owed, d.Delivered, d.Doubles, d.Disordered, d.Misstated, d.Strange)
-	}
+	b.tally.deliver(s.title(), group+", "+name, d)
 }
 
 // sparsePauses are those of the other process's writes: an idle store is part of it.

@@ -14,7 +14,6 @@ import (
 
 	"github.com/koinon-io/koinon/cmd/koinon-playground/process"
 	"github.com/koinon-io/koinon/test/bench/report"
-	"github.com/koinon-io/koinon/test/storebench/load"
 	"github.com/koinon-io/koinon/test/storebench/serve"
 )
 
@@ -58,15 +57,10 @@ type bench struct {
 	binary  string
 	mariadb *mariaDB // nil if it is not installed
 	started time.Time
-	// notes are sentences on what went wrong.
+	// notes are sentences on what did not go as it should, but for what tally has.
 	notes []string
-	// errors counts failed operations, by store.
-	errors map[string]*failures
-	// delivered is the least percentage of events that watchers got, by store.
-	delivered map[string]float64
+	tally *tally
 }
-
-type failures struct{ writes, reads int }
 
 // part is a group of measurements, on stores that were started for it.
 type part struct {
@@ -98,7 +92,7 @@ func run(ctx context.Context, o options) (err error) {
 	if err := o.validate(); err != nil {
 		return err
 	}
-	b := &bench{options: o, started: time.Now(), errors: map[string]*failures{}, delivered: map[string]float64{}}
+	b := &bench{options: o, started: time.Now()}
 	if b.binary, err = os.Executable(); err != nil {
 		return fmt.Errorf("find this program: %w", err)
 	}
@@ -113,10 +107,11 @@ func run(ctx context.Context, o options) (err error) {
 	if err != nil {
 		return err
 	}
+	others := newOthers()
 	if err := b.measure(ctx); err != nil {
 		return err
 	}
-	return b.write(header)
+	return b.write(header + others.sentence())
 }
 
 // prepare finds out what can be compared.
@@ -140,10 +135,9 @@ func (b *bench) prepare(ctx context.Context) error {
 	for _, name := range serve.Names {
 		if b.has(name) {
 			columns = append(columns, titles[name])
-			b.errors[titles[name]] = &failures{}
 		}
 	}
-	b.report = report.New(columns...)
+	b.report, b.tally = report.New(columns...), newTally(columns)
 	return nil
 }
 
@@ -260,20 +254,10 @@ func (b *bench) warmUp(ctx context.Context, sides []*side) error {
 	return b.each(ctx, sides, 1, "warm up", func(_ int, s *side) error {
 		for i, server := range s.servers {
 			r := server.target.Creates(ctx, fmt.Sprintf("/registry/warmup/%d", i), 16, b.duration/4)
-			b.count(s, "warm up", r)
+			b.tally.operate(s.title(), "warm up", r)
 		}
 		return nil
 	})
-}
-
-// count notes the operations that failed.
-func (b *bench) count(s *side, what string, r load.Result) {
-	failed := b.errors[s.title()]
-	failed.reads += r.Failed(load.Get, load.List)
-	failed.writes += r.Failed() - r.Failed(load.Get, load.List)
-	if r.FirstError != nil {
-		b.note("%s, %s: %d operations failed, one of them with: %v", s.title(), what, r.Failed(), r.FirstError)
-	}
 }
 
 // keep copies the logs if that is wanted.
@@ -290,10 +274,11 @@ func (b *bench) write(header string) error {
 	if err := b.report.Write(&out); err != nil {
 		return err
 	}
-	if len(b.notes) > 0 {
+	notes := append(b.notes, b.tally.sentences()...)
+	if len(notes) > 0 {
 		fmt.Fprint(&out, "\n### Notes\n\n")
 	}
-	for _, note := range b.notes {
+	for _, note := range notes {
 		fmt.Fprintf(&out, "- %s\n", note)
 	}
 	if _, err := os.Stdout.Write(out.Bytes()); err != nil || b.markdown == "" {

@@ -189,7 +189,7 @@ func (a *audience) judge(j *journal) (Delivery, error) {
 	var sum Delivery
 	var errs []error
 	for _, w := range a.watchers {
-		sum = sum.plus(check(j.below(w.prefix), w.seen))
+		sum = sum.Plus(check(j.below(w.prefix), w.seen))
 		errs = append(errs, w.err)
 	}
 	return sum, errors.Join(errs...)

@@ -35,7 +35,8 @@ func (d Delivery) Fraction() float64 {
 	return float64(d.Delivered) / float64(d.Owed)
 }
 
-func (d Delivery) plus(other Delivery) Delivery {
+// Plus is the sum of two.
+func (d Delivery) Plus(other Delivery) Delivery {
 	return Delivery{
 		Owed: d.Owed + other.Owed, Delivered: d.Delivered + other.Delivered, Doubles: d.Doubles + other.Doubles,
 		Disordered: d.Disordered + other.Disordered, Misstated: d.Misstated + other.Misstated, Strange: d.Strange + other.Strange,

@@ -41,7 +41,7 @@ func TestFraction(t *testing.T) {
 	if got := (Delivery{}).Fraction(); got != 1 {
 		t.Errorf("of nothing: got %v, want 1", got)
 	}
-	if got := (Delivery{Owed: 4}.plus(Delivery{Owed: 4, Delivered: 2})).Fraction(); got != 0.25 {
+	if got := (Delivery{Owed: 4}.Plus(Delivery{Owed: 4, Delivered: 2})).Fraction(); got != 0.25 {
 		t.Errorf("of two watchers: got %v, want 0.25", got)
 	}
 }

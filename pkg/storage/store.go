@@ -51,7 +51,7 @@ func Open(ctx context.Context, config Config) (*Store, error) {
 	}
 	store := &Store{datastore: datastore, tls: config.TLS}
 	if datastore.Kind == embedded.Etcd {
-		return store, embedded.Check(ctx, datastore, config.TLS, config.ConnectTimeout)
+		return store, embedded.CheckEtcd(ctx, datastore, config.TLS, config.ConnectTimeout)
 	}
 	store.embedded, err = embedded.Open(ctx, datastore, embedded.Config{TLS: config.TLS, ConnectTimeout: config.ConnectTimeout})
 	if err != nil {

@@ -61,9 +61,6 @@ type Store struct {
 // its keys are read.
 func Open(ctx context.Context, datastore Datastore, config Config) (*Store, error) {
 	redirectLogs()
-	if err := Check(ctx, datastore, config.TLS, config.ConnectTimeout); err != nil {
-		return nil, err
-	}
 	log, err := openLog(ctx, datastore, config)
 	if err != nil {
 		return nil, err
@@ -88,17 +85,23 @@ func Open(ctx context.Context, datastore Datastore, config Config) (*Store, erro
 	return store, nil
 }
 
-func openLog(ctx context.Context, datastore Datastore, config Config) (*sqllog.Log, error) {
+func openLog(ctx context.Context, datastore Datastore, config Config) (log *sqllog.Log, err error) {
 	if datastore.Kind == SQLite {
+		if err := checkSQLite(datastore); err != nil {
+			return nil, err
+		}
 		return sqllog.OpenSQLite(ctx, sqllog.SQLiteConfig{Path: datastore.path, Name: datastore.String(), Normal: datastore.normal})
 	}
 	tls, err := ClientTLS(config.TLS)
 	if err != nil {
 		return nil, err
 	}
-	return sqllog.OpenMySQL(ctx, sqllog.MySQLConfig{
-		DSN: datastore.source, Addresses: datastore.Addresses, Name: datastore.String(), TLS: tls,
+	mysql := sqllog.MySQLConfig{DSN: datastore.source, Addresses: datastore.Addresses, Name: datastore.String(), TLS: tls}
+	err = untilAnswer(ctx, datastore, config.ConnectTimeout, func(ctx context.Context) (err error) {
+		log, err = sqllog.OpenMySQL(ctx, mysql)
+		return err
 	})
+	return log, err
 }
 
 // Dial connects to the store.

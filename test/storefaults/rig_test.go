@@ -132,12 +132,13 @@ func (r *rig) start() {
 }
 
 // openBehindProxies opens stores on one database of a server, each with a network of its own.
-func (r *rig) openBehindProxies(backend string, names ...string) {
+// parameters end the data source name.
+func (r *rig) openBehindProxies(backend, parameters string, names ...string) {
 	r.t.Helper()
 	for _, name := range names {
 		proxy := storagetest.StartProxy(r.t, backend)
 		r.proxies = append(r.proxies, proxy)
-		r.load.members = append(r.load.members, openMember(r.t, name, "mysql://"+proxy.DSN("koinon")))
+		r.load.members = append(r.load.members, openMember(r.t, name, "mysql://"+proxy.DSN(databaseName)+parameters))
 	}
 }
 
@@ -198,13 +199,15 @@ func (r *rig) finish() *history.Report {
 	}
 	r.stopWatch()
 	r.watching.Wait()
+	begun := time.Now()
 	h := history.History{Operations: r.recorder.Operations(), Compacted: r.compacted}
 	for _, w := range r.watchers {
 		h.Watchers = append(h.Watchers, w.seen())
 	}
 	report := history.Check(h)
-	r.t.Logf("%v", report)
+	r.t.Logf("%v (in %v)", report, time.Since(begun).Round(time.Millisecond))
 	r.t.Logf("faults: %s", r.summary())
+	r.t.Logf("slowest answers: %s", slowest(h.Operations))
 	if errors := failures(h.Operations); errors != "" {
 		r.t.Logf("answers that were errors: %s", errors)
 	}
@@ -293,6 +296,19 @@ func failures(operations []history.Operation) string {
 	var parts []string
 	for _, name := range names[:min(len(names), 8)] {
 		parts = append(parts, fmt.Sprintf("%d × %q", counts[name], name))
+	}
+	return strings.Join(parts, ", ")
+}
+
+// slowest is the longest time that an answer took, by kind of request.
+func slowest(operations []history.Operation) string {
+	took := map[string]time.Duration{}
+	for _, o := range operations {
+		took[o.Kind.String()] = max(took[o.Kind.String()], o.Return-o.Call)
+	}
+	var parts []string
+	for _, kind := range slices.Sorted(maps.Keys(took)) {
+		parts = append(parts, fmt.Sprintf("%s %v", kind, took[kind].Round(time.Millisecond)))
 	}
 	return strings.Join(parts, ", ")
 }

@@ -21,6 +21,19 @@ func TestServersAreKilledInTurn(t *testing.T) {
 		startServer(t, "two", serverConfig{Datastore: datastore}),
 	}
 	r := newRig(t, connectServer(t, servers[0]), connectServer(t, servers[1]))
+	r.killInTurn(servers)
+}
+
+func TestAServerOnSQLiteIsKilled(t *testing.T) {
+	servers := []*server{startServer(t, "one", serverConfig{})}
+	r := newRig(t, connectServer(t, servers[0]))
+	r.killInTurn(servers)
+}
+
+// killInTurn kills one server after the other under a load. Whatever was acknowledged is
+// there, and only requests that were under way may fail.
+func (r *rig) killInTurn(servers []*server) {
+	t := r.t
 	r.load.clients = 64
 	r.start()
 	var outages []outage

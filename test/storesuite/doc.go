@@ -1,7 +1,11 @@
 // Package storesuite runs Kubernetes' own storage tests, those of the packages
 // k8s.io/apiserver/pkg/storage/etcd3 and …/cacher, against the embedded store:
 //
-//	go test ./test/storesuite -run TestKubernetesSuites/SQLite -v
+//	go test -timeout 30m ./test/storesuite -run TestKubernetesSuites/SQLite -v
+//
+// With KOINON_LONG=1 it runs against more stores ("make test-store"); KOINON_SUITE_DATASTORE
+// names one that is there already, KOINON_SUITE_RUN chooses tests as -run does. Each store
+// takes about two minutes, almost all of it waiting, as with etcd.
 //
 // The tests are the original ones, of the version in go.mod. They start an etcd through a
 // package named testserver, and the only thing that is exchanged is this package: a

@@ -2,24 +2,25 @@ package storesuite
 
 import "regexp"
 
-// Exception is a case that may fail.
+// Exception is leave to fail.
 type Exception struct {
-	// Test matches all of the case's name, as in "cacher.TestGet/zero_RV".
-	Test string
-	// Store matches all of the name of the store; empty is every store.
+	// Case matches the whole name of the case, as in "cacher.TestGet/zero_RV". All that it
+	// matches must fail.
+	Case string
+	// Store matches the whole name of the store; empty means every store.
 	Store string
-	// Flaky says that the case passes at times, with etcd too.
+	// Flaky says that the case passes at times, and does not always with etcd either.
 	Flaky bool
-	// Reason says why, and what would have to happen for the case to pass.
+	// Reason says why it fails, and what would have to happen for it to pass.
 	Reason string
 }
 
-// Exceptions are all that is known to fail.
+// Exceptions are all there are.
 var Exceptions = []Exception{}
 
-func (e Exception) covers(store, test string) bool {
-	return matches(e.Test, test) && (e.Store == "" || matches(e.Store, store))
-}
+func (e Exception) of(store string) bool { return e.Store == "" || matches(e.Store, store) }
+
+func (e Exception) covers(name string) bool { return matches(e.Case, name) }
 
 func matches(pattern, name string) bool {
 	return regexp.MustCompile("^(?:" + pattern + ")$").MatchString(name)

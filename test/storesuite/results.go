@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -27,8 +28,8 @@ const (
 	Passed  Status = "pass"
 	Failed  Status = "fail"
 	Skipped Status = "skip"
-	// unfinished is a test that never ended: the process died, or was ended, in it.
-	unfinished Status = "run"
+	// Unfinished is a test that began and did not end: the process died in it.
+	Unfinished Status = "run"
 )
 
 // Result is what one test has come to.
@@ -38,14 +39,17 @@ type Result struct {
 	Output string
 }
 
-// Results maps names of tests and subtests, as in "cacher.TestGet/zero_RV", to what they
-// have come to.
+func (r Result) failed() bool { return r.Status == Failed || r.Status == Unfinished }
+
+// Results maps names to what has become of them: of a suite, as in "cacher", of its tests,
+// as in "cacher.TestGet", and of their subtests, as in "cacher.TestGet/zero_RV".
 type Results map[string]Result
 
-// Run runs the tests of a suite that match a pattern (empty: all) against a store, given by
-// --datastore values with blanks between. The error says why there are no results; failed
-// tests are no error.
+// Run runs the tests of a suite that match a pattern, empty meaning all, against a store,
+// given by --datastore values with blanks between. Failed tests are no error.
 func (w *Workspace) Run(ctx context.Context, suite Suite, datastores, pattern string) (Results, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	tests := exec.CommandContext(ctx, w.binary(suite), "-test.v=test2json", "-test.timeout="+suiteTimeout.String(), "-test.run="+pattern)
 	tests.Dir = filepath.Join(w.apiserver, "pkg", "storage", string(suite))
 	tests.Env = append(os.Environ(), testserver.DatastoreVariable+"="+datastores)
@@ -54,41 +58,46 @@ func (w *Workspace) Run(ctx context.Context, suite Suite, datastores, pattern st
 	if err != nil {
 		return nil, fmt.Errorf("start the tests of %s: %w", suite, err)
 	}
-	results, readErr := readResults(suite, events)
-	// Failed tests and broken ones end alike; what is missing in the results tells.
-	ended := tests.Wait()
-	if err := errors.Join(readErr, convert.Wait(), ctx.Err()); err != nil {
-		return nil, fmt.Errorf("read the results of %s: %w", suite, err)
+	results, err := readResults(suite, events)
+	if err != nil {
+		cancel() // what is not read any more would wait for ever
 	}
-	if !results.explain(ended) {
-		return nil, fmt.Errorf("the tests of %s ended with %w although none has failed", suite, ended)
+	ended, convertErr := tests.Wait(), convert.Wait()
+	if err := errors.Join(err, convertErr); err != nil {
+		return nil, fmt.Errorf("read the results of the tests of %s: %w", suite, err)
+	}
+	if ended != nil {
+		results[string(suite)] = Result{Status: Failed, Output: results[string(suite)].Output + ended.Error()}
 	}
 	return results, nil
 }
 
-// pipe starts both commands, the first one's output and complaints being the other's input.
-func pipe(from, to *exec.Cmd) (io.Reader, error) {
+// pipe starts two commands, and makes what the first one writes the input of the second,
+// whose output it returns. A first command that is left alone, because this process was
+// killed, ends when it next writes.
+func pipe(first, second *exec.Cmd) (io.Reader, error) {
 	reader, writer, err := os.Pipe()
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _, _ = reader.Close(), writer.Close() }()
-	from.Stdout, from.Stderr, to.Stdin, to.Stderr = writer, writer, reader, os.Stderr
-	output, err := to.StdoutPipe()
+	first.Stdout, first.Stderr, second.Stdin, second.Stderr = writer, writer, reader, os.Stderr
+	output, err := second.StdoutPipe()
 	if err != nil {
 		return nil, err
 	}
-	if err := to.Start(); err != nil {
+	if err := first.Start(); err != nil {
 		return nil, err
 	}
-	if err := from.Start(); err != nil {
-		// Without its input the other one ends by itself.
+	if err := second.Start(); err != nil {
+		_ = first.Process.Kill()
+		_ = first.Wait()
 		return nil, err
 	}
 	return output, nil
 }
 
-// event is a line of `go test -json`.
+// event is a line of `go test -json`. The suite as a whole has no name in it.
 type event struct {
 	Action string
 	Test   string
@@ -104,54 +113,40 @@ func readResults(suite Suite, events io.Reader) (Results, error) {
 		} else if err != nil {
 			return nil, fmt.Errorf("read a test event: %w", err)
 		}
-		if e.Test == "" {
-			continue
+		name := string(suite)
+		if e.Test != "" {
+			name += "." + e.Test
 		}
-		name := string(suite) + "." + e.Test
 		result := results[name]
 		result.Output += e.Output
-		if slices.Contains([]Status{unfinished, Passed, Failed, Skipped}, Status(e.Action)) {
+		if slices.Contains([]Status{Unfinished, Passed, Failed, Skipped}, Status(e.Action)) {
 			result.Status = Status(e.Action)
 		}
 		results[name] = result
 	}
 }
 
-// explain reports whether the results are in keeping with how the process has ended.
-func (r Results) explain(ended error) bool {
-	return ended == nil || slices.ContainsFunc(r.names(), func(name string) bool { return r.failed(name) })
-}
-
-func (r Results) names() []string {
-	names := make([]string, 0, len(r))
-	for name := range r {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return names
-}
-
-// Cases returns, in order, the tests that have no subtests, and those that failed although
-// none of their subtests did.
+// Cases returns, in order, the tests that have no subtests, and what has failed although
+// nothing in it has.
 func (r Results) Cases() []string {
 	parents, explained := map[string]bool{}, map[string]bool{}
-	for name := range r {
-		failed := r.failed(name)
+	for name, result := range r {
 		for parent := parentOf(name); parent != ""; parent = parentOf(parent) {
 			parents[parent] = true
-			explained[parent] = explained[parent] || failed
+			explained[parent] = explained[parent] || result.failed()
 		}
 	}
-	return slices.DeleteFunc(r.names(), func(name string) bool {
-		return parents[name] && (explained[name] || !r.failed(name))
+	return slices.DeleteFunc(slices.Sorted(maps.Keys(r)), func(name string) bool {
+		isSuite := !strings.Contains(name, ".")
+		return (isSuite || parents[name]) && (explained[name] || !r[name].failed())
 	})
 }
 
-// failed reports whether a test has failed, or has not ended.
-func (r Results) failed(name string) bool {
-	return r[name].Status == Failed || r[name].Status == unfinished
-}
-
+// parentOf returns the test that a subtest is part of, or the suite of a test.
 func parentOf(name string) string {
-	return name[:max(strings.LastIndex(name, "/"), 0)]
+	end := strings.LastIndex(name, "/")
+	if end < 0 {
+		end = max(strings.Index(name, "."), 0)
+	}
+	return name[:end]
 }

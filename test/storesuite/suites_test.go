@@ -2,6 +2,7 @@ package storesuite
 
 import (
 	"database/sql"
+	"maps"
 	"os"
 	"strings"
 	"sync"
@@ -9,32 +10,30 @@ import (
 	"time"
 
 	"github.com/koinon-io/koinon/pkg/storage/storagetest"
+	"github.com/koinon-io/koinon/test/storesuite/testserver"
 )
 
 const (
 	// longVariable asks for the stores that are left out otherwise.
 	longVariable = "KOINON_LONG"
-	// patternVariable is a pattern of tests to run, as for go test -run. Exceptions that
-	// match none of them are not held to be stale then.
+	// patternVariable is a pattern of tests to run, as for go test -run. Exceptions are not
+	// held to be stale then.
 	patternVariable = "KOINON_SUITE_RUN"
-	// datastoreVariable adds a store: --datastore values with blanks between.
-	datastoreVariable = "KOINON_SUITE_DATASTORE"
 )
 
-// store is one that the suites run against.
+// store is something that the suites run against.
 type store struct {
-	name string
 	// long says that it runs only if asked for.
 	long bool
 	// start returns --datastore values, with blanks between.
 	start func(t *testing.T) string
 }
 
-var stores = []store{
-	{name: "SQLite", start: func(*testing.T) string { return "sqlite://" }},
-	{name: "MariaDB", start: func(t *testing.T) string { return "mysql://" + storagetest.StartMariaDB(t).NewDatabase(t) }},
-	{name: "MariaDBInterleaved", long: true, start: startInterleaved},
-	{name: "Given", start: given},
+var stores = map[string]store{
+	"SQLite":             {start: func(*testing.T) string { return "sqlite://" }},
+	"MariaDB":            {start: func(t *testing.T) string { return "mysql://" + storagetest.StartMariaDB(t).NewDatabase(t) }},
+	"MariaDBInterleaved": {long: true, start: startInterleaved},
+	"Given":              {start: given},
 }
 
 func TestKubernetesSuites(t *testing.T) {
@@ -42,12 +41,13 @@ func TestKubernetesSuites(t *testing.T) {
 		t.Skip("takes minutes")
 	}
 	workspace := newWorkspace(t)
-	for _, store := range stores {
-		t.Run(store.name, func(t *testing.T) {
+	for name, store := range stores {
+		t.Run(name, func(t *testing.T) {
 			if store.long && os.Getenv(longVariable) == "" {
 				t.Skipf("set %s=1 to run it", longVariable)
 			}
-			runSuites(t, workspace, store.name, store.start(t))
+			t.Parallel() // the suites mostly wait
+			runSuites(t, workspace, name, store.start(t))
 		})
 	}
 }
@@ -68,7 +68,7 @@ func newWorkspace(t *testing.T) *Workspace {
 	return workspace
 }
 
-// runSuites runs the suites side by side: they mostly wait.
+// runSuites runs the suites side by side.
 func runSuites(t *testing.T, workspace *Workspace, name, datastores string) {
 	begin := time.Now()
 	results := Results{}
@@ -82,9 +82,7 @@ func runSuites(t *testing.T, workspace *Workspace, name, datastores string) {
 			}
 			mu.Lock()
 			defer mu.Unlock()
-			for name, result := range found {
-				results[name] = result
-			}
+			maps.Copy(results, found)
 		})
 	}
 	running.Wait()
@@ -95,6 +93,9 @@ func runSuites(t *testing.T, workspace *Workspace, name, datastores string) {
 
 func report(t *testing.T, verdict Verdict, results Results) {
 	t.Helper()
+	if verdict.Cases == 0 {
+		t.Error("there was no case")
+	}
 	for _, name := range verdict.Failed {
 		t.Errorf("%s failed:\n%s", name, results[name].Output)
 	}
@@ -124,10 +125,11 @@ func startInterleaved(t *testing.T) string {
 	return "mysql://" + name
 }
 
+// given is what the caller has started.
 func given(t *testing.T) string {
-	values := os.Getenv(datastoreVariable)
+	values := os.Getenv(testserver.DatastoreVariable)
 	if values == "" {
-		t.Skipf("set %s to --datastore values to run it", datastoreVariable)
+		t.Skipf("set %s to --datastore values to run it", testserver.DatastoreVariable)
 	}
 	return values
 }

@@ -8,10 +8,10 @@ import (
 
 // Verdict is what results mean once the exceptions are taken into account.
 type Verdict struct {
-	// Store is the name of the store that the cases ran against.
+	// Store is what the cases ran against.
 	Store string
-	// Cases is how many there were: those that passed, were skipped, failed with leave and
-	// failed without.
+	// Cases is how many there were: those that passed, those that were skipped, and those
+	// that failed with and without leave.
 	Cases, Passed, Skipped, Excepted int
 	// Failed are the cases that failed without leave.
 	Failed []string
@@ -19,32 +19,29 @@ type Verdict struct {
 	Stale []string
 }
 
-// Judge compares results of a store with the exceptions.
+// Judge compares the results that a store has got with the exceptions.
 func Judge(store string, results Results, exceptions []Exception) Verdict {
 	v := Verdict{Store: store}
-	exceptions = slices.DeleteFunc(slices.Clone(exceptions), func(e Exception) bool { return e.Store != "" && !matches(e.Store, store) })
-	used := make([]bool, len(exceptions))
+	used := map[int]bool{}
 	for _, name := range results.Cases() {
 		v.Cases++
-		found := slices.IndexFunc(exceptions, func(e Exception) bool { return e.covers(store, name) })
-		if found >= 0 {
-			used[found] = true
-		}
-		switch {
-		case !results.failed(name):
-			v.count(results[name].Status)
-			if found >= 0 && !exceptions[found].Flaky {
-				v.Stale = append(v.Stale, fmt.Sprintf("%q: %s did not fail", exceptions[found].Test, name))
-			}
-		case found >= 0:
+		i := slices.IndexFunc(exceptions, func(e Exception) bool { return e.of(store) && e.covers(name) })
+		used[i] = true
+		switch result := results[name]; {
+		case result.failed() && i < 0:
+			v.Failed = append(v.Failed, name)
+		case result.failed():
 			v.Excepted++
 		default:
-			v.Failed = append(v.Failed, name)
+			v.count(result.Status)
+			if i >= 0 && !exceptions[i].Flaky {
+				v.Stale = append(v.Stale, fmt.Sprintf("%q: %s did not fail", exceptions[i].Case, name))
+			}
 		}
 	}
 	for i, e := range exceptions {
-		if !used[i] {
-			v.Stale = append(v.Stale, fmt.Sprintf("%q: there is no such case", e.Test))
+		if e.of(store) && !used[i] {
+			v.Stale = append(v.Stale, fmt.Sprintf("%q: there is no such case", e.Case))
 		}
 	}
 	return v

@@ -69,7 +69,7 @@ func RunEtcd(t testing.TB, config *embed.Config) *kubernetes.Client {
 func open(t testing.TB, config *embed.Config) *embedded.Store {
 	t.Helper()
 	values := strings.Fields(os.Getenv(DatastoreVariable))
-	datastore, err := embedded.Parse(emptyDatabase(values, opened.Add(1)), config.Dir)
+	datastore, err := embedded.Parse(emptyDatabase(values, os.Getpid(), opened.Add(1)), config.Dir)
 	if err != nil {
 		t.Fatalf("read %s: %v", DatastoreVariable, err)
 	}
@@ -85,9 +85,9 @@ func open(t testing.TB, config *embed.Config) *embedded.Store {
 	return store
 }
 
-// emptyDatabase returns the --datastore value of the nth database of this process. SQLite's
-// lies in the directory of the test; the name of any other ends in process and number.
-func emptyDatabase(values []string, n int64) string {
+// emptyDatabase returns the --datastore value of the nth database of a process. SQLite's lies
+// in the directory of the test; the name of any other ends in process and number.
+func emptyDatabase(values []string, process int, n int64) string {
 	if len(values) == 0 {
 		return ""
 	}
@@ -96,7 +96,7 @@ func emptyDatabase(values []string, n int64) string {
 		return value
 	}
 	value, parameters, found := strings.Cut(value, "?")
-	value = fmt.Sprintf("%s_%d_%d", value, os.Getpid(), n)
+	value = fmt.Sprintf("%s_%d_%d", value, process, n)
 	if found {
 		value += "?" + parameters
 	}

@@ -107,6 +107,24 @@ func contract(t *testing.T, config func(t *testing.T) Config) {
 			t.Errorf("winners %v, value %q: want one winner and its value", winners, get(t, client, "/registry/race"))
 		}
 	})
+	t.Run("puts are never lost in a race", func(t *testing.T) {
+		_, client := open(t, config(t))
+		var writing sync.WaitGroup
+		for range 4 {
+			writing.Go(func() {
+				for range 20 {
+					if _, err := client.Put(t.Context(), "/registry/a", "v"); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}
+		writing.Wait()
+		answer, err := client.Put(t.Context(), "/registry/a", "last", clientv3.WithPrevKV())
+		if err != nil || answer.PrevKv.GetVersion() != 80 || string(answer.PrevKv.GetValue()) != "v" {
+			t.Errorf("before the last: %v, %v, want version 80", answer, err)
+		}
+	})
 	t.Run("an update of an old revision is refused", func(t *testing.T) {
 		_, client := open(t, config(t))
 		created := create(t, client, "/registry/a", "1").Header.Revision

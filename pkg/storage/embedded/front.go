@@ -6,12 +6,15 @@ import (
 
 	kineserver "github.com/k3s-io/kine/pkg/server"
 	"go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/mvccpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/koinon-io/koinon/pkg/storage/engine"
 )
 
 const (
@@ -33,8 +36,8 @@ const (
 	maxResponseBytes = 1<<31 - 1
 )
 
-// newServer puts Kine's etcd front before a backend.
-func newServer(backend kineserver.Backend, notifyInterval time.Duration) *grpc.Server {
+// newServer puts Kine's etcd front before an engine.
+func newServer(e *engine.Engine, notifyInterval time.Duration) *grpc.Server {
 	server := grpc.NewServer(
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second}),
 		grpc.MaxRecvMsgSize(receiveBytes),
@@ -42,10 +45,10 @@ func newServer(backend kineserver.Backend, notifyInterval time.Duration) *grpc.S
 		// An API server opens a connection for each resource: keep the idle ones small.
 		grpc.ReadBufferSize(8<<10),
 		grpc.SharedWriteBuffer(true),
-		grpc.ChainUnaryInterceptor(sayOnce, limitRequests),
-		grpc.StreamInterceptor(orderWatches),
+		grpc.ChainUnaryInterceptor(sayOnce, limitRequests, putAtOnce(e)),
+		grpc.StreamInterceptor(orderWatches(e)),
 	)
-	kineserver.New(backend, "http", notifyInterval, emulatedEtcdVersion).Register(server)
+	kineserver.New(e, "http", notifyInterval, emulatedEtcdVersion).Register(server)
 	return server
 }
 
@@ -81,14 +84,42 @@ func sayOnce(ctx context.Context, request any, _ *grpc.UnaryServerInfo, handle g
 	return answer, err
 }
 
+// putAtOnce answers puts. Kine's front makes a read and a conditional write of them, and
+// says that it succeeded when the condition was not met.
+func putAtOnce(e *engine.Engine) grpc.UnaryServerInterceptor {
+	return func(ctx context.Context, request any, _ *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (any, error) {
+		put, ok := request.(*etcdserverpb.PutRequest)
+		if !ok || put.IgnoreLease || put.IgnoreValue || string(put.Key) == compactionKey {
+			return handle(ctx, request)
+		}
+		revision, before, err := e.Put(ctx, string(put.Key), put.Value, put.Lease)
+		if err != nil {
+			return nil, err
+		}
+		response := &etcdserverpb.PutResponse{Header: &etcdserverpb.ResponseHeader{Revision: revision}}
+		if put.PrevKv && before != nil {
+			response.PrevKv = &mvccpb.KeyValue{
+				Key: []byte(before.Key), Value: before.Value, Version: before.Version, Lease: before.Lease,
+				CreateRevision: before.CreateRevision, ModRevision: before.ModRevision,
+			}
+		}
+		return response, nil
+	}
+}
+
+// compactionKey is where API servers agree on who compacts; Kine's front keeps it elsewhere.
+const compactionKey = "compact_rev_key"
+
 // orderWatches keeps the revisions on a watch from going back. Kine's front reads the
 // current revision for a progress notification before it sends it, and may have sent a
 // later event in between; and it closes a watch with a notification of revision 0.
-func orderWatches(server any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handle grpc.StreamHandler) error {
-	if info.FullMethod == etcdserverpb.Watch_Watch_FullMethodName {
-		stream = &watchStream{ServerStream: stream, sent: map[int64]int64{}}
+func orderWatches(e *engine.Engine) grpc.StreamServerInterceptor {
+	return func(server any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handle grpc.StreamHandler) error {
+		if info.FullMethod == etcdserverpb.Watch_Watch_FullMethodName {
+			stream = &watchStream{ServerStream: stream, compacted: e.CompactRevision, sent: map[int64]int64{}}
+		}
+		return handle(server, stream)
 	}
-	return handle(server, stream)
 }
 
 // everyWatch is the id of a notification that is for all watches of a stream.
@@ -98,10 +129,12 @@ const everyWatch = -1
 // time.
 type watchStream struct {
 	grpc.ServerStream
-	sent map[int64]int64
+	compacted func() int64
+	sent      map[int64]int64
 }
 
-// SendMsg leaves out progress notifications that are out of date.
+// SendMsg leaves out progress notifications that are out of date, and says of watches that
+// end because what they need next was compacted where they could begin again.
 func (s *watchStream) SendMsg(message any) error {
 	response, ok := message.(*etcdserverpb.WatchResponse)
 	if !ok {
@@ -110,6 +143,9 @@ func (s *watchStream) SendMsg(message any) error {
 	id, revision := response.WatchId, response.Header.GetRevision()
 	switch {
 	case response.Canceled:
+		if response.CompactRevision == 0 && response.CancelReason == kineserver.ErrCompacted.Error() {
+			response.CompactRevision = s.compacted()
+		}
 		delete(s.sent, id)
 	case response.Created:
 		s.sent[id] = 0

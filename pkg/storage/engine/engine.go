@@ -161,6 +161,9 @@ func (e *Engine) CurrentRevision(context.Context) (int64, error) {
 	return e.state.index().Revision(), nil
 }
 
+// CompactRevision is the revision below which this process knows that nothing can be read.
+func (e *Engine) CompactRevision() int64 { return e.state.mark().Compact }
+
 // ours says whether a record was written by this process.
 func (e *Engine) ours(operation int64) bool {
 	return operation > e.firstOperation && operation <= e.operation.Load()

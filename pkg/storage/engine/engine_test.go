@@ -327,6 +327,33 @@ func TestAnUnavailableLogIsWaitedForThenRequestsFailAtOnceUntilItIsBack(t *testi
 	})
 }
 
+func TestReadersOfALogThatHangsAreToldTogether(t *testing.T) {
+	const hangs = 2 * defaultPatience
+	run(t, func(t *testing.T, log *memLog, open func() *Engine) {
+		e := open()
+		mustCreate(t, e, "/registry/a", "1")
+		log.set(&log.marks, func() error {
+			time.Sleep(hangs)
+			return errLost
+		})
+		begun := time.Now()
+		var reading sync.WaitGroup
+		for i := range 10 {
+			reading.Go(func() {
+				time.Sleep(time.Duration(i) * hangs / 10)
+				if _, _, err := e.Get(t.Context(), "/registry/a", 0, false); status.Code(err) != codes.Unavailable {
+					t.Errorf("reader %d: got %v, want that the store is unavailable", i, err)
+				}
+			})
+		}
+		reading.Wait()
+		if waited := time.Since(begun); waited > hangs {
+			t.Errorf("the last was told after %s, want %s: the first attempt took longer than the patience", waited, hangs)
+		}
+		log.set(&log.marks, nil)
+	})
+}
+
 func TestAShortOutageIsNotSeen(t *testing.T) {
 	run(t, func(t *testing.T, log *memLog, open func() *Engine) {
 		e := open()

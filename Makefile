@@ -15,7 +15,7 @@ KUBE_LINKED = $(shell go list -f '$(LINKS_KUBERNETES)' ./pkg/... ./cmd/...)
 RACE_PACKAGES = $(filter-out $(KUBE_LINKED),$(shell go list . ./pkg/... ./cmd/... ./hack/... | grep -v /pkg/generated))
 
 .DEFAULT_GOAL := help
-.PHONY: help build up down status test test-fast test-unit test-integration test-faults test-faults-long bench bench-store generate verify lint clean
+.PHONY: help build up down status test test-fast test-unit test-integration test-faults test-faults-long test-store bench bench-store generate verify lint clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,6 +48,9 @@ test-faults: ## Break databases, networks and servers under the store and check 
 
 test-faults-long: ## The same with two minutes of load in each test (KOINON_LONG_SECONDS for more)
 	KOINON_LONG=1 go test -race -v -count=1 -timeout 4h -p 1 ./test/storefaults/...
+
+test-store: ## Kubernetes' own storage tests against every kind of store (about five minutes)
+	KOINON_LONG=1 go test -count=1 -timeout 60m -v ./test/storesuite
 
 test-fast: ## The inner loop: unit tests without the race detector
 	go test ./pkg/... .

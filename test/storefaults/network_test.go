@@ -85,3 +85,37 @@ func TestAWriteHappensOnceWhereverTheConnectionIsCut(t *testing.T) {
 	}
 	r.finish()
 }
+
+// A server is cut off, or stopped, when the database has given it the lock. Others wait until
+// the database takes it away.
+func TestAServerThatIsCutOffDoesNotKeepTheLock(t *testing.T) {
+	database := storagetest.StartMariaDB(t)
+	one := openMember(t, "one", "mysql://"+database.DSN(databaseName))
+	proxy := storagetest.StartProxy(t, database.Address)
+	two := openMember(t, "two", "mysql://"+proxy.DSN(databaseName)+"?readTimeout=30s")
+	createKey(t, two, root+"first", "1")
+	done := proxy.Arm(storagetest.LoseAnswer, "INSERT INTO koinon_log")
+	// A write that the server has not heard of, so that its own has to begin anew.
+	database.Exec(t, "USE "+databaseName, "BEGIN", "SELECT tail FROM koinon_meta FOR UPDATE",
+		"INSERT INTO koinon_log (rev, name, create_rev, version, lease, expires, deleted, op, value) SELECT tail + 1, 'elsewhere', tail + 1, 1, 0, 0, 0, 1, '' FROM koinon_meta",
+		"UPDATE koinon_meta SET tail = tail + 1", "COMMIT")
+	go func() { // ends with its store
+		_, _ = two.client.Put(t.Context(), root+"second", "2")
+	}()
+	select {
+	case <-done:
+	case <-time.After(5 * time.Second):
+		t.Fatal("the server was not cut off")
+	}
+	begun := time.Now()
+	c := &client{load: &load{recorder: &history.Recorder{}, timeout: time.Minute}, member: one}
+	o := c.create(t.Context(), root+"third", "3", false)
+	took := time.Since(begun).Round(time.Millisecond)
+	for o.Outcome != history.Done && time.Since(begun) < time.Minute {
+		o = c.create(t.Context(), root+"third", "3", false)
+	}
+	t.Logf("the first answer came after %v, the others write again after %v", took, time.Since(begun).Round(time.Millisecond))
+	if time.Since(begun) > lockedOut {
+		t.Errorf("VIOLATION: a server that was cut off kept others from writing for %v, want at most %v: %v", time.Since(begun), lockedOut, o)
+	}
+}

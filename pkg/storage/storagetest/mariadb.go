@@ -75,6 +75,7 @@ func prepareMariaDB(t testing.TB, dir string, args ...string) *MariaDB {
 	m := &MariaDB{Address: freeAddress(t), Dir: dir, args: args}
 	install := exec.Command(installer, "--no-defaults", "--datadir="+m.data(), "--auth-root-authentication-method=normal",
 		"--skip-test-db", "--skip-name-resolve", "--user="+userName(t))
+	install.Env = m.environment(t)
 	if output, err := install.CombinedOutput(); err != nil {
 		t.Fatalf("prepare MariaDB: %v\n%s", err, output)
 	}
@@ -107,7 +108,20 @@ func (m *MariaDB) command(t testing.TB, args ...string) *exec.Cmd {
 		"--socket=" + filepath.Join(m.Dir, "s"), "--pid-file=" + filepath.Join(m.Dir, "pid"),
 		"--log-error=" + m.logFile(), "--skip-name-resolve", "--innodb-buffer-pool-size=32M",
 		"--performance-schema=OFF", "--user=" + userName(t)}
-	return exec.Command(lookPath("mariadbd"), append(append(all, m.args...), args...)...)
+	cmd := exec.Command(lookPath("mariadbd"), append(append(all, m.args...), args...)...)
+	cmd.Env = m.environment(t)
+	return cmd
+}
+
+// environment gives the server a folder of its own for temporary tables: one that starts
+// removes those that it finds, of whichever server they are.
+func (m *MariaDB) environment(t testing.TB) []string {
+	t.Helper()
+	temporary := filepath.Join(m.Dir, "tmp")
+	if err := os.MkdirAll(temporary, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	return append(os.Environ(), "TMPDIR="+temporary)
 }
 
 func (m *MariaDB) logFile() string { return filepath.Join(m.Dir, "log.err") }

@@ -16,7 +16,9 @@ func checkRevisions(operations []Operation, report *Report) {
 		}
 		given[o.Revision] = o
 	}
-	answered := slices.DeleteFunc(slices.Clone(operations), func(o Operation) bool { return o.Outcome == Unknown })
+	answered := slices.DeleteFunc(slices.Clone(operations), func(o Operation) bool {
+		return o.Outcome == Unknown || o.Kind == List && o.Compare > 0 // the past is read without asking what is new
+	})
 	returned := slices.Clone(answered)
 	slices.SortStableFunc(returned, func(a, b Operation) int { return int(a.Return - b.Return) })
 	var highest Operation

@@ -245,6 +245,10 @@ func TestACompactedRevisionIsGoneForReadersAndWatchers(t *testing.T) {
 			if watch := e.Watch(t.Context(), revision-3); watch.CompactRevision != revision-2 {
 				t.Errorf("%s watches a compacted revision: compact revision %d, want %d", name, watch.CompactRevision, revision-2)
 			}
+			first := (<-e.Watch(t.Context(), revision-2).Eventc).Events
+			if len(first) != 3 || first[0].PrevKV != nil || first[1].PrevKV == nil {
+				t.Errorf("%s tells from the compact revision on: %v, want 3 events, the first without what was before", name, first)
+			}
 		}
 		if _, err := one.Compact(t.Context(), revision-2); !errors.Is(err, server.ErrCompacted) {
 			t.Errorf("the same revision is compacted again: %v", err)

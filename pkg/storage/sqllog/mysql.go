@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"database/sql"
+	"errors"
 	"fmt"
 	"net"
 	"time"
@@ -25,6 +26,8 @@ type MySQLConfig struct {
 	TLS *tls.Config
 	// PasswordFile, if not empty, holds the password. It is read for every connection.
 	PasswordFile string
+	// Tables says what to do about tables that are not there.
+	Tables Tables
 	// MaxOpenConnections and MaxIdleConnections bound the pool; 0 means 8 and 4.
 	MaxOpenConnections, MaxIdleConnections int
 }
@@ -45,17 +48,20 @@ const (
 )
 
 // mysqlSchema has nothing to compare names with: names are bytes, and not searched.
-var mysqlSchema = []string{
-	`CREATE TABLE IF NOT EXISTS koinon_meta (
+var mysqlSchema = []table{
+	{"koinon_meta", `CREATE TABLE IF NOT EXISTS koinon_meta (
 		id TINYINT NOT NULL PRIMARY KEY,
 		layout INT NOT NULL,
 		tail BIGINT NOT NULL,
 		compact BIGINT NOT NULL,
 		epoch BIGINT NOT NULL,
+		base BIGINT NOT NULL,
+		staging BIGINT NOT NULL,
+		compacted BIGINT NOT NULL,
 		probe BIGINT NOT NULL,
 		secret VARBINARY(32) NOT NULL
-	) ENGINE=InnoDB`,
-	`CREATE TABLE IF NOT EXISTS koinon_log (
+	) ENGINE=InnoDB`},
+	{"koinon_log", `CREATE TABLE IF NOT EXISTS koinon_log (
 		rev BIGINT NOT NULL PRIMARY KEY,
 		name VARBINARY(2048) NOT NULL,
 		create_rev BIGINT NOT NULL,
@@ -65,12 +71,12 @@ var mysqlSchema = []string{
 		deleted TINYINT NOT NULL,
 		op BIGINT NOT NULL,
 		value MEDIUMBLOB NOT NULL
-	) ENGINE=InnoDB`,
-	`CREATE TABLE IF NOT EXISTS koinon_peer (
+	) ENGINE=InnoDB`},
+	{"koinon_peer", `CREATE TABLE IF NOT EXISTS koinon_peer (
 		id BIGINT NOT NULL PRIMARY KEY,
 		address VARBINARY(255) NOT NULL,
 		seen BIGINT NOT NULL
-	) ENGINE=InnoDB`,
+	) ENGINE=InnoDB`},
 }
 
 // mysqlDialect is MySQL and what speaks its protocol.
@@ -93,14 +99,14 @@ func OpenMySQL(ctx context.Context, config MySQLConfig) (*Log, error) {
 	db.SetMaxIdleConns(config.MaxIdleConnections)
 	db.SetConnMaxIdleTime(maxIdleTime)
 	l := &Log{reads: db, writes: db, idle: config.MaxIdleConnections, dialect: mysqlDialect{connector}, name: config.Name}
-	if err := l.prepareMySQL(ctx); err != nil {
+	if err := l.prepareMySQL(ctx, config.Tables); err != nil {
 		_ = db.Close()
 		return nil, err
 	}
 	return l, nil
 }
 
-func (l *Log) prepareMySQL(ctx context.Context) error {
+func (l *Log) prepareMySQL(ctx context.Context, tables Tables) error {
 	var packet int
 	if err := l.reads.QueryRowContext(ctx, "SELECT @@max_allowed_packet").Scan(&packet); err != nil {
 		return l.failed("open", err)
@@ -109,7 +115,7 @@ func (l *Log) prepareMySQL(ctx context.Context) error {
 		return fmt.Errorf("the %s takes packets of %d bytes: set max_allowed_packet to %d or more", l.name, packet, minPacketBytes)
 	}
 	l.batchBytes = min(maxBatchBytes, packet/2-minPacketBytes/4)
-	return l.prepare(ctx, mysqlSchema, "INSERT IGNORE INTO")
+	return l.prepare(ctx, mysqlSchema, "INSERT IGNORE INTO", tables)
 }
 
 // newSecret is the key that peers sign their notices with.
@@ -117,6 +123,37 @@ func newSecret() []byte {
 	secret := make([]byte, 32)
 	_, _ = rand.Read(secret) // it never fails: crypto/rand
 	return secret
+}
+
+// snapshotVariables let a reader take its time: the time limits of other sessions are there
+// to free a lock, and it holds none. Those that a server does not know, or forbids, are left
+// out.
+var snapshotVariables = []string{
+	"wait_timeout = 600",
+	"net_write_timeout = 600",
+	"idle_transaction_timeout = 600",
+	"idle_readonly_transaction_timeout = 600",
+	"max_statement_time = 0",
+	"max_execution_time = 0",
+	// OceanBase, in microseconds.
+	"ob_query_timeout = 600000000",
+	"ob_trx_idle_timeout = 600000000",
+	"ob_trx_timeout = 86400000000",
+}
+
+func (mysqlDialect) beginSnapshot(ctx context.Context, conn *sql.Conn) error {
+	for _, variable := range snapshotVariables {
+		_, err := conn.ExecContext(ctx, "SET SESSION "+variable)
+		var answer *mysql.MySQLError
+		if err != nil && !errors.As(err, &answer) {
+			return err
+		}
+	}
+	if _, err := conn.ExecContext(ctx, "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ"); err != nil {
+		return err
+	}
+	_, err := conn.ExecContext(ctx, "START TRANSACTION WITH CONSISTENT SNAPSHOT")
+	return err
 }
 
 func (mysqlDialect) size(ctx context.Context, l *Log) (int64, error) {

@@ -1,0 +1,184 @@
+package sqllog
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"fmt"
+	"slices"
+)
+
+// Snapshot is everything that a log held at one moment, whatever is written meanwhile. It is
+// used by one goroutine, and keeps a transaction and a connection of its own until Close.
+type Snapshot struct {
+	log  *Log
+	conn *sql.Conn
+	mark Mark
+	keys []Record
+}
+
+// snapshotRows is how many rows one statement reads, without values.
+const snapshotRows = 5000
+
+// Snapshot reads which keys there are and where their values are; memory is needed for that
+// alone. Each, if not nil, is called now and then with the number of rows read.
+func (l *Log) Snapshot(ctx context.Context, each func(rows int)) (*Snapshot, error) {
+	conn, err := l.reads.Conn(ctx)
+	if err != nil {
+		return nil, l.failed("connect to", err)
+	}
+	s := &Snapshot{log: l, conn: conn}
+	if err := s.begin(ctx, each); err != nil {
+		s.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *Snapshot) begin(ctx context.Context, each func(rows int)) error {
+	if err := s.log.dialect.beginSnapshot(ctx, s.conn); err != nil {
+		return s.log.failed("read from", err)
+	}
+	var base int64
+	err := s.conn.QueryRowContext(ctx, "SELECT tail, compact, epoch, base FROM koinon_meta WHERE id = 1").
+		Scan(&s.mark.Tail, &s.mark.Compact, &s.mark.Epoch, &base)
+	if err != nil {
+		return s.log.failed("read the state of", err)
+	}
+	latest := newLatest()
+	rows := 0
+	for after := base; ; {
+		page, err := s.page(ctx, after)
+		if err != nil {
+			return err
+		}
+		if len(page) == 0 {
+			break
+		}
+		for _, record := range page {
+			latest.add(record)
+		}
+		after = page[len(page)-1].Revision
+		if rows += len(page); each != nil {
+			each(rows)
+		}
+	}
+	s.keys = latest.inOrder()
+	return nil
+}
+
+// page returns the next rows after a revision, without values.
+func (s *Snapshot) page(ctx context.Context, after int64) ([]Record, error) {
+	rows, err := s.conn.QueryContext(ctx, "SELECT "+columns+" FROM koinon_log WHERE rev > ? AND rev <= ? ORDER BY rev LIMIT ?", after, s.mark.Tail, snapshotRows)
+	if err != nil {
+		return nil, s.log.failed("read from", err)
+	}
+	defer func() { _ = rows.Close() }()
+	var page []Record
+	for rows.Next() {
+		record, err := scan(rows, false)
+		if err != nil {
+			return nil, s.log.failed("read from", err)
+		}
+		page = append(page, record)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, s.log.failed("read from", err)
+	}
+	return page, nil
+}
+
+// Mark is the state of the log at the moment of the snapshot.
+func (s *Snapshot) Mark() Mark { return s.mark }
+
+// Len is the number of keys.
+func (s *Snapshot) Len() int { return len(s.keys) }
+
+// Each calls each for every key, in the order of their revisions, with its value. It ends
+// with the first error, be it of each.
+func (s *Snapshot) Each(ctx context.Context, each func(Record) error) error {
+	for keys := s.keys; len(keys) > 0; {
+		n := min(valuesPerQuery, len(keys))
+		if err := s.values(ctx, keys[:n], each); err != nil {
+			return err
+		}
+		keys = keys[n:]
+	}
+	return nil
+}
+
+func (s *Snapshot) values(ctx context.Context, keys []Record, each func(Record) error) error {
+	revisions := make([]int64, len(keys))
+	for i, key := range keys {
+		revisions[i] = key.Revision
+	}
+	in, args := list(revisions)
+	rows, err := s.conn.QueryContext(ctx, "SELECT rev, value FROM koinon_log WHERE rev IN "+in+" ORDER BY rev", args...)
+	if err != nil {
+		return s.log.failed("read values from", err)
+	}
+	defer func() { _ = rows.Close() }()
+	for _, record := range keys {
+		var revision int64
+		if rows.Next() {
+			err = rows.Scan(&revision, &record.Value)
+		} else {
+			err = rows.Err()
+		}
+		if err == nil && revision != record.Revision {
+			err = fmt.Errorf("the row of revision %d is not there", record.Revision)
+		}
+		if err != nil {
+			return s.log.failed("read values from", err)
+		}
+		if err := each(record); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Close ends the transaction.
+func (s *Snapshot) Close() {
+	discard(s.conn)
+	_ = s.conn.Close()
+}
+
+// latest has the newest version of every key that there is.
+type latest struct {
+	records []Record
+	at      map[string]int
+	// free are places in records of keys that were deleted.
+	free []int
+}
+
+func newLatest() *latest { return &latest{at: map[string]int{}} }
+
+// add takes records in the order of their revisions.
+func (l *latest) add(record Record) {
+	at, found := l.at[record.Key]
+	switch {
+	case found && record.Deleted:
+		delete(l.at, record.Key)
+		l.records[at] = Record{}
+		l.free = append(l.free, at)
+	case found:
+		record.Key = l.records[at].Key // the one that is in memory already
+		l.records[at] = record
+	case record.Deleted:
+	case len(l.free) > 0:
+		at, l.free = l.free[len(l.free)-1], l.free[:len(l.free)-1]
+		l.records[at], l.at[record.Key] = record, at
+	default:
+		l.at[record.Key] = len(l.records)
+		l.records = append(l.records, record)
+	}
+}
+
+// inOrder gives the records in the order of their revisions, and keeps nothing.
+func (l *latest) inOrder() []Record {
+	l.at, l.free = nil, nil
+	records := slices.DeleteFunc(l.records, func(r Record) bool { return r.Revision == 0 })
+	slices.SortFunc(records, func(a, b Record) int { return cmp.Compare(a.Revision, b.Revision) })
+	return records
+}

@@ -15,7 +15,7 @@ KUBE_LINKED = $(shell go list -f '$(LINKS_KUBERNETES)' ./pkg/... ./cmd/...)
 RACE_PACKAGES = $(filter-out $(KUBE_LINKED),$(shell go list . ./pkg/... ./cmd/... ./hack/... | grep -v /pkg/generated))
 
 .DEFAULT_GOAL := help
-.PHONY: help build up down status test test-fast test-unit test-integration bench generate verify lint clean
+.PHONY: help build up down status test test-fast test-unit test-integration bench bench-store generate verify lint clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,8 +46,12 @@ test-integration: build ## Tests against real servers: Koinon, kube-apiserver, M
 test-fast: ## The inner loop: unit tests without the race detector
 	go test ./pkg/... .
 
-bench: build ## Measure against CRDs in a stock kube-apiserver, and print the tables of docs/benchmarks.md
+bench: build ## Measure against CRDs in a stock kube-apiserver, then the stores, and print the tables
 	go run ./test/bench
+	go run ./test/storebench
+
+bench-store: ## Measure the stores only: ours, upstream Kine's and etcd under the same load (under 20 minutes)
+	go run ./test/storebench
 
 generate: ## Write generated code and manifests
 	hack/update-codegen.sh

@@ -1,5 +1,5 @@
-// Package storage is the store of a Koinon server: Kine over SQLite or MySQL, embedded in
-// the process, or a real etcd that is only dialled. Both the embedded host and the Koinon
+// Package storage is the store of a Koinon server: SQLite or MySQL behind etcd's API,
+// embedded in the process, or a real etcd that is only dialled. Both the embedded host and the Koinon
 // API server get the same thing from it, an etcd client configuration:
 //
 //	store, err := storage.Open(ctx, storage.Config{DataDir: dir})
@@ -7,16 +7,15 @@
 //	defer store.Close()
 //	etcdOptions.StorageConfig.Transport = store.Transport()
 //
-// An embedded store has no address: every client connection is one end of a socket pair
-// whose other end is handed to the gRPC server of the store, so there is no port, no
-// socket file and nothing that another user of the machine could connect to.
+// Below it, from the outside to the inside: embedded puts Kine's etcd front over an engine,
+// which keeps the state in memory (mvcc) and the truth in a log in the database (sqllog),
+// and hears from other servers on the same database (notice). docs/store.md has the whole.
 //
 // What it refuses to do: it does not know about Kubernetes objects, does not encrypt (that
 // is EncryptionConfiguration, one layer up), and never puts a data source name into an
 // error or a log line, because it may hold a password.
 //
-// This is the only package that links Kine and the SQL drivers. Kine's endpoint package is
-// not used: it links seven drivers where two are needed.
+// Only packages below this one link Kine and the SQL drivers.
 //
 // A Store may be used by any number of goroutines. Close may be called once, after
 // everything that uses the store has stopped.

@@ -8,6 +8,7 @@ import (
 	utilnet "k8s.io/apimachinery/pkg/util/net"
 	"k8s.io/apiserver/pkg/server/egressselector"
 	"k8s.io/apiserver/pkg/storage/storagebackend"
+	"k8s.io/component-base/metrics/legacyregistry"
 
 	"github.com/koinon-io/koinon/pkg/storage/embedded"
 )
@@ -37,6 +38,8 @@ type Store struct {
 	tls       TLS
 	// embedded is nil for etcd.
 	embedded *embedded.Store
+	// registered says that its metrics are in the registry of the process.
+	registered bool
 }
 
 // Open opens the store and waits until it answers. The error of a store that does not is
@@ -48,12 +51,14 @@ func Open(ctx context.Context, config Config) (*Store, error) {
 	}
 	store := &Store{datastore: datastore, tls: config.TLS}
 	if datastore.Kind == embedded.Etcd {
-		return store, embedded.Check(ctx, datastore, config.TLS, config.ConnectTimeout)
+		return store, embedded.CheckEtcd(ctx, datastore, config.TLS, config.ConnectTimeout)
 	}
 	store.embedded, err = embedded.Open(ctx, datastore, embedded.Config{TLS: config.TLS, ConnectTimeout: config.ConnectTimeout})
 	if err != nil {
 		return nil, err
 	}
+	// Of several stores in one process, as in tests, the first has the metrics.
+	store.registered = legacyregistry.Registerer().Register(store.embedded.Metrics()) == nil
 	return store, nil
 }
 
@@ -83,6 +88,9 @@ func (s *Store) Transport() storagebackend.TransportConfig {
 func (s *Store) Close() error {
 	if s.embedded == nil {
 		return nil
+	}
+	if s.registered {
+		legacyregistry.Registerer().Unregister(s.embedded.Metrics())
 	}
 	return s.embedded.Close()
 }

@@ -2,6 +2,7 @@ package storage
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -12,10 +13,12 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"google.golang.org/grpc"
 	"k8s.io/apiserver/pkg/server/egressselector"
 	"k8s.io/apiserver/pkg/storage/storagebackend"
+	"k8s.io/component-base/metrics/legacyregistry"
 
 	"github.com/koinon-io/koinon/pkg/storage/storagetest"
 )
@@ -102,6 +105,24 @@ func contract(t *testing.T, config func(t *testing.T) Config) {
 		}
 		if len(winners) != 1 || get(t, client, "/registry/race") != fmt.Sprint(winners[0]) {
 			t.Errorf("winners %v, value %q: want one winner and its value", winners, get(t, client, "/registry/race"))
+		}
+	})
+	t.Run("puts are never lost in a race", func(t *testing.T) {
+		_, client := open(t, config(t))
+		var writing sync.WaitGroup
+		for range 4 {
+			writing.Go(func() {
+				for range 20 {
+					if _, err := client.Put(t.Context(), "/registry/a", "v"); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}
+		writing.Wait()
+		answer, err := client.Put(t.Context(), "/registry/a", "last", clientv3.WithPrevKV())
+		if err != nil || answer.PrevKv.GetVersion() != 80 || string(answer.PrevKv.GetValue()) != "v" {
+			t.Errorf("before the last: %v, %v, want version 80", answer, err)
 		}
 	})
 	t.Run("an update of an old revision is refused", func(t *testing.T) {
@@ -193,6 +214,31 @@ func contract(t *testing.T, config func(t *testing.T) Config) {
 			t.Error("the value has changed")
 		}
 	})
+	t.Run("a larger request is refused in etcd's words", func(t *testing.T) {
+		_, client := open(t, config(t))
+		_, err := client.Put(t.Context(), "/registry/large", strings.Repeat("x", 3<<19+32<<10))
+		if !errors.Is(err, rpctypes.ErrRequestTooLarge) {
+			t.Errorf("got %v, want %v", err, rpctypes.ErrRequestTooLarge)
+		}
+	})
+	t.Run("keys that differ only in case, trailing blanks or bytes that are no text are different", func(t *testing.T) {
+		_, client := open(t, config(t))
+		keys := []string{"/registry/k", "/registry/K", "/registry/k ", "/registry/k\x00", "/registry/k\xff", "/registry/\u00e4", "/registry/a\u0308", "/registry/k%", "/registry/k_"}
+		for _, key := range keys {
+			if !create(t, client, key, key).Succeeded {
+				t.Errorf("%q was taken for another key", key)
+			}
+		}
+		for _, key := range keys {
+			if got := get(t, client, key); got != key {
+				t.Errorf("%q: got %q", key, got)
+			}
+		}
+		answer, err := client.Get(t.Context(), "/registry/k", clientv3.WithRange("/registry/l"))
+		if err != nil || len(answer.Kvs) != 6 {
+			t.Errorf("keys that begin with k: got %v, %v, want 6", answer, err)
+		}
+	})
 	t.Run("what was acknowledged is there after a restart, and revisions go on", func(t *testing.T) {
 		config := config(t)
 		store, err := Open(t.Context(), config)
@@ -213,6 +259,24 @@ func contract(t *testing.T, config func(t *testing.T) Config) {
 			t.Errorf("revision after the restart: got %d, want more than %d", after, before)
 		}
 	})
+}
+
+func TestTheStoreHasMetrics(t *testing.T) {
+	_, client := open(t, Config{DataDir: t.TempDir()})
+	create(t, client, "/registry/a", "1")
+	families, err := legacyregistry.DefaultGatherer.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]bool{}
+	for _, family := range families {
+		got[family.GetName()] = true
+	}
+	for _, name := range []string{"koinon_store_size_bytes", "koinon_store_keys", "koinon_store_healthy", "koinon_store_commit_duration_seconds"} {
+		if !got[name] {
+			t.Errorf("there is no %s", name)
+		}
+	}
 }
 
 func TestTwoServersShareADatabase(t *testing.T) {

@@ -3,10 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"os"
-	"runtime"
-	"strings"
-	"time"
 
 	"github.com/koinon-io/koinon/test/bench/contender"
 	"github.com/koinon-io/koinon/test/bench/report"
@@ -82,21 +78,4 @@ func (b *bench) memory(ctx context.Context, state string, others bool) error {
 		}
 		return nil
 	})
-}
-
-// machine describes what the figures were made on.
-func machine() string {
-	return fmt.Sprintf("%s, %d cores, %s, %s %s/%s.", time.Now().UTC().Format("2006-01-02"), runtime.NumCPU(), ram(),
-		runtime.Version(), runtime.GOOS, runtime.GOARCH)
-}
-
-func ram() string {
-	data, _ := os.ReadFile("/proc/meminfo")
-	var kilobytes float64
-	for line := range strings.Lines(string(data)) {
-		if _, err := fmt.Sscanf(line, "MemTotal: %f kB", &kilobytes); err == nil {
-			return fmt.Sprintf("%.0f GiB of memory", kilobytes/mebi)
-		}
-	}
-	return "memory unknown"
 }

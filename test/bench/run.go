@@ -228,7 +228,7 @@ func (b *bench) copyLogs() error {
 
 func (b *bench) write() error {
 	var tables bytes.Buffer
-	fmt.Fprintf(&tables, "%s\n\n", machine())
+	fmt.Fprintf(&tables, "%s\n\n", report.Machine())
 	if err := b.report.Write(&tables); err != nil {
 		return err
 	}

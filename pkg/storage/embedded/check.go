@@ -3,63 +3,56 @@ package embedded
 import (
 	"context"
 	"crypto/tls"
-	"database/sql"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"os"
-	"strings"
 	"time"
 
-	"github.com/go-sql-driver/mysql"
 	"go.etcd.io/etcd/client/pkg/v3/transport"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
+
+	"github.com/koinon-io/koinon/pkg/storage/sqllog"
 )
 
 // retryInterval is the pause between attempts to reach a datastore.
 const retryInterval = 250 * time.Millisecond
 
-// Check waits until the datastore answers, for at most the timeout; zero means 10 s. Kine on its
-// own would try for five minutes and log each attempt.
-func Check(ctx context.Context, parsed Datastore, files TLS, timeout time.Duration) error {
+// CheckEtcd waits until an etcd answers, for at most the timeout; zero means 10 s.
+func CheckEtcd(ctx context.Context, etcd Datastore, files TLS, timeout time.Duration) error {
+	return untilAnswer(ctx, etcd, timeout, func(ctx context.Context) error { return probeEtcd(ctx, etcd, files) })
+}
+
+// untilAnswer tries until the datastore answers, for at most the timeout; zero means 10 s.
+func untilAnswer(ctx context.Context, datastore Datastore, timeout time.Duration, try func(context.Context) error) error {
 	if timeout == 0 {
 		timeout = defaultConnectTimeout
-	}
-	if parsed.Kind == SQLite {
-		return checkSQLite(parsed)
-	}
-	probe := probeMySQL
-	if parsed.Kind == Etcd {
-		probe = probeEtcd
 	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	var last error
 	for {
-		err := probe(ctx, parsed, files)
+		err := try(ctx)
 		if err == nil {
 			return nil
 		}
 		if ctx.Err() == nil || last == nil {
 			last = err
 		}
-		if refused(err) {
-			return fmt.Errorf("the %s refused the connection: %w", parsed, last)
+		if sqllog.AccessDenied(err) {
+			return fmt.Errorf("the %s refused the connection: %w", datastore, last)
+		}
+		if sqllog.Unsuitable(err) {
+			return err
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("the %s did not answer within %s: %w", parsed, timeout, last)
+			return fmt.Errorf("the %s did not answer within %s: %w", datastore, timeout, last)
 		case <-time.After(retryInterval):
 		}
 	}
-}
-
-// refused says that the database answered, and that asking again cannot help.
-func refused(err error) bool {
-	var answer *mysql.MySQLError
-	return errors.As(err, &answer) && (answer.Number == 1045 || answer.Number == 1044 || answer.Number == 1698)
 }
 
 // sqliteMagic begins every SQLite database that is not empty.
@@ -87,46 +80,6 @@ func checkSQLite(parsed Datastore) error {
 	}
 	return nil
 }
-
-// probeMySQL connects to the database, and makes it when the server does not have it.
-func probeMySQL(ctx context.Context, parsed Datastore, files TLS) error {
-	config, err := mysql.ParseDSN(parsed.source)
-	if err != nil {
-		return errors.New("the data source name is not readable")
-	}
-	config.Logger = silent{}
-	if config.TLS, err = ClientTLS(files); err != nil {
-		return err
-	}
-	err = execMySQL(ctx, config, "DO 0")
-	var answer *mysql.MySQLError
-	if !errors.As(err, &answer) || answer.Number != unknownDatabase {
-		return err
-	}
-	create := fmt.Sprintf("CREATE DATABASE IF NOT EXISTS `%s`", strings.ReplaceAll(config.DBName, "`", "``"))
-	config.DBName = ""
-	return execMySQL(ctx, config, create)
-}
-
-// unknownDatabase is the server's code for a database that it does not have.
-const unknownDatabase = 1049
-
-func execMySQL(ctx context.Context, config *mysql.Config, statement string) error {
-	connector, err := mysql.NewConnector(config)
-	if err != nil {
-		return err
-	}
-	db := sql.OpenDB(connector)
-	defer func() { _ = db.Close() }()
-	_, err = db.ExecContext(ctx, statement)
-	return err
-}
-
-// silent keeps the driver from writing about failed attempts to standard error.
-type silent struct{}
-
-// Print implements mysql.Logger.
-func (silent) Print(...any) {}
 
 // probeEtcd reads a key. It makes a plain connection first: etcd's client would only say
 // that time ran out, and log each attempt.

@@ -58,7 +58,7 @@ func Parse(value, dataDir string) (Datastore, error) {
 	}
 	scheme, rest, found := strings.Cut(value, "://")
 	if !found {
-		return Datastore{}, errors.New("--datastore has no scheme: it must be sqlite:///PATH, mysql://USER:PASSWORD@HOST:PORT/DATABASE, oceanbase://… or etcd://HOST:PORT")
+		return Datastore{}, errors.New("--datastore has no scheme: it must be sqlite:///PATH, mysql://USER:PASSWORD@HOST:PORT[,HOST:PORT…]/DATABASE, oceanbase://… or etcd://HOST:PORT")
 	}
 	switch scheme {
 	case "sqlite":
@@ -105,36 +105,66 @@ func parseSQLite(rest, dataDir string) (Datastore, error) {
 	return Datastore{Kind: SQLite, path: absolute, normal: synchronous == "normal"}, nil
 }
 
-// parseMySQL reads USER:PASSWORD@HOST:PORT/DATABASE?PARAMETERS, and the form of the Go
-// driver, USER:PASSWORD@tcp(HOST:PORT)/DATABASE. The parameters are those of the driver.
+// parseMySQL reads USER:PASSWORD@HOST:PORT[,HOST:PORT…]/DATABASE?PARAMETERS, and the form of
+// the Go driver, USER:PASSWORD@tcp(HOST:PORT[,HOST:PORT…])/DATABASE. Several hosts are the
+// nodes of one database, of which the first that takes writes is used. The parameters are
+// those of the driver.
 func parseMySQL(scheme, rest string) (Datastore, error) {
-	config, err := mysql.ParseDSN(driverForm(rest))
+	unreadable := fmt.Errorf("--datastore is not readable: after %s:// must follow USER:PASSWORD@HOST:PORT[,HOST:PORT…]/DATABASE", scheme)
+	credentials, network, hosts, path := splitMySQL(rest)
+	var addresses []string
+	for host := range strings.SplitSeq(hosts, ",") {
+		address, err := withPort(network, host)
+		if err != nil {
+			return Datastore{}, unreadable
+		}
+		addresses = append(addresses, address)
+	}
+	config, err := mysql.ParseDSN(credentials + network + "(" + addresses[0] + ")" + path)
 	if err != nil {
-		return Datastore{}, fmt.Errorf("--datastore is not readable: after %s:// must follow USER:PASSWORD@HOST:PORT/DATABASE", scheme)
+		return Datastore{}, unreadable
 	}
 	if config.DBName == "" {
 		config.DBName = "koinon"
 	}
-	return Datastore{Kind: MySQL, source: config.FormatDSN(), Addresses: []string{config.Addr}}, nil
+	return Datastore{Kind: MySQL, source: config.FormatDSN(), Addresses: addresses}, nil
 }
 
-// driverForm puts tcp( ) around a bare HOST:PORT.
-func driverForm(rest string) string {
+// splitMySQL takes a data source name apart: "user:password@", "tcp", "host:port,…" and
+// "/database?parameters".
+func splitMySQL(rest string) (credentials, network, hosts, path string) {
 	slash := strings.LastIndex(rest, "/")
 	if slash < 0 {
 		rest, slash = rest+"/", len(rest)
 	}
-	credentials, address := "", rest[:slash]
-	if at := strings.LastIndex(address, "@"); at >= 0 {
-		credentials, address = address[:at+1], address[at+1:]
+	if closing := strings.LastIndex(rest, ")/"); closing >= 0 { // a socket's path has slashes too
+		slash = closing + 1
 	}
-	if address == "" || strings.Contains(address, "(") {
-		return rest
+	hosts, path = rest[:slash], rest[slash:]
+	if at := strings.LastIndex(hosts, "@"); at >= 0 {
+		credentials, hosts = hosts[:at+1], hosts[at+1:]
 	}
-	if _, _, err := net.SplitHostPort(address); err != nil {
-		address = net.JoinHostPort(strings.Trim(address, "[]"), "3306")
+	if inner, found := strings.CutSuffix(hosts, ")"); found {
+		if name, addresses, found := strings.Cut(inner, "("); found {
+			return credentials, name, addresses, path
+		}
 	}
-	return credentials + "tcp(" + address + ")" + rest[slash:]
+	return credentials, "tcp", hosts, path
+}
+
+// withPort checks an address, and adds MySQL's port where there is none.
+func withPort(network, host string) (string, error) {
+	if network == "unix" {
+		return host, nil
+	}
+	if host == "" || strings.ContainsAny(host, "()/") {
+		return "", errors.New("no address")
+	}
+	if _, port, err := net.SplitHostPort(host); err == nil {
+		_, err = strconv.ParseUint(port, 10, 16)
+		return host, err
+	}
+	return net.JoinHostPort(strings.Trim(host, "[]"), "3306"), nil
 }
 
 // parseEtcd reads HOST:PORT[,HOST:PORT…].

@@ -22,7 +22,10 @@ func TestParseDatastore(t *testing.T) {
 		"a password with every separator":            {"mysql://u:a@b:c?d@db:1/k", MySQL, "mysql datastore at db:1", []string{"db:1"}},
 		"OceanBase, whose user names a tenant":       {"oceanbase://root@tenant#cluster:p@ob:2881/k", MySQL, "mysql datastore at ob:2881", []string{"ob:2881"}},
 		"an IPv6 address":                            {"mysql://u:p@[::1]:3306/k", MySQL, "mysql datastore at [::1]:3306", []string{"[::1]:3306"}},
-		"several etcd members":                       {"etcd://a:2379,b:2379", Etcd, "etcd datastore at a:2379, b:2379", []string{"a:2379", "b:2379"}},
+		"several nodes of one MySQL":                 {"mysql://u:p@a:1,b,[::1]:3/k", MySQL, "mysql datastore at a:1, b:3306, [::1]:3", []string{"a:1", "b:3306", "[::1]:3"}},
+		"several nodes in the form of the driver":    {"mysql://u:p@tcp(a:1,b:2)/k?timeout=3s", MySQL, "mysql datastore at a:1, b:2", []string{"a:1", "b:2"}},
+		"a socket":             {"mysql://u:p@unix(/run/mysqld/mysqld.sock)/k", MySQL, "mysql datastore at /run/mysqld/mysqld.sock", []string{"/run/mysqld/mysqld.sock"}},
+		"several etcd members": {"etcd://a:2379,b:2379", Etcd, "etcd datastore at a:2379, b:2379", []string{"a:2379", "b:2379"}},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

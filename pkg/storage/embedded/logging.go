@@ -44,6 +44,10 @@ func (klogHook) Levels() []logrus.Level { return logrus.AllLevels }
 
 // Fire hands one entry to klog.
 func (klogHook) Fire(entry *logrus.Entry) error {
+	if request, reason, found := cutRequest(entry.Message); found {
+		klog.V(4).InfoS("Store failed a request", "request", request, "reason", reason)
+		return nil
+	}
 	// What was going on when the store was closed is no error.
 	if strings.HasSuffix(entry.Message, context.Canceled.Error()) {
 		entry.Level = logrus.DebugLevel
@@ -59,4 +63,20 @@ func (klogHook) Fire(entry *logrus.Entry) error {
 		klog.V(4).InfoS("Store reported detail", "message", entry.Message)
 	}
 	return nil
+}
+
+// requestPrefixes begin what Kine's front says of a request that failed. What follows is the
+// whole request with its values, then the error.
+var requestPrefixes = []string{"error in txn ", "error in put ", "error in compact ", "error while range on "}
+
+// cutRequest takes the contents out of such a line. The client has the error, and the
+// engine says when the database is at fault.
+func cutRequest(message string) (request, reason string, found bool) {
+	for _, prefix := range requestPrefixes {
+		if strings.HasPrefix(message, prefix) {
+			words := strings.Fields(prefix)
+			return words[len(words)-1], message[strings.LastIndex(message, ": ")+2:], true
+		}
+	}
+	return "", "", false
 }

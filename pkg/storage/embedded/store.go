@@ -8,9 +8,8 @@ import (
 	"path/filepath"
 	"time"
 
-	kineserver "github.com/k3s-io/kine/pkg/server"
+	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/keepalive"
 
 	"github.com/koinon-io/koinon/pkg/storage/engine"
 	"github.com/koinon-io/koinon/pkg/storage/notice"
@@ -21,22 +20,11 @@ const (
 	// Address is what clients of an embedded store dial. It is never resolved.
 	Address = "koinon-store"
 
-	// emulatedEtcdVersion tells API servers that progress notifications work, which they
-	// need for consistent reads from the watch cache.
-	emulatedEtcdVersion = "3.6.11"
-	// defaultNotifyInterval is how often a quiet watch is told the current revision.
-	defaultNotifyInterval = 5 * time.Second
-
 	// defaultConnectTimeout is how long Open waits for a datastore to answer.
 	defaultConnectTimeout = 10 * time.Second
 	// stopTimeout is how long Close lets requests finish. The API servers have drained by
 	// then; what is left are idle watches of their clients.
 	stopTimeout = 500 * time.Millisecond
-
-	// maxRequestBytes is etcd's limit for one request, with room for the envelope.
-	maxRequestBytes = 2 << 20
-	// maxResponseBytes is the most that gRPC can carry.
-	maxResponseBytes = 1<<31 - 1
 )
 
 // TLS names the files that secure the connection to a database or etcd. Empty means plain.
@@ -73,9 +61,6 @@ type Store struct {
 // its keys are read.
 func Open(ctx context.Context, datastore Datastore, config Config) (*Store, error) {
 	redirectLogs()
-	if err := Check(ctx, datastore, config.TLS, config.ConnectTimeout); err != nil {
-		return nil, err
-	}
 	log, err := openLog(ctx, datastore, config)
 	if err != nil {
 		return nil, err
@@ -95,25 +80,39 @@ func Open(ctx context.Context, datastore Datastore, config Config) (*Store, erro
 	if config.NotifyInterval == 0 {
 		config.NotifyInterval = defaultNotifyInterval
 	}
-	store.serve(store.engine, config.NotifyInterval)
+	store.listener, store.server = newPairListener(), newServer(store.engine, config.NotifyInterval)
+	go func() { _ = store.Serve(store.listener) }() // Close ends it
 	return store, nil
 }
 
-func openLog(ctx context.Context, datastore Datastore, config Config) (*sqllog.Log, error) {
+func openLog(ctx context.Context, datastore Datastore, config Config) (log *sqllog.Log, err error) {
 	if datastore.Kind == SQLite {
+		if err := checkSQLite(datastore); err != nil {
+			return nil, err
+		}
 		return sqllog.OpenSQLite(ctx, sqllog.SQLiteConfig{Path: datastore.path, Name: datastore.String(), Normal: datastore.normal})
 	}
 	tls, err := ClientTLS(config.TLS)
 	if err != nil {
 		return nil, err
 	}
-	return sqllog.OpenMySQL(ctx, sqllog.MySQLConfig{
-		DSN: datastore.source, Addresses: datastore.Addresses, Name: datastore.String(), TLS: tls,
+	mysql := sqllog.MySQLConfig{DSN: datastore.source, Addresses: datastore.Addresses, Name: datastore.String(), TLS: tls}
+	err = untilAnswer(ctx, datastore, config.ConnectTimeout, func(ctx context.Context) (err error) {
+		log, err = sqllog.OpenMySQL(ctx, mysql)
+		return err
 	})
+	return log, err
 }
 
 // Dial connects to the store.
 func (s *Store) Dial(ctx context.Context) (net.Conn, error) { return s.listener.dial(ctx) }
+
+// Serve serves the store on a further listener too, until Close. It returns the error with
+// which the listener ended.
+func (s *Store) Serve(l net.Listener) error { return s.server.Serve(l) }
+
+// Metrics are for a registry of the caller's.
+func (s *Store) Metrics() prometheus.Collector { return s.engine.Metrics() }
 
 // Health says why the store cannot be used: nil means that it can.
 func (s *Store) Health() error { return s.engine.Health() }
@@ -132,22 +131,6 @@ func (s *Store) closeLog() error {
 		s.network.Leave()
 	}
 	return s.log.Close()
-}
-
-// serve puts Kine's etcd front before the backend.
-func (s *Store) serve(backend kineserver.Backend, notifyInterval time.Duration) {
-	s.listener = newPairListener()
-	s.server = grpc.NewServer(
-		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second}),
-		grpc.MaxRecvMsgSize(maxRequestBytes),
-		grpc.MaxSendMsgSize(maxResponseBytes),
-		// An API server opens a connection for each resource: keep the idle ones small.
-		grpc.ReadBufferSize(8<<10),
-		grpc.SharedWriteBuffer(true),
-	)
-	kineserver.New(backend, "http", notifyInterval, emulatedEtcdVersion).Register(s.server)
-	// Serve returns when Close stops the server.
-	go func() { _ = s.server.Serve(s.listener) }()
 }
 
 // createFile makes the database file before SQLite does, readable for its owner only.

@@ -99,6 +99,7 @@ func (e *Engine) runGarbage(ctx context.Context) {
 		if err != nil {
 			return
 		}
+		e.metrics.deleted.Add(float64(len(revisions)))
 		select {
 		case <-time.After(time.Since(begun)):
 		case <-ctx.Done():

@@ -16,6 +16,8 @@ const (
 	create kind = iota
 	// update puts a key that must be there, with a certain revision.
 	update
+	// put puts a key whatever is there.
+	put
 	// remove deletes a key that must have a certain revision, or any if that is 0.
 	remove
 )
@@ -25,7 +27,7 @@ type write struct {
 	ctx  context.Context
 	kind kind
 	key  string
-	// value and lease are what create and update put.
+	// value and lease are what create, update and put write.
 	value []byte
 	lease int64
 	// revision is what update and remove compare with.
@@ -43,7 +45,7 @@ type outcome struct {
 	// revision is that of the store after the write.
 	revision int64
 	ok       bool
-	// version is what update and remove found: what was deleted, or what did not compare
+	// version is what update, put and remove found: what was replaced or deleted, or what did not compare
 	// equal; nil means that the key was not there.
 	version *mvcc.Version
 	// value is that of version, if valued is set; otherwise the log has it.
@@ -102,6 +104,8 @@ func (w *write) applies(found *mvcc.Version) bool {
 		return found == nil
 	case update:
 		return found != nil && found.Revision == w.revision
+	case put:
+		return true
 	case remove:
 		return w.revision == 0 || found != nil && found.Revision == w.revision
 	}

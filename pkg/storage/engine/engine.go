@@ -61,11 +61,12 @@ type Engine struct {
 	options Options
 	logger  klog.Logger
 
-	state  *state
-	values *values
-	sync   *syncer
-	health *health
-	leases *leases
+	state   *state
+	values  *values
+	sync    *syncer
+	health  *health
+	leases  *leases
+	metrics *metrics
 
 	writes chan *write
 	// operation numbers the writes of this process. It begins at random, so that no two
@@ -106,11 +107,12 @@ func Open(ctx context.Context, log Log, options Options) (*Engine, error) {
 	e.state = newState(e.values, e.leases, options.EventBytes)
 	e.health = newHealth(log.String())
 	e.sync = newSyncer(e)
+	e.metrics = newMetrics(e)
 	if err := e.load(ctx); err != nil {
 		stop()
 		return nil, err
 	}
-	for _, run := range []func(context.Context){e.runWriter, e.runPoll, e.runProbe, e.runGarbage, e.runLeases} {
+	for _, run := range []func(context.Context){e.runWriter, e.runPoll, e.runProbe, e.runGarbage, e.runLeases, e.runSize} {
 		e.running.Go(func() { run(lifetime) }) // Close ends it
 	}
 	return e, nil
@@ -156,6 +158,9 @@ func (e *Engine) DbSize(ctx context.Context) (int64, error) {
 func (e *Engine) CurrentRevision(context.Context) (int64, error) {
 	return e.state.index().Revision(), nil
 }
+
+// CompactRevision is the revision below which this process knows that nothing can be read.
+func (e *Engine) CompactRevision() int64 { return e.state.mark().Compact }
 
 // ours says whether a record was written by this process.
 func (e *Engine) ours(operation int64) bool {

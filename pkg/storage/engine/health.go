@@ -3,7 +3,6 @@ package engine
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 	"time"
 
@@ -76,15 +75,15 @@ func (h *health) readFailed(err error) error {
 	return told
 }
 
-// writeFailed says that writes do not work.
+// writeFailed says that writes do not work, as far as is known of reads.
 func (h *health) writeFailed(err error) error {
 	told := h.unavailable(err)
-	h.mu.Lock()
-	reads := h.reads
-	h.mu.Unlock()
-	h.set(reads, told, err)
+	h.set(h.readError(), told, err)
 	return told
 }
+
+// readOnly says that reads work and writes do not.
+func (h *health) readOnly(err error) { h.set(nil, h.unavailable(err), err) }
 
 // recovered says that everything works.
 func (h *health) recovered() { h.set(nil, nil, nil) }
@@ -122,19 +121,20 @@ func (e *Engine) runProbe(ctx context.Context) {
 			case <-ctx.Done():
 				return
 			}
-			if e.probe(ctx) == nil {
-				e.health.recovered()
-			}
+			e.probe(ctx)
 		}
 	}
 }
 
-func (e *Engine) probe(ctx context.Context) error {
+// probe finds out what works.
+func (e *Engine) probe(ctx context.Context) {
 	if err := e.catchUp(ctx); err != nil {
-		return fmt.Errorf("read: %w", err)
+		_ = e.health.readFailed(err) // nobody waits for it
+		return
 	}
 	if err := e.log.Probe(ctx); err != nil {
-		return fmt.Errorf("write: %w", err)
+		e.health.readOnly(err)
+		return
 	}
-	return nil
+	e.health.recovered()
 }

@@ -99,18 +99,18 @@ func (s *syncer) take() *round {
 }
 
 // patiently tries until it succeeds or the patience is at its end; then failed is told, and
-// makes the error that the waiting get. One whose database is known to be away fails at
-// once.
+// makes the error that the waiting get.
 func (e *Engine) patiently(try func(context.Context) error, failed func(error) error) error {
 	begun := time.Now()
 	for pause := retryInterval; ; pause = min(2*pause, maxRetry) {
 		err := try(e.ctx)
-		if err == nil {
-			return nil
+		if err == nil || errors.Is(err, errUnknown) {
+			return err
 		}
 		if e.ctx.Err() != nil {
 			return errClosed
 		}
+		e.metrics.failures.Inc()
 		if time.Since(begun) >= e.options.Patience {
 			return failed(err)
 		}
@@ -181,7 +181,7 @@ func (e *Engine) checkLost(ctx context.Context, known, mark sqllog.Mark) error {
 		e.behindSince.Store(0)
 		return nil
 	}
-	now := time.Since(e.began)
+	now := max(time.Since(e.began), 1) // 0 would mean that nothing is lost
 	if e.behindSince.CompareAndSwap(0, int64(now)) {
 		e.logger.Error(errBehind, "Found fewer revisions than were acknowledged", "datastore", e.log, "acknowledged", known.Tail, "found", mark.Tail)
 	}

@@ -60,19 +60,9 @@ func (w *watcher) run(ctx context.Context) {
 		if err != nil {
 			if ctx.Err() == nil {
 				w.failed <- err
-				w.lastWord(ctx)
 			}
 			return
 		}
-	}
-}
-
-// lastWord keeps Kine's server from telling the client that the revision is 0, as it would
-// of a channel that was closed in a quiet moment.
-func (w *watcher) lastWord(ctx context.Context) {
-	select {
-	case w.batches <- server.EventBatch{CurrentRev: w.next - 1}:
-	case <-ctx.Done():
 	}
 }
 

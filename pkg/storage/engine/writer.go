@@ -47,6 +47,16 @@ func (e *Engine) Delete(ctx context.Context, key string, revision int64) (int64,
 	return done.revision, found, done.ok, err
 }
 
+// Put writes a key whatever is there, and returns what was there before; nil means nothing.
+func (e *Engine) Put(ctx context.Context, key string, value []byte, lease int64) (int64, *server.KeyValue, error) {
+	done := e.write(ctx, write{kind: put, key: key, value: value, lease: lease})
+	if done.err != nil {
+		return 0, nil, done.err
+	}
+	before, err := e.found(ctx, done)
+	return done.revision, before, err
+}
+
 // found is the version that a write found. If it was compacted meanwhile, its value is
 // gone, and so the answer is what is there now.
 func (e *Engine) found(ctx context.Context, done outcome) (*server.KeyValue, error) {
@@ -142,8 +152,10 @@ type batch struct {
 	left []*write
 	mark sqllog.Mark
 	plan plan
-	// generation is that of the state at the first attempt.
-	generation, attempts int
+	// generation is that of the state in which an attempt first ended without an answer,
+	// and uncertain says that there was one.
+	generation int
+	uncertain  bool
 }
 
 // errUnknown is the end of a batch that may have been committed, in a log whose contents
@@ -180,62 +192,59 @@ func (b *batch) run() {
 // so, the writes are settled by whoever reads them from the log, at the latest in rebase.
 func (b *batch) try(ctx context.Context) error {
 	e := b.engine
-	var generation int
-	b.left, b.mark, generation = e.state.begin(b.writes)
-	if b.attempts++; b.attempts == 1 {
-		b.generation = generation
+	generation := b.decide()
+	if len(b.left) > 0 && len(b.plan.records) == 0 {
+		// All are refused, and they may be so for an old state.
+		if err := e.catchUp(ctx); err != nil {
+			return err
+		}
+		generation = b.decide()
 	}
-	if generation != b.generation {
+	if b.uncertain && generation != b.generation {
 		return errUnknown
 	}
-	b.decide()
 	if len(b.plan.records) == 0 {
-		return b.confirm(ctx)
+		return nil
 	}
+	begun := time.Now()
 	err := e.log.Append(ctx, b.mark, b.plan.records, b.rebase)
 	if errors.Is(err, sqllog.ErrEpoch) || errors.Is(err, sqllog.ErrGap) {
 		if err := e.catchUp(ctx); err != nil {
 			return err
 		}
+		return err // nothing was written, and the next attempt knows more
 	}
 	if err != nil {
+		b.uncertain, b.generation = true, generation
 		return err
 	}
+	e.metrics.commits.Observe(time.Since(begun).Seconds())
+	e.metrics.batches.Observe(float64(len(b.plan.records)))
 	return e.state.apply(b.mark.Epoch, b.plan.records)
 }
 
-// decide makes the plan for the mark.
-func (b *batch) decide() {
+// decide makes the plan for what is left to do, in the latest state, and returns the
+// generation of that.
+func (b *batch) decide() (generation int) {
+	b.left, b.mark, generation = b.engine.state.begin(b.writes)
 	index := b.engine.state.index()
 	current := func(key string) *mvcc.Version {
 		version, _ := index.Get(key, b.mark.Tail)
 		return version
 	}
 	b.plan = decide(current, b.mark.Tail, b.left, time.Now())
-}
-
-// confirm makes sure that refusals are up to date, and decides again if they were not.
-func (b *batch) confirm(ctx context.Context) error {
-	if len(b.left) == 0 {
-		return nil
-	}
-	if err := b.engine.catchUp(ctx); err != nil {
-		return err
-	}
-	if now := b.engine.state.mark(); now.Tail != b.mark.Tail || now.Epoch != b.mark.Epoch {
-		return b.try(ctx)
-	}
-	return nil
+	return generation
 }
 
 // rebase takes in what other processes have written and decides anew. The log is locked
 // meanwhile, so this decision stands.
 func (b *batch) rebase(mark sqllog.Mark, missed []sqllog.Record) ([]sqllog.Record, error) {
-	state := b.engine.state
-	if err := state.apply(mark.Epoch, missed); err != nil {
+	b.engine.metrics.rebased.Inc()
+	if err := b.engine.state.apply(mark.Epoch, missed); err != nil {
 		return nil, err
 	}
-	b.left, b.mark, _ = state.begin(b.writes)
-	b.decide()
+	if b.decide(); b.mark.Tail != mark.Tail {
+		return nil, sqllog.ErrEpoch
+	}
 	return b.plan.records, nil
 }

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strings"
 	"time"
 
 	"github.com/go-sql-driver/mysql"
@@ -39,6 +40,8 @@ const (
 	// sessionVariables.
 	maxIdleTime = 20 * time.Second
 
+	// envelopeBytes are for what is around keys and values in a statement.
+	envelopeBytes = 256 << 10
 	// minPacketBytes is what the server must take in one packet: a value of 1.5 MiB, of
 	// which every byte may need escaping, and what is around it.
 	minPacketBytes = 4 << 20
@@ -82,9 +85,9 @@ var mysqlSchema = []table{
 // mysqlDialect is MySQL and what speaks its protocol.
 type mysqlDialect struct{ connector *connector }
 
-// OpenMySQL opens a log in a database that exists, and makes the tables if need be.
+// OpenMySQL opens a log, and makes the database and its tables if need be.
 func OpenMySQL(ctx context.Context, config MySQLConfig) (*Log, error) {
-	connector, err := newConnector(config)
+	connector, err := newConnector(config, true)
 	if err != nil {
 		return nil, err
 	}
@@ -99,11 +102,44 @@ func OpenMySQL(ctx context.Context, config MySQLConfig) (*Log, error) {
 	db.SetMaxIdleConns(config.MaxIdleConnections)
 	db.SetConnMaxIdleTime(maxIdleTime)
 	l := &Log{reads: db, writes: db, idle: config.MaxIdleConnections, dialect: mysqlDialect{connector}, name: config.Name}
-	if err := l.prepareMySQL(ctx, config.Tables); err != nil {
+	err = l.prepareMySQL(ctx, config.Tables)
+	if hasNumber(err, unknownDatabase) {
+		if config.Tables == NeedTables {
+			err = fmt.Errorf("open the %s: %w", config.Name, ErrNoTables)
+		} else if err = createDatabase(ctx, config, connector.database); err == nil {
+			err = l.prepareMySQL(ctx, config.Tables)
+		}
+	}
+	if err != nil {
 		_ = db.Close()
 		return nil, err
 	}
 	return l, nil
+}
+
+// unknownDatabase is the server's code for a database that it does not have.
+const unknownDatabase = 1049
+
+func createDatabase(ctx context.Context, config MySQLConfig, name string) error {
+	connector, err := newConnector(config, false)
+	if err != nil {
+		return err
+	}
+	db := sql.OpenDB(connector)
+	defer func() { _ = db.Close() }()
+	if _, err := db.ExecContext(ctx, "CREATE DATABASE IF NOT EXISTS `"+strings.ReplaceAll(name, "`", "``")+"`"); err != nil {
+		return fmt.Errorf("make the database of the %s: %w", config.Name, err)
+	}
+	return nil
+}
+
+// errUnsuitable is a server that cannot be used as it is set up.
+var errUnsuitable = errors.New("the database cannot be used")
+
+// Unsuitable says that a server answered, and that it will have to be set up in another way
+// or that this program is the wrong one.
+func Unsuitable(err error) bool {
+	return errors.Is(err, errUnsuitable) || errors.Is(err, ErrKine) || errors.Is(err, ErrNoTables)
 }
 
 func (l *Log) prepareMySQL(ctx context.Context, tables Tables) error {
@@ -112,9 +148,9 @@ func (l *Log) prepareMySQL(ctx context.Context, tables Tables) error {
 		return l.failed("open", err)
 	}
 	if packet < minPacketBytes {
-		return fmt.Errorf("the %s takes packets of %d bytes: set max_allowed_packet to %d or more", l.name, packet, minPacketBytes)
+		return fmt.Errorf("%w: the %s takes packets of %d bytes; set max_allowed_packet to %d or more", errUnsuitable, l.name, packet, minPacketBytes)
 	}
-	l.batchBytes = min(maxBatchBytes, packet/2-minPacketBytes/4)
+	l.batchBytes = min(maxBatchBytes, (packet-envelopeBytes)/2)
 	return l.prepare(ctx, mysqlSchema, "INSERT IGNORE INTO", tables)
 }
 
@@ -177,9 +213,6 @@ func (d mysqlDialect) localIP() net.IP {
 	}
 	return nil
 }
-
-// DatabaseMissing says that the server answered that it has no such database.
-func DatabaseMissing(err error) bool { return hasNumber(err, 1049) }
 
 // silent keeps the driver from writing about failed connections to standard error.
 type silent struct{}

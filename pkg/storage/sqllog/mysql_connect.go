@@ -43,13 +43,16 @@ const (
 type connector struct {
 	addresses []mysqlAddress
 	current   atomic.Int32
+	// database is the name of the database.
+	database string
 	// local is the address of this machine in the network of the database.
 	local atomic.Pointer[net.IP]
 }
 
 type mysqlAddress struct{ driver.Connector }
 
-func newConnector(config MySQLConfig) (*connector, error) {
+// newConnector makes a connector to the database, or to the server alone.
+func newConnector(config MySQLConfig, intoDatabase bool) (*connector, error) {
 	parsed, err := mysql.ParseDSN(config.DSN)
 	if err != nil {
 		return nil, errors.New("the data source name is not readable")
@@ -69,8 +72,11 @@ func newConnector(config MySQLConfig) (*connector, error) {
 			return nil, err
 		}
 	}
-	c := &connector{}
+	c := &connector{database: parsed.DBName}
 	parsed.DialFunc = c.dial
+	if !intoDatabase {
+		parsed.DBName = ""
+	}
 	for _, address := range config.Addresses {
 		one := parsed.Clone()
 		one.Addr = address

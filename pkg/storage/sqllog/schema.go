@@ -75,7 +75,7 @@ func (l *Log) prepare(ctx context.Context, schema []table, insertNew string, tab
 		return l.failed("open", err)
 	}
 	if found != layout {
-		return fmt.Errorf("the %s has tables of layout %d, and this program knows %d: use the version of Koinon that wrote them, or a newer one", l.name, found, layout)
+		return fmt.Errorf("%w: the %s has tables of layout %d, and this program knows %d; use the version of Koinon that wrote them, or a newer one", errUnsuitable, l.name, found, layout)
 	}
 	if tables != MakeTables {
 		return nil

@@ -18,17 +18,18 @@ type Measure struct {
 	Group, Name, Unit string
 }
 
-// Report holds the samples of every measure of two contenders.
+// Report holds the samples of every measure of the contenders.
 type Report struct {
-	ours, theirs string
-	order        []Measure
-	samples      map[Measure]map[string][]float64
-	aims         []aim
+	contenders []string
+	order      []Measure
+	samples    map[Measure]map[string][]float64
+	aims       []aim
 }
 
-// New returns an empty report of two contenders.
-func New(ours, theirs string) *Report {
-	return &Report{ours: ours, theirs: theirs, samples: map[Measure]map[string][]float64{}}
+// New returns an empty report. Contenders are columns, in the order given; if there are two
+// of them, a further column has the ratio of the second to the first.
+func New(contenders ...string) *Report {
+	return &Report{contenders: contenders, samples: map[Measure]map[string][]float64{}}
 }
 
 // Add adds samples. Rows appear in the order in which their first sample came.
@@ -103,7 +104,7 @@ func (r *Report) Write(w io.Writer) error {
 		}
 	}
 	for _, group := range groups {
-		rows := [][]string{{"", r.ours, r.theirs, r.theirs + " / " + r.ours}}
+		rows := [][]string{r.head()}
 		for _, m := range r.order {
 			if m.Group == group {
 				rows = append(rows, r.row(m))
@@ -115,13 +116,27 @@ func (r *Report) Write(w io.Writer) error {
 	return err
 }
 
+func (r *Report) head() []string {
+	head := append([]string{""}, r.contenders...)
+	if len(r.contenders) == 2 {
+		head = append(head, r.contenders[1]+" / "+r.contenders[0])
+	}
+	return head
+}
+
 func (r *Report) row(m Measure) []string {
-	ratio := r.Median(r.theirs, m) / r.Median(r.ours, m)
 	name := m.Name
 	if m.Unit != "" {
 		name += ", " + m.Unit
 	}
-	return []string{name, cell(r.samples[m][r.ours]), cell(r.samples[m][r.theirs]), figure(ratio)}
+	row := []string{name}
+	for _, contender := range r.contenders {
+		row = append(row, cell(r.samples[m][contender]))
+	}
+	if len(r.contenders) == 2 {
+		row = append(row, figure(r.Median(r.contenders[1], m)/r.Median(r.contenders[0], m)))
+	}
+	return row
 }
 
 // cell is the median, and the range if there is one.

@@ -44,6 +44,27 @@ func TestReport(t *testing.T) {
 	}
 }
 
+func TestReportOfThree(t *testing.T) {
+	r := New("a", "b", "c")
+	create := Measure{"Create", "1 client", "ops/s"}
+	r.Add("a", create, 1200)
+	r.Add("c", create, 800)
+	var got strings.Builder
+	if err := r.Write(&got); err != nil {
+		t.Fatal(err)
+	}
+	want := `
+### Create
+
+|                 |    a |   b |   c |
+|-----------------|-----:|----:|----:|
+| 1 client, ops/s | 1200 |   – | 800 |
+`
+	if diff := cmp.Diff(want, got.String()); diff != "" {
+		t.Errorf("report (-want +got):\n%s", diff)
+	}
+}
+
 func TestMedian(t *testing.T) {
 	tests := map[string]struct {
 		values []float64

@@ -1,0 +1,173 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+
+	"github.com/koinon-io/koinon/pkg/storage/sqllog"
+)
+
+// errLost is what a caller sees of a connection that was lost.
+var errLost = errors.New("connection lost")
+
+// memLog is a log in memory that several engines can share, as processes share a database.
+// It behaves like one in a database, and fails as it is told.
+type memLog struct {
+	mu      sync.Mutex
+	mark    sqllog.Mark
+	records []sqllog.Record
+	// appends counts attempts.
+	appends int
+	// before and after are called around the commit of an append, marks before the mark is
+	// read; their errors are those of the call.
+	before, after, marks func() error
+}
+
+func newMemLog() *memLog {
+	return &memLog{mark: sqllog.Mark{Tail: 1, Epoch: 1}}
+}
+
+func (l *memLog) String() string               { return "log in memory" }
+func (l *memLog) BatchBytes() int              { return 1 << 20 }
+func (l *memLog) Probe(context.Context) error  { return l.fail(&l.before) }
+func (l *memLog) Shrink(context.Context) error { return nil }
+func (l *memLog) Size(context.Context) (int64, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return int64(len(l.records)), nil
+}
+
+// set changes what fails.
+func (l *memLog) set(hook *func() error, to func() error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	*hook = to
+}
+
+func (l *memLog) fail(hook *func() error) error {
+	l.mu.Lock()
+	call := *hook
+	l.mu.Unlock()
+	if call == nil {
+		return nil
+	}
+	return call()
+}
+
+func (l *memLog) Mark(context.Context) (sqllog.Mark, error) {
+	if err := l.fail(&l.marks); err != nil {
+		return sqllog.Mark{}, err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.mark, nil
+}
+
+func (l *memLog) Append(_ context.Context, known sqllog.Mark, records []sqllog.Record, rebase sqllog.Rebase) error {
+	if err := l.fail(&l.before); err != nil {
+		return err
+	}
+	if err := l.append(known, records, rebase); err != nil {
+		return err
+	}
+	return l.fail(&l.after)
+}
+
+func (l *memLog) append(known sqllog.Mark, records []sqllog.Record, rebase sqllog.Rebase) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.appends++
+	if l.mark.Epoch != known.Epoch || l.mark.Tail < known.Tail {
+		return sqllog.ErrEpoch
+	}
+	if l.mark.Tail != known.Tail {
+		missed, err := l.read(known.Tail, l.mark.Tail)
+		if err != nil {
+			return err
+		}
+		if records, err = rebase(l.mark, missed); err != nil || len(records) == 0 {
+			return err
+		}
+	}
+	l.records = append(l.records, records...)
+	l.mark.Tail = records[len(records)-1].Revision
+	return nil
+}
+
+func (l *memLog) read(after, upTo int64) ([]sqllog.Record, error) {
+	var found []sqllog.Record
+	for _, record := range l.records {
+		if record.Revision > after && record.Revision <= upTo {
+			if record.Revision != after+int64(len(found))+1 {
+				return nil, sqllog.ErrGap
+			}
+			found = append(found, record)
+		}
+	}
+	if len(found) == 0 && upTo > after {
+		return nil, sqllog.ErrGap
+	}
+	return found, nil
+}
+
+func (l *memLog) Read(_ context.Context, after, upTo int64, limit, _ int) ([]sqllog.Record, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.read(after, min(upTo, after+int64(limit)))
+}
+
+func (l *memLog) Scan(_ context.Context, upTo int64, each func(sqllog.Record)) error {
+	l.mu.Lock()
+	records := slices.Clone(l.records)
+	l.mu.Unlock()
+	for _, record := range records {
+		if record.Revision <= upTo {
+			each(record)
+		}
+	}
+	return nil
+}
+
+func (l *memLog) Values(_ context.Context, revisions []int64, each func(int64, []byte)) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, record := range l.records {
+		if slices.Contains(revisions, record.Revision) {
+			each(record.Revision, record.Value)
+		}
+	}
+	return nil
+}
+
+func (l *memLog) Compact(_ context.Context, revision int64) (sqllog.Mark, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.mark.Compact = max(l.mark.Compact, revision)
+	return l.mark, nil
+}
+
+func (l *memLog) Delete(_ context.Context, revisions []int64) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.records = slices.DeleteFunc(l.records, func(r sqllog.Record) bool { return slices.Contains(revisions, r.Revision) })
+	return nil
+}
+
+func (l *memLog) DeleteBelowBase(context.Context, int) (int64, error) { return 0, nil }
+
+func (l *memLog) Renew(_ context.Context, revision int64) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.mark = sqllog.Mark{Tail: revision, Compact: revision, Epoch: l.mark.Epoch + 1}
+	return nil
+}
+
+// truncate takes back what came after a revision, as a replica does that was behind.
+func (l *memLog) truncate(revision int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.records = slices.DeleteFunc(l.records, func(r sqllog.Record) bool { return r.Revision > revision })
+	l.mark.Tail = revision
+}

@@ -22,6 +22,16 @@ type meta struct {
 	base, staging int64
 }
 
+func (l *Log) meta(ctx context.Context, q querier) (meta, error) {
+	var m meta
+	err := q.QueryRowContext(ctx, "SELECT tail, compact, epoch, base, staging FROM koinon_meta WHERE id = 1").
+		Scan(&m.Tail, &m.Compact, &m.Epoch, &m.base, &m.staging)
+	if err != nil {
+		return meta{}, l.failed("read the state of", err)
+	}
+	return m, nil
+}
+
 // lock changes the row, although nothing of consequence: a cluster that compares what
 // transactions have changed when they commit, as Galera does, would not see a lock alone.
 const lock = "UPDATE koinon_meta SET probe = probe + 1 WHERE id = 1"
@@ -44,11 +54,9 @@ func (l *Log) transaction(ctx context.Context, first func(*sql.Tx) error, locked
 	if _, err := tx.ExecContext(ctx, lock); err != nil {
 		return l.failed("write to", err)
 	}
-	var m meta
-	err = tx.QueryRowContext(ctx, "SELECT tail, compact, epoch, base, staging FROM koinon_meta WHERE id = 1").
-		Scan(&m.Tail, &m.Compact, &m.Epoch, &m.base, &m.staging)
+	m, err := l.meta(ctx, tx)
 	if err != nil {
-		return l.failed("read the state of", err)
+		return err
 	}
 	if locked != nil {
 		if err := locked(tx, m); err != nil {
@@ -102,14 +110,11 @@ func (l *Log) deleteSome(ctx context.Context, q querier, after, upTo int64, limi
 func (l *Log) DeleteBelowBase(ctx context.Context, limit int) (int64, error) {
 	ctx, cancel := context.WithTimeout(ctx, appendTimeout)
 	defer cancel()
-	var base int64 // it only ever rises
-	if err := l.reads.QueryRowContext(ctx, "SELECT base FROM koinon_meta WHERE id = 1").Scan(&base); err != nil {
-		return 0, l.failed("read the state of", err)
+	m, err := l.meta(ctx, l.reads)
+	if err != nil || m.base == 0 {
+		return 0, err
 	}
-	if base == 0 {
-		return 0, nil
-	}
-	return l.deleteSome(ctx, l.writes, 0, base, limit)
+	return l.deleteSome(ctx, l.writes, 0, m.base, limit) // base only ever rises
 }
 
 // discardAbove deletes some of the rows above the tail, and says whether there may be more.

@@ -55,14 +55,14 @@ func (l *Log) Inspect(ctx context.Context) (Inspection, error) {
 // Rows counts the rows that replaced contents have left (void) and those that a restore has
 // prepared (staged).
 func (l *Log) Rows(ctx context.Context) (void, staged int64, err error) {
-	var tail, base int64
-	if err := l.reads.QueryRowContext(ctx, "SELECT tail, base FROM koinon_meta WHERE id = 1").Scan(&tail, &base); err != nil {
-		return 0, 0, l.failed("read the state of", err)
-	}
-	if void, _, err = l.count(ctx, 0, base, 0, 0); err != nil {
+	m, err := l.meta(ctx, l.reads)
+	if err != nil {
 		return 0, 0, err
 	}
-	_, staged, err = l.count(ctx, tail, math.MaxInt64, firstClaim, math.MaxInt64)
+	if void, _, err = l.count(ctx, 0, m.base, 0, 0); err != nil {
+		return 0, 0, err
+	}
+	_, staged, err = l.count(ctx, m.Tail, math.MaxInt64, firstClaim, math.MaxInt64)
 	return void, staged, err
 }
 

@@ -55,11 +55,16 @@ func opened(t *testing.T, l *Log, err error) *Log {
 	return l
 }
 
-func TestSQLite(t *testing.T) { contract(t, sqliteOpener) }
+func TestSQLite(t *testing.T) {
+	contract(t, sqliteOpener)
+	replaceContract(t, sqliteOpener)
+}
 
 func TestMariaDB(t *testing.T) {
 	server := storagetest.StartMariaDB(t)
-	contract(t, func(t *testing.T) opener { return mysqlOpener(t, server) })
+	database := func(t *testing.T) opener { return mysqlOpener(t, server) }
+	contract(t, database)
+	replaceContract(t, database)
 }
 
 // never is for appends that nothing comes before.

@@ -41,11 +41,16 @@ func (mysqlDialect) append(ctx context.Context, l *Log, mark Mark, records []Rec
 	defer func() { _ = conn.Close() }()
 	statement, args := appendStatement(mark, records)
 	_, err = conn.ExecContext(ctx, begin+statement, args...)
+	if hasNumber(err, duplicate) {
+		if err = l.makeRoom(ctx, conn, mark.Tail, len(records)); err == nil {
+			_, err = conn.ExecContext(ctx, statement, args...)
+		}
+	}
 	if err == nil {
 		return nil
 	}
 	var answer *mysql.MySQLError
-	if errors.As(err, &answer) && (answer.Number == badNull || answer.Number == duplicate) {
+	if errors.As(err, &answer) && answer.Number == badNull {
 		if err = l.rebaseMySQL(ctx, conn, mark, rebase); err == nil {
 			return nil
 		}

@@ -210,12 +210,11 @@ func (r *Replacement) stage(ctx context.Context, again bool) error {
 			return fmt.Errorf("put %d keys from %q on: %w", len(r.batch), r.batch[0].Key, r.log.failed("write to", err))
 		}
 		return nil
-	}, r.check)
+	}, func(_ *sql.Tx, m meta) error { return r.check(m) })
 }
 
-// check says whether the rows above the tail are still this replacement's to put there. The
-// lock is held.
-func (r *Replacement) check(_ *sql.Tx, m meta) error {
+// check says whether the rows above the tail are still this replacement's to put there.
+func (r *Replacement) check(m meta) error {
 	switch {
 	case m.Epoch != r.before.Epoch:
 		return ErrReplaced
@@ -263,12 +262,15 @@ func (r *Replacement) verify(ctx context.Context) error {
 	if ours == r.rows && rows == r.rows {
 		return nil
 	}
-	var staging int64
-	if err := r.log.reads.QueryRowContext(ctx, "SELECT staging FROM koinon_meta WHERE id = 1").Scan(&staging); err != nil {
-		return r.log.failed("read the state of", err)
+	m, err := r.log.meta(ctx, r.log.reads)
+	if err != nil {
+		return err
 	}
-	if staging == -r.claim {
+	if m.staging == -r.claim {
 		return nil // an attempt before this one has succeeded, as commit will find
+	}
+	if err := r.check(m); err != nil {
+		return err
 	}
 	return fmt.Errorf("%w: %d of %d rows are there, and %d of others", ErrIncomplete, ours, r.rows, rows-ours)
 }
@@ -280,7 +282,7 @@ func (r *Replacement) commit(ctx context.Context, after Mark) error {
 		if m.staging == -r.claim {
 			return nil
 		}
-		if err := r.check(tx, m); err != nil {
+		if err := r.check(m); err != nil {
 			return err
 		}
 		// There is nothing between the tail and the rows, and if there were, it would be

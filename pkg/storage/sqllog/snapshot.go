@@ -39,15 +39,14 @@ func (s *Snapshot) begin(ctx context.Context, each func(rows int)) error {
 	if err := s.log.dialect.beginSnapshot(ctx, s.conn); err != nil {
 		return s.log.failed("read from", err)
 	}
-	var base int64
-	err := s.conn.QueryRowContext(ctx, "SELECT tail, compact, epoch, base FROM koinon_meta WHERE id = 1").
-		Scan(&s.mark.Tail, &s.mark.Compact, &s.mark.Epoch, &base)
+	m, err := s.log.meta(ctx, s.conn)
 	if err != nil {
-		return s.log.failed("read the state of", err)
+		return err
 	}
+	s.mark = m.Mark
 	latest := newLatest()
 	rows := 0
-	for after := base; ; {
+	for after := m.base; ; {
 		page, err := s.page(ctx, after)
 		if err != nil {
 			return err

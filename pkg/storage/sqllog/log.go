@@ -62,6 +62,9 @@ type dialect interface {
 	size(ctx context.Context, l *Log) (int64, error)
 	// shrink gives free space back, a little at a time.
 	shrink(ctx context.Context, l *Log) error
+	// shrinks says whether shrink gives back whatever is free, and rewrite makes it so.
+	shrinks(ctx context.Context, l *Log) (bool, error)
+	rewrite(ctx context.Context, l *Log) error
 	// inspect adds the version and what is wrong with the settings.
 	inspect(ctx context.Context, l *Log, i *Inspection) error
 	// now is the expression for the database's clock, in seconds since 1970.
@@ -331,4 +334,16 @@ func (l *Log) failed(action string, err error) error {
 		l.reads.SetMaxIdleConns(l.idle)
 	}
 	return fmt.Errorf("%s the %s: %w", action, l.name, err)
+}
+
+// Shrinks says whether Shrink can give space back, or has none to give: an SQLite file that
+// another program has made may have been made so that it cannot.
+func (l *Log) Shrinks(ctx context.Context) (bool, error) {
+	return l.dialect.shrinks(ctx, l)
+}
+
+// Rewrite writes the whole file of an SQLite database anew, so that it has no free space and
+// can Shrink. Nobody else may use it meanwhile.
+func (l *Log) Rewrite(ctx context.Context) error {
+	return l.dialect.rewrite(ctx, l)
 }

@@ -104,7 +104,7 @@ func OpenMySQL(ctx context.Context, config MySQLConfig) (*Log, error) {
 	l := &Log{reads: db, writes: db, idle: config.MaxIdleConnections, dialect: mysqlDialect{connector}, name: config.Name}
 	err = l.prepareMySQL(ctx, config.Tables)
 	if hasNumber(err, unknownDatabase) {
-		if config.Tables == NeedTables {
+		if config.Tables == NeedTables || config.Tables == ForeignTables {
 			err = fmt.Errorf("open the %s: %w", config.Name, ErrNoTables)
 		} else if err = createDatabase(ctx, config, connector.database); err == nil {
 			err = l.prepareMySQL(ctx, config.Tables)
@@ -147,7 +147,7 @@ func (l *Log) prepareMySQL(ctx context.Context, tables Tables) error {
 	if err := l.reads.QueryRowContext(ctx, "SELECT @@max_allowed_packet").Scan(&packet); err != nil {
 		return l.failed("open", err)
 	}
-	if packet < minPacketBytes {
+	if packet < minPacketBytes && tables != ForeignTables {
 		return fmt.Errorf("%w: the %s takes packets of %d bytes; set max_allowed_packet to %d or more", errUnsuitable, l.name, packet, minPacketBytes)
 	}
 	l.batchBytes = min(maxBatchBytes, (packet-envelopeBytes)/2)
@@ -204,6 +204,10 @@ func (mysqlDialect) size(ctx context.Context, l *Log) (int64, error) {
 
 // shrink does nothing: InnoDB uses the space of deleted rows again.
 func (mysqlDialect) shrink(context.Context, *Log) error { return nil }
+
+func (mysqlDialect) shrinks(context.Context, *Log) (bool, error) { return true, nil }
+
+func (mysqlDialect) rewrite(context.Context, *Log) error { return nil }
 
 func (mysqlDialect) now() string { return "UNIX_TIMESTAMP()" }
 

@@ -241,10 +241,19 @@ func (r *Replacement) Commit(ctx context.Context) (Mark, error) {
 	}
 	after.Tail = max(after.Tail, firstRevision)
 	after.Compact = after.Tail
+	if err := r.patiently(ctx, func() error { return r.verify(ctx) }); err != nil {
+		return Mark{}, r.failed(err)
+	}
+	// From here on it is not given up half way, since then nobody would know what it came to.
+	ctx = context.WithoutCancel(ctx)
+	again := false
 	err := r.patiently(ctx, func() error {
-		if err := r.verify(ctx); err != nil {
-			return err
+		if again { // the database may be another one now, a replica
+			if err := r.verify(ctx); err != nil {
+				return err
+			}
 		}
+		again = true
 		return r.commit(ctx, after)
 	})
 	if err != nil {
@@ -278,7 +287,7 @@ func (r *Replacement) verify(ctx context.Context) error {
 // commit is one attempt to make the rows the contents. One that follows an attempt of which
 // nobody knows whether it succeeded finds out.
 func (r *Replacement) commit(ctx context.Context, after Mark) error {
-	return r.log.transaction(ctx, nil, func(tx *sql.Tx, m meta) error { // short: all that is long was done before
+	return r.log.transaction(ctx, nil, func(tx *sql.Tx, m meta) error {
 		if m.staging == -r.claim {
 			return nil
 		}

@@ -30,8 +30,10 @@ const (
 	MakeTables Tables = iota
 	// MakeTablesBesideKine makes them in any case.
 	MakeTablesBesideKine
-	// NeedTables makes none.
+	// NeedTables makes none, and fails where there are none.
 	NeedTables
+	// ForeignTables leaves ours alone, be they there or not: SnapshotKine reads others.
+	ForeignTables
 )
 
 // How a database can be the wrong one.
@@ -61,6 +63,9 @@ func statements(schema []table) []string {
 // prepare makes the tables if they are not there, and checks that they are ours. A user who
 // may not make tables is fine where somebody else has made them.
 func (l *Log) prepare(ctx context.Context, schema []table, insertNew string, tables Tables) error {
+	if tables == ForeignTables {
+		return nil
+	}
 	found, err := l.layout(ctx)
 	if noTable(err) {
 		if tables == NeedTables {

@@ -11,10 +11,50 @@ import (
 // Snapshot is everything that a log held at one moment, whatever is written meanwhile. It is
 // used by one goroutine, and keeps a transaction and a connection of its own until Close.
 type Snapshot struct {
-	log  *Log
-	conn *sql.Conn
-	mark Mark
-	keys []Record
+	log    *Log
+	conn   *sql.Conn
+	mark   Mark
+	keys   []Record
+	source source
+}
+
+// source is a table of revisions.
+type source struct {
+	// begin reads the mark, and the revision after which the rows begin.
+	begin func(ctx context.Context, l *Log, q querier) (mark Mark, after int64, err error)
+	// page selects rows after a revision, up to one, at most a number of them, as scan reads
+	// them; values selects revisions and values of a list that follows.
+	page, values string
+}
+
+var logSource = source{
+	begin: func(ctx context.Context, l *Log, q querier) (Mark, int64, error) {
+		m, err := l.meta(ctx, q)
+		return m.Mark, m.base, err
+	},
+	page:   "SELECT " + columns + " FROM koinon_log WHERE rev > ? AND rev <= ? ORDER BY rev LIMIT ?",
+	values: "SELECT rev, value FROM koinon_log WHERE rev IN %s ORDER BY rev",
+}
+
+// kineSource is the table of Kine's own drivers. What the key was before is not needed, a
+// creation has no revision of a creation, and versions are not counted: two stands for two
+// or more.
+var kineSource = source{
+	begin: func(ctx context.Context, l *Log, q querier) (Mark, int64, error) {
+		var mark Mark
+		err := q.QueryRowContext(ctx, "SELECT COALESCE(MAX(id), 0) FROM kine").Scan(&mark.Tail)
+		if noTable(err) {
+			return Mark{}, 0, fmt.Errorf("the %s has no table of Kine", l.name)
+		}
+		if err != nil {
+			return Mark{}, 0, l.failed("read from", err)
+		}
+		return mark, 0, nil
+	},
+	page: `SELECT id, name, CASE WHEN COALESCE(create_revision, 0) = 0 THEN id ELSE create_revision END,
+		CASE WHEN created <> 0 THEN 1 ELSE 2 END, COALESCE(lease, 0), 0, deleted, 0
+		FROM kine WHERE id > ? AND id <= ? AND name <> 'compact_rev_key' ORDER BY id LIMIT ?`,
+	values: "SELECT id, value FROM kine WHERE id IN %s ORDER BY id",
 }
 
 // snapshotRows is how many rows one statement reads, without values.
@@ -23,11 +63,29 @@ const snapshotRows = 5000
 // Snapshot reads which keys there are and where their values are; memory is needed for that
 // alone. Each, if not nil, is called now and then with the number of rows read.
 func (l *Log) Snapshot(ctx context.Context, each func(rows int)) (*Snapshot, error) {
+	return l.snapshot(ctx, logSource, each)
+}
+
+// SnapshotKine is Snapshot for the table of Kine's own drivers in the same database. Of its
+// mark only the tail means something.
+func (l *Log) SnapshotKine(ctx context.Context, each func(rows int)) (*Snapshot, error) {
+	return l.snapshot(ctx, kineSource, each)
+}
+
+// KineTail is the last revision in the table of Kine's own drivers.
+func (l *Log) KineTail(ctx context.Context) (int64, error) {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	mark, _, err := kineSource.begin(ctx, l, l.reads)
+	return mark.Tail, err
+}
+
+func (l *Log) snapshot(ctx context.Context, source source, each func(rows int)) (*Snapshot, error) {
 	conn, err := l.reads.Conn(ctx)
 	if err != nil {
 		return nil, l.failed("connect to", err)
 	}
-	s := &Snapshot{log: l, conn: conn}
+	s := &Snapshot{log: l, conn: conn, source: source}
 	if err := s.begin(ctx, each); err != nil {
 		s.Close()
 		return nil, err
@@ -39,14 +97,14 @@ func (s *Snapshot) begin(ctx context.Context, each func(rows int)) error {
 	if err := s.log.dialect.beginSnapshot(ctx, s.conn); err != nil {
 		return s.log.failed("read from", err)
 	}
-	m, err := s.log.meta(ctx, s.conn)
+	mark, after, err := s.source.begin(ctx, s.log, s.conn)
 	if err != nil {
 		return err
 	}
-	s.mark = m.Mark
+	s.mark = mark
 	latest := newLatest()
 	rows := 0
-	for after := m.base; ; {
+	for {
 		page, err := s.page(ctx, after)
 		if err != nil {
 			return err
@@ -68,7 +126,7 @@ func (s *Snapshot) begin(ctx context.Context, each func(rows int)) error {
 
 // page returns the next rows after a revision, without values.
 func (s *Snapshot) page(ctx context.Context, after int64) ([]Record, error) {
-	rows, err := s.conn.QueryContext(ctx, "SELECT "+columns+" FROM koinon_log WHERE rev > ? AND rev <= ? ORDER BY rev LIMIT ?", after, s.mark.Tail, snapshotRows)
+	rows, err := s.conn.QueryContext(ctx, s.source.page, after, s.mark.Tail, snapshotRows)
 	if err != nil {
 		return nil, s.log.failed("read from", err)
 	}
@@ -112,7 +170,7 @@ func (s *Snapshot) values(ctx context.Context, keys []Record, each func(Record) 
 		revisions[i] = key.Revision
 	}
 	in, args := list(revisions)
-	rows, err := s.conn.QueryContext(ctx, "SELECT rev, value FROM koinon_log WHERE rev IN "+in+" ORDER BY rev", args...)
+	rows, err := s.conn.QueryContext(ctx, fmt.Sprintf(s.source.values, in), args...)
 	if err != nil {
 		return s.log.failed("read values from", err)
 	}

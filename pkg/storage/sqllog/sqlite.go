@@ -93,7 +93,7 @@ func OpenSQLite(ctx context.Context, config SQLiteConfig) (*Log, error) {
 	dialect := &sqliteDialect{normal: config.Normal}
 	l := &Log{reads: reads, writes: writes, idle: defaultIdleConnections, dialect: dialect, name: config.Name, batchBytes: maxBatchBytes}
 	err = l.prepare(ctx, sqliteSchema, "INSERT OR IGNORE INTO", config.Tables)
-	if err == nil {
+	if err == nil && config.Tables != ForeignTables {
 		err = dialect.prepare(ctx, l)
 	}
 	if err != nil {
@@ -192,6 +192,27 @@ func (*sqliteDialect) shrink(ctx context.Context, l *Log) error {
 	}
 	if err := rows.Err(); err != nil {
 		return l.failed("shrink", err)
+	}
+	return nil
+}
+
+// shrinks looks at how the file was made.
+func (*sqliteDialect) shrinks(ctx context.Context, l *Log) (bool, error) {
+	var vacuum, free int
+	err := l.reads.QueryRowContext(ctx, "SELECT auto_vacuum, freelist_count FROM pragma_auto_vacuum(), pragma_freelist_count()").Scan(&vacuum, &free)
+	if err != nil {
+		return false, l.failed("measure", err)
+	}
+	return vacuum != 0 || free == 0, nil
+}
+
+// rewrite needs as much space again. The connection asks for auto_vacuum already, which
+// takes effect here.
+func (*sqliteDialect) rewrite(ctx context.Context, l *Log) error {
+	for _, statement := range []string{"PRAGMA auto_vacuum = 2", "VACUUM"} {
+		if _, err := l.writes.ExecContext(ctx, statement); err != nil {
+			return l.failed("rewrite", err)
+		}
 	}
 	return nil
 }

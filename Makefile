@@ -15,7 +15,7 @@ KUBE_LINKED = $(shell go list -f '$(LINKS_KUBERNETES)' ./pkg/... ./cmd/...)
 RACE_PACKAGES = $(filter-out $(KUBE_LINKED),$(shell go list . ./pkg/... ./cmd/... ./hack/... | grep -v /pkg/generated))
 
 .DEFAULT_GOAL := help
-.PHONY: help build up down status test test-fast test-unit test-integration bench bench-store generate verify lint clean
+.PHONY: help build up down status test test-fast test-unit test-integration test-store bench bench-store generate verify lint clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +42,9 @@ test-unit: ## Unit tests, with the race detector where Kubernetes itself is not 
 
 test-integration: build ## Tests against real servers: Koinon, kube-apiserver, MariaDB if it is installed
 	go test -count=1 -timeout 30m -p 1 ./test/...
+
+test-store: ## Kubernetes' own storage tests against every kind of store (about five minutes)
+	KOINON_LONG=1 go test -count=1 -timeout 60m -v ./test/storesuite
 
 test-fast: ## The inner loop: unit tests without the race detector
 	go test ./pkg/... .

@@ -7,7 +7,10 @@ import (
 
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apiserver/pkg/admission"
+	"k8s.io/apiserver/pkg/registry/generic"
 	genericapiserver "k8s.io/apiserver/pkg/server"
+	"k8s.io/apiserver/pkg/server/healthz"
 	genericoptions "k8s.io/apiserver/pkg/server/options"
 	"k8s.io/apiserver/pkg/storage/storagebackend"
 )
@@ -17,7 +20,7 @@ type Config struct {
 	// Listener is where it serves HTTPS. Run closes it.
 	Listener net.Listener
 	// Storage is where it keeps its objects.
-	Storage storagebackend.TransportConfig
+	Storage Storage
 	// EncryptionConfigFile is an EncryptionConfiguration.
 	EncryptionConfigFile string
 	// Certificates are files that are read again when they change.
@@ -43,6 +46,18 @@ type Config struct {
 	// Front wraps everything that the host serves, before authentication. Nil means
 	// nothing.
 	Front func(api http.Handler) http.Handler
+}
+
+// Storage is how a host keeps its objects. All but the transport may be nil.
+type Storage struct {
+	Transport storagebackend.TransportConfig
+	// RESTOptions wraps how each resource gets at its storage.
+	RESTOptions func(generic.RESTOptionsGetter) generic.RESTOptionsGetter
+	// Admission is asked before admission control.
+	Admission admission.Interface
+	// Readiness says in /readyz whether the storage can be used. Neither /livez nor
+	// /healthz depend on it.
+	Readiness healthz.HealthChecker
 }
 
 // Certificates are the files of a PKI. A file named Serving or FrontProxyClient holds the
@@ -79,7 +94,7 @@ func (c *Config) validate() error {
 		return errors.New("host: a listener is required")
 	case c.Generic == nil, c.Audit == nil, c.Traces == nil, c.Features == nil, c.Admission == nil:
 		return errors.New("host: the options of the libraries are required")
-	case len(c.Storage.ServerList) == 0:
+	case len(c.Storage.Transport.ServerList) == 0:
 		return errors.New("host: a store is required")
 	}
 	return nil

@@ -61,7 +61,7 @@ func New(ctx context.Context, config Config) (*Host, error) {
 	if err != nil {
 		return nil, err
 	}
-	chain, err := newConfigs(opts, config.Extension)
+	chain, err := newConfigs(opts, config)
 	if err != nil {
 		return nil, err
 	}
@@ -104,7 +104,7 @@ func (h *Host) Run(ctx context.Context) error {
 }
 
 // newConfigs makes the configurations of the servers, which share one generic part.
-func newConfigs(opts options.CompletedOptions, extension *Extension) (*configs, error) {
+func newConfigs(opts options.CompletedOptions, config Config) (*configs, error) {
 	generic, informers, storageFactory, err := controlplaneapiserver.BuildGenericConfig(
 		opts,
 		[]*runtime.Scheme{legacyscheme.Scheme, apiextensionsapiserver.Scheme, aggregatorscheme.Scheme},
@@ -119,23 +119,28 @@ func newConfigs(opts options.CompletedOptions, extension *Extension) (*configs, 
 	if err != nil {
 		return nil, fmt.Errorf("configure the native resources: %w", err)
 	}
+	config.Storage.ApplyTo(native.Generic)
 	authInfo := webhook.NewDefaultAuthenticationInfoResolverWrapper(native.ProxyTransport, generic.EgressSelector, generic.LoopbackClientConfig, generic.TracerProvider)
 	apiExtensions, err := controlplaneapiserver.CreateAPIExtensionsConfig(*native.Generic, informers, initializers, opts, 1, resolver, authInfo)
 	if err != nil {
 		return nil, fmt.Errorf("configure custom resources: %w", err)
 	}
+	apiExtensions.GenericConfig.RESTOptionsGetter = config.Storage.wrap(apiExtensions.GenericConfig.RESTOptionsGetter)
+	apiExtensions.ExtraConfig.CRDRESTOptionsGetter = config.Storage.wrap(apiExtensions.ExtraConfig.CRDRESTOptionsGetter)
 	aggregator, err := controlplaneapiserver.CreateAggregatorConfig(*native.Generic, opts, informers, resolver, native.ProxyTransport, nil, initializers)
 	if err != nil {
 		return nil, fmt.Errorf("configure the aggregator: %w", err)
 	}
+	aggregator.GenericConfig.RESTOptionsGetter = config.Storage.wrap(aggregator.GenericConfig.RESTOptionsGetter)
 	// It would wait for Services and EndpointSlices, which are not served here.
 	aggregator.ExtraConfig.DisableRemoteAvailableConditionController = true
 
 	all := &configs{native: native, apiExtensions: apiExtensions, aggregator: aggregator}
-	if extension != nil {
-		if all.extension, err = extensionConfig(*native.Generic, opts, extension); err != nil {
+	if config.Extension != nil {
+		if all.extension, err = extensionConfig(*native.Generic, opts, config.Extension); err != nil {
 			return nil, err
 		}
+		all.extension.RESTOptionsGetter = config.Storage.wrap(all.extension.RESTOptionsGetter)
 	}
 	return all, nil
 }

@@ -51,7 +51,10 @@ func completeOptions(ctx context.Context, config Config) (options.CompletedOptio
 	opts.SystemNamespaces = append(opts.SystemNamespaces, config.SystemNamespaces...)
 	opts.Authorization.Modes = []string{"RBAC"}
 
-	opts.Etcd.StorageConfig.Transport = config.Storage
+	opts.Etcd.StorageConfig.Transport = config.Storage.Transport
+	// Its checks would be in /livez too, and have somebody kill a server whose database is
+	// away. See Storage.Readiness.
+	opts.Etcd.SkipHealthEndpoints = true
 	opts.Etcd.EncryptionProviderConfigFilepath = config.EncryptionConfigFile
 	opts.Etcd.EncryptionProviderConfigAutomaticReload = true
 

@@ -221,6 +221,21 @@ func contract(t *testing.T, config func(t *testing.T) Config) {
 			t.Errorf("got %v, want %v", err, rpctypes.ErrRequestTooLarge)
 		}
 	})
+	t.Run("a key that the tables cannot hold is refused, and the longest that they can is kept", func(t *testing.T) {
+		_, client := open(t, config(t))
+		longest := "/registry/" + strings.Repeat("k", 2048-len("/registry/"))
+		if _, err := client.Put(t.Context(), longest+"k", "v"); !errors.Is(err, rpctypes.ErrRequestTooLarge) {
+			t.Errorf("put: got %v, want %v", err, rpctypes.ErrRequestTooLarge)
+		}
+		if _, err := client.Txn(t.Context()).If(clientv3.Compare(clientv3.ModRevision(longest+"k"), "=", 0)).
+			Then(clientv3.OpPut(longest+"k", "v")).Commit(); !errors.Is(err, rpctypes.ErrRequestTooLarge) {
+			t.Errorf("create: got %v, want %v", err, rpctypes.ErrRequestTooLarge)
+		}
+		create(t, client, longest, "v")
+		if got := get(t, client, longest); got != "v" {
+			t.Errorf("the longest key: got %q", got)
+		}
+	})
 	t.Run("keys that differ only in case, trailing blanks or bytes that are no text are different", func(t *testing.T) {
 		_, client := open(t, config(t))
 		keys := []string{"/registry/k", "/registry/K", "/registry/k ", "/registry/k\x00", "/registry/k\xff", "/registry/\u00e4", "/registry/a\u0308", "/registry/k%", "/registry/k_"}

@@ -185,8 +185,9 @@ func (a *aggregated) genericConfig(ctx context.Context, certificate dynamiccerti
 	hostInformers := informers.NewSharedInformerFactory(client, 0)
 	generic := genericapiserver.NewConfig(apiserver.Codecs)
 	hook := a.options.newWebhook()
+	readiness := a.store.Readiness()
 	generic.BuildHandlerChainFunc = func(api http.Handler, c *genericapiserver.Config) http.Handler {
-		return withWebhook(hook, genericapiserver.DefaultBuildHandlerChain(api, c))
+		return withWebhook(hook, withReason(readiness.Reason, genericapiserver.DefaultBuildHandlerChain(api, c)))
 	}
 
 	authentication := genericoptions.NewDelegatingAuthenticationOptions()
@@ -212,6 +213,7 @@ func (a *aggregated) genericConfig(ctx context.Context, certificate dynamiccerti
 			return nil, nil, fmt.Errorf("configure the API server behind %s: %w", a.host.Host, err)
 		}
 	}
+	hostStorage(a.store, readiness).ApplyTo(generic)
 	return generic, hostInformers, nil
 }
 
@@ -229,5 +231,6 @@ func (a *aggregated) etcdOptions(encryption string) *genericoptions.EtcdOptions 
 	etcd.StorageConfig.EncodeVersioner = schema.GroupVersions(apiserver.GroupVersions())
 	etcd.EncryptionProviderConfigFilepath = encryption
 	etcd.EncryptionProviderConfigAutomaticReload = true
+	etcd.SkipHealthEndpoints = true // see host.Storage
 	return etcd
 }

@@ -75,9 +75,10 @@ func (s *standalone) hostConfig(ctx context.Context, keys *pki.PKI) (host.Config
 		return host.Config{}, err
 	}
 	hook := s.options.newWebhook()
+	readiness := s.store.Readiness()
 	return host.Config{
 		Listener:             s.listener,
-		Storage:              s.store.Transport(),
+		Storage:              hostStorage(s.store, readiness),
 		EncryptionConfigFile: encryption,
 		Certificates: host.Certificates{
 			CA:                keys.CAFile(),
@@ -95,7 +96,9 @@ func (s *standalone) hostConfig(ctx context.Context, keys *pki.PKI) (host.Config
 		Controllers:      s.options.runs(componentControllers),
 		Shared:           s.store.Shared(),
 		Extension:        s.options.extension(),
-		Front:            func(api http.Handler) http.Handler { return withWebhook(hook, api) },
+		Front: func(api http.Handler) http.Handler {
+			return withWebhook(hook, withReason(readiness.Reason, api))
+		},
 	}, nil
 }
 

@@ -45,9 +45,17 @@ type Datastore struct {
 // String names the store without user name and password.
 func (d Datastore) String() string {
 	if d.Kind == SQLite {
-		return fmt.Sprintf("sqlite database %s", d.path)
+		return d.What() + " " + d.path
 	}
-	return fmt.Sprintf("%s datastore at %s", d.Kind, strings.Join(d.Addresses, ", "))
+	return d.What() + " at " + strings.Join(d.Addresses, ", ")
+}
+
+// What is the kind of store, without saying where it is.
+func (d Datastore) What() string {
+	if d.Kind == SQLite {
+		return "sqlite database"
+	}
+	return fmt.Sprintf("%s datastore", d.Kind)
 }
 
 // Path is the database file of SQLite, and empty for others.

@@ -9,7 +9,9 @@ import (
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/koinon-io/koinon/pkg/storage/engine"
@@ -27,6 +29,9 @@ const (
 	// to be able to say so.
 	maxRequestBytes = 3<<19 + 16<<10
 	receiveBytes    = 8 << 20
+	// maxKeyBytes is the longest key that the tables take. Most names are up to 253 bytes
+	// long, but those of roles have no limit of their own.
+	maxKeyBytes = 2048
 	// maxResponseBytes is the most that gRPC can carry.
 	maxResponseBytes = 1<<31 - 1
 )
@@ -40,22 +45,43 @@ func newServer(e *engine.Engine, notifyInterval time.Duration) *grpc.Server {
 		// An API server opens a connection for each resource: keep the idle ones small.
 		grpc.ReadBufferSize(8<<10),
 		grpc.SharedWriteBuffer(true),
-		grpc.ChainUnaryInterceptor(limitRequests, putAtOnce(e)),
+		grpc.ChainUnaryInterceptor(sayOnce, limitRequests, putAtOnce(e)),
 		grpc.StreamInterceptor(orderWatches(e)),
 	)
 	kineserver.New(e, "http", notifyInterval, emulatedEtcdVersion).Register(server)
 	return server
 }
 
-// limitRequests refuses what etcd would refuse, in the same words.
+// limitRequests refuses what etcd would refuse, in the same words, and keys that the tables
+// cannot hold: one write that cannot be done fails all that share its transaction.
 func limitRequests(ctx context.Context, request any, _ *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (any, error) {
 	switch write := request.(type) {
-	case *etcdserverpb.TxnRequest, *etcdserverpb.PutRequest:
-		if proto.Size(write.(proto.Message)) > maxRequestBytes {
+	case *etcdserverpb.TxnRequest:
+		for _, operation := range write.Success {
+			if len(operation.GetRequestPut().GetKey()) > maxKeyBytes {
+				return nil, rpctypes.ErrGRPCRequestTooLarge
+			}
+		}
+		if proto.Size(write) > maxRequestBytes {
+			return nil, rpctypes.ErrGRPCRequestTooLarge
+		}
+	case *etcdserverpb.PutRequest:
+		if len(write.Key) > maxKeyBytes || proto.Size(write) > maxRequestBytes {
 			return nil, rpctypes.ErrGRPCRequestTooLarge
 		}
 	}
 	return handle(ctx, request)
+}
+
+// sayOnce says Aborted where the engine says Unavailable. Of that, etcd's client repeats
+// reads a hundred times and logs each attempt, although the engine has waited as long as it
+// makes sense and the caller should ask again later: just what gRPC has Aborted for.
+func sayOnce(ctx context.Context, request any, _ *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (any, error) {
+	answer, err := handle(ctx, request)
+	if status.Code(err) == codes.Unavailable {
+		err = status.Error(codes.Aborted, status.Convert(err).Message())
+	}
+	return answer, err
 }
 
 // putAtOnce answers puts. Kine's front makes a read and a conditional write of them, and

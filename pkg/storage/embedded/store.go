@@ -128,6 +128,9 @@ func (s *Store) Metrics() prometheus.Collector { return s.engine.Metrics() }
 // Health says why the store cannot be used: nil means that it can.
 func (s *Store) Health() error { return s.engine.Health() }
 
+// Readable is Health for reads alone, which go on while the database refuses writes.
+func (s *Store) Readable() error { return s.engine.Readable() }
+
 // Close stops the store. Requests that are still running get half a second.
 func (s *Store) Close() error {
 	timer := time.AfterFunc(stopTimeout, s.server.Stop)

@@ -144,6 +144,9 @@ func (e *Engine) Close() {
 // Health says why the store cannot be used: nil means that it can.
 func (e *Engine) Health() error { return e.health.Err() }
 
+// Readable is Health for reads alone, which go on while the database refuses writes.
+func (e *Engine) Readable() error { return e.health.readError() }
+
 // DbSize implements server.Backend.
 func (e *Engine) DbSize(ctx context.Context) (int64, error) {
 	size, err := e.log.Size(ctx)

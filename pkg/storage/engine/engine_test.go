@@ -245,6 +245,10 @@ func TestACompactedRevisionIsGoneForReadersAndWatchers(t *testing.T) {
 			if watch := e.Watch(t.Context(), revision-3); watch.CompactRevision != revision-2 {
 				t.Errorf("%s watches a compacted revision: compact revision %d, want %d", name, watch.CompactRevision, revision-2)
 			}
+			first := (<-e.Watch(t.Context(), revision-2).Eventc).Events
+			if len(first) != 3 || first[0].PrevKV != nil || first[1].PrevKV == nil {
+				t.Errorf("%s tells from the compact revision on: %v, want 3 events, the first without what was before", name, first)
+			}
 		}
 		if _, err := one.Compact(t.Context(), revision-2); !errors.Is(err, server.ErrCompacted) {
 			t.Errorf("the same revision is compacted again: %v", err)
@@ -320,6 +324,33 @@ func TestAnUnavailableLogIsWaitedForThenRequestsFailAtOnceUntilItIsBack(t *testi
 			t.Errorf("it does not recover: %v", err)
 		}
 		mustCreate(t, e, "after", "x")
+	})
+}
+
+func TestReadersOfALogThatHangsAreToldTogether(t *testing.T) {
+	const hangs = 2 * defaultPatience
+	run(t, func(t *testing.T, log *memLog, open func() *Engine) {
+		e := open()
+		mustCreate(t, e, "/registry/a", "1")
+		log.set(&log.marks, func() error {
+			time.Sleep(hangs)
+			return errLost
+		})
+		begun := time.Now()
+		var reading sync.WaitGroup
+		for i := range 10 {
+			reading.Go(func() {
+				time.Sleep(time.Duration(i) * hangs / 10)
+				if _, _, err := e.Get(t.Context(), "/registry/a", 0, false); status.Code(err) != codes.Unavailable {
+					t.Errorf("reader %d: got %v, want that the store is unavailable", i, err)
+				}
+			})
+		}
+		reading.Wait()
+		if waited := time.Since(begun); waited > hangs {
+			t.Errorf("the last was told after %s, want %s: the first attempt took longer than the patience", waited, hangs)
+		}
+		log.set(&log.marks, nil)
 	})
 }
 

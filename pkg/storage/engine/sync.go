@@ -70,8 +70,13 @@ func (s *syncer) wait(ctx context.Context) error {
 // lead runs a round in the goroutine of the first who waits for it, which saves two
 // switches. What takes longer, and the rounds of those who came later, go on without it.
 func (s *syncer) lead(current *round) {
-	if s.engine.catchUp(s.engine.ctx) != nil {
-		s.engine.running.Go(func() { s.run(current) }) // it ends when nobody waits
+	begun := time.Now()
+	if err := s.engine.catchUp(s.engine.ctx); err != nil {
+		s.engine.running.Go(func() { // it ends when nobody waits
+			current.err = s.engine.patiently(begun, err, s.engine.catchUp, s.engine.health.readFailed)
+			close(current.done)
+			s.run(s.take())
+		})
 		return
 	}
 	close(current.done)
@@ -80,10 +85,13 @@ func (s *syncer) lead(current *round) {
 	}
 }
 
-// run runs rounds until nobody waits.
+// run runs rounds until nobody waits. Those who came while a round failed are told the same.
 func (s *syncer) run(current *round) {
 	for ; current != nil; current = s.take() {
-		current.err = s.engine.patiently(s.engine.catchUp, s.engine.health.readFailed)
+		if current.err = s.engine.health.readError(); current.err == nil {
+			begun := time.Now()
+			current.err = s.engine.patiently(begun, s.engine.catchUp(s.engine.ctx), s.engine.catchUp, s.engine.health.readFailed)
+		}
 		close(current.done)
 	}
 }
@@ -98,12 +106,11 @@ func (s *syncer) take() *round {
 	return next
 }
 
-// patiently tries until it succeeds or the patience is at its end; then failed is told, and
-// makes the error that the waiting get.
-func (e *Engine) patiently(try func(context.Context) error, failed func(error) error) error {
-	begun := time.Now()
-	for pause := retryInterval; ; pause = min(2*pause, maxRetry) {
-		err := try(e.ctx)
+// patiently tries again what was first tried at begun, with the result err, until it succeeds
+// or the patience is at its end; then failed is told, and makes the error that the waiting
+// get.
+func (e *Engine) patiently(begun time.Time, err error, again func(context.Context) error, failed func(error) error) error {
+	for pause := retryInterval; ; pause, err = min(2*pause, maxRetry), again(e.ctx) {
 		if err == nil || errors.Is(err, errUnknown) {
 			return err
 		}

@@ -19,8 +19,10 @@ type watcher struct {
 	// next is the revision of the next event, generation that of the ring when it began.
 	next       int64
 	generation int
-	batches    chan server.EventBatch
-	failed     chan error
+	// compacted is the compacted revision when it began.
+	compacted int64
+	batches   chan server.EventBatch
+	failed    chan error
 }
 
 // Watch implements server.Backend. Every event from a revision on comes exactly once and in
@@ -30,7 +32,7 @@ func (e *Engine) Watch(ctx context.Context, revision int64) server.WatchResult {
 	e.state.mu.Lock()
 	known, generation := e.state.known, e.state.recent.generation
 	e.state.mu.Unlock()
-	w := &watcher{engine: e, next: revision, generation: generation, batches: make(chan server.EventBatch, 1), failed: make(chan error, 1)}
+	w := &watcher{engine: e, next: revision, generation: generation, compacted: known.Compact, batches: make(chan server.EventBatch, 1), failed: make(chan error, 1)}
 	result := server.WatchResult{CurrentRevision: known.Tail, Eventc: w.batches, Errorc: w.failed}
 	if revision == 0 || revision > known.Tail {
 		w.next = known.Tail + 1 // Kine's server leaves out what comes before a revision in the future
@@ -69,7 +71,7 @@ func (w *watcher) run(ctx context.Context) {
 func (w *watcher) send(ctx context.Context, events []event) error {
 	batch := server.EventBatch{Events: make([]*server.Event, len(events)), CurrentRev: events[len(events)-1].KV.ModRevision}
 	for i, each := range events {
-		batch.Events[i] = each.Event
+		batch.Events[i] = w.withoutCompacted(each.Event)
 	}
 	select {
 	case w.batches <- batch:
@@ -78,6 +80,17 @@ func (w *watcher) send(ctx context.Context, events []event) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+// withoutCompacted takes away what was before the compacted revision, also where the ring
+// still has it: an API server ends a watch from before that revision because of its absence.
+func (w *watcher) withoutCompacted(e *server.Event) *server.Event {
+	if e.KV.ModRevision > w.compacted || e.PrevKV == nil {
+		return e
+	}
+	partial := *e // others have the same event
+	partial.PrevKV = nil
+	return &partial
 }
 
 // wait returns the next events once there are some.

@@ -169,7 +169,7 @@ func (b *batch) run() {
 	}
 	err := b.engine.health.writeError()
 	if err == nil {
-		err = b.engine.patiently(b.try, b.engine.health.writeFailed)
+		err = b.engine.patiently(time.Now(), b.try(b.engine.ctx), b.try, b.engine.health.writeFailed)
 	}
 	b.engine.state.end(b.writes)
 	for i, w := range b.left {

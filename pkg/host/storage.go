@@ -1,0 +1,34 @@
+package host
+
+import (
+	"k8s.io/apiserver/pkg/admission"
+	"k8s.io/apiserver/pkg/registry/generic"
+	genericapiserver "k8s.io/apiserver/pkg/server"
+	"k8s.io/apiserver/pkg/server/healthz"
+)
+
+// ApplyTo applies all but the transport to a server that its etcd options were applied to,
+// without health endpoints, and that has its admission control. It is here for API servers
+// without an embedded host.
+func (s Storage) ApplyTo(generic *genericapiserver.Config) {
+	generic.RESTOptionsGetter = s.wrap(generic.RESTOptionsGetter)
+	if s.Admission != nil {
+		generic.AdmissionControl = admission.NewChainHandler(s.Admission, generic.AdmissionControl)
+	}
+	if s.Readiness != nil {
+		generic.ReadyzChecks = append(generic.ReadyzChecks, s.Readiness)
+	}
+	// Keys that are kept elsewhere: with the health endpoints goes the check of these.
+	if keys, ok := generic.ResourceTransformers.(healthz.HealthChecker); ok {
+		generic.HealthzChecks = append(generic.HealthzChecks, keys)
+		generic.ReadyzChecks = append(generic.ReadyzChecks, keys)
+	}
+}
+
+// wrap wraps the storage of one server in a chain.
+func (s Storage) wrap(getter generic.RESTOptionsGetter) generic.RESTOptionsGetter {
+	if s.RESTOptions == nil {
+		return getter
+	}
+	return s.RESTOptions(getter)
+}

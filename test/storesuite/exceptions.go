@@ -1,0 +1,27 @@
+package storesuite
+
+import "regexp"
+
+// Exception is leave to fail.
+type Exception struct {
+	// Case matches the whole name of the case, as in "cacher.TestGet/zero_RV". All that it
+	// matches must fail.
+	Case string
+	// Store matches the whole name of the store; empty means every store.
+	Store string
+	// Flaky says that the case passes at times, and does not always with etcd either.
+	Flaky bool
+	// Reason says why it fails, and what would have to happen for it to pass.
+	Reason string
+}
+
+// Exceptions are all there are.
+var Exceptions = []Exception{}
+
+func (e Exception) of(store string) bool { return e.Store == "" || matches(e.Store, store) }
+
+func (e Exception) covers(name string) bool { return matches(e.Case, name) }
+
+func matches(pattern, name string) bool {
+	return regexp.MustCompile("^(?:" + pattern + ")$").MatchString(name)
+}

@@ -2,7 +2,9 @@ package storage
 
 import (
 	"context"
+	"fmt"
 	"net"
+	"os"
 	"time"
 
 	utilnet "k8s.io/apimachinery/pkg/util/net"
@@ -28,6 +30,12 @@ type Config struct {
 	DataDir string
 	// TLS is for MySQL and etcd.
 	TLS TLS
+	// PasswordFile, if not empty, holds the password for MySQL, and is used instead of one
+	// in Datastore. It is read for every new connection, so that it can be changed.
+	PasswordFile string
+	// MaxOpenConnections and MaxIdleConnections bound the connections to MySQL; 0 means 8
+	// and 4.
+	MaxOpenConnections, MaxIdleConnections int
 	// ConnectTimeout is how long Open waits for an answer; zero means 10 s.
 	ConnectTimeout time.Duration
 }
@@ -49,17 +57,37 @@ func Open(ctx context.Context, config Config) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := checkPasswordFile(datastore, config.PasswordFile); err != nil {
+		return nil, err
+	}
 	store := &Store{datastore: datastore, tls: config.TLS}
 	if datastore.Kind == embedded.Etcd {
 		return store, embedded.CheckEtcd(ctx, datastore, config.TLS, config.ConnectTimeout)
 	}
-	store.embedded, err = embedded.Open(ctx, datastore, embedded.Config{TLS: config.TLS, ConnectTimeout: config.ConnectTimeout})
+	store.embedded, err = embedded.Open(ctx, datastore, embedded.Config{
+		TLS: config.TLS, ConnectTimeout: config.ConnectTimeout, PasswordFile: config.PasswordFile,
+		MaxOpenConnections: config.MaxOpenConnections, MaxIdleConnections: config.MaxIdleConnections,
+	})
 	if err != nil {
 		return nil, err
 	}
 	// Of several stores in one process, as in tests, the first has the metrics.
 	store.registered = legacyregistry.Registerer().Register(store.embedded.Metrics()) == nil
 	return store, nil
+}
+
+// checkPasswordFile finds at once what would not get better by waiting.
+func checkPasswordFile(datastore embedded.Datastore, path string) error {
+	if path == "" {
+		return nil
+	}
+	if datastore.Kind != embedded.MySQL {
+		return fmt.Errorf("--datastore-password-file is given, but a %s takes no password", datastore.What())
+	}
+	if _, err := os.ReadFile(path); err != nil {
+		return fmt.Errorf("--datastore-password-file: %w", err)
+	}
+	return nil
 }
 
 // Shared says whether other servers may use the same data at the same time, so that

@@ -25,7 +25,7 @@ member clusters, to cells and to edge units.`,
 		Args:          cobra.NoArgs,
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(newServerCommand(), newManifestsCommand(), newVersionCommand())
+	root.AddCommand(newServerCommand(), newDatastoreCommand(), newManifestsCommand(), newVersionCommand())
 	return root
 }
 
@@ -56,7 +56,8 @@ its data in SQLite in --data-dir, and writes a kubeconfig there. With --host-kub
 
   # Several servers over one database, each for a load balancer at 10.0.0.5
   koinon server --bind-address 0.0.0.0 --advertise-address 10.0.0.5 \
-      --datastore 'mysql://koinon:PASSWORD@db.example:3306/koinon' \
+      --datastore 'mysql://koinon@db.example:3306/koinon' \
+      --datastore-password-file /etc/koinon/database-password \
       --encryption-provider-config /etc/koinon/encryption.yaml
 
   # Behind the aggregator of an existing cluster

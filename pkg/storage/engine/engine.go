@@ -25,6 +25,7 @@ type Log interface {
 	Values(ctx context.Context, revisions []int64, each func(revision int64, value []byte)) error
 	Compact(ctx context.Context, revision int64) (sqllog.Mark, error)
 	Delete(ctx context.Context, revisions []int64) error
+	DeleteBelowBase(ctx context.Context, limit int) (int64, error)
 	Renew(ctx context.Context, revision int64) error
 	Probe(ctx context.Context) error
 	Shrink(ctx context.Context) error

@@ -155,6 +155,8 @@ func (l *memLog) Delete(_ context.Context, revisions []int64) error {
 	return nil
 }
 
+func (l *memLog) DeleteBelowBase(context.Context, int) (int64, error) { return 0, nil }
+
 func (l *memLog) Renew(_ context.Context, revision int64) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()

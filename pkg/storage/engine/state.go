@@ -192,6 +192,7 @@ func (e *Engine) load(ctx context.Context) error {
 		index.Advance(before.Tail)
 		// What an earlier process left undeleted goes too.
 		e.compacted.add(index.Compact(after.Compact))
+		e.compacted.addReplaced()
 		e.leases.restore(leased)
 		e.state.replace(index, sqllog.Mark{Tail: before.Tail, Compact: after.Compact, Epoch: before.Epoch})
 		return nil

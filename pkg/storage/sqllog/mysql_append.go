@@ -23,11 +23,16 @@ const (
 	rowTail = ",?,?,?,?,?,?,?,?)"
 )
 
-// badNull is what the server says of NULL in a column that has to have a value.
-const badNull = 1048
+const (
+	// badNull is what the server says of NULL in a column that has to have a value.
+	badNull = 1048
+	// duplicate is what it says of a revision that is there: of rows above the tail, which
+	// are nothing.
+	duplicate = 1062
+)
 
-// append sends everything in one packet. When the guard refuses, the transaction is still
-// open and holds the lock; the rest is done in it.
+// append sends everything in one packet. When the guard refuses, or there are rows above
+// the tail, the transaction is still open and holds the lock; the rest is done in it.
 func (mysqlDialect) append(ctx context.Context, l *Log, mark Mark, records []Record, rebase Rebase) error {
 	conn, err := l.writes.Conn(ctx)
 	if err != nil {
@@ -36,6 +41,11 @@ func (mysqlDialect) append(ctx context.Context, l *Log, mark Mark, records []Rec
 	defer func() { _ = conn.Close() }()
 	statement, args := appendStatement(mark, records)
 	_, err = conn.ExecContext(ctx, begin+statement, args...)
+	if hasNumber(err, duplicate) {
+		if err = l.makeRoom(ctx, conn, mark.Tail, len(records)); err == nil {
+			_, err = conn.ExecContext(ctx, statement, args...)
+		}
+	}
 	if err == nil {
 		return nil
 	}
@@ -105,7 +115,14 @@ func (l *Log) rebaseMySQL(ctx context.Context, conn *sql.Conn, known Mark, rebas
 		return nil
 	}
 	statement, args := appendStatement(mark, records)
-	if _, err := conn.ExecContext(ctx, statement, args...); err != nil {
+	_, err = conn.ExecContext(ctx, statement, args...)
+	if hasNumber(err, duplicate) {
+		if err := l.makeRoom(ctx, conn, mark.Tail, len(records)); err != nil {
+			return err
+		}
+		_, err = conn.ExecContext(ctx, statement, args...)
+	}
+	if err != nil {
 		return l.failed("write to", err)
 	}
 	return nil

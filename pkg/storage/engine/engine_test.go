@@ -409,7 +409,7 @@ func TestALossThatOthersHaveWrittenOverIsNoticed(t *testing.T) {
 				log.truncate(kept)
 				other := open()
 				for i := range written {
-					mustCreate(t, other, fmt.Sprint("new-", i), "x")
+					mustCreate(t, other, fmt.Sprint("new-", i), "y")
 				}
 				if _, err := e.Create(t.Context(), "k", nil, 0); status.Code(err) != codes.Unavailable {
 					t.Errorf("a write on the lost keys: got %v, want unavailable", err)
@@ -419,6 +419,9 @@ func TestALossThatOthersHaveWrittenOverIsNoticed(t *testing.T) {
 					_, kvs, err := e.List(t.Context(), "", "", 0, 0, true)
 					if err != nil || len(kvs) != 1+written {
 						t.Errorf("%s has %d keys, %v, want %d", each, len(kvs), err, 1+written)
+					}
+					if got := mustGet(t, e, "new-0", 0); got != "y" {
+						t.Errorf("%s has the value %q at a revision that was given out again, want y", each, got)
 					}
 				}
 				if created := mustCreate(t, e, "k", "x"); created <= kept+5 {

@@ -126,6 +126,7 @@ func (s *state) replace(index *mvcc.Index, mark sqllog.Mark) {
 	defer s.mu.Unlock()
 	s.keys.Store(index)
 	s.known = mark
+	s.values.cache.InvalidateAll() // a log that has lost revisions may have given them out again
 	s.recent.reset(mark.Tail + 1)
 }
 

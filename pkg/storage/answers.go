@@ -27,14 +27,13 @@ const replyMargin = 200 * time.Millisecond
 type answers struct {
 	// name is that of the store, without credentials.
 	name string
-	// readable and writable say without asking the store why it cannot be used now. They
-	// are nil if only the store itself can tell.
+	// readable and writable say without asking the store why it cannot be used now.
 	readable, writable func() error
 }
 
 func (s *Store) answers() *answers {
 	if s.embedded == nil {
-		return &answers{name: s.String()}
+		return &answers{name: s.String(), readable: s.monitor.err, writable: s.monitor.err}
 	}
 	return &answers{name: s.String(), readable: s.embedded.Readable, writable: s.embedded.Health}
 }
@@ -46,9 +45,6 @@ func (a *answers) canRead() error { return a.known(a.readable) }
 func (a *answers) canWrite() error { return a.known(a.writable) }
 
 func (a *answers) known(health func() error) error {
-	if health == nil {
-		return nil
-	}
 	if err := health(); err != nil {
 		return unavailable(a.sentence(status.Convert(err).Message()))
 	}

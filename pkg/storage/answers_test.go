@@ -44,8 +44,8 @@ func toldOf(err error) told {
 	return t
 }
 
-// usable are the answers for a store of which nothing bad is known.
-func usable(name string) *answers {
+// wellAnswers are the answers for a store of which nothing bad is known.
+func wellAnswers(name string) *answers {
 	well := func() error { return nil }
 	return &answers{name: name, readable: well, writable: well}
 }
@@ -80,7 +80,7 @@ func TestErrorsOfTheStoreBecomeAnswers(t *testing.T) {
 		"an answer of the API":                    {apierrors.NewNotFound(schema.GroupResource{Resource: "secrets"}, "x"), told{Code: 404, Reason: metav1.StatusReasonNotFound, Message: `secrets "x" not found`}},
 		"the API is away on the way to the store": {apierrors.NewServiceUnavailable("webhook"), told{Code: 503, Reason: metav1.StatusReasonServiceUnavailable, Message: "webhook"}},
 	}
-	a := usable("mysql datastore at db:3306")
+	a := wellAnswers("mysql datastore at db:3306")
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			if diff := cmp.Diff(c.want, toldOf(a.answer(t.Context(), c.err))); diff != "" {
@@ -103,7 +103,7 @@ func TestOtherErrorsStayWhatTheyAre(t *testing.T) {
 	}
 	for name, err := range cases {
 		t.Run(name, func(t *testing.T) {
-			if got := usable("store").answer(t.Context(), err); !errors.Is(got, err) {
+			if got := wellAnswers("store").answer(t.Context(), err); !errors.Is(got, err) {
 				t.Errorf("got %v, want %v", got, err)
 			}
 		})
@@ -113,13 +113,13 @@ func TestOtherErrorsStayWhatTheyAre(t *testing.T) {
 func TestTheTimeLimitOfARequestIsATimeout(t *testing.T) {
 	request, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
-	ctx, cancel := inTime(request)
+	a := wellAnswers("mysql datastore at db:3306")
+	ctx, cancel := a.inTime(request)
 	defer cancel()
 	<-ctx.Done()
 	if request.Err() != nil {
 		t.Error("no time was left to answer")
 	}
-	a := usable("mysql datastore at db:3306")
 	for _, err := range []error{context.DeadlineExceeded, status.Error(codes.DeadlineExceeded, "context deadline exceeded")} {
 		want := told{Code: http.StatusGatewayTimeout, Reason: metav1.StatusReasonTimeout,
 			Message: "Timeout: the request did not complete within its time limit, while it waited for the mysql datastore at db:3306"}
@@ -132,7 +132,7 @@ func TestTheTimeLimitOfARequestIsATimeout(t *testing.T) {
 // TestTheAPIServerTriesAgainWithoutManagedFields holds what the handlers of the library look
 // for in an error: see isTooLargeError in k8s.io/apiserver/pkg/endpoints/handlers.
 func TestTheAPIServerTriesAgainWithoutManagedFields(t *testing.T) {
-	err := usable("store").answer(t.Context(), rpctypes.Error(rpctypes.ErrGRPCRequestTooLarge))
+	err := wellAnswers("store").answer(t.Context(), rpctypes.Error(rpctypes.ErrGRPCRequestTooLarge))
 	rpc, ok := err.(interface{ GRPCStatus() *status.Status })
 	if !ok || rpc.GRPCStatus().Code() != codes.ResourceExhausted || !strings.Contains(rpc.GRPCStatus().Message(), "trying to send message larger than max") {
 		t.Errorf("got %#v", err)
@@ -157,7 +157,7 @@ func TestWatchErrorsBecomeAnswers(t *testing.T) {
 		"the revision is old":   {&expired, told{Code: 410, Reason: metav1.StatusReasonExpired, Message: "too old"}},
 		"something else failed": {internal(errors.New("decode: x")), told{Code: 500, Reason: metav1.StatusReasonInternalError, Message: "Internal error occurred: decode: x"}},
 	}
-	a := usable("mysql datastore at db:3306")
+	a := wellAnswers("mysql datastore at db:3306")
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			out, keep := a.event(apiwatch.Event{Type: apiwatch.Error, Object: c.object})
@@ -188,7 +188,7 @@ func TestAdmissionKnowsWhatNeedsTheStore(t *testing.T) {
 		"a trial run reads":                 {readable, object("", "secrets", admission.Create, true), ""},
 		"a trial run cannot read":           {gone, object("", "secrets", admission.Create, true), away},
 		"a review is not stored":            {gone, object("authorization.k8s.io", "subjectaccessreviews", admission.Create, false), ""},
-		"a write while the store is usable": {usable("store"), object("", "secrets", admission.Create, false), ""},
+		"a write while the store is usable": {wellAnswers("store"), object("", "secrets", admission.Create, false), ""},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

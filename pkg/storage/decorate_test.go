@@ -233,7 +233,7 @@ func TestEveryRequestIsAnswered(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			backend, address := newFlaky(t)
-			a := usable("mysql datastore at db:3306")
+			a := wellAnswers("mysql datastore at db:3306")
 			storage := newStorage(t, a, address, decorator)
 			if err := storage.Create(t.Context(), "/configmaps/ns/old", object("old"), nil, 0); err != nil {
 				t.Fatal(err)

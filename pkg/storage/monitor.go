@@ -13,12 +13,10 @@ import (
 )
 
 const (
-	// monitorInterval is how often an etcd is asked whether it is there.
+	// monitorInterval is how often an etcd is asked whether it is there, and monitorTimeout
+	// how long it may take to answer. It is asked twice before it counts as away.
 	monitorInterval = time.Second
-	// monitorTimeout is how long it may take to answer, and monitorFailures how often it may
-	// not answer before it counts as away.
 	monitorTimeout  = 2 * time.Second
-	monitorFailures = 2
 )
 
 // monitor knows whether an etcd is there. Its client would wait for it until the time limit
@@ -27,9 +25,16 @@ type monitor struct {
 	store  *Store
 	client *clientv3.Client
 	// away is why the etcd cannot be used; nil means that it can.
-	away    atomic.Pointer[unhealthy]
+	away atomic.Pointer[unhealthy]
+	// usable is a context that ends when it cannot be used any more.
+	usable  atomic.Pointer[usable]
 	stop    context.CancelFunc
 	running sync.WaitGroup
+}
+
+type usable struct {
+	context.Context
+	end context.CancelFunc
 }
 
 // startMonitor begins to ask. The context is not that of its life.
@@ -41,12 +46,20 @@ func (s *Store) startMonitor(ctx context.Context) (*monitor, error) {
 		return nil, err
 	}
 	m := &monitor{store: s, client: client, stop: stop}
+	m.renew()
 	m.running.Go(func() { m.run(ctx) }) // close ends it
 	return m, nil
 }
 
+// renew makes a context for requests to an etcd that is there.
+func (m *monitor) renew() {
+	ctx, end := context.WithCancel(context.Background())
+	m.usable.Store(&usable{ctx, end})
+}
+
 func (m *monitor) run(ctx context.Context) {
-	for failures := 0; ; {
+	logger := klog.FromContext(ctx)
+	for {
 		select {
 		case <-time.After(monitorInterval):
 		case <-ctx.Done():
@@ -54,20 +67,16 @@ func (m *monitor) run(ctx context.Context) {
 		}
 		err := m.probe(ctx)
 		switch {
-		case err == nil:
-			if failures = 0; m.away.Swap(nil) != nil {
-				klog.FromContext(ctx).Info("Datastore recovered", "datastore", m.store)
-			}
 		case ctx.Err() != nil:
 			return
-		default:
-			if failures++; failures < monitorFailures {
-				continue
-			}
-			sentence := "the " + m.store.String() + " is not available: " + reason(err.Error())
-			if m.away.Swap(&unhealthy{sentence}) == nil {
-				klog.FromContext(ctx).Error(err, "Datastore became unusable", "datastore", m.store)
-			}
+		case err == nil && m.err() != nil:
+			m.renew()
+			m.away.Store(nil)
+			logger.Info("Datastore recovered", "datastore", m.store)
+		case err != nil && m.err() == nil:
+			m.away.Store(&unhealthy{"the " + m.store.String() + " is not available: " + reason(err.Error())})
+			m.usable.Load().end()
+			logger.Error(err, "Datastore became unusable", "datastore", m.store)
 		}
 	}
 }
@@ -81,6 +90,9 @@ func (m *monitor) probe(ctx context.Context) error {
 	}
 	return embedded.CheckEtcd(ctx, m.store.datastore, m.store.tls, monitorTimeout)
 }
+
+// alive is a context that ends when the etcd cannot be used any more.
+func (m *monitor) alive() context.Context { return m.usable.Load() }
 
 // err is nil while the etcd can be used.
 func (m *monitor) err() error {

@@ -1,8 +1,10 @@
 package storage
 
 import (
+	"context"
 	"net"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/apiserver/pkg/registry/generic"
@@ -32,8 +34,13 @@ func TestAnEtcdThatIsAwayIsNotWaitedFor(t *testing.T) {
 
 	stop()
 	ready := store.Readiness()
-	eventually(t, func() bool { return ready.Check(nil) != nil })
 	away := "the etcd datastore at " + address + " is not available: connection refused"
+	waiting, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	if diff := cmp.Diff(unavailableWith(away), toldOf(requests["list"](waiting, storage))); diff != "" {
+		t.Errorf("a list that was waiting (-want +got):\n%s", diff)
+	}
+	eventually(t, func() bool { return ready.Check(nil) != nil })
 	if err := ready.Check(nil); err == nil || err.Error() != away {
 		t.Errorf("got %v, want %q", err, away)
 	}

@@ -19,6 +19,9 @@ const (
 	versionName = "version"
 )
 
+// errDataDirInUse means that another process has the directory.
+var errDataDirInUse = errors.New("is in use by another koinon server, or is being filled by koinon datastore")
+
 // dataDir is a data directory that this process alone may use.
 type dataDir struct {
 	path string
@@ -60,7 +63,7 @@ func (d *dataDir) Close() error { return d.lock.Close() }
 func (d *dataDir) acquire() error {
 	err := syscall.Flock(int(d.lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 	if errors.Is(err, syscall.EWOULDBLOCK) {
-		return fmt.Errorf("the data directory %s is in use by another koinon server: stop that one, or give each its own --data-dir", d.path)
+		return fmt.Errorf("the data directory %s %w: stop that one, or give each its own --data-dir", d.path, errDataDirInUse)
 	}
 	if err != nil {
 		return fmt.Errorf("lock the data directory %s: %w", d.path, err)

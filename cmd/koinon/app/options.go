@@ -29,6 +29,13 @@ const (
 
 var allComponents = []string{componentAPIServer, componentControllers, componentWebhook}
 
+const (
+	// datastoreVariable is where the datastore may be given, since command lines can be seen
+	// by all users.
+	datastoreVariable = "KOINON_DATASTORE"
+	defaultDataDir    = "koinon-data"
+)
+
 // ServerOptions are the options of "koinon server".
 type ServerOptions struct {
 	// DataDir holds keys, the encryption key and the SQLite database.
@@ -78,7 +85,7 @@ func NewServerOptions() *ServerOptions {
 	generic.ShutdownSendRetryAfter = true
 	generic.ShutdownWatchTerminationGracePeriod = 2 * time.Second
 	return &ServerOptions{
-		DataDir:     "koinon-data",
+		DataDir:     defaultDataDir,
 		Components:  []string{"all"},
 		Namespace:   "kube-federation-system",
 		SecurePort:  6443,
@@ -143,14 +150,23 @@ func (o *ServerOptions) addServerFlags(fs *pflag.FlagSet) {
 }
 
 func (o *ServerOptions) addStoreFlags(fs *pflag.FlagSet) {
-	fs.StringVar(&o.Datastore, "datastore", o.Datastore, "Where to keep data: sqlite:///PATH[?synchronous=normal], mysql://USER:PASSWORD@HOST:PORT[,HOST:PORT…]/DATABASE, oceanbase://… (the same form) or etcd://HOST:PORT[,…]. The default is sqlite://DATA_DIR/"+storage.DefaultFile+". May also be given in the environment variable KOINON_DATASTORE, which other users cannot see.")
+	addDatastoreFlags(fs, &o.Datastore, &o.DatastoreTLS)
 	fs.StringVar(&o.DatastorePasswordFile, "datastore-password-file", "", "A file with the password of the database user, instead of one in --datastore. It is read for every new connection: a password that is changed there and in the database needs no restart. A line break at its end does not count.")
 	fs.IntVar(&o.DatastoreMaxOpenConnections, "datastore-max-open-connections", o.DatastoreMaxOpenConnections, "How many connections to a MySQL database this server may have. One of them writes, the others read what is not in memory; more than a few do not make it faster.")
 	fs.IntVar(&o.DatastoreMaxIdleConnections, "datastore-max-idle-connections", o.DatastoreMaxIdleConnections, "How many connections to a MySQL database this server keeps for 20 s while it does not need them.")
-	fs.StringVar(&o.DatastoreTLS.CAFile, "datastore-ca-file", "", "The authority that signed the certificate of the database or etcd.")
-	fs.StringVar(&o.DatastoreTLS.CertFile, "datastore-cert-file", "", "The client certificate for the database or etcd.")
-	fs.StringVar(&o.DatastoreTLS.KeyFile, "datastore-key-file", "", "The key of the client certificate for the database or etcd.")
 	fs.StringVar(&o.EncryptionConfig, "encryption-provider-config", "", "An EncryptionConfiguration for Secrets at rest. The default is a key that is made in the data directory.")
+}
+
+// addDatastoreFlags adds the flags that say where the datastore is.
+func addDatastoreFlags(fs *pflag.FlagSet, datastore *string, tls *storage.TLS) {
+	fs.StringVar(datastore, "datastore", *datastore, "Where to keep data: sqlite:///PATH[?synchronous=normal], mysql://USER:PASSWORD@HOST:PORT[,HOST:PORT…]/DATABASE, oceanbase://… (the same form) or etcd://HOST:PORT[,…]. The default is sqlite://DATA_DIR/"+storage.DefaultFile+". May also be given in the environment variable "+datastoreVariable+", which other users cannot see.")
+	addDatastoreTLSFlags(fs, "datastore", "the database or etcd", tls)
+}
+
+func addDatastoreTLSFlags(fs *pflag.FlagSet, prefix, of string, tls *storage.TLS) {
+	fs.StringVar(&tls.CAFile, prefix+"-ca-file", "", "The authority that signed the certificate of "+of+".")
+	fs.StringVar(&tls.CertFile, prefix+"-cert-file", "", "The client certificate for "+of+".")
+	fs.StringVar(&tls.KeyFile, prefix+"-key-file", "", "The key of the client certificate for "+of+".")
 }
 
 func (o *ServerOptions) addHostFlags(fs *pflag.FlagSet) {
@@ -171,7 +187,7 @@ func (o *ServerOptions) runs(component string) bool {
 // Complete fills in what depends on other options. The environment is asked through getenv.
 func (o *ServerOptions) Complete(getenv func(string) string) error {
 	if o.Datastore == "" {
-		o.Datastore = getenv("KOINON_DATASTORE")
+		o.Datastore = getenv(datastoreVariable)
 	}
 	if o.BindAddress == nil {
 		o.BindAddress = net.IPv4(127, 0, 0, 1)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"os"
 	"time"
@@ -20,9 +21,44 @@ import (
 // retryInterval is the pause between attempts to reach a datastore.
 const retryInterval = 250 * time.Millisecond
 
-// CheckEtcd waits until an etcd answers, for at most the timeout; zero means 10 s.
+// UnfinishedKey is in an etcd as long as data is copied into it. It says from where.
+const UnfinishedKey = "/koinon/unfinished-migration"
+
+// CheckEtcd waits until an etcd answers, for at most the timeout; zero means 10 s. One that
+// has only a part of what was to be copied into it is refused.
 func CheckEtcd(ctx context.Context, etcd Datastore, files TLS, timeout time.Duration) error {
-	return untilAnswer(ctx, etcd, timeout, func(ctx context.Context) error { return probeEtcd(ctx, etcd, files) })
+	client, err := OpenEtcd(ctx, etcd, files, timeout)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = client.Close() }()
+	ctx, cancel := context.WithTimeout(ctx, defaultConnectTimeout)
+	defer cancel()
+	unfinished, err := client.Get(ctx, UnfinishedKey)
+	if err != nil {
+		return fmt.Errorf("read from the %s: %w", etcd, err)
+	}
+	if len(unfinished.Kvs) > 0 {
+		return fmt.Errorf("the %s has only a part of the data of the %s: run the command again that copied it, which goes on where it was interrupted", etcd, unfinished.Kvs[0].Value)
+	}
+	return nil
+}
+
+// OpenEtcd returns a client once the etcd answers, which it does within the timeout; zero
+// means 10 s.
+func OpenEtcd(ctx context.Context, etcd Datastore, files TLS, timeout time.Duration) (*clientv3.Client, error) {
+	if err := untilAnswer(ctx, etcd, timeout, func(ctx context.Context) error { return probeEtcd(ctx, etcd, files) }); err != nil {
+		return nil, err
+	}
+	return newEtcdClient(ctx, etcd, files)
+}
+
+func newEtcdClient(ctx context.Context, etcd Datastore, files TLS) (*clientv3.Client, error) {
+	config, err := ClientTLS(files)
+	if err != nil {
+		return nil, err
+	}
+	return clientv3.New(clientv3.Config{Endpoints: etcd.EtcdURLs(files), TLS: config, Context: ctx, Logger: zap.NewNop()})
 }
 
 // untilAnswer tries until the datastore answers, for at most the timeout; zero means 10 s.
@@ -58,11 +94,17 @@ func untilAnswer(ctx context.Context, datastore Datastore, timeout time.Duration
 // sqliteMagic begins every SQLite database that is not empty.
 const sqliteMagic = "SQLite format 3\x00"
 
-func checkSQLite(parsed Datastore) error {
-	if err := createFile(parsed.path); err != nil {
-		return err
+// checkSQLite makes the file where it is not there, unless it has to be.
+func checkSQLite(parsed Datastore, mustExist bool) error {
+	if !mustExist {
+		if err := createFile(parsed.path); err != nil {
+			return err
+		}
 	}
 	file, err := os.Open(parsed.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("the %s is not there", parsed)
+	}
 	if err != nil {
 		return fmt.Errorf("open the database file: %w", err)
 	}
@@ -87,13 +129,7 @@ func probeEtcd(ctx context.Context, parsed Datastore, files TLS) error {
 	if err := dialAny(ctx, parsed.Addresses); err != nil {
 		return err
 	}
-	config, err := ClientTLS(files)
-	if err != nil {
-		return err
-	}
-	client, err := clientv3.New(clientv3.Config{
-		Endpoints: parsed.EtcdURLs(files), TLS: config, Context: ctx, Logger: zap.NewNop(),
-	})
+	client, err := newEtcdClient(ctx, parsed, files)
 	if err != nil {
 		return err
 	}

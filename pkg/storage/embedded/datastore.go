@@ -58,6 +58,35 @@ func (d Datastore) What() string {
 	return fmt.Sprintf("%s datastore", d.Kind)
 }
 
+// Path is the database file of SQLite, and empty for others.
+func (d Datastore) Path() string { return d.path }
+
+// Same says that two name the same database, as far as their names tell.
+func (d Datastore) Same(other Datastore) bool {
+	if d.Kind != other.Kind || d.path != other.path || d.database() != other.database() {
+		return false
+	}
+	return slices.Equal(slices.Sorted(slices.Values(d.Addresses)), slices.Sorted(slices.Values(other.Addresses)))
+}
+
+// database is the name of the database in a MySQL server.
+func (d Datastore) database() string {
+	config, err := mysql.ParseDSN(d.source)
+	if err != nil {
+		return ""
+	}
+	return config.DBName
+}
+
+// fromKine are the arguments that move what Kine has left in a database to ours in the same.
+func (d Datastore) fromKine() string {
+	name := "sqlite://" + d.path
+	if d.Kind == MySQL {
+		name = fmt.Sprintf("mysql://USER:PASSWORD@%s/%s", strings.Join(d.Addresses, ","), d.database())
+	}
+	return fmt.Sprintf("'kine+%s' '%s'", name, name)
+}
+
 // Parse reads a --datastore value. Empty means SQLite in dataDir. Errors never
 // repeat what follows the scheme, since that is where passwords are.
 func Parse(value, dataDir string) (Datastore, error) {
@@ -75,6 +104,9 @@ func Parse(value, dataDir string) (Datastore, error) {
 		return parseMySQL(scheme, rest)
 	case "etcd":
 		return parseEtcd(rest)
+	}
+	if strings.ContainsFunc(scheme, func(r rune) bool { return r != '+' && (r < 'a' || r > 'z') }) {
+		scheme = "…" // it may be the beginning of anything, and so hold a password
 	}
 	return Datastore{}, fmt.Errorf("--datastore has the unknown scheme %q: it must be one of sqlite, mysql, oceanbase, etcd", scheme)
 }

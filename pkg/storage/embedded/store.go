@@ -2,6 +2,7 @@ package embedded
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -67,7 +68,7 @@ type Store struct {
 // its keys are read.
 func Open(ctx context.Context, datastore Datastore, config Config) (*Store, error) {
 	redirectLogs()
-	log, err := openLog(ctx, datastore, config)
+	log, err := OpenLog(ctx, datastore, config, sqllog.MakeTables)
 	if err != nil {
 		return nil, err
 	}
@@ -91,19 +92,29 @@ func Open(ctx context.Context, datastore Datastore, config Config) (*Store, erro
 	return store, nil
 }
 
-func openLog(ctx context.Context, datastore Datastore, config Config) (log *sqllog.Log, err error) {
+// OpenLog opens the log in a database, which must be SQLite or MySQL, once it answers, and
+// does as it is told about tables that are not there.
+func OpenLog(ctx context.Context, datastore Datastore, config Config, tables sqllog.Tables) (*sqllog.Log, error) {
+	log, err := openLog(ctx, datastore, config, tables)
+	if errors.Is(err, sqllog.ErrKine) {
+		return nil, fmt.Errorf("the %s has data of Kine, or of a Koinon that used it, and nothing in the form of this release: stop all servers and run `koinon datastore migrate %s`, or remove the table kine if its data is of no use", datastore, datastore.fromKine())
+	}
+	return log, err
+}
+
+func openLog(ctx context.Context, datastore Datastore, config Config, tables sqllog.Tables) (log *sqllog.Log, err error) {
 	if datastore.Kind == SQLite {
-		if err := checkSQLite(datastore); err != nil {
+		if err := checkSQLite(datastore, tables == sqllog.NeedTables || tables == sqllog.ForeignTables); err != nil {
 			return nil, err
 		}
-		return sqllog.OpenSQLite(ctx, sqllog.SQLiteConfig{Path: datastore.path, Name: datastore.String(), Normal: datastore.normal})
+		return sqllog.OpenSQLite(ctx, sqllog.SQLiteConfig{Path: datastore.path, Name: datastore.String(), Normal: datastore.normal, Tables: tables})
 	}
 	tls, err := ClientTLS(config.TLS)
 	if err != nil {
 		return nil, err
 	}
 	mysql := sqllog.MySQLConfig{
-		DSN: datastore.source, Addresses: datastore.Addresses, Name: datastore.String(), TLS: tls,
+		DSN: datastore.source, Addresses: datastore.Addresses, Name: datastore.String(), TLS: tls, Tables: tables,
 		PasswordFile: config.PasswordFile, MaxOpenConnections: config.MaxOpenConnections, MaxIdleConnections: config.MaxIdleConnections,
 	}
 	err = untilAnswer(ctx, datastore, config.ConnectTimeout, func(ctx context.Context) (err error) {

@@ -16,7 +16,9 @@ const deleteAtOnce = 500
 type garbage struct {
 	mu        sync.Mutex
 	revisions []int64
-	more      chan struct{}
+	// replaced says that there may be rows which a restore has replaced.
+	replaced bool
+	more     chan struct{}
 }
 
 func newGarbage() *garbage { return &garbage{more: make(chan struct{}, 1)} }
@@ -28,19 +30,34 @@ func (g *garbage) add(revisions []int64) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.revisions = append(g.revisions, revisions...)
+	g.wake()
+}
+
+// addReplaced notes that the contents may have been replaced.
+func (g *garbage) addReplaced() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.replaced = true
+	g.wake()
+}
+
+func (g *garbage) wake() {
 	select {
 	case g.more <- struct{}{}:
 	default:
 	}
 }
 
-func (g *garbage) take() []int64 {
+// take returns what to delete next: some revisions, or what was replaced.
+func (g *garbage) take() (revisions []int64, replaced bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	n := min(deleteAtOnce, len(g.revisions))
-	taken := g.revisions[:n]
-	g.revisions = g.revisions[n:]
-	return taken
+	revisions, g.revisions = g.revisions[:n], g.revisions[n:]
+	if n == 0 {
+		replaced, g.replaced = g.replaced, false
+	}
+	return revisions, replaced
 }
 
 // Compact implements server.Backend. It returns when what is older cannot be read any more;
@@ -67,8 +84,8 @@ func (e *Engine) Compact(ctx context.Context, revision int64) (int64, error) {
 // so that writers have the database for themselves at least half of the time.
 func (e *Engine) runGarbage(ctx context.Context) {
 	for {
-		revisions := e.compacted.take()
-		if len(revisions) == 0 {
+		revisions, replaced := e.compacted.take()
+		if len(revisions) == 0 && !replaced {
 			_ = e.log.Shrink(ctx) // what could not be given back now is next time
 			select {
 			case <-e.compacted.more:
@@ -78,7 +95,7 @@ func (e *Engine) runGarbage(ctx context.Context) {
 			continue
 		}
 		begun := time.Now()
-		err := e.retry(ctx, func() error { return e.log.Delete(ctx, revisions) })
+		err := e.retry(ctx, func() error { return e.deleteGarbage(ctx, revisions, replaced) })
 		if err != nil {
 			return
 		}
@@ -89,4 +106,15 @@ func (e *Engine) runGarbage(ctx context.Context) {
 			return
 		}
 	}
+}
+
+func (e *Engine) deleteGarbage(ctx context.Context, revisions []int64, replaced bool) error {
+	if !replaced {
+		return e.log.Delete(ctx, revisions)
+	}
+	n, err := e.log.DeleteBelowBase(ctx, deleteAtOnce)
+	if n > 0 {
+		e.compacted.addReplaced() // there may be more
+	}
+	return err
 }

@@ -66,7 +66,7 @@ func mustGet(t *testing.T, e *Engine, key string, revision int64) string {
 func failOnce() func() error {
 	var once sync.Once
 	return func() (err error) {
-		once.Do(func() { err = errLost })
+		once.Do(func() { err = errCut })
 		return err
 	}
 }
@@ -104,7 +104,7 @@ func TestAWriteWhoseAnswerWasLostIsAcknowledgedEvenIfAReaderSawItFirst(t *testin
 				if got := mustGet(t, e, "k", 0); got != "1" {
 					t.Errorf("the reader got %q, want 1", got)
 				}
-				err = errLost
+				err = errCut
 			})
 			return err
 		})
@@ -298,7 +298,7 @@ func TestAnUnavailableLogIsWaitedForThenRequestsFailAtOnceUntilItIsBack(t *testi
 	run(t, func(t *testing.T, log *memLog, open func() *Engine) {
 		e := open()
 		mustCreate(t, e, "before", "x")
-		fails := func() error { return errLost }
+		fails := func() error { return errCut }
 		log.set(&log.before, fails)
 		log.set(&log.marks, fails)
 
@@ -334,7 +334,7 @@ func TestReadersOfALogThatHangsAreToldTogether(t *testing.T) {
 		mustCreate(t, e, "/registry/a", "1")
 		log.set(&log.marks, func() error {
 			time.Sleep(hangs)
-			return errLost
+			return errCut
 		})
 		begun := time.Now()
 		var reading sync.WaitGroup
@@ -357,7 +357,7 @@ func TestReadersOfALogThatHangsAreToldTogether(t *testing.T) {
 func TestAShortOutageIsNotSeen(t *testing.T) {
 	run(t, func(t *testing.T, log *memLog, open func() *Engine) {
 		e := open()
-		fails := func() error { return errLost }
+		fails := func() error { return errCut }
 		log.set(&log.before, fails)
 		log.set(&log.marks, fails)
 		time.AfterFunc(defaultPatience/2, func() {
@@ -395,6 +395,38 @@ func TestRevisionsDoNotComeBackAfterTheLogHasLostSome(t *testing.T) {
 			t.Errorf("the watch ended with %v, want compacted", err)
 		}
 	})
+}
+
+func TestALossThatOthersHaveWrittenOverIsNoticed(t *testing.T) {
+	for name, written := range map[string]int{"fewer than were lost": 1, "as many as were lost": 3, "more than were lost": 5} {
+		t.Run(name, func(t *testing.T) {
+			run(t, func(t *testing.T, log *memLog, open func() *Engine) {
+				e := open()
+				kept := mustCreate(t, e, "kept", "x")
+				for i := range 3 {
+					mustCreate(t, e, fmt.Sprint("lost-", i), "x")
+				}
+				log.truncate(kept)
+				other := open()
+				for i := range written {
+					mustCreate(t, other, fmt.Sprint("new-", i), "x")
+				}
+				if _, err := e.Create(t.Context(), "k", nil, 0); status.Code(err) != codes.Unavailable {
+					t.Errorf("a write on the lost keys: got %v, want unavailable", err)
+				}
+				time.Sleep(3 * defaultPatience)
+				for each, e := range map[string]*Engine{"the one": e, "the other": other} {
+					_, kvs, err := e.List(t.Context(), "", "", 0, 0, true)
+					if err != nil || len(kvs) != 1+written {
+						t.Errorf("%s has %d keys, %v, want %d", each, len(kvs), err, 1+written)
+					}
+				}
+				if created := mustCreate(t, e, "k", "x"); created <= kept+5 {
+					t.Errorf("created at %d, want more than was ever given out", created)
+				}
+			})
+		})
+	}
 }
 
 func TestLeasedKeysEndOnce(t *testing.T) {

@@ -19,6 +19,9 @@ type Mark struct {
 	// Epoch changes when the contents were replaced, by a restore. What was known before
 	// is void.
 	Epoch int64
+	// Operation is that of the record at the tail, and 0 if no append made it. A log that
+	// has another one there has another history: it was put back, and written to since.
+	Operation int64
 }
 
 // Record is a row of the log: what a revision did to a key.
@@ -46,6 +49,10 @@ var ErrEpoch = errors.New("the contents of the datastore were replaced")
 // because they were compacted. The caller should read everything anew.
 var ErrGap = errors.New("records were compacted before they were read")
 
+// ErrDiverged is returned when a log has another record where the caller has read one: it has
+// lost some, and others have written theirs in their place.
+var ErrDiverged = errors.New("the datastore has other records than it had")
+
 // Rebase is called while no other process can append. It is told where the log is now and
 // what was appended since the mark it knew, and returns what to append instead, if anything.
 // Revisions follow mark.Tail. An error ends the append, and nothing was written.
@@ -55,10 +62,18 @@ type Rebase func(mark Mark, missed []Record) ([]Record, error)
 type dialect interface {
 	// append adds records, whose revisions follow mark.Tail, or calls rebase.
 	append(ctx context.Context, l *Log, mark Mark, records []Record, rebase Rebase) error
+	// beginSnapshot begins a transaction that sees the database as it is now until it ends,
+	// however long that takes.
+	beginSnapshot(ctx context.Context, conn *sql.Conn) error
 	// size is what the tables take on disk, in bytes, free space in them included.
 	size(ctx context.Context, l *Log) (int64, error)
 	// shrink gives free space back, a little at a time.
 	shrink(ctx context.Context, l *Log) error
+	// shrinks says whether shrink gives back whatever is free, and rewrite makes it so.
+	shrinks(ctx context.Context, l *Log) (bool, error)
+	rewrite(ctx context.Context, l *Log) error
+	// inspect adds the version and what is wrong with the settings.
+	inspect(ctx context.Context, l *Log, i *Inspection) error
 	// now is the expression for the database's clock, in seconds since 1970.
 	now() string
 	// localIP is the address of this machine in the network of the database, nil if there
@@ -99,7 +114,7 @@ func (l *Log) Close() error {
 	return l.reads.Close()
 }
 
-const selectMark = "SELECT tail, compact, epoch FROM koinon_meta WHERE id = 1"
+const selectMark = "SELECT tail, compact, epoch, op FROM koinon_meta WHERE id = 1"
 
 // Mark reads the mark. Whatever was acknowledged before the call is not after it.
 //
@@ -118,7 +133,7 @@ type querier interface {
 
 func (l *Log) mark(ctx context.Context, q querier) (Mark, error) {
 	var mark Mark
-	err := q.QueryRowContext(ctx, selectMark).Scan(&mark.Tail, &mark.Compact, &mark.Epoch)
+	err := q.QueryRowContext(ctx, selectMark).Scan(&mark.Tail, &mark.Compact, &mark.Epoch, &mark.Operation)
 	if err != nil {
 		return Mark{}, l.failed("read the state of", err)
 	}
@@ -133,6 +148,10 @@ func (l *Log) Append(ctx context.Context, mark Mark, records []Record, rebase Re
 	return l.dialect.append(ctx, l, mark, records, rebase)
 }
 
+// aboveBase leaves out what was replaced. The subquery is answered by the same view of the
+// database as the rows.
+const aboveBase = "rev > (SELECT base FROM koinon_meta WHERE id = 1)"
+
 const columns = "rev, name, create_rev, version, lease, expires, deleted, op"
 
 // Read returns the records after a revision, up to one, at most limit of them and about
@@ -144,7 +163,7 @@ func (l *Log) Read(ctx context.Context, after, upTo int64, limit, limitBytes int
 }
 
 func (l *Log) read(ctx context.Context, q querier, after, upTo int64, limit, limitBytes int) ([]Record, error) {
-	rows, err := q.QueryContext(ctx, "SELECT "+columns+", value FROM koinon_log WHERE rev > ? AND rev <= ? ORDER BY rev LIMIT ?", after, upTo, limit)
+	rows, err := q.QueryContext(ctx, "SELECT "+columns+", value FROM koinon_log WHERE rev > ? AND rev <= ? AND "+aboveBase+" ORDER BY rev LIMIT ?", after, upTo, limit)
 	if err != nil {
 		return nil, l.failed("read from", err)
 	}
@@ -170,10 +189,31 @@ func (l *Log) read(ctx context.Context, q querier, after, upTo int64, limit, lim
 	return records, nil
 }
 
-// readAll is Read without limits, for what an append has missed.
-func (l *Log) readAll(ctx context.Context, q querier, after, upTo int64) ([]Record, error) {
-	const all = 1<<31 - 1
-	return l.read(ctx, q, after, upTo, all, all)
+// Follow is Read for one who knows the log up to a mark: from there to a later one of the
+// same epoch. It returns ErrDiverged if the known mark was never that of this log.
+func (l *Log) Follow(ctx context.Context, known, mark Mark, limit, limitBytes int) ([]Record, error) {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	return l.follow(ctx, l.reads, known, mark, limit, limitBytes)
+}
+
+// follow reads the record at the known tail too, and compares. There is none if that tail
+// is the first, or the compact revision.
+func (l *Log) follow(ctx context.Context, q querier, known, mark Mark, limit, limitBytes int) ([]Record, error) {
+	if mark.Compact > known.Tail {
+		return nil, ErrGap
+	}
+	if known.Tail == firstRevision || mark.Compact == known.Tail {
+		return l.read(ctx, q, known.Tail, mark.Tail, limit, limitBytes)
+	}
+	records, err := l.read(ctx, q, known.Tail-1, mark.Tail, limit+1, limitBytes)
+	if err != nil {
+		return nil, err
+	}
+	if records[0].Operation != known.Operation {
+		return nil, ErrDiverged
+	}
+	return records[1:], nil
 }
 
 // scan reads a row with or without its value.
@@ -191,7 +231,7 @@ func scan(rows *sql.Rows, value bool) (Record, error) {
 
 // Scan calls each for every record up to a revision, in order, without values.
 func (l *Log) Scan(ctx context.Context, upTo int64, each func(Record)) error {
-	rows, err := l.reads.QueryContext(ctx, "SELECT "+columns+" FROM koinon_log WHERE rev <= ? ORDER BY rev", upTo)
+	rows, err := l.reads.QueryContext(ctx, "SELECT "+columns+" FROM koinon_log WHERE rev <= ? AND "+aboveBase+" ORDER BY rev", upTo)
 	if err != nil {
 		return l.failed("read from", err)
 	}
@@ -214,6 +254,9 @@ const valuesPerQuery = 500
 
 // Values calls each with the value of every one of the revisions that is there, in any
 // order. The values belong to the callee.
+//
+// It does not look whether they were replaced: a revision is given out once, so that its
+// value cannot be another one later.
 func (l *Log) Values(ctx context.Context, revisions []int64, each func(revision int64, value []byte)) error {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
@@ -261,7 +304,7 @@ func list(revisions []int64) (string, []any) {
 func (l *Log) Compact(ctx context.Context, revision int64) (Mark, error) {
 	ctx, cancel := context.WithTimeout(ctx, appendTimeout)
 	defer cancel()
-	_, err := l.writes.ExecContext(ctx, "UPDATE koinon_meta SET compact = ? WHERE id = 1 AND compact < ? AND tail >= ?", revision, revision, revision)
+	_, err := l.writes.ExecContext(ctx, "UPDATE koinon_meta SET compact = ?, compacted = "+l.dialect.now()+" WHERE id = 1 AND compact < ? AND tail >= ?", revision, revision, revision)
 	if err != nil {
 		return Mark{}, l.failed("compact", err)
 	}
@@ -293,18 +336,6 @@ func (l *Log) Probe(ctx context.Context) error {
 	return nil
 }
 
-// Renew starts a new epoch whose tail and compact revision are at least the given one:
-// everything older is void, and revisions go on above it.
-func (l *Log) Renew(ctx context.Context, revision int64) error {
-	ctx, cancel := context.WithTimeout(ctx, appendTimeout)
-	defer cancel()
-	_, err := l.writes.ExecContext(ctx, "UPDATE koinon_meta SET epoch = epoch + 1, tail = ?, compact = ? WHERE id = 1 AND tail < ?", revision, revision, revision)
-	if err != nil {
-		return l.failed("write to", err)
-	}
-	return nil
-}
-
 // Size is what the tables take on disk, in bytes.
 func (l *Log) Size(ctx context.Context) (int64, error) {
 	ctx, cancel := context.WithTimeout(ctx, markTimeout)
@@ -331,4 +362,16 @@ func (l *Log) failed(action string, err error) error {
 		l.reads.SetMaxIdleConns(l.idle)
 	}
 	return fmt.Errorf("%s the %s: %w", action, l.name, err)
+}
+
+// Shrinks says whether Shrink can give space back, or has none to give: an SQLite file that
+// another program has made may have been made so that it cannot.
+func (l *Log) Shrinks(ctx context.Context) (bool, error) {
+	return l.dialect.shrinks(ctx, l)
+}
+
+// Rewrite writes the whole file of an SQLite database anew, so that it has no free space and
+// can Shrink. Nobody else may use it meanwhile.
+func (l *Log) Rewrite(ctx context.Context) error {
+	return l.dialect.rewrite(ctx, l)
 }

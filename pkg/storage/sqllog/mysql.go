@@ -27,6 +27,8 @@ type MySQLConfig struct {
 	TLS *tls.Config
 	// PasswordFile, if not empty, holds the password. It is read for every connection.
 	PasswordFile string
+	// Tables says what to do about tables that are not there.
+	Tables Tables
 	// MaxOpenConnections and MaxIdleConnections bound the pool; 0 means 8 and 4.
 	MaxOpenConnections, MaxIdleConnections int
 }
@@ -36,7 +38,7 @@ const (
 	defaultIdleConnections = 4
 	// maxIdleTime is below the time after which the server ends an idle connection, see
 	// sessionVariables.
-	maxIdleTime = 20 * time.Second
+	maxIdleTime = 5 * time.Second
 
 	// envelopeBytes are for what is around keys and values in a statement.
 	envelopeBytes = 256 << 10
@@ -49,17 +51,21 @@ const (
 )
 
 // mysqlSchema has nothing to compare names with: names are bytes, and not searched.
-var mysqlSchema = []string{
-	`CREATE TABLE IF NOT EXISTS koinon_meta (
+var mysqlSchema = []table{
+	{"koinon_meta", `CREATE TABLE IF NOT EXISTS koinon_meta (
 		id TINYINT NOT NULL PRIMARY KEY,
 		layout INT NOT NULL,
 		tail BIGINT NOT NULL,
+		op BIGINT NOT NULL,
 		compact BIGINT NOT NULL,
 		epoch BIGINT NOT NULL,
+		base BIGINT NOT NULL,
+		staging BIGINT NOT NULL,
+		compacted BIGINT NOT NULL,
 		probe BIGINT NOT NULL,
 		secret VARBINARY(32) NOT NULL
-	) ENGINE=InnoDB`,
-	`CREATE TABLE IF NOT EXISTS koinon_log (
+	) ENGINE=InnoDB`},
+	{"koinon_log", `CREATE TABLE IF NOT EXISTS koinon_log (
 		rev BIGINT NOT NULL PRIMARY KEY,
 		name VARBINARY(2048) NOT NULL,
 		create_rev BIGINT NOT NULL,
@@ -69,16 +75,19 @@ var mysqlSchema = []string{
 		deleted TINYINT NOT NULL,
 		op BIGINT NOT NULL,
 		value MEDIUMBLOB NOT NULL
-	) ENGINE=InnoDB`,
-	`CREATE TABLE IF NOT EXISTS koinon_peer (
+	) ENGINE=InnoDB`},
+	{"koinon_peer", `CREATE TABLE IF NOT EXISTS koinon_peer (
 		id BIGINT NOT NULL PRIMARY KEY,
 		address VARBINARY(255) NOT NULL,
 		seen BIGINT NOT NULL
-	) ENGINE=InnoDB`,
+	) ENGINE=InnoDB`},
 }
 
 // mysqlDialect is MySQL and what speaks its protocol.
-type mysqlDialect struct{ connector *connector }
+type mysqlDialect struct {
+	connector *connector
+	packet    packet
+}
 
 // OpenMySQL opens a log, and makes the database and its tables if need be.
 func OpenMySQL(ctx context.Context, config MySQLConfig) (*Log, error) {
@@ -96,11 +105,13 @@ func OpenMySQL(ctx context.Context, config MySQLConfig) (*Log, error) {
 	db.SetMaxOpenConns(config.MaxOpenConnections)
 	db.SetMaxIdleConns(config.MaxIdleConnections)
 	db.SetConnMaxIdleTime(maxIdleTime)
-	l := &Log{reads: db, writes: db, idle: config.MaxIdleConnections, dialect: mysqlDialect{connector}, name: config.Name}
-	err = l.prepareMySQL(ctx)
+	l := &Log{reads: db, writes: db, idle: config.MaxIdleConnections, name: config.Name}
+	err = l.prepareMySQL(ctx, connector, config.Tables)
 	if hasNumber(err, unknownDatabase) {
-		if err = createDatabase(ctx, config, connector.database); err == nil {
-			err = l.prepareMySQL(ctx)
+		if config.Tables == NeedTables || config.Tables == ForeignTables {
+			err = fmt.Errorf("open the %s: %w", config.Name, ErrNoTables)
+		} else if err = createDatabase(ctx, config, connector.database); err == nil {
+			err = l.prepareMySQL(ctx, connector, config.Tables)
 		}
 	}
 	if err != nil {
@@ -131,18 +142,26 @@ var errUnsuitable = errors.New("the database cannot be used")
 
 // Unsuitable says that a server answered, and that it will have to be set up in another way
 // or that this program is the wrong one.
-func Unsuitable(err error) bool { return errors.Is(err, errUnsuitable) }
+func Unsuitable(err error) bool {
+	return errors.Is(err, errUnsuitable) || errors.Is(err, ErrKine) || errors.Is(err, ErrNoTables)
+}
 
-func (l *Log) prepareMySQL(ctx context.Context) error {
+func (l *Log) prepareMySQL(ctx context.Context, connector *connector, tables Tables) error {
 	var packet int
-	if err := l.reads.QueryRowContext(ctx, "SELECT @@max_allowed_packet").Scan(&packet); err != nil {
+	var version string
+	if err := l.reads.QueryRowContext(ctx, "SELECT @@max_allowed_packet, VERSION()").Scan(&packet, &version); err != nil {
 		return l.failed("open", err)
 	}
-	if packet < minPacketBytes {
+	dialect := mysqlDialect{connector, plain}
+	if strings.Contains(version, "MariaDB") {
+		dialect.packet = compound
+	}
+	l.dialect = dialect
+	if packet < minPacketBytes && tables != ForeignTables {
 		return fmt.Errorf("%w: the %s takes packets of %d bytes; set max_allowed_packet to %d or more", errUnsuitable, l.name, packet, minPacketBytes)
 	}
 	l.batchBytes = min(maxBatchBytes, (packet-envelopeBytes)/2)
-	return l.prepare(ctx, mysqlSchema, "INSERT IGNORE INTO")
+	return l.prepare(ctx, mysqlSchema, "INSERT IGNORE INTO", tables)
 }
 
 // newSecret is the key that peers sign their notices with.
@@ -150,6 +169,37 @@ func newSecret() []byte {
 	secret := make([]byte, 32)
 	_, _ = rand.Read(secret) // it never fails: crypto/rand
 	return secret
+}
+
+// snapshotVariables let a reader take its time: the time limits of other sessions are there
+// to free a lock, and it holds none. Those that a server does not know, or forbids, are left
+// out.
+var snapshotVariables = []string{
+	"wait_timeout = 600",
+	"net_write_timeout = 600",
+	"idle_transaction_timeout = 600",
+	"idle_readonly_transaction_timeout = 600",
+	"max_statement_time = 0",
+	"max_execution_time = 0",
+	// OceanBase, in microseconds.
+	"ob_query_timeout = 600000000",
+	"ob_trx_idle_timeout = 600000000",
+	"ob_trx_timeout = 86400000000",
+}
+
+func (mysqlDialect) beginSnapshot(ctx context.Context, conn *sql.Conn) error {
+	for _, variable := range snapshotVariables {
+		_, err := conn.ExecContext(ctx, "SET SESSION "+variable)
+		var answer *mysql.MySQLError
+		if err != nil && !errors.As(err, &answer) {
+			return err
+		}
+	}
+	if _, err := conn.ExecContext(ctx, "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ"); err != nil {
+		return err
+	}
+	_, err := conn.ExecContext(ctx, "START TRANSACTION WITH CONSISTENT SNAPSHOT")
+	return err
 }
 
 func (mysqlDialect) size(ctx context.Context, l *Log) (int64, error) {
@@ -164,6 +214,10 @@ func (mysqlDialect) size(ctx context.Context, l *Log) (int64, error) {
 
 // shrink does nothing: InnoDB uses the space of deleted rows again.
 func (mysqlDialect) shrink(context.Context, *Log) error { return nil }
+
+func (mysqlDialect) shrinks(context.Context, *Log) (bool, error) { return true, nil }
+
+func (mysqlDialect) rewrite(context.Context, *Log) error { return nil }
 
 func (mysqlDialect) now() string { return "UNIX_TIMESTAMP()" }
 

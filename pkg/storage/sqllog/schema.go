@@ -11,16 +11,66 @@ import (
 const (
 	// firstRevision is the revision of an empty store, as it is in etcd.
 	firstRevision = 1
+	// firstEpoch is the epoch of a store whose contents were never replaced.
+	firstEpoch = 1
 	// layout is the version of the tables. A later one that this program cannot read has a
 	// higher number.
 	layout = 1
 )
 
+// table is one of the tables and the statement that makes it.
+type table struct{ name, statement string }
+
+// Tables says what to do about tables that are not there.
+type Tables int
+
+const (
+	// MakeTables makes them, unless that would be beside data that Kine has left, which the
+	// user would miss.
+	MakeTables Tables = iota
+	// MakeTablesBesideKine makes them in any case.
+	MakeTablesBesideKine
+	// NeedTables makes none, and fails where there are none.
+	NeedTables
+	// ForeignTables leaves ours alone, be they there or not: SnapshotKine reads others.
+	ForeignTables
+)
+
+// How a database can be the wrong one.
+var (
+	// ErrNoTables means that no server has ever used the database.
+	ErrNoTables = errors.New("it has no tables of Koinon: the first start of a server makes them, or a restore")
+	// ErrKine means that the database has data of Kine, and none of ours. It should be
+	// migrated.
+	ErrKine = errors.New("it has data of Kine, and none of Koinon yet")
+)
+
+// MySQLSchema and SQLiteSchema are the statements that make the tables, for those who do
+// not let programs do it.
+func MySQLSchema() []string { return statements(mysqlSchema) }
+
+// SQLiteSchema is MySQLSchema for SQLite.
+func SQLiteSchema() []string { return statements(sqliteSchema) }
+
+func statements(schema []table) []string {
+	var all []string
+	for _, each := range schema {
+		all = append(all, each.statement)
+	}
+	return all
+}
+
 // prepare makes the tables if they are not there, and checks that they are ours. A user who
 // may not make tables is fine where somebody else has made them.
-func (l *Log) prepare(ctx context.Context, schema []string, insertNew string) error {
+func (l *Log) prepare(ctx context.Context, schema []table, insertNew string, tables Tables) error {
+	if tables == ForeignTables {
+		return nil
+	}
 	found, err := l.layout(ctx)
 	if noTable(err) {
+		if tables == NeedTables {
+			return l.missing(ctx)
+		}
 		if err := l.create(ctx, schema, insertNew); err != nil {
 			return err
 		}
@@ -32,7 +82,10 @@ func (l *Log) prepare(ctx context.Context, schema []string, insertNew string) er
 	if found != layout {
 		return fmt.Errorf("%w: the %s has tables of layout %d, and this program knows %d; use the version of Koinon that wrote them, or a newer one", errUnsuitable, l.name, found, layout)
 	}
-	return nil
+	if tables != MakeTables {
+		return nil
+	}
+	return l.refuseKine(ctx)
 }
 
 func (l *Log) layout(ctx context.Context) (int, error) {
@@ -41,16 +94,66 @@ func (l *Log) layout(ctx context.Context) (int, error) {
 	return found, err
 }
 
-// create makes the tables. Two processes may do it at the same time: the row of koinon_meta
-// comes last, and one of them makes it.
-func (l *Log) create(ctx context.Context, schema []string, insertNew string) error {
-	for _, statement := range schema {
-		if _, err := l.writes.ExecContext(ctx, statement); err != nil {
+// missing says what is there instead of our tables.
+func (l *Log) missing(ctx context.Context) error {
+	kine, err := l.hasKine(ctx)
+	if err != nil {
+		return err
+	}
+	if kine {
+		return fmt.Errorf("open the %s: %w", l.name, ErrKine)
+	}
+	return fmt.Errorf("open the %s: %w", l.name, ErrNoTables)
+}
+
+// refuseKine keeps a server from beginning with nothing beside data that was not migrated,
+// or not to its end.
+func (l *Log) refuseKine(ctx context.Context) error {
+	mark, err := l.mark(ctx, l.writes)
+	if err != nil || mark.Tail != firstRevision || mark.Epoch != firstEpoch {
+		return err
+	}
+	kine, err := l.hasKine(ctx)
+	if err != nil || !kine {
+		return err
+	}
+	return fmt.Errorf("open the %s: %w", l.name, ErrKine)
+}
+
+// hasKine says that the database has a table of Kine with something in it.
+func (l *Log) hasKine(ctx context.Context) (bool, error) {
+	var one int
+	err := l.writes.QueryRowContext(ctx, "SELECT 1 FROM kine WHERE name <> 'compact_rev_key' LIMIT 1").Scan(&one)
+	if err == nil {
+		return true, nil
+	}
+	if noTable(err) || hasNumber(err, noPrivilege, noColumn) {
+		return false, nil
+	}
+	return false, l.failed("open", err)
+}
+
+// The server's codes for a table that the user may not read, and a column that is not there.
+const (
+	noPrivilege = 1142
+	noColumn    = 1054
+)
+
+// create makes the tables that are not there. Two processes may do it at the same time: the
+// row of koinon_meta comes last, and one of them makes it.
+func (l *Log) create(ctx context.Context, schema []table, insertNew string) error {
+	for _, each := range schema {
+		// To say IF NOT EXISTS takes the privilege to make tables, even if they are there.
+		var one int
+		if err := l.writes.QueryRowContext(ctx, "SELECT 1 FROM "+each.name+" LIMIT 1").Scan(&one); err == nil || isNoRows(err) {
+			continue
+		}
+		if _, err := l.writes.ExecContext(ctx, each.statement); err != nil {
 			return l.failed("make the tables of", err)
 		}
 	}
-	_, err := l.writes.ExecContext(ctx, insertNew+" koinon_meta (id, layout, tail, compact, epoch, probe, secret) VALUES (1, ?, ?, 0, 1, 0, ?)",
-		layout, firstRevision, newSecret())
+	_, err := l.writes.ExecContext(ctx, insertNew+" koinon_meta (id, layout, tail, op, compact, epoch, base, staging, compacted, probe, secret) VALUES (1, ?, ?, 0, 0, ?, 0, 0, 0, 0, ?)",
+		layout, firstRevision, firstEpoch, newSecret())
 	if err != nil {
 		return l.failed("make the tables of", err)
 	}

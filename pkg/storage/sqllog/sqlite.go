@@ -3,10 +3,11 @@ package sqllog
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"net"
 
-	_ "github.com/mattn/go-sqlite3" // the driver "sqlite3"
+	"github.com/mattn/go-sqlite3" // the driver "sqlite3"
 )
 
 // SQLiteConfig says which file to open.
@@ -18,23 +19,29 @@ type SQLiteConfig struct {
 	// Normal leaves out the sync of every commit: kill -9 loses nothing, a power cut may
 	// take the last commits back.
 	Normal bool
+	// Tables says what to do about tables that are not there.
+	Tables Tables
 	// MaxOpenConnections bounds the readers; 0 means 8.
 	MaxOpenConnections int
 }
 
 // sqliteSchema keeps names as bytes. The pragma is for databases without tables; others
 // keep what they have.
-var sqliteSchema = []string{
-	`CREATE TABLE IF NOT EXISTS koinon_meta (
+var sqliteSchema = []table{
+	{"koinon_meta", `CREATE TABLE IF NOT EXISTS koinon_meta (
 		id INTEGER PRIMARY KEY,
 		layout INTEGER NOT NULL,
 		tail INTEGER NOT NULL,
+		op INTEGER NOT NULL,
 		compact INTEGER NOT NULL,
 		epoch INTEGER NOT NULL,
+		base INTEGER NOT NULL,
+		staging INTEGER NOT NULL,
+		compacted INTEGER NOT NULL,
 		probe INTEGER NOT NULL,
 		secret BLOB NOT NULL
-	)`,
-	`CREATE TABLE IF NOT EXISTS koinon_log (
+	)`},
+	{"koinon_log", `CREATE TABLE IF NOT EXISTS koinon_log (
 		rev INTEGER PRIMARY KEY,
 		name BLOB NOT NULL,
 		create_rev INTEGER NOT NULL,
@@ -44,16 +51,17 @@ var sqliteSchema = []string{
 		deleted INTEGER NOT NULL,
 		op INTEGER NOT NULL,
 		value BLOB NOT NULL
-	)`,
-	`CREATE TABLE IF NOT EXISTS koinon_peer (
+	)`},
+	{"koinon_peer", `CREATE TABLE IF NOT EXISTS koinon_peer (
 		id INTEGER PRIMARY KEY,
 		address BLOB NOT NULL,
 		seen INTEGER NOT NULL
-	)`,
+	)`},
 }
 
 // sqliteDialect keeps the statements of an append prepared.
 type sqliteDialect struct {
+	normal          bool
 	insert, advance *sql.Stmt
 }
 
@@ -83,10 +91,10 @@ func OpenSQLite(ctx context.Context, config SQLiteConfig) (*Log, error) {
 	}
 	reads.SetMaxOpenConns(config.MaxOpenConnections)
 	reads.SetMaxIdleConns(defaultIdleConnections)
-	dialect := &sqliteDialect{}
+	dialect := &sqliteDialect{normal: config.Normal}
 	l := &Log{reads: reads, writes: writes, idle: defaultIdleConnections, dialect: dialect, name: config.Name, batchBytes: maxBatchBytes}
-	err = l.prepare(ctx, sqliteSchema, "INSERT OR IGNORE INTO")
-	if err == nil {
+	err = l.prepare(ctx, sqliteSchema, "INSERT OR IGNORE INTO", config.Tables)
+	if err == nil && config.Tables != ForeignTables {
 		err = dialect.prepare(ctx, l)
 	}
 	if err != nil {
@@ -101,7 +109,7 @@ func (d *sqliteDialect) prepare(ctx context.Context, l *Log) error {
 	if d.insert, err = l.writes.PrepareContext(ctx, insert+"(?"+rowTail); err != nil {
 		return l.failed("open", err)
 	}
-	if d.advance, err = l.writes.PrepareContext(ctx, "UPDATE koinon_meta SET tail = ? WHERE id = 1"); err != nil {
+	if d.advance, err = l.writes.PrepareContext(ctx, "UPDATE koinon_meta SET tail = ?, op = ? WHERE id = 1"); err != nil {
 		return l.failed("open", err)
 	}
 	return nil
@@ -121,24 +129,47 @@ func (d *sqliteDialect) append(ctx context.Context, l *Log, known Mark, records 
 	if err != nil {
 		return err
 	}
-	if mark.Tail != known.Tail || mark.Epoch != known.Epoch {
+	if known.Compact = mark.Compact; mark != known {
 		if records, err = l.rebase(ctx, tx, known, mark, rebase); err != nil || len(records) == 0 {
 			return err
 		}
 	}
 	insert := tx.StmtContext(ctx, d.insert)
 	for _, r := range records {
-		if _, err := insert.ExecContext(ctx, append([]any{r.Revision}, rowArgs(r)...)...); err != nil {
+		args := append([]any{r.Revision}, rowArgs(r)...)
+		_, err := insert.ExecContext(ctx, args...)
+		if isDuplicate(err) {
+			if err := l.makeRoom(ctx, tx, r.Revision-1, len(records)); err != nil {
+				return err
+			}
+			_, err = insert.ExecContext(ctx, args...)
+		}
+		if err != nil {
 			return l.failed("write to", err)
 		}
 	}
-	if _, err := tx.StmtContext(ctx, d.advance).ExecContext(ctx, records[len(records)-1].Revision); err != nil {
+	last := records[len(records)-1]
+	if _, err := tx.StmtContext(ctx, d.advance).ExecContext(ctx, last.Revision, last.Operation); err != nil {
 		return l.failed("write to", err)
 	}
 	if err := tx.Commit(); err != nil {
 		return l.failed("write to", err)
 	}
 	return nil
+}
+
+// isDuplicate says that a revision is there already: of a row above the tail, which is
+// nothing.
+func isDuplicate(err error) bool {
+	var lite sqlite3.Error
+	return errors.As(err, &lite) && lite.ExtendedCode == sqlite3.ErrConstraintPrimaryKey
+}
+
+// beginSnapshot takes no lock, which BEGIN alone would here. The view is that of the first
+// statement after it.
+func (*sqliteDialect) beginSnapshot(ctx context.Context, conn *sql.Conn) error {
+	_, err := conn.ExecContext(ctx, "BEGIN DEFERRED")
+	return err
 }
 
 func (*sqliteDialect) size(ctx context.Context, l *Log) (int64, error) {
@@ -163,6 +194,27 @@ func (*sqliteDialect) shrink(ctx context.Context, l *Log) error {
 	}
 	if err := rows.Err(); err != nil {
 		return l.failed("shrink", err)
+	}
+	return nil
+}
+
+// shrinks looks at how the file was made.
+func (*sqliteDialect) shrinks(ctx context.Context, l *Log) (bool, error) {
+	var vacuum, free int
+	err := l.reads.QueryRowContext(ctx, "SELECT auto_vacuum, freelist_count FROM pragma_auto_vacuum(), pragma_freelist_count()").Scan(&vacuum, &free)
+	if err != nil {
+		return false, l.failed("measure", err)
+	}
+	return vacuum != 0 || free == 0, nil
+}
+
+// rewrite needs as much space again. The connection asks for auto_vacuum already, which
+// takes effect here.
+func (*sqliteDialect) rewrite(ctx context.Context, l *Log) error {
+	for _, statement := range []string{"PRAGMA auto_vacuum = 2", "VACUUM"} {
+		if _, err := l.writes.ExecContext(ctx, statement); err != nil {
+			return l.failed("rewrite", err)
+		}
 	}
 	return nil
 }

@@ -15,7 +15,7 @@ KUBE_LINKED = $(shell go list -f '$(LINKS_KUBERNETES)' ./pkg/... ./cmd/...)
 RACE_PACKAGES = $(filter-out $(KUBE_LINKED),$(shell go list . ./pkg/... ./cmd/... ./hack/... | grep -v /pkg/generated))
 
 .DEFAULT_GOAL := help
-.PHONY: help build up down status test test-fast test-unit test-integration test-store bench bench-store generate verify lint clean
+.PHONY: help build up down status test test-fast test-unit test-integration test-faults test-faults-long test-store bench bench-store generate verify lint clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,8 +40,14 @@ test-unit: ## Unit tests, with the race detector where Kubernetes itself is not 
 	@echo "go test -race (all that does not link k8s.io/kubernetes)"; go test -race $(RACE_PACKAGES)
 	@echo "go test (the rest)"; go test $(KUBE_LINKED)
 
-test-integration: build ## Tests against real servers: Koinon, kube-apiserver, MariaDB if it is installed
-	go test -count=1 -timeout 30m -p 1 ./test/...
+test-integration: build test-faults ## Tests against real servers: Koinon, kube-apiserver, MariaDB and Galera if installed
+	go test -count=1 -timeout 30m -p 1 $$(go list ./test/... | grep -v /test/storefaults)
+
+test-faults: ## Break databases, networks and servers under the store and check what it answered
+	go test -race -count=1 -timeout 20m -p 1 ./test/storefaults/...
+
+test-faults-long: ## The same with two minutes of load in each test (KOINON_LONG_SECONDS for more)
+	KOINON_LONG=1 go test -race -v -count=1 -timeout 4h -p 1 ./test/storefaults/...
 
 test-store: ## Kubernetes' own storage tests against every kind of store (about five minutes)
 	KOINON_LONG=1 go test -count=1 -timeout 60m -v ./test/storesuite

@@ -28,6 +28,12 @@ type Config struct {
 	DataDir string
 	// TLS is for MySQL and etcd.
 	TLS TLS
+	// PasswordFile, if not empty, holds the password for MySQL, and is used instead of one
+	// in Datastore. It is read for every new connection, so that it can be changed.
+	PasswordFile string
+	// MaxOpenConnections and MaxIdleConnections bound the connections to MySQL; 0 means 8
+	// and 4.
+	MaxOpenConnections, MaxIdleConnections int
 	// ConnectTimeout is how long Open waits for an answer; zero means 10 s.
 	ConnectTimeout time.Duration
 }
@@ -49,11 +55,17 @@ func Open(ctx context.Context, config Config) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := embedded.CheckPasswordFile(datastore, config.PasswordFile); err != nil {
+		return nil, err
+	}
 	store := &Store{datastore: datastore, tls: config.TLS}
 	if datastore.Kind == embedded.Etcd {
 		return store, embedded.CheckEtcd(ctx, datastore, config.TLS, config.ConnectTimeout)
 	}
-	store.embedded, err = embedded.Open(ctx, datastore, embedded.Config{TLS: config.TLS, ConnectTimeout: config.ConnectTimeout})
+	store.embedded, err = embedded.Open(ctx, datastore, embedded.Config{
+		TLS: config.TLS, ConnectTimeout: config.ConnectTimeout, PasswordFile: config.PasswordFile,
+		MaxOpenConnections: config.MaxOpenConnections, MaxIdleConnections: config.MaxIdleConnections,
+	})
 	if err != nil {
 		return nil, err
 	}

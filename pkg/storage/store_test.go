@@ -2,6 +2,7 @@ package storage
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"net"
@@ -309,6 +310,42 @@ func TestTwoServersShareADatabase(t *testing.T) {
 	}
 	if got := watch(t, two, "/registry/s/", from+1, 20); len(got) != 20 {
 		t.Errorf("events at the second server: got %d, want 20", len(got))
+	}
+}
+
+func TestAPasswordCanBeChanged(t *testing.T) {
+	database := storagetest.StartMariaDB(t)
+	dsn := database.NewDatabase(t)
+	credentials, place, _ := strings.Cut(dsn, "@")
+	user, password, _ := strings.Cut(credentials, ":")
+	file := filepath.Join(t.TempDir(), "password")
+	write := func(password string) {
+		if err := os.WriteFile(file, []byte(password+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(password)
+	store, client := open(t, Config{Datastore: "mysql://" + user + "@" + place, PasswordFile: file, MaxOpenConnections: 4, MaxIdleConnections: 2})
+	create(t, client, "/registry/before", "v")
+
+	db, err := sql.Open("mysql", credentials+"@"+place[:strings.LastIndex(place, "/")+1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = db.Close() }()
+	if _, err := db.Exec("SET PASSWORD = PASSWORD('changed')"); err != nil {
+		t.Fatal(err)
+	}
+	// It ends the connection on which it runs, too.
+	_, _ = db.Exec("KILL USER " + user + "@'127.0.0.1'")
+	eventually(t, func() bool { return store.Healthy() != nil })
+	if err := store.Healthy(); err == nil || !strings.Contains(err.Error(), "it does not accept this user and password") || strings.Contains(err.Error(), password) {
+		t.Errorf("while the file has the old password: got %v", err)
+	}
+	write("changed")
+	eventually(t, func() bool { return store.Healthy() == nil })
+	if !create(t, client, "/registry/after", "v").Succeeded {
+		t.Error("no write with the new password")
 	}
 }
 

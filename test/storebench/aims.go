@@ -72,6 +72,7 @@ func (b *bench) sums() {
 	for title, c := range b.tally.stores {
 		b.report.Add(title, report.Measure{Group: errorGroup, Name: "writes that failed"}, float64(c.failedWrites))
 		b.report.Add(title, report.Measure{Group: errorGroup, Name: "reads that failed"}, float64(c.failedReads))
+		b.report.Add(title, report.Measure{Group: errorGroup, Name: "processes of server or database that ended by themselves"}, float64(c.crashes))
 		b.report.Add(title, report.Measure{Group: errorGroup, Name: "events delivered, least of all measurements", Unit: "%"}, 100*c.delivered)
 	}
 	for _, store := range koinonStores {

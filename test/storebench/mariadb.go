@@ -48,7 +48,7 @@ func prepareMariaDB(ctx context.Context, dir string) (*mariaDB, error) {
 		return nil, fmt.Errorf("prepare MariaDB: %w\n%s", err, output)
 	}
 	name, password, _ := strings.Cut(credentials, ":")
-	statements := fmt.Sprintf("CREATE USER '%s'@'127.0.0.1' IDENTIFIED BY '%s';\nGRANT ALL ON *.* TO '%s'@'127.0.0.1';\n", name, password, name)
+	statements := fmt.Sprintf("CREATE USER IF NOT EXISTS '%s'@'127.0.0.1' IDENTIFIED BY '%s';\nGRANT ALL ON *.* TO '%s'@'127.0.0.1';\n", name, password, name)
 	return m, os.WriteFile(m.initFile, []byte(statements), 0o600)
 }
 
@@ -63,7 +63,7 @@ func (m *mariaDB) version(ctx context.Context) string {
 
 // database is a running database server.
 type database struct {
-	program process.Program
+	program program
 	// source is USER:PASSWORD@tcp(HOST:PORT)/NAME of a database that is not there yet.
 	source string
 	db     *sql.DB
@@ -81,30 +81,30 @@ func (m *mariaDB) start(ctx context.Context, dir, logFile string) (*database, er
 		return nil, err
 	}
 	address := net.JoinHostPort("127.0.0.1", fmt.Sprint(picked[0]))
-	d := &database{
-		program: process.Program{Name: "mariadbd", PIDFile: filepath.Join(dir, "mariadbd.pid"), LogFile: logFile},
-		source:  fmt.Sprintf("%s@tcp(%s)/koinon", credentials, address),
-	}
+	d := &database{source: fmt.Sprintf("%s@tcp(%s)/koinon", credentials, address)}
 	if d.db, err = sql.Open("mysql", fmt.Sprintf("%s@tcp(%s)/", credentials, address)); err != nil {
 		return nil, err
 	}
-	err = process.Start(process.Spec{
+	d.program = program{
+		Program: process.Program{Name: "mariadbd", PIDFile: filepath.Join(dir, "mariadbd.pid"), LogFile: logFile},
+		limit:   databaseTimeout,
+		ready:   d.db.PingContext,
+	}
+	d.program.spec = process.Spec{
 		Path: m.daemon,
 		Args: []string{"--no-defaults", "--datadir=" + data, "--bind-address=127.0.0.1", fmt.Sprintf("--port=%d", picked[0]),
 			"--socket=" + filepath.Join(dir, "s"), "--pid-file=" + filepath.Join(dir, "own.pid"), "--init-file=" + m.initFile,
 			"--skip-name-resolve", "--performance-schema=OFF", "--user=" + userName(), "--max-connections=500",
 			"--innodb-buffer-pool-size=256M", "--innodb-flush-log-at-trx-commit=1"},
 		LogFile: logFile, PIDFile: d.program.PIDFile, Tied: true,
-	})
-	if err != nil {
-		return d, err
 	}
-	return d, process.Await(ctx, databaseTimeout, d.db.PingContext, d.program)
+	return d, d.program.start(ctx)
 }
 
 // stop kills the server: its data is of no use any more.
 func (d *database) stop(ctx context.Context) error {
-	return errors.Join(d.db.Close(), process.Stop(ctx, d.program.PIDFile, 0))
+	_ = d.db.Close() // it may have lost its connection long ago
+	return process.Stop(ctx, d.program.PIDFile, 0)
 }
 
 // questions is how many statements the server was sent so far, this one included.

@@ -41,14 +41,14 @@ func longest(group, name string) report.Measure {
 
 // addTimes adds the rows of latencies.
 func (b *bench) addTimes(s *side, group, name string, times load.Latencies) {
-	b.report.Add(s.title(), p50(group, name), times.Percentile(50))
-	b.report.Add(s.title(), p99(group, name), times.Percentile(99))
-	b.report.Add(s.title(), longest(group, name), times.Max())
+	b.add(s, p50(group, name), times.Percentile(50))
+	b.add(s, p99(group, name), times.Percentile(99))
+	b.add(s, longest(group, name), times.Max())
 }
 
 // addRate adds the rows of operations of one kind.
 func (b *bench) addRate(s *side, group, name string, f load.Figures) {
-	b.report.Add(s.title(), rate(group, name), f.PerSecond)
+	b.add(s, rate(group, name), f.PerSecond)
 	b.addTimes(s, group, name, f.Latencies)
 }
 
@@ -56,16 +56,15 @@ func (b *bench) addRate(s *side, group, name string, f load.Figures) {
 func (b *bench) metered(s *side, what string, measure func() load.Result) (r load.Result, seconds float64) {
 	before := s.processorTime()
 	r = measure()
-	b.tally.operate(s.title(), what, r)
+	b.operated(s, what, r)
 	return r, s.processorTime() - before
 }
 
 // addProcessor adds the row of processor time.
 func (b *bench) addProcessor(s *side, group, name string, r load.Result, seconds float64) {
-	// Less than nothing is when a process has ended.
-	if r.Done() > 0 && seconds >= 0 {
+	if r.Done() > 0 {
 		m := report.Measure{Group: group, Name: name + ", processor time of server and database", Unit: "ms/op"}
-		b.report.Add(s.title(), m, seconds*1000/float64(r.Done()))
+		b.add(s, m, seconds*1000/float64(r.Done()))
 	}
 }
 
@@ -95,7 +94,7 @@ func (b *bench) writes(ctx context.Context, sides []*side) error {
 		name := clientsName(clients)
 		err := b.each(ctx, sides, b.repeats, "create, "+name, func(n int, s *side) error {
 			r, seconds := b.metered(s, "create, "+name, func() load.Result {
-				return s.target().Creates(ctx, fmt.Sprintf("/registry/create/%d-%d", clients, n), clients, b.duration)
+				return s.target().Creates(ctx, b.unique("/registry/create"), clients, b.duration)
 			})
 			b.addRate(s, createGroup, name, r.Kinds[load.Create])
 			b.addProcessor(s, createGroup, name, r, seconds)
@@ -130,10 +129,10 @@ func (b *bench) hot(ctx context.Context, sides []*side) error {
 			if err != nil {
 				return err
 			}
-			b.tally.operate(s.title(), hotGroup+", "+name, r)
+			b.operated(s, hotGroup+", "+name, r)
 			b.addRate(s, hotGroup, name+", successful", r.Kinds[load.Won])
 			b.addRate(s, hotGroup, name+", conflicts", r.Kinds[load.Lost])
-			b.report.Add(s.title(), report.Measure{Group: hotGroup, Name: name + ", updates lost"}, float64(stolen))
+			b.add(s, report.Measure{Group: hotGroup, Name: name + ", updates lost"}, float64(stolen))
 			return nil
 		})
 		if err != nil {
@@ -147,9 +146,9 @@ func (b *bench) hot(ctx context.Context, sides []*side) error {
 func (b *bench) fill(ctx context.Context, sides []*side, prefix string, namespaces, each int) (map[*side]*load.Keys, error) {
 	keys := map[*side]*load.Keys{}
 	err := b.each(ctx, sides, 1, fmt.Sprintf("make %d keys", namespaces*each), func(_ int, s *side) error {
-		made, err := s.target().Fill(ctx, prefix, namespaces, each)
+		made, err := s.target().Fill(ctx, b.unique(prefix), namespaces, each)
 		keys[s] = made
-		if err != nil {
+		if err != nil && len(s.lost()) == 0 {
 			s.gone = true
 		}
 		return err
@@ -208,8 +207,8 @@ func (b *bench) lists(ctx context.Context, sides []*side, keys map[*side]*load.K
 			})
 			// There are too few for a P99.
 			times := r.Kinds[load.List].Latencies
-			b.report.Add(s.title(), p50(listGroup, list.name), times.Percentile(50))
-			b.report.Add(s.title(), longest(listGroup, list.name), times.Max())
+			b.add(s, p50(listGroup, list.name), times.Percentile(50))
+			b.add(s, longest(listGroup, list.name), times.Max())
 			b.addProcessor(s, listGroup, list.name, r, seconds)
 			return nil
 		})
@@ -238,12 +237,12 @@ func (b *bench) watch(ctx context.Context, sides []*side) error {
 		return err
 	}
 	what := fmt.Sprintf("%d watchers of one prefix", b.watchers)
-	return b.each(ctx, sides, b.repeats, what, func(n int, s *side) error {
-		c, err := s.target().Churn(ctx, fmt.Sprintf("/registry/churn-%d", n), b.watchers, loadClients, b.duration)
-		b.tally.operate(s.title(), churnGroup, c.Writes)
-		b.report.Add(s.title(), report.Measure{Group: churnGroup, Name: what + ", writes", Unit: "ops/s"}, float64(c.Writes.Done())/c.Writes.Elapsed.Seconds())
-		b.report.Add(s.title(), report.Measure{Group: churnGroup, Name: what + ", events", Unit: "a second"}, c.PerSecond)
-		b.report.Add(s.title(), report.Measure{Group: churnGroup, Name: what + ", last event after the last write", Unit: "ms"}, float64(c.Behind)/float64(time.Millisecond))
+	return b.each(ctx, sides, b.repeats, what, func(_ int, s *side) error {
+		c, err := s.target().Churn(ctx, b.unique("/registry/churn"), b.watchers, loadClients, b.duration)
+		b.operated(s, churnGroup, c.Writes)
+		b.add(s, report.Measure{Group: churnGroup, Name: what + ", writes", Unit: "ops/s"}, float64(c.Writes.Done())/c.Writes.Elapsed.Seconds())
+		b.add(s, report.Measure{Group: churnGroup, Name: what + ", events", Unit: "a second"}, c.PerSecond)
+		b.add(s, report.Measure{Group: churnGroup, Name: what + ", last event after the last write", Unit: "ms"}, float64(c.Behind)/float64(time.Millisecond))
 		b.addDelivery(s, churnGroup, what, c.Delivery)
 		return err
 	})
@@ -260,9 +259,9 @@ func (b *bench) delays(ctx context.Context, sides []*side, busy map[*side]*load.
 		{name + "idle otherwise", 0, quiet},
 		{fmt.Sprintf("%s%d other clients writing", name, loadClients), loadClients, max(b.duration, quiet/2)},
 	} {
-		err := b.each(ctx, sides, b.repeats, "watch, "+state.name, func(n int, s *side) error {
-			d, err := b.delay(ctx, s, busy[s], fmt.Sprintf("/registry/watched-%d-%d", state.clients, n), pauses, state.clients, state.duration)
-			b.tally.operate(s.title(), group+", "+state.name, d.Writes)
+		err := b.each(ctx, sides, b.repeats, "watch, "+state.name, func(_ int, s *side) error {
+			d, err := b.delay(ctx, s, busy[s], b.unique("/registry/watched"), pauses, state.clients, state.duration)
+			b.operated(s, group+", "+state.name, d.Writes)
 			b.addTimes(s, group, state.name+", since the write was sent", d.FromStart)
 			b.addTimes(s, group, state.name+", since it was acknowledged", d.FromAck)
 			b.addDelivery(s, group, state.name, d.Delivery)
@@ -279,7 +278,7 @@ func (b *bench) delay(ctx context.Context, s *side, busy *load.Keys, prefix stri
 	others := make(chan load.Result, 1)
 	go func() { others <- s.target().Updates(ctx, busy, clients, duration) }() // ends after duration
 	d, err := load.Delay(ctx, s.target(), s.servers[len(s.servers)-1].target, prefix, pauses, duration)
-	b.tally.operate(s.title(), "clients writing beside a watch", <-others)
+	b.operated(s, "clients writing beside a watch", <-others)
 	return d, err
 }
 
@@ -287,9 +286,9 @@ func (b *bench) addDelivery(s *side, group, name string, d load.Delivery) {
 	if d.Owed == 0 {
 		return
 	}
-	b.report.Add(s.title(), report.Measure{Group: group, Name: name + ", events delivered", Unit: "%"}, 100*d.Fraction())
-	b.report.Add(s.title(), report.Measure{Group: group, Name: name + ", events that were wrong"}, float64(d.Wrong()))
-	b.tally.deliver(s.title(), group+", "+name, d)
+	b.add(s, report.Measure{Group: group, Name: name + ", events delivered", Unit: "%"}, 100*d.Fraction())
+	b.add(s, report.Measure{Group: group, Name: name + ", events that were wrong"}, float64(d.Wrong()))
+	s.pending = append(s.pending, func() { b.tally.deliver(s.title(), group+", "+name, d) })
 }
 
 // sparsePauses are those of the other process's writes: an idle store is part of it.
@@ -348,7 +347,7 @@ func (b *bench) idleStatements(ctx context.Context, sides []*side) error {
 		after, err := s.database.questions(ctx)
 		if err == nil {
 			// One of them is the question itself.
-			b.report.Add(s.title(), statements, (after-before[s]-1)/time.Since(since[s]).Seconds())
+			b.add(s, statements, (after-before[s]-1)/time.Since(since[s]).Seconds())
 		}
 		return err
 	})
@@ -362,16 +361,16 @@ func (b *bench) mixed(ctx context.Context, sides []*side) error {
 	name := fmt.Sprintf("%s, %d watchers", clientsName(manyClients), namespaces)
 	return b.each(ctx, sides, b.repeats+1, "mixed, "+name, func(n int, s *side) error {
 		if n == 0 {
-			_, _, err := s.target().Mixed(ctx, keys[s], "warmup", manyClients, b.duration/4)
+			_, _, err := s.target().Mixed(ctx, keys[s], b.unique("warmup"), manyClients, b.duration/4)
 			return err
 		}
 		var delivery load.Delivery
 		var err error
 		r, seconds := b.metered(s, "mixed", func() (r load.Result) {
-			r, delivery, err = s.target().Mixed(ctx, keys[s], fmt.Sprint(n), manyClients, 2*b.duration)
+			r, delivery, err = s.target().Mixed(ctx, keys[s], b.unique("mixed"), manyClients, 2*b.duration)
 			return r
 		})
-		b.report.Add(s.title(), rate(mixedGroup, "all operations"), float64(r.Done())/r.Elapsed.Seconds())
+		b.add(s, rate(mixedGroup, "all operations"), float64(r.Done())/r.Elapsed.Seconds())
 		for _, kind := range []string{load.Get, load.Update, load.Create, load.Delete, load.List} {
 			b.addTimes(s, mixedGroup, kind, r.Kinds[kind].Latencies)
 		}

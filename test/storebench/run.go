@@ -9,11 +9,13 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/koinon-io/koinon/cmd/koinon-playground/process"
 	"github.com/koinon-io/koinon/test/bench/report"
+	"github.com/koinon-io/koinon/test/storebench/load"
 	"github.com/koinon-io/koinon/test/storebench/serve"
 )
 
@@ -60,6 +62,8 @@ type bench struct {
 	// notes are sentences on what did not go as it should, but for what tally has.
 	notes []string
 	tally *tally
+	// names is how many unique ones were given out.
+	names int
 }
 
 // part is a group of measurements, on stores that were started for it.
@@ -206,8 +210,28 @@ func (b *bench) note(format string, args ...any) {
 	b.say(format, args...)
 }
 
-// logTail is how much of a log is shown of a process that ended.
-const logTail = 5
+// lastWords of a program that ended by itself: what it says of the reason, otherwise the
+// end of its log.
+func lastWords(logFile string) string {
+	const most, width = 3, 200
+	data, _ := os.ReadFile(logFile)
+	var words []string
+	for line := range strings.Lines(string(data)) {
+		for _, mark := range []string{"got signal", "Query (", "panic:", "fatal"} {
+			if strings.Contains(line, mark) && len(words) < most {
+				words = append(words, line[:min(len(line)-1, width)])
+				break
+			}
+		}
+	}
+	if len(words) == 0 {
+		return process.Tail(logFile, most)
+	}
+	return strings.Join(words, "\n")
+}
+
+// attempts is how often a measurement is made at most, if processes end during it.
+const attempts = 3
 
 // each measures the sides in turn, repeatedly, every other time in reverse: none always
 // follows the same one. The others idle meanwhile. A side that fails does not end the
@@ -220,24 +244,68 @@ func (b *bench) each(ctx context.Context, sides []*side, repeats int, what strin
 			slices.Reverse(order)
 		}
 		for _, s := range order {
-			if s.gone {
-				continue
-			}
-			b.calm(ctx)
-			err := do(n, s)
-			if ctx.Err() != nil {
-				return ctx.Err()
-			}
-			if err != nil {
-				b.note("%s, %s: %v", s.title(), what, err)
-			}
-			if program := s.lost(); program != nil {
-				s.gone = true
-				b.note("%s ended by itself during: %s. Its last words:\n%s", s.title(), what, process.Tail(program.LogFile, logTail))
+			for attempt := 1; !s.gone; attempt++ {
+				done := b.once(ctx, s, what, func() error { return do(n, s) })
+				if ctx.Err() != nil {
+					return ctx.Err()
+				}
+				if done {
+					break
+				}
+				s.gone = s.gone || attempt == attempts
 			}
 		}
 	}
 	return nil
+}
+
+// once measures a side. It returns false if one of its processes ended meanwhile: the
+// figures do not count then, and the process is started again.
+func (b *bench) once(ctx context.Context, s *side, what string, do func() error) bool {
+	b.calm(ctx)
+	s.pending = nil
+	err := do()
+	lost := s.lost()
+	if len(lost) == 0 || ctx.Err() != nil {
+		if err != nil {
+			b.note("%s, %s: %v", s.title(), what, err)
+		}
+		for _, add := range s.pending {
+			add()
+		}
+		return true
+	}
+	for _, p := range lost {
+		b.tally.crash(s.title())
+		b.note("%s, %s: %s ended by itself; the measurement was made again. Its last words:\n\n%s\n", s.title(), what, p.Name,
+			indented(lastWords(p.LogFile)))
+	}
+	if err := s.revive(ctx, lost); err != nil {
+		s.gone = true
+		b.note("%s, %s: it did not start again, and was not measured any more: %v", s.title(), what, err)
+	}
+	return false
+}
+
+// indented is the form of code in Markdown.
+func indented(text string) string {
+	return "      " + strings.ReplaceAll(strings.TrimSpace(text), "\n", "\n      ")
+}
+
+// add adds a figure, once it is known that all processes survived the measurement.
+func (b *bench) add(s *side, m report.Measure, value float64) {
+	s.pending = append(s.pending, func() { b.report.Add(s.title(), m, value) })
+}
+
+// operated counts the operations that failed.
+func (b *bench) operated(s *side, what string, r load.Result) {
+	s.pending = append(s.pending, func() { b.tally.operate(s.title(), what, r) })
+}
+
+// unique is a name that was not used before.
+func (b *bench) unique(name string) string {
+	b.names++
+	return fmt.Sprintf("%s-%d", name, b.names)
 }
 
 // calm has the disk finish what the last measurement began.
@@ -252,9 +320,8 @@ func (b *bench) calm(ctx context.Context) {
 // warmUp is to make connections, and to have programs read what they need.
 func (b *bench) warmUp(ctx context.Context, sides []*side) error {
 	return b.each(ctx, sides, 1, "warm up", func(_ int, s *side) error {
-		for i, server := range s.servers {
-			r := server.target.Creates(ctx, fmt.Sprintf("/registry/warmup/%d", i), 16, b.duration/4)
-			b.tally.operate(s.title(), "warm up", r)
+		for _, server := range s.servers {
+			b.operated(s, "warm up", server.target.Creates(ctx, b.unique("/registry/warmup"), 16, b.duration/4))
 		}
 		return nil
 	})

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/koinon-io/koinon/cmd/koinon-playground/process"
@@ -30,13 +31,31 @@ type side struct {
 	// database is nil for stores that need none.
 	database *database
 	servers  []server
-	// gone is set when one of its processes ended by itself.
+	// gone is set when it can not be measured any more.
 	gone bool
+	// pending adds the figures of a measurement, which count if all processes survive it.
+	pending []func()
+}
+
+// program is a process of a side, and how to start it.
+type program struct {
+	process.Program
+	spec  process.Spec
+	limit time.Duration
+	ready func(context.Context) error
+}
+
+// start starts it, also again, and returns once it is ready.
+func (p program) start(ctx context.Context) error {
+	if err := process.Start(p.spec); err != nil {
+		return err
+	}
+	return process.Await(ctx, p.limit, p.ready, p.Program)
 }
 
 // server is a process that serves the store, and the connections to it.
 type server struct {
-	program process.Program
+	program program
 	target  *load.Target
 }
 
@@ -78,32 +97,55 @@ func (b *bench) startServer(ctx context.Context, s *side, n int, logFile string)
 	if s.database != nil {
 		args = append(args, "--database="+s.database.source)
 	}
-	program := process.Program{Name: s.name, PIDFile: filepath.Join(s.dir, fmt.Sprintf("server%d.pid", n)), LogFile: logFile}
-	err := process.Start(process.Spec{Path: b.binary, Args: args, LogFile: logFile, PIDFile: program.PIDFile, Tied: true})
-	if err != nil {
-		return server{}, err
-	}
+	p := program{Program: process.Program{Name: s.name, PIDFile: filepath.Join(s.dir, fmt.Sprintf("server%d.pid", n)), LogFile: logFile}, limit: serverTimeout}
+	p.spec = process.Spec{Path: b.binary, Args: args, LogFile: logFile, PIDFile: p.PIDFile, Tied: true}
 	// A client that connects too early would wait a while before it tries again.
-	listens := func(context.Context) error { _, err := os.Stat(socket); return err }
-	if err := process.Await(ctx, serverTimeout, listens, program); err != nil {
-		return server{}, errors.Join(err, process.Stop(ctx, program.PIDFile, 0))
+	p.ready = func(context.Context) error { _, err := os.Stat(socket); return err }
+	if err := p.start(ctx); err != nil {
+		return server{}, errors.Join(err, process.Stop(ctx, p.PIDFile, 0))
 	}
 	target, err := load.Connect(socket, b.connections, b.valueBytes)
 	if err != nil {
-		return server{}, errors.Join(err, process.Stop(ctx, program.PIDFile, 0))
+		return server{}, errors.Join(err, process.Stop(ctx, p.PIDFile, 0))
 	}
-	return server{program, target}, process.Await(ctx, serverTimeout, target.Ready, program)
+	p.ready = target.Ready
+	return server{p, target}, process.Await(ctx, serverTimeout, target.Ready, p.Program)
 }
 
-func (s *side) programs() []process.Program {
-	var programs []process.Program
-	for _, server := range s.servers {
-		programs = append(programs, server.program)
-	}
+// programs are the database first.
+func (s *side) programs() []program {
+	var programs []program
 	if s.database != nil {
 		programs = append(programs, s.database.program)
 	}
+	for _, server := range s.servers {
+		programs = append(programs, server.program)
+	}
 	return programs
+}
+
+// lost are the programs that have ended.
+func (s *side) lost() []program {
+	return slices.DeleteFunc(s.programs(), func(p program) bool {
+		_, running := process.Find(p.PIDFile)
+		return running
+	})
+}
+
+// revive starts programs that have ended on the data that they left, and returns once all
+// servers answer.
+func (s *side) revive(ctx context.Context, programs []program) error {
+	for _, p := range programs {
+		if err := p.start(ctx); err != nil {
+			return err
+		}
+	}
+	for _, server := range s.servers {
+		if err := process.Await(ctx, serverTimeout, server.target.Ready, server.program.Program); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // processorTime is what all its processes have used so far, in seconds.
@@ -114,16 +156,6 @@ func (s *side) processorTime() float64 {
 		pids = append(pids, pid)
 	}
 	return processorTime(pids)
-}
-
-// lost names a program of the side that has ended; nil if all run.
-func (s *side) lost() *process.Program {
-	for _, program := range s.programs() {
-		if _, running := process.Find(program.PIDFile); !running {
-			return &program
-		}
-	}
-	return nil
 }
 
 // stop kills all that runs and removes the data.

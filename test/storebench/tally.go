@@ -16,7 +16,7 @@ type tally struct {
 
 // counts are of one store.
 type counts struct {
-	failedWrites, failedReads int
+	failedWrites, failedReads, crashes int
 	// delivered is the least fraction of events that watchers got; 1 if there were none.
 	delivered float64
 }
@@ -60,6 +60,9 @@ func (t *tally) operate(store, what string, r load.Result) {
 		e.example = r.FirstError
 	}
 }
+
+// crash counts a process that ended by itself.
+func (t *tally) crash(store string) { t.stores[store].crashes++ }
 
 // deliver counts what watchers got.
 func (t *tally) deliver(store, what string, d load.Delivery) {

@@ -22,7 +22,12 @@ func TestTally(t *testing.T) {
 	tally.deliver("b", "churn", load.Delivery{Owed: 4, Delivered: 3, Strange: 1})
 	tally.deliver("b", "churn", load.Delivery{Owed: 4, Delivered: 2})
 
-	want := map[string]counts{"a": {4, 2, 1}, "b": {0, 0, 0.5}}
+	tally.crash("b")
+
+	want := map[string]counts{
+		"a": {failedWrites: 4, failedReads: 2, delivered: 1},
+		"b": {crashes: 1, delivered: 0.5},
+	}
 	for store, counts := range want {
 		if *tally.stores[store] != counts {
 			t.Errorf("counts of %s: got %+v, want %+v", store, *tally.stores[store], counts)

@@ -56,7 +56,8 @@ its data in SQLite in --data-dir, and writes a kubeconfig there. With --host-kub
 
   # Several servers over one database, each for a load balancer at 10.0.0.5
   koinon server --bind-address 0.0.0.0 --advertise-address 10.0.0.5 \
-      --datastore 'mysql://koinon:PASSWORD@db.example:3306/koinon' \
+      --datastore 'mysql://koinon@db.example:3306/koinon' \
+      --datastore-password-file /etc/koinon/database-password \
       --encryption-provider-config /etc/koinon/encryption.yaml
 
   # Behind the aggregator of an existing cluster

@@ -69,7 +69,10 @@ func (o *ServerOptions) runAPIServer(ctx context.Context, dir *dataDir, listener
 			return err
 		}
 	}
-	store, err := storage.Open(ctx, storage.Config{Datastore: o.Datastore, DataDir: dir.path, TLS: o.DatastoreTLS})
+	store, err := storage.Open(ctx, storage.Config{
+		Datastore: o.Datastore, DataDir: dir.path, TLS: o.DatastoreTLS, PasswordFile: o.DatastorePasswordFile,
+		MaxOpenConnections: o.DatastoreMaxOpenConnections, MaxIdleConnections: min(o.DatastoreMaxIdleConnections, o.DatastoreMaxOpenConnections),
+	})
 	if err != nil {
 		return err
 	}

@@ -39,6 +39,12 @@ type TLS struct {
 type Config struct {
 	// TLS is for MySQL.
 	TLS TLS
+	// PasswordFile, if not empty, holds the password for MySQL, instead of the data source
+	// name. It is read for every new connection, so that it can be changed.
+	PasswordFile string
+	// MaxOpenConnections and MaxIdleConnections bound the connections to MySQL; 0 means 8
+	// and 4.
+	MaxOpenConnections, MaxIdleConnections int
 	// ConnectTimeout is how long Open waits for an answer; zero means 10 s.
 	ConnectTimeout time.Duration
 	// NotifyInterval is how often a quiet watch is told the current revision; zero means 5 s.
@@ -107,7 +113,10 @@ func openLog(ctx context.Context, datastore Datastore, config Config, tables sql
 	if err != nil {
 		return nil, err
 	}
-	mysql := sqllog.MySQLConfig{DSN: datastore.source, Addresses: datastore.Addresses, Name: datastore.String(), TLS: tls, Tables: tables}
+	mysql := sqllog.MySQLConfig{
+		DSN: datastore.source, Addresses: datastore.Addresses, Name: datastore.String(), TLS: tls, Tables: tables,
+		PasswordFile: config.PasswordFile, MaxOpenConnections: config.MaxOpenConnections, MaxIdleConnections: config.MaxIdleConnections,
+	}
 	err = untilAnswer(ctx, datastore, config.ConnectTimeout, func(ctx context.Context) (err error) {
 		log, err = sqllog.OpenMySQL(ctx, mysql)
 		return err

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
 	"slices"
@@ -81,6 +82,10 @@ var networkReasons = map[string]func(error) bool{
 	"connection refused":         func(err error) bool { return errors.Is(err, syscall.ECONNREFUSED) },
 	"it is read-only":            func(err error) bool { return errors.Is(err, errReadOnly) },
 	"its host name is not known": isLookup,
+	"the file with its password cannot be read": func(err error) bool {
+		var file *fs.PathError
+		return errors.As(err, &file)
+	},
 	"it did not answer in time": func(err error) bool {
 		return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, syscall.ETIMEDOUT)
 	},

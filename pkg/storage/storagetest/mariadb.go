@@ -1,6 +1,3 @@
-// Package storagetest starts databases for tests. It is not linked into any binary. What it
-// starts belongs to one test and ends with it; the functions may be called from any test at
-// the same time.
 package storagetest
 
 import (
@@ -8,11 +5,13 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
 	"os/user"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -21,85 +20,178 @@ import (
 	_ "github.com/go-sql-driver/mysql" // the driver "mysql"
 )
 
-// MariaDB is a running database server.
+// MariaDB is a database server that can be stopped and started again.
 type MariaDB struct {
-	// Address is host:port on loopback.
+	// Address is host:port on loopback, the same after each start.
 	Address string
+	// Dir is where the server keeps everything: its data are in the folder data.
+	Dir string
+	// args are added to those that every server gets.
+	args    []string
+	process *Process
 	// databases counts those made, for their names.
 	databases atomic.Int32
 }
 
-// user and password of the administrator over TCP.
-const credentials = "koinon:test-password"
+// Two users over TCP. The stores connect as the first, who may do everything but write to a
+// server that is read-only; DB and Exec are the second, whom nothing stops.
+const (
+	storeUser = "koinon"
+	adminUser = "admin"
+	password  = "test-password"
+)
 
-// startTimeout is how long a server on a busy machine may take.
-const startTimeout = 2 * time.Minute
+const (
+	// startTimeout is how long a server on a busy machine may take.
+	startTimeout = 2 * time.Minute
+	stopTimeout  = time.Minute
+)
 
-// StartMariaDB runs mariadbd on an empty directory and a free loopback port. It skips the
-// test when the program is not installed, as package mariadb-server has it.
-func StartMariaDB(t *testing.T) *MariaDB {
+// StartMariaDB runs mariadbd on an empty directory and a free loopback port, with further
+// arguments if there are any. It skips the test when the program is not installed, as
+// package mariadb-server has it.
+func StartMariaDB(t testing.TB, args ...string) *MariaDB {
 	t.Helper()
-	daemon, installer := lookPath("mariadbd"), lookPath("mariadb-install-db")
-	if daemon == "" || installer == "" {
-		t.Skip("mariadbd is not installed: install the package mariadb-server to test against MariaDB")
-	}
-	dir := t.TempDir()
-	data := filepath.Join(dir, "data")
-	install := exec.Command(installer, "--no-defaults", "--datadir="+data, "--auth-root-authentication-method=normal",
-		"--skip-test-db", "--skip-name-resolve", "--user="+userName(t))
-	if output, err := install.CombinedOutput(); err != nil {
-		t.Fatalf("prepare MariaDB: %v\n%s", err, output)
-	}
-	initFile := filepath.Join(dir, "init.sql")
-	name, password, _ := strings.Cut(credentials, ":")
-	statements := fmt.Sprintf("CREATE USER '%s'@'127.0.0.1' IDENTIFIED BY '%s';\nGRANT ALL ON *.* TO '%s'@'127.0.0.1';\n", name, password, name)
-	if err := os.WriteFile(initFile, []byte(statements), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	m := &MariaDB{Address: freeAddress(t)}
-	m.run(t, daemon, dir, data, initFile)
+	m := prepareMariaDB(t, t.TempDir(), args...)
+	m.start(t, "--init-file="+m.users(t))
 	return m
 }
 
-func (m *MariaDB) run(t *testing.T, daemon, dir, data, initFile string) {
+// StartMariaDBIn is StartMariaDB with a directory of its own, which must be empty.
+func StartMariaDBIn(t testing.TB, dir string, args ...string) *MariaDB {
+	t.Helper()
+	m := prepareMariaDB(t, dir, args...)
+	m.start(t, "--init-file="+m.users(t))
+	return m
+}
+
+// prepareMariaDB makes a data directory and starts nothing.
+func prepareMariaDB(t testing.TB, dir string, args ...string) *MariaDB {
+	t.Helper()
+	installer := lookPath("mariadb-install-db")
+	if installer == "" || lookPath("mariadbd") == "" {
+		t.Skip("mariadbd is not installed: install the package mariadb-server to test against MariaDB")
+	}
+	m := &MariaDB{Address: freeAddress(t), Dir: dir, args: args}
+	install := exec.Command(installer, "--no-defaults", "--datadir="+m.data(), "--auth-root-authentication-method=normal",
+		"--skip-test-db", "--skip-name-resolve", "--user="+userName(t))
+	install.Env = m.environment(t)
+	if output, err := install.CombinedOutput(); err != nil {
+		t.Fatalf("prepare MariaDB: %v\n%s", err, output)
+	}
+	return m
+}
+
+func (m *MariaDB) data() string { return filepath.Join(m.Dir, "data") }
+
+// users writes the statements that make the users, for a server's first start.
+func (m *MariaDB) users(t testing.TB) string {
+	t.Helper()
+	var statements strings.Builder
+	for _, name := range []string{storeUser, adminUser} {
+		fmt.Fprintf(&statements, "CREATE USER '%s'@'127.0.0.1' IDENTIFIED BY '%s';\n", name, password)
+		fmt.Fprintf(&statements, "GRANT ALL ON *.* TO '%s'@'127.0.0.1';\n", name)
+	}
+	fmt.Fprintf(&statements, "REVOKE READ ONLY ADMIN, SUPER ON *.* FROM '%s'@'127.0.0.1';\n", storeUser)
+	file := filepath.Join(m.Dir, "init.sql")
+	if err := os.WriteFile(file, []byte(statements.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+// command has the arguments of every start.
+func (m *MariaDB) command(t testing.TB, args ...string) *exec.Cmd {
 	t.Helper()
 	_, port, _ := net.SplitHostPort(m.Address)
-	cmd := exec.Command(daemon, "--no-defaults", "--datadir="+data, "--bind-address=127.0.0.1", "--port="+port,
-		"--socket="+filepath.Join(dir, "s"), "--pid-file="+filepath.Join(dir, "pid"), "--init-file="+initFile,
-		"--log-error="+filepath.Join(dir, "log"), "--skip-name-resolve", "--innodb-buffer-pool-size=32M",
-		"--performance-schema=OFF", "--user="+userName(t))
-	if err := cmd.Start(); err != nil {
-		t.Fatalf("start MariaDB: %v", err)
+	all := []string{"--no-defaults", "--datadir=" + m.data(), "--bind-address=127.0.0.1", "--port=" + port,
+		"--socket=" + filepath.Join(m.Dir, "s"), "--pid-file=" + filepath.Join(m.Dir, "pid"),
+		"--log-error=" + m.logFile(), "--skip-name-resolve", "--innodb-buffer-pool-size=32M",
+		"--performance-schema=OFF", "--user=" + userName(t)}
+	cmd := exec.Command(lookPath("mariadbd"), append(append(all, m.args...), args...)...)
+	cmd.Env = m.environment(t)
+	return cmd
+}
+
+// environment gives the server a folder of its own for temporary tables: one that starts
+// removes those that it finds, of whichever server they are.
+func (m *MariaDB) environment(t testing.TB) []string {
+	t.Helper()
+	temporary := filepath.Join(m.Dir, "tmp")
+	if err := os.MkdirAll(temporary, 0o700); err != nil {
+		t.Fatal(err)
 	}
-	exited := make(chan struct{})
-	go func() {
-		_ = cmd.Wait()
-		close(exited)
-	}()
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		<-exited
-	})
-	if err := m.waitReady(t.Context(), exited); err != nil {
-		log, _ := os.ReadFile(filepath.Join(dir, "log"))
-		t.Fatalf("MariaDB does not answer: %v\n%s", err, log)
+	return append(os.Environ(), "TMPDIR="+temporary)
+}
+
+func (m *MariaDB) logFile() string { return filepath.Join(m.Dir, "log.err") }
+
+func (m *MariaDB) start(t testing.TB, args ...string) {
+	t.Helper()
+	m.process = StartProcess(t, m.command(t, args...))
+	if err := m.waitReady(t.Context(), "DO 0"); err != nil {
+		m.fatal(t, err)
 	}
 }
 
-func (m *MariaDB) waitReady(ctx context.Context, exited <-chan struct{}) error {
+// Start starts a server that was stopped or killed, and returns when it answers.
+func (m *MariaDB) Start(t testing.TB) {
+	t.Helper()
+	m.start(t)
+}
+
+// Stop ends the server in good order.
+func (m *MariaDB) Stop(t testing.TB) {
+	t.Helper()
+	m.process.stop(t, stopTimeout)
+}
+
+// Kill is kill -9 of the server.
+func (m *MariaDB) Kill(t testing.TB) {
+	t.Helper()
+	m.process.Kill()
+}
+
+// Restart is Stop and Start.
+func (m *MariaDB) Restart(t testing.TB) {
+	t.Helper()
+	m.Stop(t)
+	m.Start(t)
+}
+
+// Pause stops the server as it is, with all its connections; Resume lets it go on.
+func (m *MariaDB) Pause(t testing.TB) {
+	t.Helper()
+	m.process.Pause(t)
+}
+
+// Resume ends a Pause.
+func (m *MariaDB) Resume(t testing.TB) {
+	t.Helper()
+	m.process.Resume(t)
+}
+
+func (m *MariaDB) fatal(t testing.TB, err error) {
+	t.Helper()
+	log, _ := os.ReadFile(m.logFile())
+	t.Fatalf("MariaDB does not answer: %v\n%s", err, log)
+}
+
+// waitReady waits until a statement succeeds.
+func (m *MariaDB) waitReady(ctx context.Context, statement string) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
-	db, err := sql.Open("mysql", m.dsn(""))
+	db, err := sql.Open("mysql", m.dsn(adminUser, ""))
 	if err != nil {
 		return err
 	}
 	defer func() { _ = db.Close() }()
 	for {
-		if err = db.PingContext(ctx); err == nil {
+		if _, err = db.ExecContext(ctx, statement); err == nil {
 			return nil
 		}
 		select {
-		case <-exited:
+		case <-m.process.Exited:
 			return errors.New("it has ended")
 		case <-ctx.Done():
 			return err
@@ -110,23 +202,60 @@ func (m *MariaDB) waitReady(ctx context.Context, exited <-chan struct{}) error {
 
 // NewDatabase returns what follows the scheme in the URL of a database that is not there
 // yet.
-func (m *MariaDB) NewDatabase(t *testing.T) string {
+func (m *MariaDB) NewDatabase(t testing.TB) string {
 	t.Helper()
-	return m.dsn(fmt.Sprintf("test%d", m.databases.Add(1)))
+	return m.DSN(fmt.Sprintf("test%d", m.databases.Add(1)))
 }
 
-func (m *MariaDB) dsn(database string) string {
-	return fmt.Sprintf("%s@tcp(%s)/%s", credentials, m.Address, database)
+// DSN is what follows the scheme in the URL of a database of this server.
+func (m *MariaDB) DSN(database string) string { return m.dsn(storeUser, database) }
+
+func (m *MariaDB) dsn(user, database string) string { return dsn(user, m.Address, database) }
+
+func dsn(user, address, database string) string {
+	return fmt.Sprintf("%s:%s@tcp(%s)/%s", user, password, address, database)
 }
 
-func freeAddress(t *testing.T) string {
+// DB connects as the administrator. It is closed with the test.
+func (m *MariaDB) DB(t testing.TB) *sql.DB {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	db, err := sql.Open("mysql", m.dsn(adminUser, ""))
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = listener.Close() }()
-	return listener.Addr().String()
+	t.Cleanup(func() { _ = db.Close() })
+	return db
+}
+
+// Exec runs statements as the administrator, one after the other.
+func (m *MariaDB) Exec(t testing.TB, statements ...string) {
+	t.Helper()
+	db, err := sql.Open("mysql", m.dsn(adminUser, ""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = db.Close() }()
+	db.SetMaxOpenConns(1) // one session for all of them
+	for _, statement := range statements {
+		if _, err := db.ExecContext(context.WithoutCancel(t.Context()), statement); err != nil {
+			t.Fatalf("%s: %v", statement, err)
+		}
+	}
+}
+
+// freeAddress finds a port below those that the kernel gives to clients: one of theirs could
+// be taken while a server that wants it back is down.
+func freeAddress(t testing.TB) string {
+	t.Helper()
+	for range 100 {
+		address := net.JoinHostPort("127.0.0.1", strconv.Itoa(10_000+rand.IntN(22_000)))
+		if listener, err := net.Listen("tcp", address); err == nil {
+			_ = listener.Close()
+			return address
+		}
+	}
+	t.Fatal("found no free port")
+	return ""
 }
 
 // lookPath finds a program, also where Debian keeps servers.
@@ -141,7 +270,7 @@ func lookPath(name string) string {
 }
 
 // userName is who runs the tests: a server that root starts wants to be told.
-func userName(t *testing.T) string {
+func userName(t testing.TB) string {
 	t.Helper()
 	current, err := user.Current()
 	if err != nil {

@@ -426,6 +426,18 @@ func TestMistakesAreAnsweredInOneSentence(t *testing.T) {
 			[]string{"--data-dir", t.TempDir(), "--secure-port", "0", "--datastore", "mongodb://user:hunter2@db/koinon"},
 			[]string{`unknown scheme "mongodb"`, "sqlite, mysql, oceanbase, etcd"},
 		},
+		"a password file that is not there": {
+			[]string{"--data-dir", t.TempDir(), "--secure-port", "0", "--datastore", "mysql://user@127.0.0.1:1/koinon", "--datastore-password-file", filepath.Join(file, "password")},
+			[]string{"--datastore-password-file", filepath.Join(file, "password")},
+		},
+		"a password for a file": {
+			[]string{"--data-dir", t.TempDir(), "--secure-port", "0", "--datastore-password-file", file},
+			[]string{"--datastore-password-file", "a sqlite database takes no password"},
+		},
+		"a pool without connections": {
+			[]string{"--data-dir", t.TempDir(), "--secure-port", "0", "--datastore-max-open-connections", "0"},
+			[]string{"--datastore-max-open-connections is 0", "1 or more"},
+		},
 		"a database file that is none": {
 			[]string{"--data-dir", t.TempDir(), "--secure-port", "0", "--datastore", "sqlite://" + filepath.Join(noDatabase, "no.db")},
 			[]string{"no.db", "not a SQLite database"},

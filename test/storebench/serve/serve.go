@@ -8,8 +8,10 @@ package serve
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
+	"os"
 	"slices"
 )
 
@@ -57,7 +59,11 @@ func Run(ctx context.Context, o Options) error {
 	return serve(ctx, o)
 }
 
+// listen takes the place of a process that left its socket behind.
 func listen(o Options) (net.Listener, error) {
+	if err := os.Remove(o.Socket); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("remove the socket of the process before: %w", err)
+	}
 	listener, err := net.Listen("unix", o.Socket)
 	if err != nil {
 		return nil, fmt.Errorf("listen for clients: %w", err)

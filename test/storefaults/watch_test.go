@@ -35,16 +35,22 @@ func newWatcher(m *member, name string, from int64) *watcher {
 
 // run watches until the context ends.
 func (w *watcher) run(ctx context.Context) {
-	random := rand.New(rand.NewPCG(w.seed, 77))
+	random := rand.New(rand.NewPCG(w.seed, 0))
+	patience := time.Second
 	for ctx.Err() == nil {
 		watching, cancel := context.WithCancel(ctx)
 		if w.restless {
-			watching, cancel = context.WithTimeout(ctx, time.Duration(100+random.IntN(900))*time.Millisecond)
+			watching, cancel = context.WithTimeout(ctx, patience/10+time.Duration(random.Int64N(int64(patience))))
 		}
+		before := w.at()
 		if compacted := w.watch(watching); compacted {
 			w.relist(ctx)
 		}
 		cancel()
+		// One who never waits long enough for the first event would get none.
+		if patience = min(2*patience, recovery/4); w.at() > before {
+			patience = time.Second
+		}
 		select {
 		case <-time.After(10 * time.Millisecond):
 		case <-ctx.Done():

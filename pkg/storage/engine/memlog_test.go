@@ -23,6 +23,8 @@ type memLog struct {
 	// before and after are called around the commit of an append, marks before the mark is
 	// read; their errors are those of the call.
 	before, after, marks func() error
+	// deletes is called before records are deleted.
+	deletes func() error
 }
 
 func newMemLog() *memLog {
@@ -149,6 +151,9 @@ func (l *memLog) Compact(_ context.Context, revision int64) (sqllog.Mark, error)
 }
 
 func (l *memLog) Delete(_ context.Context, revisions []int64) error {
+	if err := l.fail(&l.deletes); err != nil {
+		return err
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.records = slices.DeleteFunc(l.records, func(r sqllog.Record) bool { return slices.Contains(revisions, r.Revision) })

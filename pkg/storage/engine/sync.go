@@ -147,7 +147,7 @@ func (e *Engine) catchUp(ctx context.Context) error {
 		return e.reload(ctx, mark)
 	}
 	if err == nil && mark.Compact > known.Compact {
-		e.state.compact(mark.Compact) // whoever compacted deletes
+		e.compacted.addOthers(e.state.compact(mark.Compact))
 	}
 	return err
 }

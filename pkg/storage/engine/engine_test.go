@@ -259,6 +259,58 @@ func TestACompactedRevisionIsGoneForReadersAndWatchers(t *testing.T) {
 	})
 }
 
+// TestWhatWasDeletedStaysSo: one process is killed after it has compacted and before it has
+// deleted. Another one compacts later, and deletes the record that says that a key is gone.
+func TestWhatWasDeletedStaysSoAfterAProcessWasKilledThatHadCompacted(t *testing.T) {
+	run(t, func(t *testing.T, log *memLog, open func() *Engine) {
+		one, two := open(), open()
+		revision := mustCreate(t, one, "k", "0")
+		revision = mustUpdate(t, one, "k", "1", revision)
+		mustGet(t, two, "k", 0)
+		log.set(&log.deletes, func() error { return errLost })
+		if _, err := one.Compact(t.Context(), revision); err != nil {
+			t.Fatal(err)
+		}
+		mustGet(t, two, "k", 0) // it learns of the compaction
+		synctest.Wait()
+		one.Close()
+		log.set(&log.deletes, nil)
+		if _, _, _, err := two.Delete(t.Context(), "k", revision); err != nil {
+			t.Fatal(err)
+		}
+		last := mustCreate(t, two, "other", "x")
+		if _, err := two.Compact(t.Context(), last); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+		if got := mustGet(t, open(), "k", 0); got != "-" {
+			t.Errorf("a process that starts now has %q", got)
+		}
+		if got, _ := log.Size(t.Context()); got != 1 {
+			t.Errorf("the log has %d records, want 1", got)
+		}
+	})
+}
+
+func TestWhatAnotherProcessHasCompactedIsDeletedIfThatDoesNot(t *testing.T) {
+	run(t, func(t *testing.T, log *memLog, open func() *Engine) {
+		one, two := open(), open()
+		revision := mustUpdate(t, one, "k", "1", mustCreate(t, one, "k", "0"))
+		mustGet(t, two, "k", 0)
+		log.set(&log.deletes, func() error { return errLost })
+		if _, err := one.Compact(t.Context(), revision); err != nil {
+			t.Fatal(err)
+		}
+		mustGet(t, two, "k", 0) // it learns of the compaction
+		one.Close()
+		log.set(&log.deletes, nil)
+		time.Sleep(othersTurn + time.Second)
+		if got, _ := log.Size(t.Context()); got != 1 {
+			t.Errorf("the log has %d records, want 1", got)
+		}
+	})
+}
+
 // TestAProcessThatSleptThroughACompaction: its next write must not take a revision that was
 // given out and deleted.
 func TestAProcessThatSleptThroughACompactionDoesNotWriteIntoThePast(t *testing.T) {
@@ -430,6 +482,36 @@ func TestALossThatOthersHaveWrittenOverIsNoticed(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestWhatWasGivenOutAgainIsNotDeletedAsGarbage: what was to be deleted belongs to another
+// history by then.
+func TestWhatWasGivenOutAgainIsNotDeletedAsGarbage(t *testing.T) {
+	run(t, func(t *testing.T, log *memLog, open func() *Engine) {
+		e := open()
+		kept := mustCreate(t, e, "kept", "x")
+		revision := mustCreate(t, e, "lost", "0")
+		for i := 1; i < 5; i++ {
+			revision = mustUpdate(t, e, "lost", fmt.Sprint(i), revision)
+		}
+		log.set(&log.deletes, func() error { return errCut })
+		if _, err := e.Compact(t.Context(), revision); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		log.truncate(kept)
+		other := open()
+		for i := range 6 {
+			mustCreate(t, other, fmt.Sprint("new-", i), "x")
+		}
+		log.set(&log.deletes, nil)
+		time.Sleep(5 * defaultPatience)
+		for i := range 6 {
+			if got := mustGet(t, open(), fmt.Sprint("new-", i), 0); got != "x" {
+				t.Errorf("new-%d: got %q, want x", i, got)
+			}
+		}
+	})
 }
 
 func TestLeasedKeysEndOnce(t *testing.T) {

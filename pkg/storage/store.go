@@ -2,9 +2,7 @@ package storage
 
 import (
 	"context"
-	"fmt"
 	"net"
-	"os"
 	"time"
 
 	utilnet "k8s.io/apimachinery/pkg/util/net"
@@ -58,7 +56,7 @@ func Open(ctx context.Context, config Config) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := checkPasswordFile(datastore, config.PasswordFile); err != nil {
+	if err := embedded.CheckPasswordFile(datastore, config.PasswordFile); err != nil {
 		return nil, err
 	}
 	store := &Store{datastore: datastore, tls: config.TLS}
@@ -79,20 +77,6 @@ func Open(ctx context.Context, config Config) (*Store, error) {
 	// Of several stores in one process, as in tests, the first has the metrics.
 	store.registered = legacyregistry.Registerer().Register(store.embedded.Metrics()) == nil
 	return store, nil
-}
-
-// checkPasswordFile finds at once what would not get better by waiting.
-func checkPasswordFile(datastore embedded.Datastore, path string) error {
-	if path == "" {
-		return nil
-	}
-	if datastore.Kind != embedded.MySQL {
-		return fmt.Errorf("--datastore-password-file is given, but a %s takes no password", datastore.What())
-	}
-	if _, err := os.ReadFile(path); err != nil {
-		return fmt.Errorf("--datastore-password-file: %w", err)
-	}
-	return nil
 }
 
 // Shared says whether other servers may use the same data at the same time, so that

@@ -23,7 +23,7 @@ const (
 	// parallel is how many parallel tests run at a time. go test has as many as there are
 	// processors, and on one or two of them TestGet fails at times, with etcd as well: its
 	// object lives for a second, and a subtest that takes three holds up the others.
-	parallel = 8
+	parallel = 4
 )
 
 // Status is how a test has ended.

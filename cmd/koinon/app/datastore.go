@@ -12,7 +12,6 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"github.com/koinon-io/koinon/pkg/storage"
 	"github.com/koinon-io/koinon/pkg/storage/admin"
 	"github.com/koinon-io/koinon/pkg/storage/archive"
 	"github.com/koinon-io/koinon/pkg/version"
@@ -22,7 +21,7 @@ import (
 type datastoreOptions struct {
 	DataDir   string
 	Datastore string
-	TLS       storage.TLS
+	Access    admin.Access
 }
 
 func newDatastoreCommand() *cobra.Command {
@@ -53,7 +52,7 @@ at any moment and run again.`,
 func (o *datastoreOptions) addFlags(fs *pflag.FlagSet) {
 	o.DataDir = defaultDataDir
 	fs.StringVar(&o.DataDir, "data-dir", o.DataDir, "The data directory of the server, for a datastore in it.")
-	addDatastoreFlags(fs, &o.Datastore, &o.TLS)
+	addDatastoreFlags(fs, &o.Datastore, &o.Access.PasswordFile, &o.Access.TLS)
 }
 
 // store is the datastore that is meant.
@@ -62,7 +61,7 @@ func (o *datastoreOptions) store() (admin.Store, error) {
 	if value == "" {
 		value = os.Getenv(datastoreVariable)
 	}
-	return admin.Parse(value, o.DataDir, o.TLS)
+	return admin.Parse(value, o.DataDir, o.Access)
 }
 
 // fill makes the data directory of a store that is to get contents, if it lies in one, so
@@ -246,7 +245,7 @@ func printRestored(out io.Writer, done string, restored admin.Restored, into adm
 // migrateOptions are those of "migrate".
 type migrateOptions struct {
 	datastoreOptions
-	from  storage.TLS
+	from  admin.Access
 	force bool
 }
 
@@ -286,18 +285,18 @@ FROM keeps its data in any case.`,
 	}
 	fs := cmd.Flags()
 	fs.StringVar(&options.DataDir, "data-dir", defaultDataDir, "The data directory of the server, for a datastore in it.")
-	addDatastoreTLSFlags(fs, "datastore", "TO", &options.TLS)
-	addDatastoreTLSFlags(fs, "from", "FROM", &options.from)
+	addAccessFlags(fs, "datastore", "TO", "TO", &options.Access.PasswordFile, &options.Access.TLS)
+	addAccessFlags(fs, "from", "FROM", "FROM", &options.from.PasswordFile, &options.from.TLS)
 	fs.BoolVar(&options.force, "force", false, "Do without what servers write to FROM meanwhile, and replace what TO holds, which cannot be had back; its keys get new revisions then, as in a restore.")
 	return cmd
 }
 
 func (o *migrateOptions) run(cmd *cobra.Command, from, to string) error {
-	source, err := parseArgument("FROM", from, o.DataDir, o.from, admin.ParseSource)
+	source, err := parseArgument("FROM", "--from", from, o.DataDir, o.from, admin.ParseSource)
 	if err != nil {
 		return err
 	}
-	store, err := parseArgument("TO", to, o.DataDir, o.TLS, admin.Parse)
+	store, err := parseArgument("TO", "--datastore", to, o.DataDir, o.Access, admin.Parse)
 	if err != nil {
 		return err
 	}
@@ -315,8 +314,9 @@ func (o *migrateOptions) run(cmd *cobra.Command, from, to string) error {
 	})
 }
 
-// parseArgument reads an argument that names a datastore. Errors call it by its name.
-func parseArgument(name, value, dataDir string, tls storage.TLS, parse func(string, string, storage.TLS) (admin.Store, error)) (admin.Store, error) {
+// parseArgument reads an argument that names a datastore. Errors call it by its name, and
+// flags by their prefix.
+func parseArgument(name, prefix, value, dataDir string, access admin.Access, parse func(string, string, admin.Access) (admin.Store, error)) (admin.Store, error) {
 	if variable, found := strings.CutPrefix(value, variablePrefix); found {
 		if value = os.Getenv(variable); value == "" {
 			return admin.Store{}, fmt.Errorf("%s is in the environment variable %s, which is not set", name, variable)
@@ -325,9 +325,10 @@ func parseArgument(name, value, dataDir string, tls storage.TLS, parse func(stri
 	if value == "" {
 		return admin.Store{}, fmt.Errorf("%s is empty: it must be a datastore, as for --datastore", name)
 	}
-	store, err := parse(value, dataDir, tls)
+	store, err := parse(value, dataDir, access)
 	if err != nil {
-		return admin.Store{}, errors.New(strings.ReplaceAll(err.Error(), "--datastore", name))
+		names := strings.NewReplacer("--datastore-", prefix+"-", "--datastore", name)
+		return admin.Store{}, errors.New(names.Replace(err.Error()))
 	}
 	return store, nil
 }

@@ -150,20 +150,22 @@ func (o *ServerOptions) addServerFlags(fs *pflag.FlagSet) {
 }
 
 func (o *ServerOptions) addStoreFlags(fs *pflag.FlagSet) {
-	addDatastoreFlags(fs, &o.Datastore, &o.DatastoreTLS)
-	fs.StringVar(&o.DatastorePasswordFile, "datastore-password-file", "", "A file with the password of the database user, instead of one in --datastore. It is read for every new connection: a password that is changed there and in the database needs no restart. A line break at its end does not count.")
+	addDatastoreFlags(fs, &o.Datastore, &o.DatastorePasswordFile, &o.DatastoreTLS)
 	fs.IntVar(&o.DatastoreMaxOpenConnections, "datastore-max-open-connections", o.DatastoreMaxOpenConnections, "How many connections to a MySQL database this server may have. One of them writes, the others read what is not in memory; more than a few do not make it faster.")
 	fs.IntVar(&o.DatastoreMaxIdleConnections, "datastore-max-idle-connections", o.DatastoreMaxIdleConnections, "How many connections to a MySQL database this server keeps for 20 s while it does not need them.")
 	fs.StringVar(&o.EncryptionConfig, "encryption-provider-config", "", "An EncryptionConfiguration for Secrets at rest. The default is a key that is made in the data directory.")
 }
 
 // addDatastoreFlags adds the flags that say where the datastore is.
-func addDatastoreFlags(fs *pflag.FlagSet, datastore *string, tls *storage.TLS) {
+func addDatastoreFlags(fs *pflag.FlagSet, datastore, passwordFile *string, tls *storage.TLS) {
 	fs.StringVar(datastore, "datastore", *datastore, "Where to keep data: sqlite:///PATH[?synchronous=normal], mysql://USER:PASSWORD@HOST:PORT[,HOST:PORT…]/DATABASE, oceanbase://… (the same form) or etcd://HOST:PORT[,…]. The default is sqlite://DATA_DIR/"+storage.DefaultFile+". May also be given in the environment variable "+datastoreVariable+", which other users cannot see.")
-	addDatastoreTLSFlags(fs, "datastore", "the database or etcd", tls)
+	addAccessFlags(fs, "datastore", "--datastore", "the database or etcd", passwordFile, tls)
 }
 
-func addDatastoreTLSFlags(fs *pflag.FlagSet, prefix, of string, tls *storage.TLS) {
+// addAccessFlags adds the flags that begin with a prefix and say how to be let into a
+// datastore; name is what it is given in, of what it is called.
+func addAccessFlags(fs *pflag.FlagSet, prefix, name, of string, passwordFile *string, tls *storage.TLS) {
+	fs.StringVar(passwordFile, prefix+"-password-file", "", "A file with the password of the database user, instead of one in "+name+". It is read for every new connection: a password that is changed there and in the database needs no restart. A line break at its end does not count.")
 	fs.StringVar(&tls.CAFile, prefix+"-ca-file", "", "The authority that signed the certificate of "+of+".")
 	fs.StringVar(&tls.CertFile, prefix+"-cert-file", "", "The client certificate for "+of+".")
 	fs.StringVar(&tls.KeyFile, prefix+"-key-file", "", "The key of the client certificate for "+of+".")

@@ -1,7 +1,7 @@
 // Package admin is what an operator does with a datastore as a whole: look at it, compact it,
 // back it up, restore it, and move what is in it to another one.
 //
-//	store, err := admin.Parse("mysql://…", dataDir, tls)
+//	store, err := admin.Parse("mysql://…", dataDir, admin.Access{})
 //	...
 //	err = admin.Backup(ctx, store, "backup", admin.BackupOptions{Software: version.Version()})
 //

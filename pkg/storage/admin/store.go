@@ -17,25 +17,36 @@ import (
 // Store says where a datastore is. Make one with Parse.
 type Store struct {
 	datastore embedded.Datastore
-	tls       embedded.TLS
+	access    Access
 	// kine says that what Kine's own drivers have in the database is meant.
 	kine bool
+}
+
+// Access is how to be let into a datastore.
+type Access struct {
+	// TLS is for MySQL and etcd.
+	TLS embedded.TLS
+	// PasswordFile, if not empty, holds the password for MySQL.
+	PasswordFile string
 }
 
 // kinePrefix is before the scheme of a database that Kine's own drivers have used.
 const kinePrefix = "kine+"
 
 // Parse reads the value of --datastore; empty means SQLite in dataDir.
-func Parse(value, dataDir string, tls embedded.TLS) (Store, error) {
+func Parse(value, dataDir string, access Access) (Store, error) {
 	datastore, err := embedded.Parse(value, dataDir)
-	return Store{datastore: datastore, tls: tls}, err
+	if err == nil {
+		err = embedded.CheckPasswordFile(datastore, access.PasswordFile)
+	}
+	return Store{datastore: datastore, access: access}, err
 }
 
 // ParseSource is Parse for what a migration is from, which may also be kine+sqlite:///PATH or
 // kine+mysql://….
-func ParseSource(value, dataDir string, tls embedded.TLS) (Store, error) {
+func ParseSource(value, dataDir string, access Access) (Store, error) {
 	rest, kine := strings.CutPrefix(value, kinePrefix)
-	store, err := Parse(rest, dataDir, tls)
+	store, err := Parse(rest, dataDir, access)
 	if err != nil {
 		return Store{}, err
 	}
@@ -53,11 +64,11 @@ func (s Store) Path() string { return s.datastore.Path() }
 
 // log opens the log in a database.
 func (s Store) log(ctx context.Context, tables sqllog.Tables) (*sqllog.Log, error) {
-	return embedded.OpenLog(ctx, s.datastore, embedded.Config{TLS: s.tls}, tables)
+	return embedded.OpenLog(ctx, s.datastore, embedded.Config{TLS: s.access.TLS, PasswordFile: s.access.PasswordFile}, tables)
 }
 
 func (s Store) etcd(ctx context.Context) (*clientv3.Client, error) {
-	return embedded.OpenEtcd(ctx, s.datastore, s.tls, 0)
+	return embedded.OpenEtcd(ctx, s.datastore, s.access.TLS, 0)
 }
 
 // source opens the contents as they are now. What it returns after the source closes both.

@@ -68,9 +68,6 @@ func FromEtcd(ctx context.Context, client *clientv3.Client, name string, progres
 	if err != nil {
 		return nil, s.failed(err)
 	}
-	if err := s.readLeases(ctx); err != nil {
-		return nil, s.failed(err)
-	}
 	s.order()
 	return s, nil
 }
@@ -113,33 +110,20 @@ func get(ctx context.Context, client *clientv3.Client, key string, options ...cl
 	return client.Get(ctx, key, options...)
 }
 
-// readLeases asks for how long the leases were granted. Keys whose lease has ended are about
-// to be deleted.
-func (s *etcdSource) readLeases(ctx context.Context) error {
-	var err error
-	s.keys = slices.DeleteFunc(s.keys, func(kv *mvccpb.KeyValue) bool {
-		if kv.Lease == 0 || err != nil {
-			return false
-		}
-		if _, known := s.leases[kv.Lease]; !known {
-			err = s.readLease(ctx, kv.Lease)
-		}
-		return err == nil && s.leases[kv.Lease] == 0
-	})
-	return err
-}
-
-func (s *etcdSource) readLease(ctx context.Context, lease int64) error {
+// lifetime says for how long a lease was granted. A key whose lease has ended is about to be
+// deleted, wherever it is.
+func (s *etcdSource) lifetime(ctx context.Context, lease int64) (int64, error) {
+	if granted, known := s.leases[lease]; known || lease == 0 {
+		return granted, nil
+	}
 	ctx, cancel := context.WithTimeout(ctx, etcdTimeout)
 	defer cancel()
 	answer, err := s.client.TimeToLive(ctx, clientv3.LeaseID(lease))
 	if err != nil {
-		return err
+		return 0, s.failed(err)
 	}
-	if s.leases[lease] = answer.GrantedTTL; answer.TTL <= 0 {
-		s.leases[lease] = 0
-	}
-	return nil
+	s.leases[lease] = max(answer.GrantedTTL, 1)
+	return s.leases[lease], nil
 }
 
 // String implements Source.
@@ -182,8 +166,12 @@ func (s *etcdSource) values(ctx context.Context, keys []*mvccpb.KeyValue, each f
 		if len(found) != 1 {
 			return s.failed(fmt.Errorf("the key %q is gone", kv.Key))
 		}
-		err := each(KeyValue{
-			Key: kv.Key, Value: found[0].Value, Created: kv.CreateRevision, Revision: kv.ModRevision, Version: kv.Version, Lease: s.leases[kv.Lease],
+		lease, err := s.lifetime(ctx, found[0].Lease) // which a list without values does not have
+		if err != nil {
+			return err
+		}
+		err = each(KeyValue{
+			Key: kv.Key, Value: found[0].Value, Created: kv.CreateRevision, Revision: kv.ModRevision, Version: kv.Version, Lease: lease,
 		})
 		if err != nil {
 			return err

@@ -91,6 +91,20 @@ func untilAnswer(ctx context.Context, datastore Datastore, timeout time.Duration
 	}
 }
 
+// CheckPasswordFile finds at once what would not get better by waiting.
+func CheckPasswordFile(datastore Datastore, path string) error {
+	if path == "" {
+		return nil
+	}
+	if datastore.Kind != MySQL {
+		return fmt.Errorf("--datastore-password-file is given, but a %s takes no password", datastore.What())
+	}
+	if _, err := os.ReadFile(path); err != nil {
+		return fmt.Errorf("--datastore-password-file: %w", err)
+	}
+	return nil
+}
+
 // sqliteMagic begins every SQLite database that is not empty.
 const sqliteMagic = "SQLite format 3\x00"
 

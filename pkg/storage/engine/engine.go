@@ -25,7 +25,7 @@ type Log interface {
 	Scan(ctx context.Context, upTo int64, each func(sqllog.Record)) error
 	Values(ctx context.Context, revisions []int64, each func(revision int64, value []byte)) error
 	Compact(ctx context.Context, revision int64) (sqllog.Mark, error)
-	Delete(ctx context.Context, revisions []int64) error
+	Delete(ctx context.Context, epoch int64, revisions []int64) error
 	DeleteBelowBase(ctx context.Context, limit int) (int64, error)
 	Renew(ctx context.Context, revision int64) error
 	Probe(ctx context.Context) error

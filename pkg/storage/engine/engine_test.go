@@ -259,6 +259,58 @@ func TestACompactedRevisionIsGoneForReadersAndWatchers(t *testing.T) {
 	})
 }
 
+// TestWhatWasDeletedStaysSo: one process is killed after it has compacted and before it has
+// deleted. Another one compacts later, and deletes the record that says that a key is gone.
+func TestWhatWasDeletedStaysSoAfterAProcessWasKilledThatHadCompacted(t *testing.T) {
+	run(t, func(t *testing.T, log *memLog, open func() *Engine) {
+		one, two := open(), open()
+		revision := mustCreate(t, one, "k", "0")
+		revision = mustUpdate(t, one, "k", "1", revision)
+		mustGet(t, two, "k", 0)
+		log.set(&log.deletes, func() error { return errLost })
+		if _, err := one.Compact(t.Context(), revision); err != nil {
+			t.Fatal(err)
+		}
+		mustGet(t, two, "k", 0) // it learns of the compaction
+		synctest.Wait()
+		one.Close()
+		log.set(&log.deletes, nil)
+		if _, _, _, err := two.Delete(t.Context(), "k", revision); err != nil {
+			t.Fatal(err)
+		}
+		last := mustCreate(t, two, "other", "x")
+		if _, err := two.Compact(t.Context(), last); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+		if got := mustGet(t, open(), "k", 0); got != "-" {
+			t.Errorf("a process that starts now has %q", got)
+		}
+		if got, _ := log.Size(t.Context()); got != 1 {
+			t.Errorf("the log has %d records, want 1", got)
+		}
+	})
+}
+
+func TestWhatAnotherProcessHasCompactedIsDeletedIfThatDoesNot(t *testing.T) {
+	run(t, func(t *testing.T, log *memLog, open func() *Engine) {
+		one, two := open(), open()
+		revision := mustUpdate(t, one, "k", "1", mustCreate(t, one, "k", "0"))
+		mustGet(t, two, "k", 0)
+		log.set(&log.deletes, func() error { return errLost })
+		if _, err := one.Compact(t.Context(), revision); err != nil {
+			t.Fatal(err)
+		}
+		mustGet(t, two, "k", 0) // it learns of the compaction
+		one.Close()
+		log.set(&log.deletes, nil)
+		time.Sleep(othersTurn + time.Second)
+		if got, _ := log.Size(t.Context()); got != 1 {
+			t.Errorf("the log has %d records, want 1", got)
+		}
+	})
+}
+
 // TestAProcessThatSleptThroughACompaction: its next write must not take a revision that was
 // given out and deleted.
 func TestAProcessThatSleptThroughACompactionDoesNotWriteIntoThePast(t *testing.T) {
@@ -409,7 +461,7 @@ func TestALossThatOthersHaveWrittenOverIsNoticed(t *testing.T) {
 				log.truncate(kept)
 				other := open()
 				for i := range written {
-					mustCreate(t, other, fmt.Sprint("new-", i), "x")
+					mustCreate(t, other, fmt.Sprint("new-", i), "y")
 				}
 				if _, err := e.Create(t.Context(), "k", nil, 0); status.Code(err) != codes.Unavailable {
 					t.Errorf("a write on the lost keys: got %v, want unavailable", err)
@@ -420,6 +472,9 @@ func TestALossThatOthersHaveWrittenOverIsNoticed(t *testing.T) {
 					if err != nil || len(kvs) != 1+written {
 						t.Errorf("%s has %d keys, %v, want %d", each, len(kvs), err, 1+written)
 					}
+					if got := mustGet(t, e, "new-0", 0); got != "y" {
+						t.Errorf("%s has the value %q at a revision that was given out again, want y", each, got)
+					}
 				}
 				if created := mustCreate(t, e, "k", "x"); created <= kept+5 {
 					t.Errorf("created at %d, want more than was ever given out", created)
@@ -427,6 +482,36 @@ func TestALossThatOthersHaveWrittenOverIsNoticed(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestWhatWasGivenOutAgainIsNotDeletedAsGarbage: what was to be deleted belongs to another
+// history by then.
+func TestWhatWasGivenOutAgainIsNotDeletedAsGarbage(t *testing.T) {
+	run(t, func(t *testing.T, log *memLog, open func() *Engine) {
+		e := open()
+		kept := mustCreate(t, e, "kept", "x")
+		revision := mustCreate(t, e, "lost", "0")
+		for i := 1; i < 5; i++ {
+			revision = mustUpdate(t, e, "lost", fmt.Sprint(i), revision)
+		}
+		log.set(&log.deletes, func() error { return errCut })
+		if _, err := e.Compact(t.Context(), revision); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		log.truncate(kept)
+		other := open()
+		for i := range 6 {
+			mustCreate(t, other, fmt.Sprint("new-", i), "x")
+		}
+		log.set(&log.deletes, nil)
+		time.Sleep(5 * defaultPatience)
+		for i := range 6 {
+			if got := mustGet(t, open(), fmt.Sprint("new-", i), 0); got != "x" {
+				t.Errorf("new-%d: got %q, want x", i, got)
+			}
+		}
+	})
 }
 
 func TestLeasedKeysEndOnce(t *testing.T) {

@@ -23,6 +23,8 @@ type memLog struct {
 	// before and after are called around the commit of an append, marks before the mark is
 	// read; their errors are those of the call.
 	before, after, marks func() error
+	// deletes is called before records are deleted.
+	deletes func() error
 }
 
 func newMemLog() *memLog {
@@ -170,10 +172,15 @@ func (l *memLog) Compact(_ context.Context, revision int64) (sqllog.Mark, error)
 	return l.mark, nil
 }
 
-func (l *memLog) Delete(_ context.Context, revisions []int64) error {
+func (l *memLog) Delete(_ context.Context, epoch int64, revisions []int64) error {
+	if err := l.fail(&l.deletes); err != nil {
+		return err
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.records = slices.DeleteFunc(l.records, func(r sqllog.Record) bool { return slices.Contains(revisions, r.Revision) })
+	l.records = slices.DeleteFunc(l.records, func(r sqllog.Record) bool {
+		return epoch == l.mark.Epoch && r.Revision <= l.mark.Compact && slices.Contains(revisions, r.Revision)
+	})
 	return nil
 }
 
@@ -191,7 +198,7 @@ func (l *memLog) truncate(revision int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.records = slices.DeleteFunc(l.records, func(r sqllog.Record) bool { return r.Revision > revision })
-	l.mark.Tail, l.mark.Operation = revision, 0
+	l.mark.Tail, l.mark.Operation, l.mark.Compact = revision, 0, min(l.mark.Compact, revision-1)
 	if len(l.records) > 0 {
 		l.mark.Operation = l.records[len(l.records)-1].Operation
 	}

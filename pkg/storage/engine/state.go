@@ -126,6 +126,7 @@ func (s *state) replace(index *mvcc.Index, mark sqllog.Mark) {
 	defer s.mu.Unlock()
 	s.keys.Store(index)
 	s.known = mark
+	s.values.cache.InvalidateAll() // a log that has lost revisions may have given them out again
 	s.recent.reset(mark.Tail + 1)
 }
 
@@ -192,8 +193,7 @@ func (e *Engine) load(ctx context.Context) error {
 		}
 		index.Advance(before.Tail)
 		// What an earlier process left undeleted goes too.
-		e.compacted.add(index.Compact(after.Compact))
-		e.compacted.addReplaced()
+		e.compacted.reset(after.Epoch, index.Compact(after.Compact))
 		e.leases.restore(leased)
 		e.state.replace(index, sqllog.Mark{Tail: before.Tail, Compact: after.Compact, Epoch: before.Epoch, Operation: before.Operation})
 		return nil

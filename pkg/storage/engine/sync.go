@@ -163,7 +163,7 @@ func (e *Engine) catchUp(ctx context.Context) error {
 	}
 	e.lostSince.Store(0)
 	if mark.Compact > known.Compact {
-		e.state.compact(mark.Compact) // whoever compacted deletes
+		e.compacted.addOthers(e.state.compact(mark.Compact))
 	}
 	return nil
 }

@@ -98,12 +98,12 @@ func (x *Index) Apply(versions []*Version) []*Version {
 func (x *Index) apply(version *Version) *Version {
 	old, found := x.keys.Set(version)
 	x.revision = version.Revision
-	if version.Deleted {
-		x.history = append(x.history, superseded{version.Revision, version, version})
-	}
 	if found {
 		version.older.Store(old)
 		x.history = append(x.history, superseded{version.Revision, old, version})
+	}
+	if version.Deleted {
+		x.history = append(x.history, superseded{version.Revision, version, version})
 	}
 	wasLive := found && !old.Deleted
 	switch {
@@ -173,6 +173,9 @@ func (x *Index) Range(start, end string, limit, revision int64) Page {
 
 // Compact forgets the versions that nobody can see at or after a revision, and returns
 // their revisions. A deletion at that very revision stays, for watchers that begin there.
+//
+// They have to be deleted in the order in which they are returned, here and by later calls:
+// a deletion comes after all that it has ended, which would be back without it.
 func (x *Index) Compact(revision int64) []int64 {
 	x.mu.Lock()
 	defer x.mu.Unlock()

@@ -15,10 +15,12 @@ type model struct {
 	index    *Index
 	states   []map[string]int64
 	versions map[string]*Version
+	// written are the versions by revision.
+	written map[int64]*Version
 }
 
 func newModel() *model {
-	return &model{index: New(0, 0), states: []map[string]int64{{}}, versions: map[string]*Version{}}
+	return &model{index: New(0, 0), states: []map[string]int64{{}}, versions: map[string]*Version{}, written: map[int64]*Version{}}
 }
 
 // write puts a key, or deletes it.
@@ -26,6 +28,7 @@ func (m *model) write(key string, deleted bool) {
 	revision := int64(len(m.states))
 	version := &Version{Key: key, Revision: revision, Created: revision, Number: 1, Deleted: deleted}
 	m.index.Apply([]*Version{version})
+	m.written[revision] = version
 	state := map[string]int64{}
 	for k, r := range m.states[revision-1] {
 		state[k] = r
@@ -91,6 +94,38 @@ func TestEveryRevisionSinceTheCompactionCanBeRead(t *testing.T) {
 	}
 	if got := m.index.keys.Len(); got != len(m.states[last]) {
 		t.Errorf("keys in the tree after everything is compacted: got %d, want %d", got, len(m.states[last]))
+	}
+}
+
+// TestWhatIsGivenUpCanBeDeletedInOrder deletes what is compacted one by one, and at each step
+// reads what is left from its beginning, as a process does that starts then.
+func TestWhatIsGivenUpCanBeDeletedInOrder(t *testing.T) {
+	random := rand.New(rand.NewPCG(3, 4))
+	m := newModel()
+	log := map[int64]*Version{}
+	for range 6 {
+		for range 30 {
+			m.write(fmt.Sprintf("k%d", random.IntN(6)), random.IntN(3) == 0)
+		}
+		for revision, version := range m.written {
+			log[revision] = version
+		}
+		m.written = map[int64]*Version{}
+		last := int64(len(m.states) - 1)
+		for _, gone := range m.index.Compact(last - 5) {
+			delete(log, gone)
+			left := New(0, 0)
+			for revision := int64(1); revision <= last; revision++ {
+				if v := log[revision]; v != nil {
+					left.Apply([]*Version{{Key: v.Key, Revision: v.Revision, Created: v.Created, Number: v.Number, Deleted: v.Deleted}})
+				}
+			}
+			for revision := last - 5; revision <= last; revision++ {
+				if diff := cmp.Diff(m.keys(revision, "", ""), names(left.Range("", "", 0, revision).Versions)); diff != "" {
+					t.Fatalf("after the deletion of %d, at revision %d (-want +got):\n%s", gone, revision, diff)
+				}
+			}
+		}
 	}
 }
 

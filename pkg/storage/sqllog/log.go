@@ -311,16 +311,18 @@ func (l *Log) Compact(ctx context.Context, revision int64) (Mark, error) {
 	return l.mark(ctx, l.writes)
 }
 
-// Delete removes records. Only those that no reader can see at or after the compact
-// revision may be named.
-func (l *Log) Delete(ctx context.Context, revisions []int64) error {
+// Delete removes records of an epoch. Only those that no reader can see at or after the
+// compact revision may be named. What the log itself does not call compacted stays: a log
+// that has lost revisions may have given them out again.
+func (l *Log) Delete(ctx context.Context, epoch int64, revisions []int64) error {
 	if len(revisions) == 0 {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, appendTimeout)
 	defer cancel()
 	in, args := list(revisions)
-	if _, err := l.writes.ExecContext(ctx, "DELETE FROM koinon_log WHERE rev IN "+in, args...); err != nil {
+	compacted := " AND rev <= (SELECT compact FROM koinon_meta WHERE id = 1 AND epoch = ?)"
+	if _, err := l.writes.ExecContext(ctx, "DELETE FROM koinon_log WHERE rev IN "+in+compacted, append(args, epoch)...); err != nil {
 		return l.failed("delete from", err)
 	}
 	return nil

@@ -19,6 +19,10 @@ var errClosed = status.Error(codes.Unavailable, "the datastore is closed")
 // probeInterval is how often a database that was found unusable is tried again.
 const probeInterval = 250 * time.Millisecond
 
+// deniedInterval is the same for one that does not accept the password: some lock a user
+// out who tries too often.
+const deniedInterval = 5 * time.Second
+
 // health knows whether the database can be used. What has failed stays failed until a probe
 // succeeds, so that requests need not find out one by one.
 type health struct {
@@ -115,26 +119,29 @@ func (e *Engine) runProbe(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
-		for e.health.Err() != nil {
-			select {
-			case <-time.After(probeInterval):
-			case <-ctx.Done():
+		for wait := probeInterval; e.health.Err() != nil; {
+			pause(ctx, wait)
+			if ctx.Err() != nil {
 				return
 			}
-			e.probe(ctx)
+			wait = probeInterval
+			if sqllog.AccessDenied(e.probe(ctx)) {
+				wait = deniedInterval
+			}
 		}
 	}
 }
 
 // probe finds out what works.
-func (e *Engine) probe(ctx context.Context) {
+func (e *Engine) probe(ctx context.Context) error {
 	if err := e.catchUp(ctx); err != nil {
 		_ = e.health.readFailed(err) // nobody waits for it
-		return
+		return err
 	}
 	if err := e.log.Probe(ctx); err != nil {
 		e.health.readOnly(err)
-		return
+		return err
 	}
 	e.health.recovered()
+	return nil
 }

@@ -6,8 +6,7 @@ import (
 	"k8s.io/apiserver/pkg/admission"
 )
 
-// Admission refuses requests at once that an embedded store could not keep, while that is
-// known. Otherwise admission control and the checks before it stores would look for things
+// Admission refuses requests at once that the store could not keep, while that is known. Otherwise admission control and the checks before it stores would look for things
 // in the store, wait for them, and give other answers: that something is forbidden, or an
 // internal error.
 func (s *Store) Admission() admission.MutationInterface { return &gate{s.answers()} }

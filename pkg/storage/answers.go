@@ -27,14 +27,16 @@ const replyMargin = 200 * time.Millisecond
 type answers struct {
 	// name is that of the store, without credentials.
 	name string
-	// readable and writable say without asking the store why it cannot be used now. They
-	// are nil if only the store itself can tell.
+	// readable and writable say without asking the store why it cannot be used now.
 	readable, writable func() error
+	// alive is a context that ends when the store cannot be used any more. It is nil for a
+	// store that ends its requests by itself.
+	alive func() context.Context
 }
 
 func (s *Store) answers() *answers {
 	if s.embedded == nil {
-		return &answers{name: s.String()}
+		return &answers{name: s.String(), readable: s.monitor.err, writable: s.monitor.err, alive: s.monitor.alive}
 	}
 	return &answers{name: s.String(), readable: s.embedded.Readable, writable: s.embedded.Health}
 }
@@ -46,9 +48,6 @@ func (a *answers) canRead() error { return a.known(a.readable) }
 func (a *answers) canWrite() error { return a.known(a.writable) }
 
 func (a *answers) known(health func() error) error {
-	if health == nil {
-		return nil
-	}
 	if err := health(); err != nil {
 		return unavailable(a.sentence(status.Convert(err).Message()))
 	}
@@ -56,12 +55,21 @@ func (a *answers) known(health func() error) error {
 }
 
 // inTime is the context for a request to the store.
-func inTime(ctx context.Context) (context.Context, context.CancelFunc) {
-	deadline, limited := ctx.Deadline()
-	if !limited {
-		return ctx, func() {}
+func (a *answers) inTime(ctx context.Context) (context.Context, context.CancelFunc) {
+	cancel := func() {}
+	if deadline, limited := ctx.Deadline(); limited {
+		ctx, cancel = context.WithDeadline(ctx, deadline.Add(-min(replyMargin, time.Until(deadline)/10)))
 	}
-	return context.WithDeadline(ctx, deadline.Add(-min(replyMargin, time.Until(deadline)/10)))
+	if a.alive == nil {
+		return ctx, cancel
+	}
+	ctx, end := context.WithCancel(ctx)
+	stop := context.AfterFunc(a.alive(), end)
+	return ctx, func() {
+		stop()
+		end()
+		cancel()
+	}
 }
 
 // answer is what a client is told of an error of the store, which may be nil. What the store
@@ -72,6 +80,10 @@ func (a *answers) answer(ctx context.Context, err error) error {
 	switch code {
 	case codes.Unavailable, codes.Aborted:
 		return unavailable(a.sentence(message))
+	case codes.Canceled:
+		if known := a.canRead(); known != nil { // see inTime
+			return known
+		}
 	case codes.DeadlineExceeded:
 		if ctx.Err() == nil { // the deadline was not the client's
 			return unavailable(a.sentence(message))
@@ -105,8 +117,11 @@ func said(err error) (codes.Code, string) {
 	if errors.As(err, &rpc) {
 		return rpc.GRPCStatus().Code(), rpc.GRPCStatus().Message()
 	}
-	if errors.Is(err, context.DeadlineExceeded) {
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
 		return codes.DeadlineExceeded, err.Error()
+	case errors.Is(err, context.Canceled):
+		return codes.Canceled, err.Error()
 	}
 	return codes.OK, ""
 }

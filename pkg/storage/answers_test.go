@@ -44,6 +44,12 @@ func toldOf(err error) told {
 	return t
 }
 
+// wellAnswers are the answers for a store of which nothing bad is known.
+func wellAnswers(name string) *answers {
+	well := func() error { return nil }
+	return &answers{name: name, readable: well, writable: well}
+}
+
 func unavailableWith(message string) told {
 	return told{Code: http.StatusServiceUnavailable, Reason: metav1.StatusReasonServiceUnavailable, Message: message, RetryAfter: 1}
 }
@@ -74,7 +80,7 @@ func TestErrorsOfTheStoreBecomeAnswers(t *testing.T) {
 		"an answer of the API":                    {apierrors.NewNotFound(schema.GroupResource{Resource: "secrets"}, "x"), told{Code: 404, Reason: metav1.StatusReasonNotFound, Message: `secrets "x" not found`}},
 		"the API is away on the way to the store": {apierrors.NewServiceUnavailable("webhook"), told{Code: 503, Reason: metav1.StatusReasonServiceUnavailable, Message: "webhook"}},
 	}
-	a := &answers{name: "mysql datastore at db:3306"}
+	a := wellAnswers("mysql datastore at db:3306")
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			if diff := cmp.Diff(c.want, toldOf(a.answer(t.Context(), c.err))); diff != "" {
@@ -97,7 +103,7 @@ func TestOtherErrorsStayWhatTheyAre(t *testing.T) {
 	}
 	for name, err := range cases {
 		t.Run(name, func(t *testing.T) {
-			if got := (&answers{name: "store"}).answer(t.Context(), err); !errors.Is(got, err) {
+			if got := wellAnswers("store").answer(t.Context(), err); !errors.Is(got, err) {
 				t.Errorf("got %v, want %v", got, err)
 			}
 		})
@@ -107,13 +113,13 @@ func TestOtherErrorsStayWhatTheyAre(t *testing.T) {
 func TestTheTimeLimitOfARequestIsATimeout(t *testing.T) {
 	request, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
-	ctx, cancel := inTime(request)
+	a := wellAnswers("mysql datastore at db:3306")
+	ctx, cancel := a.inTime(request)
 	defer cancel()
 	<-ctx.Done()
 	if request.Err() != nil {
 		t.Error("no time was left to answer")
 	}
-	a := &answers{name: "mysql datastore at db:3306"}
 	for _, err := range []error{context.DeadlineExceeded, status.Error(codes.DeadlineExceeded, "context deadline exceeded")} {
 		want := told{Code: http.StatusGatewayTimeout, Reason: metav1.StatusReasonTimeout,
 			Message: "Timeout: the request did not complete within its time limit, while it waited for the mysql datastore at db:3306"}
@@ -126,7 +132,7 @@ func TestTheTimeLimitOfARequestIsATimeout(t *testing.T) {
 // TestTheAPIServerTriesAgainWithoutManagedFields holds what the handlers of the library look
 // for in an error: see isTooLargeError in k8s.io/apiserver/pkg/endpoints/handlers.
 func TestTheAPIServerTriesAgainWithoutManagedFields(t *testing.T) {
-	err := (&answers{name: "store"}).answer(t.Context(), rpctypes.Error(rpctypes.ErrGRPCRequestTooLarge))
+	err := wellAnswers("store").answer(t.Context(), rpctypes.Error(rpctypes.ErrGRPCRequestTooLarge))
 	rpc, ok := err.(interface{ GRPCStatus() *status.Status })
 	if !ok || rpc.GRPCStatus().Code() != codes.ResourceExhausted || !strings.Contains(rpc.GRPCStatus().Message(), "trying to send message larger than max") {
 		t.Errorf("got %#v", err)
@@ -151,7 +157,7 @@ func TestWatchErrorsBecomeAnswers(t *testing.T) {
 		"the revision is old":   {&expired, told{Code: 410, Reason: metav1.StatusReasonExpired, Message: "too old"}},
 		"something else failed": {internal(errors.New("decode: x")), told{Code: 500, Reason: metav1.StatusReasonInternalError, Message: "Internal error occurred: decode: x"}},
 	}
-	a := &answers{name: "mysql datastore at db:3306"}
+	a := wellAnswers("mysql datastore at db:3306")
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			out, keep := a.event(apiwatch.Event{Type: apiwatch.Error, Object: c.object})
@@ -177,12 +183,12 @@ func TestAdmissionKnowsWhatNeedsTheStore(t *testing.T) {
 		request admission.Attributes
 		want    string
 	}{
-		"a write while the store is away":          {gone, object("", "secrets", admission.Create, false), away},
-		"a write while it is read-only":            {readable, object("", "secrets", admission.Update, false), readOnly},
-		"a trial run reads":                        {readable, object("", "secrets", admission.Create, true), ""},
-		"a trial run cannot read":                  {gone, object("", "secrets", admission.Create, true), away},
-		"a review is not stored":                   {gone, object("authorization.k8s.io", "subjectaccessreviews", admission.Create, false), ""},
-		"a store of which only it knows how it is": {&answers{}, object("", "secrets", admission.Create, false), ""},
+		"a write while the store is away":   {gone, object("", "secrets", admission.Create, false), away},
+		"a write while it is read-only":     {readable, object("", "secrets", admission.Update, false), readOnly},
+		"a trial run reads":                 {readable, object("", "secrets", admission.Create, true), ""},
+		"a trial run cannot read":           {gone, object("", "secrets", admission.Create, true), away},
+		"a review is not stored":            {gone, object("authorization.k8s.io", "subjectaccessreviews", admission.Create, false), ""},
+		"a write while the store is usable": {wellAnswers("store"), object("", "secrets", admission.Create, false), ""},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

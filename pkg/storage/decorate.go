@@ -116,7 +116,7 @@ func (t *translated) Create(ctx context.Context, key string, obj, out runtime.Ob
 	if err := t.answers.canWrite(); err != nil {
 		return err
 	}
-	ctx, cancel := inTime(ctx)
+	ctx, cancel := t.answers.inTime(ctx)
 	defer cancel()
 	return t.answers.answer(ctx, t.Interface.Create(ctx, key, obj, out, ttl))
 }
@@ -128,7 +128,7 @@ func (t *translated) Delete(ctx context.Context, key string, out runtime.Object,
 	if err := t.answers.canWrite(); err != nil {
 		return err
 	}
-	ctx, cancel := inTime(ctx)
+	ctx, cancel := t.answers.inTime(ctx)
 	defer cancel()
 	return t.answers.answer(ctx, t.Interface.Delete(ctx, key, out, preconditions, validate, cached, options))
 }
@@ -140,7 +140,7 @@ func (t *translated) GuaranteedUpdate(ctx context.Context, key string, destinati
 	if err := t.answers.canWrite(); err != nil {
 		return err
 	}
-	ctx, cancel := inTime(ctx)
+	ctx, cancel := t.answers.inTime(ctx)
 	defer cancel()
 	return t.answers.answer(ctx, t.Interface.GuaranteedUpdate(ctx, key, destination, ignoreNotFound, preconditions, update, cached))
 }
@@ -150,7 +150,7 @@ func (t *translated) Get(ctx context.Context, key string, options genericstorage
 	if err := t.answers.canRead(); err != nil {
 		return err
 	}
-	ctx, cancel := inTime(ctx)
+	ctx, cancel := t.answers.inTime(ctx)
 	defer cancel()
 	return t.answers.answer(ctx, t.Interface.Get(ctx, key, options, into))
 }
@@ -160,7 +160,7 @@ func (t *translated) GetList(ctx context.Context, key string, options genericsto
 	if err := t.answers.canRead(); err != nil {
 		return err
 	}
-	ctx, cancel := inTime(ctx)
+	ctx, cancel := t.answers.inTime(ctx)
 	defer cancel()
 	return t.answers.answer(ctx, t.Interface.GetList(ctx, key, options, into))
 }
@@ -185,7 +185,7 @@ func (t *translated) GetCurrentResourceVersion(ctx context.Context) (uint64, err
 	if err := t.answers.canRead(); err != nil {
 		return 0, err
 	}
-	ctx, cancel := inTime(ctx)
+	ctx, cancel := t.answers.inTime(ctx)
 	defer cancel()
 	revision, err := t.Interface.GetCurrentResourceVersion(ctx)
 	return revision, t.answers.answer(ctx, err)
@@ -196,7 +196,7 @@ func (t *translated) Stats(ctx context.Context) (genericstorage.Stats, error) {
 	if err := t.answers.canRead(); err != nil {
 		return genericstorage.Stats{}, err
 	}
-	ctx, cancel := inTime(ctx)
+	ctx, cancel := t.answers.inTime(ctx)
 	defer cancel()
 	stats, err := t.Interface.Stats(ctx)
 	return stats, t.answers.answer(ctx, err)

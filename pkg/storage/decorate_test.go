@@ -98,6 +98,28 @@ func (f *flaky) Delete(ctx context.Context, key string, revision int64) (int64, 
 // newFlaky serves a flaky backend as etcd, and returns its address.
 func newFlaky(t *testing.T) (*flaky, string) {
 	t.Helper()
+	backend := &flaky{Backend: newBackend(t)}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	serveEtcd(t, backend, listener)
+	return backend, listener.Addr().String()
+}
+
+// serveEtcd serves a backend until the test ends, or until the function that it returns is
+// called.
+func serveEtcd(t *testing.T, backend server.Backend, listener net.Listener) (stop func()) {
+	front := grpc.NewServer()
+	server.New(backend, "http", time.Second, "3.6.11").Register(front)
+	go func() { _ = front.Serve(listener) }() // Stop ends it
+	t.Cleanup(front.Stop)
+	return front.Stop
+}
+
+// newBackend opens an engine over a database of its own.
+func newBackend(t *testing.T) server.Backend {
+	t.Helper()
 	log, err := sqllog.OpenSQLite(t.Context(), sqllog.SQLiteConfig{Path: filepath.Join(t.TempDir(), "db"), Name: "store"})
 	if err != nil {
 		t.Fatal(err)
@@ -108,16 +130,7 @@ func newFlaky(t *testing.T) (*flaky, string) {
 		t.Fatal(err)
 	}
 	t.Cleanup(opened.Close)
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	backend := &flaky{Backend: opened}
-	front := grpc.NewServer()
-	server.New(backend, "http", time.Second, "3.6.11").Register(front)
-	go func() { _ = front.Serve(listener) }() // Stop ends it
-	t.Cleanup(front.Stop)
-	return backend, listener.Addr().String()
+	return opened
 }
 
 // newStorage makes the storage of a resource, with or without a watch cache.
@@ -220,7 +233,7 @@ func TestEveryRequestIsAnswered(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			backend, address := newFlaky(t)
-			a := &answers{name: "mysql datastore at db:3306"}
+			a := wellAnswers("mysql datastore at db:3306")
 			storage := newStorage(t, a, address, decorator)
 			if err := storage.Create(t.Context(), "/configmaps/ns/old", object("old"), nil, 0); err != nil {
 				t.Fatal(err)

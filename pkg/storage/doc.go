@@ -6,6 +6,11 @@
 //	...
 //	defer store.Close()
 //	etcdOptions.StorageConfig.Transport = store.Transport()
+//	config.RESTOptionsGetter = store.RESTOptions(config.RESTOptionsGetter)
+//	config.ReadyzChecks = append(config.ReadyzChecks, store.Readiness())
+//
+// The last two lines, and Admission, make an API server say 503 and why when the store
+// cannot be used: answers.go has what clients are told, decorate.go where.
 //
 // Below it, from the outside to the inside: embedded puts Kine's etcd front over an engine,
 // which keeps the state in memory (mvcc) and the truth in a log in the database (sqllog),

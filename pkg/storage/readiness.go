@@ -1,34 +1,22 @@
 package storage
 
 import (
-	"context"
-	"fmt"
 	"net/http"
 	"strings"
 	"sync/atomic"
-	"time"
 
 	"google.golang.org/grpc/status"
-
-	"github.com/koinon-io/koinon/pkg/storage/embedded"
 )
 
-// healthTimeout is how long an etcd may take to say that it is there.
-const healthTimeout = 2 * time.Second
-
 // Healthy says in one sentence, without credentials, why the store cannot be used: it is not
-// there, or it refuses writes. Nil means that it can. An embedded store knows without being
-// asked; of an etcd a key is read, which takes up to two seconds if it is away.
+// there, or it refuses writes. Nil means that it can. It does not ask the store: an embedded
+// one finds out by itself, and of an etcd a key is read every second.
 func (s *Store) Healthy() error {
-	if s.embedded != nil {
-		if err := s.embedded.Health(); err != nil {
-			return &unhealthy{s.answers().sentence(status.Convert(err).Message())}
-		}
-		return nil
+	if s.embedded == nil {
+		return s.monitor.err()
 	}
-	err := embedded.CheckEtcd(context.Background(), s.datastore, s.tls, healthTimeout)
-	if err != nil {
-		return &unhealthy{fmt.Sprintf("the %s is not available: %s", s, reason(err.Error()))}
+	if err := s.embedded.Health(); err != nil {
+		return &unhealthy{s.answers().sentence(status.Convert(err).Message())}
 	}
 	return nil
 }

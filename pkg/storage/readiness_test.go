@@ -1,9 +1,13 @@
 package storage
 
 import (
+	"context"
 	"net"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"k8s.io/apiserver/pkg/registry/generic"
 )
 
 func TestAStoreKnowsWhetherItIsUsable(t *testing.T) {
@@ -14,24 +18,47 @@ func TestAStoreKnowsWhetherItIsUsable(t *testing.T) {
 	}
 }
 
-func TestAnEtcdThatIsAwayIsNotReady(t *testing.T) {
+func TestAnEtcdThatIsAwayIsNotWaitedFor(t *testing.T) {
+	backend := newBackend(t)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	address := listener.Addr().String()
-	_ = listener.Close()
-	// It does not begin without its etcd, so the store is opened in part.
-	store, err := Open(t.Context(), Config{Datastore: "etcd://" + address, ConnectTimeout: time.Millisecond})
-	if err == nil {
-		t.Fatal("a store that is away was opened")
+	stop := serveEtcd(t, backend, listener)
+	store, _ := open(t, Config{Datastore: "etcd://" + address})
+	storage := newStorage(t, store.answers(), address, generic.UndecoratedStorage)
+	if err := requests["create"](t.Context(), storage); err != nil {
+		t.Fatal(err)
 	}
+
+	stop()
 	ready := store.Readiness()
-	want := "the etcd datastore at " + address + " is not available: connection refused"
-	if err := ready.Check(nil); err == nil || err.Error() != want {
-		t.Errorf("got %v, want %q", err, want)
+	away := "the etcd datastore at " + address + " is not available: connection refused"
+	waiting, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	if diff := cmp.Diff(unavailableWith(away), toldOf(requests["list"](waiting, storage))); diff != "" {
+		t.Errorf("a list that was waiting (-want +got):\n%s", diff)
+	}
+	eventually(t, func() bool { return ready.Check(nil) != nil })
+	if err := ready.Check(nil); err == nil || err.Error() != away {
+		t.Errorf("got %v, want %q", err, away)
 	}
 	if got, want := ready.Reason(), "the etcd datastore is not available: connection refused"; got != want {
 		t.Errorf("the reason for everybody: got %q, want %q", got, want)
+	}
+	for name, request := range requests {
+		if diff := cmp.Diff(unavailableWith(away), toldOf(request(t.Context(), storage))); diff != "" {
+			t.Errorf("%s while etcd is away (-want +got):\n%s", name, diff)
+		}
+	}
+
+	if listener, err = net.Listen("tcp", address); err != nil {
+		t.Fatal(err)
+	}
+	serveEtcd(t, backend, listener)
+	eventually(t, func() bool { return ready.Check(nil) == nil })
+	if err := list(t.Context(), storage, ""); err != nil {
+		t.Errorf("list when etcd is back: %v", err)
 	}
 }

@@ -42,8 +42,9 @@ type Config struct {
 type Store struct {
 	datastore embedded.Datastore
 	tls       TLS
-	// embedded is nil for etcd.
+	// embedded is nil for etcd, and monitor for all others.
 	embedded *embedded.Store
+	monitor  *monitor
 	// registered says that its metrics are in the registry of the process.
 	registered bool
 }
@@ -60,7 +61,11 @@ func Open(ctx context.Context, config Config) (*Store, error) {
 	}
 	store := &Store{datastore: datastore, tls: config.TLS}
 	if datastore.Kind == embedded.Etcd {
-		return store, embedded.CheckEtcd(ctx, datastore, config.TLS, config.ConnectTimeout)
+		if err := embedded.CheckEtcd(ctx, datastore, config.TLS, config.ConnectTimeout); err != nil {
+			return nil, err
+		}
+		store.monitor, err = store.startMonitor(ctx)
+		return store, err
 	}
 	store.embedded, err = embedded.Open(ctx, datastore, embedded.Config{
 		TLS: config.TLS, ConnectTimeout: config.ConnectTimeout, PasswordFile: config.PasswordFile,
@@ -99,6 +104,7 @@ func (s *Store) Transport() storagebackend.TransportConfig {
 // Close stops the store. Requests that are still running get half a second.
 func (s *Store) Close() error {
 	if s.embedded == nil {
+		s.monitor.close()
 		return nil
 	}
 	if s.registered {

@@ -2,7 +2,6 @@ package storage
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"net"
@@ -328,16 +327,8 @@ func TestAPasswordCanBeChanged(t *testing.T) {
 	store, client := open(t, Config{Datastore: "mysql://" + user + "@" + place, PasswordFile: file, MaxOpenConnections: 4, MaxIdleConnections: 2})
 	create(t, client, "/registry/before", "v")
 
-	db, err := sql.Open("mysql", credentials+"@"+place[:strings.LastIndex(place, "/")+1])
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = db.Close() }()
-	if _, err := db.Exec("SET PASSWORD = PASSWORD('changed')"); err != nil {
-		t.Fatal(err)
-	}
-	// It ends the connection on which it runs, too.
-	_, _ = db.Exec("KILL USER " + user + "@'127.0.0.1'")
+	account := user + "@'127.0.0.1'"
+	database.Exec(t, "SET PASSWORD FOR "+account+" = PASSWORD('changed')", "KILL USER "+account)
 	eventually(t, func() bool { return store.Healthy() != nil })
 	if err := store.Healthy(); err == nil || !strings.Contains(err.Error(), "it does not accept this user and password") || strings.Contains(err.Error(), password) {
 		t.Errorf("while the file has the old password: got %v", err)

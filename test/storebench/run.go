@@ -174,7 +174,7 @@ func (b *bench) measurePart(ctx context.Context, p part) (err error) {
 			err = errors.Join(err, s.stop(context.WithoutCancel(ctx)))
 		}
 	}()
-	if err != nil {
+	if err != nil || len(sides) == 0 {
 		return err
 	}
 	return p.measure(b, ctx, sides)

@@ -238,7 +238,7 @@ func fill(t *testing.T, dir string) (free func()) {
 func TestAFullDiskUnderSQLiteServesReadsAndRefusesWrites(t *testing.T) {
 	dir := smallDisk(t, 64<<20)
 	r := newRig(t, openMember(t, "one", sqliteIn(dir)))
-	r.fullDisk(dir, time.Second)
+	r.fullDisk(dir, patience)
 }
 
 func TestAFullDiskUnderMariaDBServesReadsAndRefusesWrites(t *testing.T) {
@@ -246,10 +246,12 @@ func TestAFullDiskUnderMariaDBServesReadsAndRefusesWrites(t *testing.T) {
 	database := storagetest.StartMariaDBIn(t, dir, "--innodb-log-file-size=16M")
 	datastore := "mysql://" + database.DSN(databaseName)
 	r := newRig(t, openMember(t, "one", datastore), openMember(t, "two", datastore))
-	// InnoDB has room for small writes, such as that with which stores find out whether it
-	// is over; then they wait for the large ones.
-	r.fullDisk(dir, 8*time.Second)
+	r.fullDisk(dir, patience)
 }
+
+// patience is for how long a store waits for a database that may come back. For room on a
+// disk it does not wait.
+const patience = 5 * time.Second
 
 // fullDisk fills the disk under a load. Once writes fail, they fail within the given time.
 func (r *rig) fullDisk(dir string, within time.Duration) {

@@ -35,7 +35,7 @@ func (l loser) lose(t *testing.T, after int64) {
 	t.Helper()
 	l.Exec(t, "USE "+databaseName, "BEGIN",
 		fmt.Sprintf("DELETE FROM koinon_log WHERE rev > %d", after),
-		fmt.Sprintf("UPDATE koinon_meta SET tail = %d WHERE id = 1", after), "COMMIT")
+		fmt.Sprintf("UPDATE koinon_meta SET tail = %d, op = (SELECT op FROM koinon_log WHERE rev = %d) WHERE id = 1", after, after), "COMMIT")
 }
 
 // state is all keys as a store has them, once it answers.

@@ -98,7 +98,7 @@ func TestAServerThatIsCutOffDoesNotKeepTheLock(t *testing.T) {
 	// A write that the server has not heard of, so that its own has to begin anew.
 	database.Exec(t, "USE "+databaseName, "BEGIN", "SELECT tail FROM koinon_meta FOR UPDATE",
 		"INSERT INTO koinon_log (rev, name, create_rev, version, lease, expires, deleted, op, value) SELECT tail + 1, 'elsewhere', tail + 1, 1, 0, 0, 0, 1, '' FROM koinon_meta",
-		"UPDATE koinon_meta SET tail = tail + 1", "COMMIT")
+		"UPDATE koinon_meta SET tail = tail + 1, op = 1", "COMMIT")
 	go func() { // ends with its store
 		_, _ = two.client.Put(t.Context(), root+"second", "2")
 	}()

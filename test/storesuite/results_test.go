@@ -86,9 +86,7 @@ func TestAVerdictKnowsFailuresExceptionsAndStaleOnes(t *testing.T) {
 			Verdict{Cases: 4, Passed: 2, Failed: []string{"etcd3.TestA/one", "etcd3.TestB"}}},
 		"leave that is not needed": {passed, []Exception{{Case: "etcd3.TestB"}},
 			Verdict{Cases: 3, Passed: 2, Skipped: 1, Stale: []string{`"etcd3.TestB": etcd3.TestB did not fail`}}},
-		"leave that is not always needed": {passed, []Exception{{Case: "etcd3.TestB", Flaky: true}},
-			Verdict{Cases: 3, Passed: 2, Skipped: 1}},
-		"leave for what is not there": {passed, []Exception{{Case: "etcd3.TestC", Flaky: true}},
+		"leave for what is not there": {passed, []Exception{{Case: "etcd3.TestC"}},
 			Verdict{Cases: 3, Passed: 2, Skipped: 1, Stale: []string{`"etcd3.TestC": there is no such case`}}},
 	}
 	for name, c := range cases {

@@ -1,7 +1,6 @@
 package storesuite
 
 import (
-	"database/sql"
 	"maps"
 	"os"
 	"strings"
@@ -30,9 +29,11 @@ type store struct {
 }
 
 var stores = map[string]store{
-	"SQLite":             {start: func(*testing.T) string { return "sqlite://" }},
-	"MariaDB":            {start: func(t *testing.T) string { return "mysql://" + storagetest.StartMariaDB(t).NewDatabase(t) }},
-	"MariaDBInterleaved": {long: true, start: startInterleaved},
+	"SQLite":  {start: func(*testing.T) string { return "sqlite://" }},
+	"MariaDB": {start: startMariaDB()},
+	// As each of three servers that replicate to one another numbers rows.
+	"MariaDBInterleaved": {long: true, start: startMariaDB("--auto-increment-increment=3", "--auto-increment-offset=2")},
+	"Galera":             {long: true, start: startGalera},
 	"Given":              {start: given},
 }
 
@@ -107,22 +108,21 @@ func report(t *testing.T, verdict Verdict, results Results) {
 	}
 }
 
-// startInterleaved runs a server that leaves gaps between the numbers it gives out by
-// itself, as each of three that replicate to each other does.
-func startInterleaved(t *testing.T) string {
-	name := storagetest.StartMariaDB(t).NewDatabase(t)
-	server, _, _ := strings.Cut(name, "/")
-	db, err := sql.Open("mysql", server+"/")
-	if err != nil {
-		t.Fatal(err)
+// startMariaDB runs a server with further options. It waits for no disk: see tempDir.
+func startMariaDB(options ...string) func(t *testing.T) string {
+	return func(t *testing.T) string {
+		options := append([]string{"--innodb-flush-log-at-trx-commit=2"}, options...)
+		return "mysql://" + storagetest.StartMariaDB(t, options...).NewDatabase(t)
 	}
-	defer func() { _ = db.Close() }()
-	for _, setting := range []string{"auto_increment_increment = 3", "auto_increment_offset = 2"} {
-		if _, err := db.ExecContext(t.Context(), "SET GLOBAL "+setting); err != nil {
-			t.Fatalf("set %s: %v", setting, err)
-		}
+}
+
+// startGalera runs a cluster; every store gets the next of its nodes.
+func startGalera(t *testing.T) string {
+	var values []string
+	for _, node := range storagetest.StartGalera(t, 3).Nodes {
+		values = append(values, "mysql://"+node.NewDatabase(t))
 	}
-	return "mysql://" + name
+	return strings.Join(values, " ")
 }
 
 // given is what the caller has started.

@@ -34,7 +34,7 @@ func Judge(store string, results Results, exceptions []Exception) Verdict {
 			v.Excepted++
 		default:
 			v.count(result.Status)
-			if i >= 0 && !exceptions[i].Flaky {
+			if i >= 0 {
 				v.Stale = append(v.Stale, fmt.Sprintf("%q: %s did not fail", exceptions[i].Case, name))
 			}
 		}

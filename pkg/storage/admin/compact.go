@@ -118,7 +118,7 @@ func (c *compaction) deleteHistory(ctx context.Context) error {
 	for len(gone) > 0 {
 		n := min(deleteAtOnce, len(gone))
 		begun := time.Now()
-		if err := c.log.Delete(ctx, gone[:n]); err != nil {
+		if err := c.log.Delete(ctx, c.mark.Epoch, gone[:n]); err != nil {
 			return err
 		}
 		c.deleted(int64(n))

@@ -21,6 +21,8 @@ const othersTurn = time.Minute
 type garbage struct {
 	mu        sync.Mutex
 	revisions []int64
+	// epoch is that of the contents that the revisions are of.
+	epoch int64
 	// due is when the first of them may be deleted, and with it all.
 	due time.Time
 	// replaced says that there may be rows which a restore has replaced.
@@ -29,6 +31,14 @@ type garbage struct {
 }
 
 func newGarbage() *garbage { return &garbage{more: make(chan struct{}, 1)} }
+
+// reset has the revisions of other contents, and none of those that were there.
+func (g *garbage) reset(epoch int64, revisions []int64) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.revisions, g.epoch, g.due, g.replaced = revisions, epoch, time.Now(), true
+	g.wake()
+}
 
 // add puts revisions behind those that are there, which are not put off any more. Of what
 // this process has compacted some may be there already, since another goroutine may have been
@@ -71,20 +81,27 @@ func (g *garbage) wake() {
 
 // take returns what to delete next: some revisions, or what was replaced. If it is nothing,
 // it says when to ask again, unless it is woken before.
-func (g *garbage) take() (revisions []int64, replaced bool, wait time.Duration) {
+func (g *garbage) take() (some trash, wait time.Duration) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if len(g.revisions) > 0 {
 		if wait = time.Until(g.due); wait <= 0 {
 			n := min(deleteAtOnce, len(g.revisions))
-			revisions, g.revisions = g.revisions[:n], g.revisions[n:]
-			return revisions, false, 0
+			some.epoch, some.revisions, g.revisions = g.epoch, g.revisions[:n], g.revisions[n:]
+			return some, 0
 		}
 	} else {
 		wait = time.Hour
 	}
-	replaced, g.replaced = g.replaced, false
-	return nil, replaced, wait
+	some.replaced, g.replaced = g.replaced, false
+	return some, wait
+}
+
+// trash is what is deleted at a time: revisions of an epoch, or some of what was replaced.
+type trash struct {
+	revisions []int64
+	epoch     int64
+	replaced  bool
 }
 
 // Compact implements server.Backend. It returns when what is older cannot be read any more;
@@ -111,8 +128,8 @@ func (e *Engine) Compact(ctx context.Context, revision int64) (int64, error) {
 // so that writers have the database for themselves at least half of the time.
 func (e *Engine) runGarbage(ctx context.Context) {
 	for {
-		revisions, replaced, wait := e.compacted.take()
-		if len(revisions) == 0 && !replaced {
+		some, wait := e.compacted.take()
+		if len(some.revisions) == 0 && !some.replaced {
 			_ = e.log.Shrink(ctx) // what could not be given back now is next time
 			select {
 			case <-e.compacted.more:
@@ -123,11 +140,11 @@ func (e *Engine) runGarbage(ctx context.Context) {
 			continue
 		}
 		begun := time.Now()
-		err := e.retry(ctx, func() error { return e.deleteGarbage(ctx, revisions, replaced) })
+		err := e.retry(ctx, func() error { return e.deleteGarbage(ctx, some) })
 		if err != nil {
 			return
 		}
-		e.metrics.deleted.Add(float64(len(revisions)))
+		e.metrics.deleted.Add(float64(len(some.revisions)))
 		select {
 		case <-time.After(time.Since(begun)):
 		case <-ctx.Done():
@@ -136,9 +153,9 @@ func (e *Engine) runGarbage(ctx context.Context) {
 	}
 }
 
-func (e *Engine) deleteGarbage(ctx context.Context, revisions []int64, replaced bool) error {
-	if !replaced {
-		return e.log.Delete(ctx, revisions)
+func (e *Engine) deleteGarbage(ctx context.Context, some trash) error {
+	if !some.replaced {
+		return e.log.Delete(ctx, some.epoch, some.revisions)
 	}
 	n, err := e.log.DeleteBelowBase(ctx, deleteAtOnce)
 	if n > 0 {

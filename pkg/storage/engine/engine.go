@@ -20,11 +20,12 @@ type Log interface {
 	fmt.Stringer
 	Mark(ctx context.Context) (sqllog.Mark, error)
 	Append(ctx context.Context, mark sqllog.Mark, records []sqllog.Record, rebase sqllog.Rebase) error
+	Follow(ctx context.Context, known, mark sqllog.Mark, limit, limitBytes int) ([]sqllog.Record, error)
 	Read(ctx context.Context, after, upTo int64, limit, limitBytes int) ([]sqllog.Record, error)
 	Scan(ctx context.Context, upTo int64, each func(sqllog.Record)) error
 	Values(ctx context.Context, revisions []int64, each func(revision int64, value []byte)) error
 	Compact(ctx context.Context, revision int64) (sqllog.Mark, error)
-	Delete(ctx context.Context, revisions []int64) error
+	Delete(ctx context.Context, epoch int64, revisions []int64) error
 	DeleteBelowBase(ctx context.Context, limit int) (int64, error)
 	Renew(ctx context.Context, revision int64) error
 	Probe(ctx context.Context) error
@@ -75,10 +76,10 @@ type Engine struct {
 	firstOperation int64
 	// foreign counts the records that other processes have written.
 	foreign atomic.Int64
-	// behindSince is when the log was first found to have lost revisions, in nanoseconds
+	// lostSince is when the log was first found to have lost revisions, in nanoseconds
 	// since began; 0 means that it has not.
-	behindSince atomic.Int64
-	began       time.Time
+	lostSince atomic.Int64
+	began     time.Time
 	// compacted has revisions that can be deleted.
 	compacted *garbage
 

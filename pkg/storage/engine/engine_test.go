@@ -66,7 +66,7 @@ func mustGet(t *testing.T, e *Engine, key string, revision int64) string {
 func failOnce() func() error {
 	var once sync.Once
 	return func() (err error) {
-		once.Do(func() { err = errLost })
+		once.Do(func() { err = errCut })
 		return err
 	}
 }
@@ -104,7 +104,7 @@ func TestAWriteWhoseAnswerWasLostIsAcknowledgedEvenIfAReaderSawItFirst(t *testin
 				if got := mustGet(t, e, "k", 0); got != "1" {
 					t.Errorf("the reader got %q, want 1", got)
 				}
-				err = errLost
+				err = errCut
 			})
 			return err
 		})
@@ -350,7 +350,7 @@ func TestAnUnavailableLogIsWaitedForThenRequestsFailAtOnceUntilItIsBack(t *testi
 	run(t, func(t *testing.T, log *memLog, open func() *Engine) {
 		e := open()
 		mustCreate(t, e, "before", "x")
-		fails := func() error { return errLost }
+		fails := func() error { return errCut }
 		log.set(&log.before, fails)
 		log.set(&log.marks, fails)
 
@@ -386,7 +386,7 @@ func TestReadersOfALogThatHangsAreToldTogether(t *testing.T) {
 		mustCreate(t, e, "/registry/a", "1")
 		log.set(&log.marks, func() error {
 			time.Sleep(hangs)
-			return errLost
+			return errCut
 		})
 		begun := time.Now()
 		var reading sync.WaitGroup
@@ -409,7 +409,7 @@ func TestReadersOfALogThatHangsAreToldTogether(t *testing.T) {
 func TestAShortOutageIsNotSeen(t *testing.T) {
 	run(t, func(t *testing.T, log *memLog, open func() *Engine) {
 		e := open()
-		fails := func() error { return errLost }
+		fails := func() error { return errCut }
 		log.set(&log.before, fails)
 		log.set(&log.marks, fails)
 		time.AfterFunc(defaultPatience/2, func() {
@@ -445,6 +445,71 @@ func TestRevisionsDoNotComeBackAfterTheLogHasLostSome(t *testing.T) {
 		}
 		if err := <-watch.Errorc; !errors.Is(err, server.ErrCompacted) {
 			t.Errorf("the watch ended with %v, want compacted", err)
+		}
+	})
+}
+
+func TestALossThatOthersHaveWrittenOverIsNoticed(t *testing.T) {
+	for name, written := range map[string]int{"fewer than were lost": 1, "as many as were lost": 3, "more than were lost": 5} {
+		t.Run(name, func(t *testing.T) {
+			run(t, func(t *testing.T, log *memLog, open func() *Engine) {
+				e := open()
+				kept := mustCreate(t, e, "kept", "x")
+				for i := range 3 {
+					mustCreate(t, e, fmt.Sprint("lost-", i), "x")
+				}
+				log.truncate(kept)
+				other := open()
+				for i := range written {
+					mustCreate(t, other, fmt.Sprint("new-", i), "y")
+				}
+				if _, err := e.Create(t.Context(), "k", nil, 0); status.Code(err) != codes.Unavailable {
+					t.Errorf("a write on the lost keys: got %v, want unavailable", err)
+				}
+				time.Sleep(3 * defaultPatience)
+				for each, e := range map[string]*Engine{"the one": e, "the other": other} {
+					_, kvs, err := e.List(t.Context(), "", "", 0, 0, true)
+					if err != nil || len(kvs) != 1+written {
+						t.Errorf("%s has %d keys, %v, want %d", each, len(kvs), err, 1+written)
+					}
+					if got := mustGet(t, e, "new-0", 0); got != "y" {
+						t.Errorf("%s has the value %q at a revision that was given out again, want y", each, got)
+					}
+				}
+				if created := mustCreate(t, e, "k", "x"); created <= kept+5 {
+					t.Errorf("created at %d, want more than was ever given out", created)
+				}
+			})
+		})
+	}
+}
+
+// TestWhatWasGivenOutAgainIsNotDeletedAsGarbage: what was to be deleted belongs to another
+// history by then.
+func TestWhatWasGivenOutAgainIsNotDeletedAsGarbage(t *testing.T) {
+	run(t, func(t *testing.T, log *memLog, open func() *Engine) {
+		e := open()
+		kept := mustCreate(t, e, "kept", "x")
+		revision := mustCreate(t, e, "lost", "0")
+		for i := 1; i < 5; i++ {
+			revision = mustUpdate(t, e, "lost", fmt.Sprint(i), revision)
+		}
+		log.set(&log.deletes, func() error { return errCut })
+		if _, err := e.Compact(t.Context(), revision); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		log.truncate(kept)
+		other := open()
+		for i := range 6 {
+			mustCreate(t, other, fmt.Sprint("new-", i), "x")
+		}
+		log.set(&log.deletes, nil)
+		time.Sleep(5 * defaultPatience)
+		for i := range 6 {
+			if got := mustGet(t, open(), fmt.Sprint("new-", i), 0); got != "x" {
+				t.Errorf("new-%d: got %q, want x", i, got)
+			}
 		}
 	})
 }

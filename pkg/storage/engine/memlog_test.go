@@ -9,8 +9,8 @@ import (
 	"github.com/koinon-io/koinon/pkg/storage/sqllog"
 )
 
-// errLost is what a caller sees of a connection that was lost.
-var errLost = errors.New("connection lost")
+// errCut is what a caller sees of a connection that was lost.
+var errCut = errors.New("connection lost")
 
 // memLog is a log in memory that several engines can share, as processes share a database.
 // It behaves like one in a database, and fails as it is told.
@@ -84,8 +84,11 @@ func (l *memLog) append(known sqllog.Mark, records []sqllog.Record, rebase sqllo
 	if l.mark.Epoch != known.Epoch || l.mark.Tail < known.Tail {
 		return sqllog.ErrEpoch
 	}
+	if l.mark.Tail == known.Tail && l.mark.Operation != known.Operation {
+		return sqllog.ErrDiverged
+	}
 	if l.mark.Tail != known.Tail {
-		missed, err := l.read(known.Tail, l.mark.Tail)
+		missed, err := l.follow(known, l.mark)
 		if err != nil {
 			return err
 		}
@@ -94,8 +97,27 @@ func (l *memLog) append(known sqllog.Mark, records []sqllog.Record, rebase sqllo
 		}
 	}
 	l.records = append(l.records, records...)
-	l.mark.Tail = records[len(records)-1].Revision
+	last := records[len(records)-1]
+	l.mark.Tail, l.mark.Operation = last.Revision, last.Operation
 	return nil
+}
+
+func (l *memLog) Follow(_ context.Context, known, mark sqllog.Mark, _, _ int) ([]sqllog.Record, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.follow(known, mark)
+}
+
+func (l *memLog) follow(known, mark sqllog.Mark) ([]sqllog.Record, error) {
+	if mark.Compact > known.Tail {
+		return nil, sqllog.ErrGap
+	}
+	for _, record := range l.records {
+		if record.Revision == known.Tail && record.Operation != known.Operation {
+			return nil, sqllog.ErrDiverged
+		}
+	}
+	return l.read(known.Tail, mark.Tail)
 }
 
 func (l *memLog) read(after, upTo int64) ([]sqllog.Record, error) {
@@ -150,13 +172,15 @@ func (l *memLog) Compact(_ context.Context, revision int64) (sqllog.Mark, error)
 	return l.mark, nil
 }
 
-func (l *memLog) Delete(_ context.Context, revisions []int64) error {
+func (l *memLog) Delete(_ context.Context, epoch int64, revisions []int64) error {
 	if err := l.fail(&l.deletes); err != nil {
 		return err
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.records = slices.DeleteFunc(l.records, func(r sqllog.Record) bool { return slices.Contains(revisions, r.Revision) })
+	l.records = slices.DeleteFunc(l.records, func(r sqllog.Record) bool {
+		return epoch == l.mark.Epoch && r.Revision <= l.mark.Compact && slices.Contains(revisions, r.Revision)
+	})
 	return nil
 }
 
@@ -174,5 +198,8 @@ func (l *memLog) truncate(revision int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.records = slices.DeleteFunc(l.records, func(r sqllog.Record) bool { return r.Revision > revision })
-	l.mark.Tail = revision
+	l.mark.Tail, l.mark.Operation, l.mark.Compact = revision, 0, min(l.mark.Compact, revision-1)
+	if len(l.records) > 0 {
+		l.mark.Operation = l.records[len(l.records)-1].Operation
+	}
 }

@@ -78,7 +78,8 @@ func (s *state) apply(epoch int64, records []sqllog.Record) error {
 		}
 		events[i] = s.event(version, records[i].Value, replaced[i])
 	}
-	s.known.Tail = records[len(records)-1].Revision
+	last := records[len(records)-1]
+	s.known.Tail, s.known.Operation = last.Revision, last.Operation
 	s.recent.add(events)
 	return nil
 }
@@ -125,6 +126,7 @@ func (s *state) replace(index *mvcc.Index, mark sqllog.Mark) {
 	defer s.mu.Unlock()
 	s.keys.Store(index)
 	s.known = mark
+	s.values.cache.InvalidateAll() // a log that has lost revisions may have given them out again
 	s.recent.reset(mark.Tail + 1)
 }
 
@@ -191,10 +193,9 @@ func (e *Engine) load(ctx context.Context) error {
 		}
 		index.Advance(before.Tail)
 		// What an earlier process left undeleted goes too.
-		e.compacted.add(index.Compact(after.Compact))
-		e.compacted.addReplaced()
+		e.compacted.reset(after.Epoch, index.Compact(after.Compact))
 		e.leases.restore(leased)
-		e.state.replace(index, sqllog.Mark{Tail: before.Tail, Compact: after.Compact, Epoch: before.Epoch})
+		e.state.replace(index, sqllog.Mark{Tail: before.Tail, Compact: after.Compact, Epoch: before.Epoch, Operation: before.Operation})
 		return nil
 	}
 }

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -17,13 +18,17 @@ const (
 	// the longest.
 	retryInterval = 20 * time.Millisecond
 	maxRetry      = 500 * time.Millisecond
+	// conflictPatience is by how much longer conflicts with other writers are put up with,
+	// and maxConflictPause the longest pause between two attempts then.
+	conflictPatience = 4
+	maxConflictPause = 100 * time.Millisecond
 	// lostRevisions is how far above everything that this process has seen revisions go on
 	// after the database has lost some: other processes may have seen more.
 	lostRevisions = 1_000_000
 )
 
-// errBehind is a log that ends before what it has acknowledged.
-var errBehind = errors.New("it has lost revisions that it had acknowledged")
+// errLost is a log that does not have what it has acknowledged.
+var errLost = errors.New("it has lost revisions that it had acknowledged")
 
 // syncer brings the state up to what the log has. All who wait while one round runs share
 // the next.
@@ -108,7 +113,8 @@ func (s *syncer) take() *round {
 
 // patiently tries again what was first tried at begun, with the result err, until it succeeds
 // or the patience is at its end; then failed is told, and makes the error that the waiting
-// get.
+// get. A conflict with others is no reason to lose patience soon: it says that the database
+// works. What somebody has to mend first is one to lose it at once.
 func (e *Engine) patiently(begun time.Time, err error, again func(context.Context) error, failed func(error) error) error {
 	for pause := retryInterval; ; pause, err = min(2*pause, maxRetry), again(e.ctx) {
 		if err == nil || errors.Is(err, errUnknown) {
@@ -118,11 +124,15 @@ func (e *Engine) patiently(begun time.Time, err error, again func(context.Contex
 			return errClosed
 		}
 		e.metrics.failures.Inc()
-		if time.Since(begun) >= e.options.Patience {
+		patience := e.options.Patience
+		if sqllog.Conflict(err) {
+			patience, pause = conflictPatience*patience, min(pause, maxConflictPause)
+		}
+		if time.Since(begun) >= patience || sqllog.NeedsMending(err) {
 			return failed(err)
 		}
 		select {
-		case <-time.After(pause):
+		case <-time.After(pause/2 + rand.N(pause)): // not in step with others
 		case <-e.ctx.Done():
 			return errClosed
 		}
@@ -136,25 +146,31 @@ func (e *Engine) catchUp(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := e.checkLost(ctx, known, mark); err != nil {
-		return err
+	if lost(known, mark) {
+		return e.lost(ctx, known, mark)
 	}
 	if mark.Epoch != known.Epoch || mark.Compact > known.Tail {
 		return e.reload(ctx, mark)
 	}
 	err = e.readUpTo(ctx, mark)
-	if errors.Is(err, sqllog.ErrGap) || errors.Is(err, sqllog.ErrEpoch) {
+	switch {
+	case errors.Is(err, sqllog.ErrDiverged):
+		return e.lost(ctx, known, mark)
+	case errors.Is(err, sqllog.ErrGap), errors.Is(err, sqllog.ErrEpoch):
 		return e.reload(ctx, mark)
+	case err != nil:
+		return err
 	}
-	if err == nil && mark.Compact > known.Compact {
+	e.lostSince.Store(0)
+	if mark.Compact > known.Compact {
 		e.compacted.addOthers(e.state.compact(mark.Compact))
 	}
-	return err
+	return nil
 }
 
 func (e *Engine) readUpTo(ctx context.Context, mark sqllog.Mark) error {
-	for known := e.state.mark(); known.Tail < mark.Tail; known = e.state.mark() {
-		records, err := e.log.Read(ctx, known.Tail, mark.Tail, readRecords, readBytes)
+	for known := e.state.mark(); known.Epoch == mark.Epoch && known.Tail < mark.Tail; known = e.state.mark() {
+		records, err := e.log.Follow(ctx, known, mark, readRecords, readBytes)
 		if err != nil {
 			return err
 		}
@@ -179,24 +195,31 @@ func (e *Engine) reload(ctx context.Context, mark sqllog.Mark) error {
 	return e.load(ctx)
 }
 
-// checkLost notices a database that has lost what it had acknowledged: a replica took over
-// that did not have it, or somebody put an old copy in its place. That may pass, when a
-// better copy takes over. If it does not, revisions go on above all that were given out, so
-// that none means two things, and everybody reads anew.
-func (e *Engine) checkLost(ctx context.Context, known, mark sqllog.Mark) error {
-	if mark.Epoch > known.Epoch || mark.Epoch == known.Epoch && mark.Tail >= known.Tail {
-		e.behindSince.Store(0)
-		return nil
-	}
+// lost says that a log has lost what it had acknowledged: a replica took over that did not
+// have it, or somebody put an old copy in its place. If others have written since, it may
+// only show in the records: see Follow.
+func lost(known, mark sqllog.Mark) bool {
+	return mark.Epoch < known.Epoch || mark.Epoch == known.Epoch &&
+		(mark.Tail < known.Tail || mark.Tail == known.Tail && mark.Operation != known.Operation)
+}
+
+// lost waits, since a loss may pass, when a better copy takes over. If it does not, revisions
+// go on above all that were given out, so that from then on none means two things, and
+// everybody reads anew.
+func (e *Engine) lost(ctx context.Context, known, mark sqllog.Mark) error {
 	now := max(time.Since(e.began), 1) // 0 would mean that nothing is lost
-	if e.behindSince.CompareAndSwap(0, int64(now)) {
-		e.logger.Error(errBehind, "Found fewer revisions than were acknowledged", "datastore", e.log, "acknowledged", known.Tail, "found", mark.Tail)
+	if e.lostSince.CompareAndSwap(0, int64(now)) {
+		e.logger.Error(errLost, "Found other revisions than were acknowledged", "datastore", e.log, "acknowledged", known.Tail, "found", mark.Tail)
 	}
-	if now-time.Duration(e.behindSince.Load()) < 2*e.options.Patience {
-		return errBehind
+	if now-time.Duration(e.lostSince.Load()) < 2*e.options.Patience {
+		return errLost
 	}
-	e.logger.Error(errBehind, "Continued after the loss of revisions, above all that were given out", "datastore", e.log, "acknowledged", known.Tail, "found", mark.Tail)
-	return e.log.Renew(ctx, max(known.Tail, mark.Tail)+lostRevisions)
+	e.logger.Error(errLost, "Continued after the loss of revisions, above all that were given out", "datastore", e.log, "acknowledged", known.Tail, "found", mark.Tail)
+	if err := e.log.Renew(ctx, max(known.Tail, mark.Tail)+lostRevisions); err != nil {
+		return err
+	}
+	e.lostSince.Store(0)
+	return errLost // the next attempt finds the new epoch
 }
 
 // retry tries until it succeeds, makes no sense any more, or the context ends. It is for

@@ -208,7 +208,7 @@ func (b *batch) try(ctx context.Context) error {
 	}
 	begun := time.Now()
 	err := e.log.Append(ctx, b.mark, b.plan.records, b.rebase)
-	if errors.Is(err, sqllog.ErrEpoch) || errors.Is(err, sqllog.ErrGap) {
+	if errors.Is(err, sqllog.ErrEpoch) || errors.Is(err, sqllog.ErrGap) || errors.Is(err, sqllog.ErrDiverged) {
 		if err := e.catchUp(ctx); err != nil {
 			return err
 		}

@@ -1,7 +1,7 @@
 // Package sqllog is a log of revisions in a SQL database that several processes share:
 // SQLite, or MySQL and what speaks its protocol (MariaDB, Galera, OceanBase, TiDB).
 //
-//	koinon_meta   id = 1: layout, tail, compact, epoch, base, staging, compacted, probe, secret
+//	koinon_meta   id = 1: layout, tail, op, compact, epoch, base, staging, compacted, probe, secret
 //	koinon_log    rev (primary key): name, create_rev, version, lease, expires, deleted, op, value
 //	koinon_peer   the processes that use the database, and where to notify them
 //

@@ -56,6 +56,20 @@ func Refused(err error) bool {
 	return errors.Is(err, errReadOnly)
 }
 
+// NeedsMending says that the database works and will refuse writes until somebody has done
+// something: its disk is full, or a privilege is missing. What is read-only may be a replica
+// that is about to take over, so that is not among them.
+func NeedsMending(err error) bool {
+	var lite sqlite3.Error
+	if errors.As(err, &lite) {
+		return lite.Code == sqlite3.ErrFull || lite.Code == sqlite3.ErrPerm
+	}
+	return hasNumber(err, 1021, 1026, 1030, 1044, 1045, 1114, 1142)
+}
+
+// Conflict says that other transactions were in the way.
+func Conflict(err error) bool { return hasNumber(err, 1020, 1213) }
+
 // Reason says why in a few words, without addresses, statements or values.
 func Reason(err error) string {
 	var answer *mysql.MySQLError

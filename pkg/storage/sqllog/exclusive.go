@@ -24,8 +24,8 @@ type meta struct {
 
 func (l *Log) meta(ctx context.Context, q querier) (meta, error) {
 	var m meta
-	err := q.QueryRowContext(ctx, "SELECT tail, compact, epoch, base, staging FROM koinon_meta WHERE id = 1").
-		Scan(&m.Tail, &m.Compact, &m.Epoch, &m.base, &m.staging)
+	err := q.QueryRowContext(ctx, "SELECT tail, compact, epoch, op, base, staging FROM koinon_meta WHERE id = 1").
+		Scan(&m.Tail, &m.Compact, &m.Epoch, &m.Operation, &m.base, &m.staging)
 	if err != nil {
 		return meta{}, l.failed("read the state of", err)
 	}
@@ -136,7 +136,7 @@ func (l *Log) Renew(ctx context.Context, revision int64) error {
 			if more, err = l.discardAbove(ctx, tx, m.Tail); more || err != nil {
 				return err
 			}
-			_, err = tx.ExecContext(ctx, "UPDATE koinon_meta SET epoch = epoch + 1, tail = ?, compact = ?, staging = 0, compacted = "+l.dialect.now()+" WHERE id = 1", revision, revision)
+			_, err = tx.ExecContext(ctx, "UPDATE koinon_meta SET epoch = epoch + 1, tail = ?, op = 0, compact = ?, staging = 0, compacted = "+l.dialect.now()+" WHERE id = 1", revision, revision)
 			if err != nil {
 				return l.failed("write to", err)
 			}

@@ -34,8 +34,8 @@ func (l *Log) Inspect(ctx context.Context) (Inspection, error) {
 	defer cancel()
 	var i Inspection
 	var now, compacted, staging int64
-	err := l.reads.QueryRowContext(ctx, "SELECT tail, compact, epoch, compacted, staging, "+l.dialect.now()+" FROM koinon_meta WHERE id = 1").
-		Scan(&i.Mark.Tail, &i.Mark.Compact, &i.Mark.Epoch, &compacted, &staging, &now)
+	err := l.reads.QueryRowContext(ctx, "SELECT tail, compact, epoch, op, compacted, staging, "+l.dialect.now()+" FROM koinon_meta WHERE id = 1").
+		Scan(&i.Mark.Tail, &i.Mark.Compact, &i.Mark.Epoch, &i.Mark.Operation, &compacted, &staging, &now)
 	if err != nil {
 		return i, l.failed("read the state of", err)
 	}

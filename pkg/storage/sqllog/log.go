@@ -19,6 +19,9 @@ type Mark struct {
 	// Epoch changes when the contents were replaced, by a restore. What was known before
 	// is void.
 	Epoch int64
+	// Operation is that of the record at the tail, and 0 if no append made it. A log that
+	// has another one there has another history: it was put back, and written to since.
+	Operation int64
 }
 
 // Record is a row of the log: what a revision did to a key.
@@ -45,6 +48,10 @@ var ErrEpoch = errors.New("the contents of the datastore were replaced")
 // ErrGap is returned when records that were asked for in sequence are not all there,
 // because they were compacted. The caller should read everything anew.
 var ErrGap = errors.New("records were compacted before they were read")
+
+// ErrDiverged is returned when a log has another record where the caller has read one: it has
+// lost some, and others have written theirs in their place.
+var ErrDiverged = errors.New("the datastore has other records than it had")
 
 // Rebase is called while no other process can append. It is told where the log is now and
 // what was appended since the mark it knew, and returns what to append instead, if anything.
@@ -107,7 +114,7 @@ func (l *Log) Close() error {
 	return l.reads.Close()
 }
 
-const selectMark = "SELECT tail, compact, epoch FROM koinon_meta WHERE id = 1"
+const selectMark = "SELECT tail, compact, epoch, op FROM koinon_meta WHERE id = 1"
 
 // Mark reads the mark. Whatever was acknowledged before the call is not after it.
 //
@@ -126,7 +133,7 @@ type querier interface {
 
 func (l *Log) mark(ctx context.Context, q querier) (Mark, error) {
 	var mark Mark
-	err := q.QueryRowContext(ctx, selectMark).Scan(&mark.Tail, &mark.Compact, &mark.Epoch)
+	err := q.QueryRowContext(ctx, selectMark).Scan(&mark.Tail, &mark.Compact, &mark.Epoch, &mark.Operation)
 	if err != nil {
 		return Mark{}, l.failed("read the state of", err)
 	}
@@ -182,10 +189,31 @@ func (l *Log) read(ctx context.Context, q querier, after, upTo int64, limit, lim
 	return records, nil
 }
 
-// readAll is Read without limits, for what an append has missed.
-func (l *Log) readAll(ctx context.Context, q querier, after, upTo int64) ([]Record, error) {
-	const all = 1<<31 - 1
-	return l.read(ctx, q, after, upTo, all, all)
+// Follow is Read for one who knows the log up to a mark: from there to a later one of the
+// same epoch. It returns ErrDiverged if the known mark was never that of this log.
+func (l *Log) Follow(ctx context.Context, known, mark Mark, limit, limitBytes int) ([]Record, error) {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	return l.follow(ctx, l.reads, known, mark, limit, limitBytes)
+}
+
+// follow reads the record at the known tail too, and compares. There is none if that tail
+// is the first, or the compact revision.
+func (l *Log) follow(ctx context.Context, q querier, known, mark Mark, limit, limitBytes int) ([]Record, error) {
+	if mark.Compact > known.Tail {
+		return nil, ErrGap
+	}
+	if known.Tail == firstRevision || mark.Compact == known.Tail {
+		return l.read(ctx, q, known.Tail, mark.Tail, limit, limitBytes)
+	}
+	records, err := l.read(ctx, q, known.Tail-1, mark.Tail, limit+1, limitBytes)
+	if err != nil {
+		return nil, err
+	}
+	if records[0].Operation != known.Operation {
+		return nil, ErrDiverged
+	}
+	return records[1:], nil
 }
 
 // scan reads a row with or without its value.
@@ -283,16 +311,18 @@ func (l *Log) Compact(ctx context.Context, revision int64) (Mark, error) {
 	return l.mark(ctx, l.writes)
 }
 
-// Delete removes records. Only those that no reader can see at or after the compact
-// revision may be named.
-func (l *Log) Delete(ctx context.Context, revisions []int64) error {
+// Delete removes records of an epoch. Only those that no reader can see at or after the
+// compact revision may be named. What the log itself does not call compacted stays: a log
+// that has lost revisions may have given them out again.
+func (l *Log) Delete(ctx context.Context, epoch int64, revisions []int64) error {
 	if len(revisions) == 0 {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, appendTimeout)
 	defer cancel()
 	in, args := list(revisions)
-	if _, err := l.writes.ExecContext(ctx, "DELETE FROM koinon_log WHERE rev IN "+in, args...); err != nil {
+	compacted := " AND rev <= (SELECT compact FROM koinon_meta WHERE id = 1 AND epoch = ?)"
+	if _, err := l.writes.ExecContext(ctx, "DELETE FROM koinon_log WHERE rev IN "+in+compacted, append(args, epoch)...); err != nil {
 		return l.failed("delete from", err)
 	}
 	return nil

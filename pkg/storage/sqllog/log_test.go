@@ -247,8 +247,10 @@ func contract(t *testing.T, database func(t *testing.T) opener) {
 		if lower, err := l.Compact(t.Context(), 2); err != nil || lower.Compact != 3 {
 			t.Errorf("a lower revision: %+v, %v", lower, err)
 		}
-		if err := l.Delete(t.Context(), []int64{2, 3}); err != nil {
-			t.Fatal(err)
+		for epoch := range int64(2) { // that of nobody, and that of the log
+			if err := l.Delete(t.Context(), epoch, []int64{2, 3, 4}); err != nil {
+				t.Fatal(err)
+			}
 		}
 		if _, err := l.Read(t.Context(), 1, mark.Tail, 10, 1<<20); !errors.Is(err, ErrGap) {
 			t.Errorf("read from before: %v, want a gap", err)

@@ -38,7 +38,7 @@ const (
 	defaultIdleConnections = 4
 	// maxIdleTime is below the time after which the server ends an idle connection, see
 	// sessionVariables.
-	maxIdleTime = 20 * time.Second
+	maxIdleTime = 5 * time.Second
 
 	// envelopeBytes are for what is around keys and values in a statement.
 	envelopeBytes = 256 << 10
@@ -56,6 +56,7 @@ var mysqlSchema = []table{
 		id TINYINT NOT NULL PRIMARY KEY,
 		layout INT NOT NULL,
 		tail BIGINT NOT NULL,
+		op BIGINT NOT NULL,
 		compact BIGINT NOT NULL,
 		epoch BIGINT NOT NULL,
 		base BIGINT NOT NULL,
@@ -83,7 +84,10 @@ var mysqlSchema = []table{
 }
 
 // mysqlDialect is MySQL and what speaks its protocol.
-type mysqlDialect struct{ connector *connector }
+type mysqlDialect struct {
+	connector *connector
+	packet    packet
+}
 
 // OpenMySQL opens a log, and makes the database and its tables if need be.
 func OpenMySQL(ctx context.Context, config MySQLConfig) (*Log, error) {
@@ -101,13 +105,13 @@ func OpenMySQL(ctx context.Context, config MySQLConfig) (*Log, error) {
 	db.SetMaxOpenConns(config.MaxOpenConnections)
 	db.SetMaxIdleConns(config.MaxIdleConnections)
 	db.SetConnMaxIdleTime(maxIdleTime)
-	l := &Log{reads: db, writes: db, idle: config.MaxIdleConnections, dialect: mysqlDialect{connector}, name: config.Name}
-	err = l.prepareMySQL(ctx, config.Tables)
+	l := &Log{reads: db, writes: db, idle: config.MaxIdleConnections, name: config.Name}
+	err = l.prepareMySQL(ctx, connector, config.Tables)
 	if hasNumber(err, unknownDatabase) {
 		if config.Tables == NeedTables || config.Tables == ForeignTables {
 			err = fmt.Errorf("open the %s: %w", config.Name, ErrNoTables)
 		} else if err = createDatabase(ctx, config, connector.database); err == nil {
-			err = l.prepareMySQL(ctx, config.Tables)
+			err = l.prepareMySQL(ctx, connector, config.Tables)
 		}
 	}
 	if err != nil {
@@ -142,11 +146,17 @@ func Unsuitable(err error) bool {
 	return errors.Is(err, errUnsuitable) || errors.Is(err, ErrKine) || errors.Is(err, ErrNoTables)
 }
 
-func (l *Log) prepareMySQL(ctx context.Context, tables Tables) error {
+func (l *Log) prepareMySQL(ctx context.Context, connector *connector, tables Tables) error {
 	var packet int
-	if err := l.reads.QueryRowContext(ctx, "SELECT @@max_allowed_packet").Scan(&packet); err != nil {
+	var version string
+	if err := l.reads.QueryRowContext(ctx, "SELECT @@max_allowed_packet, VERSION()").Scan(&packet, &version); err != nil {
 		return l.failed("open", err)
 	}
+	dialect := mysqlDialect{connector, plain}
+	if strings.Contains(version, "MariaDB") {
+		dialect.packet = compound
+	}
+	l.dialect = dialect
 	if packet < minPacketBytes && tables != ForeignTables {
 		return fmt.Errorf("%w: the %s takes packets of %d bytes; set max_allowed_packet to %d or more", errUnsuitable, l.name, packet, minPacketBytes)
 	}

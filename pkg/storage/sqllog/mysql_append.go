@@ -5,22 +5,39 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"errors"
+	"math"
 	"strings"
-
-	"github.com/go-sql-driver/mysql"
 )
 
-// The statements of an append. begin takes the lock that orders all writers: the row keeps
-// its value, and is locked all the same.
+// The statements of an append. lockTail takes the lock that orders all writers: the row
+// keeps its value, and is locked all the same.
 const (
-	begin = "BEGIN;UPDATE koinon_meta SET tail = tail WHERE id = 1;"
+	lockTail = "UPDATE koinon_meta SET tail = tail WHERE id = 1;"
 	// guard gives the first revision only if nothing has changed since the mark was read,
 	// and otherwise NULL, which the column refuses.
-	guard   = "(SELECT ? FROM koinon_meta WHERE id = 1 AND tail = ? AND epoch = ?)"
+	guard   = "(SELECT ? FROM koinon_meta WHERE id = 1 AND tail = ? AND epoch = ? AND op = ?)"
 	insert  = "INSERT INTO koinon_log (" + columns + ", value) VALUES "
-	advance = ";UPDATE koinon_meta SET tail = ? WHERE id = 1;COMMIT"
+	advance = ";UPDATE koinon_meta SET tail = ?, op = ? WHERE id = 1;COMMIT;"
 	// rowTail is a row without its revision.
 	rowTail = ",?,?,?,?,?,?,?,?)"
+)
+
+// packet is how several statements are sent in one packet so that none is run after one
+// that has failed.
+type packet struct {
+	// begin is before the statements of a transaction, resume before those that finish one.
+	// That may have been ended by Galera without a word; without autocommit, what comes is
+	// a transaction all the same.
+	begin, resume, end string
+}
+
+var (
+	// plain is for servers that end a packet at the first error.
+	plain = packet{"BEGIN;", "SET autocommit = 0;", ""}
+	// compound is for MariaDB. Galera may end a transaction between two statements of a
+	// packet, and then runs the rest outside of it, without an error; it does not do so in
+	// a compound statement.
+	compound = packet{"BEGIN NOT ATOMIC START TRANSACTION;", "BEGIN NOT ATOMIC SET autocommit = 0;", "END"}
 )
 
 const (
@@ -33,31 +50,28 @@ const (
 
 // append sends everything in one packet. When the guard refuses, or there are rows above
 // the tail, the transaction is still open and holds the lock; the rest is done in it.
-func (mysqlDialect) append(ctx context.Context, l *Log, mark Mark, records []Record, rebase Rebase) error {
+func (d mysqlDialect) append(ctx context.Context, l *Log, mark Mark, records []Record, rebase Rebase) error {
 	conn, err := l.writes.Conn(ctx)
 	if err != nil {
 		return l.failed("connect to", err)
 	}
 	defer func() { _ = conn.Close() }()
 	statement, args := appendStatement(mark, records)
-	_, err = conn.ExecContext(ctx, begin+statement, args...)
-	if hasNumber(err, duplicate) {
-		if err = l.makeRoom(ctx, conn, mark.Tail, len(records)); err == nil {
-			_, err = conn.ExecContext(ctx, statement, args...)
-		}
+	_, err = conn.ExecContext(ctx, d.packet.begin+lockTail+statement+d.packet.end, args...)
+	switch {
+	case err == nil:
+		return nil
+	case hasNumber(err, duplicate):
+		err = d.goOn(ctx, l, conn, mark, records)
+	case hasNumber(err, badNull):
+		err = d.rebase(ctx, l, conn, mark, rebase)
+	default:
+		err = l.failed("write to", err)
 	}
 	if err == nil {
 		return nil
 	}
-	var answer *mysql.MySQLError
-	if errors.As(err, &answer) && answer.Number == badNull {
-		if err = l.rebaseMySQL(ctx, conn, mark, rebase); err == nil {
-			return nil
-		}
-	} else {
-		err = l.failed("write to", err)
-	}
-	if hasNumber(err, retriable...) || errors.Is(err, ErrEpoch) || errors.Is(err, ErrGap) {
+	if hasNumber(err, retriable...) || errors.Is(err, ErrEpoch) || errors.Is(err, ErrGap) || errors.Is(err, ErrDiverged) {
 		rollback(ctx, conn)
 	} else {
 		discard(conn)
@@ -65,43 +79,33 @@ func (mysqlDialect) append(ctx context.Context, l *Log, mark Mark, records []Rec
 	return err
 }
 
+// autocommit is how a session is when it is not in a transaction.
+const autocommit = "SET autocommit = 1;"
+
 // retriable are the codes of a deadlock, a lock wait that took too long and a conflict
 // between snapshots: nothing is wrong with the connection.
 var retriable = []uint16{1020, 1205, 1213}
 
-// appendStatement is the insert, the new tail and the commit. Without a mark to guard there
-// is no guard.
-func appendStatement(mark Mark, records []Record) (string, []any) {
-	var statement strings.Builder
-	statement.WriteString(insert)
-	args := make([]any, 0, 9*len(records)+3)
-	for i, r := range records {
-		if i == 0 {
-			statement.WriteString("(" + guard)
-			args = append(args, r.Revision, mark.Tail, mark.Epoch)
-		} else {
-			statement.WriteString(",(?")
-			args = append(args, r.Revision)
-		}
-		statement.WriteString(rowTail)
-		args = append(args, rowArgs(r)...)
+// goOn appends in a transaction that is open and has the lock, if it still is: the guard
+// finds out.
+func (d mysqlDialect) goOn(ctx context.Context, l *Log, conn *sql.Conn, mark Mark, records []Record) error {
+	if err := l.makeRoom(ctx, conn, mark.Tail, len(records)); err != nil {
+		return err
 	}
-	statement.WriteString(advance)
-	return statement.String(), append(args, records[len(records)-1].Revision)
+	return d.finish(ctx, l, conn, mark, records)
 }
 
-// rowArgs are the values of a row, without its revision.
-func rowArgs(r Record) []any {
-	value := r.Value
-	if value == nil {
-		value = []byte{}
+// finish inserts and commits.
+func (d mysqlDialect) finish(ctx context.Context, l *Log, conn *sql.Conn, mark Mark, records []Record) error {
+	statement, args := appendStatement(mark, records)
+	if _, err := conn.ExecContext(ctx, d.packet.resume+statement+autocommit+d.packet.end, args...); err != nil {
+		return l.failed("write to", err)
 	}
-	return []any{[]byte(r.Key), r.Created, r.Version, r.Lease, r.Expires, r.Deleted, r.Operation, value}
+	return nil
 }
 
-// rebaseMySQL goes on in a transaction that holds the lock: it reads what was missed and
-// appends what is left to append.
-func (l *Log) rebaseMySQL(ctx context.Context, conn *sql.Conn, known Mark, rebase Rebase) error {
+// rebase reads what was missed and appends what is left to append.
+func (d mysqlDialect) rebase(ctx context.Context, l *Log, conn *sql.Conn, known Mark, rebase Rebase) error {
 	mark, err := l.mark(ctx, conn)
 	if err != nil {
 		return err
@@ -114,18 +118,40 @@ func (l *Log) rebaseMySQL(ctx context.Context, conn *sql.Conn, known Mark, rebas
 		rollback(ctx, conn)
 		return nil
 	}
-	statement, args := appendStatement(mark, records)
-	_, err = conn.ExecContext(ctx, statement, args...)
-	if hasNumber(err, duplicate) {
-		if err := l.makeRoom(ctx, conn, mark.Tail, len(records)); err != nil {
-			return err
+	if err := d.finish(ctx, l, conn, mark, records); !hasNumber(err, duplicate) {
+		return err
+	}
+	return d.goOn(ctx, l, conn, mark, records)
+}
+
+// appendStatement is the insert, the new tail and the commit.
+func appendStatement(mark Mark, records []Record) (string, []any) {
+	var statement strings.Builder
+	statement.WriteString(insert)
+	args := make([]any, 0, 9*len(records)+5)
+	for i, r := range records {
+		if i == 0 {
+			statement.WriteString("(" + guard)
+			args = append(args, r.Revision, mark.Tail, mark.Epoch, mark.Operation)
+		} else {
+			statement.WriteString(",(?")
+			args = append(args, r.Revision)
 		}
-		_, err = conn.ExecContext(ctx, statement, args...)
+		statement.WriteString(rowTail)
+		args = append(args, rowArgs(r)...)
 	}
-	if err != nil {
-		return l.failed("write to", err)
+	statement.WriteString(advance)
+	last := records[len(records)-1]
+	return statement.String(), append(args, last.Revision, last.Operation)
+}
+
+// rowArgs are the values of a row, without its revision.
+func rowArgs(r Record) []any {
+	value := r.Value
+	if value == nil {
+		value = []byte{}
 	}
-	return nil
+	return []any{[]byte(r.Key), r.Created, r.Version, r.Lease, r.Expires, r.Deleted, r.Operation, value}
 }
 
 // rebase reads what was appended between two marks and asks what to append now.
@@ -133,10 +159,11 @@ func (l *Log) rebase(ctx context.Context, q querier, known, mark Mark, rebase Re
 	if mark.Epoch != known.Epoch || mark.Tail < known.Tail {
 		return nil, ErrEpoch
 	}
-	if mark.Compact > known.Tail {
-		return nil, ErrGap
+	if mark.Tail == known.Tail {
+		return nil, ErrDiverged
 	}
-	missed, err := l.readAll(ctx, q, known.Tail, mark.Tail)
+	const all = math.MaxInt32
+	missed, err := l.follow(ctx, q, known, mark, all, all)
 	if err != nil {
 		return nil, err
 	}
@@ -146,7 +173,7 @@ func (l *Log) rebase(ctx context.Context, q querier, known, mark Mark, rebase Re
 // rollback ends a transaction. A connection on which that fails is not used again: the
 // server ends its transaction when it closes.
 func rollback(ctx context.Context, conn *sql.Conn) {
-	if _, err := conn.ExecContext(ctx, "ROLLBACK"); err != nil {
+	if _, err := conn.ExecContext(ctx, "ROLLBACK;"+autocommit); err != nil {
 		discard(conn)
 	}
 }

@@ -20,11 +20,11 @@ var sessionVariables = []string{
 	// Bad data is an error. The guard of an append relies on it.
 	"sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'",
 	// How long one writer waits for another before it begins anew.
-	"innodb_lock_wait_timeout = 5",
+	"innodb_lock_wait_timeout = 2",
 	// A process that is stopped or cut off must not keep the lock: the server ends its
 	// transaction (MariaDB), or at last its connection.
-	"idle_write_transaction_timeout = 5",
-	"wait_timeout = 30",
+	"idle_transaction_timeout = 3",
+	"wait_timeout = 10",
 	// Galera: a read sees what any node has acknowledged.
 	"wsrep_sync_wait = 1",
 	// MySQL 8: sizes are measured, not remembered for a day.

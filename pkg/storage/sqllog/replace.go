@@ -299,7 +299,7 @@ func (r *Replacement) commit(ctx context.Context, after Mark) error {
 		if _, err := tx.ExecContext(ctx, "DELETE FROM koinon_log WHERE rev > ? AND rev < ?", m.Tail, r.first); err != nil {
 			return r.log.failed("write to", err)
 		}
-		_, err := tx.ExecContext(ctx, "UPDATE koinon_meta SET tail = ?, compact = ?, epoch = ?, base = ?, staging = ?, compacted = "+r.log.dialect.now()+" WHERE id = 1",
+		_, err := tx.ExecContext(ctx, "UPDATE koinon_meta SET tail = ?, op = 0, compact = ?, epoch = ?, base = ?, staging = ?, compacted = "+r.log.dialect.now()+" WHERE id = 1",
 			after.Tail, after.Compact, after.Epoch, m.Tail, -r.claim)
 		if err != nil {
 			return r.log.failed("write to", err)

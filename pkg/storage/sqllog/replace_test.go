@@ -111,7 +111,7 @@ func replaceContract(t *testing.T, database func(t *testing.T) opener) {
 		if _, err := other.Compact(t.Context(), 9); err != nil {
 			t.Fatal(err)
 		}
-		if err := other.Delete(t.Context(), []int64{2, 3, 4, 5, 6, 7}); err != nil {
+		if err := other.Delete(t.Context(), s.Mark().Epoch, []int64{2, 3, 4, 5, 6, 7}); err != nil {
 			t.Fatal(err)
 		}
 		want := []string{"c@4+4.1=c", "b@6+3.2=b2", "a@7+7.1=a2"}

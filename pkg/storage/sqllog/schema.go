@@ -157,7 +157,7 @@ func (l *Log) create(ctx context.Context, schema []table, insertNew string) erro
 			return l.failed("make the tables of", err)
 		}
 	}
-	_, err := l.writes.ExecContext(ctx, insertNew+" koinon_meta (id, layout, tail, compact, epoch, base, staging, compacted, probe, secret) VALUES (1, ?, ?, 0, ?, 0, 0, 0, 0, ?)",
+	_, err := l.writes.ExecContext(ctx, insertNew+" koinon_meta (id, layout, tail, op, compact, epoch, base, staging, compacted, probe, secret) VALUES (1, ?, ?, 0, 0, ?, 0, 0, 0, 0, ?)",
 		layout, firstRevision, firstEpoch, newSecret())
 	if err != nil {
 		return l.failed("make the tables of", err)

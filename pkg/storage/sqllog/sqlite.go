@@ -32,6 +32,7 @@ var sqliteSchema = []table{
 		id INTEGER PRIMARY KEY,
 		layout INTEGER NOT NULL,
 		tail INTEGER NOT NULL,
+		op INTEGER NOT NULL,
 		compact INTEGER NOT NULL,
 		epoch INTEGER NOT NULL,
 		base INTEGER NOT NULL,
@@ -108,7 +109,7 @@ func (d *sqliteDialect) prepare(ctx context.Context, l *Log) error {
 	if d.insert, err = l.writes.PrepareContext(ctx, insert+"(?"+rowTail); err != nil {
 		return l.failed("open", err)
 	}
-	if d.advance, err = l.writes.PrepareContext(ctx, "UPDATE koinon_meta SET tail = ? WHERE id = 1"); err != nil {
+	if d.advance, err = l.writes.PrepareContext(ctx, "UPDATE koinon_meta SET tail = ?, op = ? WHERE id = 1"); err != nil {
 		return l.failed("open", err)
 	}
 	return nil
@@ -128,7 +129,7 @@ func (d *sqliteDialect) append(ctx context.Context, l *Log, known Mark, records 
 	if err != nil {
 		return err
 	}
-	if mark.Tail != known.Tail || mark.Epoch != known.Epoch {
+	if known.Compact = mark.Compact; mark != known {
 		if records, err = l.rebase(ctx, tx, known, mark, rebase); err != nil || len(records) == 0 {
 			return err
 		}
@@ -147,7 +148,8 @@ func (d *sqliteDialect) append(ctx context.Context, l *Log, known Mark, records 
 			return l.failed("write to", err)
 		}
 	}
-	if _, err := tx.StmtContext(ctx, d.advance).ExecContext(ctx, records[len(records)-1].Revision); err != nil {
+	last := records[len(records)-1]
+	if _, err := tx.StmtContext(ctx, d.advance).ExecContext(ctx, last.Revision, last.Operation); err != nil {
 		return l.failed("write to", err)
 	}
 	if err := tx.Commit(); err != nil {

@@ -3,7 +3,6 @@ package aggregated_test
 import (
 	"context"
 	"crypto/tls"
-	"database/sql"
 	"fmt"
 	"io"
 	"net/http"
@@ -23,62 +22,30 @@ func TestTheHostIsToldWhenTheDatastoreFails(t *testing.T) {
 		t.Skip("runs real servers: left out with -short")
 	}
 	database := storagetest.StartMariaDB(t)
-	dsn := database.NewDatabase(t)
 	host := testbed.StartCluster(t, testbed.ClusterOptions{Name: "datastore"})
-	server := testbed.StartKoinon(t, testbed.KoinonOptions{HostKubeconfig: host.Kubeconfig(), Datastore: "mysql://" + dsn})
+	server := testbed.StartKoinon(t, testbed.KoinonOptions{HostKubeconfig: host.Kubeconfig(), Datastore: "mysql://" + database.NewDatabase(t)})
 	f := newFixture(t, host)
 	f.awaitServed("federateddeployments")
 	f.apply(deployment("before"))
-	root := f.root(dsn)
 
-	// The rights to write all the same go with the connections that have them.
-	f.exec(root, "REVOKE READ ONLY ADMIN ON *.* FROM koinon@'127.0.0.1'", "SET GLOBAL read_only = 1", "KILL USER koinon@'127.0.0.1'")
+	database.Exec(t, "SET GLOBAL read_only = 1")
 	refuses := "the mysql datastore at " + database.Address + " refuses writes: it is read-only"
 	f.isToldUnavailable("create while the database is read-only", f.create, refuses)
 	f.kubectl("get", "-n", f.namespace, "fdeploy", "before")
 	f.probe(server.URL()+"/readyz", http.StatusInternalServerError, "[-]datastore failed: the mysql datastore refuses writes: it is read-only")
 	f.probe(server.URL()+"/livez", http.StatusOK, "ok")
 
-	f.exec(root, "SET GLOBAL read_only = 0")
+	database.Exec(t, "SET GLOBAL read_only = 0")
 	f.eventually("the database to take writes", f.create)
 	f.probe(server.URL()+"/readyz", http.StatusOK, "ok")
 
-	f.exec(root, "SHUTDOWN")
+	database.Stop(t)
 	away := "the mysql datastore at " + database.Address + " is not available: "
 	f.isToldUnavailable("create while the database is away", f.create, away)
 	f.isToldUnavailable("list while the database is away", f.list, away)
 	f.probe(server.URL()+"/readyz", http.StatusInternalServerError, "[-]datastore failed: the mysql datastore is not available: ")
 	f.probe(server.URL()+"/livez", http.StatusOK, "ok")
 	f.kubectl("get", "namespaces")
-}
-
-// root connects to a database as who may do everything.
-func (f *fixture) root(dsn string) *sql.DB {
-	f.Helper()
-	user, err := sql.Open("mysql", dsn[:strings.LastIndex(dsn, "/")+1])
-	if err != nil {
-		f.Fatal(err)
-	}
-	defer func() { _ = user.Close() }()
-	var socket string
-	if err := user.QueryRow("SELECT @@socket").Scan(&socket); err != nil {
-		f.Fatal(err)
-	}
-	root, err := sql.Open("mysql", "root@unix("+socket+")/")
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Cleanup(func() { _ = root.Close() })
-	return root
-}
-
-func (f *fixture) exec(db *sql.DB, statements ...string) {
-	f.Helper()
-	for _, statement := range statements {
-		if _, err := db.ExecContext(f.Context(), statement); err != nil {
-			f.Fatalf("%s: %v", statement, err)
-		}
-	}
 }
 
 // create and list ask once: client-go comes back by itself when it is told when to.

@@ -10,7 +10,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -18,6 +17,8 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
+
+	"github.com/koinon-io/koinon/pkg/storage/storagetest"
 )
 
 const (
@@ -237,8 +238,8 @@ func (s *server) discreet(t *testing.T) {
 }
 
 func TestAServerSaysThatItsDatabaseIsAwayAndRecovers(t *testing.T) {
-	database := startDatabase(t)
-	s := start(t, t.TempDir(), "--datastore", "mysql://"+database.dsn+"away")
+	database := storagetest.StartMariaDB(t)
+	s := start(t, t.TempDir(), "--datastore", "mysql://"+database.DSN("away"))
 	r := s.raw(t)
 	r.prepare()
 	watched, err := s.client(t).CoreV1().Namespaces().Watch(t.Context(), metav1.ListOptions{ResourceVersion: "0"})
@@ -247,10 +248,10 @@ func TestAServerSaysThatItsDatabaseIsAwayAndRecovers(t *testing.T) {
 	}
 	defer watched.Stop()
 
-	database.kill()
-	away := regexp.MustCompile(`^the mysql datastore at ` + regexp.QuoteMeta(database.address) + ` is not available: (connection refused|the connection was lost)$`)
+	database.Kill(t)
+	away := regexp.MustCompile(`^the mysql datastore at ` + regexp.QuoteMeta(database.Address) + ` is not available: (connection refused|the connection was lost)$`)
 	r.refused(append(reads(), writes("first")...), away, 30*time.Second)
-	away = regexp.MustCompile(`^the mysql datastore at ` + regexp.QuoteMeta(database.address) + ` is not available: connection refused$`)
+	away = regexp.MustCompile(`^the mysql datastore at ` + regexp.QuoteMeta(database.Address) + ` is not available: connection refused$`)
 	r.refused(append(reads(), writes("second")...), away, 5*time.Second)
 	r.refused([]request{
 		post("/api/v1/namespaces/of-nobody/configmaps", named("x")), // admission looks for the namespace
@@ -259,7 +260,7 @@ func TestAServerSaysThatItsDatabaseIsAwayAndRecovers(t *testing.T) {
 		post("/api/v1/namespaces?dryRun=All", named("trial")),
 	}, away, 5*time.Second)
 	r.unready("the mysql datastore is not available: connection refused")
-	if got := r.do(get("/readyz/datastore")); got.code != http.StatusInternalServerError || !strings.Contains(got.body, database.address) {
+	if got := r.do(get("/readyz/datastore")); got.code != http.StatusInternalServerError || !strings.Contains(got.body, database.Address) {
 		t.Errorf("/readyz/datastore: got %d %s, want 500 and where the database is", got.code, got.body)
 	}
 	if got := r.do(get("/api/v1/namespaces?resourceVersion=0")); got.code != http.StatusOK {
@@ -271,13 +272,13 @@ func TestAServerSaysThatItsDatabaseIsAwayAndRecovers(t *testing.T) {
 	for _, query := range []string{"", "&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true"} {
 		for _, resource := range []string{"configmaps", "events"} {
 			got := r.do(get("/api/v1/" + resource + "?watch=1&timeoutSeconds=5" + query))
-			if strings.Contains(got.body, "rpc error") || !strings.Contains(got.body, database.address) && got.code == http.StatusOK && query != "" {
+			if strings.Contains(got.body, "rpc error") || !strings.Contains(got.body, database.Address) && got.code == http.StatusOK && query != "" {
 				t.Errorf("a watch of %s from now (%s): got %d %s", resource, query, got.code, got.body)
 			}
 		}
 	}
 
-	database.restart()
+	database.Start(t)
 	r.succeed(append(reads(), writes("after")...))
 	eventually(t, "the server is ready again", func(context.Context) (bool, error) { return r.do(get("/readyz")).code == http.StatusOK, nil })
 	awaitEvent(t, watched, "after")
@@ -309,13 +310,13 @@ func awaitEvent(t *testing.T, watched watch.Interface, name string) {
 }
 
 func TestRequestsEndWhileTheDatabaseHangs(t *testing.T) {
-	database := startDatabase(t)
-	s := start(t, t.TempDir(), "--datastore", "mysql://"+database.dsn+"hangs")
+	database := storagetest.StartMariaDB(t)
+	s := start(t, t.TempDir(), "--datastore", "mysql://"+database.DSN("hangs"))
 	r := s.raw(t)
 	r.prepare()
 	before := r.goroutines()
 
-	database.signal(syscall.SIGSTOP)
+	database.Pause(t)
 	hurried := r.all([]request{
 		get("/api/v1/namespaces/default?timeout=2s"), get(federatedConfigMaps + "?timeout=2s"),
 		post("/api/v1/namespaces?timeout=2s", named("hurried")), post(federatedConfigMaps+"?timeout=2s", federatedConfigMap("hurried", "x")),
@@ -325,7 +326,7 @@ func TestRequestsEndWhileTheDatabaseHangs(t *testing.T) {
 			t.Errorf("request %d, with a time limit: got %d %s, want 504", i, got.code, got.body)
 		}
 	}
-	hangs := regexp.MustCompile(`^the mysql datastore at ` + regexp.QuoteMeta(database.address) + ` is not available: `)
+	hangs := regexp.MustCompile(`^the mysql datastore at ` + regexp.QuoteMeta(database.Address) + ` is not available: `)
 	r.refused(append(reads(), writes("hanging")...), hangs, 45*time.Second)
 	for range 10 {
 		r.refused(append(reads(), writes("hanging")...), hangs, 5*time.Second)
@@ -334,7 +335,7 @@ func TestRequestsEndWhileTheDatabaseHangs(t *testing.T) {
 		t.Errorf("goroutines while the database hangs: %d, before: %d", during, before)
 	}
 
-	database.signal(syscall.SIGCONT)
+	database.Resume(t)
 	r.succeed(append(reads(), writes("resumed")...))
 	eventually(t, "the goroutines of the outage end", func(context.Context) (bool, error) {
 		return r.goroutines() < before+before/10, nil
@@ -356,15 +357,13 @@ func (r raw) goroutines() int {
 }
 
 func TestADatabaseThatRefusesWritesIsRead(t *testing.T) {
-	database := startDatabase(t)
-	const user = "app"
-	database.exec("CREATE DATABASE refuses", fmt.Sprintf("CREATE USER %s@'127.0.0.1' IDENTIFIED BY '%s'", user, password), "GRANT ALL ON refuses.* TO "+user+"@'127.0.0.1'")
-	s := start(t, t.TempDir(), "--datastore", fmt.Sprintf("mysql://%s:%s@%s/refuses", user, password, database.address))
+	database := storagetest.StartMariaDB(t)
+	s := start(t, t.TempDir(), "--datastore", "mysql://"+database.DSN("refuses"))
 	r := s.raw(t)
 	r.prepare()
 
-	database.exec("SET GLOBAL read_only = 1")
-	readOnly := regexp.MustCompile(`^the mysql datastore at ` + regexp.QuoteMeta(database.address) + ` refuses writes: it is read-only \(\d+\)$`)
+	database.Exec(t, "SET GLOBAL read_only = 1")
+	readOnly := regexp.MustCompile(`^the mysql datastore at ` + regexp.QuoteMeta(database.Address) + ` refuses writes: it is read-only \(\d+\)$`)
 	r.refused(writes("refused"), readOnly, 30*time.Second)
 	r.refused(writes("refused"), readOnly, 5*time.Second)
 	r.succeed(reads())
@@ -375,7 +374,7 @@ func TestADatabaseThatRefusesWritesIsRead(t *testing.T) {
 		t.Errorf("/livez: got %d %s, want 200", live.code, live.body)
 	}
 
-	database.exec("SET GLOBAL read_only = 0")
+	database.Exec(t, "SET GLOBAL read_only = 0")
 	r.succeed(append(reads(), writes("accepted")...))
 	s.discreet(t)
 }

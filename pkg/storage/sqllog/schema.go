@@ -68,8 +68,8 @@ func (l *Log) prepare(ctx context.Context, schema []table, insertNew string, tab
 	}
 	found, err := l.layout(ctx)
 	if noTable(err) {
-		if tables == NeedTables {
-			return l.missing(ctx)
+		if err := l.missing(ctx, tables); err != nil {
+			return err
 		}
 		if err := l.create(ctx, schema, insertNew); err != nil {
 			return err
@@ -82,7 +82,7 @@ func (l *Log) prepare(ctx context.Context, schema []table, insertNew string, tab
 	if found != layout {
 		return fmt.Errorf("%w: the %s has tables of layout %d, and this program knows %d; use the version of Koinon that wrote them, or a newer one", errUnsuitable, l.name, found, layout)
 	}
-	if tables != MakeTables {
+	if tables == MakeTablesBesideKine {
 		return nil
 	}
 	return l.refuseKine(ctx)
@@ -94,20 +94,25 @@ func (l *Log) layout(ctx context.Context) (int, error) {
 	return found, err
 }
 
-// missing says what is there instead of our tables.
-func (l *Log) missing(ctx context.Context) error {
+// missing says why tables that are not there must not be made, if that is so.
+func (l *Log) missing(ctx context.Context, tables Tables) error {
+	if tables == MakeTablesBesideKine {
+		return nil
+	}
 	kine, err := l.hasKine(ctx)
-	if err != nil {
+	switch {
+	case err != nil:
 		return err
-	}
-	if kine {
+	case kine:
 		return fmt.Errorf("open the %s: %w", l.name, ErrKine)
+	case tables == NeedTables:
+		return fmt.Errorf("open the %s: %w", l.name, ErrNoTables)
 	}
-	return fmt.Errorf("open the %s: %w", l.name, ErrNoTables)
+	return nil
 }
 
-// refuseKine keeps a server from beginning with nothing beside data that was not migrated,
-// or not to its end.
+// refuseKine keeps a server from beginning with nothing beside data that was not migrated to
+// its end.
 func (l *Log) refuseKine(ctx context.Context) error {
 	mark, err := l.mark(ctx, l.writes)
 	if err != nil || mark.Tail != firstRevision || mark.Epoch != firstEpoch {

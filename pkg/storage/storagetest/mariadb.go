@@ -90,7 +90,7 @@ func (m *MariaDB) users(t testing.TB) string {
 	var statements strings.Builder
 	for _, name := range []string{storeUser, adminUser} {
 		fmt.Fprintf(&statements, "CREATE USER '%s'@'127.0.0.1' IDENTIFIED BY '%s';\n", name, password)
-		fmt.Fprintf(&statements, "GRANT ALL ON *.* TO '%s'@'127.0.0.1';\n", name)
+		fmt.Fprintf(&statements, "GRANT ALL ON *.* TO '%s'@'127.0.0.1' WITH GRANT OPTION;\n", name)
 	}
 	fmt.Fprintf(&statements, "REVOKE READ ONLY ADMIN, SUPER ON *.* FROM '%s'@'127.0.0.1';\n", storeUser)
 	file := filepath.Join(m.Dir, "init.sql")

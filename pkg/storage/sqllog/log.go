@@ -320,9 +320,19 @@ func (l *Log) Delete(ctx context.Context, epoch int64, revisions []int64) error 
 	}
 	ctx, cancel := context.WithTimeout(ctx, appendTimeout)
 	defer cancel()
+	// Asked in the statement itself, InnoDB would lock the row of koinon_meta, which writers
+	// need. One connection is as good: it does not go on with another copy of the database.
+	conn, err := l.writes.Conn(ctx)
+	if err != nil {
+		return l.failed("connect to", err)
+	}
+	defer func() { _ = conn.Close() }()
+	mark, err := l.mark(ctx, conn)
+	if err != nil || mark.Epoch != epoch {
+		return err
+	}
 	in, args := list(revisions)
-	compacted := " AND rev <= (SELECT compact FROM koinon_meta WHERE id = 1 AND epoch = ?)"
-	if _, err := l.writes.ExecContext(ctx, "DELETE FROM koinon_log WHERE rev IN "+in+compacted, append(args, epoch)...); err != nil {
+	if _, err := conn.ExecContext(ctx, "DELETE FROM koinon_log WHERE rev IN "+in+" AND rev <= ?", append(args, mark.Compact)...); err != nil {
 		return l.failed("delete from", err)
 	}
 	return nil

@@ -2,6 +2,7 @@ package sqllog
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"strings"
@@ -382,6 +383,20 @@ func replaceContract(t *testing.T, database func(t *testing.T) opener) {
 		}
 		if _, err := l.Replace(t.Context(), ReplaceOptions{Revision: 1 << 62}, nil); err == nil {
 			t.Error("a revision without room after it was taken")
+		}
+	})
+	t.Run("what is compacted is deleted without waiting for writers", func(t *testing.T) {
+		l := database(t)(t)
+		if l.writes != l.reads {
+			t.Skip("SQLite has one writer at a time")
+		}
+		mustAppend(t, l, "a", "b", "c")
+		if _, err := l.Compact(t.Context(), 3); err != nil {
+			t.Fatal(err)
+		}
+		err := l.transaction(t.Context(), nil, func(*sql.Tx, meta) error { return l.Delete(t.Context(), 1, []int64{2, 3}) })
+		if got := rows(t, l); err != nil || got != 1 {
+			t.Errorf("%d rows, %v, want 1", got, err)
 		}
 	})
 	t.Run("many and large values come back", func(t *testing.T) {

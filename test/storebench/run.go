@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -292,8 +293,12 @@ func indented(text string) string {
 	return "      " + strings.ReplaceAll(strings.TrimSpace(text), "\n", "\n      ")
 }
 
-// add adds a figure, once it is known that all processes survived the measurement.
+// add adds a figure, once it is known that all processes survived the measurement. Times of
+// operations none of which succeeded are no figure.
 func (b *bench) add(s *side, m report.Measure, value float64) {
+	if math.IsNaN(value) {
+		return
+	}
 	s.pending = append(s.pending, func() { b.report.Add(s.title(), m, value) })
 }
 

@@ -42,11 +42,9 @@ func (t *Target) Lists(ctx context.Context, keys *Keys, namespaces, page int, du
 // list reads a range at one revision, as an API server does with limit and continue, and
 // returns how many keys it has.
 func (t *Target) list(ctx context.Context, client int, from, end string, page int) (int, error) {
-	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
-	defer cancel()
 	total, last, revision := 0, "", int64(0)
 	for {
-		response, err := t.kv(client).Get(ctx, from, clientv3.WithRange(end), clientv3.WithLimit(int64(page)), clientv3.WithRev(revision))
+		response, err := t.page(ctx, client, from, end, page, revision)
 		if err != nil {
 			return total, err
 		}
@@ -62,6 +60,13 @@ func (t *Target) list(ctx context.Context, client int, from, end string, page in
 		}
 		from = last + "\x00"
 	}
+}
+
+// page reads a range, of at most limit keys if that is not 0, at a revision if that is not 0.
+func (t *Target) page(ctx context.Context, client int, from, end string, limit int, revision int64) (*clientv3.GetResponse, error) {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	return t.kv(client).Get(ctx, from, clientv3.WithRange(end), clientv3.WithLimit(int64(limit)), clientv3.WithRev(revision))
 }
 
 // inOrder returns the last key, or an error if one does not follow the one before.

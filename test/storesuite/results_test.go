@@ -98,3 +98,32 @@ func TestAVerdictKnowsFailuresExceptionsAndStaleOnes(t *testing.T) {
 		})
 	}
 }
+
+func TestAHastyTestThatFailsIsTriedAgain(t *testing.T) {
+	const hasty = `
+{"Action":"run","Test":"TestCompact"}
+{"Action":"fail","Test":"TestCompact"}
+`
+	cases := map[string]struct {
+		first, again string
+		pattern      string
+		want         Verdict
+	}{
+		"it passes then":        {hasty + `{"Action":"fail"}`, `{"Action":"pass","Test":"TestCompact"}{"Action":"pass"}`, "^(TestCompact)$", Verdict{Cases: 1, Passed: 1}},
+		"it fails then":         {hasty + `{"Action":"fail"}`, hasty + `{"Action":"fail"}`, "^(TestCompact)$", Verdict{Cases: 1, Failed: []string{"etcd3.TestCompact"}}},
+		"others failed as well": {hasty + failed, `{"Action":"pass","Test":"TestCompact"}{"Action":"pass"}`, "^(TestCompact)$", Verdict{Cases: 5, Passed: 3, Failed: []string{"etcd3.TestA/one", "etcd3.TestB"}}},
+		"only others failed":    {failed, "", "", Verdict{Cases: 4, Passed: 2, Failed: []string{"etcd3.TestA/one", "etcd3.TestB"}}},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			results := mustRead(t, c.first)
+			if got := results.HastyOnes("etcd3"); got != c.pattern {
+				t.Errorf("pattern: got %q, want %q", got, c.pattern)
+			}
+			results.Replace("etcd3", mustRead(t, c.again))
+			if diff := cmp.Diff(c.want, Judge("", results, nil)); diff != "" {
+				t.Errorf("verdict (-want +got):\n%s", diff)
+			}
+		})
+	}
+}

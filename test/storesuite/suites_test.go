@@ -77,19 +77,30 @@ func runSuites(t *testing.T, workspace *Workspace, name, datastores string) {
 	var running sync.WaitGroup
 	for _, suite := range Suites {
 		running.Go(func() {
-			found, err := workspace.Run(t.Context(), suite, datastores, os.Getenv(patternVariable))
-			if err != nil {
-				t.Error(err)
-			}
+			found := run(t, workspace, suite, datastores, os.Getenv(patternVariable))
 			mu.Lock()
 			defer mu.Unlock()
 			maps.Copy(results, found)
 		})
 	}
 	running.Wait()
+	for _, suite := range Suites {
+		if pattern := results.HastyOnes(suite); pattern != "" {
+			t.Logf("%s of %s failed and is tried again", pattern, suite)
+			results.Replace(suite, run(t, workspace, suite, datastores, pattern))
+		}
+	}
 	verdict := Judge(name, results, Exceptions)
 	t.Log(verdict.Summary(time.Since(begin)))
 	report(t, verdict, results)
+}
+
+func run(t *testing.T, workspace *Workspace, suite Suite, datastores, pattern string) Results {
+	results, err := workspace.Run(t.Context(), suite, datastores, pattern)
+	if err != nil {
+		t.Error(err)
+	}
+	return results
 }
 
 func report(t *testing.T, verdict Verdict, results Results) {

@@ -65,7 +65,7 @@ type module struct {
 
 func findModule(ctx context.Context, args ...string) (module, error) {
 	var found module
-	output, err := run(exec.CommandContext(ctx, "go", append([]string{"list", "-m", "-json"}, args...)...))
+	output, err := outputOf(exec.CommandContext(ctx, "go", append([]string{"list", "-m", "-json"}, args...)...))
 	if err != nil {
 		return found, err
 	}
@@ -144,7 +144,7 @@ func (w *Workspace) writeModFile(ctx context.Context) error {
 			return fmt.Errorf("copy go.mod and go.sum: %w", err)
 		}
 	}
-	if _, err := run(exec.CommandContext(ctx, "go", "mod", "edit", "-replace="+apiserver+"="+w.apiserver, w.modFile())); err != nil {
+	if _, err := outputOf(exec.CommandContext(ctx, "go", "mod", "edit", "-replace="+apiserver+"="+w.apiserver, w.modFile())); err != nil {
 		return fmt.Errorf("replace %s: %w", apiserver, err)
 	}
 	return nil
@@ -157,14 +157,14 @@ func (w *Workspace) binary(suite Suite) string { return filepath.Join(w.dir, str
 // Build compiles the tests of a suite. It must have ended before Run.
 func (w *Workspace) Build(ctx context.Context, suite Suite) error {
 	cmd := exec.CommandContext(ctx, "go", "test", "-c", "-modfile="+w.modFile(), "-o", w.binary(suite), suite.importPath())
-	if _, err := run(cmd); err != nil {
+	if _, err := outputOf(cmd); err != nil {
 		return fmt.Errorf("compile the tests of %s: %w", suite.importPath(), err)
 	}
 	return nil
 }
 
-// run returns what a command writes; its error has what it complains about.
-func run(cmd *exec.Cmd) ([]byte, error) {
+// outputOf returns what a command writes; its error has what it complains about.
+func outputOf(cmd *exec.Cmd) ([]byte, error) {
 	var complaint bytes.Buffer
 	cmd.Stderr = &complaint
 	output, err := cmd.Output()

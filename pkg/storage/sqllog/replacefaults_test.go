@@ -14,7 +14,7 @@ import (
 )
 
 // manyKeys are the contents that the tests of this file put in the place of others.
-const manyKeys = 3000
+const manyKeys = 1200
 
 // replaceBy replaces the contents of a log by manyKeys keys, and says what it has come to.
 func replaceBy(t *testing.T, l *Log) (Mark, error) {
@@ -111,6 +111,9 @@ func TestAReplacementSurvivesLostConnections(t *testing.T) {
 // TestAReplacementInAClusterInWhichAllNodesTakeWrites: writers on each node append all the
 // time, until they find that the contents are others.
 func TestAReplacementInAClusterInWhichAllNodesTakeWrites(t *testing.T) {
+	if testing.Short() {
+		t.Skip("a cluster takes a minute: left out with -short")
+	}
 	cluster := storagetest.StartGalera(t, 3)
 	dsn := cluster.Nodes[0].NewDatabase(t)
 	open := func(node int) *Log {

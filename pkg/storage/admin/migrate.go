@@ -94,7 +94,7 @@ func (o MigrateOptions) source(ctx context.Context, from Store) (archive.Source,
 
 // toLog copies into a database. Only what is from Kine may come to where Kine's data is.
 func (o MigrateOptions) toLog(ctx context.Context, source archive.Source, from, to Store) (Restored, error) {
-	tables := sqllog.MakeTables
+	tables := sqllog.MakeTablesToFill
 	if from.kine || o.Force {
 		tables = sqllog.MakeTablesBesideKine
 	}

@@ -17,6 +17,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/koinon-io/koinon/pkg/storage/embedded"
+	"github.com/koinon-io/koinon/pkg/storage/sqllog"
 	"github.com/koinon-io/koinon/pkg/storage/storagetest"
 	"github.com/koinon-io/koinon/pkg/storage/storagetest/etcdtest"
 )
@@ -182,7 +183,7 @@ func TestAMigrationFromKineThatWasInterruptedLeavesNoServerWithoutData(t *testin
 	fillKine(t, backend)
 	stop()
 	ctx, cancel := context.WithCancel(t.Context())
-	log, err := mustParse(t, value).log(ctx, 1) // beside Kine
+	log, err := mustParse(t, value).log(ctx, sqllog.MakeTablesBesideKine)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -258,7 +259,7 @@ func TestAMigrationIsRefusedWhenSomethingIsWrittenMeanwhile(t *testing.T) {
 	defer close()
 	put(t, client, "/registry/late", "x")
 	into := sqlite(t)
-	log, err := mustParse(t, into).log(t.Context(), 0)
+	log, err := mustParse(t, into).log(t.Context(), sqllog.MakeTablesToFill)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -56,7 +56,7 @@ func Restore(ctx context.Context, store Store, path string, options RestoreOptio
 	if store.datastore.Kind == embedded.Etcd {
 		return store.fillEtcd(ctx, source, options)
 	}
-	tables := sqllog.MakeTables
+	tables := sqllog.MakeTablesToFill
 	if options.Force {
 		tables = sqllog.MakeTablesBesideKine
 	}

@@ -335,7 +335,7 @@ func TestAnInterruptedRestoreChangesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = source.Close() }()
-	log, err := mustParse(t, into).log(ctx, sqllog.MakeTables)
+	log, err := mustParse(t, into).log(ctx, sqllog.MakeTablesToFill)
 	if err != nil {
 		t.Fatal(err)
 	}

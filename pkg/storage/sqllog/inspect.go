@@ -143,7 +143,7 @@ func (mysqlDialect) inspect(ctx context.Context, l *Log, i *Inspection) error {
 // isSet compares values of variables, of which some are words in some servers.
 func isSet(value, want string) bool {
 	switch value {
-	case "ON", "on", "TRUE", "true":
+	case "ON", "on", "TRUE", "true", "fast", "FAST", "DETECT_AND_RECOVER":
 		value = "1"
 	case "OFF", "off", "FALSE", "false":
 		value = "0"

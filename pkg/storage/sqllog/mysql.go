@@ -143,7 +143,7 @@ var errUnsuitable = errors.New("the database cannot be used")
 // Unsuitable says that a server answered, and that it will have to be set up in another way
 // or that this program is the wrong one.
 func Unsuitable(err error) bool {
-	return errors.Is(err, errUnsuitable) || errors.Is(err, ErrKine) || errors.Is(err, ErrNoTables)
+	return errors.Is(err, errUnsuitable) || errors.Is(err, ErrKine) || errors.Is(err, ErrNoTables) || errors.Is(err, ErrUnfinished)
 }
 
 func (l *Log) prepareMySQL(ctx context.Context, connector *connector, tables Tables) error {

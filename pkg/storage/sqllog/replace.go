@@ -74,8 +74,10 @@ const (
 	// stageBytes and stageRows are the most that one transaction puts above the tail.
 	stageBytes = 2 << 20
 	stageRows  = 500
-	// patience is how long a replacement goes on trying when the database does not answer.
-	patience = time.Minute
+	// patience is how long a replacement goes on trying when the database does not answer,
+	// and retryPause how long it waits each time.
+	patience   = time.Minute
+	retryPause = 200 * time.Millisecond
 
 	// maxKeyBytes is what the column of names holds.
 	maxKeyBytes = 2048
@@ -316,7 +318,7 @@ func (r *Replacement) patiently(ctx context.Context, try func() error) error {
 		if err == nil || ctx.Err() != nil || !transient(err) || time.Since(begun) > patience {
 			return err
 		}
-		if sleep(ctx, time.Second) != nil {
+		if sleep(ctx, retryPause) != nil {
 			return err
 		}
 	}

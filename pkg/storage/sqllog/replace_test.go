@@ -122,11 +122,17 @@ func replaceContract(t *testing.T, database func(t *testing.T) opener) {
 	})
 	t.Run("an empty log takes contents with their revisions", func(t *testing.T) {
 		open := database(t)
-		l := open(t)
+		l, other := open(t), open(t)
 		r := mustReplace(t, l, ReplaceOptions{Revision: 20})
 		mustStage(t, r, 2, 9, 12)
-		if got := scanned(t, open(t)); len(got) != 0 {
+		if got := scanned(t, other); len(got) != 0 {
 			t.Errorf("before the commit there is %v", got)
+		}
+		if err := l.refuseNothing(t.Context(), MakeTables); !errors.Is(err, ErrUnfinished) {
+			t.Errorf("a server that starts now: %v, want that it is refused", err)
+		}
+		if err := l.refuseNothing(t.Context(), MakeTablesToFill); err != nil {
+			t.Errorf("a restore that starts now: %v", err)
 		}
 		if got, want := mustCommit(t, r), (Mark{Tail: 20, Compact: 20, Epoch: 2}); got != want || mustMark(t, l) != want {
 			t.Errorf("got %+v, the log has %+v, want %+v", got, mustMark(t, l), want)
@@ -263,9 +269,10 @@ func replaceContract(t *testing.T, database func(t *testing.T) opener) {
 	})
 	t.Run("of two at a time the later one goes on", func(t *testing.T) {
 		open := database(t)
-		first := mustReplace(t, open(t), ReplaceOptions{Revision: 100})
+		one, two := open(t), open(t)
+		first := mustReplace(t, one, ReplaceOptions{Revision: 100})
 		mustStage(t, first, 2, 3, 4)
-		second := mustReplace(t, open(t), ReplaceOptions{Revision: 100})
+		second := mustReplace(t, two, ReplaceOptions{Revision: 100})
 		mustStage(t, second, 3)
 		if err := first.Add(t.Context(), Record{Revision: 50, Key: "x"}); err != nil {
 			t.Fatal(err)

@@ -25,9 +25,12 @@ type table struct{ name, statement string }
 type Tables int
 
 const (
-	// MakeTables makes them, unless that would be beside data that Kine has left, which the
-	// user would miss.
+	// MakeTables makes them, for a server. It fails where the server would begin with nothing
+	// and the user miss something: beside data that Kine has left, and where a restore was
+	// interrupted.
 	MakeTables Tables = iota
+	// MakeTablesToFill makes them, for a restore. It fails beside data of Kine.
+	MakeTablesToFill
 	// MakeTablesBesideKine makes them in any case.
 	MakeTablesBesideKine
 	// NeedTables makes none, and fails where there are none.
@@ -43,6 +46,9 @@ var (
 	// ErrKine means that the database has data of Kine, and none of ours. It should be
 	// migrated.
 	ErrKine = errors.New("it has data of Kine, and none of Koinon yet")
+	// ErrUnfinished means that data is being copied into an empty log, or was until that was
+	// interrupted.
+	ErrUnfinished = errors.New("it is empty, and data is being copied into it, or was until that was interrupted: run that command again, or koinon datastore compact --discard-staged to begin with nothing")
 )
 
 // MySQLSchema and SQLiteSchema are the statements that make the tables, for those who do
@@ -85,7 +91,7 @@ func (l *Log) prepare(ctx context.Context, schema []table, insertNew string, tab
 	if tables == MakeTablesBesideKine {
 		return nil
 	}
-	return l.refuseKine(ctx)
+	return l.refuseNothing(ctx, tables)
 }
 
 func (l *Log) layout(ctx context.Context) (int, error) {
@@ -111,18 +117,22 @@ func (l *Log) missing(ctx context.Context, tables Tables) error {
 	return nil
 }
 
-// refuseKine keeps a server from beginning with nothing beside data that was not migrated to
-// its end.
-func (l *Log) refuseKine(ctx context.Context) error {
-	mark, err := l.mark(ctx, l.writes)
-	if err != nil || mark.Tail != firstRevision || mark.Epoch != firstEpoch {
+// refuseNothing keeps a server from beginning with nothing where there should be something.
+func (l *Log) refuseNothing(ctx context.Context, tables Tables) error {
+	m, err := l.meta(ctx, l.writes)
+	if err != nil || m.Tail != firstRevision || m.Epoch != firstEpoch {
 		return err
 	}
 	kine, err := l.hasKine(ctx)
-	if err != nil || !kine {
+	switch {
+	case err != nil:
 		return err
+	case kine:
+		return fmt.Errorf("open the %s: %w", l.name, ErrKine)
+	case m.staging > 0 && tables == MakeTables:
+		return fmt.Errorf("open the %s: %w", l.name, ErrUnfinished)
 	}
-	return fmt.Errorf("open the %s: %w", l.name, ErrKine)
+	return nil
 }
 
 // hasKine says that the database has a table of Kine with something in it.

@@ -85,12 +85,12 @@ func replace(ctx context.Context, log *sqllog.Log, source archive.Source, users 
 	if err != nil {
 		return Restored{}, err
 	}
+	replacing := sqllog.ReplaceOptions{Revision: source.Revision(), Bump: options.Bump, Renumber: !empty}
 	if !empty {
-		if err := mayReplace(ctx, log, source, users, options); err != nil {
+		if replacing.Rest, err = mayReplace(ctx, log, source, users, options); err != nil {
 			return Restored{}, err
 		}
 	}
-	replacing := sqllog.ReplaceOptions{Revision: source.Revision(), Bump: options.Bump, Renumber: !empty}
 	sink, err := archive.ToLog(ctx, log, replacing, options.Progress)
 	if err != nil {
 		return Restored{}, explain(err)
@@ -114,30 +114,30 @@ func replace(ctx context.Context, log *sqllog.Log, source archive.Source, users 
 	return restored, nil
 }
 
-// mayReplace says what is lost, or that it must not be.
-func mayReplace(ctx context.Context, log *sqllog.Log, source archive.Source, users []User, options RestoreOptions) error {
+// mayReplace says what is lost, or that it must not be, and whether servers use the log.
+func mayReplace(ctx context.Context, log *sqllog.Log, source archive.Source, users []User, options RestoreOptions) (inUse bool, err error) {
 	snapshot, err := log.Snapshot(ctx, nil)
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer snapshot.Close()
 	peers, err := usersOfDatabase(ctx, log)
 	if err != nil {
-		return err
+		return false, err
 	}
 	holds := fmt.Sprintf("the %s holds %d keys at revision %d", log, snapshot.Len(), snapshot.Mark().Tail)
 	if users = append(users, peers...); len(users) > 0 {
 		holds += " and is in use by " + list(users)
 	}
 	if !options.Force {
-		return fmt.Errorf("%s: with --force all of that is replaced by the %d keys of the %s and cannot be had back, so make a backup first", holds, source.Len(), source)
+		return false, fmt.Errorf("%s: with --force all of that is replaced by the %d keys of the %s and cannot be had back, so make a backup first", holds, source.Len(), source)
 	}
 	warning := holds + ", all of which is now replaced"
 	if len(users) > 0 {
 		warning += "; servers notice when it is done, and their clients list again"
 	}
 	options.Warn(warning)
-	return nil
+	return len(users) > 0, nil
 }
 
 // unchanged makes sure that nothing was written to the source since it was read.

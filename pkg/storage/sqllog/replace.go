@@ -59,6 +59,9 @@ type ReplaceOptions struct {
 	// and so after what is there, which becomes void. Without it the log must be empty, and
 	// keys keep their revisions.
 	Renumber bool
+	// Rest leaves the database to others for as long as it was used, after each time: SQLite
+	// lets who comes back at once have it before those who wait.
+	Rest bool
 }
 
 const (
@@ -179,11 +182,16 @@ func (r *Replacement) flush(ctx context.Context) error {
 		return nil
 	}
 	again := false
+	var took time.Duration
 	err := r.patiently(ctx, func() error {
+		begun := time.Now()
 		err := r.stage(ctx, again)
-		again = true
+		again, took = true, time.Since(begun)
 		return err
 	})
+	if err == nil && r.options.Rest {
+		err = sleep(ctx, took)
+	}
 	if err != nil {
 		return r.failed(err)
 	}

@@ -43,7 +43,7 @@ func everything() contents {
 	}
 	return contents{
 		{Key: []byte("/registry/a"), Value: []byte("one"), Created: 2, Revision: 2, Version: 1},
-		{Key: all, Value: bytes.Repeat(all, 4<<10), Created: 2, Revision: 7, Version: 3},
+		{Key: all, Value: bytes.Repeat(all, 256), Created: 2, Revision: 7, Version: 3},
 		{Key: []byte("/registry/events/e"), Value: []byte{}, Created: 9, Revision: 9, Version: 1, Lease: 3600},
 		{Key: []byte("<&>\n\"end\""), Value: []byte("{\"end\":true}\n"), Created: 1, Revision: 100, Version: 9},
 	}

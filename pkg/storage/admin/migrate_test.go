@@ -127,7 +127,12 @@ func fillKine(t *testing.T, backend server.Backend) (want []string, revision int
 	again := must(backend.Create(ctx, "/registry/again", []byte("1"), 0))
 	_, _, _, err = backend.Delete(ctx, "/registry/again", again)
 	must(0, err)
-	again = must(backend.Create(ctx, "/registry/again", []byte("2"), 0))
+	must(backend.Create(ctx, "/registry/again", []byte("2"), 0))
+	// Of a key that was there before, Kine answers with what it takes for the current
+	// revision, and not with that of the creation.
+	_, recreated, err := backend.Get(ctx, "/registry/again", 0, false)
+	must(0, err)
+	again = recreated.ModRevision
 	leased := must(backend.Create(ctx, "/registry/events/e", []byte("leased"), 3600))
 	compaction := must(backend.Create(ctx, "compact_rev_key_apiserver", []byte("1|1"), 0))
 	health, kv, err := backend.Get(ctx, server.HealthKey, 0, false)

@@ -80,6 +80,8 @@ type Engine struct {
 	// since began; 0 means that it has not.
 	lostSince atomic.Int64
 	began     time.Time
+	// reloading has room for the one who reads everything anew.
+	reloading chan struct{}
 	// compacted has revisions that can be deleted.
 	compacted *garbage
 
@@ -98,7 +100,7 @@ func Open(ctx context.Context, log Log, options Options) (*Engine, error) {
 	e := &Engine{
 		log: log, options: options, logger: klog.FromContext(ctx).WithName("store"),
 		writes: make(chan *write, maxBatchWrites), ctx: lifetime, stop: stop,
-		began: time.Now(),
+		began: time.Now(), reloading: make(chan struct{}, 1),
 	}
 	e.firstOperation = rand.Int64N(1 << 62)
 	e.operation.Store(e.firstOperation)

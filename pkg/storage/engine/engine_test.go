@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -342,6 +343,49 @@ func TestAProcessThatSleptThroughACompactionDoesNotWriteIntoThePast(t *testing.T
 		}
 		if log.mark.Tail != revision+1 {
 			t.Errorf("tail %d, want %d", log.mark.Tail, revision+1)
+		}
+	})
+}
+
+func TestAProcessThatReadsEverythingAnewTwiceAtOnceDoesNotGoBack(t *testing.T) {
+	run(t, func(t *testing.T, log *memLog, open func() *Engine) {
+		awake, asleep := open(), open()
+		revision := mustUpdate(t, awake, "k", "1", mustCreate(t, awake, "k", "0"))
+		if _, err := awake.Compact(t.Context(), revision); err != nil {
+			t.Fatal(err)
+		}
+		// The writer reads the log up to here, and is the last to take it in.
+		var scans atomic.Int64
+		goOn := make(chan struct{})
+		log.set(&log.scans, func() error {
+			if scans.Add(1) == 1 {
+				<-goOn
+			}
+			return nil
+		})
+		var running sync.WaitGroup
+		running.Go(func() { _, _ = asleep.Create(t.Context(), "other", []byte("x"), 0) })
+		synctest.Wait()
+		mustUpdate(t, awake, "k", "2", revision)
+		var seen atomic.Int64
+		running.Go(func() {
+			current, _, err := asleep.Get(t.Context(), "k", 0, false)
+			if err != nil {
+				t.Error(err)
+			}
+			seen.Store(current)
+		})
+		synctest.Wait()
+		log.set(&log.before, func() error {
+			if now := asleep.state.mark().Tail; now < seen.Load() {
+				t.Errorf("the store is at %d after a reader has seen it at %d", now, seen.Load())
+			}
+			return nil
+		})
+		close(goOn)
+		running.Wait()
+		if got := mustGet(t, asleep, "k", 0); got != "2" {
+			t.Errorf("got %q, want 2", got)
 		}
 	})
 }

@@ -23,8 +23,9 @@ type memLog struct {
 	// before and after are called around the commit of an append, marks before the mark is
 	// read; their errors are those of the call.
 	before, after, marks func() error
-	// deletes is called before records are deleted.
-	deletes func() error
+	// deletes is called before records are deleted, scans before all are read, after the
+	// mark.
+	deletes, scans func() error
 }
 
 func newMemLog() *memLog {
@@ -143,6 +144,9 @@ func (l *memLog) Read(_ context.Context, after, upTo int64, limit, _ int) ([]sql
 }
 
 func (l *memLog) Scan(_ context.Context, upTo int64, each func(sqllog.Record)) error {
+	if err := l.fail(&l.scans); err != nil {
+		return err
+	}
 	l.mu.Lock()
 	records := slices.Clone(l.records)
 	l.mu.Unlock()

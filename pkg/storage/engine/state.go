@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/k3s-io/kine/pkg/server"
 
@@ -84,10 +85,10 @@ func (s *state) apply(epoch int64, records []sqllog.Record) error {
 	return nil
 }
 
-// begin says which of the writes are still to be done, and for what state that is true. The
-// generation changes when the state is replaced.
-func (s *state) begin(writes []*write) (left []*write, mark sqllog.Mark, generation int) {
-	s.mu.Lock()
+// begin says which of the writes are still to be done, what they come to, and for what state
+// that is true. The generation changes when the state is replaced.
+func (s *state) begin(writes []*write) (left []*write, plan plan, mark sqllog.Mark, generation int) {
+	s.mu.Lock() // also until it is decided: a compaction would take away what is compared with
 	defer s.mu.Unlock()
 	for _, w := range writes {
 		if w.committed == nil {
@@ -95,7 +96,12 @@ func (s *state) begin(writes []*write) (left []*write, mark sqllog.Mark, generat
 			left = append(left, w)
 		}
 	}
-	return left, s.known, s.recent.generation
+	index := s.index()
+	current := func(key string) *mvcc.Version {
+		version, _ := index.Get(key, s.known.Tail)
+		return version
+	}
+	return left, decide(current, s.known.Tail, left, time.Now()), s.known, s.recent.generation
 }
 
 // end forgets writes that were begun. What it leaves committed is final.
@@ -120,10 +126,16 @@ func (s *state) compact(revision int64) []int64 {
 	return gone
 }
 
-// replace puts another state in the place of this one. Watchers of the old one end.
-func (s *state) replace(index *mvcc.Index, mark sqllog.Mark) {
+// replace puts another state in the place of this one, unless it is an older one of the same
+// contents: what was read never becomes unread. Watchers of the replaced state end. What
+// belongs to the state outside of it is replaced by also, before anything is applied.
+func (s *state) replace(index *mvcc.Index, mark sqllog.Mark, also func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if mark.Epoch == s.known.Epoch && mark.Tail <= s.known.Tail {
+		return
+	}
+	also()
 	s.keys.Store(index)
 	s.known = mark
 	s.values.cache.InvalidateAll() // a log that has lost revisions may have given them out again
@@ -192,10 +204,12 @@ func (e *Engine) load(ctx context.Context) error {
 			continue // it was replaced or overtaken while it was read
 		}
 		index.Advance(before.Tail)
-		// What an earlier process left undeleted goes too.
-		e.compacted.reset(after.Epoch, index.Compact(after.Compact))
-		e.leases.restore(leased)
-		e.state.replace(index, sqllog.Mark{Tail: before.Tail, Compact: after.Compact, Epoch: before.Epoch, Operation: before.Operation})
+		undeleted := index.Compact(after.Compact) // by an earlier process, or by one that died
+		before.Compact = after.Compact
+		e.state.replace(index, before, func() {
+			e.compacted.reset(before.Epoch, undeleted)
+			e.leases.restore(leased)
+		})
 		return nil
 	}
 }

@@ -186,8 +186,15 @@ func (e *Engine) readUpTo(ctx context.Context, mark sqllog.Mark) error {
 	return nil
 }
 
-// reload reads everything anew, unless somebody has done it.
+// reload reads everything anew, unless somebody has done it: readers and the writer come
+// here on their own.
 func (e *Engine) reload(ctx context.Context, mark sqllog.Mark) error {
+	select {
+	case e.reloading <- struct{}{}:
+		defer func() { <-e.reloading }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 	if known := e.state.mark(); known.Epoch == mark.Epoch && known.Tail >= mark.Tail {
 		return nil
 	}

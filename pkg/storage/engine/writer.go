@@ -9,7 +9,6 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
-	"github.com/koinon-io/koinon/pkg/storage/mvcc"
 	"github.com/koinon-io/koinon/pkg/storage/sqllog"
 )
 
@@ -226,13 +225,7 @@ func (b *batch) try(ctx context.Context) error {
 // decide makes the plan for what is left to do, in the latest state, and returns the
 // generation of that.
 func (b *batch) decide() (generation int) {
-	b.left, b.mark, generation = b.engine.state.begin(b.writes)
-	index := b.engine.state.index()
-	current := func(key string) *mvcc.Version {
-		version, _ := index.Get(key, b.mark.Tail)
-		return version
-	}
-	b.plan = decide(current, b.mark.Tail, b.left, time.Now())
+	b.left, b.plan, b.mark, generation = b.engine.state.begin(b.writes)
 	return generation
 }
 

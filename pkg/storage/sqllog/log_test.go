@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"sync"
 	"testing"
@@ -109,6 +110,29 @@ func contract(t *testing.T, database func(t *testing.T) opener) {
 		mustAppend(t, open(t), "a")
 		if got := mustMark(t, open(t)).Tail; got != 2 {
 			t.Errorf("opened again: tail %d, want 2", got)
+		}
+	})
+	t.Run("a batch may have any size", func(t *testing.T) {
+		l := database(t)(t)
+		for _, size := range []int{1, 2, 256, 200, 255, 3, 254, 1, 256, 253} {
+			mark := mustMark(t, l)
+			var want []Record
+			for revision := mark.Tail + 1; revision <= mark.Tail+int64(size); revision++ {
+				want = append(want, Record{
+					Revision: revision, Key: fmt.Sprint(revision), Created: revision, Version: 1, Operation: revision,
+					Value: bytes.Repeat([]byte{byte(revision)}, 10*size),
+				})
+			}
+			if err := l.Append(t.Context(), mark, want, never(t)); err != nil {
+				t.Fatal(err)
+			}
+			got, err := l.Read(t.Context(), mark.Tail, mark.Tail+int64(size), size, 1<<30)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !reflect.DeepEqual(want, got) { // cmp.Diff takes a minute for this many bytes
+				t.Errorf("a batch of %d is not read as it was appended", size)
+			}
 		}
 	})
 	t.Run("what is appended is read byte by byte", func(t *testing.T) {

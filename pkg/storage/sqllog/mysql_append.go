@@ -29,15 +29,17 @@ type packet struct {
 	// That may have been ended by Galera without a word; without autocommit, what comes is
 	// a transaction all the same.
 	begin, resume, end string
+	// exec runs it.
+	exec func(ctx context.Context, conn *sql.Conn, packet string, args []any) error
 }
 
 var (
 	// plain is for servers that end a packet at the first error.
-	plain = packet{"BEGIN;", "SET autocommit = 0;", ""}
+	plain = packet{"BEGIN;", "SET autocommit = 0;", "", execText}
 	// compound is for MariaDB. Galera may end a transaction between two statements of a
 	// packet, and then runs the rest outside of it, without an error; it does not do so in
-	// a compound statement.
-	compound = packet{"BEGIN NOT ATOMIC START TRANSACTION;", "BEGIN NOT ATOMIC SET autocommit = 0;", "END"}
+	// a compound statement. That can be prepared, too.
+	compound = packet{"BEGIN NOT ATOMIC START TRANSACTION;", "BEGIN NOT ATOMIC SET autocommit = 0;", "END", execPrepared}
 )
 
 const (
@@ -57,7 +59,7 @@ func (d mysqlDialect) append(ctx context.Context, l *Log, mark Mark, records []R
 	}
 	defer func() { _ = conn.Close() }()
 	statement, args := appendStatement(mark, records)
-	_, err = conn.ExecContext(ctx, d.packet.begin+lockTail+statement+d.packet.end, args...)
+	err = d.packet.exec(ctx, conn, d.packet.begin+lockTail+statement+d.packet.end, args)
 	switch {
 	case err == nil:
 		return nil
@@ -76,6 +78,12 @@ func (d mysqlDialect) append(ctx context.Context, l *Log, mark Mark, records []R
 	} else {
 		discard(conn)
 	}
+	return err
+}
+
+// execText runs statements that are sent as text, with their arguments in it.
+func execText(ctx context.Context, conn *sql.Conn, packet string, args []any) error {
+	_, err := conn.ExecContext(ctx, packet, args...)
 	return err
 }
 
@@ -98,7 +106,7 @@ func (d mysqlDialect) goOn(ctx context.Context, l *Log, conn *sql.Conn, mark Mar
 // finish inserts and commits.
 func (d mysqlDialect) finish(ctx context.Context, l *Log, conn *sql.Conn, mark Mark, records []Record) error {
 	statement, args := appendStatement(mark, records)
-	if _, err := conn.ExecContext(ctx, d.packet.resume+statement+autocommit+d.packet.end, args...); err != nil {
+	if err := d.packet.exec(ctx, conn, d.packet.resume+statement+autocommit+d.packet.end, args); err != nil {
 		return l.failed("write to", err)
 	}
 	return nil

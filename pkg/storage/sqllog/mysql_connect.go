@@ -150,28 +150,27 @@ func (c *connector) Connect(ctx context.Context) (driver.Conn, error) {
 var errReadOnly = errors.New("the server is read-only")
 
 func (a mysqlAddress) open(ctx context.Context, needWrites bool) (driver.Conn, error) {
-	conn, err := a.Connector.Connect(ctx)
+	opened, err := a.Connector.Connect(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if err := prepareSession(ctx, conn, needWrites); err != nil {
-		_ = conn.Close()
+	conn, ok := opened.(driverConn)
+	if ok {
+		err = prepareSession(ctx, conn, needWrites)
+	} else {
+		err = errors.New("the driver cannot run statements")
+	}
+	if err != nil {
+		_ = opened.Close()
 		return nil, err
 	}
-	return conn, nil
+	return &session{driverConn: conn, prepared: map[string]driver.Stmt{}}, nil
 }
 
 // unknownVariable is the server's code for a variable that it does not have.
 const unknownVariable = 1193
 
-func prepareSession(ctx context.Context, conn driver.Conn, needWrites bool) error {
-	session, ok := conn.(interface {
-		driver.ExecerContext
-		driver.QueryerContext
-	})
-	if !ok {
-		return errors.New("the driver cannot run statements")
-	}
+func prepareSession(ctx context.Context, session driverConn, needWrites bool) error {
 	if needWrites {
 		if err := checkWritable(ctx, session); err != nil {
 			return err

@@ -64,23 +64,33 @@ func (o *datastoreOptions) store() (admin.Store, error) {
 	return admin.Parse(value, o.DataDir, o.Access)
 }
 
-// fill makes the data directory of a store that is to get contents, if it lies in one, so
-// that a server takes it for its own. It is locked until the function that is returned is
-// called, unless a server has it.
-func (o *datastoreOptions) fill(store admin.Store) (release func(), err error) {
-	release = func() {}
-	absolute, err := filepath.Abs(o.DataDir)
-	if err != nil || filepath.Dir(store.Path()) != absolute {
-		return release, err
+// filled is the data directory of a store that is to get contents, if it lies in one.
+type filled struct {
+	path  string
+	store admin.Store
+	dir   *dataDir
+}
+
+// begin makes the directory, so that a server takes it for its own, and locks it, unless a
+// server has it.
+func (f *filled) begin() error {
+	absolute, err := filepath.Abs(f.path)
+	if err != nil || filepath.Dir(f.store.Path()) != absolute {
+		return err
 	}
-	dir, err := openDataDir(o.DataDir)
+	dir, err := openDataDir(f.path)
 	if errors.Is(err, errDataDirInUse) {
-		return release, nil
+		return nil
 	}
-	if err != nil {
-		return release, err
+	f.dir = dir
+	return err
+}
+
+// end gives the directory free.
+func (f *filled) end() {
+	if f.dir != nil {
+		_ = f.dir.Close()
 	}
-	return func() { _ = dir.Close() }, nil
 }
 
 // withProgress calls do and shows how far it is. What is interrupted gets a sentence that
@@ -215,14 +225,11 @@ func (o *restoreOptions) run(cmd *cobra.Command, path string) error {
 	if err != nil {
 		return err
 	}
-	release, err := o.fill(store)
-	if err != nil {
-		return err
-	}
-	defer release()
+	dir := filled{path: o.DataDir, store: store}
+	defer dir.end()
 	return withProgress(cmd, "run it again; a database is as it was before, and an etcd that was empty has a part of the keys", func(ctx context.Context, progress *archive.Progress, warn func(string)) error {
 		restored, err := admin.Restore(ctx, store, path, admin.RestoreOptions{
-			Bump: o.bump, Force: o.force, In: cmd.InOrStdin(), Warn: warn, Progress: progress,
+			Bump: o.bump, Force: o.force, Begin: dir.begin, In: cmd.InOrStdin(), Warn: warn, Progress: progress,
 		})
 		if err != nil {
 			return err
@@ -300,13 +307,10 @@ func (o *migrateOptions) run(cmd *cobra.Command, from, to string) error {
 	if err != nil {
 		return err
 	}
-	release, err := o.fill(store)
-	if err != nil {
-		return err
-	}
-	defer release()
+	dir := filled{path: o.DataDir, store: store}
+	defer dir.end()
 	return withProgress(cmd, "run it again; a database is as it was before, and an etcd that was empty has a part of the keys", func(ctx context.Context, progress *archive.Progress, warn func(string)) error {
-		migrated, err := admin.Migrate(ctx, source, store, admin.MigrateOptions{Force: o.force, Warn: warn, Progress: progress})
+		migrated, err := admin.Migrate(ctx, source, store, admin.MigrateOptions{Force: o.force, Begin: dir.begin, Warn: warn, Progress: progress})
 		if err != nil {
 			return err
 		}

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -76,6 +78,7 @@ func TestDatastoreHelp(t *testing.T) {
 
 // TestDatastoreErrors: each is one sentence, and none has the password.
 func TestDatastoreErrors(t *testing.T) {
+	t.Chdir(t.TempDir()) // the default data directory is in it
 	dir := t.TempDir()
 	dsn := "mysql://koinon:hunter2@127.0.0.1:1/koinon"
 	backup := filepath.Join(dir, "backup")
@@ -95,7 +98,6 @@ func TestDatastoreErrors(t *testing.T) {
 		"no database":                        {[]string{"status", "--data-dir", dir}, "the sqlite database " + filepath.Join(dir, storage.DefaultFile) + " is not there"},
 		"no backup":                          {[]string{"restore", "--data-dir", filepath.Join(dir, "new"), filepath.Join(dir, "none")}, "none is not there"},
 		"a backup that is none":              {[]string{"restore", "--data-dir", filepath.Join(dir, "new"), backup}, "it is cut off, was changed, or is no backup of a datastore"},
-		"a directory of something else":      {[]string{"restore", "--data-dir", dir, backup}, "is not empty and was not made by koinon"},
 		"a bump that is negative":            {[]string{"restore", "--bump-revision=-1", backup}, "--bump-revision is -1: it must be 0 or more"},
 		"a keep that is negative":            {[]string{"compact", "--keep=-1"}, "--keep is -1: it must be 0 or more"},
 		"an output that is neither":          {[]string{"status", "-o", "yaml"}, `--output is "yaml": it must be text or json`},
@@ -118,6 +120,9 @@ func TestDatastoreErrors(t *testing.T) {
 				t.Errorf("the password was written: %s%s%v", stdout, stderr, err)
 			}
 		})
+	}
+	if _, err := os.Stat(defaultDataDir); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a data directory was made for nothing: %v", err)
 	}
 }
 
@@ -154,6 +159,10 @@ func TestDatastoreCommands(t *testing.T) {
 		t.Errorf("a server does not take the directory: %v", err)
 	} else {
 		_ = opened.Close()
+	}
+
+	if _, _, err := run(t.Context(), "datastore", "restore", "--data-dir", dir, backup); err == nil || !strings.Contains(err.Error(), "is not empty and was not made by koinon") {
+		t.Errorf("restore into a directory of something else: got %v", err)
 	}
 
 	t.Setenv("FROM", "sqlite://"+freshFile)

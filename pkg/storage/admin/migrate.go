@@ -14,6 +14,8 @@ type MigrateOptions struct {
 	// Force does without writes to the source that come too late, and replaces what is in
 	// the target.
 	Force bool
+	// Begin is called when the source is open, before the target is touched. It may be nil.
+	Begin func() error
 	// Warn is told what the user should know, a sentence each.
 	Warn func(string)
 	// Progress may be nil.
@@ -51,6 +53,9 @@ func Migrate(ctx context.Context, from, to Store, options MigrateOptions) (Resto
 		return Restored{}, err
 	}
 	defer close()
+	if err := begin(options.Begin); err != nil {
+		return Restored{}, err
+	}
 	if to.datastore.Kind == embedded.Etcd {
 		return to.fillEtcd(ctx, source, options.restore()) // nobody knows who uses an etcd
 	}
@@ -131,6 +136,9 @@ func (o MigrateOptions) fromKine(ctx context.Context, from, to Store) (Restored,
 	}
 	_, err = log.KineTail(ctx) // before tables are made
 	_ = log.Close()
+	if err == nil {
+		err = begin(o.Begin)
+	}
 	if err != nil {
 		return Restored{}, err
 	}

@@ -22,6 +22,9 @@ type RestoreOptions struct {
 	Bump int64
 	// Force replaces what is there.
 	Force bool
+	// Begin is called when the backup is known to be one, before the datastore is touched. It
+	// may be nil.
+	Begin func() error
 	// In is what "-" stands for.
 	In io.Reader
 	// Warn is told what the user should know, a sentence each.
@@ -53,6 +56,9 @@ func Restore(ctx context.Context, store Store, path string, options RestoreOptio
 		return Restored{}, err
 	}
 	defer func() { _ = source.Close() }()
+	if err := begin(options.Begin); err != nil {
+		return Restored{}, err
+	}
 	if store.datastore.Kind == embedded.Etcd {
 		return store.fillEtcd(ctx, source, options)
 	}
@@ -70,6 +76,13 @@ func Restore(ctx context.Context, store Store, path string, options RestoreOptio
 	}
 	defer func() { _ = log.Close() }()
 	return replace(ctx, log, source, users, options)
+}
+
+func begin(call func() error) error {
+	if call == nil {
+		return nil
+	}
+	return call()
 }
 
 func openBackup(ctx context.Context, path string, options RestoreOptions) (archive.Source, error) {

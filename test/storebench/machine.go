@@ -117,20 +117,3 @@ func busySeconds() float64 {
 
 // ticksPerSecond is what Linux counts processor time in.
 const ticksPerSecond = 100
-
-// processorTime is what processes have used so far, in seconds; 0 where it is not known.
-func processorTime(pids []int) float64 {
-	total := 0.0
-	for _, pid := range pids {
-		data, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-		_, rest, _ := strings.Cut(string(data), ") ")
-		fields := strings.Fields(rest)
-		if len(fields) < 13 {
-			continue
-		}
-		user, _ := strconv.ParseFloat(fields[11], 64)
-		system, _ := strconv.ParseFloat(fields[12], 64)
-		total += (user + system) / ticksPerSecond
-	}
-	return total
-}

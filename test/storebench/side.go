@@ -150,12 +150,13 @@ func (s *side) revive(ctx context.Context, programs []program) error {
 
 // processorTime is what all its processes have used so far, in seconds.
 func (s *side) processorTime() float64 {
-	var pids []int
+	total := 0.0
 	for _, program := range s.programs() {
-		pid, _ := process.Find(program.PIDFile)
-		pids = append(pids, pid)
+		if pid, running := process.Find(program.PIDFile); running {
+			total += process.ProcessorTime(pid)
+		}
 	}
-	return processorTime(pids)
+	return total
 }
 
 // stop kills all that runs and removes the data.

@@ -125,26 +125,12 @@ func peak(pid int) int64 {
 	return 0
 }
 
-// ticksPerSecond is in what Linux counts processor time for user space.
-const ticksPerSecond = 100
-
 // CPU is the processor time in seconds that all processes of a contender have used, as
 // Linux tells it; 0 elsewhere.
 func CPU(c Contender) float64 {
 	total := 0.0
 	for _, p := range c.Processes() {
-		data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.PID))
-		if err != nil {
-			continue
-		}
-		_, rest, _ := strings.Cut(string(data), ") ")
-		fields := strings.Fields(rest)
-		if len(fields) < 13 {
-			continue
-		}
-		user, _ := strconv.ParseFloat(fields[11], 64)
-		system, _ := strconv.ParseFloat(fields[12], 64)
-		total += (user + system) / ticksPerSecond
+		total += process.ProcessorTime(p.PID)
 	}
 	return total
 }

@@ -68,6 +68,22 @@ func TestMariaDB(t *testing.T) {
 	replaceContract(t, database)
 }
 
+// TestPacketsOfText is for MySQL, OceanBase and TiDB, which cannot prepare an append.
+func TestPacketsOfText(t *testing.T) {
+	server := storagetest.StartMariaDB(t)
+	contract(t, func(t *testing.T) opener {
+		open := mysqlOpener(t, server)
+		return func(t *testing.T) *Log {
+			t.Helper()
+			l := open(t)
+			dialect := l.dialect.(mysqlDialect)
+			dialect.packet = plain
+			l.dialect = dialect
+			return l
+		}
+	})
+}
+
 // never is for appends that nothing comes before.
 func never(t *testing.T) Rebase {
 	return func(mark Mark, missed []Record) ([]Record, error) {

@@ -14,11 +14,19 @@ import (
 	"github.com/go-sql-driver/mysql"
 )
 
+// sessionSettings are made on every connection.
+var sessionSettings = []string{
+	"TRANSACTION ISOLATION LEVEL READ COMMITTED",
+	// Bad data is an error. The guard of an append relies on it.
+	"sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'",
+}
+
 // sessionVariables are set on every connection. Those that a server does not know are left
 // out there: they belong to one of the databases that speak the protocol.
 var sessionVariables = []string{
-	// Bad data is an error. The guard of an append relies on it.
-	"sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'",
+	// In a compound statement, MariaDB puts the arguments of what is prepared back into its
+	// text. With only quotes to escape, that takes a quarter of the time.
+	"sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION,NO_BACKSLASH_ESCAPES'",
 	// How long one writer waits for another before it begins anew.
 	"innodb_lock_wait_timeout = 2",
 	// A process that is stopped or cut off must not keep the lock: the server ends its
@@ -167,8 +175,12 @@ func (a mysqlAddress) open(ctx context.Context, needWrites bool) (driver.Conn, e
 	return &session{driverConn: conn, prepared: map[string]driver.Stmt{}}, nil
 }
 
-// unknownVariable is the server's code for a variable that it does not have.
-const unknownVariable = 1193
+// unknownVariable is the server's code for a variable that it does not have, unknownValue for
+// a value that it does not have.
+const (
+	unknownVariable = 1193
+	unknownValue    = 1231
+)
 
 func prepareSession(ctx context.Context, session driverConn, needWrites bool) error {
 	if needWrites {
@@ -176,11 +188,13 @@ func prepareSession(ctx context.Context, session driverConn, needWrites bool) er
 			return err
 		}
 	}
-	if _, err := session.ExecContext(ctx, "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED", nil); err != nil {
-		return err
+	for _, setting := range sessionSettings {
+		if _, err := session.ExecContext(ctx, "SET SESSION "+setting, nil); err != nil {
+			return err
+		}
 	}
 	for _, variable := range sessionVariables {
-		if _, err := session.ExecContext(ctx, "SET SESSION "+variable, nil); err != nil && !hasNumber(err, unknownVariable) {
+		if _, err := session.ExecContext(ctx, "SET SESSION "+variable, nil); err != nil && !hasNumber(err, unknownVariable, unknownValue) {
 			return err
 		}
 	}

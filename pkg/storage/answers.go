@@ -49,7 +49,7 @@ func (a *answers) canWrite() error { return a.known(a.writable) }
 
 func (a *answers) known(health func() error) error {
 	if err := health(); err != nil {
-		return unavailable(a.sentence(status.Convert(err).Message()))
+		return a.unavailable(status.Convert(err).Message(), true)
 	}
 	return nil
 }
@@ -75,23 +75,29 @@ func (a *answers) inTime(ctx context.Context) (context.Context, context.CancelFu
 // answer is what a client is told of an error of the store, which may be nil. What the store
 // did not say, and what it says in an error of the API, stays as it is. The context is that
 // of the request to the store.
-func (a *answers) answer(ctx context.Context, err error) error {
+func (a *answers) answer(ctx context.Context, err error) error { return a.tell(ctx, err, true) }
+
+// answerWrite is answer for a request that writes. What the store had begun may have been
+// done, so nobody is told when to do it again: client-go would, whatever it is.
+func (a *answers) answerWrite(ctx context.Context, err error) error { return a.tell(ctx, err, false) }
+
+func (a *answers) tell(ctx context.Context, err error, again bool) error {
 	code, message := said(err)
 	switch code {
 	case codes.Unavailable, codes.Aborted:
-		return unavailable(a.sentence(message))
+		return a.unavailable(message, again)
 	case codes.Canceled:
-		if known := a.canRead(); known != nil { // see inTime
-			return known
+		if known := a.readable(); known != nil { // see inTime
+			return a.unavailable(status.Convert(known).Message(), again)
 		}
 	case codes.DeadlineExceeded:
 		if ctx.Err() == nil { // the deadline was not the client's
-			return unavailable(a.sentence(message))
+			return a.unavailable(message, again)
 		}
 		return apierrors.NewTimeoutError("the request did not complete within its time limit, while it waited for the "+a.name, 0)
 	case codes.ResourceExhausted:
 		if !strings.Contains(message, "larger than max") {
-			return unavailable("the " + a.name + " refuses writes: " + reason(message))
+			return a.unavailable("the "+a.name+" refuses writes: "+reason(message), true)
 		}
 		return a.tooLarge()
 	case codes.InvalidArgument:
@@ -151,10 +157,12 @@ func (a *answers) event(in apiwatch.Event) (apiwatch.Event, bool) {
 	return in, true
 }
 
-// unavailable is a 503 that says when to come back.
-func unavailable(message string) error {
-	err := apierrors.NewServiceUnavailable(message)
-	err.ErrStatus.Details = &metav1.StatusDetails{RetryAfterSeconds: retryAfterSeconds}
+// unavailable is a 503 with what the store says. It may say when to come back.
+func (a *answers) unavailable(message string, again bool) error {
+	err := apierrors.NewServiceUnavailable(a.sentence(message))
+	if again {
+		err.ErrStatus.Details = &metav1.StatusDetails{RetryAfterSeconds: retryAfterSeconds}
+	}
 	return err
 }
 

@@ -110,6 +110,20 @@ func TestOtherErrorsStayWhatTheyAre(t *testing.T) {
 	}
 }
 
+func TestNobodyIsToldWhenToRepeatAWriteThatMayHaveBeenDone(t *testing.T) {
+	a := wellAnswers("mysql datastore at db:3306")
+	for _, err := range []error{
+		status.Error(codes.Aborted, "the mysql datastore at db:3306 is not available: connection refused"),
+		status.Error(codes.Unavailable, "error reading from server: EOF"),
+		status.Error(codes.DeadlineExceeded, "context deadline exceeded"),
+	} {
+		got := toldOf(a.answerWrite(t.Context(), err))
+		if got.Code != http.StatusServiceUnavailable || got.RetryAfter != 0 {
+			t.Errorf("answer to %v: got %+v, want 503 without a time", err, got)
+		}
+	}
+}
+
 func TestTheTimeLimitOfARequestIsATimeout(t *testing.T) {
 	request, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()

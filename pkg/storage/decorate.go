@@ -118,7 +118,7 @@ func (t *translated) Create(ctx context.Context, key string, obj, out runtime.Ob
 	}
 	ctx, cancel := t.answers.inTime(ctx)
 	defer cancel()
-	return t.answers.answer(ctx, t.Interface.Create(ctx, key, obj, out, ttl))
+	return t.answers.answerWrite(ctx, t.Interface.Create(ctx, key, obj, out, ttl))
 }
 
 // Delete implements storage.Interface.
@@ -130,7 +130,7 @@ func (t *translated) Delete(ctx context.Context, key string, out runtime.Object,
 	}
 	ctx, cancel := t.answers.inTime(ctx)
 	defer cancel()
-	return t.answers.answer(ctx, t.Interface.Delete(ctx, key, out, preconditions, validate, cached, options))
+	return t.answers.answerWrite(ctx, t.Interface.Delete(ctx, key, out, preconditions, validate, cached, options))
 }
 
 // GuaranteedUpdate implements storage.Interface.
@@ -142,7 +142,7 @@ func (t *translated) GuaranteedUpdate(ctx context.Context, key string, destinati
 	}
 	ctx, cancel := t.answers.inTime(ctx)
 	defer cancel()
-	return t.answers.answer(ctx, t.Interface.GuaranteedUpdate(ctx, key, destination, ignoreNotFound, preconditions, update, cached))
+	return t.answers.answerWrite(ctx, t.Interface.GuaranteedUpdate(ctx, key, destination, ignoreNotFound, preconditions, update, cached))
 }
 
 // Get implements storage.Interface.

@@ -117,10 +117,14 @@ func (e *Engine) Compact(ctx context.Context, revision int64) (int64, error) {
 	if revision <= known.Compact {
 		return known.Tail, server.ErrCompacted
 	}
-	if _, err := e.log.Compact(ctx, revision); err != nil {
+	mark, err := e.log.Compact(ctx, revision)
+	if err == nil && (mark.Epoch != known.Epoch || mark.Compact < revision) {
+		err = errLost // it does not have the revision any more
+	}
+	if err != nil {
 		return 0, e.health.unavailable(err)
 	}
-	e.compacted.add(e.state.compact(revision))
+	e.state.compact(revision, e.compacted.add)
 	return known.Tail, nil
 }
 
@@ -154,6 +158,9 @@ func (e *Engine) runGarbage(ctx context.Context) {
 }
 
 func (e *Engine) deleteGarbage(ctx context.Context, some trash) error {
+	if e.lostSince.Load() != 0 {
+		return errLost // others may have given out the same revisions since
+	}
 	if !some.replaced {
 		return e.log.Delete(ctx, some.epoch, some.revisions)
 	}

@@ -115,6 +115,25 @@ func TestAWriteWhoseAnswerWasLostIsAcknowledgedEvenIfAReaderSawItFirst(t *testin
 	})
 }
 
+func TestAWriteThatWasDoneIsAcknowledgedThoughTheContentsWereReplacedBeforeTheAnswer(t *testing.T) {
+	run(t, func(t *testing.T, log *memLog, open func() *Engine) {
+		e := open()
+		var once sync.Once
+		log.set(&log.after, func() error {
+			once.Do(func() {
+				if err := log.Renew(t.Context(), log.mark.Tail+100); err != nil {
+					t.Error(err)
+				}
+				if got := mustGet(t, e, "k", 0); got != "0" {
+					t.Errorf("the reader got %q, want 0", got)
+				}
+			})
+			return nil
+		})
+		mustCreate(t, e, "k", "0")
+	})
+}
+
 func TestProcessesSeeEachOthersWrites(t *testing.T) {
 	run(t, func(t *testing.T, _ *memLog, open func() *Engine) {
 		one, two := open(), open()

@@ -20,6 +20,9 @@ func (e *Engine) readable(ctx context.Context, revision int64) error {
 	if revision == 0 {
 		return e.sync.wait(ctx)
 	}
+	if e.lostSince.Load() != 0 {
+		return e.health.unavailable(errLost) // the log may have other values at the same revisions
+	}
 	if revision > e.state.index().Revision() {
 		if err := e.sync.wait(ctx); err != nil {
 			return err

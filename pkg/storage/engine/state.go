@@ -113,17 +113,18 @@ func (s *state) end(writes []*write) {
 	}
 }
 
-// compact forgets what is older than a revision, and returns what can be deleted.
-func (s *state) compact(revision int64) []int64 {
+// compact forgets what is older than a revision, and tells delete what can be deleted, in the
+// order in which it has to be.
+func (s *state) compact(revision int64, delete func([]int64)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if revision <= s.known.Compact {
-		return nil
+		return
 	}
 	s.known.Compact = revision
 	gone := s.index().Compact(revision)
 	s.values.drop(gone)
-	return gone
+	delete(gone)
 }
 
 // replace puts another state in the place of this one, unless it is an older one of the same
@@ -135,11 +136,11 @@ func (s *state) replace(index *mvcc.Index, mark sqllog.Mark, also func()) {
 	if mark.Epoch == s.known.Epoch && mark.Tail <= s.known.Tail {
 		return
 	}
-	also()
 	s.keys.Store(index)
 	s.known = mark
 	s.values.cache.InvalidateAll() // a log that has lost revisions may have given them out again
 	s.recent.reset(mark.Tail + 1)
+	also()
 }
 
 // event makes the event of a version. Where the value before it is not in memory, the

@@ -163,7 +163,7 @@ func (e *Engine) catchUp(ctx context.Context) error {
 	}
 	e.lostSince.Store(0)
 	if mark.Compact > known.Compact {
-		e.compacted.addOthers(e.state.compact(mark.Compact))
+		e.state.compact(mark.Compact, e.compacted.addOthers)
 	}
 	return nil
 }

@@ -219,7 +219,10 @@ func (b *batch) try(ctx context.Context) error {
 	}
 	e.metrics.commits.Observe(time.Since(begun).Seconds())
 	e.metrics.batches.Observe(float64(len(b.plan.records)))
-	return e.state.apply(b.mark.Epoch, b.plan.records)
+	if err := e.state.apply(b.mark.Epoch, b.plan.records); !errors.Is(err, sqllog.ErrEpoch) {
+		return err
+	}
+	return nil // it was done, and the contents were replaced after it
 }
 
 // decide makes the plan for what is left to do, in the latest state, and returns the

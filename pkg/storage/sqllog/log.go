@@ -87,6 +87,7 @@ type Log struct {
 	reads, writes *sql.DB
 	dialect       dialect
 	name          string
+	selectMark    string
 	// idle is how many connections reads keeps.
 	idle int
 	// batchBytes is the most that one append may carry.
@@ -114,7 +115,12 @@ func (l *Log) Close() error {
 	return l.reads.Close()
 }
 
-const selectMark = "SELECT tail, compact, epoch, op FROM koinon_meta WHERE id = 1"
+// selectMark has two forms. Of several servers, one that was made a replica while it was
+// connected must not be read: it says so in the second.
+const (
+	selectMark        = "SELECT tail, compact, epoch, op, 0 FROM koinon_meta WHERE id = 1"
+	selectMarkAndRole = "SELECT tail, compact, epoch, op, @@global.read_only + 0 FROM koinon_meta WHERE id = 1"
+)
 
 // Mark reads the mark. Whatever was acknowledged before the call is not after it.
 //
@@ -133,7 +139,11 @@ type querier interface {
 
 func (l *Log) mark(ctx context.Context, q querier) (Mark, error) {
 	var mark Mark
-	err := q.QueryRowContext(ctx, selectMark).Scan(&mark.Tail, &mark.Compact, &mark.Epoch, &mark.Operation)
+	var replica int
+	err := q.QueryRowContext(ctx, l.selectMark).Scan(&mark.Tail, &mark.Compact, &mark.Epoch, &mark.Operation, &replica)
+	if err == nil && replica != 0 {
+		err = errReadOnly
+	}
 	if err != nil {
 		return Mark{}, l.failed("read the state of", err)
 	}
@@ -369,7 +379,7 @@ var elsewhere = []uint16{1047, 1053, 1290, 1836, 1927}
 // failed says what could not be done to which database. Connections to a server that has
 // given up its part are closed, so that the next ones may go to another.
 func (l *Log) failed(action string, err error) error {
-	if hasNumber(err, elsewhere...) {
+	if hasNumber(err, elsewhere...) || errors.Is(err, errReadOnly) {
 		l.reads.SetMaxIdleConns(0)
 		l.reads.SetMaxIdleConns(l.idle)
 	}

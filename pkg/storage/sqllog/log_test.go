@@ -84,6 +84,25 @@ func TestPacketsOfText(t *testing.T) {
 	})
 }
 
+// TestAServerThatBecameAReplicaIsNotRead: connections to it stay open, and it may be behind.
+func TestAServerThatBecameAReplicaIsNotRead(t *testing.T) {
+	server := storagetest.StartMariaDB(t)
+	dsn := server.NewDatabase(t)
+	open := func(addresses ...string) *Log {
+		l, err := OpenMySQL(t.Context(), MySQLConfig{DSN: dsn, Addresses: addresses, Name: "test database"})
+		return opened(t, l, err)
+	}
+	alone, several := open(server.Address), open(server.Address, server.Address)
+	mustMark(t, several)
+	server.Exec(t, "SET GLOBAL read_only = 1")
+	if mark, err := several.Mark(t.Context()); !Refused(err) {
+		t.Errorf("of several servers, a replica was read: %+v, %v", mark, err)
+	}
+	mustMark(t, alone) // there is no other one
+	server.Exec(t, "SET GLOBAL read_only = 0")
+	mustMark(t, several)
+}
+
 // never is for appends that nothing comes before.
 func never(t *testing.T) Rebase {
 	return func(mark Mark, missed []Record) ([]Record, error) {

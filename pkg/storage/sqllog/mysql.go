@@ -105,7 +105,10 @@ func OpenMySQL(ctx context.Context, config MySQLConfig) (*Log, error) {
 	db.SetMaxOpenConns(config.MaxOpenConnections)
 	db.SetMaxIdleConns(config.MaxIdleConnections)
 	db.SetConnMaxIdleTime(maxIdleTime)
-	l := &Log{reads: db, writes: db, idle: config.MaxIdleConnections, name: config.Name}
+	l := &Log{reads: db, writes: db, idle: config.MaxIdleConnections, name: config.Name, selectMark: selectMark}
+	if len(config.Addresses) > 1 {
+		l.selectMark = selectMarkAndRole
+	}
 	err = l.prepareMySQL(ctx, connector, config.Tables)
 	if hasNumber(err, unknownDatabase) {
 		if config.Tables == NeedTables || config.Tables == ForeignTables {
@@ -155,6 +158,8 @@ func (l *Log) prepareMySQL(ctx context.Context, connector *connector, tables Tab
 	dialect := mysqlDialect{connector, plain}
 	if strings.Contains(version, "MariaDB") {
 		dialect.packet = compound
+	} else if err := l.checkNoGalera(ctx); err != nil {
+		return err
 	}
 	l.dialect = dialect
 	if packet < minPacketBytes && tables != ForeignTables {
@@ -162,6 +167,20 @@ func (l *Log) prepareMySQL(ctx context.Context, connector *connector, tables Tab
 	}
 	l.batchBytes = min(maxBatchBytes, (packet-envelopeBytes)/2)
 	return l.prepare(ctx, mysqlSchema, "INSERT IGNORE INTO", tables)
+}
+
+// checkNoGalera refuses Galera without MariaDB: there is no way to send it a packet of several
+// statements as one.
+func (l *Log) checkNoGalera(ctx context.Context) error {
+	var on int
+	err := l.reads.QueryRowContext(ctx, "SELECT @@wsrep_on + 0").Scan(&on)
+	if hasNumber(err, unknownVariable) || err == nil && on == 0 {
+		return nil
+	}
+	if err != nil {
+		return l.failed("open", err)
+	}
+	return fmt.Errorf("%w: the %s is a Galera cluster of MySQL, which may run a part of a transaction outside of it; MariaDB's Galera is supported", errUnsuitable, l.name)
 }
 
 // newSecret is the key that peers sign their notices with.

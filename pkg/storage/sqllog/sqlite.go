@@ -92,7 +92,7 @@ func OpenSQLite(ctx context.Context, config SQLiteConfig) (*Log, error) {
 	reads.SetMaxOpenConns(config.MaxOpenConnections)
 	reads.SetMaxIdleConns(defaultIdleConnections)
 	dialect := &sqliteDialect{normal: config.Normal}
-	l := &Log{reads: reads, writes: writes, idle: defaultIdleConnections, dialect: dialect, name: config.Name, batchBytes: maxBatchBytes}
+	l := &Log{reads: reads, writes: writes, idle: defaultIdleConnections, dialect: dialect, name: config.Name, selectMark: selectMark, batchBytes: maxBatchBytes}
 	err = l.prepare(ctx, sqliteSchema, "INSERT OR IGNORE INTO", config.Tables)
 	if err == nil && config.Tables != ForeignTables {
 		err = dialect.prepare(ctx, l)

@@ -118,11 +118,14 @@ func (e *Engine) Compact(ctx context.Context, revision int64) (int64, error) {
 		return known.Tail, server.ErrCompacted
 	}
 	mark, err := e.log.Compact(ctx, revision)
-	if err == nil && (mark.Epoch != known.Epoch || mark.Compact < revision) {
-		err = errLost // it does not have the revision any more
+	if err == nil && mark.Epoch == known.Epoch && mark.Compact < revision {
+		err = errLost
 	}
 	if err != nil {
 		return 0, e.health.unavailable(err)
+	}
+	if mark.Epoch != known.Epoch {
+		return mark.Tail, server.ErrCompacted // with all that was there
 	}
 	e.state.compact(revision, e.compacted.add)
 	return known.Tail, nil

@@ -95,8 +95,11 @@ const autocommit = "SET autocommit = 1;"
 var retriable = []uint16{1020, 1205, 1213}
 
 // goOn appends in a transaction that is open and has the lock, if it still is: the guard
-// finds out.
+// finds out. Without autocommit, nothing is deleted before it has.
 func (d mysqlDialect) goOn(ctx context.Context, l *Log, conn *sql.Conn, mark Mark, records []Record) error {
+	if _, err := conn.ExecContext(ctx, "SET autocommit = 0"); err != nil {
+		return l.failed("write to", err)
+	}
 	if err := l.makeRoom(ctx, conn, mark.Tail, len(records)); err != nil {
 		return err
 	}

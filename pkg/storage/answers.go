@@ -81,6 +81,7 @@ func (a *answers) answer(ctx context.Context, err error) error { return a.tell(c
 // done, so nobody is told when to do it again: client-go would, whatever it is.
 func (a *answers) answerWrite(ctx context.Context, err error) error { return a.tell(ctx, err, false) }
 
+// tell is answer; again says that the request may be repeated without harm.
 func (a *answers) tell(ctx context.Context, err error, again bool) error {
 	code, message := said(err)
 	switch code {

@@ -78,6 +78,7 @@ func Restore(ctx context.Context, store Store, path string, options RestoreOptio
 	return replace(ctx, log, source, users, options)
 }
 
+// begin calls what may be nil.
 func begin(call func() error) error {
 	if call == nil {
 		return nil

@@ -113,9 +113,9 @@ func (s *state) end(writes []*write) {
 	}
 }
 
-// compact forgets what is older than a revision, and tells delete what can be deleted, in the
+// compact forgets what is older than a revision, and hands what can be deleted to discard, in the
 // order in which it has to be.
-func (s *state) compact(revision int64, delete func([]int64)) {
+func (s *state) compact(revision int64, discard func([]int64)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if revision <= s.known.Compact {
@@ -124,7 +124,7 @@ func (s *state) compact(revision int64, delete func([]int64)) {
 	s.known.Compact = revision
 	gone := s.index().Compact(revision)
 	s.values.drop(gone)
-	delete(gone)
+	discard(gone)
 }
 
 // replace puts another state in the place of this one, unless it is an older one of the same

@@ -6,9 +6,10 @@ import (
 	"k8s.io/apiserver/pkg/admission"
 )
 
-// Admission refuses requests at once that the store could not keep, while that is known. Otherwise admission control and the checks before it stores would look for things
-// in the store, wait for them, and give other answers: that something is forbidden, or an
-// internal error.
+// Admission refuses requests at once that the store could not keep, while that is known.
+// Otherwise admission control and the checks before it stores would look for things in the
+// store, wait for them, and give other answers: that something is forbidden, or an internal
+// error.
 func (s *Store) Admission() admission.MutationInterface { return &gate{s.answers()} }
 
 type gate struct{ answers *answers }

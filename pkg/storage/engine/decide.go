@@ -45,8 +45,8 @@ type outcome struct {
 	// revision is that of the store after the write.
 	revision int64
 	ok       bool
-	// version is what update, put and remove found: what was replaced or deleted, or what did not compare
-	// equal; nil means that the key was not there.
+	// version is what update, put and remove found: what was replaced or deleted, or what did
+	// not compare equal; nil means that the key was not there.
 	version *mvcc.Version
 	// value is that of version, if valued is set; otherwise the log has it.
 	value  []byte

@@ -113,8 +113,8 @@ func (s *state) end(writes []*write) {
 	}
 }
 
-// compact forgets what is older than a revision, and hands what can be deleted to discard, in the
-// order in which it has to be.
+// compact forgets what is older than a revision, and hands what can be deleted to discard, in
+// the order in which it has to be.
 func (s *state) compact(revision int64, discard func([]int64)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -87,7 +87,8 @@ type Log struct {
 	reads, writes *sql.DB
 	dialect       dialect
 	name          string
-	selectMark    string
+	// selectMark is the form of the statement that fits the servers.
+	selectMark string
 	// idle is how many connections reads keeps.
 	idle int
 	// batchBytes is the most that one append may carry.

@@ -104,6 +104,33 @@ func TestDependenciesPointOneWay(t *testing.T) {
 	}
 }
 
+// The packages of the federated kinds are layers. One that is added is given its place here.
+func TestFederatedKindsAreLayered(t *testing.T) {
+	const root = module + "/pkg/registry/federated"
+	mayImport := map[string][]string{
+		root:               nil,
+		root + "/wire":     {root},
+		root + "/schema":   {root},
+		root + "/openapi":  {root, root + "/wire", root + "/schema"},
+		root + "/strategy": {root, root + "/wire", root + "/schema"},
+		root + "/serving":  {root, root + "/wire", root + "/schema", root + "/openapi", root + "/strategy"},
+	}
+	for _, p := range packages(t) {
+		if !within(p.ImportPath, "pkg/registry/federated") {
+			continue
+		}
+		allowed, known := mayImport[p.ImportPath]
+		if !known {
+			t.Errorf("%s has no place among the layers", p.ImportPath)
+		}
+		for _, imported := range p.Imports {
+			if within(imported, "pkg/registry/federated") && !slices.Contains(allowed, imported) {
+				t.Errorf("%s imports %s", p.ImportPath, imported)
+			}
+		}
+	}
+}
+
 func TestEveryPackageSaysWhatItIsFor(t *testing.T) {
 	for _, p := range packages(t) {
 		if p.Doc == "" && !within(p.ImportPath, "pkg/generated", "test/integration") {

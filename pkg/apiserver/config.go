@@ -17,6 +17,7 @@ import (
 	corev1beta1 "github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
 	generatedopenapi "github.com/koinon-io/koinon/pkg/generated/openapi"
 	"github.com/koinon-io/koinon/pkg/registry/federated"
+	targetschema "github.com/koinon-io/koinon/pkg/registry/federated/schema"
 )
 
 // Scheme knows the static kinds; Codecs encode them.
@@ -48,9 +49,9 @@ type ExtraConfig struct {
 	// kube-federation-system.
 	Namespace string
 	// Builtin knows the schemas of Kubernetes' own kinds. Required.
-	Builtin federated.SchemaSource
+	Builtin targetschema.Source
 	// Remote are the API servers to ask for the schemas of other kinds. May be nil.
-	Remote federated.APIServers
+	Remote targetschema.APIServers
 	// Host is how to reach the host, for the labels of its namespaces. Required.
 	Host *rest.Config
 	// KindsChanged is called, if not nil, after the federated kinds may have changed. It

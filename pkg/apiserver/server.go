@@ -14,6 +14,9 @@ import (
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/koinon-io/koinon/pkg/registry/federated"
+	targetschema "github.com/koinon-io/koinon/pkg/registry/federated/schema"
+	"github.com/koinon-io/koinon/pkg/registry/federated/serving"
+	"github.com/koinon-io/koinon/pkg/registry/federated/strategy"
 	"github.com/koinon-io/koinon/pkg/registry/static"
 )
 
@@ -21,9 +24,9 @@ import (
 type Server struct {
 	GenericAPIServer *genericapiserver.GenericAPIServer
 
-	federated  *federated.Server
-	controller *federated.Controller
-	remote     *federated.RemoteSchemas
+	federated  *serving.Server
+	controller *serving.Controller
+	remote     *targetschema.Remote
 
 	kindsChanged func(served []federated.Kind) // may be nil
 }
@@ -57,8 +60,8 @@ func (c CompletedConfig) New(delegate genericapiserver.DelegationTarget) (*Serve
 		return nil, fmt.Errorf("install the static kinds: %w", err)
 	}
 	s := &Server{GenericAPIServer: generic, kindsChanged: c.extra.KindsChanged}
-	s.remote = federated.NewRemoteSchemas(c.extra.Remote, func() { s.controller.Refresh() })
-	s.federated = federated.NewServer(federated.ServerConfig{
+	s.remote = targetschema.NewRemote(c.extra.Remote, func() { s.controller.Refresh() })
+	s.federated = serving.NewServer(serving.Config{
 		RESTOptions:         c.generic.RESTOptionsGetter,
 		Admission:           c.generic.AdmissionControl,
 		Authorizer:          c.generic.Authorization.Authorizer,
@@ -66,10 +69,10 @@ func (c CompletedConfig) New(delegate genericapiserver.DelegationTarget) (*Serve
 		Discovery:           generic.AggregatedDiscoveryGroupManager,
 		MinRequestTimeout:   time.Duration(c.generic.MinRequestTimeout) * time.Second,
 		MaxRequestBodyBytes: c.generic.MaxRequestBodyBytes,
-		Schemas:             federated.FirstOf(c.extra.Builtin, s.remote),
-		Placement:           federated.NewPlacementChecker(targets{registry, c.extra.Namespace, namespaces}),
+		Schemas:             targetschema.FirstOf(c.extra.Builtin, s.remote),
+		Placement:           strategy.NewPlacementChecker(targets{registry, c.extra.Namespace, namespaces}),
 	})
-	s.controller = federated.NewController(s.federated, typeConfigs{registry}, s.publishOpenAPI)
+	s.controller = serving.NewController(s.federated, typeConfigs{registry}, s.publishOpenAPI)
 	generic.RegisterDestroyFunc(s.federated.Destroy)
 	s.installFederated()
 	return s, s.addHooks()

@@ -10,6 +10,7 @@ import (
 	"github.com/koinon-io/koinon/pkg/apiserver"
 	"github.com/koinon-io/koinon/pkg/host"
 	"github.com/koinon-io/koinon/pkg/registry/federated"
+	targetschema "github.com/koinon-io/koinon/pkg/registry/federated/schema"
 )
 
 // groupPriority places our groups in discovery after Kubernetes' own and before custom
@@ -40,7 +41,7 @@ func (o *ServerOptions) newFederationAPI(generic *genericapiserver.Config, hostC
 	}
 	config := &apiserver.Config{Generic: generic, Extra: apiserver.ExtraConfig{
 		Namespace: o.Namespace,
-		Builtin:   federated.BuiltinSchemas(host.OpenAPIDefinitions),
+		Builtin:   targetschema.Builtin(host.OpenAPIDefinitions),
 		Remote:    schemas.list,
 		Host:      hostConfig,
 

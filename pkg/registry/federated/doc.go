@@ -1,18 +1,21 @@
-// Package federated serves the federated kinds: for every FederatedTypeConfig a kind
+// Package federated says what a federated kind is: for every FederatedTypeConfig a kind
 // Federated<Target> in types.kubefed.io, in both versions, for as long as the
-// configuration exists.
+// configuration exists. It serves nothing; the packages below it do, each of which imports
+// only those above it:
 //
-// One Go type, v1beta2.FederatedObject, stands for all of them, stored and in memory;
-// which kind an object is says its TypeMeta. The v1beta1 shape exists only while a
-// request is decoded or a response written. Templates stay the bytes they came in.
+//   - wire is how objects look to clients and in the store.
+//   - schema knows the schemas of target kinds, and compares templates with them.
+//   - openapi describes the kinds to clients, and to server-side apply.
+//   - strategy is what happens to an object of one kind when it is written, and its REST
+//     storage.
+//   - serving puts all kinds behind one HTTP handler, and follows the
+//     FederatedTypeConfigs.
 //
-//   - Kind is what a FederatedTypeConfig asks for.
-//   - Types is what a runtime.Scheme is for built-in types: it knows which kinds there
-//     are, makes and converts objects, and writes them as JSON.
-//   - storage.go and strategy.go hold the registry of one kind.
-//   - Server puts the registries of all kinds behind one HTTP handler, with discovery
-//     and OpenAPI, and replaces them as a whole when the set of kinds changes.
-//   - Controller watches FederatedTypeConfigs and tells Server which kinds to serve.
+// wire and schema do not know each other, nor do openapi and strategy.
 //
-// Everything exported may be used concurrently.
+// One Go type, v1beta2.FederatedObject, stands for all kinds, stored and in memory; which
+// kind an object is says its TypeMeta. The v1beta1 shape exists only while a request is
+// decoded or a response written. Templates stay the bytes they came in.
+//
+// Everything may be used concurrently.
 package federated

@@ -1,4 +1,4 @@
-package federated
+package strategy
 
 import (
 	"bytes"
@@ -18,6 +18,9 @@ import (
 	typesv1beta2 "github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/validation"
 	"github.com/koinon-io/koinon/pkg/apis/rawjson"
+	"github.com/koinon-io/koinon/pkg/registry/federated"
+	"github.com/koinon-io/koinon/pkg/registry/federated/schema"
+	"github.com/koinon-io/koinon/pkg/registry/federated/wire"
 )
 
 // PlacementChecker knows which targets there are. It serves admission: what it refuses
@@ -30,10 +33,10 @@ type PlacementChecker interface {
 
 // strategy is what is special to federated objects when they are written.
 type strategy struct {
-	*Types
+	*wire.Types
 	names.NameGenerator
-	kind      Kind
-	schema    func() *TargetSchema
+	kind      federated.Kind
+	schema    func() *schema.Target
 	placement PlacementChecker
 }
 
@@ -61,7 +64,7 @@ func (s strategy) PrepareForCreate(_ context.Context, obj runtime.Object) {
 func (s strategy) PrepareForUpdate(ctx context.Context, obj, old runtime.Object) {
 	o, was := obj.(*typesv1beta2.FederatedObject), old.(*typesv1beta2.FederatedObject)
 	o.Status = was.Status
-	if requestVersion(ctx) == V1beta1.Version {
+	if requestVersion(ctx) == federated.V1beta1.Version {
 		// ValidateUpdate meets the same error, and returns it.
 		_ = conversion.Restore(was, o, "")
 	}
@@ -94,7 +97,7 @@ func (s strategy) ValidateUpdate(ctx context.Context, obj, old runtime.Object) f
 	if o.DeletionTimestamp != nil && conversion.SameSpec(&o.Spec, &was.Spec) {
 		return nil // finalizers must come off whatever the object holds
 	}
-	if requestVersion(ctx) == V1beta1.Version {
+	if requestVersion(ctx) == federated.V1beta1.Version {
 		var invalid *field.Error
 		if err := conversion.Restore(was, o, ""); errors.As(err, &invalid) {
 			return field.ErrorList{invalid}
@@ -132,7 +135,7 @@ func (s strategy) warnings(ctx context.Context, o, old *typesv1beta2.FederatedOb
 		oldTemplate = old.Spec.Template
 	}
 	if fieldValidationFrom(ctx) == metav1.FieldValidationWarn && !bytes.Equal(o.Spec.Template, oldTemplate) {
-		for _, e := range unknownFields(s.schema(), o.Spec.Template) {
+		for _, e := range schema.UnknownFields(s.schema(), o.Spec.Template) {
 			warnings = append(warnings, e.Error())
 		}
 	}
@@ -150,9 +153,9 @@ func (s strategy) checkTemplate(ctx context.Context, template, old rawjson.Value
 	if bytes.Equal(template, old) || !template.IsObject() {
 		return nil
 	}
-	errs := wrongTypes(s.schema(), template)
+	errs := schema.WrongTypes(s.schema(), template)
 	if fieldValidationFrom(ctx) == metav1.FieldValidationStrict {
-		errs = append(errs, unknownFields(s.schema(), template)...)
+		errs = append(errs, schema.UnknownFields(s.schema(), template)...)
 	}
 	return errs
 }
@@ -174,8 +177,8 @@ func (strategy) GetResetFields() map[fieldpath.APIVersion]*fieldpath.Set {
 func resetFields(name string) map[fieldpath.APIVersion]*fieldpath.Set {
 	set := fieldpath.NewSet(fieldpath.MakePathOrDie(name))
 	return map[fieldpath.APIVersion]*fieldpath.Set{
-		fieldpath.APIVersion(V1beta1.String()): set,
-		fieldpath.APIVersion(V1beta2.String()): set,
+		fieldpath.APIVersion(federated.V1beta1.String()): set,
+		fieldpath.APIVersion(federated.V1beta2.String()): set,
 	}
 }
 
@@ -186,7 +189,7 @@ type statusStrategy struct{ strategy }
 // cannot know of it.
 func (s statusStrategy) PrepareForUpdate(ctx context.Context, obj, old runtime.Object) {
 	o, was := obj.(*typesv1beta2.FederatedObject), old.(*typesv1beta2.FederatedObject)
-	if requestVersion(ctx) == V1beta1.Version {
+	if requestVersion(ctx) == federated.V1beta1.Version {
 		// First of all: what the client took the topology for tells how it names targets.
 		conversion.RestoreStatus(was, o)
 	}
@@ -212,8 +215,8 @@ func (statusStrategy) GetResetFields() map[fieldpath.APIVersion]*fieldpath.Set {
 		fieldpath.MakePathOrDie("metadata", "labels"), fieldpath.MakePathOrDie("metadata", "annotations"),
 		fieldpath.MakePathOrDie("metadata", "finalizers"), fieldpath.MakePathOrDie("metadata", "ownerReferences"))
 	return map[fieldpath.APIVersion]*fieldpath.Set{
-		fieldpath.APIVersion(V1beta1.String()): set,
-		fieldpath.APIVersion(V1beta2.String()): set,
+		fieldpath.APIVersion(federated.V1beta1.String()): set,
+		fieldpath.APIVersion(federated.V1beta2.String()): set,
 	}
 }
 
@@ -236,17 +239,18 @@ func canonicalize(o *typesv1beta2.FederatedObject) {
 
 // requestVersion is the version that the client speaks, v1beta2 outside of requests.
 func requestVersion(ctx context.Context) string {
-	if info, ok := genericapirequest.RequestInfoFrom(ctx); ok && info.APIGroup == GroupName {
+	if info, ok := genericapirequest.RequestInfoFrom(ctx); ok && info.APIGroup == federated.GroupName {
 		return info.APIVersion
 	}
-	return V1beta2.Version
+	return federated.V1beta2.Version
 }
 
 type fieldValidationKey struct{}
 
-// withFieldValidation remembers what the client wants done about unknown fields. The
-// library keeps that to itself, and cannot look into templates.
-func withFieldValidation(ctx context.Context, directive string) context.Context {
+// WithFieldValidation remembers what the client wants done about unknown fields, one of
+// metav1.FieldValidation... or nothing. The library keeps that to itself, and cannot look
+// into templates.
+func WithFieldValidation(ctx context.Context, directive string) context.Context {
 	return context.WithValue(ctx, fieldValidationKey{}, directive)
 }
 

@@ -1,4 +1,4 @@
-package federated
+package wire
 
 import (
 	"encoding/json"
@@ -13,6 +13,7 @@ import (
 	typesv1beta1 "github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta1"
 	typesv1beta2 "github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
 	"github.com/koinon-io/koinon/pkg/apis/rawjson"
+	"github.com/koinon-io/koinon/pkg/registry/federated"
 )
 
 // flushBytes is how much of a list is collected before it is written out. The library
@@ -23,10 +24,10 @@ const flushBytes = 128<<10 + 1
 // buffers are reused: a list of ten thousand objects would else leave as many behind.
 var buffers = sync.Pool{New: func() any { b := make([]byte, 0, flushBytes+32<<10); return &b }}
 
-// writeJSON writes a federated object or list as JSON and a newline, in the shape that
+// WriteJSON writes a federated object or list as JSON and a newline, in the shape that
 // its Go type has. Templates are copied, not parsed. It reports false, and writes
 // nothing, for objects of other Go types.
-func writeJSON(obj runtime.Object, w io.Writer) (bool, error) {
+func WriteJSON(obj runtime.Object, w io.Writer) (bool, error) {
 	switch o := obj.(type) {
 	case *typesv1beta2.FederatedObject:
 		return true, writeOne(w, func(b []byte) ([]byte, error) { return appendV1beta2(b, o) })
@@ -46,7 +47,7 @@ func writeJSON(obj runtime.Object, w io.Writer) (bool, error) {
 
 // writeConverted writes a list as v1beta1.
 func writeConverted(list *typesv1beta2.FederatedObjectList, w io.Writer) error {
-	kind := metav1.TypeMeta{Kind: list.Kind, APIVersion: V1beta1.String()}
+	kind := metav1.TypeMeta{Kind: list.Kind, APIVersion: federated.V1beta1.String()}
 	var item typesv1beta1.FederatedObject // one for all: only what it points to is new
 	return writeList(w, kind, list.ListMeta, len(list.Items), func(b []byte, i int) ([]byte, error) {
 		in := &list.Items[i]

@@ -1,4 +1,4 @@
-package federated
+package wire
 
 import (
 	"bytes"
@@ -14,7 +14,13 @@ import (
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/conversion/conversiontest"
 	typesv1beta2 "github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
 	"github.com/koinon-io/koinon/pkg/apis/rawjson"
+	"github.com/koinon-io/koinon/pkg/registry/federated"
 )
+
+// newDeployment returns an empty FederatedDeployment as it is stored.
+func newDeployment() *typesv1beta2.FederatedObject {
+	return &typesv1beta2.FederatedObject{TypeMeta: metav1.TypeMeta{Kind: "FederatedDeployment", APIVersion: federated.V1beta2.String()}}
+}
 
 // The library's encoder is the measure: ours must mean the same.
 func sameAsLibrary(t *testing.T, obj runtime.Object) {
@@ -24,8 +30,8 @@ func sameAsLibrary(t *testing.T, obj runtime.Object) {
 		t.Fatal(err)
 	}
 	var got bytes.Buffer
-	if done, err := writeJSON(obj, &got); !done || err != nil {
-		t.Fatalf("writeJSON: %v, %v", done, err)
+	if done, err := WriteJSON(obj, &got); !done || err != nil {
+		t.Fatalf("WriteJSON: %v, %v", done, err)
 	}
 	if diff := cmp.Diff(tree(t, want), tree(t, got.Bytes())); diff != "" {
 		t.Errorf("encoded object (-library +ours):\n%s", diff)
@@ -47,7 +53,7 @@ func TestObjectsAreWrittenAsTheLibraryWritesThem(t *testing.T) {
 	objects := conversiontest.NewObjects(1)
 	for range 200 {
 		o := objects.Next()
-		o.TypeMeta = metav1.TypeMeta{Kind: "FederatedDeployment", APIVersion: V1beta2.String()}
+		o.TypeMeta = metav1.TypeMeta{Kind: "FederatedDeployment", APIVersion: federated.V1beta2.String()}
 		sameAsLibrary(t, o)
 		v1, err := conversion.ToV1beta1(o)
 		if err != nil {
@@ -60,15 +66,15 @@ func TestObjectsAreWrittenAsTheLibraryWritesThem(t *testing.T) {
 func TestListsAreWrittenAsTheLibraryWritesThem(t *testing.T) {
 	objects := conversiontest.NewObjects(2)
 	for _, n := range []int{0, 1, 500} {
-		list := &typesv1beta2.FederatedObjectList{TypeMeta: metav1.TypeMeta{Kind: "FederatedDeploymentList", APIVersion: V1beta2.String()}, Items: []typesv1beta2.FederatedObject{}}
+		list := &typesv1beta2.FederatedObjectList{TypeMeta: metav1.TypeMeta{Kind: "FederatedDeploymentList", APIVersion: federated.V1beta2.String()}, Items: []typesv1beta2.FederatedObject{}}
 		list.ResourceVersion, list.Continue = "42", "more"
 		for range n {
 			o := objects.Next()
-			o.TypeMeta = metav1.TypeMeta{Kind: "FederatedDeployment", APIVersion: V1beta2.String()}
+			o.TypeMeta = metav1.TypeMeta{Kind: "FederatedDeployment", APIVersion: federated.V1beta2.String()}
 			list.Items = append(list.Items, *o)
 		}
 		sameAsLibrary(t, list)
-		v1, err := convert(list, V1beta1.WithKind(list.Kind))
+		v1, err := convert(list, federated.V1beta1.WithKind(list.Kind))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -83,10 +89,10 @@ func sameWhenStreamed(t *testing.T, list *typesv1beta2.FederatedObjectList, conv
 	t.Helper()
 	s := negotiatedSerializer{NewTypes()}
 	var got, want bytes.Buffer
-	if err := s.EncoderForVersion(s.SupportedMediaTypes()[0].Serializer, V1beta1).Encode(list, &got); err != nil {
+	if err := s.EncoderForVersion(s.SupportedMediaTypes()[0].Serializer, federated.V1beta1).Encode(list, &got); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := writeJSON(converted, &want); err != nil {
+	if _, err := WriteJSON(converted, &want); err != nil {
 		t.Fatal(err)
 	}
 	if !bytes.Equal(got.Bytes(), want.Bytes()) {
@@ -118,10 +124,10 @@ func TestStoredMeta(t *testing.T) {
 
 func TestTemplatesAreCopiedByteForByte(t *testing.T) {
 	template := rawjson.Value(`{"z":1.50,"a":"<&>","n":12345678901234567890}`)
-	o := newOf(Kind{Kind: "FederatedDeployment"})
+	o := newDeployment()
 	o.Spec.Template = template
 	var got bytes.Buffer
-	if _, err := writeJSON(o, &got); err != nil {
+	if _, err := WriteJSON(o, &got); err != nil {
 		t.Fatal(err)
 	}
 	if !strings.Contains(got.String(), string(template)) {
@@ -130,15 +136,15 @@ func TestTemplatesAreCopiedByteForByte(t *testing.T) {
 }
 
 func BenchmarkEncodeList(b *testing.B) {
-	list := &typesv1beta2.FederatedObjectList{TypeMeta: metav1.TypeMeta{Kind: "FederatedDeploymentList", APIVersion: V1beta2.String()}}
+	list := &typesv1beta2.FederatedObjectList{TypeMeta: metav1.TypeMeta{Kind: "FederatedDeploymentList", APIVersion: federated.V1beta2.String()}}
 	template := rawjson.Value(`{"spec":{"filler":"` + strings.Repeat("x", 4096) + `"}}`)
 	for range 1000 {
-		o := newOf(Kind{Kind: "FederatedDeployment"})
+		o := newDeployment()
 		o.Name, o.Namespace = "web", "shop"
 		o.Labels = map[string]string{"app": "web", "team": "shop"}
 		managed := &metav1.FieldsV1{}
 		managed.SetRawBytes([]byte(`{"f:spec":{` + strings.Repeat(`"f:field":{},`, 250) + `"f:replicas":{}}}`))
-		o.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: "kubectl", Operation: "Update", APIVersion: V1beta2.String(), FieldsType: "FieldsV1", FieldsV1: managed}}
+		o.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: "kubectl", Operation: "Update", APIVersion: federated.V1beta2.String(), FieldsType: "FieldsV1", FieldsV1: managed}}
 		o.Spec.TopologyType = typesv1beta2.TopologyCell
 		o.Spec.Template = template
 		o.Spec.Placement = &typesv1beta2.Placement{Topologies: []typesv1beta2.TopologyReference{{Name: "a"}, {Name: "b"}}}
@@ -147,7 +153,7 @@ func BenchmarkEncodeList(b *testing.B) {
 	types := NewTypes()
 	for _, version := range []string{"v1beta2", "v1beta1"} {
 		b.Run(version, func(b *testing.B) {
-			gv := V1beta2
+			gv := federated.V1beta2
 			gv.Version = version
 			encoder := negotiatedSerializer{types}.EncoderForVersion(negotiatedSerializer{types}.SupportedMediaTypes()[0].Serializer, gv)
 			for b.Loop() {

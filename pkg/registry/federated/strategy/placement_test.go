@@ -1,4 +1,4 @@
-package federated
+package strategy
 
 import (
 	"context"
@@ -9,6 +9,7 @@ import (
 
 	federationv1alpha1 "github.com/koinon-io/koinon/pkg/apis/federation/v1alpha1"
 	typesv1beta2 "github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
+	"github.com/koinon-io/koinon/pkg/registry/federated"
 )
 
 // fleet has the clusters m1 and m2, and m3 of tenant a.
@@ -35,7 +36,7 @@ func (f *fleet) NamespaceLabels(_ context.Context, name string) (map[string]stri
 }
 
 func placed(namespace string, names ...string) *typesv1beta2.FederatedObject {
-	o := newOf(Kind{Kind: "FederatedThing"})
+	o := newOf(federated.Kind{Kind: "FederatedThing"})
 	o.Namespace = namespace
 	o.Spec.TopologyType = typesv1beta2.TopologyCluster
 	o.Spec.Placement = &typesv1beta2.Placement{}

@@ -1,4 +1,4 @@
-package federated
+package serving
 
 import (
 	"fmt"
@@ -27,13 +27,16 @@ import (
 	genericapirequest "k8s.io/apiserver/pkg/endpoints/request"
 	"k8s.io/apiserver/pkg/registry/generic"
 	"k8s.io/apiserver/pkg/registry/rest"
-	"k8s.io/apiserver/pkg/storage/names"
 	"k8s.io/kube-openapi/pkg/aggregator"
 	"k8s.io/kube-openapi/pkg/cached"
 	"k8s.io/kube-openapi/pkg/spec3"
 	"k8s.io/kube-openapi/pkg/validation/spec"
 
-	"github.com/koinon-io/koinon/pkg/registry/objectstore"
+	"github.com/koinon-io/koinon/pkg/registry/federated"
+	"github.com/koinon-io/koinon/pkg/registry/federated/openapi"
+	targetschema "github.com/koinon-io/koinon/pkg/registry/federated/schema"
+	"github.com/koinon-io/koinon/pkg/registry/federated/strategy"
+	"github.com/koinon-io/koinon/pkg/registry/federated/wire"
 )
 
 // drainTimeout is how long requests for a kind that is no longer served may go on.
@@ -44,8 +47,8 @@ type Discovery interface {
 	AddGroupVersion(group string, value apidiscoveryv2.APIVersionDiscovery)
 }
 
-// ServerConfig is what a Server needs of the API server that it is part of.
-type ServerConfig struct {
+// Config is what a Server needs of the API server that it is part of.
+type Config struct {
 	RESTOptions         generic.RESTOptionsGetter
 	Admission           admission.Interface
 	Authorizer          authorizer.Authorizer
@@ -54,37 +57,30 @@ type ServerConfig struct {
 	MinRequestTimeout   time.Duration
 	MaxRequestBodyBytes int64
 	// Schemas of target kinds.
-	Schemas SchemaSource
+	Schemas targetschema.Source
 	// Placement checks targets at admission; nil checks nothing.
-	Placement PlacementChecker
+	Placement strategy.PlacementChecker
 }
 
 // Server serves all federated kinds: everything below /apis/types.kubefed.io.
 type Server struct {
-	config ServerConfig
-	types  *Types
+	config Config
+	types  *wire.Types
 	codec  runtime.NegotiatedSerializer
 
 	serving atomic.Pointer[generation]
 
 	mu         sync.Mutex // guards registries and makes Serve calls take turns
-	registries map[Kind]*registry
+	registries map[federated.Kind]*strategy.Storage
 	draining   sync.WaitGroup
 	stopped    chan struct{} // closed by stop
 	stop       func()        // may be called again
 }
 
-// registry is the storage of one kind; it lives as long as the kind is served.
-type registry struct {
-	object *REST
-	status *objectstore.StatusREST
-	scale  *ScaleREST
-}
-
 // generation is one set of kinds and the handler that serves it.
 type generation struct {
-	kinds    []Kind
-	models   func() models
+	kinds    []federated.Kind
+	models   func() openapi.Models
 	install  func(version schema.GroupVersion) (*restful.Container, []apidiscoveryv2.APIResourceDiscovery, error)
 	v1beta2  *restful.Container                 // and discovery of the group
 	v1beta1  func() (*restful.Container, error) // made at the first request
@@ -92,16 +88,16 @@ type generation struct {
 }
 
 // NewServer returns a server of no kinds: it answers 503 until Serve was called.
-func NewServer(config ServerConfig) *Server {
-	types := NewTypes()
+func NewServer(config Config) *Server {
+	types := wire.NewTypes()
 	stopped := make(chan struct{})
-	return &Server{config: config, types: types, codec: newSerializer(types), registries: map[Kind]*registry{},
+	return &Server{config: config, types: types, codec: wire.NewSerializer(types), registries: map[federated.Kind]*strategy.Storage{},
 		stopped: stopped, stop: sync.OnceFunc(func() { close(stopped) })}
 }
 
 // Serve replaces the kinds that are served. Kinds that were served and still are keep
 // their caches and watches. Objects of kinds that are dropped stay in the store.
-func (s *Server) Serve(kinds []Kind) error {
+func (s *Server) Serve(kinds []federated.Kind) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 
@@ -125,7 +121,7 @@ func (s *Server) Serve(kinds []Kind) error {
 }
 
 // Kinds are the kinds that are served now, sorted by the name of their configuration.
-func (s *Server) Kinds() []Kind {
+func (s *Server) Kinds() []federated.Kind {
 	if g := s.serving.Load(); g != nil {
 		return slices.Clone(g.kinds)
 	}
@@ -134,18 +130,12 @@ func (s *Server) Kinds() []Kind {
 
 // loadModels returns a function that fetches the schemas of the target kinds at its
 // first call: an idle server needs none.
-func (s *Server) loadModels(kinds []Kind) func() models {
-	return sync.OnceValue(func() models {
-		gvks := []schema.GroupVersionKind{scaleKind}
-		for _, k := range kinds {
-			gvks = append(gvks, k.Target)
-		}
-		return models{kinds: kinds, schemas: s.config.Schemas.TargetSchemas(gvks)}
-	})
+func (s *Server) loadModels(kinds []federated.Kind) func() openapi.Models {
+	return sync.OnceValue(func() openapi.Models { return openapi.NewModels(kinds, s.config.Schemas) })
 }
 
-func (s *Server) updateRegistries(next *generation) (map[Kind]*registry, error) {
-	registries := make(map[Kind]*registry, len(next.kinds))
+func (s *Server) updateRegistries(next *generation) (map[federated.Kind]*strategy.Storage, error) {
+	registries := make(map[federated.Kind]*strategy.Storage, len(next.kinds))
 	for _, kind := range next.kinds {
 		r, ok := s.registries[kind]
 		if !ok {
@@ -159,22 +149,18 @@ func (s *Server) updateRegistries(next *generation) (map[Kind]*registry, error) 
 	return registries, nil
 }
 
-func (s *Server) newRegistry(kind Kind) (*registry, error) {
-	strategy := strategy{Types: s.types, NameGenerator: names.SimpleNameGenerator, kind: kind, placement: s.config.Placement, schema: func() *TargetSchema {
+func (s *Server) newRegistry(kind federated.Kind) (*strategy.Storage, error) {
+	schemaNow := func() *targetschema.Target {
 		if g := s.serving.Load(); g != nil {
-			return g.models().schemas[kind.Target]
+			return g.models().Target(kind.Target)
 		}
 		return nil
-	}}
-	object, status, err := newREST(strategy, s.config.RESTOptions)
-	if err != nil {
-		return nil, err
 	}
-	return &registry{object, status, &ScaleREST{object}}, nil
+	return strategy.NewStorage(strategy.Config{Types: s.types, Kind: kind, Schema: schemaNow, Placement: s.config.Placement}, s.config.RESTOptions)
 }
 
-func (s *Server) dropped(registries map[Kind]*registry) []*registry {
-	var dropped []*registry
+func (s *Server) dropped(registries map[federated.Kind]*strategy.Storage) []*strategy.Storage {
+	var dropped []*strategy.Storage
 	for kind, r := range s.registries {
 		if registries[kind] != r {
 			dropped = append(dropped, r)
@@ -185,7 +171,7 @@ func (s *Server) dropped(registries map[Kind]*registry) []*registry {
 
 // drain closes registries once the requests that may use them have ended, or had time
 // to. Watches end by it.
-func (s *Server) drain(last *generation, dropped []*registry) {
+func (s *Server) drain(last *generation, dropped []*strategy.Storage) {
 	s.draining.Add(1)
 	go func() { // ends with Destroy, and after drainTimeout at the latest
 		defer s.draining.Done()
@@ -201,7 +187,7 @@ func (s *Server) drain(last *generation, dropped []*registry) {
 		case <-time.After(drainTimeout):
 		}
 		for _, r := range dropped {
-			r.object.Destroy()
+			r.Object.Destroy()
 		}
 	}()
 }
@@ -213,15 +199,15 @@ func (s *Server) Destroy() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, r := range s.registries {
-		r.object.Destroy()
+		r.Object.Destroy()
 	}
-	s.registries = map[Kind]*registry{}
+	s.registries = map[federated.Kind]*strategy.Storage{}
 }
 
 // install makes the handlers of a generation and announces it to discovery. Those of
 // v1beta1 are made when somebody speaks it: the routes of ten kinds take some six MiB.
-func (s *Server) install(g *generation, registries map[Kind]*registry) error {
-	converter := lazyTypeConverter(sync.OnceValues(func() (managedfields.TypeConverter, error) { return g.models().typeConverter() }))
+func (s *Server) install(g *generation, registries map[federated.Kind]*strategy.Storage) error {
+	converter := openapi.NewTypeConverter(g.models)
 	g.install = func(version schema.GroupVersion) (*restful.Container, []apidiscoveryv2.APIResourceDiscovery, error) {
 		container := s.newContainer()
 		resources, err := s.installVersion(container, version, registries, converter, g.models)
@@ -231,17 +217,17 @@ func (s *Server) install(g *generation, registries map[Kind]*registry) error {
 		return container, resources, nil
 	}
 	g.v1beta1 = sync.OnceValues(func() (*restful.Container, error) {
-		container, _, err := g.install(V1beta1)
+		container, _, err := g.install(federated.V1beta1)
 		return container, err
 	})
-	container, resources, err := g.install(V1beta2)
+	container, resources, err := g.install(federated.V1beta2)
 	if err != nil {
 		return err
 	}
 	g.v1beta2 = container
-	group := metav1.APIGroup{Name: GroupName}
-	for _, version := range []schema.GroupVersion{V1beta2, V1beta1} {
-		s.config.Discovery.AddGroupVersion(GroupName, apidiscoveryv2.APIVersionDiscovery{
+	group := metav1.APIGroup{Name: federated.GroupName}
+	for _, version := range []schema.GroupVersion{federated.V1beta2, federated.V1beta1} {
+		s.config.Discovery.AddGroupVersion(federated.GroupName, apidiscoveryv2.APIVersionDiscovery{
 			Version: version.Version, Resources: inVersion(resources, version.Version), Freshness: apidiscoveryv2.DiscoveryFreshnessCurrent,
 		})
 		group.Versions = append(group.Versions, metav1.GroupVersionForDiscovery{GroupVersion: version.String(), Version: version.Version})
@@ -255,7 +241,7 @@ func (s *Server) install(g *generation, registries map[Kind]*registry) error {
 func inVersion(resources []apidiscoveryv2.APIResourceDiscovery, version string) []apidiscoveryv2.APIResourceDiscovery {
 	out := make([]apidiscoveryv2.APIResourceDiscovery, len(resources))
 	move := func(kind *metav1.GroupVersionKind) *metav1.GroupVersionKind {
-		if kind == nil || kind.Group != "" && kind.Group != GroupName {
+		if kind == nil || kind.Group != "" && kind.Group != federated.GroupName {
 			return kind
 		}
 		moved := *kind
@@ -285,13 +271,13 @@ func (s *Server) newContainer() *restful.Container {
 	return c
 }
 
-func (s *Server) installVersion(container *restful.Container, version schema.GroupVersion, registries map[Kind]*registry, converter managedfields.TypeConverter, models func() models) ([]apidiscoveryv2.APIResourceDiscovery, error) {
+func (s *Server) installVersion(container *restful.Container, version schema.GroupVersion, registries map[federated.Kind]*strategy.Storage, converter managedfields.TypeConverter, models func() openapi.Models) ([]apidiscoveryv2.APIResourceDiscovery, error) {
 	storage := map[string]rest.Storage{}
 	for kind, r := range registries {
-		storage[kind.Resource] = r.object
-		storage[kind.Resource+"/status"] = r.status
-		if isScalable(kind, models) {
-			storage[kind.Resource+"/scale"] = r.scale
+		storage[kind.Resource] = r.Object
+		storage[kind.Resource+"/status"] = r.Status
+		if targetschema.IsScalable(kind.Target, func() *targetschema.Target { return models().Target(kind.Target) }) {
+			storage[kind.Resource+"/scale"] = r.Scale
 		}
 	}
 	creater := &installCreater{Types: s.types}
@@ -338,14 +324,14 @@ func dropStrategicMerge(container *restful.Container) {
 // installCreater hands out samples that name their model while routes are made, and
 // real objects after that. It is not written to once requests are served.
 type installCreater struct {
-	*Types
+	*wire.Types
 	installed bool
 }
 
 // New makes an object of the kind, or a sample of it.
 func (c *installCreater) New(gvk schema.GroupVersionKind) (runtime.Object, error) {
-	if !c.installed && c.isFederated(gvk) {
-		return &routeSample{gvk}, nil
+	if !c.installed && c.IsFederated(gvk) {
+		return openapi.NewRouteSample(gvk), nil
 	}
 	return c.Types.New(gvk)
 }
@@ -364,14 +350,14 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		defer g.requests.RUnlock()
 	}
 	container := g.v1beta2
-	if strings.HasPrefix(req.URL.Path, "/apis/"+V1beta1.String()) {
+	if strings.HasPrefix(req.URL.Path, "/apis/"+federated.V1beta1.String()) {
 		var err error
 		if container, err = g.v1beta1(); err != nil {
 			s.fail(w, req, apierrors.NewServiceUnavailable(err.Error()))
 			return
 		}
 	}
-	ctx := withFieldValidation(req.Context(), req.URL.Query().Get("fieldValidation"))
+	ctx := strategy.WithFieldValidation(req.Context(), req.URL.Query().Get("fieldValidation"))
 	container.Dispatch(w, req.WithContext(ctx))
 }
 
@@ -388,7 +374,7 @@ func (s *Server) OpenAPIV3(version schema.GroupVersion) cached.Value[*spec3.Open
 		if err != nil {
 			return nil, "", err
 		}
-		doc, err := g.models().openAPIV3(services)
+		doc, err := g.models().DocumentV3(services)
 		return doc, g.etag(), err
 	}))
 }
@@ -398,11 +384,11 @@ func (s *Server) OpenAPIV3(version schema.GroupVersion) cached.Value[*spec3.Open
 func (s *Server) OpenAPIV2(static *spec.Swagger) cached.Value[*spec.Swagger] {
 	g := s.serving.Load()
 	return cached.Once(cached.Func(func() (*spec.Swagger, string, error) {
-		services, err := g.services(V1beta1, V1beta2)
+		services, err := g.services(federated.V1beta1, federated.V1beta2)
 		if err != nil {
 			return nil, "", err
 		}
-		doc, err := g.models().openAPIV2(services)
+		doc, err := g.models().DocumentV2(services)
 		if err != nil {
 			return nil, "", err
 		}

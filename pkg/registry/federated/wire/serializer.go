@@ -1,4 +1,4 @@
-package federated
+package wire
 
 import (
 	"bytes"
@@ -11,6 +11,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	typesv1beta2 "github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
+	"github.com/koinon-io/koinon/pkg/registry/federated"
 )
 
 // negotiatedSerializer speaks JSON and YAML. It must not offer protobuf: the metadata
@@ -18,7 +19,9 @@ import (
 // error instead of an object that has no such form.
 type negotiatedSerializer struct{ types *Types }
 
-func newSerializer(types *Types) runtime.NegotiatedSerializer { return negotiatedSerializer{types} }
+// NewSerializer returns what requests are decoded and responses encoded with: JSON and
+// YAML, in the version that is asked for.
+func NewSerializer(types *Types) runtime.NegotiatedSerializer { return negotiatedSerializer{types} }
 
 // SupportedMediaTypes lists JSON first: it is what a client without wishes gets.
 func (s negotiatedSerializer) SupportedMediaTypes() []runtime.SerializerInfo {
@@ -47,21 +50,21 @@ func (s negotiatedSerializer) DecoderToVersion(decoder runtime.Decoder, gv runti
 	return versioning.NewCodec(nil, decoder, s.types, s.types, s.types, s.types, nil, gv, "federated")
 }
 
-// newCodec is what objects are stored with: JSON, in v1beta2.
-func newCodec(types *Types) runtime.Codec {
+// NewCodec returns what objects are stored with: JSON, in v1beta2.
+func NewCodec(types *Types) runtime.Codec {
 	s := negotiatedSerializer{types}
 	encoder := newJSON(types, json.SerializerOptions{})
 	decoder := json.NewSerializerWithOptions(storedMeta{}, types, types, json.SerializerOptions{})
-	return runtime.NewCodec(s.EncoderForVersion(encoder, V1beta2), s.DecoderToVersion(decoder, V1beta2))
+	return runtime.NewCodec(s.EncoderForVersion(encoder, federated.V1beta2), s.DecoderToVersion(decoder, federated.V1beta2))
 }
 
-// storedMeta finds the kind of a stored object where writeJSON has put it, in front. The
+// storedMeta finds the kind of a stored object where WriteJSON has put it, in front. The
 // library's way is to parse all of the object once, only for that.
 type storedMeta struct{ json.SimpleMetaFactory }
 
 var (
 	storedKind    = []byte(`{"kind":"`)
-	storedVersion = []byte(`","apiVersion":"` + V1beta2.String() + `",`)
+	storedVersion = []byte(`","apiVersion":"` + federated.V1beta2.String() + `",`)
 )
 
 // Interpret returns the kind.
@@ -74,7 +77,7 @@ func (m storedMeta) Interpret(data []byte) (*schema.GroupVersionKind, error) {
 	if end < 0 || !bytes.HasPrefix(rest[end:], storedVersion) {
 		return m.SimpleMetaFactory.Interpret(data)
 	}
-	gvk := V1beta2.WithKind(string(rest[:end]))
+	gvk := federated.V1beta2.WithKind(string(rest[:end]))
 	return &gvk, nil
 }
 
@@ -123,7 +126,7 @@ func (e versionedEncoder) encodeConverted(list *typesv1beta2.FederatedObjectList
 	if !ok || serializer.options.Pretty || serializer.options.Yaml {
 		return false, nil
 	}
-	if to, ok := pickVersion(list.GroupVersionKind(), e.version); !ok || to.Version != V1beta1.Version {
+	if to, ok := pickVersion(list.GroupVersionKind(), e.version); !ok || to.Version != federated.V1beta1.Version {
 		return false, nil
 	}
 	return true, writeConverted(list, w)
@@ -156,13 +159,13 @@ func (s *jsonSerializer) encode(obj runtime.Object, w io.Writer) error {
 		return s.Serializer.Encode(obj, w)
 	}
 	if !s.options.Yaml {
-		if done, err := writeJSON(obj, w); done {
+		if done, err := WriteJSON(obj, w); done {
 			return err
 		}
 		return s.Serializer.Encode(obj, w)
 	}
 	var buf bytes.Buffer
-	done, err := writeJSON(obj, &buf)
+	done, err := WriteJSON(obj, &buf)
 	if !done {
 		return s.Serializer.Encode(obj, w)
 	}

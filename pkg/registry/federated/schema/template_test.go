@@ -1,4 +1,4 @@
-package federated
+package schema
 
 import (
 	"testing"
@@ -11,7 +11,7 @@ import (
 )
 
 // widgets is the schema of a small custom kind, with references as OpenAPI v3 has them.
-func widgets() *TargetSchema {
+func widgets() *Target {
 	of := func(types ...string) spec.Schema { return spec.Schema{SchemaProps: spec.SchemaProps{Type: types}} }
 	object := func(properties map[string]spec.Schema) spec.Schema {
 		s := of("object")
@@ -30,7 +30,7 @@ func widgets() *TargetSchema {
 	root := object(map[string]spec.Schema{"apiVersion": of("string"), "kind": of("string"), "metadata": object(map[string]spec.Schema{"labels": strings}), "spec": ref})
 	widgetSpec := object(map[string]spec.Schema{"replicas": of("integer"), "paused": of("boolean"), "ports": list, "free": free,
 		"quantity": {SchemaProps: spec.SchemaProps{OneOf: []spec.Schema{of("string"), of("number")}}}})
-	return &TargetSchema{GVK: schema.GroupVersionKind{Group: "example.com", Version: "v1", Kind: "Widget"}, Root: "Widget",
+	return &Target{GVK: schema.GroupVersionKind{Group: "example.com", Version: "v1", Kind: "Widget"}, Root: "Widget",
 		Schemas: map[string]*spec.Schema{"Widget": &root, "WidgetSpec": &widgetSpec}}
 }
 
@@ -75,10 +75,10 @@ func TestTemplatesAreComparedWithTheirSchema(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var unknown, types []string
-			for _, e := range unknownFields(widgets(), rawjson.Value(test.template)) {
+			for _, e := range UnknownFields(widgets(), rawjson.Value(test.template)) {
 				unknown = append(unknown, e.Error())
 			}
-			for _, e := range wrongTypes(widgets(), rawjson.Value(test.template)) {
+			for _, e := range WrongTypes(widgets(), rawjson.Value(test.template)) {
 				types = append(types, e.Error())
 			}
 			if diff := cmp.Diff(test.unknown, unknown); diff != "" {
@@ -92,18 +92,7 @@ func TestTemplatesAreComparedWithTheirSchema(t *testing.T) {
 }
 
 func TestAKindWithoutSchemaTakesAnyTemplate(t *testing.T) {
-	if errs := unknownFields(nil, rawjson.Value(`{"spec":{"x":1}}`)); len(errs) > 0 {
+	if errs := UnknownFields(nil, rawjson.Value(`{"spec":{"x":1}}`)); len(errs) > 0 {
 		t.Errorf("got %v, want none", errs)
-	}
-}
-
-func TestKindsWithIntegerReplicasAreScalable(t *testing.T) {
-	if !widgets().isScalable() {
-		t.Error("Widget has spec.replicas, and was not found scalable")
-	}
-	without := widgets()
-	delete(without.Schemas["WidgetSpec"].Properties, "replicas")
-	if without.isScalable() {
-		t.Error("a kind without spec.replicas was found scalable")
 	}
 }

@@ -1,4 +1,4 @@
-package federated
+package serving
 
 import (
 	"context"
@@ -17,6 +17,7 @@ import (
 	"k8s.io/klog/v2"
 
 	corev1beta1 "github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
+	"github.com/koinon-io/koinon/pkg/registry/federated"
 )
 
 // TypeConfigs is the storage of FederatedTypeConfigs, in this process.
@@ -96,9 +97,9 @@ func (c *Controller) sync(ctx context.Context, store cache.Store) error {
 		configs = append(configs, obj.(*corev1beta1.FederatedTypeConfig))
 	}
 	accepted, conflicts := decide(configs)
-	kinds := make([]Kind, len(accepted))
+	kinds := make([]federated.Kind, len(accepted))
 	for i, config := range accepted {
-		kinds[i] = KindOf(config)
+		kinds[i] = federated.KindOf(config)
 	}
 	if err := c.server.Serve(kinds); err != nil {
 		return err
@@ -131,7 +132,7 @@ func decide(configs []*corev1beta1.FederatedTypeConfig) (accepted []*corev1beta1
 	conflicts = map[*corev1beta1.FederatedTypeConfig]string{}
 	taken := map[string]string{}
 	for _, config := range byAge {
-		kind := KindOf(config)
+		kind := federated.KindOf(config)
 		words := []string{kind.Kind, kind.ListKind(), kind.Resource, kind.Singular()}
 		if reason := conflict(words, taken); reason != "" {
 			conflicts[config] = reason

@@ -1,4 +1,4 @@
-package federated
+package wire
 
 import (
 	"testing"
@@ -6,6 +6,8 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
+
+	"github.com/koinon-io/koinon/pkg/registry/federated"
 )
 
 func TestMetadataIsWrittenAsTheLibraryWritesIt(t *testing.T) {
@@ -13,7 +15,7 @@ func TestMetadataIsWrittenAsTheLibraryWritesIt(t *testing.T) {
 	entry := func(raw string) metav1.ManagedFieldsEntry {
 		fields := &metav1.FieldsV1{}
 		fields.SetRawBytes([]byte(raw))
-		return metav1.ManagedFieldsEntry{Manager: "kubectl", Operation: metav1.ManagedFieldsOperationApply, APIVersion: V1beta1.String(),
+		return metav1.ManagedFieldsEntry{Manager: "kubectl", Operation: metav1.ManagedFieldsOperationApply, APIVersion: federated.V1beta1.String(),
 			Time: &at, FieldsType: "FieldsV1", FieldsV1: fields, Subresource: "status"}
 	}
 	tests := map[string]metav1.ObjectMeta{
@@ -41,7 +43,7 @@ func TestMetadataIsWrittenAsTheLibraryWritesIt(t *testing.T) {
 	}
 	for name, meta := range tests {
 		t.Run(name, func(t *testing.T) {
-			o := newOf(Kind{Kind: "FederatedDeployment"})
+			o := newDeployment()
 			o.ObjectMeta = meta
 			sameAsLibrary(t, o)
 		})

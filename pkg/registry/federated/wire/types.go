@@ -1,4 +1,4 @@
-package federated
+package wire
 
 import (
 	"encoding/json"
@@ -17,6 +17,7 @@ import (
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/conversion"
 	typesv1beta1 "github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta1"
 	typesv1beta2 "github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
+	"github.com/koinon-io/koinon/pkg/registry/federated"
 )
 
 // Types is to the federated kinds what a runtime.Scheme is to built-in ones: it names,
@@ -29,6 +30,9 @@ type Types struct {
 	meta  *runtime.Scheme                 // options, Status, WatchEvent, Scale
 }
 
+// ScaleKind is the kind of the scale subresource, autoscaling/v1 Scale.
+var ScaleKind = autoscalingv1.SchemeGroupVersion.WithKind("Scale")
+
 var (
 	_ runtime.ObjectTyper     = &Types{}
 	_ runtime.ObjectCreater   = &Types{}
@@ -40,8 +44,8 @@ var (
 func NewTypes() *Types {
 	meta := runtime.NewScheme()
 	metav1.AddToGroupVersion(meta, schema.GroupVersion{Version: "v1"})
-	metav1.AddToGroupVersion(meta, V1beta1)
-	metav1.AddToGroupVersion(meta, V1beta2)
+	metav1.AddToGroupVersion(meta, federated.V1beta1)
+	metav1.AddToGroupVersion(meta, federated.V1beta2)
 	utilruntime.Must(metainternalversion.AddToScheme(meta))
 	utilruntime.Must(autoscalingv1.AddToScheme(meta))
 	meta.AddKnownTypes(schema.GroupVersion{Group: autoscalingv1.GroupName, Version: runtime.APIVersionInternal}, &autoscalingv1.Scale{})
@@ -52,7 +56,7 @@ func NewTypes() *Types {
 
 // SetKinds replaces the kinds that New makes objects of. Objects that exist already
 // are not affected.
-func (t *Types) SetKinds(kinds []Kind) {
+func (t *Types) SetKinds(kinds []federated.Kind) {
 	known := make(map[string]bool, 2*len(kinds))
 	for _, k := range kinds {
 		known[k.Kind], known[k.ListKind()] = true, true
@@ -82,16 +86,18 @@ func (t *Types) ObjectKinds(obj runtime.Object) ([]schema.GroupVersionKind, bool
 
 // Recognizes reports whether New makes objects of this kind.
 func (t *Types) Recognizes(gvk schema.GroupVersionKind) bool {
-	return t.isFederated(gvk) || t.meta.Recognizes(gvk)
+	return t.IsFederated(gvk) || t.meta.Recognizes(gvk)
 }
 
-func (t *Types) isFederated(gvk schema.GroupVersionKind) bool {
-	return gvk.Group == GroupName && (*t.kinds.Load())[gvk.Kind]
+// IsFederated reports whether the kind is one of those set, or the kind of a list of them,
+// in any version.
+func (t *Types) IsFederated(gvk schema.GroupVersionKind) bool {
+	return gvk.Group == federated.GroupName && (*t.kinds.Load())[gvk.Kind]
 }
 
 // New makes an empty object that names its kind.
 func (t *Types) New(gvk schema.GroupVersionKind) (runtime.Object, error) {
-	if !t.isFederated(gvk) {
+	if !t.IsFederated(gvk) {
 		return t.meta.New(gvk)
 	}
 	obj, err := newObject(gvk)
@@ -105,12 +111,12 @@ func (t *Types) New(gvk schema.GroupVersionKind) (runtime.Object, error) {
 func newObject(gvk schema.GroupVersionKind) (runtime.Object, error) {
 	isList := len(gvk.Kind) > len("List") && gvk.Kind[len(gvk.Kind)-len("List"):] == "List"
 	switch gvk.Version {
-	case V1beta1.Version:
+	case federated.V1beta1.Version:
 		if isList {
 			return &typesv1beta1.FederatedObjectList{}, nil
 		}
 		return &typesv1beta1.FederatedObject{}, nil
-	case V1beta2.Version, runtime.APIVersionInternal:
+	case federated.V1beta2.Version, runtime.APIVersionInternal:
 		if isList {
 			return &typesv1beta2.FederatedObjectList{}, nil
 		}
@@ -132,7 +138,7 @@ func (t *Types) ConvertToVersion(obj runtime.Object, target runtime.GroupVersion
 	from := obj.GetObjectKind().GroupVersionKind()
 	switch o := obj.(type) {
 	case *unstructured.Unstructured:
-		if from.Group != GroupName {
+		if from.Group != federated.GroupName {
 			return obj, nil
 		}
 		typed, err := fromUnstructured(o)
@@ -155,13 +161,13 @@ func (t *Types) ConvertToVersion(obj runtime.Object, target runtime.GroupVersion
 // pickVersion is what target wants of the versions that a federated kind has.
 func pickVersion(from schema.GroupVersionKind, target runtime.GroupVersioner) (schema.GroupVersionKind, bool) {
 	return target.KindForGroupVersionKinds([]schema.GroupVersionKind{from,
-		V1beta2.WithKind(from.Kind), V1beta1.WithKind(from.Kind),
-		{Group: GroupName, Version: runtime.APIVersionInternal, Kind: from.Kind}})
+		federated.V1beta2.WithKind(from.Kind), federated.V1beta1.WithKind(from.Kind),
+		{Group: federated.GroupName, Version: runtime.APIVersionInternal, Kind: from.Kind}})
 }
 
 // convert turns a typed object or list into the version of to.
 func convert(obj runtime.Object, to schema.GroupVersionKind) (runtime.Object, error) {
-	toV1beta1 := to.Version == V1beta1.Version
+	toV1beta1 := to.Version == federated.V1beta1.Version
 	switch o := obj.(type) {
 	case *typesv1beta2.FederatedObject:
 		if toV1beta1 {
@@ -186,7 +192,7 @@ func convert(obj runtime.Object, to schema.GroupVersionKind) (runtime.Object, er
 // listToV1beta1 converts the items; templates are shared.
 func listToV1beta1(in *typesv1beta2.FederatedObjectList) (*typesv1beta1.FederatedObjectList, error) {
 	out := &typesv1beta1.FederatedObjectList{
-		TypeMeta: metav1.TypeMeta{Kind: in.Kind, APIVersion: V1beta1.String()},
+		TypeMeta: metav1.TypeMeta{Kind: in.Kind, APIVersion: federated.V1beta1.String()},
 		ListMeta: in.ListMeta,
 		Items:    make([]typesv1beta1.FederatedObject, len(in.Items)),
 	}
@@ -218,7 +224,7 @@ func (t *Types) Convert(in, out, context any) error {
 	if !isObject || !isHub {
 		return t.meta.Convert(in, out, context)
 	}
-	converted, err := t.ConvertToVersion(obj, V1beta2)
+	converted, err := t.ConvertToVersion(obj, federated.V1beta2)
 	if err != nil {
 		return err
 	}

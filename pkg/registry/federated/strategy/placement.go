@@ -1,4 +1,4 @@
-package federated
+package strategy
 
 import (
 	"context"
@@ -10,6 +10,7 @@ import (
 	federationv1alpha1 "github.com/koinon-io/koinon/pkg/apis/federation/v1alpha1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/topology"
 	typesv1beta2 "github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
+	"github.com/koinon-io/koinon/pkg/registry/federated"
 )
 
 // Targets is what admission looks up about targets. Answers may be some milliseconds
@@ -34,7 +35,7 @@ func (c placementChecker) CheckPlacement(ctx context.Context, o *typesv1beta2.Fe
 		return nil, nil
 	}
 	list, word := field.NewPath("spec", "placement", "topologies"), func(name string) string { return name }
-	if version == V1beta1.Version {
+	if version == federated.V1beta1.Version {
 		list = field.NewPath("spec", "placement", "clusters")
 		word = func(name string) string { return topology.ClusterName(o.Spec.TopologyType, o.Namespace, name) }
 	}

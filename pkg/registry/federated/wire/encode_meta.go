@@ -1,4 +1,4 @@
-package federated
+package wire
 
 import (
 	"encoding/json"

@@ -1,11 +1,10 @@
-package federated
+package strategy
 
 import (
 	"context"
 	"encoding/json"
 	"fmt"
 	"math"
-	"strings"
 
 	autoscalingv1 "k8s.io/api/autoscaling/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -17,24 +16,8 @@ import (
 
 	typesv1beta2 "github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
 	"github.com/koinon-io/koinon/pkg/apis/rawjson"
+	"github.com/koinon-io/koinon/pkg/registry/federated/wire"
 )
-
-// builtinScalable are Kubernetes' own kinds that have spec.replicas.
-var builtinScalable = map[schema.GroupKind]bool{
-	{Group: "apps", Kind: "Deployment"}:        true,
-	{Group: "apps", Kind: "ReplicaSet"}:        true,
-	{Group: "apps", Kind: "StatefulSet"}:       true,
-	{Group: "", Kind: "ReplicationController"}: true,
-}
-
-// isScalable reports whether templates of the kind have spec.replicas. Only custom kinds
-// need their schema for that.
-func isScalable(kind Kind, models func() models) bool {
-	if custom := strings.Contains(kind.Target.Group, ".") && !strings.HasSuffix(kind.Target.Group, ".k8s.io"); custom {
-		return models().schemas[kind.Target].isScalable()
-	}
-	return builtinScalable[kind.Target.GroupKind()]
-}
 
 // ScaleREST is the scale subresource: spec.template.spec.replicas, the number that each
 // target gets unless an override says otherwise.
@@ -99,7 +82,7 @@ func (r *ScaleREST) scaled(ctx context.Context, o *typesv1beta2.FederatedObject,
 		}
 	}
 	if scale.Spec.Replicas < 0 {
-		return nil, apierrors.NewInvalid(scaleKind.GroupKind(), o.Name, field.ErrorList{
+		return nil, apierrors.NewInvalid(wire.ScaleKind.GroupKind(), o.Name, field.ErrorList{
 			field.Invalid(field.NewPath("spec", "replicas"), scale.Spec.Replicas, "must be at least 0")})
 	}
 	if scale.ResourceVersion != "" && scale.ResourceVersion != o.ResourceVersion {

@@ -1,4 +1,4 @@
-package federated
+package schema
 
 import (
 	"context"
@@ -28,30 +28,30 @@ const (
 // host, then the members that are ready.
 type APIServers func(ctx context.Context) []rest.Interface
 
-// RemoteSchemas knows the kinds that the host or a member serves, custom resources
+// Remote knows the kinds that the host or a member serves, custom resources
 // above all. What it was asked for and does not know it looks for in the background.
-type RemoteSchemas struct {
+type Remote struct {
 	servers APIServers
 	changed func()
 	kick    chan struct{}
 
 	mu     sync.Mutex // guards wanted and known
 	wanted map[schema.GroupVersionKind]bool
-	known  map[schema.GroupVersionKind]*TargetSchema
+	known  map[schema.GroupVersionKind]*Target
 }
 
-// NewRemoteSchemas returns a source that calls changed when it has learnt of a schema,
+// NewRemote returns a source that calls changed when it has learnt of a schema,
 // or of a change of one. It learns only while Run runs.
-func NewRemoteSchemas(servers APIServers, changed func()) *RemoteSchemas {
-	return &RemoteSchemas{servers: servers, changed: changed, kick: make(chan struct{}, 1),
-		wanted: map[schema.GroupVersionKind]bool{}, known: map[schema.GroupVersionKind]*TargetSchema{}}
+func NewRemote(servers APIServers, changed func()) *Remote {
+	return &Remote{servers: servers, changed: changed, kick: make(chan struct{}, 1),
+		wanted: map[schema.GroupVersionKind]bool{}, known: map[schema.GroupVersionKind]*Target{}}
 }
 
 // TargetSchemas returns what is known now.
-func (r *RemoteSchemas) TargetSchemas(kinds []schema.GroupVersionKind) map[schema.GroupVersionKind]*TargetSchema {
+func (r *Remote) TargetSchemas(kinds []schema.GroupVersionKind) map[schema.GroupVersionKind]*Target {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	out := map[schema.GroupVersionKind]*TargetSchema{}
+	out := map[schema.GroupVersionKind]*Target{}
 	for _, gvk := range kinds {
 		if s := r.known[gvk]; s != nil {
 			out[gvk] = s
@@ -68,7 +68,7 @@ func (r *RemoteSchemas) TargetSchemas(kinds []schema.GroupVersionKind) map[schem
 }
 
 // Run looks for schemas until ctx is done.
-func (r *RemoteSchemas) Run(ctx context.Context) {
+func (r *Remote) Run(ctx context.Context) {
 	ticker := time.NewTicker(remoteInterval)
 	defer ticker.Stop()
 	for {
@@ -85,7 +85,7 @@ func (r *RemoteSchemas) Run(ctx context.Context) {
 }
 
 // update asks for every kind that is wanted and reports whether anything is new.
-func (r *RemoteSchemas) update(ctx context.Context) bool {
+func (r *Remote) update(ctx context.Context) bool {
 	r.mu.Lock()
 	byVersion := map[schema.GroupVersion][]schema.GroupVersionKind{}
 	for gvk := range r.wanted {
@@ -95,7 +95,7 @@ func (r *RemoteSchemas) update(ctx context.Context) bool {
 	if len(byVersion) == 0 {
 		return false
 	}
-	found := map[schema.GroupVersionKind]*TargetSchema{}
+	found := map[schema.GroupVersionKind]*Target{}
 	for _, server := range r.servers(ctx) {
 		for gv, kinds := range byVersion {
 			r.ask(ctx, server, gv, kinds, found)
@@ -113,7 +113,7 @@ func (r *RemoteSchemas) update(ctx context.Context) bool {
 }
 
 // ask adds to found what the server knows of the kinds and none before it did.
-func (r *RemoteSchemas) ask(ctx context.Context, server rest.Interface, gv schema.GroupVersion, kinds []schema.GroupVersionKind, found map[schema.GroupVersionKind]*TargetSchema) {
+func (r *Remote) ask(ctx context.Context, server rest.Interface, gv schema.GroupVersion, kinds []schema.GroupVersionKind, found map[schema.GroupVersionKind]*Target) {
 	var missing []schema.GroupVersionKind
 	for _, gvk := range kinds {
 		if found[gvk] == nil {
@@ -157,13 +157,13 @@ func fetch(ctx context.Context, server rest.Interface, gv schema.GroupVersion) (
 }
 
 // extract returns the schema of a kind and all it refers to, nil if doc has none.
-func extract(doc *spec3.OpenAPI, gvk schema.GroupVersionKind) *TargetSchema {
+func extract(doc *spec3.OpenAPI, gvk schema.GroupVersionKind) *Target {
 	if doc.Components == nil {
 		return nil
 	}
 	for name, s := range doc.Components.Schemas {
 		if isOfKind(s, gvk) {
-			t := &TargetSchema{GVK: gvk, Root: name, Schemas: map[string]*spec.Schema{}}
+			t := &Target{GVK: gvk, Root: name, Schemas: map[string]*spec.Schema{}}
 			collect(t.Schemas, doc.Components.Schemas, name)
 			return t
 		}
@@ -177,7 +177,7 @@ func collect(into, from map[string]*spec.Schema, name string) {
 		return
 	}
 	into[name] = s
-	for _, reference := range references(s) {
+	for _, reference := range References(s) {
 		collect(into, from, reference)
 	}
 }

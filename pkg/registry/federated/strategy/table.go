@@ -1,4 +1,4 @@
-package federated
+package strategy
 
 import (
 	"context"

@@ -1,0 +1,96 @@
+package strategy
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apiserver/pkg/registry/generic"
+	"k8s.io/apiserver/pkg/storage/names"
+	"k8s.io/apiserver/pkg/storage/storagebackend"
+
+	typesv1beta2 "github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
+	"github.com/koinon-io/koinon/pkg/registry/federated"
+	targetschema "github.com/koinon-io/koinon/pkg/registry/federated/schema"
+	"github.com/koinon-io/koinon/pkg/registry/federated/wire"
+	"github.com/koinon-io/koinon/pkg/registry/objectstore"
+)
+
+// REST is the registry of one federated kind.
+type REST struct {
+	*objectstore.REST
+	kind federated.Kind
+}
+
+// Categories makes "kubectl get federated" list objects of all federated kinds.
+func (*REST) Categories() []string { return []string{"federated"} }
+
+// Config says what is special to one kind. All fields but Placement are required.
+type Config struct {
+	Types *wire.Types
+	Kind  federated.Kind
+	// Schema returns the schema of the target kind, nil as long as it is not known. It is
+	// called when a template is checked, not before.
+	Schema func() *targetschema.Target
+	// Placement checks targets at admission; nil checks nothing.
+	Placement PlacementChecker
+}
+
+// Storage is the registry of one kind, of its objects and of their subresources. Object
+// is to be destroyed once nobody uses it any more; the others share its store.
+type Storage struct {
+	Object *REST
+	Status *objectstore.StatusREST
+	// Scale is there for every kind, whether its templates have replicas or not.
+	Scale *ScaleREST
+}
+
+// NewStorage returns the registry of a kind.
+func NewStorage(c Config, optsGetter generic.RESTOptionsGetter) (*Storage, error) {
+	kind := c.Kind
+	s := strategy{Types: c.Types, NameGenerator: names.SimpleNameGenerator, kind: kind, placement: c.Placement, schema: c.Schema}
+	config := objectstore.Config{
+		Group: federated.GroupName, Plural: kind.Resource, Singular: kind.Singular(),
+		New:            func() runtime.Object { return newOf(kind) },
+		NewList:        func() runtime.Object { return newListOf(kind) },
+		Strategy:       s,
+		StatusStrategy: statusStrategy{s},
+		Table:          tableConvertor{},
+	}
+	if kind.ShortName != "" {
+		config.ShortNames = []string{kind.ShortName}
+	}
+	object, status, err := objectstore.New(config, restOptions{optsGetter, wire.NewCodec(s.Types)})
+	if err != nil {
+		return nil, err
+	}
+	registry := &REST{object, kind}
+	return &Storage{Object: registry, Status: status, Scale: &ScaleREST{registry}}, nil
+}
+
+func newOf(kind federated.Kind) *typesv1beta2.FederatedObject {
+	return &typesv1beta2.FederatedObject{TypeMeta: metav1.TypeMeta{Kind: kind.Kind, APIVersion: federated.V1beta2.String()}}
+}
+
+func newListOf(kind federated.Kind) *typesv1beta2.FederatedObjectList {
+	return &typesv1beta2.FederatedObjectList{TypeMeta: metav1.TypeMeta{Kind: kind.ListKind(), APIVersion: federated.V1beta2.String()}}
+}
+
+// restOptions are the server's, but for the codec.
+type restOptions struct {
+	generic.RESTOptionsGetter
+	codec runtime.Codec
+}
+
+func (o restOptions) GetRESTOptions(resource schema.GroupResource, example runtime.Object) (generic.RESTOptions, error) {
+	// The example would have to be of the server's scheme; it serves to find the storage
+	// version, which the codec knows.
+	options, err := o.RESTOptionsGetter.GetRESTOptions(resource, nil)
+	if err != nil {
+		return generic.RESTOptions{}, err
+	}
+	config := storagebackend.ConfigForResource{Config: options.StorageConfig.Config, GroupResource: resource}
+	config.Codec = o.codec
+	config.EncodeVersioner = federated.V1beta2
+	options.StorageConfig = &config
+	return options, nil
+}

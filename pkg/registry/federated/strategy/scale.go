@@ -30,7 +30,7 @@ var (
 
 // GroupVersionKind is autoscaling/v1 Scale.
 func (*ScaleREST) GroupVersionKind(schema.GroupVersion) schema.GroupVersionKind {
-	return autoscalingv1.SchemeGroupVersion.WithKind("Scale")
+	return wire.ScaleKind
 }
 
 // New makes an empty Scale.

@@ -110,8 +110,9 @@ func (e versionedEncoder) encode(obj runtime.Object, w io.Writer) error {
 	}
 	out, err := e.types.ConvertToVersion(obj, e.version)
 	if runtime.IsNotRegisteredError(err) {
-		// Not of this group: Status and the like are of version v1 everywhere.
-		out, err = e.types.ConvertToVersion(obj, schema.GroupVersions{{Version: "v1"}, {Group: "autoscaling", Version: "v1"}})
+		// Not of this group: Status and the like are of version v1 everywhere, Scale is of its
+		// own group.
+		out, err = e.types.ConvertToVersion(obj, schema.GroupVersions{{Version: "v1"}, ScaleKind.GroupVersion()})
 	}
 	if err != nil {
 		return err

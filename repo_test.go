@@ -5,9 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"maps"
 	"os/exec"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -15,93 +17,213 @@ const module = "github.com/koinon-io/koinon"
 
 // goPackage is what `go list -json` says of a package.
 type goPackage struct {
-	ImportPath, Doc string
-	Imports         []string
+	ImportPath, Doc                    string
+	Imports, TestImports, XTestImports []string
+	Standard                           bool
 }
 
-func packages(t *testing.T) []goPackage {
-	t.Helper()
-	out, err := exec.CommandContext(t.Context(), "go", "list", "-json=ImportPath,Doc,Imports", "./...").Output()
+// graph is every package that is linked into anything of ours, by import path.
+type graph map[string]goPackage
+
+// loadGraph lists them once for all tests.
+var loadGraph = sync.OnceValues(func() (graph, error) {
+	out, err := exec.Command("go", "list", "-deps", "-json=ImportPath,Doc,Imports,TestImports,XTestImports,Standard", "./...").Output()
 	if err != nil {
-		t.Fatalf("go list: %v", err)
+		return nil, err
 	}
-	var all []goPackage
+	all := graph{}
 	for d := json.NewDecoder(bytes.NewReader(out)); ; {
 		var p goPackage
 		if err := d.Decode(&p); errors.Is(err, io.EOF) {
-			return all
+			return all, nil
 		} else if err != nil {
-			t.Fatal(err)
+			return nil, err
 		}
-		all = append(all, p)
+		all[p.ImportPath] = p
 	}
+})
+
+func packages(t *testing.T) graph {
+	t.Helper()
+	all, err := loadGraph()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	return all
 }
 
-// within reports whether a package is one of the folders, or below one.
-func within(importPath string, folders ...string) bool {
+// ours are the packages of this module, sorted.
+func (g graph) ours() []goPackage {
+	var out []goPackage
+	for _, path := range slices.Sorted(maps.Keys(g)) {
+		if isOurs(path) {
+			out = append(out, g[path])
+		}
+	}
+	return out
+}
+
+func isOurs(importPath string) bool { return below(importPath, module) }
+
+// below reports whether a path is one of the folders, or in one.
+func below(path string, folders ...string) bool {
 	return slices.ContainsFunc(folders, func(folder string) bool {
-		path := module + "/" + folder
-		return importPath == path || strings.HasPrefix(importPath, path+"/")
+		return path == folder || strings.HasPrefix(path, folder+"/")
 	})
 }
 
-// imports reports whether a package imports one of the paths, or something below one.
-func (p goPackage) imports(paths ...string) string {
-	for _, imported := range p.Imports {
-		for _, path := range paths {
-			if imported == path || strings.HasPrefix(imported, path+"/") {
-				return imported
+// reach returns the imports that lead from a package to one of the paths, or to something
+// below one; nil if none do. It does not look behind packages below one of the gates.
+func (g graph) reach(from string, gates, paths []string) []string {
+	came := map[string]string{from: ""}
+	for queue := []string{from}; len(queue) > 0; queue = queue[1:] {
+		for _, imported := range g[queue[0]].Imports {
+			if _, seen := came[imported]; seen || g[imported].Standard {
+				continue
+			}
+			came[imported] = queue[0]
+			if below(imported, paths...) {
+				return chain(came, imported)
+			}
+			if !below(imported, gates...) {
+				queue = append(queue, imported)
 			}
 		}
 	}
-	return ""
+	return nil
+}
+
+func chain(came map[string]string, last string) []string {
+	var out []string
+	for at := last; at != ""; at = came[at] {
+		out = append(out, at)
+	}
+	slices.Reverse(out)
+	return out
+}
+
+// A folder that is added is given its place here: what of ours its packages may import.
+// "Siblings do not import each other" is what is left out.
+var layers = map[string][]string{
+	".":         nil,
+	"artifacts": nil,
+
+	"pkg/apis":       nil,
+	"pkg/generated":  {"pkg/apis"},
+	"pkg/version":    nil,
+	"pkg/pki":        nil,
+	"pkg/hostreg":    {"pkg/pki"},
+	"pkg/host":       nil,
+	"pkg/storage":    nil,
+	"pkg/webhook":    {"pkg/apis"},
+	"pkg/registry":   {"pkg/apis", "pkg/generated"},
+	"pkg/apiserver":  {"pkg/apis", "pkg/generated", "pkg/registry"},
+	"pkg/federation": {"pkg/apis", "pkg/generated"},
+
+	"cmd/koinon":            {"artifacts", "pkg"},
+	"cmd/koinon-playground": {"artifacts", "pkg/apis", "pkg/generated", "pkg/pki"},
+
+	"hack":             {"pkg/apis", "pkg/generated"},
+	"test/testbed":     {"cmd/koinon-playground", "pkg/apis", "pkg/generated"},
+	"test/bench":       {"cmd/koinon-playground", "pkg/apis", "pkg/generated", "test/testbed"},
+	"test/integration": {"artifacts", "cmd/koinon-playground", "pkg", "test/testbed"},
+	"test/storebench":  {"cmd/koinon-playground", "pkg/storage", "test/bench"},
+	"test/storefaults": {"cmd/koinon-playground", "pkg/storage", "test/testbed"},
+	"test/storesuite":  {"pkg/storage"},
+}
+
+// testsUse is what tests of any folder may import besides: they run over a real store.
+var testsUse = []string{"pkg/storage"}
+
+// layerOf returns the folder of layers that a package is in, "" if in none.
+func layerOf(importPath string) string {
+	path := strings.TrimPrefix(strings.TrimPrefix(importPath, module), "/")
+	if path == "" {
+		return "."
+	}
+	found := ""
+	for folder := range layers {
+		if below(path, folder) && len(folder) > len(found) {
+			found = folder
+		}
+	}
+	return found
 }
 
 func TestDependenciesPointOneWay(t *testing.T) {
-	ours := func(folders ...string) []string {
-		for i := range folders {
-			folders[i] = module + "/" + folders[i]
+	for _, p := range packages(t).ours() {
+		layer := layerOf(p.ImportPath)
+		if layer == "" {
+			t.Errorf("%s has no place among the layers", p.ImportPath)
+			continue
 		}
-		return folders
+		check := func(imports []string, allowed ...string) {
+			for _, imported := range imports {
+				path := strings.TrimPrefix(imported, module+"/")
+				if isOurs(imported) && layerOf(imported) != layer && !below(path, allowed...) {
+					t.Errorf("%s imports %s", p.ImportPath, imported)
+				}
+			}
+		}
+		check(p.Imports, layers[layer]...)
+		check(slices.Concat(p.TestImports, p.XTestImports), slices.Concat(layers[layer], testsUse)...)
 	}
+}
+
+// What a package reaches through others counts: a small binary is not small if a library
+// that it uses links a database.
+func TestNobodyReachesWhatOthersKeepToThemselves(t *testing.T) {
+	var (
+		kubernetes = []string{"k8s.io/kubernetes"}
+		databases  = []string{"github.com/k3s-io/kine", "github.com/go-sql-driver/mysql", "github.com/mattn/go-sqlite3", "modernc.org/sqlite"}
+		servers    = []string{"k8s.io/apiserver", "k8s.io/apiextensions-apiserver", "k8s.io/kube-aggregator"}
+		etcd       = []string{"go.etcd.io/etcd/server"}
+	)
 	rules := []struct {
-		name string
-		// applies to packages within these folders, or to all but these
-		within, except []string
-		mustNotImport  []string
+		name         string
+		within       []string // folders of ours that the rule is for
+		mustNotReach [][]string
+		// gates are folders of ours that may: behind them is their business.
+		gates []string
 	}{
-		{"only the host and the playground link Kubernetes itself", nil,
-			[]string{"pkg/host", "cmd/koinon-playground"}, []string{"k8s.io/kubernetes"}},
-		// The benchmark of the store runs upstream Kine beside ours, and counts statements.
-		{"only the storage knows kine and database drivers", nil,
-			[]string{"pkg/storage", "test/storebench"}, []string{"github.com/k3s-io/kine", "github.com/go-sql-driver/mysql", "github.com/mattn/go-sqlite3"}},
-		{"API types know neither servers nor clients", []string{"pkg/apis"}, nil,
-			append(ours("pkg/registry", "pkg/apiserver", "pkg/federation", "pkg/host", "pkg/storage", "pkg/webhook", "pkg/generated", "cmd"),
-				"k8s.io/apiserver", "k8s.io/client-go")},
-		{"controllers go through the API", []string{"pkg/federation"}, nil,
-			append(ours("pkg/registry", "pkg/apiserver", "pkg/host", "pkg/storage", "pkg/webhook", "cmd"), "k8s.io/apiserver")},
-		{"registries do not know who serves or stores them", []string{"pkg/registry"}, nil,
-			ours("pkg/apiserver", "pkg/federation", "pkg/host", "pkg/storage", "pkg/webhook", "cmd")},
-		{"the API server does not know its host or store", []string{"pkg/apiserver"}, nil,
-			ours("pkg/federation", "pkg/host", "pkg/storage", "pkg/webhook", "cmd")},
-		{"the webhooks need only the types", []string{"pkg/webhook"}, nil,
-			ours("pkg/registry", "pkg/apiserver", "pkg/federation", "pkg/host", "pkg/storage", "cmd")},
-		{"host, storage and keys know nothing of federation", []string{"pkg/host", "pkg/storage", "pkg/pki"}, nil,
-			ours("pkg/registry", "pkg/apiserver", "pkg/federation", "pkg/webhook", "cmd")},
+		{"API types know neither servers nor clients", []string{"pkg/apis"},
+			[][]string{kubernetes, databases, servers, etcd, {"k8s.io/client-go"}}, nil},
+		{"clients are clients", []string{"pkg/generated", "pkg/version"},
+			[][]string{kubernetes, databases, servers, etcd}, nil},
+		{"controllers go through the API", []string{"pkg/federation"},
+			[][]string{kubernetes, databases, servers, etcd}, nil},
+		{"webhooks, keys and registration are clients of a cluster", []string{"pkg/webhook", "pkg/pki"},
+			[][]string{kubernetes, databases, servers, etcd}, nil},
+		{"only the storage knows Kine and database drivers", []string{"pkg/hostreg", "pkg/host", "pkg/registry", "pkg/apiserver"},
+			[][]string{databases}, nil},
+		{"only the host links Kubernetes itself", []string{"pkg/hostreg", "pkg/registry", "pkg/apiserver", "pkg/storage"},
+			[][]string{kubernetes}, nil},
+		{"the server's command leaves both to them", []string{"cmd/koinon"},
+			[][]string{kubernetes, databases}, []string{"pkg/host", "pkg/storage"}},
 	}
 	all := packages(t)
 	for _, rule := range rules {
 		t.Run(rule.name, func(t *testing.T) {
-			for _, p := range all {
-				if rule.within != nil && !within(p.ImportPath, rule.within...) || within(p.ImportPath, rule.except...) {
+			for _, p := range all.ours() {
+				if !below(p.ImportPath, inModule(rule.within)...) {
 					continue
 				}
-				if imported := p.imports(rule.mustNotImport...); imported != "" {
-					t.Errorf("%s imports %s", p.ImportPath, imported)
+				for _, paths := range rule.mustNotReach {
+					if way := all.reach(p.ImportPath, inModule(rule.gates), paths); way != nil {
+						t.Errorf("%s", strings.Join(way, "\n\timports "))
+					}
 				}
 			}
 		})
 	}
+}
+
+func inModule(folders []string) []string {
+	out := make([]string, len(folders))
+	for i, folder := range folders {
+		out[i] = module + "/" + folder
+	}
+	return out
 }
 
 // The packages of the federated kinds are layers. One that is added is given its place here.
@@ -115,8 +237,8 @@ func TestFederatedKindsAreLayered(t *testing.T) {
 		root + "/strategy": {root, root + "/wire", root + "/schema"},
 		root + "/serving":  {root, root + "/wire", root + "/schema", root + "/openapi", root + "/strategy"},
 	}
-	for _, p := range packages(t) {
-		if !within(p.ImportPath, "pkg/registry/federated") {
+	for _, p := range packages(t).ours() {
+		if !below(p.ImportPath, root) {
 			continue
 		}
 		allowed, known := mayImport[p.ImportPath]
@@ -124,7 +246,7 @@ func TestFederatedKindsAreLayered(t *testing.T) {
 			t.Errorf("%s has no place among the layers", p.ImportPath)
 		}
 		for _, imported := range p.Imports {
-			if within(imported, "pkg/registry/federated") && !slices.Contains(allowed, imported) {
+			if below(imported, root) && !slices.Contains(allowed, imported) {
 				t.Errorf("%s imports %s", p.ImportPath, imported)
 			}
 		}
@@ -132,8 +254,8 @@ func TestFederatedKindsAreLayered(t *testing.T) {
 }
 
 func TestEveryPackageSaysWhatItIsFor(t *testing.T) {
-	for _, p := range packages(t) {
-		if p.Doc == "" && !within(p.ImportPath, "pkg/generated", "test/integration") {
+	for _, p := range packages(t).ours() {
+		if p.Doc == "" && !below(p.ImportPath, inModule([]string{"pkg/generated", "test/integration"})...) {
 			t.Errorf("%s has no package comment", p.ImportPath)
 		}
 	}

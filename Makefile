@@ -15,7 +15,7 @@ KUBE_LINKED = $(shell go list -f '$(LINKS_KUBERNETES)' ./pkg/... ./cmd/...)
 RACE_PACKAGES = $(filter-out $(KUBE_LINKED),$(shell go list . ./pkg/... ./cmd/... ./hack/... | grep -v /pkg/generated))
 
 .DEFAULT_GOAL := help
-.PHONY: help build up down status test test-fast test-unit test-integration test-faults test-faults-long test-store bench bench-store generate verify lint clean
+.PHONY: help build up down status test test-fast test-unit test-race test-unraced test-integration test-faults test-faults-long test-store bench bench-store generate verify lint clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,13 +34,18 @@ status: ## Show what runs of the playground
 down: ## Stop the playground and remove all it made
 	bin/koinon-playground down --dir $(DIR)
 
-test: build verify test-unit test-integration ## Everything that CI checks
+test: ## Everything that CI checks; goes on after a failure, and says what took how long
+	@hack/test.sh build verify test-race test-unraced test-faults test-integration
 
-test-unit: ## Unit tests, with the race detector where Kubernetes itself is not linked
-	@echo "go test -race (all that does not link k8s.io/kubernetes)"; go test -race $(RACE_PACKAGES)
-	@echo "go test (the rest)"; go test $(KUBE_LINKED)
+test-unit: test-race test-unraced ## Unit tests, with the race detector where Kubernetes itself is not linked
 
-test-integration: build test-faults ## Tests against real servers: Koinon, kube-apiserver, MariaDB and Galera if installed
+test-race: ## Unit tests of all that does not link k8s.io/kubernetes, with the race detector
+	go test -race $(RACE_PACKAGES)
+
+test-unraced: ## Unit tests of the rest, without it
+	go test $(KUBE_LINKED)
+
+test-integration: build ## Tests against real servers: Koinon, kube-apiserver, MariaDB and Galera if installed
 	go test -count=1 -timeout 30m -p 1 $$(go list ./test/... | grep -v /test/storefaults)
 
 test-faults: ## Break databases, networks and servers under the store and check what it answered
@@ -66,12 +71,13 @@ generate: ## Write generated code and manifests
 	hack/update-codegen.sh
 	hack/update-crds.sh
 
-verify: lint ## Check formatting, go vet and that generated files are up to date
+verify: lint ## Check formatting, go vet, go.mod and that generated files are up to date
 	hack/verify-codegen.sh
 	hack/verify-crds.sh
 
-lint: ## Report what go vet and gofmt find
+lint: ## Report what go vet, gofmt and go mod tidy find
 	hack/verify-gofmt.sh
+	go mod tidy -diff
 	go vet ./...
 
 clean: ## Remove the binaries

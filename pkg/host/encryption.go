@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"text/template"
+
+	"github.com/koinon-io/koinon/pkg/durable"
 )
 
 // encryptedResources are those that may hold credentials. A federated Secret carries a
@@ -53,27 +55,6 @@ func EnsureEncryptionConfig(dir string) (string, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return "", fmt.Errorf("make the directory of the encryption key: %w", err)
 	}
-	return path, writeOnce(path, text.String())
-}
-
-// writeOnce makes path appear whole or not at all, and on disk before anything is encrypted
-// with the key in it.
-func writeOnce(path, text string) error {
-	file, err := os.CreateTemp(filepath.Dir(path), ".unfinished-*")
-	if err != nil {
-		return fmt.Errorf("write %s: %w", path, err)
-	}
-	defer func() { _ = os.Remove(file.Name()) }()
-	_, err = file.WriteString(text)
-	if err := errors.Join(err, file.Sync(), file.Close()); err != nil {
-		return fmt.Errorf("write %s: %w", path, err)
-	}
-	if err := os.Rename(file.Name(), path); err != nil {
-		return fmt.Errorf("write %s: %w", path, err)
-	}
-	dir, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return fmt.Errorf("sync %s: %w", path, err)
-	}
-	return errors.Join(dir.Sync(), dir.Close())
+	// On the disk before anything is encrypted with the key in it.
+	return path, durable.WriteFile(path, []byte(text.String()), 0o600)
 }

@@ -6,11 +6,11 @@ package kubeconfig
 
 import (
 	"fmt"
-	"os"
-	"path/filepath"
 
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+
+	"github.com/koinon-io/koinon/pkg/durable"
 )
 
 // Access is one way into one cluster.
@@ -74,20 +74,5 @@ func Write(file string, c *clientcmdapi.Config) error {
 	if err != nil {
 		return fmt.Errorf("encode kubeconfig: %w", err)
 	}
-	tmp, err := os.CreateTemp(filepath.Dir(file), ".kubeconfig-*") // mode 0600
-	if err != nil {
-		return fmt.Errorf("write kubeconfig: %w", err)
-	}
-	defer os.Remove(tmp.Name()) // fails, as it should, once the file is renamed
-	if _, err := tmp.Write(data); err != nil {
-		tmp.Close()
-		return fmt.Errorf("write kubeconfig: %w", err)
-	}
-	if err := tmp.Close(); err != nil {
-		return fmt.Errorf("write kubeconfig: %w", err)
-	}
-	if err := os.Rename(tmp.Name(), file); err != nil {
-		return fmt.Errorf("write kubeconfig: %w", err)
-	}
-	return nil
+	return durable.WriteFile(file, data, 0o600)
 }

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+
+	"github.com/koinon-io/koinon/pkg/durable"
 )
 
 // dataFormat is the first line of the version file. A directory with another one belongs to
@@ -89,20 +91,19 @@ func (d *dataDir) checkVersion() error {
 }
 
 func (d *dataDir) initialize() error {
+	if err := durable.RemoveUnfinished(d.path, versionName); err != nil {
+		return err
+	}
 	entries, err := os.ReadDir(d.path)
 	if err != nil {
 		return fmt.Errorf("read the data directory: %w", err)
 	}
 	for _, entry := range entries {
-		if entry.Name() != lockName && entry.Name() != versionName+".unfinished" {
+		if entry.Name() != lockName {
 			return fmt.Errorf("the directory %s is not empty and was not made by koinon (it has no file %q): give another --data-dir", d.path, versionName)
 		}
 	}
-	unfinished := d.file(versionName + ".unfinished")
-	if err := os.WriteFile(unfinished, []byte(dataFormat+"\n"), 0o600); err != nil {
-		return notWritable(d.path, err)
-	}
-	if err := os.Rename(unfinished, d.file(versionName)); err != nil {
+	if err := durable.WriteFile(d.file(versionName), []byte(dataFormat+"\n"), 0o600); err != nil {
 		return notWritable(d.path, err)
 	}
 	return nil

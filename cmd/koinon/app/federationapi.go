@@ -8,6 +8,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	"github.com/koinon-io/koinon/pkg/apiserver"
+	"github.com/koinon-io/koinon/pkg/federation/schemaservers"
 	"github.com/koinon-io/koinon/pkg/host"
 	"github.com/koinon-io/koinon/pkg/registry/federated"
 	targetschema "github.com/koinon-io/koinon/pkg/registry/federated/schema"
@@ -35,14 +36,14 @@ func (o *ServerOptions) extension() *host.Extension {
 // newFederationAPI makes the federation API server. hostConfig is how it reaches the host
 // that it is served through; kindsChanged may be nil.
 func (o *ServerOptions) newFederationAPI(generic *genericapiserver.Config, hostConfig *rest.Config, delegate genericapiserver.DelegationTarget, kindsChanged func([]federated.Kind)) (*genericapiserver.GenericAPIServer, error) {
-	schemas, err := newSchemaServers(hostConfig, o.Namespace)
+	schemas, err := schemaservers.New(hostConfig, o.Namespace)
 	if err != nil {
 		return nil, err
 	}
 	config := &apiserver.Config{Generic: generic, Extra: apiserver.ExtraConfig{
 		Namespace: o.Namespace,
 		Builtin:   targetschema.Builtin(host.OpenAPIDefinitions),
-		Remote:    schemas.list,
+		Remote:    schemas.List,
 		Host:      hostConfig,
 
 		KindsChanged: kindsChanged,

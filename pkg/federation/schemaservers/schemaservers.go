@@ -1,4 +1,9 @@
-package app
+// Package schemaservers finds the API servers that know the schema of a custom kind: the host,
+// and members that are ready. It asks through the API and keeps nothing; what a schema means
+// is for the caller.
+//
+// A Servers may be used concurrently.
+package schemaservers
 
 import (
 	"context"
@@ -19,22 +24,22 @@ import (
 )
 
 const (
-	// maxSchemaMembers is how many members are asked for a schema that the host lacks.
+	// maxMembers is how many members are asked for a schema that the host lacks.
 	// Members that differ in their custom resources have them in common, or nearly so.
-	maxSchemaMembers = 5
-	schemaTimeout    = 10 * time.Second
+	maxMembers = 5
+	timeout    = 10 * time.Second
 )
 
-// schemaServers are the API servers to ask for the schemas of custom kinds.
-type schemaServers struct {
+// Servers are the API servers to ask for the schemas of custom kinds.
+type Servers struct {
 	host      rest.Interface
 	kube      kubernetes.Interface
 	koinon    versioned.Interface
 	namespace string
 }
 
-// newSchemaServers takes how to reach the host; the members are found through it.
-func newSchemaServers(config *rest.Config, namespace string) (*schemaServers, error) {
+// New takes how to reach the host. The members are found through it, in the system namespace.
+func New(config *rest.Config, namespace string) (*Servers, error) {
 	config = rest.CopyConfig(config)
 	config.ContentType, config.AcceptContentTypes = runtime.ContentTypeJSON, runtime.ContentTypeJSON
 	host, err := discovery.NewDiscoveryClientForConfig(config)
@@ -49,12 +54,12 @@ func newSchemaServers(config *rest.Config, namespace string) (*schemaServers, er
 	if err != nil {
 		return nil, fmt.Errorf("make a client of the federation API: %w", err)
 	}
-	return &schemaServers{host: host.RESTClient(), kube: kube, koinon: koinon, namespace: namespace}, nil
+	return &Servers{host: host.RESTClient(), kube: kube, koinon: koinon, namespace: namespace}, nil
 }
 
-// list returns the host and after it the first members that are ready. A member that
+// List returns the host and after it the first members that are ready. A member that
 // cannot be had is left out.
-func (s *schemaServers) list(ctx context.Context) []rest.Interface {
+func (s *Servers) List(ctx context.Context) []rest.Interface {
 	servers := []rest.Interface{s.host}
 	clusters, err := s.koinon.KubeFedCoreV1beta1().KubeFedClusters(s.namespace).List(ctx, metav1.ListOptions{
 		LabelSelector: "!" + federationv1alpha1.TopologyLabel, ResourceVersion: "0",
@@ -64,7 +69,7 @@ func (s *schemaServers) list(ctx context.Context) []rest.Interface {
 		return servers
 	}
 	for i := range clusters.Items {
-		if len(servers) > maxSchemaMembers {
+		if len(servers) > maxMembers {
 			break
 		}
 		if !isReady(&clusters.Items[i]) {
@@ -77,7 +82,7 @@ func (s *schemaServers) list(ctx context.Context) []rest.Interface {
 	return servers
 }
 
-func (s *schemaServers) member(ctx context.Context, cluster *corev1beta1.KubeFedCluster) (rest.Interface, error) {
+func (s *Servers) member(ctx context.Context, cluster *corev1beta1.KubeFedCluster) (rest.Interface, error) {
 	secret, err := s.kube.CoreV1().Secrets(s.namespace).Get(ctx, cluster.Spec.SecretRef.Name, metav1.GetOptions{})
 	if err != nil {
 		return nil, err
@@ -86,7 +91,7 @@ func (s *schemaServers) member(ctx context.Context, cluster *corev1beta1.KubeFed
 	if err != nil {
 		return nil, err
 	}
-	config.Timeout = schemaTimeout
+	config.Timeout = timeout
 	client, err := discovery.NewDiscoveryClientForConfig(config)
 	if err != nil {
 		return nil, err

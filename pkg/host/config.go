@@ -41,6 +41,8 @@ type Config struct {
 	// Shared says that other servers use the same storage, so that the controllers must
 	// elect a leader.
 	Shared bool
+	// Administrators is a group that may do everything, by RBAC. Empty means none.
+	Administrators string
 	// Extension is one more API server. Nil means none.
 	Extension *Extension
 	// Front wraps everything that the host serves, before authentication. Nil means

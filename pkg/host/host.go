@@ -72,6 +72,11 @@ func New(ctx context.Context, config Config) (*Host, error) {
 	if err != nil {
 		return nil, err
 	}
+	if config.Administrators != "" {
+		if err := addAdministrators(aggregator.GenericAPIServer, config.Administrators); err != nil {
+			return nil, err
+		}
+	}
 	if config.Controllers {
 		if err := addControllers(aggregator.GenericAPIServer, config.Shared); err != nil {
 			return nil, err

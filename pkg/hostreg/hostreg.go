@@ -19,6 +19,8 @@ import (
 	apiregistrationv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
 	apiregistrationclient "k8s.io/kube-aggregator/pkg/client/clientset_generated/clientset/typed/apiregistration/v1"
 	"k8s.io/utils/clock"
+
+	"github.com/koinon-io/koinon/pkg/hoststate"
 )
 
 const (
@@ -106,7 +108,7 @@ func (r *Registration) Certificate() dynamiccertificates.CertKeyContentProvider 
 // Prepare makes what the server needs before it can serve: the namespace, the authorities
 // and its certificate. It registers nothing yet.
 func (r *Registration) Prepare(ctx context.Context) error {
-	if err := EnsureNamespace(ctx, r.config.Client, r.config.Namespace); err != nil {
+	if err := hoststate.EnsureNamespace(ctx, r.config.Client, r.config.Namespace); err != nil {
 		return err
 	}
 	// The second attempt reads what another replica wrote at the time of the first.

@@ -3,14 +3,15 @@ package hostreg
 import (
 	"context"
 	"crypto/x509"
+	"encoding/pem"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -19,6 +20,8 @@ import (
 	apiregistrationv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
 	aggregatorfake "k8s.io/kube-aggregator/pkg/client/clientset_generated/clientset/fake"
 	testingclock "k8s.io/utils/clock/testing"
+
+	"github.com/koinon-io/koinon/pkg/pki"
 )
 
 const (
@@ -106,7 +109,7 @@ func (h *fakeHost) trusted(r *Registration) error {
 	pool := x509.NewCertPool()
 	pool.AppendCertsFromPEM(h.apiService(core).Spec.CABundle)
 	certificate, _ := r.Certificate().CurrentCertKeyContent()
-	parsed, err := parseCertificate(certificate)
+	parsed, err := pki.ParseCertificate(certificate)
 	if err != nil {
 		return err
 	}
@@ -156,11 +159,6 @@ func TestRepairs(t *testing.T) {
 		"a deleted Secret": func(h *fakeHost, ctx context.Context) error {
 			return h.kube.CoreV1().Secrets(system).Delete(ctx, SecretName, metav1.DeleteOptions{})
 		},
-		"a damaged Secret": func(h *fakeHost, ctx context.Context) error {
-			secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: SecretName, Namespace: system}, Data: map[string][]byte{authoritiesKey: []byte("x")}}
-			_, err := h.kube.CoreV1().Secrets(system).Update(ctx, secret, metav1.UpdateOptions{})
-			return err
-		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			host := newHost(t)
@@ -177,6 +175,67 @@ func TestRepairs(t *testing.T) {
 			// A replica that comes later finds the same authority.
 			if err := host.trusted(host.replica()); err != nil {
 				t.Error(err)
+			}
+		})
+	}
+}
+
+// TestAnAuthorityThatCannotBeReadIsNeverReplaced is about the Secret while a replica runs, and
+// when one starts.
+func TestAnAuthorityThatCannotBeReadIsNeverReplaced(t *testing.T) {
+	whole := func(data map[string][]byte) []byte { return slices.Clone(data[authoritiesKey]) }
+	for name, damage := range map[string]func(data map[string][]byte){
+		"garbage":               func(data map[string][]byte) { data[authoritiesKey] = []byte("x") },
+		"empty":                 func(data map[string][]byte) { data[authoritiesKey] = nil },
+		"without its key":       func(data map[string][]byte) { delete(data, authoritiesKey) },
+		"cut":                   func(data map[string][]byte) { data[authoritiesKey] = whole(data)[:len(whole(data))-40] },
+		"the certificate alone": func(data map[string][]byte) { data[authoritiesKey] = data[trustKey] },
+		"the key of another": func(data map[string][]byte) {
+			other, err := pki.NewAuthority("other", begin, day)
+			if err != nil {
+				t.Fatal(err)
+			}
+			encoded, err := authorities{other}.encode()
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, foreignKey := pem.Decode(encoded)
+			data[authoritiesKey] = append(slices.Clone(data[trustKey]), foreignKey...)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			host := newHost(t)
+			running := host.replica()
+			host.register(running)
+			before := host.apiService(core).Spec
+			secrets := host.kube.CoreV1().Secrets(system)
+			secret, err := secrets.Get(t.Context(), SecretName, metav1.GetOptions{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			damage(secret.Data)
+			if secret, err = secrets.Update(t.Context(), secret, metav1.UpdateOptions{}); err != nil {
+				t.Fatal(err)
+			}
+			starting, err := New(running.config)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(starting.queue.ShutDown)
+			for when, err := range map[string]error{"while it runs": running.Register(t.Context()), "at its start": starting.Prepare(t.Context())} {
+				if err == nil || !strings.Contains(err.Error(), "the Secret system/koinon-serving-ca") || !strings.Contains(err.Error(), "from a backup") {
+					t.Errorf("%s: got %v, want a sentence that says where and what to do", when, err)
+				}
+			}
+			now, err := secrets.Get(t.Context(), SecretName, metav1.GetOptions{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(secret.Data, now.Data); diff != "" {
+				t.Errorf("the Secret was changed (-before +after):\n%s", diff)
+			}
+			if diff := cmp.Diff(before, host.apiService(core).Spec); diff != "" {
+				t.Errorf("the registration was changed (-before +after):\n%s", diff)
 			}
 		})
 	}
@@ -223,19 +282,19 @@ func TestANewAuthoritySignsOnlyWhenAllKnowIt(t *testing.T) {
 	}
 	for name, test := range map[string]struct {
 		now  time.Time
-		want authority
+		want pki.Pair
 	}{
 		"at once":          {later, both[0]},
 		"within the day":   {later.Add(signsAfter / 2), both[0]},
 		"after a day":      {later.Add(signsAfter + time.Minute), both[1]},
 		"many weeks later": {later.Add(60 * day), both[1]},
 	} {
-		if got := both.signer(test.now); !got.certificate.Equal(test.want.certificate) {
-			t.Errorf("%s: got the signer %s, want %s", name, got.certificate.Subject, test.want.certificate.Subject)
+		if got := both.signer(test.now); !got.Certificate.Equal(test.want.Certificate) {
+			t.Errorf("%s: got the signer %s, want %s", name, got.Certificate.Subject, test.want.Certificate.Subject)
 		}
 	}
-	expired, _, err := both.at(only[0].certificate.NotAfter.Add(time.Second))
-	if err != nil || len(expired) != 1 || !expired[0].certificate.Equal(both[1].certificate) {
+	expired, _, err := both.at(only[0].Certificate.NotAfter.Add(time.Second))
+	if err != nil || len(expired) != 1 || !expired[0].Certificate.Equal(both[1].Certificate) {
 		t.Errorf("after the end of the first: got %d authorities, %v; want the second alone", len(expired), err)
 	}
 }
@@ -368,28 +427,6 @@ func TestAServerOutsideOfTheHostHasAService(t *testing.T) {
 	host.register(host.replica(outside, func(c *Config) { c.ServiceName = "own"; c.GroupVersions = nil }))
 	if service, err = services.Get(t.Context(), "own", metav1.GetOptions{}); err != nil || service.Spec.Type != corev1.ServiceTypeClusterIP {
 		t.Errorf("somebody's own Service: got %+v, %v; want it as it was", service.Spec, err)
-	}
-}
-
-func TestASharedSecretIsTheFirstOnes(t *testing.T) {
-	client := fake.NewClientset()
-	content := func(text string) func() ([]byte, error) { return func() ([]byte, error) { return []byte(text), nil } }
-	for range 2 {
-		got, err := SharedSecret(t.Context(), client, system, "key", "k", content("first"))
-		if err != nil || string(got) != "first" {
-			t.Errorf("got %q, %v", got, err)
-		}
-	}
-	// Somebody is first between the look and the creation.
-	client.PrependReactor("create", "secrets", func(action clienttesting.Action) (bool, runtime.Object, error) {
-		secret := action.(clienttesting.CreateAction).GetObject().(*corev1.Secret).DeepCopy()
-		secret.Data["k"] = []byte("theirs")
-		_ = client.Tracker().Add(secret)
-		return true, nil, apierrors.NewAlreadyExists(schema.GroupResource{Resource: "secrets"}, secret.Name)
-	})
-	got, err := SharedSecret(t.Context(), client, system, "raced", "k", content("ours"))
-	if err != nil || string(got) != "theirs" {
-		t.Errorf("after a race: got %q, %v; want what the winner wrote", got, err)
 	}
 }
 

@@ -3,15 +3,11 @@ package hostreg
 import (
 	"bytes"
 	"context"
-	"crypto/x509"
-	"encoding/pem"
-	"errors"
 	"fmt"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/kubernetes"
 	"k8s.io/klog/v2"
 )
 
@@ -26,49 +22,9 @@ const (
 // managedBy marks what this package makes.
 var managedBy = map[string]string{"app.kubernetes.io/managed-by": "koinon"}
 
-// SharedSecret returns what a Secret holds under a key. If there is no such Secret, it is
-// created with content; of several that create it at a time one wins, and all get its
-// content.
-func SharedSecret(ctx context.Context, client kubernetes.Interface, namespace, name, key string, content func() ([]byte, error)) ([]byte, error) {
-	secrets := client.CoreV1().Secrets(namespace)
-	secret, err := secrets.Get(ctx, name, metav1.GetOptions{})
-	if apierrors.IsNotFound(err) {
-		var data []byte
-		if data, err = content(); err != nil {
-			return nil, err
-		}
-		secret, err = secrets.Create(ctx, &corev1.Secret{
-			ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: namespace, Labels: managedBy},
-			Data:       map[string][]byte{key: data},
-		}, metav1.CreateOptions{})
-		if apierrors.IsAlreadyExists(err) {
-			secret, err = secrets.Get(ctx, name, metav1.GetOptions{})
-		}
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read the Secret %s/%s of the host: %w", namespace, name, err)
-	}
-	if len(secret.Data[key]) == 0 {
-		return nil, fmt.Errorf("the Secret %s/%s of the host has no %q: restore it from a backup", namespace, name, key)
-	}
-	return secret.Data[key], nil
-}
-
-// EnsureNamespace makes a namespace of the host if it is absent.
-func EnsureNamespace(ctx context.Context, client kubernetes.Interface, name string) error {
-	_, err := client.CoreV1().Namespaces().Get(ctx, name, metav1.GetOptions{})
-	if apierrors.IsNotFound(err) {
-		_, err = client.CoreV1().Namespaces().Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.CreateOptions{})
-	}
-	if err != nil && !apierrors.IsAlreadyExists(err) {
-		return fmt.Errorf("make the namespace %q in the host: %w", name, err)
-	}
-	return nil
-}
-
-// ensureAuthorities returns the authorities of the Secret, which it creates, repairs and
-// brings up to date. A conflict is an error: the next attempt reads what another replica
-// wrote.
+// ensureAuthorities returns the authorities of the Secret, which it creates and brings up to
+// date. A Secret in which they cannot be read is left alone: see readAuthorities. A conflict
+// is an error: the next attempt reads what another replica wrote.
 func (r *Registration) ensureAuthorities(ctx context.Context) (authorities, error) {
 	secrets := r.config.Client.CoreV1().Secrets(r.config.Namespace)
 	secret, err := secrets.Get(ctx, SecretName, metav1.GetOptions{})
@@ -78,7 +34,13 @@ func (r *Registration) ensureAuthorities(ctx context.Context) (authorities, erro
 	} else if err != nil {
 		return nil, fmt.Errorf("read the Secret %s/%s of the host: %w", r.config.Namespace, SecretName, err)
 	}
-	result, changed, err := r.decide(ctx, secret).at(r.config.Clock.Now())
+	current := r.known // somebody has removed the Secret, or this is the first replica
+	if !absent {
+		if current, err = readAuthorities(secret); err != nil {
+			return nil, err
+		}
+	}
+	result, changed, err := current.at(r.config.Clock.Now())
 	if err != nil {
 		return nil, err
 	}
@@ -104,23 +66,14 @@ func (r *Registration) ensureAuthorities(ctx context.Context) (authorities, erro
 	return result, nil
 }
 
-// decide returns the authorities to go on with: the Secret's or, if somebody removed or
-// damaged it, the last ones that this process knows.
-func (r *Registration) decide(ctx context.Context, secret *corev1.Secret) authorities {
-	if data, ok := secret.Data[authoritiesKey]; ok {
-		decoded, err := decodeAuthorities(data)
-		if err == nil {
-			return decoded
-		}
-		klog.FromContext(ctx).Error(err, "Authorities of the serving certificates were damaged and are replaced", "secret", klog.KObj(secret))
+// readAuthorities returns what is in the Secret, or a sentence for the operator. An authority
+// that cannot be read is never replaced: other replicas may serve with it, and who has damaged
+// it should be known.
+func readAuthorities(secret *corev1.Secret) (authorities, error) {
+	decoded, err := decodeAuthorities(secret.Data[authoritiesKey])
+	if err != nil {
+		return nil, fmt.Errorf("the authority of the serving certificates cannot be read: the key %q of the Secret %s/%s of the host %w. Restore the Secret from a backup; or delete it, for the servers to make another",
+			authoritiesKey, secret.Namespace, secret.Name, err)
 	}
-	return r.known
-}
-
-func parseCertificate(data []byte) (*x509.Certificate, error) {
-	block, _ := pem.Decode(data)
-	if block == nil {
-		return nil, errors.New("there is no certificate in it")
-	}
-	return x509.ParseCertificate(block.Bytes)
+	return decoded, nil
 }

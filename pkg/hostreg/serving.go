@@ -1,11 +1,12 @@
 package hostreg
 
 import (
-	"crypto/x509"
 	"sync"
 	"time"
 
 	"k8s.io/apiserver/pkg/server/dynamiccertificates"
+
+	"github.com/koinon-io/koinon/pkg/pki"
 )
 
 // serving is the serving certificate of this process. It is what an API server reads its
@@ -13,10 +14,10 @@ import (
 type serving struct {
 	hosts []string
 
-	mu               sync.Mutex // guards the rest
-	certificate, key []byte
-	parsed           *x509.Certificate
-	listeners        []dynamiccertificates.Listener
+	mu        sync.Mutex // guards the rest
+	pair      pki.Pair   // without a certificate before the first renew
+	key       []byte     // that of the pair, PEM
+	listeners []dynamiccertificates.Listener
 }
 
 var _ dynamiccertificates.CertKeyContentProvider = &serving{}
@@ -28,7 +29,10 @@ func (s *serving) Name() string { return "koinon-serving" }
 func (s *serving) CurrentCertKeyContent() (certificate, key []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.certificate, s.key
+	if s.pair.Certificate == nil {
+		return nil, nil
+	}
+	return s.pair.CertificatePEM(), s.key
 }
 
 // AddListener implements dynamiccertificates.Notifier.
@@ -42,30 +46,20 @@ func (s *serving) AddListener(listener dynamiccertificates.Listener) {
 func (s *serving) renew(trusted authorities, now time.Time) (renewed bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.parsed != nil && !due(s.parsed, now) && trusted.signed(s.parsed) {
+	if s.pair.Certificate != nil && !pki.Due(s.pair.Certificate, now) && trusted.signed(s.pair.Certificate) {
 		return false, nil
 	}
-	certificate, key, err := trusted.signer(now).signServing(now, s.hosts)
+	pair, err := signServing(trusted.signer(now), now, s.hosts)
 	if err != nil {
 		return false, err
 	}
-	parsed, err := parseCertificate(certificate)
+	key, err := pair.KeyPEM()
 	if err != nil {
 		return false, err
 	}
-	s.certificate, s.key, s.parsed = certificate, key, parsed
+	s.pair, s.key = pair, key
 	for _, listener := range s.listeners {
 		listener.Enqueue()
 	}
 	return true, nil
-}
-
-// signed says that one of the authorities signed the certificate.
-func (a authorities) signed(certificate *x509.Certificate) bool {
-	for _, one := range a {
-		if certificate.CheckSignatureFrom(one.certificate) == nil {
-			return true
-		}
-	}
-	return false
 }

@@ -1,26 +1,28 @@
-// Package pki makes and keeps the keys and certificates of a standalone server: one
-// directory with two authorities, three leaf certificates and a signing key.
+// Package pki makes, reads and keeps keys and certificates: the ones of a server that runs
+// alone, in a directory, and through Pair those of everybody else.
 //
 //	ca.crt, ca.key                          signs the serving certificate and clients
 //	front-proxy-ca.crt, front-proxy-ca.key  signs the aggregator's client certificate
-//	serving.pem                             the API server's certificate and key
-//	admin.pem                               a client in system:masters
-//	front-proxy-client.pem                  what the aggregator shows to API servers behind it
 //	sa.key                                  signs service account tokens
+//	serving.pem                             the API server's certificate and key
+//	front-proxy-client.pem                  what the aggregator shows to API servers behind it
+//	first-start                             is there while the others are made
 //
-// A leaf's certificate and key share one file, so a renewal replaces both in one rename
-// and no reader or crash ever sees halves that do not belong together. Authorities have
-// two files because ca.crt is published; the key is written first, and a certificate that
-// is absent is made again from the key, so that everything signed before stays valid.
+// The first five files are made once. If one of them is missing later, or cannot be read, or
+// belongs to another key, Ensure and the renewals stop with a sentence that names the file:
+// a new authority locks out everybody who holds a kubeconfig, a new signing key makes every
+// token invalid, and nobody could tell an unlucky restore from an attack. A leaf may be made
+// again at any time; its certificate and key share one file, so that a renewal replaces both
+// at once.
 //
-// Every file is written beside its place, synced and renamed: kill -9 leaves the old file
-// or the new one. Ensure repairs what is missing or damaged, with one exception: it never
-// replaces an authority's key while its certificate is there, because that would lock out
-// everybody who holds a kubeconfig.
+// Leaves live a year and are renewed when two thirds have passed; authorities live ten years
+// and are renewed, with the same key and name, at the same point, so that what they signed
+// stays valid. New keys are ECDSA P-256; all that Kubernetes reads are read.
 //
-// All keys are ECDSA P-256. Leaves live a year and are renewed when two thirds have
-// passed; authorities live ten years and are renewed, with the same key, at the same point.
+// The administrator's kubeconfig holds a certificate that lives for hours. Run writes it again
+// while the server runs; whoever can read the directory can make one at any time with
+// SignKubeconfig.
 //
-// A PKI may be used by one process at a time; its methods by one goroutine at a time,
-// except that files may be read by anybody at any moment.
+// Every file is written as in pkg/durable. A PKI may be used by one process at a time; its
+// methods by one goroutine at a time, except that files may be read by anybody at any moment.
 package pki

@@ -1,36 +1,145 @@
 package pki
 
 import (
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"time"
 
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+
+	"github.com/koinon-io/koinon/pkg/durable"
 )
 
-// WriteKubeconfig writes a kubeconfig for the administrator to path, with the current
-// certificate inside, for the server at the URL.
-func (p *PKI) WriteKubeconfig(path, server string) error {
-	ca, err := os.ReadFile(p.CAFile())
-	if err != nil {
-		return fmt.Errorf("read the authority for %s: %w", path, err)
+const (
+	// AdministratorUser is the name in the administrator's certificate.
+	AdministratorUser = "koinon-admin"
+	// AdministratorsGroup is the group in it. What it may do is in RBAC, unlike with
+	// BreakGlassGroup, and can be taken away there.
+	AdministratorsGroup = "koinon:administrators"
+	// BreakGlassGroup may do everything, whatever is in RBAC.
+	BreakGlassGroup = "system:masters"
+
+	// contextName is the context, and the cluster, in a kubeconfig.
+	contextName = "koinon"
+)
+
+// Kubeconfig says what is in a kubeconfig, and where.
+type Kubeconfig struct {
+	// Path is where KeepKubeconfig writes it, with the mode 0600.
+	Path string
+	// Server is the URL of the server.
+	Server string
+	// Group is AdministratorsGroup or BreakGlassGroup.
+	Group string
+	// Lifetime is how long the certificate in it is good.
+	Lifetime time.Duration
+}
+
+// KeepKubeconfig writes a kubeconfig with a new certificate, and has Run write it again when
+// two thirds of the lifetime have passed.
+func (p *PKI) KeepKubeconfig(k Kubeconfig) error {
+	p.kubeconfig = &k
+	return p.writeKubeconfig()
+}
+
+// renewKubeconfig writes the kubeconfig again if its certificate is due, or if it is not what
+// it was: somebody may have removed or changed it.
+func (p *PKI) renewKubeconfig() (bool, error) {
+	if p.kubeconfig == nil {
+		return false, nil
 	}
-	client, err := os.ReadFile(p.path(admin.file))
-	if err != nil {
-		return fmt.Errorf("read the client certificate for %s: %w", path, err)
+	if certificate, err := kubeconfigCertificate(p.kubeconfig.Path); err == nil && !Due(certificate, p.config.Clock.Now()) {
+		return false, nil
 	}
-	const name = "koinon"
+	return true, p.writeKubeconfig()
+}
+
+func (p *PKI) writeKubeconfig() error {
+	issuer, err := p.readAuthority(clusterAuthority)
+	if err != nil {
+		return p.damaged(err)
+	}
+	data, err := issuer.kubeconfig(*p.kubeconfig, p.config.Clock.Now())
+	if err != nil {
+		return err
+	}
+	return durable.WriteFile(p.kubeconfig.Path, data, 0o600)
+}
+
+// SignKubeconfig returns a kubeconfig, signed with the authority in the directory. It writes
+// nothing, and a server may run.
+func SignKubeconfig(dir string, k Kubeconfig, now time.Time) ([]byte, error) {
+	p := &PKI{config: Config{Dir: dir}}
+	issuer, err := p.readAuthority(clusterAuthority)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%w: a server that runs alone makes it at its first start", err)
+	}
+	if err != nil {
+		return nil, p.damaged(err)
+	}
+	return issuer.kubeconfig(k, now)
+}
+
+// kubeconfig signs a certificate for an administrator and returns a file with it.
+func (p Pair) kubeconfig(k Kubeconfig, now time.Time) ([]byte, error) {
+	client, err := p.Issue(Leaf{
+		Subject:  pkix.Name{CommonName: AdministratorUser, Organization: []string{k.Group}},
+		Usages:   []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+		Lifetime: k.Lifetime,
+	}, now)
+	if err != nil {
+		return nil, err
+	}
+	key, err := client.KeyPEM()
+	if err != nil {
+		return nil, err
+	}
 	config := clientcmdapi.NewConfig()
-	config.Clusters[name] = &clientcmdapi.Cluster{Server: server, CertificateAuthorityData: ca}
-	config.AuthInfos["koinon-admin"] = &clientcmdapi.AuthInfo{
-		ClientCertificateData: encodeCertificate(findBlock(client, certificateBlock)),
-		ClientKeyData:         encodeKey(findBlock(client, keyBlock)),
-	}
-	config.Contexts[name] = &clientcmdapi.Context{Cluster: name, AuthInfo: "koinon-admin"}
-	config.CurrentContext = name
+	config.Clusters[contextName] = &clientcmdapi.Cluster{Server: k.Server, CertificateAuthorityData: p.CertificatePEM()}
+	config.AuthInfos[AdministratorUser] = &clientcmdapi.AuthInfo{ClientCertificateData: client.CertificatePEM(), ClientKeyData: key}
+	config.Contexts[contextName] = &clientcmdapi.Context{Cluster: contextName, AuthInfo: AdministratorUser}
+	config.CurrentContext = contextName
 	data, err := clientcmd.Write(*config)
 	if err != nil {
-		return fmt.Errorf("encode %s: %w", path, err)
+		return nil, fmt.Errorf("encode a kubeconfig: %w", err)
 	}
-	return writeFile(path, data, 0o600)
+	return data, nil
+}
+
+// KubeconfigServer is the URL in a kubeconfig that a server has written.
+func KubeconfigServer(path string) (string, error) {
+	config, err := readKubeconfig(path)
+	if err != nil {
+		return "", err
+	}
+	cluster := config.Clusters[contextName]
+	if cluster == nil || cluster.Server == "" {
+		return "", fmt.Errorf("%s has no cluster %q", path, contextName)
+	}
+	return cluster.Server, nil
+}
+
+func kubeconfigCertificate(path string) (*x509.Certificate, error) {
+	config, err := readKubeconfig(path)
+	if err != nil {
+		return nil, err
+	}
+	user := config.AuthInfos[AdministratorUser]
+	if user == nil {
+		return nil, fmt.Errorf("%s has no user %q", path, AdministratorUser)
+	}
+	return ParseCertificate(user.ClientCertificateData)
+}
+
+func readKubeconfig(path string) (*clientcmdapi.Config, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	return clientcmd.Load(data)
 }

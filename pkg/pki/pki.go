@@ -2,27 +2,37 @@ package pki
 
 import (
 	"context"
+	"crypto"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"errors"
 	"fmt"
-	"net"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"k8s.io/klog/v2"
 	"k8s.io/utils/clock"
+
+	"github.com/koinon-io/koinon/pkg/durable"
 )
 
 const (
 	authorityLifetime = 10 * 365 * 24 * time.Hour
 	leafLifetime      = 365 * 24 * time.Hour
-	// renewEvery is how often Run looks.
-	renewEvery = time.Hour
-	// backdate covers clients whose clock is behind.
-	backdate = time.Hour
+	// lookEvery is how often Run looks whether something is due.
+	lookEvery = 10 * time.Minute
+)
+
+const (
+	serviceAccountKey = "sa.key"
+	// firstStart is there until everything was made for the first time. Only then may a key be
+	// made that is absent.
+	firstStart = "first-start"
+	// formerAdministrator held a certificate of system:masters, good for a year.
+	formerAdministrator = "admin.pem"
 )
 
 // Config says where the files are and whom the serving certificate is for.
@@ -38,36 +48,74 @@ type Config struct {
 // PKI is a directory in which everything is there and valid.
 type PKI struct {
 	config Config
-	// renewed is called by Run after a leaf was replaced.
-	renewed []func() error
+	// first says that the directory is being filled.
+	first bool
+	// kubeconfig is kept by Run; nil means none.
+	kubeconfig *Kubeconfig
 }
 
-// Ensure makes what is missing, renews what is due and repairs what is damaged.
+// Ensure makes everything on the first start. Later it renews what is due and makes leaves
+// that are absent or damaged, and it returns a sentence for the operator if an authority or
+// the key of service accounts is.
 func Ensure(config Config) (*PKI, error) {
 	if config.Clock == nil {
 		config.Clock = clock.RealClock{}
 	}
-	if err := os.MkdirAll(config.Dir, 0o700); err != nil {
-		return nil, fmt.Errorf("make the directory for keys: %w", err)
-	}
-	if err := removeTemporary(config.Dir); err != nil {
+	p := &PKI{config: config}
+	if err := p.begin(); err != nil {
 		return nil, err
 	}
-	p := &PKI{config: config}
 	if err := p.ensureServiceAccountKey(); err != nil {
 		return nil, err
 	}
 	if _, err := p.renew(); err != nil {
 		return nil, err
 	}
-	return p, nil
+	return p, p.finish()
+}
+
+// begin prepares the directory, and finds out whether it was ever complete.
+func (p *PKI) begin() error {
+	if err := os.MkdirAll(p.config.Dir, 0o700); err != nil {
+		return fmt.Errorf("make the directory for keys: %w", err)
+	}
+	if err := durable.RemoveUnfinished(p.config.Dir, fileNames()...); err != nil {
+		return err
+	}
+	entries, err := os.ReadDir(p.config.Dir)
+	if err != nil {
+		return fmt.Errorf("read the directory for keys: %w", err)
+	}
+	if len(entries) == 0 {
+		if err := durable.WriteFile(p.path(firstStart), nil, 0o600); err != nil {
+			return err
+		}
+	}
+	switch _, err := os.Lstat(p.path(firstStart)); {
+	case err == nil:
+		p.first = true
+	case !errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("read the directory for keys: %w", err)
+	}
+	return nil
+}
+
+// finish says that all keys were made, and removes what former releases have left.
+func (p *PKI) finish() error {
+	for _, name := range []string{firstStart, formerAdministrator} {
+		if err := os.Remove(p.path(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("clear up the directory for keys: %w", err)
+		}
+	}
+	p.first = false
+	return nil
 }
 
 // CAFile is the certificate that clients of the server trust and that signs clients.
-func (p *PKI) CAFile() string { return p.path("ca.crt") }
+func (p *PKI) CAFile() string { return p.path(clusterAuthority.certificateFile()) }
 
 // FrontProxyCAFile is the certificate that signs the aggregator.
-func (p *PKI) FrontProxyCAFile() string { return p.path("front-proxy-ca.crt") }
+func (p *PKI) FrontProxyCAFile() string { return p.path(frontProxyAuthority.certificateFile()) }
 
 // ServingFile holds the certificate and the key of the server.
 func (p *PKI) ServingFile() string { return p.path(serving.file) }
@@ -76,16 +124,13 @@ func (p *PKI) ServingFile() string { return p.path(serving.file) }
 func (p *PKI) FrontProxyClientFile() string { return p.path(frontProxyClient.file) }
 
 // ServiceAccountKeyFile holds the key that signs service account tokens.
-func (p *PKI) ServiceAccountKeyFile() string { return p.path("sa.key") }
+func (p *PKI) ServiceAccountKeyFile() string { return p.path(serviceAccountKey) }
 
-// OnRenewal adds a function that Run calls after it has replaced a certificate. Add all of
-// them before Run.
-func (p *PKI) OnRenewal(f func() error) { p.renewed = append(p.renewed, f) }
-
-// Run renews certificates until ctx is done. A failure is logged and tried again after an
-// hour: a third of the lifetime is left for it to be put right.
+// Run renews certificates, and the kubeconfig that KeepKubeconfig has written, until ctx is
+// done. A failure is logged and tried again: a third of the lifetime is left for it to be put
+// right.
 func (p *PKI) Run(ctx context.Context) {
-	ticker := p.config.Clock.NewTicker(renewEvery)
+	ticker := p.config.Clock.NewTicker(lookEvery)
 	defer ticker.Stop()
 	for {
 		select {
@@ -99,18 +144,17 @@ func (p *PKI) Run(ctx context.Context) {
 
 func (p *PKI) tick(logger klog.Logger) {
 	names, err := p.renew()
-	if err != nil {
-		logger.Error(err, "Renewal of certificates failed and will be tried again", "interval", renewEvery)
-		return
-	}
-	if len(names) == 0 {
-		return
-	}
-	logger.Info("Certificates were renewed", "files", names, "directory", p.config.Dir)
-	for _, f := range p.renewed {
-		if err := f(); err != nil {
-			logger.Error(err, "Work after the renewal of certificates failed")
+	if err == nil {
+		var renewed bool
+		if renewed, err = p.renewKubeconfig(); renewed {
+			names = append(names, p.kubeconfig.Path)
 		}
+	}
+	if err != nil {
+		logger.Error(err, "Renewal of certificates failed and will be tried again", "interval", lookEvery)
+	}
+	if len(names) > 0 {
+		logger.Info("Certificates were renewed", "files", names, "directory", p.config.Dir)
 	}
 }
 
@@ -120,39 +164,55 @@ type authority struct {
 	commonName string
 }
 
+func (a authority) certificateFile() string { return a.name + ".crt" }
+func (a authority) keyFile() string         { return a.name + ".key" }
+
 // leaf is one certificate of the directory.
 type leaf struct {
-	file         string
-	issuer       authority
-	commonName   string
-	organization []string
-	usage        x509.ExtKeyUsage
+	file       string
+	issuer     authority
+	commonName string
+	usage      x509.ExtKeyUsage
 }
 
 var (
 	clusterAuthority    = authority{"ca", "koinon-ca"}
 	frontProxyAuthority = authority{"front-proxy-ca", "koinon-front-proxy-ca"}
 
-	serving          = leaf{"serving.pem", clusterAuthority, "koinon", nil, x509.ExtKeyUsageServerAuth}
-	admin            = leaf{"admin.pem", clusterAuthority, "koinon-admin", []string{"system:masters"}, x509.ExtKeyUsageClientAuth}
-	frontProxyClient = leaf{"front-proxy-client.pem", frontProxyAuthority, "front-proxy-client", nil, x509.ExtKeyUsageClientAuth}
+	serving          = leaf{"serving.pem", clusterAuthority, "koinon", x509.ExtKeyUsageServerAuth}
+	frontProxyClient = leaf{"front-proxy-client.pem", frontProxyAuthority, "front-proxy-client", x509.ExtKeyUsageClientAuth}
+
+	allAuthorities = []authority{clusterAuthority, frontProxyAuthority}
+	allLeaves      = []leaf{serving, frontProxyClient}
 )
+
+// fileNames are all files of the directory.
+func fileNames() []string {
+	names := []string{serviceAccountKey, firstStart}
+	for _, a := range allAuthorities {
+		names = append(names, a.certificateFile(), a.keyFile())
+	}
+	for _, l := range allLeaves {
+		names = append(names, l.file)
+	}
+	return names
+}
 
 // renew brings every certificate up to date and returns the files that it replaced.
 func (p *PKI) renew() ([]string, error) {
 	var replaced []string
-	issuers := map[authority]*pair{}
-	for _, a := range []authority{clusterAuthority, frontProxyAuthority} {
+	issuers := map[authority]Pair{}
+	for _, a := range allAuthorities {
 		issuer, changed, err := p.ensureAuthority(a)
 		if err != nil {
 			return nil, err
 		}
 		issuers[a] = issuer
 		if changed {
-			replaced = append(replaced, a.name+".crt")
+			replaced = append(replaced, a.certificateFile())
 		}
 	}
-	for _, l := range []leaf{serving, admin, frontProxyClient} {
+	for _, l := range allLeaves {
 		changed, err := p.ensureLeaf(l, issuers[l.issuer])
 		if err != nil {
 			return nil, err
@@ -164,88 +224,76 @@ func (p *PKI) renew() ([]string, error) {
 	return replaced, nil
 }
 
-// ensureAuthority returns a valid authority, and whether its certificate is new.
-func (p *PKI) ensureAuthority(a authority) (*pair, bool, error) {
-	certificate, certErr := readCertificate(p.path(a.name + ".crt"))
-	key, keyErr := readKey(p.path(a.name + ".key"))
+// ensureAuthority returns a valid authority, and whether its certificate is new. The key is
+// new on the first start only.
+func (p *PKI) ensureAuthority(a authority) (Pair, bool, error) {
+	current, err := p.readAuthority(a)
+	now := p.config.Clock.Now()
 	switch {
-	case keyErr != nil && certErr == nil:
-		return nil, false, fmt.Errorf("the key of the authority %s is missing or damaged (%w): restore %s.key from a backup, or remove %s to start with new authorities and hand out every kubeconfig again", a.name, keyErr, a.name, p.config.Dir)
-	case keyErr != nil:
-		var err error
-		if key, err = p.writeNewKey(a.name + ".key"); err != nil {
-			return nil, false, err
+	case err == nil && !Due(current.Certificate, now):
+		return current, false, nil
+	case err == nil: // the same key for ten more years
+	case p.first && errors.Is(err, fs.ErrNotExist):
+		if current.Key, err = p.ensureKey(a.keyFile()); err != nil {
+			return Pair{}, false, p.damaged(err)
 		}
-	case certErr == nil && sameKey(certificate, key) && !p.due(certificate):
-		return &pair{certificate, key}, false, nil
+	default:
+		return Pair{}, false, p.damaged(err)
 	}
-	certificate, err := p.signAuthority(a, key)
+	renewed, err := SignAuthority(a.commonName, current.Key, now, authorityLifetime)
 	if err != nil {
-		return nil, false, err
+		return Pair{}, false, err
 	}
-	return &pair{certificate, key}, true, nil
+	return renewed, true, durable.WriteFile(p.path(a.certificateFile()), renewed.CertificatePEM(), 0o644)
 }
 
 // ensureLeaf replaces a certificate that is absent, damaged, due, of another authority or
 // for other hosts.
-func (p *PKI) ensureLeaf(l leaf, issuer *pair) (bool, error) {
-	current, err := readPair(p.path(l.file))
-	if err == nil && current.certificate.CheckSignatureFrom(issuer.certificate) == nil &&
-		!p.due(current.certificate) && (l.file != serving.file || coversHosts(current.certificate, p.config.Hosts)) {
+func (p *PKI) ensureLeaf(l leaf, issuer Pair) (bool, error) {
+	if current, err := p.readLeaf(l); err == nil && current.Certificate.CheckSignatureFrom(issuer.Certificate) == nil &&
+		!Due(current.Certificate, p.config.Clock.Now()) && (l.file != serving.file || coversHosts(current.Certificate, p.config.Hosts)) {
 		return false, nil
 	}
-	return true, p.signLeaf(l, issuer)
+	wanted := Leaf{Subject: pkix.Name{CommonName: l.commonName}, Usages: []x509.ExtKeyUsage{l.usage}, Lifetime: leafLifetime}
+	if l.file == serving.file {
+		wanted.Hosts = p.config.Hosts
+	}
+	signed, err := issuer.Issue(wanted, p.config.Clock.Now())
+	if err != nil {
+		return false, err
+	}
+	key, err := signed.KeyPEM()
+	if err != nil {
+		return false, err
+	}
+	return true, durable.WriteFile(p.path(l.file), append(signed.CertificatePEM(), key...), 0o600)
 }
 
 func (p *PKI) ensureServiceAccountKey() error {
-	_, err := readKey(p.path("sa.key"))
-	if err == nil {
-		return nil
+	if _, err := p.ensureKey(serviceAccountKey); err != nil {
+		return p.damaged(err)
 	}
-	if !errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("the key of service account tokens is damaged: restore sa.key from a backup, or remove it to make every token invalid: %w", err)
-	}
-	_, err = p.writeNewKey("sa.key")
-	return err
+	return nil
 }
 
-// due says that two thirds of the lifetime have passed.
-func (p *PKI) due(certificate *x509.Certificate) bool {
-	lifetime := certificate.NotAfter.Sub(certificate.NotBefore)
-	now := p.config.Clock.Now()
-	return now.After(certificate.NotBefore.Add(lifetime/3*2)) || now.Before(certificate.NotBefore)
+// ensureKey reads a key, which it makes on the first start.
+func (p *PKI) ensureKey(name string) (crypto.Signer, error) {
+	key, err := p.readKey(name)
+	if err == nil || !p.first || !errors.Is(err, fs.ErrNotExist) {
+		return key, err
+	}
+	if key, err = NewKey(); err != nil {
+		return nil, err
+	}
+	encoded, err := EncodeKey(key)
+	if err != nil {
+		return nil, err
+	}
+	return key, durable.WriteFile(p.path(name), encoded, 0o600)
 }
 
 func coversHosts(certificate *x509.Certificate, hosts []string) bool {
 	return !slices.ContainsFunc(hosts, func(host string) bool { return certificate.VerifyHostname(host) != nil })
 }
 
-// splitHosts sorts hosts into names and addresses.
-func splitHosts(hosts []string) (names []string, addresses []net.IP) {
-	for _, host := range hosts {
-		if ip := net.ParseIP(host); ip != nil {
-			addresses = append(addresses, ip)
-			continue
-		}
-		names = append(names, host)
-	}
-	return names, addresses
-}
-
 func (p *PKI) path(name string) string { return filepath.Join(p.config.Dir, name) }
-
-// removeTemporary removes what a kill in mid-write has left.
-func removeTemporary(dir string) error {
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return fmt.Errorf("read the directory for keys: %w", err)
-	}
-	for _, entry := range entries {
-		if strings.HasPrefix(entry.Name(), temporaryPrefix) {
-			if err := os.Remove(filepath.Join(dir, entry.Name())); err != nil {
-				return fmt.Errorf("remove an unfinished file: %w", err)
-			}
-		}
-	}
-	return nil
-}

@@ -1,8 +1,8 @@
-// Package pki makes the certificates of a cluster on this machine.
+// Package pki keeps the certificates of a cluster on this machine.
 //
 // An Authority is a key pair in two files of a directory; Issue makes certificates that
 // it signs. What exists already is used again, so that calling everything twice is
-// harmless. Keys are P-256, files are readable by their owner only.
+// harmless. Files are readable by their owner only, and keys are never replaced.
 //
 // The certificates last ten years and are never renewed: clusters of the playground do
 // not live that long.
@@ -10,29 +10,28 @@ package pki
 
 import (
 	"crypto"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"math/big"
-	"net"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
+
+	"k8s.io/client-go/util/keyutil"
+
+	"github.com/koinon-io/koinon/pkg/durable"
+	"github.com/koinon-io/koinon/pkg/pki"
 )
 
 const validity = 10 * 365 * 24 * time.Hour
 
 // Authority is a certificate authority.
 type Authority struct {
-	dir  string
-	name string
-	cert *x509.Certificate
-	key  crypto.Signer
+	dir, name string
+	pair      pki.Pair
 }
 
 // Pair names the two PEM files of a certificate.
@@ -53,23 +52,14 @@ func (p Pair) Read() (cert, key []byte, err error) {
 
 // NewAuthority makes the authority DIR/NAME.crt and DIR/NAME.key, or loads it.
 func NewAuthority(dir, name, commonName string) (*Authority, error) {
-	pair := pairOf(dir, name)
-	if !exists(pair) {
-		template := &x509.Certificate{
-			Subject:               pkix.Name{CommonName: commonName},
-			IsCA:                  true,
-			BasicConstraintsValid: true,
-			KeyUsage:              x509.KeyUsageCertSign | x509.KeyUsageCRLSign | x509.KeyUsageDigitalSignature,
-		}
-		if err := issue(pair, template, nil, nil); err != nil {
-			return nil, fmt.Errorf("make authority %s: %w", commonName, err)
-		}
-	}
-	cert, key, err := load(pair)
+	files := pairOf(dir, name)
+	pair, err := loadOrMake(files, func(key crypto.Signer) (pki.Pair, error) {
+		return pki.SignAuthority(commonName, key, time.Now(), validity)
+	})
 	if err != nil {
-		return nil, fmt.Errorf("load authority %s: %w", commonName, err)
+		return nil, fmt.Errorf("authority %s: %w", commonName, err)
 	}
-	return &Authority{dir: dir, name: name, cert: cert, key: key}, nil
+	return &Authority{dir: dir, name: name, pair: pair}, nil
 }
 
 // Files returns the files of the authority's own certificate.
@@ -78,102 +68,88 @@ func (a *Authority) Files() Pair { return pairOf(a.dir, a.name) }
 // Issue makes a certificate for clients and servers, in DIR/NAME.crt and DIR/NAME.key of
 // the authority's directory. Hosts are DNS names and IP addresses that it serves.
 func (a *Authority) Issue(name string, subject pkix.Name, hosts ...string) (Pair, error) {
-	pair := pairOf(a.dir, name)
-	if exists(pair) {
-		return pair, nil
+	files := pairOf(a.dir, name)
+	_, err := loadOrMake(files, func(key crypto.Signer) (pki.Pair, error) {
+		return a.pair.Sign(pki.Leaf{
+			Subject: subject, Usages: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}, Hosts: hosts, Lifetime: validity,
+		}, key, time.Now())
+	})
+	if err != nil {
+		return Pair{}, fmt.Errorf("certificate %s: %w", name, err)
 	}
-	template := &x509.Certificate{
-		Subject:               subject,
-		BasicConstraintsValid: true,
-		KeyUsage:              x509.KeyUsageDigitalSignature,
-		ExtKeyUsage:           []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
-	}
-	for _, host := range hosts {
-		if ip := net.ParseIP(host); ip != nil {
-			template.IPAddresses = append(template.IPAddresses, ip)
-		} else {
-			template.DNSNames = append(template.DNSNames, host)
-		}
-	}
-	if err := issue(pair, template, a.cert, a.key); err != nil {
-		return Pair{}, fmt.Errorf("issue certificate %s: %w", name, err)
-	}
-	return pair, nil
+	return files, nil
 }
 
 // SigningKey makes the key pair DIR/NAME.key and, its public half, DIR/NAME.pub, as for
 // service account tokens. Cert of the result is the public half.
 func SigningKey(dir, name string) (Pair, error) {
-	pair := Pair{Cert: filepath.Join(dir, name+".pub"), Key: filepath.Join(dir, name+".key")}
-	if exists(pair) {
-		return pair, nil
-	}
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	files := Pair{Cert: filepath.Join(dir, name+".pub"), Key: filepath.Join(dir, name+".key")}
+	key, err := loadOrMakeKey(files.Key)
 	if err != nil {
-		return Pair{}, fmt.Errorf("make key %s: %w", name, err)
+		return Pair{}, err
+	}
+	if _, err := os.Stat(files.Cert); err == nil {
+		return files, nil
 	}
 	der, err := x509.MarshalPKIXPublicKey(key.Public())
 	if err != nil {
-		return Pair{}, fmt.Errorf("make key %s: %w", name, err)
+		return Pair{}, fmt.Errorf("encode the public half of %s: %w", files.Key, err)
 	}
-	return pair, write(pair, key, &pem.Block{Type: "PUBLIC KEY", Bytes: der})
+	return files, durable.WriteFile(files.Cert, pem.EncodeToMemory(&pem.Block{Type: keyutil.PublicKeyBlockType, Bytes: der}), 0o600)
 }
 
-// issue signs the template with the parent, or with itself if there is none.
-func issue(pair Pair, template, parent *x509.Certificate, parentKey crypto.Signer) error {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+// loadOrMake reads a pair, or signs one if there is no certificate. The key is written first:
+// after a kill between the two it is used again.
+func loadOrMake(files Pair, sign func(crypto.Signer) (pki.Pair, error)) (pki.Pair, error) {
+	certificate, err := os.ReadFile(files.Cert)
+	if err == nil {
+		key, err := os.ReadFile(files.Key)
+		if err != nil {
+			return pki.Pair{}, err
+		}
+		pair, err := pki.ParsePair(certificate, key)
+		if err != nil {
+			return pki.Pair{}, fmt.Errorf("%s or its key %w", files.Cert, err)
+		}
+		return pair, nil
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return pki.Pair{}, err
+	}
+	key, err := loadOrMakeKey(files.Key)
 	if err != nil {
-		return err
+		return pki.Pair{}, err
 	}
-	if template.SerialNumber, err = rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 120)); err != nil {
-		return err
-	}
-	if parent == nil {
-		parent, parentKey = template, key
-	}
-	now := time.Now()
-	template.NotBefore, template.NotAfter = now.Add(-time.Hour), now.Add(validity)
-	der, err := x509.CreateCertificate(rand.Reader, template, parent, key.Public(), parentKey)
+	pair, err := sign(key)
 	if err != nil {
-		return err
+		return pki.Pair{}, err
 	}
-	return write(pair, key, &pem.Block{Type: "CERTIFICATE", Bytes: der})
+	return pair, durable.WriteFile(files.Cert, pair.CertificatePEM(), 0o600)
 }
 
-// write writes the key first: a pair is there once its public half is.
-func write(pair Pair, key *ecdsa.PrivateKey, public *pem.Block) error {
-	der, err := x509.MarshalECPrivateKey(key)
+func loadOrMakeKey(file string) (crypto.Signer, error) {
+	data, err := os.ReadFile(file)
+	if err == nil {
+		key, err := pki.ParseKey(data)
+		if err != nil {
+			return nil, fmt.Errorf("%s %w", file, err)
+		}
+		return key, nil
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	key, err := pki.NewKey()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	private := pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: der})
-	if err := os.WriteFile(pair.Key, private, 0o600); err != nil {
-		return err
-	}
-	return os.WriteFile(pair.Cert, pem.EncodeToMemory(public), 0o600)
-}
-
-func load(pair Pair) (*x509.Certificate, crypto.Signer, error) {
-	certPEM, keyPEM, err := pair.Read()
+	encoded, err := pki.EncodeKey(key)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	certBlock, _ := pem.Decode(certPEM)
-	keyBlock, _ := pem.Decode(keyPEM)
-	if certBlock == nil || keyBlock == nil {
-		return nil, nil, fmt.Errorf("%s and %s must hold PEM", pair.Cert, pair.Key)
-	}
-	cert, certErr := x509.ParseCertificate(certBlock.Bytes)
-	key, keyErr := x509.ParseECPrivateKey(keyBlock.Bytes)
-	return cert, key, errors.Join(certErr, keyErr)
+	return key, durable.WriteFile(file, encoded, 0o600)
 }
 
 func pairOf(dir, name string) Pair {
 	return Pair{Cert: filepath.Join(dir, name+".crt"), Key: filepath.Join(dir, name+".key")}
-}
-
-func exists(pair Pair) bool {
-	_, certErr := os.Stat(pair.Cert)
-	_, keyErr := os.Stat(pair.Key)
-	return certErr == nil && keyErr == nil
 }

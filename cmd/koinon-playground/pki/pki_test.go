@@ -83,3 +83,41 @@ func TestEverythingIsMadeOnce(t *testing.T) {
 		t.Error("the second time made other files")
 	}
 }
+
+func TestAKilledStartKeepsTheKey(t *testing.T) {
+	dir := t.TempDir()
+	ca, err := NewAuthority(dir, "ca", "test-ca")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, before, err := ca.Files().Read()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(ca.Files().Cert); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := NewAuthority(dir, "ca", "test-ca"); err != nil {
+		t.Fatal(err)
+	}
+	if _, after, err := ca.Files().Read(); err != nil || string(after) != string(before) {
+		t.Errorf("the key was replaced, or: %v", err)
+	}
+}
+
+func TestADamagedKeyIsNotReplaced(t *testing.T) {
+	dir := t.TempDir()
+	ca, err := NewAuthority(dir, "ca", "test-ca")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(ca.Files().Key, 0); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := NewAuthority(dir, "ca", "test-ca"); err == nil {
+		t.Error("got no error")
+	}
+	if data, err := os.ReadFile(ca.Files().Key); err != nil || len(data) != 0 {
+		t.Errorf("the key was replaced, or: %v", err)
+	}
+}

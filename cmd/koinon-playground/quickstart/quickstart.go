@@ -127,6 +127,9 @@ func koinonOf(h *home.Home, binary string) (*koinon.Server, error) {
 		PIDFile:   h.KoinonPIDFile(),
 		Port:      h.Mark.Koinon.Port,
 		Datastore: h.Mark.Koinon.Datastore,
+		// The merged kubeconfig has a copy of the certificate, which nobody renews before the
+		// next "up".
+		Args: []string{"--admin-certificate-lifetime=168h"},
 	})
 }
 

@@ -25,8 +25,10 @@ import (
 	apiregistrationclient "k8s.io/kube-aggregator/pkg/client/clientset_generated/clientset/typed/apiregistration/v1"
 
 	"github.com/koinon-io/koinon/pkg/apiserver"
+	"github.com/koinon-io/koinon/pkg/durable"
 	"github.com/koinon-io/koinon/pkg/host"
 	"github.com/koinon-io/koinon/pkg/hostreg"
+	"github.com/koinon-io/koinon/pkg/hoststate"
 	"github.com/koinon-io/koinon/pkg/registry/federated"
 	"github.com/koinon-io/koinon/pkg/storage"
 )
@@ -154,11 +156,11 @@ func (a *aggregated) encryptionConfig(ctx context.Context, client kubernetes.Int
 		return "", err
 	}
 	own := func() ([]byte, error) { return os.ReadFile(path) }
-	shared, err := hostreg.SharedSecret(ctx, client, a.options.Namespace, encryptionSecret, filepath.Base(path), own)
+	shared, err := hoststate.SharedSecret(ctx, client, a.options.Namespace, encryptionSecret, filepath.Base(path), own)
 	if err != nil {
 		return "", err
 	}
-	if err := os.WriteFile(path, shared, 0o600); err != nil {
+	if err := durable.WriteFile(path, shared, 0o600); err != nil {
 		return "", fmt.Errorf("write the encryption key of the host's Secret: %w", err)
 	}
 	if _, err := a.options.encryptionConfig(ctx, a.dir, a.store); err != nil {

@@ -39,7 +39,7 @@ func (b *bare) run(ctx context.Context, ready func(url, note string)) error {
 		}
 		beside.running.Go(func() { runFederation(ctx, federation) })
 	}
-	keys, err := pki.Ensure(pki.Config{Dir: b.dir.file("pki"), Hosts: b.options.certificateHosts()})
+	keys, err := pki.Ensure(pki.Config{Dir: b.dir.file(pkiName), Hosts: b.options.certificateHosts()})
 	if err != nil {
 		return err
 	}

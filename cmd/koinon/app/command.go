@@ -25,7 +25,7 @@ member clusters, to cells and to edge units.`,
 		Args:          cobra.NoArgs,
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(newServerCommand(), newDatastoreCommand(), newManifestsCommand(), newVersionCommand())
+	root.AddCommand(newServerCommand(), newKubeconfigCommand(), newDatastoreCommand(), newManifestsCommand(), newVersionCommand())
 	return root
 }
 

@@ -48,6 +48,8 @@ type ServerOptions struct {
 	// BindAddress and SecurePort are where the API is served; port 0 means a free one.
 	BindAddress net.IP
 	SecurePort  int
+	// AdminCertificateLifetime is how long the certificate in admin.kubeconfig is good.
+	AdminCertificateLifetime time.Duration
 	// ExtraHosts are further names and addresses in the serving certificate.
 	ExtraHosts []string
 
@@ -90,6 +92,8 @@ func NewServerOptions() *ServerOptions {
 		Namespace:   "kube-federation-system",
 		SecurePort:  6443,
 		ServiceName: "koinon",
+
+		AdminCertificateLifetime: defaultAdminLifetime,
 
 		DatastoreMaxOpenConnections: 8,
 		DatastoreMaxIdleConnections: 4,
@@ -144,6 +148,7 @@ func (o *ServerOptions) addServerFlags(fs *pflag.FlagSet) {
 	fs.StringVar(&o.DataDir, "data-dir", o.DataDir, "The directory for keys, the encryption key and the SQLite database. One server at a time may use it.")
 	fs.IPVar(&o.BindAddress, "bind-address", o.BindAddress, "The address on which to serve the API. The default is 127.0.0.1, since nobody asked for a port that the network can reach; in aggregated mode, where the host must reach it, 0.0.0.0.")
 	fs.IntVar(&o.SecurePort, "secure-port", o.SecurePort, "The port on which to serve the API. 0 takes a free one.")
+	fs.DurationVar(&o.AdminCertificateLifetime, "admin-certificate-lifetime", o.AdminCertificateLifetime, "How long the certificate in DATA_DIR/"+kubeconfigName+" is good. The server writes the file again at its start and when two thirds of that have passed; \"koinon kubeconfig\" does it at any time.")
 	fs.StringSliceVar(&o.ExtraHosts, "tls-san", o.ExtraHosts, "Further DNS names or IP addresses in the serving certificate.")
 	fs.StringSliceVar(&o.Components, "components", o.Components, "The parts to run in this process: all, or some of "+strings.Join(allComponents, ", ")+".")
 	fs.StringVar(&o.Namespace, "kubefed-namespace", o.Namespace, "The namespace of clusters, type configurations and their Secrets.")
@@ -230,6 +235,9 @@ func (o *ServerOptions) Validate() error {
 	}
 	if o.ServicePort < 0 || o.ServicePort > 65535 {
 		errs = append(errs, fmt.Errorf("--service-port is %d: it must be between 0 (the default) and 65535", o.ServicePort))
+	}
+	if err := checkAdminLifetime("--admin-certificate-lifetime", o.AdminCertificateLifetime); err != nil {
+		errs = append(errs, err)
 	}
 	if o.DatastoreMaxOpenConnections < 1 {
 		errs = append(errs, fmt.Errorf("--datastore-max-open-connections is %d: it must be 1 or more", o.DatastoreMaxOpenConnections))

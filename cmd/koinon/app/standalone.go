@@ -12,8 +12,11 @@ import (
 	"github.com/koinon-io/koinon/pkg/storage"
 )
 
-// kubeconfigName is the administrator's kubeconfig in the data directory.
-const kubeconfigName = "admin.kubeconfig"
+// What a server that runs alone has in its data directory beside the database.
+const (
+	kubeconfigName = "admin.kubeconfig"
+	pkiName        = "pki"
+)
 
 // standalone is a server with an embedded host.
 type standalone struct {
@@ -58,15 +61,15 @@ func (s *standalone) run(ctx context.Context, ready func(url, note string)) erro
 	return server.Run(ctx)
 }
 
-// ensureKeys brings keys and kubeconfig up to date, now and at every renewal.
+// ensureKeys brings keys up to date and writes the administrator's kubeconfig.
 func (s *standalone) ensureKeys() (*pki.PKI, error) {
-	keys, err := pki.Ensure(pki.Config{Dir: s.dir.file("pki"), Hosts: s.options.certificateHosts()})
+	keys, err := pki.Ensure(pki.Config{Dir: s.dir.file(pkiName), Hosts: s.options.certificateHosts()})
 	if err != nil {
 		return nil, err
 	}
-	writeKubeconfig := func() error { return keys.WriteKubeconfig(s.dir.file(kubeconfigName), s.url()) }
-	keys.OnRenewal(writeKubeconfig)
-	return keys, writeKubeconfig()
+	return keys, keys.KeepKubeconfig(pki.Kubeconfig{
+		Path: s.dir.file(kubeconfigName), Server: s.url(), Group: pki.AdministratorsGroup, Lifetime: s.options.AdminCertificateLifetime,
+	})
 }
 
 func (s *standalone) hostConfig(ctx context.Context, keys *pki.PKI) (host.Config, error) {
@@ -95,6 +98,7 @@ func (s *standalone) hostConfig(ctx context.Context, keys *pki.PKI) (host.Config
 		SystemNamespaces: []string{s.options.Namespace},
 		Controllers:      s.options.runs(componentControllers),
 		Shared:           s.store.Shared(),
+		Administrators:   pki.AdministratorsGroup,
 		Extension:        s.options.extension(),
 		Front: func(api http.Handler) http.Handler {
 			return withWebhook(hook, withReason(readiness.Reason, api))

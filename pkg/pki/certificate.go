@@ -1,0 +1,219 @@
+package pki
+
+import (
+	"bytes"
+	"crypto"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"math/big"
+	"net"
+	"time"
+
+	certutil "k8s.io/client-go/util/cert"
+	"k8s.io/client-go/util/keyutil"
+)
+
+// backdate covers peers whose clock is behind.
+const backdate = time.Hour
+
+// Pair is a certificate with its key.
+type Pair struct {
+	Certificate *x509.Certificate
+	Key         crypto.Signer
+}
+
+// Leaf says what a certificate is for that signs no others.
+type Leaf struct {
+	Subject pkix.Name
+	// Usages are x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth or both.
+	Usages []x509.ExtKeyUsage
+	// Hosts are the DNS names and IP addresses of a server.
+	Hosts []string
+	// Lifetime begins now, but does not outlive the authority.
+	Lifetime time.Duration
+}
+
+// NewKey makes a key, ECDSA P-256.
+func NewKey() (crypto.Signer, error) {
+	encoded, err := keyutil.MakeEllipticPrivateKeyPEM()
+	if err != nil {
+		return nil, fmt.Errorf("make a key: %w", err)
+	}
+	return ParseKey(encoded)
+}
+
+// SignAuthority makes a certificate for an authority, which the key signs itself. With an old
+// key and the old name, what was signed before stays valid.
+func SignAuthority(commonName string, key crypto.Signer, now time.Time, lifetime time.Duration) (Pair, error) {
+	template, err := newTemplate(pkix.Name{CommonName: commonName}, now, lifetime)
+	if err != nil {
+		return Pair{}, err
+	}
+	template.IsCA = true
+	template.KeyUsage = x509.KeyUsageCertSign | x509.KeyUsageCRLSign | x509.KeyUsageDigitalSignature
+	return sign(template, key, Pair{template, key})
+}
+
+// NewAuthority makes an authority with a new key.
+func NewAuthority(commonName string, now time.Time, lifetime time.Duration) (Pair, error) {
+	key, err := NewKey()
+	if err != nil {
+		return Pair{}, err
+	}
+	return SignAuthority(commonName, key, now, lifetime)
+}
+
+// Issue is Sign with a new key.
+func (p Pair) Issue(leaf Leaf, now time.Time) (Pair, error) {
+	key, err := NewKey()
+	if err != nil {
+		return Pair{}, err
+	}
+	return p.Sign(leaf, key, now)
+}
+
+// Sign makes a certificate for a key, signed by the authority p.
+func (p Pair) Sign(leaf Leaf, key crypto.Signer, now time.Time) (Pair, error) {
+	template, err := newTemplate(leaf.Subject, now, leaf.Lifetime)
+	if err != nil {
+		return Pair{}, err
+	}
+	if template.NotAfter.After(p.Certificate.NotAfter) {
+		template.NotAfter = p.Certificate.NotAfter
+	}
+	template.KeyUsage = x509.KeyUsageDigitalSignature
+	template.ExtKeyUsage = leaf.Usages
+	for _, host := range leaf.Hosts {
+		if ip := net.ParseIP(host); ip != nil {
+			template.IPAddresses = append(template.IPAddresses, ip)
+			continue
+		}
+		template.DNSNames = append(template.DNSNames, host)
+	}
+	return sign(template, key, p)
+}
+
+func newTemplate(subject pkix.Name, now time.Time, lifetime time.Duration) (*x509.Certificate, error) {
+	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 127))
+	if err != nil {
+		return nil, fmt.Errorf("choose a serial number: %w", err)
+	}
+	return &x509.Certificate{
+		SerialNumber:          serial.Add(serial, big.NewInt(1)),
+		Subject:               subject,
+		NotBefore:             now.Add(-backdate).UTC(),
+		NotAfter:              now.Add(lifetime).UTC(),
+		BasicConstraintsValid: true,
+	}, nil
+}
+
+// sign signs the template, for the owner of key.
+func sign(template *x509.Certificate, key crypto.Signer, issuer Pair) (Pair, error) {
+	der, err := x509.CreateCertificate(rand.Reader, template, issuer.Certificate, key.Public(), issuer.Key)
+	if err != nil {
+		return Pair{}, fmt.Errorf("sign a certificate for %q: %w", template.Subject, err)
+	}
+	certificate, err := x509.ParseCertificate(der)
+	if err != nil {
+		return Pair{}, fmt.Errorf("read the certificate for %q: %w", template.Subject, err)
+	}
+	return Pair{certificate, key}, nil
+}
+
+// Issued is when the certificate was made. It begins to be valid a little earlier, for peers
+// whose clock is behind.
+func (p Pair) Issued() time.Time { return p.Certificate.NotBefore.Add(backdate) }
+
+// Due says that it is time to renew a certificate: two thirds of its life have passed. It is
+// due too if it is from the future.
+func Due(certificate *x509.Certificate, now time.Time) bool {
+	lifetime := certificate.NotAfter.Sub(certificate.NotBefore)
+	return now.After(certificate.NotBefore.Add(lifetime/3*2)) || now.Before(certificate.NotBefore)
+}
+
+// CertificatePEM is the certificate, encoded.
+func (p Pair) CertificatePEM() []byte {
+	return pem.EncodeToMemory(&pem.Block{Type: certutil.CertificateBlockType, Bytes: p.Certificate.Raw})
+}
+
+// KeyPEM is the key, encoded.
+func (p Pair) KeyPEM() ([]byte, error) { return EncodeKey(p.Key) }
+
+// EncodeKey returns a key as PEM.
+func EncodeKey(key crypto.Signer) ([]byte, error) {
+	encoded, err := keyutil.MarshalPrivateKeyToPEM(key)
+	if err != nil {
+		return nil, fmt.Errorf("encode a key: %w", err)
+	}
+	return encoded, nil
+}
+
+// ParsePair reads a certificate and its key, both PEM; they may be in one file. The error is
+// one of those of ParseKey, or says what is wrong with the certificate or that it belongs to
+// another key.
+func ParsePair(certificate, key []byte) (Pair, error) {
+	var pair Pair
+	var err error
+	if pair.Key, err = ParseKey(key); err != nil {
+		return Pair{}, err
+	}
+	if pair.Certificate, err = ParseCertificate(certificate); err != nil {
+		return Pair{}, err
+	}
+	if !pair.matches() {
+		return Pair{}, errOtherKey
+	}
+	return pair, nil
+}
+
+// What may be wrong with PEM.
+var (
+	errEmpty     = errors.New("is empty, as after a crash or on a full disk")
+	errNoKey     = errors.New("holds no private key")
+	errEncrypted = errors.New("holds a private key that is encrypted with a passphrase, which this server cannot ask for")
+	errNoCert    = errors.New("holds no certificate")
+	errOtherKey  = errors.New("belongs to another key")
+)
+
+// ParseKey reads a private key, PEM. Its errors are the rest of a sentence that begins with
+// the file.
+func ParseKey(data []byte) (crypto.Signer, error) {
+	switch {
+	case len(bytes.TrimSpace(data)) == 0:
+		return nil, errEmpty
+	case bytes.Contains(data, []byte("-----BEGIN ENCRYPTED PRIVATE KEY-----")), bytes.Contains(data, []byte("Proc-Type: 4,ENCRYPTED")):
+		return nil, errEncrypted
+	}
+	key, err := keyutil.ParsePrivateKeyPEM(data)
+	if err != nil {
+		return nil, errNoKey
+	}
+	signer, ok := key.(crypto.Signer)
+	if !ok {
+		return nil, errNoKey
+	}
+	return signer, nil
+}
+
+// ParseCertificate reads the first certificate, PEM. Its errors are the rest of a sentence
+// that begins with the file.
+func ParseCertificate(data []byte) (*x509.Certificate, error) {
+	if len(bytes.TrimSpace(data)) == 0 {
+		return nil, errEmpty
+	}
+	certificates, err := certutil.ParseCertsPEM(data)
+	if err != nil {
+		return nil, errNoCert
+	}
+	return certificates[0], nil
+}
+
+// matches says that the key is that of the certificate.
+func (p Pair) matches() bool {
+	public, ok := p.Key.Public().(interface{ Equal(crypto.PublicKey) bool })
+	return ok && public.Equal(p.Certificate.PublicKey)
+}

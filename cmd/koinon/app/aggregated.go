@@ -33,10 +33,6 @@ import (
 	"github.com/koinon-io/koinon/pkg/storage"
 )
 
-// hostStreams is how many requests the host may have open in one connection. Its
-// aggregator sends everything through one, and every watch is a request.
-const hostStreams = 10000
-
 // aggregated is a server behind the aggregator of an existing host.
 type aggregated struct {
 	options  *ServerOptions
@@ -59,6 +55,10 @@ func (a *aggregated) run(ctx context.Context, ready func(url, note string)) erro
 	if err != nil {
 		return err
 	}
+	front, err := newFront(a.listener, server.SecureServingInfo, server.Handler, a.options.MaxConnectionAge)
+	if err != nil {
+		return err
+	}
 	federation, err := a.options.newFederation(a.host, true)
 	if err != nil {
 		return err
@@ -75,7 +75,7 @@ func (a *aggregated) run(ctx context.Context, ready func(url, note string)) erro
 	if a.options.runs(componentControllers) {
 		beside.running.Go(func() { runFederation(ctx, federation) })
 	}
-	return server.PrepareRun().RunWithContext(klog.NewContext(ctx, klog.Background()))
+	return front.run(klog.NewContext(ctx, klog.Background()), server.PrepareRun().RunWithContext)
 }
 
 // newRegistration makes what keeps the server registered in the host.
@@ -221,8 +221,7 @@ func (a *aggregated) genericConfig(ctx context.Context, certificate dynamiccerti
 
 func (a *aggregated) servingOptions(certificate dynamiccertificates.CertKeyContentProvider) *genericoptions.SecureServingOptionsWithLoopback {
 	serving := genericoptions.NewSecureServingOptions()
-	serving.Listener = a.listener
-	serving.HTTP2MaxStreamsPerConnection = hostStreams
+	serving.Listener = newParkedListener(a.listener.Addr())
 	serving.ServerCert.GeneratedCert = certificate
 	return serving.WithLoopback()
 }

@@ -70,6 +70,8 @@ type ServerOptions struct {
 	// host, and SecurePort outside of it.
 	ServiceName string
 	ServicePort int32
+	// MaxConnectionAge is after how long the host's connections are made anew.
+	MaxConnectionAge time.Duration
 
 	Generic   *genericoptions.ServerRunOptions
 	Audit     *genericoptions.AuditOptions
@@ -93,6 +95,7 @@ func NewServerOptions() *ServerOptions {
 		SecurePort:  6443,
 		ServiceName: "koinon",
 
+		MaxConnectionAge:         5 * time.Minute,
 		AdminCertificateLifetime: defaultAdminLifetime,
 
 		DatastoreMaxOpenConnections: 8,
@@ -180,6 +183,7 @@ func (o *ServerOptions) addHostFlags(fs *pflag.FlagSet) {
 	fs.StringVar(&o.HostKubeconfig, "host-kubeconfig", "", "A kubeconfig for the cluster whose aggregator this server is behind.")
 	fs.BoolVar(&o.InCluster, "in-cluster", false, "Be behind the aggregator of the cluster that this server runs in.")
 	fs.StringVar(&o.ServiceName, "service-name", o.ServiceName, "The Service in the system namespace through which the host reaches this server. With --host-kubeconfig it is made, of the type ExternalName and for --external-hostname or --advertise-address, unless it is there.")
+	fs.DurationVar(&o.MaxConnectionAge, "max-connection-age", o.MaxConnectionAge, "How old a connection from the host may get. It is closed with an answer, so that nothing fails, and the next one may lead to another server. HTTP/2, and with it --goaway-chance, is not used behind a host.")
 	fs.Int32Var(&o.ServicePort, "service-port", o.ServicePort, "The port of that Service. The default is 443 with --in-cluster, and the port of this server with --host-kubeconfig.")
 }
 
@@ -238,6 +242,9 @@ func (o *ServerOptions) Validate() error {
 	}
 	if err := checkAdminLifetime("--admin-certificate-lifetime", o.AdminCertificateLifetime); err != nil {
 		errs = append(errs, err)
+	}
+	if o.MaxConnectionAge < time.Second {
+		errs = append(errs, fmt.Errorf("--max-connection-age is %s: it must be 1s or more", o.MaxConnectionAge))
 	}
 	if o.DatastoreMaxOpenConnections < 1 {
 		errs = append(errs, fmt.Errorf("--datastore-max-open-connections is %d: it must be 1 or more", o.DatastoreMaxOpenConnections))

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strconv"
 	"sync"
 	"testing"
@@ -154,6 +155,13 @@ func (b *balancer) add(port int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.ports = append(b.ports, port)
+}
+
+// remove has no new connection passed on to a server.
+func (b *balancer) remove(port int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.ports = slices.DeleteFunc(slices.Clone(b.ports), func(p int) bool { return p == port })
 }
 
 func (b *balancer) serve(conn net.Conn) {

@@ -1,0 +1,25 @@
+// Package drain is an HTTPS server that moves its clients to other replicas without failing a
+// request: one connection at a time, always together with an answer.
+//
+// It speaks HTTP/1.1 only. In HTTP/2 a server that closes a connection says so in a GOAWAY
+// frame, and a client may have sent requests, or be about to, when the frame arrives. It may
+// send these again over another connection; but Kubernetes' aggregator passes bodies on
+// without keeping them, so that POST, PUT and PATCH fail with 503 ("cannot retry err … after
+// Request.Body was written"). A host sends everything through one such connection. ADR 11 has
+// the measurements, and says what else was tried.
+//
+// In HTTP/1.1 a connection belongs to one request at a time. "Connection: close" in an answer
+// ends it when nothing can be under way, and the client takes another one for its next
+// request. The server says it when a connection has reached its age, so that the clients of a
+// host are spread anew, and in every answer once Drain was called. Idle connections are left
+// to the clients, which close them earlier than the server would.
+//
+//	server, err := drain.New(drain.Config{Listener: l, TLS: tls, Handler: api, MaxAge: 5 * time.Minute})
+//	go server.Serve()
+//	...
+//	server.Drain()       // who asks is answered, and sent away
+//	...                  // until the load balancer knows
+//	server.Shutdown(ctx)
+//
+// All methods may be called concurrently.
+package drain

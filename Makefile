@@ -15,7 +15,7 @@ KUBE_LINKED = $(shell go list -f '$(LINKS_KUBERNETES)' ./pkg/... ./cmd/...)
 RACE_PACKAGES = $(filter-out $(KUBE_LINKED),$(shell go list . ./pkg/... ./cmd/... ./hack/... | grep -v /pkg/generated))
 
 .DEFAULT_GOAL := help
-.PHONY: help build up down status test test-fast test-unit test-race test-unraced test-integration test-faults test-faults-long test-store bench bench-store generate verify lint clean
+.PHONY: help build up down status test test-fast test-unit test-race test-unraced test-integration test-faults test-faults-long test-store soak-aggregated bench bench-store generate verify lint clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,6 +56,9 @@ test-faults-long: ## The same with two minutes of load in each test (KOINON_LONG
 
 test-store: ## Kubernetes' own storage tests against every kind of store (about five minutes)
 	KOINON_LONG=1 go test -count=1 -timeout 60m -v ./test/storesuite
+
+soak-aggregated: build ## Write through a real host for 45 s while connections and replicas move; no write may fail
+	KOINON_SOAK_SECONDS=45 go test -count=1 -timeout 20m -v -run NoWriteFails ./test/integration/aggregated
 
 test-fast: ## The inner loop: unit tests without the race detector
 	go test ./pkg/... .

@@ -68,6 +68,9 @@ func (f *front) run(ctx context.Context, runAPI func(context.Context) error) err
 	ctx, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
 	defer context.AfterFunc(ctx, f.server.Drain)()
+	if err := f.certificates.RunOnce(); err != nil {
+		return fmt.Errorf("read the serving certificate: %w", err)
+	}
 	stop := make(chan struct{})
 	var running sync.WaitGroup
 	running.Go(func() { f.certificates.Run(1, stop) })

@@ -15,7 +15,9 @@
 //	authorities.pem  pairs of certificate and key, oldest first; there are one or two
 //	ca.crt           the certificates alone: the caBundle of the APIServices
 //
-// Whoever finds no Secret makes one; the host decides who was first. An authority lives a
+// Whoever finds no Secret makes one; the host decides who was first. A Secret that is there
+// and cannot be read is an error, and stays as it is: a server does not start, one that runs
+// goes on with what it has and tries again. An authority lives a
 // year. When two thirds have passed, one is added, which is trusted at once and signs a day
 // later: by then every replica and the host know it. Expired ones are dropped. The key of a
 // serving certificate never leaves its process; the certificate lives thirty days and is

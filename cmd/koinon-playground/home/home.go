@@ -24,6 +24,7 @@ import (
 
 	"github.com/koinon-io/koinon/cmd/koinon-playground/member"
 	"github.com/koinon-io/koinon/cmd/koinon-playground/process"
+	"github.com/koinon-io/koinon/pkg/durable"
 )
 
 const (
@@ -185,14 +186,7 @@ func (h *Home) Save() error {
 	if err != nil {
 		return err
 	}
-	tmp := h.Path(markFile + ".new")
-	if err := os.WriteFile(tmp, append(data, '\n'), 0o600); err != nil {
-		return fmt.Errorf("write the playground's mark: %w", err)
-	}
-	if err := os.Rename(tmp, h.Path(markFile)); err != nil {
-		return fmt.Errorf("write the playground's mark: %w", err)
-	}
-	return nil
+	return durable.WriteFile(h.Path(markFile), append(data, '\n'), 0o600)
 }
 
 // Add notes a cluster, before it is started. A cluster that is noted already stays as it

@@ -3,7 +3,6 @@ package app
 import (
 	"context"
 	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"os"
@@ -15,6 +14,8 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
+
+	"github.com/koinon-io/koinon/pkg/pki"
 )
 
 // hostTimeout is how long the host has to answer at the start.
@@ -64,13 +65,12 @@ func checkExpiry(config *rest.Config, now time.Time) error {
 	if err := rest.LoadTLSFiles(config); err != nil {
 		return fmt.Errorf("--host-kubeconfig: %w", err)
 	}
-	block, _ := pem.Decode(config.CertData)
-	if block == nil {
+	if len(config.CertData) == 0 {
 		return nil
 	}
-	certificate, err := x509.ParseCertificate(block.Bytes)
+	certificate, err := pki.ParseCertificate(config.CertData)
 	if err != nil {
-		return fmt.Errorf("--host-kubeconfig: its client certificate is not readable: %w", err)
+		return fmt.Errorf("--host-kubeconfig: its client certificate %w", err)
 	}
 	if now.After(certificate.NotAfter) {
 		return fmt.Errorf("--host-kubeconfig: its client certificate for %q expired on %s; get a new kubeconfig from the host %s", certificate.Subject.CommonName, certificate.NotAfter.Format(time.DateTime), config.Host)

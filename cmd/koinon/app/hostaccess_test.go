@@ -1,13 +1,8 @@
 package app
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
-	"math/big"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -18,27 +13,25 @@ import (
 
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+
+	"github.com/koinon-io/koinon/pkg/pki"
 )
 
 // clientCertificate returns a certificate that ends at a time, and its key.
 func clientCertificate(t *testing.T, notAfter time.Time) (certificate, key []byte) {
 	t.Helper()
-	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	authority, err := pki.NewAuthority("host", time.Now(), 24*time.Hour)
 	if err != nil {
 		t.Fatal(err)
 	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "somebody"},
-		NotBefore: notAfter.Add(-time.Hour), NotAfter: notAfter}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &private.PublicKey, private)
+	pair, err := authority.Issue(pki.Leaf{Subject: pkix.Name{CommonName: "somebody"}, Lifetime: time.Hour}, notAfter.Add(-time.Hour))
 	if err != nil {
 		t.Fatal(err)
 	}
-	keyDER, err := x509.MarshalECPrivateKey(private)
-	if err != nil {
+	if key, err = pair.KeyPEM(); err != nil {
 		t.Fatal(err)
 	}
-	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}),
-		pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: keyDER})
+	return pair.CertificatePEM(), key
 }
 
 // kubeconfigFor writes a kubeconfig for a server.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"reflect"
 	"strings"
 	"sync"
 	"time"
@@ -105,7 +104,7 @@ func (r *Remote) update(ctx context.Context) bool {
 	defer r.mu.Unlock()
 	news := false
 	for gvk, s := range found {
-		if !reflect.DeepEqual(r.known[gvk], s) {
+		if !r.known[gvk].saysAs(s) {
 			r.known[gvk], news = s, true
 		}
 	}

@@ -1,6 +1,7 @@
 package schema
 
 import (
+	"reflect"
 	"strings"
 	"sync"
 
@@ -19,6 +20,15 @@ type Target struct {
 	Schemas map[string]*spec.Schema
 
 	shapes sync.Map // *spec.Schema to *shape, of those that a template had values for
+}
+
+// saysAs reports whether two schemas of a kind, either of which may be nil, are the same.
+// What was derived from one since it was made does not count.
+func (t *Target) saysAs(other *Target) bool {
+	if t == nil || other == nil {
+		return t == other
+	}
+	return t.GVK == other.GVK && t.Root == other.Root && reflect.DeepEqual(t.Schemas, other.Schemas)
 }
 
 // shape is what a template's value is compared with: a schema with its references

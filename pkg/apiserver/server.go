@@ -72,7 +72,7 @@ func (c CompletedConfig) New(delegate genericapiserver.DelegationTarget) (*Serve
 		Schemas:             targetschema.FirstOf(c.extra.Builtin, s.remote),
 		Placement:           strategy.NewPlacementChecker(targets{registry, c.extra.Namespace, namespaces}),
 	})
-	s.controller = serving.NewController(s.federated, typeConfigs{registry}, s.publishOpenAPI)
+	s.controller = serving.NewController(s.federated, typeConfigs{registry, c.extra.Namespace}, s.publishOpenAPI)
 	generic.RegisterDestroyFunc(s.federated.Destroy)
 	s.installFederated()
 	return s, s.addHooks()

@@ -8,32 +8,39 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/watch"
 	genericapirequest "k8s.io/apiserver/pkg/endpoints/request"
-	"k8s.io/apiserver/pkg/registry/rest"
 	"k8s.io/client-go/tools/cache"
-	"k8s.io/client-go/util/retry"
 
 	corev1beta1 "github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
 	"github.com/koinon-io/koinon/pkg/registry/static"
 )
 
-// typeConfigs is the storage of FederatedTypeConfigs, without a way over the network.
-type typeConfigs struct{ registry *static.Registry }
+// typeConfigs is the storage of the FederatedTypeConfigs that count, without a way over the
+// network.
+type typeConfigs struct {
+	registry  *static.Registry
+	namespace string // the system namespace
+}
 
-// ListerWatcher is of all namespaces.
+// ListerWatcher is of what is stored: the condition Served is what comes of it.
 func (t typeConfigs) ListerWatcher() cache.ListerWatcher {
-	storage := t.registry.TypeConfigs
+	storage := t.registry.TypeConfigs.Store
 	return &cache.ListWatch{
 		ListWithContextFunc: func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
-			return storage.List(genericapirequest.WithNamespace(ctx, metav1.NamespaceAll), listOptions(options))
+			return storage.List(genericapirequest.WithNamespace(ctx, t.namespace), listOptions(options))
 		},
 		WatchFuncWithContext: func(ctx context.Context, options metav1.ListOptions) (watch.Interface, error) {
-			events, err := storage.Watch(genericapirequest.WithNamespace(ctx, metav1.NamespaceAll), listOptions(options))
+			events, err := storage.Watch(genericapirequest.WithNamespace(ctx, t.namespace), listOptions(options))
 			if err != nil {
 				return nil, err
 			}
 			return watch.Filter(events, unwrap), nil
 		},
 	}
+}
+
+// SetServed makes each say of itself whether its kind is served, and if not, why.
+func (t typeConfigs) SetServed(served []*corev1beta1.FederatedTypeConfig, refused map[*corev1beta1.FederatedTypeConfig]string) {
+	t.registry.Served.Set(served, refused)
 }
 
 // unwrap takes the object out of what the watch cache hands to encoders.
@@ -53,22 +60,4 @@ func listOptions(o metav1.ListOptions) *metainternalversion.ListOptions {
 		TimeoutSeconds:       o.TimeoutSeconds,
 		Watch:                o.Watch,
 	}
-}
-
-// UpdateStatus changes the status of one, and tries again when somebody else was first.
-func (t typeConfigs) UpdateStatus(ctx context.Context, namespace, name string, change func(*corev1beta1.FederatedTypeConfig) bool) error {
-	ctx = genericapirequest.WithNamespace(ctx, namespace)
-	return retry.RetryOnConflict(retry.DefaultRetry, func() error {
-		obj, err := t.registry.TypeConfigs.Get(ctx, name, &metav1.GetOptions{})
-		if err != nil {
-			return err
-		}
-		config := obj.DeepCopyObject().(*corev1beta1.FederatedTypeConfig)
-		if !change(config) {
-			return nil
-		}
-		_, _, err = t.registry.TypeConfigStatus.Update(ctx, name, rest.DefaultUpdatedObjectInfo(config),
-			rest.ValidateAllObjectFunc, rest.ValidateAllObjectUpdateFunc, false, &metav1.UpdateOptions{})
-		return err
-	})
 }

@@ -16,8 +16,8 @@ const (
 )
 
 // DefaultTypes returns the type configurations that exist from the start, those of
-// KubeFed's chart, for a system namespace. They are made once: one that somebody deletes
-// stays deleted.
+// KubeFed's chart and with the status collected, for a system namespace. They are made
+// once: one that somebody deletes stays deleted.
 func DefaultTypes(namespace string) []*v1beta1.FederatedTypeConfig {
 	types := []struct {
 		group, version, kind, plural string
@@ -48,7 +48,8 @@ func DefaultTypes(namespace string) []*v1beta1.FederatedTypeConfig {
 					Group: federatedGroup, Version: federatedVersion,
 					Kind: "Federated" + t.kind, PluralName: "federated" + t.plural, Scope: federatedScope,
 				},
-				Propagation: v1beta1.Enabled,
+				Propagation:      v1beta1.Enabled,
+				StatusCollection: new(v1beta1.Enabled),
 			},
 		})
 	}

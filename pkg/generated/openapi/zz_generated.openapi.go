@@ -1375,7 +1375,7 @@ func schema_apis_kubefed_core_v1beta1_FederatedTypeConfigSpec(ref common.Referen
 					},
 					"federatedType": {
 						SchemaProps: spec.SchemaProps{
-							Description: "FederatedType is the kind that is served here. Default: Federated<kind>, with the plural name federated<plural>, in types.kubefed.io. Immutable but for its version.",
+							Description: "FederatedType is the kind that is served here. Left out as a whole it is Federated<kind>, with the plural name federated<plural>, in types.kubefed.io. Its group has no default of its own. Immutable but for its version.",
 							Default:     map[string]interface{}{},
 							Ref:         ref(v1beta1.APIResource{}.OpenAPIModelName()),
 						},
@@ -1396,7 +1396,7 @@ func schema_apis_kubefed_core_v1beta1_FederatedTypeConfigSpec(ref common.Referen
 					},
 					"statusCollection": {
 						SchemaProps: spec.SchemaProps{
-							Description: "StatusCollection is Enabled (default) or Disabled: whether the status of objects in members is collected.",
+							Description: "StatusCollection is Enabled or Disabled (default): whether the status of objects in members is collected.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
@@ -1470,7 +1470,7 @@ func schema_apis_kubefed_core_v1beta1_FederatedTypeConfigStatus(ref common.Refer
 							},
 						},
 						SchemaProps: spec.SchemaProps{
-							Description: "Conditions: Served.",
+							Description: "Conditions: Served, which is computed when the object is read.",
 							Type:        []string{"array"},
 							Items: &spec.SchemaOrArray{
 								Schema: &spec.Schema{

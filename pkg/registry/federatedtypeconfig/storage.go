@@ -1,7 +1,11 @@
 package federatedtypeconfig
 
 import (
+	"context"
+
+	metainternalversion "k8s.io/apimachinery/pkg/apis/meta/internalversion"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/apiserver/pkg/registry/generic"
 
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
@@ -10,11 +14,37 @@ import (
 
 type column = objectstore.Column[*v1beta1.FederatedTypeConfig]
 
+// REST serves FederatedTypeConfigs, with the condition Served as it is now.
+type REST struct {
+	*objectstore.REST
+	served *Served
+}
+
+// Watch sends an event too when the condition Served of an object changes.
+func (r *REST) Watch(ctx context.Context, options *metainternalversion.ListOptions) (watch.Interface, error) {
+	stored, err := r.Store.Watch(ctx, options)
+	if err != nil {
+		return nil, err
+	}
+	list := func(ctx context.Context) (*v1beta1.FederatedTypeConfigList, error) {
+		all := &metainternalversion.ListOptions{}
+		if options != nil {
+			all.LabelSelector, all.FieldSelector = options.LabelSelector, options.FieldSelector
+		}
+		items, err := r.List(ctx, all)
+		if err != nil {
+			return nil, err
+		}
+		return items.(*v1beta1.FederatedTypeConfigList), nil
+	}
+	return watchServed(ctx, stored, r.served, from(options), list), nil
+}
+
 // NewREST returns the storage of FederatedTypeConfigs and of their status. Those outside
-// of systemNamespace are stored with a warning.
-func NewREST(scheme *runtime.Scheme, optsGetter generic.RESTOptionsGetter, systemNamespace string) (*objectstore.REST, *objectstore.StatusREST, error) {
-	strategy := newStrategy(scheme, systemNamespace)
-	return objectstore.New(objectstore.Config{
+// of the system namespace are stored with a warning.
+func NewREST(scheme *runtime.Scheme, optsGetter generic.RESTOptionsGetter, served *Served) (*REST, *objectstore.StatusREST, error) {
+	strategy := newStrategy(scheme, served.systemNamespace)
+	object, status, err := objectstore.New(objectstore.Config{
 		Group:          v1beta1.GroupName,
 		Plural:         "federatedtypeconfigs",
 		Singular:       "federatedtypeconfig",
@@ -40,5 +70,10 @@ func NewREST(scheme *runtime.Scheme, optsGetter generic.RESTOptionsGetter, syste
 			column{Name: "Controller", Description: "Whether KubeFed's propagation controller runs for the kind.", Wide: true,
 				Value: func(c *v1beta1.FederatedTypeConfig) any { return string(c.Status.PropagationController) }},
 		),
+		Decorator: served.decorate,
 	}, optsGetter)
+	if err != nil {
+		return nil, nil, err
+	}
+	return &REST{object, served}, status, nil
 }

@@ -42,6 +42,7 @@ func (strategy) PrepareForCreate(_ context.Context, obj runtime.Object) {
 func (strategy) PrepareForUpdate(_ context.Context, obj, old runtime.Object) {
 	config, oldConfig := obj.(*v1beta1.FederatedTypeConfig), old.(*v1beta1.FederatedTypeConfig)
 	config.Status = oldConfig.Status
+	config.Status.Conditions = withoutServed(config.Status.Conditions) // older versions stored it
 	if !apiequality.Semantic.DeepEqual(config.Spec, oldConfig.Spec) {
 		config.Generation++
 	}
@@ -73,14 +74,11 @@ func newStatusStrategy(s strategy, scheme *runtime.Scheme) statusStrategy {
 	return statusStrategy{s}
 }
 
-// PrepareForUpdate also keeps the conditions where a write has none: KubeFed's
-// controllers do not know them, and write whole statuses.
+// PrepareForUpdate stores no condition Served, which clients send back as they read it.
 func (statusStrategy) PrepareForUpdate(_ context.Context, obj, old runtime.Object) {
 	config, oldConfig := obj.(*v1beta1.FederatedTypeConfig), old.(*v1beta1.FederatedTypeConfig)
 	config.Spec = oldConfig.Spec
-	if config.Status.Conditions == nil {
-		config.Status.Conditions = oldConfig.Status.Conditions
-	}
+	config.Status.Conditions = withoutServed(config.Status.Conditions)
 	metav1.ResetObjectMetaForStatus(config, oldConfig)
 }
 

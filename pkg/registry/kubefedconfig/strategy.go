@@ -3,6 +3,7 @@ package kubefedconfig
 
 import (
 	"context"
+	"fmt"
 
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -17,10 +18,12 @@ import (
 // creates and on updates alike.
 type strategy struct {
 	objectstore.Base
+	// systemNamespace is where controllers look for the KubeFedConfig.
+	systemNamespace string
 }
 
-func newStrategy(scheme *runtime.Scheme) strategy {
-	return strategy{objectstore.NewBase(scheme, objectstore.Namespaced, v1beta1.SchemeGroupVersion)}
+func newStrategy(scheme *runtime.Scheme, systemNamespace string) strategy {
+	return strategy{objectstore.NewBase(scheme, objectstore.Namespaced, v1beta1.SchemeGroupVersion), systemNamespace}
 }
 
 func (strategy) PrepareForCreate(_ context.Context, obj runtime.Object) {
@@ -36,6 +39,16 @@ func (strategy) PrepareForUpdate(_ context.Context, obj, old runtime.Object) {
 
 func (strategy) Validate(_ context.Context, obj runtime.Object) field.ErrorList {
 	return validation.KubeFedConfig(obj.(*v1beta1.KubeFedConfig))
+}
+
+// WarningsOnCreate tells about a KubeFedConfig that nobody looks at.
+func (s strategy) WarningsOnCreate(_ context.Context, obj runtime.Object) []string {
+	config := obj.(*v1beta1.KubeFedConfig)
+	if config.Namespace == s.systemNamespace && config.Name == v1beta1.KubeFedConfigName {
+		return nil
+	}
+	return []string{fmt.Sprintf("metadata.name: only the KubeFedConfig %s of namespace %s is used; this one is kept and not used",
+		v1beta1.KubeFedConfigName, s.systemNamespace)}
 }
 
 func (strategy) ValidateUpdate(_ context.Context, obj, old runtime.Object) field.ErrorList {

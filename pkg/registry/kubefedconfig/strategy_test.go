@@ -17,7 +17,7 @@ func stored() *v1beta1.KubeFedConfig {
 }
 
 func TestGeneration(t *testing.T) {
-	strategy := newStrategy(runtime.NewScheme())
+	strategy := newStrategy(runtime.NewScheme(), "system")
 	for name, test := range map[string]struct {
 		change func(*v1beta1.KubeFedConfig)
 		want   int64
@@ -39,5 +39,25 @@ func TestGeneration(t *testing.T) {
 	strategy.PrepareForCreate(t.Context(), config)
 	if config.Generation != 1 {
 		t.Errorf("a new object has generation %d, want 1", config.Generation)
+	}
+}
+
+func TestAConfigThatNobodyLooksAtIsWarnedAbout(t *testing.T) {
+	strategy := newStrategy(runtime.NewScheme(), "system")
+	for name, test := range map[string]struct {
+		namespace, name string
+		warned          bool
+	}{
+		"KubeFed's name in the system namespace": {"system", "kubefed", false},
+		"another name":                           {"system", "other", true},
+		"another namespace":                      {"shop", "kubefed", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			config := stored()
+			config.Namespace, config.Name = test.namespace, test.name
+			if got := strategy.WarningsOnCreate(t.Context(), config); (len(got) > 0) != test.warned {
+				t.Errorf("got warnings %q", got)
+			}
+		})
 	}
 }

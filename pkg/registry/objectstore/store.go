@@ -32,6 +32,9 @@ type Config struct {
 	StatusStrategy UpdateStrategy
 	// Table for `kubectl get`.
 	Table rest.TableConvertor
+	// Decorator, if not nil, adds to objects and lists that are read what is computed. It
+	// gets copies, but for events of watches, which it must leave alone.
+	Decorator func(runtime.Object)
 }
 
 // Strategy is what a kind does on writes of the object.
@@ -79,6 +82,7 @@ func New(config Config, optsGetter generic.RESTOptionsGetter) (*REST, *StatusRES
 		DeleteStrategy:            config.Strategy,
 		ResetFieldsStrategy:       config.Strategy,
 		TableConvertor:            config.Table,
+		Decorator:                 config.Decorator,
 	}
 	if err := store.CompleteWithOptions(&generic.StoreOptions{RESTOptions: optsGetter}); err != nil {
 		return nil, nil, fmt.Errorf("make the storage of %s: %w", store.DefaultQualifiedResource, err)

@@ -69,10 +69,13 @@ type Registry struct {
 	// Storage that other parts of the API server read or write without a way over the
 	// network.
 	Clusters         *objectstore.REST
-	TypeConfigs      *objectstore.REST
+	TypeConfigs      *federatedtypeconfig.REST
 	TypeConfigStatus *objectstore.StatusREST
 	Cells            *seats.REST
 	EdgeUnits        *seats.REST
+
+	// Served is what TypeConfigs say of themselves. Who serves the kinds sets it.
+	Served *federatedtypeconfig.Served
 
 	resources map[schema.GroupVersion]map[string]rest.Storage
 }
@@ -126,11 +129,12 @@ func (r *Registry) core(deps Deps) error {
 	if err != nil {
 		return err
 	}
-	types, typeStatus, err := federatedtypeconfig.NewREST(deps.Scheme, deps.RESTOptions, deps.Namespace)
+	r.Served = federatedtypeconfig.NewServed(deps.Namespace)
+	types, typeStatus, err := federatedtypeconfig.NewREST(deps.Scheme, deps.RESTOptions, r.Served)
 	if err != nil {
 		return err
 	}
-	configs, err := kubefedconfig.NewREST(deps.Scheme, deps.RESTOptions)
+	configs, err := kubefedconfig.NewREST(deps.Scheme, deps.RESTOptions, deps.Namespace)
 	if err != nil {
 		return err
 	}

@@ -109,15 +109,37 @@ func TestTheSecondConfigOfAKindIsNotServedAndSaysWhy(t *testing.T) {
 	f.answers(deployments, true)
 }
 
+func TestAConfigOutsideOfTheSystemNamespaceServesNothing(t *testing.T) {
+	f := newFixture(t)
+	const namespace = "somebodys"
+	f.namespace(namespace)
+	manifest := strings.ReplaceAll(typeConfig("limitranges", "", "v1", "LimitRange", "limitranges", "FederatedLimitRange", "federatedlimitranges"),
+		"namespace: "+systemNamespace, "namespace: "+namespace)
+	f.create(typeConfigs, namespace, manifest)
+	config, err := f.dynamic.Resource(typeConfigs).Namespace(namespace).Get(t.Context(), "limitranges", metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	conditions, _, _ := unstructured.NestedSlice(config.Object, "status", "conditions")
+	if len(conditions) != 1 || conditions[0].(map[string]any)["reason"] != "ForeignNamespace" {
+		t.Errorf("conditions: got %v, want Served with the reason ForeignNamespace", conditions)
+	}
+	// One that counts is looked at after it, so that the first had its time.
+	f.create(typeConfigs, systemNamespace, typeConfig("podtemplates", "", "v1", "PodTemplate", "podtemplates", "FederatedPodTemplate", "federatedpodtemplates"))
+	f.served("podtemplates", metav1.ConditionTrue)
+	f.answers(typesV1beta1.WithResource("federatedlimitranges"), false)
+}
+
 // A kind that waits for a name gets it once the name is free.
 func TestTheSecondConfigOfAKindTakesOver(t *testing.T) {
 	f := newFixture(t)
-	f.create(typeConfigs, systemNamespace, typeConfig("leases.coordination.k8s.io", "coordination.k8s.io", "v1", "Lease", "leases", "FederatedThing", "federatedthings"))
-	f.served("leases.coordination.k8s.io", metav1.ConditionTrue)
+	// Both may be created in the same second: the first by name has it then.
 	f.create(typeConfigs, systemNamespace, typeConfig("events", "", "v1", "Event", "events", "FederatedThing", "federatedthings"))
-	f.served("events", metav1.ConditionFalse)
-	f.deleteTypeConfig("leases.coordination.k8s.io")
 	f.served("events", metav1.ConditionTrue)
+	f.create(typeConfigs, systemNamespace, typeConfig("leases.coordination.k8s.io", "coordination.k8s.io", "v1", "Lease", "leases", "FederatedThing", "federatedthings"))
+	f.served("leases.coordination.k8s.io", metav1.ConditionFalse)
+	f.deleteTypeConfig("events")
+	f.served("leases.coordination.k8s.io", metav1.ConditionTrue)
 	f.answers(typesV1beta1.WithResource("federatedthings"), true)
 }
 

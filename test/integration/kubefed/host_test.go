@@ -216,28 +216,36 @@ func TestKubeFedClustersAreWatchedAndTheirStatusIsPut(t *testing.T) {
 	}
 }
 
-func TestFederatedTypeConfigsStayServedWhenTheStockControllerPutsTheirStatus(t *testing.T) {
+func TestNobodyWritesBetweenTheStockControllersPatchAndItsPutOfTheStatus(t *testing.T) {
 	h := newHost(t, patience)
 	h.enableDeployments(t)
 	const path = typeConfigs + "/deployments.apps"
-	list := h.list(t, typeConfigs)
-	patched := h.watch(t, typeConfigs, list.version(), func() {
-		h.must(t, http.StatusOK, http.MethodPatch, path, `{"metadata":{"finalizers":["core.kubefed.io/federated-type-config"]}}`, acceptJSON, mergePatch)
-	}, func(e event) bool { return e.Object.at("metadata", "finalizers") != nil })
-	config := patched.Object
-	if got := config.at("metadata", "generation"); got != 1.0 {
-		t.Errorf("generation after a patch of the finalizers: got %v, want 1", got)
-	}
+	// A change of the spec too, of which the condition Served has to say the generation.
+	config := h.must(t, http.StatusOK, http.MethodPatch, path,
+		`{"metadata":{"finalizers":["core.kubefed.io/federated-type-config"]},"spec":{"propagation":"Disabled"}}`, acceptJSON, mergePatch)
+	eventually(t, func() error {
+		got := h.get(t, path)
+		if err := served(got); err != nil {
+			return err
+		}
+		if generation := got.at("status", "conditions"); fmt.Sprint(generation) == fmt.Sprint(config.at("status", "conditions")) {
+			return fmt.Errorf("conditions are still of the generation before: %v", generation)
+		}
+		return nil
+	})
 	// The stock type has no conditions, so its PUT drops them.
-	config["status"] = map[string]any{"observedGeneration": 1, "propagationController": "Running", "statusController": "NotRunning"}
+	config["status"] = map[string]any{"observedGeneration": 2, "propagationController": "Running", "statusController": "NotRunning"}
 	put := h.must(t, http.StatusOK, http.MethodPut, path+"/status", config.encode(t), acceptJSON, jsonBody)
 	if got := put.text("status", "propagationController"); got != "Running" {
 		t.Errorf("status.propagationController: got %q, want Running", got)
 	}
-	eventually(t, func() error { return served(h.get(t, path)) })
 	after := h.get(t, path)
-	if got := after.text("status", "propagationController"); got != "Running" {
-		t.Errorf("status.propagationController once Served is back: got %q, want Running", got)
+	if err := served(after); err != nil {
+		t.Errorf("after a PUT without conditions: %v", err)
 	}
+	if got := after.version(); got != put.version() {
+		t.Errorf("resourceVersion: got %s, want that of the PUT, %s", got, put.version())
+	}
+	h.must(t, http.StatusOK, http.MethodPatch, path, `{"spec":{"propagation":"Enabled"}}`, acceptJSON, mergePatch)
 	h.must(t, http.StatusOK, http.MethodPatch, path, `{"metadata":{"finalizers":null}}`, acceptJSON, mergePatch)
 }

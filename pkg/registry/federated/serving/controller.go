@@ -3,14 +3,11 @@ package serving
 import (
 	"context"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
 
-	apimeta "k8s.io/apimachinery/pkg/api/meta"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/util/workqueue"
@@ -20,13 +17,15 @@ import (
 	"github.com/koinon-io/koinon/pkg/registry/federated"
 )
 
-// TypeConfigs is the storage of FederatedTypeConfigs, in this process.
+// TypeConfigs is the storage of the FederatedTypeConfigs that count, those of the system
+// namespace, in this process.
 type TypeConfigs interface {
 	// ListerWatcher for all of them.
 	ListerWatcher() cache.ListerWatcher
-	// UpdateStatus changes the status of one, if change returns true. It retries on
+	// SetServed makes each say of itself whether its kind is served; refused says why not.
+	// Nothing is stored: KubeFed's controllers take a write that is not theirs for a
 	// conflict.
-	UpdateStatus(ctx context.Context, namespace, name string, change func(*corev1beta1.FederatedTypeConfig) bool) error
+	SetServed(served []*corev1beta1.FederatedTypeConfig, refused map[*corev1beta1.FederatedTypeConfig]string)
 }
 
 // Controller keeps a Server in step with the FederatedTypeConfigs. It watches the
@@ -110,24 +109,19 @@ func (c *Controller) sync(ctx context.Context, store cache.Store) error {
 	if c.changed != nil {
 		c.changed()
 	}
-	return c.report(ctx, accepted, conflicts)
+	c.configs.SetServed(accepted, conflicts)
+	return nil
 }
 
 // decide returns the configurations to serve, sorted by name, and why others are not.
 // Of two that want the same kind or resource, the older has it; of two that were created
-// in the same second, the one that has it already.
+// in the same second, the first by name: every server of a store decides alike.
 func decide(configs []*corev1beta1.FederatedTypeConfig) (accepted []*corev1beta1.FederatedTypeConfig, conflicts map[*corev1beta1.FederatedTypeConfig]string) {
 	byAge := slices.SortedFunc(slices.Values(configs), func(a, b *corev1beta1.FederatedTypeConfig) int {
 		if c := a.CreationTimestamp.Compare(b.CreationTimestamp.Time); c != 0 {
 			return c
 		}
-		if isServed(a) != isServed(b) {
-			if isServed(a) {
-				return -1
-			}
-			return 1
-		}
-		return strings.Compare(a.Namespace+"/"+a.Name, b.Namespace+"/"+b.Name)
+		return strings.Compare(a.Name, b.Name)
 	})
 	conflicts = map[*corev1beta1.FederatedTypeConfig]string{}
 	taken := map[string]string{}
@@ -147,10 +141,6 @@ func decide(configs []*corev1beta1.FederatedTypeConfig) (accepted []*corev1beta1
 	return accepted, conflicts
 }
 
-func isServed(config *corev1beta1.FederatedTypeConfig) bool {
-	return apimeta.IsStatusConditionTrue(config.Status.Conditions, corev1beta1.TypeServed)
-}
-
 func conflict(words []string, taken map[string]string) string {
 	for _, word := range words {
 		if owner, ok := taken[word]; ok {
@@ -158,35 +148,4 @@ func conflict(words []string, taken map[string]string) string {
 		}
 	}
 	return ""
-}
-
-// report writes the Served conditions.
-func (c *Controller) report(ctx context.Context, accepted []*corev1beta1.FederatedTypeConfig, conflicts map[*corev1beta1.FederatedTypeConfig]string) error {
-	for _, config := range accepted {
-		err := c.setServed(ctx, config, metav1.ConditionTrue, corev1beta1.ReasonServed, "Served in v1beta1 and v1beta2.")
-		if err != nil {
-			return err
-		}
-	}
-	for _, config := range slices.SortedFunc(maps.Keys(conflicts), func(a, b *corev1beta1.FederatedTypeConfig) int { return strings.Compare(a.Name, b.Name) }) {
-		err := c.setServed(ctx, config, metav1.ConditionFalse, corev1beta1.ReasonNameConflict, conflicts[config]+".")
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (c *Controller) setServed(ctx context.Context, config *corev1beta1.FederatedTypeConfig, status metav1.ConditionStatus, reason, message string) error {
-	condition := metav1.Condition{Type: corev1beta1.TypeServed, Status: status, Reason: reason, Message: message, ObservedGeneration: config.Generation}
-	if conditions := slices.Clone(config.Status.Conditions); !apimeta.SetStatusCondition(&conditions, condition) {
-		return nil
-	}
-	err := c.configs.UpdateStatus(ctx, config.Namespace, config.Name, func(current *corev1beta1.FederatedTypeConfig) bool {
-		return apimeta.SetStatusCondition(&current.Status.Conditions, condition)
-	})
-	if err != nil {
-		return fmt.Errorf("write condition Served of FederatedTypeConfig %s: %w", config.Name, err)
-	}
-	return nil
 }

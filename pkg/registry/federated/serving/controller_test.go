@@ -13,12 +13,9 @@ import (
 func TestDecide(t *testing.T) {
 	early := metav1.Date(2026, 11, 22, 1, 0, 0, 0, time.UTC)
 	late := metav1.Date(2026, 11, 22, 2, 0, 0, 0, time.UTC)
-	config := func(name, kind, plural string, created metav1.Time, served bool) *corev1beta1.FederatedTypeConfig {
+	config := func(name, kind, plural string, created metav1.Time) *corev1beta1.FederatedTypeConfig {
 		c := &corev1beta1.FederatedTypeConfig{ObjectMeta: metav1.ObjectMeta{Name: name, CreationTimestamp: created}}
 		c.Spec.FederatedType = corev1beta1.APIResource{Kind: kind, PluralName: plural}
-		if served {
-			c.Status.Conditions = []metav1.Condition{{Type: corev1beta1.TypeServed, Status: metav1.ConditionTrue}}
-		}
 		return c
 	}
 	for sentence, tc := range map[string]struct {
@@ -27,23 +24,19 @@ func TestDecide(t *testing.T) {
 		conflicts map[string]string
 	}{
 		"different kinds are served, by name": {
-			configs:  []*corev1beta1.FederatedTypeConfig{config("b", "FederatedB", "federatedbs", early, false), config("a", "FederatedA", "federatedas", late, false)},
+			configs:  []*corev1beta1.FederatedTypeConfig{config("b", "FederatedB", "federatedbs", early), config("a", "FederatedA", "federatedas", late)},
 			accepted: []string{"a", "b"}, conflicts: map[string]string{},
 		},
 		"the older has the kind": {
-			configs:  []*corev1beta1.FederatedTypeConfig{config("a", "FederatedX", "federatedas", late, true), config("b", "FederatedX", "federatedbs", early, false)},
+			configs:  []*corev1beta1.FederatedTypeConfig{config("a", "FederatedX", "federatedas", late), config("b", "FederatedX", "federatedbs", early)},
 			accepted: []string{"b"}, conflicts: map[string]string{"a": "FederatedX is served by FederatedTypeConfig b already"},
 		},
-		"in the same second, the one that is served keeps it": {
-			configs:  []*corev1beta1.FederatedTypeConfig{config("a", "FederatedX", "federatedxs", early, false), config("b", "FederatedX", "federatedxs", early, true)},
-			accepted: []string{"b"}, conflicts: map[string]string{"a": "FederatedX is served by FederatedTypeConfig b already"},
-		},
-		"in the same second, the first by name if none is served": {
-			configs:  []*corev1beta1.FederatedTypeConfig{config("b", "FederatedX", "federatedxs", early, false), config("a", "FederatedX", "federatedxs", early, false)},
+		"in the same second, the first by name": {
+			configs:  []*corev1beta1.FederatedTypeConfig{config("b", "FederatedX", "federatedxs", early), config("a", "FederatedX", "federatedxs", early)},
 			accepted: []string{"a"}, conflicts: map[string]string{"b": "FederatedX is served by FederatedTypeConfig a already"},
 		},
 		"a resource is taken too": {
-			configs:  []*corev1beta1.FederatedTypeConfig{config("a", "FederatedX", "federatedxs", early, false), config("b", "FederatedY", "federatedxs", late, false)},
+			configs:  []*corev1beta1.FederatedTypeConfig{config("a", "FederatedX", "federatedxs", early), config("b", "FederatedY", "federatedxs", late)},
 			accepted: []string{"a"}, conflicts: map[string]string{"b": "federatedxs is served by FederatedTypeConfig a already"},
 		},
 	} {

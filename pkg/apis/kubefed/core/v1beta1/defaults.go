@@ -25,6 +25,7 @@ func addDefaultingFuncs(scheme *runtime.Scheme) error {
 func SetDefaults_FederatedTypeConfig(obj *FederatedTypeConfig) {
 	plural, group, _ := strings.Cut(obj.Name, ".")
 	target, federated := &obj.Spec.TargetType, &obj.Spec.FederatedType
+	isLeftOut := *federated == APIResource{}
 	setDefault(&target.PluralName, plural)
 	setDefault(&target.Group, group)
 	if target.Kind != "" {
@@ -33,7 +34,10 @@ func SetDefaults_FederatedTypeConfig(obj *FederatedTypeConfig) {
 	if target.PluralName != "" {
 		setDefault(&federated.PluralName, "federated"+target.PluralName)
 	}
-	setDefault(&federated.Group, FederatedGroup)
+	if isLeftOut {
+		// As with KubeFed, a federated type that is written has to name its group.
+		federated.Group = FederatedGroup
+	}
 	setDefault(&federated.Version, federatedVersion)
 	setDefault(&federated.Scope, FederatedScope(*target))
 	if status := obj.Spec.StatusType; status != nil {
@@ -41,7 +45,6 @@ func SetDefaults_FederatedTypeConfig(obj *FederatedTypeConfig) {
 		setDefault(&status.Version, federated.Version)
 	}
 	setDefault(&obj.Spec.Propagation, Enabled)
-	setDefaultPointer(&obj.Spec.StatusCollection, Enabled)
 }
 
 // FederatedScope returns the scope that the federated kind of a target has: the

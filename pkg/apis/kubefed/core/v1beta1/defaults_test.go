@@ -88,10 +88,9 @@ func TestFederatedTypeConfigDefaults(t *testing.T) {
 				TargetType: v1beta1.APIResource{Version: "v1", Kind: "Deployment", Scope: v1beta1.NamespaceScoped},
 			},
 			want: v1beta1.FederatedTypeConfigSpec{
-				TargetType:       v1beta1.APIResource{Group: "apps", Version: "v1", Kind: "Deployment", PluralName: "deployments", Scope: v1beta1.NamespaceScoped},
-				FederatedType:    v1beta1.APIResource{Group: "types.kubefed.io", Version: "v1beta1", Kind: "FederatedDeployment", PluralName: "federateddeployments", Scope: v1beta1.NamespaceScoped},
-				Propagation:      v1beta1.Enabled,
-				StatusCollection: new(v1beta1.Enabled),
+				TargetType:    v1beta1.APIResource{Group: "apps", Version: "v1", Kind: "Deployment", PluralName: "deployments", Scope: v1beta1.NamespaceScoped},
+				FederatedType: v1beta1.APIResource{Group: "types.kubefed.io", Version: "v1beta1", Kind: "FederatedDeployment", PluralName: "federateddeployments", Scope: v1beta1.NamespaceScoped},
+				Propagation:   v1beta1.Enabled,
 			},
 		},
 		"a group with dots is the rest of the name": {
@@ -100,10 +99,9 @@ func TestFederatedTypeConfigDefaults(t *testing.T) {
 				TargetType: v1beta1.APIResource{Version: "v1", Kind: "Ingress", Scope: v1beta1.NamespaceScoped},
 			},
 			want: v1beta1.FederatedTypeConfigSpec{
-				TargetType:       v1beta1.APIResource{Group: "networking.k8s.io", Version: "v1", Kind: "Ingress", PluralName: "ingresses", Scope: v1beta1.NamespaceScoped},
-				FederatedType:    v1beta1.APIResource{Group: "types.kubefed.io", Version: "v1beta1", Kind: "FederatedIngress", PluralName: "federatedingresses", Scope: v1beta1.NamespaceScoped},
-				Propagation:      v1beta1.Enabled,
-				StatusCollection: new(v1beta1.Enabled),
+				TargetType:    v1beta1.APIResource{Group: "networking.k8s.io", Version: "v1", Kind: "Ingress", PluralName: "ingresses", Scope: v1beta1.NamespaceScoped},
+				FederatedType: v1beta1.APIResource{Group: "types.kubefed.io", Version: "v1beta1", Kind: "FederatedIngress", PluralName: "federatedingresses", Scope: v1beta1.NamespaceScoped},
+				Propagation:   v1beta1.Enabled,
 			},
 		},
 		"a FederatedNamespace is namespaced": {
@@ -112,10 +110,21 @@ func TestFederatedTypeConfigDefaults(t *testing.T) {
 				TargetType: v1beta1.APIResource{Version: "v1", Kind: "Namespace", Scope: v1beta1.ClusterScoped},
 			},
 			want: v1beta1.FederatedTypeConfigSpec{
-				TargetType:       v1beta1.APIResource{Version: "v1", Kind: "Namespace", PluralName: "namespaces", Scope: v1beta1.ClusterScoped},
-				FederatedType:    v1beta1.APIResource{Group: "types.kubefed.io", Version: "v1beta1", Kind: "FederatedNamespace", PluralName: "federatednamespaces", Scope: v1beta1.NamespaceScoped},
-				Propagation:      v1beta1.Enabled,
-				StatusCollection: new(v1beta1.Enabled),
+				TargetType:    v1beta1.APIResource{Version: "v1", Kind: "Namespace", PluralName: "namespaces", Scope: v1beta1.ClusterScoped},
+				FederatedType: v1beta1.APIResource{Group: "types.kubefed.io", Version: "v1beta1", Kind: "FederatedNamespace", PluralName: "federatednamespaces", Scope: v1beta1.NamespaceScoped},
+				Propagation:   v1beta1.Enabled,
+			},
+		},
+		"a federated type that is written names its group itself": {
+			object: "widgets.example.com",
+			in: v1beta1.FederatedTypeConfigSpec{
+				TargetType:    v1beta1.APIResource{Version: "v1", Kind: "Widget", Scope: v1beta1.NamespaceScoped},
+				FederatedType: v1beta1.APIResource{Kind: "FederatedWidget"},
+			},
+			want: v1beta1.FederatedTypeConfigSpec{
+				TargetType:    v1beta1.APIResource{Group: "example.com", Version: "v1", Kind: "Widget", PluralName: "widgets", Scope: v1beta1.NamespaceScoped},
+				FederatedType: v1beta1.APIResource{Version: "v1beta1", Kind: "FederatedWidget", PluralName: "federatedwidgets", Scope: v1beta1.NamespaceScoped},
+				Propagation:   v1beta1.Enabled,
 			},
 		},
 		"what is set is kept": {

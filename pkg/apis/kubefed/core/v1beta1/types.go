@@ -166,8 +166,9 @@ type FederatedTypeConfigSpec struct {
 	// TargetType is the kind of the objects in members. Its plural name and group default
 	// to what the object's name says. Immutable but for its version.
 	TargetType APIResource `json:"targetType"`
-	// FederatedType is the kind that is served here. Default: Federated<kind>, with the
-	// plural name federated<plural>, in types.kubefed.io. Immutable but for its version.
+	// FederatedType is the kind that is served here. Left out as a whole it is
+	// Federated<kind>, with the plural name federated<plural>, in types.kubefed.io. Its group
+	// has no default of its own. Immutable but for its version.
 	// +optional
 	FederatedType APIResource `json:"federatedType"`
 	// StatusType is KubeFed's separate status kind. Kept; not used.
@@ -177,7 +178,7 @@ type FederatedTypeConfigSpec struct {
 	// objects are kept, but nothing is written to members.
 	// +optional
 	Propagation Mode `json:"propagation"`
-	// StatusCollection is Enabled (default) or Disabled: whether the status of objects in
+	// StatusCollection is Enabled or Disabled (default): whether the status of objects in
 	// members is collected.
 	// +optional
 	StatusCollection *Mode `json:"statusCollection,omitempty"`
@@ -230,7 +231,7 @@ type FederatedTypeConfigStatus struct {
 	// StatusController is Running or NotRunning.
 	// +optional
 	StatusController *ControllerStatus `json:"statusController,omitempty"`
-	// Conditions: Served.
+	// Conditions: Served, which is computed when the object is read.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
@@ -253,6 +254,10 @@ const (
 	ReasonServed = "Served"
 	// ReasonNameConflict: another FederatedTypeConfig serves the same plural or kind.
 	ReasonNameConflict = "NameConflict"
+	// ReasonForeignNamespace: only those of the system namespace are used.
+	ReasonForeignNamespace = "ForeignNamespace"
+	// ReasonLoading: the server has not come to it yet.
+	ReasonLoading = "Loading"
 )
 
 // +genclient

@@ -16,8 +16,7 @@ const retryFactor = 1.2
 func KubeFedConfig(config *v1beta1.KubeFedConfig) field.ErrorList {
 	path := field.NewPath("spec")
 	spec := &config.Spec
-	errs := oneOf(config.Name, field.NewPath("metadata", "name"), v1beta1.KubeFedConfigName)
-	errs = append(errs, oneOf(spec.Scope, path.Child("scope"), v1beta1.ClusterScoped, v1beta1.NamespaceScoped)...)
+	errs := oneOf(spec.Scope, path.Child("scope"), v1beta1.ClusterScoped, v1beta1.NamespaceScoped)
 	errs = append(errs, required(spec.ControllerDuration, path.Child("controllerDuration"), durations)...)
 	errs = append(errs, required(spec.LeaderElect, path.Child("leaderElect"), leaderElect)...)
 	errs = append(errs, featureGates(spec.FeatureGates, path.Child("featureGates"))...)

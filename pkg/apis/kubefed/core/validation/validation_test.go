@@ -275,12 +275,6 @@ func TestKubeFedConfig(t *testing.T) {
 	}
 }
 
-func TestKubeFedConfigHasOneName(t *testing.T) {
-	other := config(nil)
-	other.Name = "other"
-	expect(t, validation.KubeFedConfig(other), `metadata.name: Unsupported value: "other": supported values: "kubefed"`)
-}
-
 func TestKubeFedConfigKeepsItsScope(t *testing.T) {
 	namespaced := config(func(s *v1beta1.KubeFedConfigSpec) { s.Scope = v1beta1.NamespaceScoped })
 	expect(t, validation.KubeFedConfigUpdate(namespaced, config(nil)),

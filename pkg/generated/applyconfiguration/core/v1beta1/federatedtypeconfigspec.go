@@ -14,15 +14,16 @@ type FederatedTypeConfigSpecApplyConfiguration struct {
 	// TargetType is the kind of the objects in members. Its plural name and group default
 	// to what the object's name says. Immutable but for its version.
 	TargetType *APIResourceApplyConfiguration `json:"targetType,omitempty"`
-	// FederatedType is the kind that is served here. Default: Federated<kind>, with the
-	// plural name federated<plural>, in types.kubefed.io. Immutable but for its version.
+	// FederatedType is the kind that is served here. Left out as a whole it is
+	// Federated<kind>, with the plural name federated<plural>, in types.kubefed.io. Its group
+	// has no default of its own. Immutable but for its version.
 	FederatedType *APIResourceApplyConfiguration `json:"federatedType,omitempty"`
 	// StatusType is KubeFed's separate status kind. Kept; not used.
 	StatusType *APIResourceApplyConfiguration `json:"statusType,omitempty"`
 	// Propagation is Enabled (default) or Disabled. A disabled type is served and its
 	// objects are kept, but nothing is written to members.
 	Propagation *corev1beta1.Mode `json:"propagation,omitempty"`
-	// StatusCollection is Enabled (default) or Disabled: whether the status of objects in
+	// StatusCollection is Enabled or Disabled (default): whether the status of objects in
 	// members is collected.
 	StatusCollection *corev1beta1.Mode `json:"statusCollection,omitempty"`
 	// PropagatingAnnotations are patterns of template annotations that are part of the

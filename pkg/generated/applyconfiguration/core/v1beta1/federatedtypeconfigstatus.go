@@ -18,7 +18,7 @@ type FederatedTypeConfigStatusApplyConfiguration struct {
 	PropagationController *corev1beta1.ControllerStatus `json:"propagationController,omitempty"`
 	// StatusController is Running or NotRunning.
 	StatusController *corev1beta1.ControllerStatus `json:"statusController,omitempty"`
-	// Conditions: Served.
+	// Conditions: Served, which is computed when the object is read.
 	Conditions []v1.ConditionApplyConfiguration `json:"conditions,omitempty"`
 }
 

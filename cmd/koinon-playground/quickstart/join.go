@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -199,21 +200,22 @@ func tokenKubeconfig(m *member.Cluster, ca, token []byte) ([]byte, error) {
 	return external, nil
 }
 
-// keepSecret writes the credentials, if they are not there as they should be.
+// keepSecret writes the credentials of a member, if they are not there as they should be.
 func keepSecret(ctx context.Context, hostClient kubernetes.Interface, name string, access []byte) error {
 	secrets := hostClient.CoreV1().Secrets(corev1beta1.DefaultNamespace)
+	secret := &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{Name: name, Annotations: map[string]string{corev1beta1.CredentialsForAnnotation: name}},
+		Data:       map[string][]byte{corev1beta1.KubeconfigKey: access},
+	}
 	old, err := secrets.Get(ctx, name, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
-		_, err := secrets.Create(ctx, &corev1.Secret{
-			ObjectMeta: metav1.ObjectMeta{Name: name},
-			Data:       map[string][]byte{corev1beta1.KubeconfigKey: access},
-		}, metav1.CreateOptions{})
+		_, err := secrets.Create(ctx, secret, metav1.CreateOptions{})
 		return err
 	}
-	if err != nil || bytes.Equal(old.Data[corev1beta1.KubeconfigKey], access) {
+	if err != nil || bytes.Equal(old.Data[corev1beta1.KubeconfigKey], access) && maps.Equal(old.Annotations, secret.Annotations) {
 		return err
 	}
-	old.Data = map[string][]byte{corev1beta1.KubeconfigKey: access}
+	old.Annotations, old.Data = secret.Annotations, secret.Data
 	_, err = secrets.Update(ctx, old, metav1.UpdateOptions{})
 	return err
 }

@@ -160,7 +160,7 @@ func (o *ServerOptions) addServerFlags(fs *pflag.FlagSet) {
 func (o *ServerOptions) addStoreFlags(fs *pflag.FlagSet) {
 	addDatastoreFlags(fs, &o.Datastore, &o.DatastorePasswordFile, &o.DatastoreTLS)
 	fs.IntVar(&o.DatastoreMaxOpenConnections, "datastore-max-open-connections", o.DatastoreMaxOpenConnections, "How many connections to a MySQL database this server may have. One of them writes, the others read what is not in memory; more than a few do not make it faster.")
-	fs.IntVar(&o.DatastoreMaxIdleConnections, "datastore-max-idle-connections", o.DatastoreMaxIdleConnections, "How many connections to a MySQL database this server keeps for 20 s while it does not need them.")
+	fs.IntVar(&o.DatastoreMaxIdleConnections, "datastore-max-idle-connections", o.DatastoreMaxIdleConnections, "How many connections to a MySQL database this server keeps for 5 s while it does not need them.")
 	fs.StringVar(&o.EncryptionConfig, "encryption-provider-config", "", "An EncryptionConfiguration for Secrets at rest. The default is a key that is made in the data directory.")
 }
 

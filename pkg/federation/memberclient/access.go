@@ -37,37 +37,51 @@ func malformed(format string, args ...any) error {
 // what a client certificate's validity is checked against.
 //
 // A Secret with the key kubeconfig says everything: server, authorities, credentials.
-// Else spec says where, and the key token how. It returns a *MalformedError if the two
-// do not make a connection.
+// Else spec says where, the key token how, and the Secret agrees. It returns a
+// *MalformedError if the two do not make a connection.
 func Config(cluster *v1beta1.KubeFedCluster, secret *corev1.Secret, now time.Time) (*rest.Config, error) {
 	name := cluster.Spec.SecretRef.Name
 	if secret == nil {
 		return nil, malformed("spec.secretRef: there is no Secret %q in namespace %q", name, cluster.Namespace)
 	}
+	if problem := notLent(cluster.Name, secret); problem != "" {
+		return nil, malformed("%s", problem)
+	}
+	config, err := fromSecret(cluster, secret, now)
+	if err != nil {
+		return nil, err
+	}
+	if problem := inTheClear(config); problem != "" {
+		return nil, malformed("%s", problem)
+	}
+	return config, nil
+}
+
+func fromSecret(cluster *v1beta1.KubeFedCluster, secret *corev1.Secret, now time.Time) (*rest.Config, error) {
 	if data := secret.Data[v1beta1.KubeconfigKey]; len(data) > 0 {
-		return fromKubeconfig(name, data, now)
+		return fromKubeconfig(secret.Name, data, now)
 	}
 	token := strings.TrimSpace(string(secret.Data[v1beta1.TokenKey]))
 	if token == "" {
-		return nil, malformed("Secret %q has neither the key %q nor the key %q", name, v1beta1.TokenKey, v1beta1.KubeconfigKey)
+		return nil, malformed("Secret %q has neither the key %q nor the key %q", secret.Name, v1beta1.TokenKey, v1beta1.KubeconfigKey)
 	}
-	return fromSpec(&cluster.Spec, token)
+	if problem := notBound(&cluster.Spec, secret); problem != "" {
+		return nil, malformed("%s", problem)
+	}
+	return fromToken(&cluster.Spec, token, secret.Data[v1beta1.CAKey])
 }
 
-func fromSpec(spec *v1beta1.KubeFedClusterSpec, token string) (*rest.Config, error) {
+func fromToken(spec *v1beta1.KubeFedClusterSpec, token string, authority []byte) (*rest.Config, error) {
 	config := &rest.Config{
-		Host:            spec.APIEndpoint,
+		Host:            withScheme(spec.APIEndpoint),
 		BearerToken:     token,
-		TLSClientConfig: rest.TLSClientConfig{CAData: spec.CABundle},
-	}
-	if !strings.Contains(config.Host, "://") {
-		config.Host = "https://" + config.Host
+		TLSClientConfig: rest.TLSClientConfig{CAData: authority},
 	}
 	if _, _, err := rest.DefaultServerURL(config.Host, "", schema.GroupVersion{}, true); err != nil {
 		return nil, malformed("spec.apiEndpoint %q is not a host, host:port or URL", spec.APIEndpoint)
 	}
-	if len(spec.CABundle) > 0 && !x509.NewCertPool().AppendCertsFromPEM(spec.CABundle) {
-		return nil, malformed("spec.caBundle holds no certificate in PEM")
+	if len(authority) > 0 && !x509.NewCertPool().AppendCertsFromPEM(authority) {
+		return nil, malformed("the authority of the token, spec.caBundle and the Secret's key %q, holds no certificate in PEM", v1beta1.CAKey)
 	}
 	if err := setProxy(config, spec.ProxyURL); err != nil {
 		return nil, err

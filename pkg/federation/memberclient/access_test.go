@@ -39,6 +39,27 @@ func secret(keyValue ...string) *corev1.Secret {
 	return s
 }
 
+// bound is a Secret that agrees with a spec, by whoever may write it.
+func bound(spec v1beta1.KubeFedClusterSpec, secret *corev1.Secret) *corev1.Secret {
+	if secret == nil {
+		return nil
+	}
+	secret.Name = "s"
+	var disabled []string
+	for _, validation := range spec.DisabledTLSValidations {
+		disabled = append(disabled, string(validation))
+	}
+	secret.Annotations = map[string]string{
+		v1beta1.CredentialsForAnnotation:         "m1",
+		v1beta1.APIEndpointAnnotation:            spec.APIEndpoint,
+		v1beta1.DisabledTLSValidationsAnnotation: strings.Join(disabled, ","),
+	}
+	if len(spec.CABundle) > 0 {
+		secret.Data[v1beta1.CAKey] = spec.CABundle
+	}
+	return secret
+}
+
 // certificate makes a self-signed one that is valid in 2026 and its key, PEM in base64.
 func certificate(t *testing.T, from, until time.Time, names ...string) (certPEM, keyPEM []byte) {
 	t.Helper()
@@ -80,14 +101,14 @@ func TestConfig(t *testing.T) {
 		want   string
 	}{
 		"a token and a host":     {v1beta1.KubeFedClusterSpec{APIEndpoint: "m1:6443"}, secret("token", "t\n"), "https://m1:6443 t"},
-		"a token and a URL":      {v1beta1.KubeFedClusterSpec{APIEndpoint: "http://m1:8080"}, secret("token", "t"), "http://m1:8080 t"},
+		"a token and a URL":      {v1beta1.KubeFedClusterSpec{APIEndpoint: "https://m1:8080/k"}, secret("token", "t"), "https://m1:8080/k t"},
 		"a kubeconfig says all":  {v1beta1.KubeFedClusterSpec{APIEndpoint: "m1"}, secret("kubeconfig", kubeconfig("server: https://other", "token: kt")), "https://other kt"},
 		"a kubeconfig wins":      {v1beta1.KubeFedClusterSpec{APIEndpoint: "m1"}, secret("token", "t", "kubeconfig", kubeconfig("server: https://other", "token: kt")), "https://other kt"},
 		"a certificate is taken": {v1beta1.KubeFedClusterSpec{}, secret("kubeconfig", withCertificate(t, now, now.AddDate(1, 0, 0))), "https://x "},
 		"a proxy is taken":       {v1beta1.KubeFedClusterSpec{APIEndpoint: "m1", ProxyURL: "socks5://p:1080"}, secret("token", "t"), "https://m1 t"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			config, err := Config(cluster(test.spec), test.secret, now)
+			config, err := Config(cluster(test.spec), bound(test.spec, test.secret), now)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -102,7 +123,6 @@ func TestConfig(t *testing.T) {
 }
 
 func TestConfigRefuses(t *testing.T) {
-	token := secret("token", "sesame")
 	for name, test := range map[string]struct {
 		spec   v1beta1.KubeFedClusterSpec
 		secret *corev1.Secret
@@ -110,9 +130,9 @@ func TestConfigRefuses(t *testing.T) {
 	}{
 		"a missing Secret":          {v1beta1.KubeFedClusterSpec{}, nil, `spec.secretRef: there is no Secret "s" in namespace "sys"`},
 		"a Secret of another kind":  {v1beta1.KubeFedClusterSpec{}, secret("password", "x"), `Secret "s" has neither the key "token" nor the key "kubeconfig"`},
-		"an endpoint that is none":  {v1beta1.KubeFedClusterSpec{APIEndpoint: "https://"}, token, `spec.apiEndpoint "https://" is not a host, host:port or URL`},
-		"a bundle that is none":     {v1beta1.KubeFedClusterSpec{APIEndpoint: "m1", CABundle: []byte("x")}, token, `spec.caBundle holds no certificate in PEM`},
-		"a proxy of another kind":   {v1beta1.KubeFedClusterSpec{APIEndpoint: "m1", ProxyURL: "ftp://p"}, token, `spec.proxyURL is not a URL with scheme http, https or socks5`},
+		"an endpoint that is none":  {v1beta1.KubeFedClusterSpec{APIEndpoint: "https://"}, secret("token", "sesame"), `spec.apiEndpoint "https://" is not a host, host:port or URL`},
+		"a bundle that is none":     {v1beta1.KubeFedClusterSpec{APIEndpoint: "m1", CABundle: []byte("x")}, secret("token", "sesame"), `holds no certificate in PEM`},
+		"a proxy of another kind":   {v1beta1.KubeFedClusterSpec{APIEndpoint: "m1", ProxyURL: "ftp://p"}, secret("token", "sesame"), `spec.proxyURL is not a URL with scheme http, https or socks5`},
 		"text as kubeconfig":        {v1beta1.KubeFedClusterSpec{}, secret("kubeconfig", "]["), `Secret "s", key "kubeconfig": is not a kubeconfig`},
 		"an exec plugin":            {v1beta1.KubeFedClusterSpec{}, secret("kubeconfig", kubeconfig("server: https://x", "exec: {command: rm, apiVersion: client.authentication.k8s.io/v1}")), `user "u" runs a program`},
 		"a token file":              {v1beta1.KubeFedClusterSpec{}, secret("kubeconfig", kubeconfig("server: https://x", "tokenFile: /etc/shadow")), `user "u" names a file`},
@@ -123,7 +143,7 @@ func TestConfigRefuses(t *testing.T) {
 		"a certificate of tomorrow": {v1beta1.KubeFedClusterSpec{}, secret("kubeconfig", withCertificate(t, now.AddDate(0, 0, 1), now.AddDate(1, 0, 0))), `the client certificate is not valid before 2026-06-02T00:00:00Z`},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := Config(cluster(test.spec), test.secret, now)
+			_, err := Config(cluster(test.spec), bound(test.spec, test.secret), now)
 			var malformed *MalformedError
 			if !errors.As(err, &malformed) || !strings.Contains(err.Error(), test.want) {
 				t.Fatalf("got error %v, want one with %q", err, test.want)
@@ -159,9 +179,8 @@ func TestDisabledTLSValidations(t *testing.T) {
 		"another authority is taken without any check": {server.URL, foreign, []v1beta1.TLSValidation{v1beta1.TLSAll}, true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			config, err := Config(cluster(v1beta1.KubeFedClusterSpec{
-				APIEndpoint: test.url, CABundle: test.ca, DisabledTLSValidations: test.disabled,
-			}), secret("token", "t"), now)
+			spec := v1beta1.KubeFedClusterSpec{APIEndpoint: test.url, CABundle: test.ca, DisabledTLSValidations: test.disabled}
+			config, err := Config(cluster(spec), bound(spec, secret("token", "t")), now)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -1599,7 +1599,7 @@ func schema_apis_kubefed_core_v1beta1_KubeFedClusterSpec(ref common.ReferenceCal
 				Properties: map[string]spec.Schema{
 					"apiEndpoint": {
 						SchemaProps: spec.SchemaProps{
-							Description: "APIEndpoint of the member's API server: a host, host:port or URL (http or https).",
+							Description: "APIEndpoint of the member's API server: a host, host:port or https URL. The Secret of a bearer token has to name the same.",
 							Default:     "",
 							Type:        []string{"string"},
 							Format:      "",
@@ -1614,7 +1614,7 @@ func schema_apis_kubefed_core_v1beta1_KubeFedClusterSpec(ref common.ReferenceCal
 					},
 					"secretRef": {
 						SchemaProps: spec.SchemaProps{
-							Description: "SecretRef is a Secret in the same namespace with a bearer token under \"token\", or a whole kubeconfig under \"kubeconfig\".",
+							Description: "SecretRef is a Secret in the same namespace with a bearer token under \"token\", or a whole kubeconfig under \"kubeconfig\". The Secret has to name this KubeFedCluster in its annotation federation.koinon.io/credentials-for.",
 							Default:     map[string]interface{}{},
 							Ref:         ref(v1beta1.LocalSecretReference{}.OpenAPIModelName()),
 						},

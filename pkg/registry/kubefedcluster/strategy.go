@@ -49,8 +49,8 @@ func (strategy) Validate(_ context.Context, obj runtime.Object) field.ErrorList 
 	return validation.KubeFedCluster(obj.(*v1beta1.KubeFedCluster))
 }
 
-func (strategy) ValidateUpdate(_ context.Context, obj, _ runtime.Object) field.ErrorList {
-	return validation.KubeFedCluster(obj.(*v1beta1.KubeFedCluster))
+func (strategy) ValidateUpdate(_ context.Context, obj, old runtime.Object) field.ErrorList {
+	return validation.KubeFedClusterUpdate(obj.(*v1beta1.KubeFedCluster), old.(*v1beta1.KubeFedCluster))
 }
 
 // WarningsOnCreate tells about a cluster that no controller will look at.

@@ -179,8 +179,8 @@ func TestCredentialsAreRotatedInPlace(t *testing.T) {
 	f := start(t)
 	config := members["m1"].Get(t).RESTConfig(t)
 	first, second := token(t, config, "koinon-first"), token(t, config, "koinon-second")
-	f.secret("rotated", map[string]string{v1beta1.TokenKey: first})
 	ca := config.CAData
+	f.boundSecret("rotated", config.Host, map[string]string{v1beta1.TokenKey: first, v1beta1.CAKey: string(ca)})
 	_, err := f.koinon.KubeFedCoreV1beta1().KubeFedClusters(system).Create(t.Context(), &v1beta1.KubeFedCluster{
 		ObjectMeta: metav1.ObjectMeta{Name: "rotated", Namespace: system},
 		Spec: v1beta1.KubeFedClusterSpec{
@@ -211,7 +211,7 @@ func TestCredentialsAreRotatedInPlace(t *testing.T) {
 	f.configMap("cm", "two", placement)
 	f.states("federatedconfigmaps", "cm", "rotated", "ClusterNotReady")
 
-	f.secret("rotated", map[string]string{v1beta1.TokenKey: second})
+	f.boundSecret("rotated", config.Host, map[string]string{v1beta1.TokenKey: second, v1beta1.CAKey: string(ca)})
 	f.ready("rotated")
 	f.states("federatedconfigmaps", "cm", "rotated", "")
 	if got := f.value("m1", "cm"); got != `"two"` {
@@ -238,7 +238,8 @@ func TestBadCredentialsAreSaidInOneSentence(t *testing.T) {
 		"no-such-ctx": {map[string]string{"kubeconfig": `{current-context: x}`}, m1.Host, nil, `current-context "x" is not one of its contexts`},
 	} {
 		if test.secret != nil {
-			f.secret(name, test.secret)
+			test.secret[v1beta1.CAKey] = string(test.ca)
+			f.boundSecret(name, test.server, test.secret)
 		}
 		client := f.koinon.KubeFedCoreV1beta1().KubeFedClusters(system)
 		_, err := client.Create(t.Context(), &v1beta1.KubeFedCluster{

@@ -160,9 +160,17 @@ spec: {apiEndpoint: %q, secretRef: {name: %s}}`, name, system, member.Server(), 
 
 func (f *fixture) secret(name string, data map[string]string) {
 	f.Helper()
+	f.boundSecret(name, "", data)
+}
+
+// boundSecret makes a Secret whose token may be sent to an endpoint.
+func (f *fixture) boundSecret(name, endpoint string, data map[string]string) {
+	f.Helper()
 	secret := &corev1.Secret{
-		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "Secret"},
-		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: system},
+		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Secret"},
+		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: system, Annotations: map[string]string{
+			v1beta1.CredentialsForAnnotation: name, v1beta1.APIEndpointAnnotation: endpoint,
+		}},
 		StringData: data,
 	}
 	manifest, err := json.Marshal(secret)

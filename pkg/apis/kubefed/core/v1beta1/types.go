@@ -18,12 +18,22 @@ const (
 	DeleteOptionsAnnotation = "kubefed.io/deleteoption"
 	// DefaultNamespace holds clusters, type configurations and credentials.
 	DefaultNamespace = "kube-federation-system"
-	// KubeFedConfigName is the only name that a KubeFedConfig may have.
+	// KubeFedConfigName is the name of the KubeFedConfig that is used.
 	KubeFedConfigName = "kubefed"
 	// TokenKey is the key of a bearer token in a cluster's Secret.
 	TokenKey = "token"
 	// KubeconfigKey is the key of a kubeconfig in a cluster's Secret.
 	KubeconfigKey = "kubeconfig"
+	// CAKey is the key of the authorities, in PEM, that the receiver of a token has to show.
+	CAKey = "ca.crt"
+	// CredentialsForAnnotation on a Secret names the KubeFedClusters, separated by commas,
+	// that may use it. A Secret without it is nobody's credential.
+	CredentialsForAnnotation = "federation.koinon.io/credentials-for"
+	// APIEndpointAnnotation on a Secret is the apiEndpoint that its token may be sent to.
+	APIEndpointAnnotation = "federation.koinon.io/api-endpoint"
+	// DisabledTLSValidationsAnnotation on a Secret lists, separated by commas, the checks of
+	// the server's certificate that a KubeFedCluster may turn off for its token.
+	DisabledTLSValidationsAnnotation = "federation.koinon.io/disabled-tls-validations"
 )
 
 // +genclient
@@ -54,14 +64,16 @@ type KubeFedClusterList struct {
 
 // KubeFedClusterSpec says how to reach a cluster.
 type KubeFedClusterSpec struct {
-	// APIEndpoint of the member's API server: a host, host:port or URL (http or https).
+	// APIEndpoint of the member's API server: a host, host:port or https URL. The Secret of a
+	// bearer token has to name the same.
 	APIEndpoint string `json:"apiEndpoint"`
 	// CABundle is the PEM of the authorities that the API server's certificate is checked
 	// against. Absent: the system's.
 	// +optional
 	CABundle []byte `json:"caBundle,omitempty"`
 	// SecretRef is a Secret in the same namespace with a bearer token under "token", or a
-	// whole kubeconfig under "kubeconfig".
+	// whole kubeconfig under "kubeconfig". The Secret has to name this KubeFedCluster in its
+	// annotation federation.koinon.io/credentials-for.
 	SecretRef LocalSecretReference `json:"secretRef"`
 	// DisabledTLSValidations turns off checks of the server's certificate: "*" alone for
 	// all, or SubjectName, ValidityPeriod.

@@ -24,6 +24,16 @@ func KubeFedCluster(cluster *v1beta1.KubeFedCluster) field.ErrorList {
 	return append(errs, proxyURL(cluster.Spec.ProxyURL, spec.Child("proxyURL"))...)
 }
 
+// KubeFedClusterUpdate checks the new state of a KubeFedCluster. An endpoint that was taken
+// before http was refused does not stand in the way of other changes.
+func KubeFedClusterUpdate(cluster, old *v1beta1.KubeFedCluster) field.ErrorList {
+	errs := KubeFedCluster(cluster)
+	if cluster.Spec.APIEndpoint != old.Spec.APIEndpoint {
+		return errs
+	}
+	return slices.DeleteFunc(errs, func(err *field.Error) bool { return err.Field == "spec.apiEndpoint" })
+}
+
 // KubeFedClusterStatus checks the status of a KubeFedCluster.
 func KubeFedClusterStatus(cluster *v1beta1.KubeFedCluster) (errs field.ErrorList) {
 	seen := map[string]bool{}
@@ -81,9 +91,10 @@ func scopedTypes() []string {
 	return slices.DeleteFunc(topology.Types(), func(t string) bool { return !topology.Scoped(t) })
 }
 
-// endpoint takes a host, host:port or URL.
+// endpoint takes a host, host:port or https URL: over http a member's credentials could be
+// read on their way.
 func endpoint(value string, path *field.Path) field.ErrorList {
-	const allowed = "must be a host, a host:port or a URL with the scheme http or https"
+	const allowed = "must be a host, a host:port or a URL with the scheme https"
 	if value == "" {
 		return field.ErrorList{field.Required(path, allowed)}
 	}
@@ -92,7 +103,7 @@ func endpoint(value string, path *field.Path) field.ErrorList {
 		address = "https://" + address
 	}
 	u, err := url.Parse(address)
-	if err != nil || u.Hostname() == "" || (u.Scheme != "http" && u.Scheme != "https") {
+	if err != nil || u.Hostname() == "" || u.Scheme != "https" {
 		return field.ErrorList{field.Invalid(path, value, allowed)}
 	}
 	if u.User != nil || u.RawQuery != "" || u.Fragment != "" {

@@ -55,7 +55,7 @@ func TestKubeFedCluster(t *testing.T) {
 	const (
 		reserved  = `a name with a dot is reserved for the KubeFedClusters of cells and edge units (<cell>.<namespace>, <unit>.<namespace>.edgeunit), which carry the label federation.koinon.io/topology; use a name without dots`
 		labelsSay = `as the labels federation.koinon.io/topology, federation.koinon.io/topology-namespace and federation.koinon.io/topology-name say`
-		endpoint  = `must be a host, a host:port or a URL with the scheme http or https`
+		endpoint  = `must be a host, a host:port or a URL with the scheme https`
 		proxy     = `must be a URL with the scheme http, https or socks5`
 	)
 	for name, test := range map[string]struct {
@@ -66,7 +66,7 @@ func TestKubeFedCluster(t *testing.T) {
 		"a host is an endpoint":      {change: func(c *v1beta1.KubeFedCluster) { c.Spec.APIEndpoint = "m1.example.com" }},
 		"a host:port is an endpoint": {change: func(c *v1beta1.KubeFedCluster) { c.Spec.APIEndpoint = "10.0.0.1:6443" }},
 		"an IPv6 host:port too":      {change: func(c *v1beta1.KubeFedCluster) { c.Spec.APIEndpoint = "[::1]:6443" }},
-		"a URL with a path too":      {change: func(c *v1beta1.KubeFedCluster) { c.Spec.APIEndpoint = "http://rancher/k8s/clusters/c-1" }},
+		"a URL with a path too":      {change: func(c *v1beta1.KubeFedCluster) { c.Spec.APIEndpoint = "https://rancher/k8s/clusters/c-1" }},
 		"the KubeFedCluster of a cell has its name": {
 			change: scoped("rz00a.shop", "cell", "shop", "rz00a")},
 		"the KubeFedCluster of an edge unit has its name": {

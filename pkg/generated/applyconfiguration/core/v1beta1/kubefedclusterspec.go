@@ -11,13 +11,15 @@ import (
 //
 // KubeFedClusterSpec says how to reach a cluster.
 type KubeFedClusterSpecApplyConfiguration struct {
-	// APIEndpoint of the member's API server: a host, host:port or URL (http or https).
+	// APIEndpoint of the member's API server: a host, host:port or https URL. The Secret of a
+	// bearer token has to name the same.
 	APIEndpoint *string `json:"apiEndpoint,omitempty"`
 	// CABundle is the PEM of the authorities that the API server's certificate is checked
 	// against. Absent: the system's.
 	CABundle []byte `json:"caBundle,omitempty"`
 	// SecretRef is a Secret in the same namespace with a bearer token under "token", or a
-	// whole kubeconfig under "kubeconfig".
+	// whole kubeconfig under "kubeconfig". The Secret has to name this KubeFedCluster in its
+	// annotation federation.koinon.io/credentials-for.
 	SecretRef *LocalSecretReferenceApplyConfiguration `json:"secretRef,omitempty"`
 	// DisabledTLSValidations turns off checks of the server's certificate: "*" alone for
 	// all, or SubjectName, ValidityPeriod.

@@ -8,6 +8,7 @@
 //	page := index.Range(start, end, limit, revision)
 //
 // It does no I/O. All methods may be called by any number of goroutines. Get and Range see
-// whole batches of Apply or nothing of them, and a Range does not hold up writers: it reads
-// a copy that shares the tree (copy on write).
+// whole batches of Apply or nothing of them, and do not hold up writers: a Range reads a copy
+// that shares the tree (copy on write), and versions are searched without a lock, in a number
+// of steps that is logarithmic in how many a key has.
 package mvcc

@@ -192,3 +192,71 @@ func TestReadersSeeWholeBatches(t *testing.T) {
 	close(done)
 	reading.Wait()
 }
+
+// TestOldVersionsOfAHotKeyAreFoundInFewSteps counts steps, since time depends on the machine.
+func TestOldVersionsOfAHotKeyAreFoundInFewSteps(t *testing.T) {
+	const versions = 1 << 17
+	index := New(0, 0)
+	for revision := range int64(versions) {
+		index.Apply([]*Version{{Key: "hot", Revision: revision + 1}})
+	}
+	const most = 3 * 17 // Myers' bound is twice the logarithm, and each jump not taken is looked at
+	look := func(from int64) {
+		for revision := from; revision <= versions; revision += 997 {
+			newest, _ := index.keys.Get(&Version{Key: "hot"})
+			steps := 0
+			for v := newest; v.Revision > revision; steps++ {
+				v = v.before(revision)
+			}
+			if steps > most {
+				t.Fatalf("version %d of %d took %d steps, want at most %d", revision, versions, steps, most)
+			}
+			if found, _ := index.Get("hot", revision); found.Revision != revision {
+				t.Fatalf("at revision %d: got version %d", revision, found.Revision)
+			}
+		}
+	}
+	look(1)
+	index.Compact(versions / 3)
+	look(versions / 3)
+	for revision := range int64(versions) {
+		index.Apply([]*Version{{Key: "hot", Revision: versions + revision + 1}})
+	}
+	look(versions / 3)
+}
+
+// TestReadersOfOldRevisionsGoOnWhileTheirKeyIsWrittenAndCompacted has readers follow right
+// behind compactions.
+func TestReadersOfOldRevisionsGoOnWhileTheirKeyIsWrittenAndCompacted(t *testing.T) {
+	index := New(0, 0)
+	var reading sync.WaitGroup
+	done := make(chan struct{})
+	for range 4 {
+		reading.Go(func() {
+			for {
+				select {
+				case <-done:
+					return
+				default:
+				}
+				revision := index.Compacted() + 1
+				if revision > index.Revision() {
+					continue
+				}
+				found, _ := index.Get("hot", revision)
+				if (found == nil || found.Revision != revision) && index.Compacted() < revision {
+					t.Errorf("at revision %d: got %v", revision, found)
+					return
+				}
+			}
+		})
+	}
+	for revision := range int64(20_000) {
+		index.Apply([]*Version{{Key: "hot", Revision: revision + 1}})
+		if revision%7 == 0 {
+			index.Compact(max(0, revision-50))
+		}
+	}
+	close(done)
+	reading.Wait()
+}

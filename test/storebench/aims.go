@@ -58,6 +58,13 @@ func (b *bench) readAims() {
 	}
 }
 
+func (b *bench) historyAims() {
+	for _, store := range koinonStores {
+		b.atLeast("watch from far back, events a second", store, serve.Etcd, replayed, 0.5)
+		b.atLeast("watch from far back, part of the updates that goes on beside it", store, serve.Etcd, writesKept, 0.8)
+	}
+}
+
 func (b *bench) serverAims() {
 	if !b.has(serve.KoinonMariaDB) {
 		return

@@ -46,6 +46,8 @@ func main() {
 	flag.IntVar(&o.valueBytes, "value-bytes", 4<<10, "how large each value is")
 	flag.IntVar(&o.connections, "connections", 8, "how many connections the clients share")
 	flag.IntVar(&o.watchers, "watchers", 20, "how many watchers there are while writers are at full speed")
+	flag.IntVar(&o.versions, "versions", 100_000, "how many versions a key has that is watched from its first one on")
+	flag.DurationVar(&o.replay, "replay", 30*time.Second, "how long such a watch is waited for")
 	flag.StringVar(&o.dir, "dir", os.TempDir(), "where data is written; it should be on the disk that is meant, not in memory")
 	flag.StringVar(&o.markdown, "markdown", "", "a file to write the tables to as well")
 	flag.StringVar(&o.keepLogs, "keep-logs", "", "a directory to copy the servers' logs to")

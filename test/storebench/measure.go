@@ -3,10 +3,12 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/koinon-io/koinon/test/bench/report"
 	"github.com/koinon-io/koinon/test/storebench/load"
+	"github.com/koinon-io/koinon/test/storebench/serve"
 )
 
 // manyClients is the most that work at once.
@@ -77,6 +79,7 @@ const (
 	listGroup   = "List, one client"
 	watchGroup  = "Watch: one watcher, from a write to its event"
 	churnGroup  = "Watch: writers at full speed"
+	pastGroup   = "Watch: from far back, of a key that is written all the time"
 	peersGroup  = "Two servers on one database"
 	mixedGroup  = "Mixed: 60 % get, 25 % update, 5 % create, 5 % delete, 5 % list of a namespace in pages"
 	errorGroup  = "Errors, all measurements"
@@ -244,6 +247,50 @@ func (b *bench) watch(ctx context.Context, sides []*side) error {
 		b.add(s, report.Measure{Group: churnGroup, Name: what + ", events", Unit: "a second"}, c.PerSecond)
 		b.add(s, report.Measure{Group: churnGroup, Name: what + ", last event after the last write", Unit: "ms"}, float64(c.Behind)/float64(time.Millisecond))
 		b.addDelivery(s, churnGroup, what, c.Delivery)
+		return err
+	})
+}
+
+// putsAtOnce leaves out upstream Kine's drivers, which read before they put: a history would
+// take them minutes.
+func putsAtOnce(name string) bool {
+	return name == serve.Etcd || slices.Contains(koinonStores, name)
+}
+
+// The rows that the aims of a watch from far back look at.
+var (
+	replayed    = report.Measure{Group: pastGroup, Name: "events", Unit: "a second"}
+	writesAlone = rate(pastGroup, fmt.Sprintf("updates, %d clients, before it", loadClients))
+	writesThen  = rate(pastGroup, fmt.Sprintf("updates, %d clients, beside it", loadClients))
+	writesKept  = report.Measure{Group: pastGroup, Name: "updates beside it, of those before it", Unit: "%"}
+)
+
+// history watches a key from its first version on, while other keys are written.
+func (b *bench) history(ctx context.Context, sides []*side) error {
+	busy, err := b.fill(ctx, sides, "/registry/busy", 1, 8*loadClients)
+	if err != nil {
+		return err
+	}
+	first := map[*side]int64{}
+	const key = "/registry/leases/hot"
+	err = b.each(ctx, sides, 1, fmt.Sprintf("put a key %d times", b.versions), func(_ int, s *side) (err error) {
+		first[s], err = s.target().History(ctx, key, b.versions)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return b.each(ctx, sides, b.repeats, fmt.Sprintf("watch, from %d versions back", b.versions), func(_ int, s *side) error {
+		alone := s.target().Updates(ctx, busy[s], loadClients, b.duration)
+		b.operated(s, pastGroup, alone)
+		r, err := s.target().Replay(ctx, key, first[s], b.versions, b.replay, busy[s], loadClients)
+		b.operated(s, pastGroup, r.Writes)
+		before, beside := alone.Kinds[load.Update].PerSecond, r.Writes.Kinds[load.Update].PerSecond
+		b.add(s, replayed, float64(r.Events)/r.Elapsed.Seconds())
+		b.add(s, report.Measure{Group: pastGroup, Name: fmt.Sprintf("of %d events came", b.versions)}, float64(r.Events))
+		b.add(s, writesAlone, before)
+		b.add(s, writesThen, beside)
+		b.add(s, writesKept, 100*beside/before)
 		return err
 	})
 }

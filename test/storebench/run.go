@@ -26,6 +26,8 @@ type options struct {
 	duration, sparse, idle  time.Duration
 	keys, valueBytes        int
 	connections, watchers   int
+	versions                int
+	replay                  time.Duration
 	dir, markdown, keepLogs string
 }
 
@@ -33,6 +35,7 @@ type options struct {
 func (o options) quick() options {
 	o.repeats, o.keys, o.watchers = 1, 1000, 5
 	o.duration, o.sparse, o.idle = 250*time.Millisecond, 2*time.Second, 2*time.Second
+	o.versions, o.replay = 2000, 5*time.Second
 	return o
 }
 
@@ -47,8 +50,8 @@ func (o options) validate() error {
 			return fmt.Errorf("--parts has %q: it may have %q", name, partNames())
 		}
 	}
-	if o.repeats < 1 || o.duration <= 0 || o.valueBytes < 1 || o.connections < 1 || o.watchers < 1 || o.keys < 200 || o.keys%200 != 0 {
-		return errors.New("--keys must be a multiple of 200, and --repeats, --duration, --value-bytes, --connections and --watchers above 0")
+	if o.repeats < 1 || o.duration <= 0 || o.valueBytes < 1 || o.connections < 1 || o.watchers < 1 || o.versions < 1 || o.replay <= 0 || o.keys < 200 || o.keys%200 != 0 {
+		return errors.New("--keys must be a multiple of 200, and --repeats, --duration, --value-bytes, --connections, --watchers, --versions and --replay above 0")
 	}
 	return nil
 }
@@ -81,6 +84,7 @@ var parts = []part{
 	{"writes", 1, nil, (*bench).writes, (*bench).writeAims},
 	{"reads", 1, nil, (*bench).reads, (*bench).readAims},
 	{"watch", 1, nil, (*bench).watch, nil},
+	{"history", 1, putsAtOnce, (*bench).history, (*bench).historyAims},
 	{"servers", 2, serve.NeedsDatabase, (*bench).twoServers, (*bench).serverAims},
 	{"mixed", 1, nil, (*bench).mixed, nil},
 }

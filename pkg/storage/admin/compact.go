@@ -105,7 +105,7 @@ func (c *compaction) raise(ctx context.Context) error {
 func (c *compaction) deleteHistory(ctx context.Context) error {
 	c.options.Progress.Begin("Looking for versions that nobody can read any more", 0)
 	index := mvcc.New(0, 0)
-	err := c.log.Scan(ctx, c.mark.Tail, func(r sqllog.Record) {
+	err := c.log.Scan(ctx, c.mark, func(r sqllog.Record) {
 		c.options.Progress.Add(1, 0)
 		index.Apply([]*mvcc.Version{{Key: r.Key, Revision: r.Revision, Created: r.Created, Number: r.Version, Deleted: r.Deleted}})
 	})

@@ -22,7 +22,7 @@ type Log interface {
 	Append(ctx context.Context, mark sqllog.Mark, records []sqllog.Record, rebase sqllog.Rebase) error
 	Follow(ctx context.Context, known, mark sqllog.Mark, limit, limitBytes int) ([]sqllog.Record, error)
 	Read(ctx context.Context, after, upTo int64, limit, limitBytes int) ([]sqllog.Record, error)
-	Scan(ctx context.Context, upTo int64, each func(sqllog.Record)) error
+	Scan(ctx context.Context, mark sqllog.Mark, each func(sqllog.Record)) error
 	Values(ctx context.Context, revisions []int64, each func(revision int64, value []byte)) error
 	Compact(ctx context.Context, revision int64) (sqllog.Mark, error)
 	Delete(ctx context.Context, epoch int64, revisions []int64) error

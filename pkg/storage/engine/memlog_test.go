@@ -143,7 +143,7 @@ func (l *memLog) Read(_ context.Context, after, upTo int64, limit, _ int) ([]sql
 	return l.read(after, min(upTo, after+int64(limit)))
 }
 
-func (l *memLog) Scan(_ context.Context, upTo int64, each func(sqllog.Record)) error {
+func (l *memLog) Scan(_ context.Context, mark sqllog.Mark, each func(sqllog.Record)) error {
 	if err := l.fail(&l.scans); err != nil {
 		return err
 	}
@@ -151,7 +151,7 @@ func (l *memLog) Scan(_ context.Context, upTo int64, each func(sqllog.Record)) e
 	records := slices.Clone(l.records)
 	l.mu.Unlock()
 	for _, record := range records {
-		if record.Revision <= upTo {
+		if record.Revision <= mark.Tail {
 			each(record)
 		}
 	}

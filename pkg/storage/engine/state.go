@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -188,12 +189,15 @@ func (e *Engine) load(ctx context.Context) error {
 		}
 		index := mvcc.New(0, 0)
 		var leased []sqllog.Record
-		err = e.log.Scan(ctx, before.Tail, func(record sqllog.Record) {
+		err = e.log.Scan(ctx, before, func(record sqllog.Record) {
 			index.Apply([]*mvcc.Version{versionOf(record)})
 			if record.Lease > 0 {
 				leased = append(leased, record)
 			}
 		})
+		if errors.Is(err, sqllog.ErrEpoch) {
+			continue
+		}
 		if err != nil {
 			return err
 		}

@@ -105,8 +105,8 @@ func (l *Log) variable(ctx context.Context, name string) (string, bool, error) {
 // sessionOnly is the server's code for a variable that is not a global one.
 const sessionOnly = 1238
 
-// settings are what a MySQL server should have, and what it means if it has not.
-var settings = []struct {
+// safety is what a MySQL server should have, and what it means if it has not.
+var safety = []struct {
 	name, want, warning string
 }{
 	{"innodb_flush_log_at_trx_commit", "1", "a crash of its machine loses the writes of the last second or so, which clients have seen: set it to 1"},
@@ -120,7 +120,7 @@ func (mysqlDialect) inspect(ctx context.Context, l *Log, i *Inspection) error {
 	if err := l.reads.QueryRowContext(ctx, "SELECT CONCAT(VERSION(), ', ', @@version_comment), @@max_allowed_packet").Scan(&i.Version, &i.MaxPacket); err != nil {
 		return l.failed("ask for the version of", err)
 	}
-	for _, setting := range settings {
+	for _, setting := range safety {
 		value, known, err := l.variable(ctx, setting.name)
 		if err != nil {
 			return err

@@ -240,24 +240,47 @@ func scan(rows *sql.Rows, value bool) (Record, error) {
 	return r, err
 }
 
-// Scan calls each for every record up to a revision, in order, without values.
-func (l *Log) Scan(ctx context.Context, upTo int64, each func(Record)) error {
-	rows, err := l.reads.QueryContext(ctx, "SELECT "+columns+" FROM koinon_log WHERE rev <= ? AND "+aboveBase+" ORDER BY rev", upTo)
+// Scan calls each for every record up to the tail of a mark, in order, without values. With an
+// error, what it has called each with is not all there is: ErrShort, unless the database says
+// something else, or ErrEpoch if the contents were replaced meanwhile.
+func (l *Log) Scan(ctx context.Context, mark Mark, each func(Record)) error {
+	came, err := l.scan(ctx, mark, each)
 	if err != nil {
 		return l.failed("read from", err)
+	}
+	now, err := l.Mark(ctx) // what was missing may have been compacted meanwhile
+	if err != nil {
+		return err
+	}
+	if now.Epoch != mark.Epoch {
+		return ErrEpoch
+	}
+	last, err := l.last(ctx, l.reads, lastRecord, mark.Tail)
+	if err == nil {
+		err = came.check(mark, now.Compact, last)
+	}
+	if err != nil {
+		return l.failed("read from", err)
+	}
+	return nil
+}
+
+func (l *Log) scan(ctx context.Context, mark Mark, each func(Record)) (reach, error) {
+	var came reach
+	rows, err := l.reads.QueryContext(ctx, "SELECT "+columns+" FROM koinon_log WHERE rev <= ? AND "+aboveBase+" ORDER BY rev", mark.Tail)
+	if err != nil {
+		return came, err
 	}
 	defer func() { _ = rows.Close() }()
 	for rows.Next() {
 		record, err := scan(rows, false)
 		if err != nil {
-			return l.failed("read from", err)
+			return came, err
 		}
+		came.see(record.Revision, mark.Compact)
 		each(record)
 	}
-	if err := rows.Err(); err != nil {
-		return l.failed("read from", err)
-	}
-	return nil
+	return came, rows.Err()
 }
 
 // valuesPerQuery is how many revisions one statement names.

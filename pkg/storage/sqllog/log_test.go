@@ -322,11 +322,48 @@ func contract(t *testing.T, database func(t *testing.T) opener) {
 			t.Errorf("append on a mark from before: %v, want a gap", err)
 		}
 		var scanned []int64
-		if err := l.Scan(t.Context(), mark.Tail, func(r Record) { scanned = append(scanned, r.Revision) }); err != nil {
+		if err := l.Scan(t.Context(), mark, func(r Record) { scanned = append(scanned, r.Revision) }); err != nil {
 			t.Fatal(err)
 		}
 		if diff := cmp.Diff([]int64{4}, scanned); diff != "" {
 			t.Errorf("scanned (-want +got):\n%s", diff)
+		}
+	})
+	t.Run("a log that has lost records says so to who reads all of it", func(t *testing.T) {
+		for lost, found := range map[int64]bool{2: false, 4: true, 6: true} {
+			l := database(t)(t)
+			mustAppend(t, l, "a", "b", "c", "d", "e")
+			if _, err := l.Compact(t.Context(), 3); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := l.writes.ExecContext(t.Context(), "DELETE FROM koinon_log WHERE rev = ?", lost); err != nil {
+				t.Fatal(err)
+			}
+			if err := l.Scan(t.Context(), mustMark(t, l), func(Record) {}); errors.Is(err, ErrShort) != found {
+				t.Errorf("without revision %d: %v", lost, err)
+			}
+			snapshot, err := l.Snapshot(t.Context(), nil)
+			if errors.Is(err, ErrShort) != found {
+				t.Errorf("a snapshot without revision %d: %v", lost, err)
+			}
+			if err == nil {
+				snapshot.Close()
+			}
+		}
+	})
+	t.Run("records that are compacted while all is read are not missing", func(t *testing.T) {
+		open := database(t)
+		l, other := open(t), open(t)
+		mustAppend(t, l, "a", "b", "c", "d")
+		mark := mustMark(t, l)
+		if _, err := other.Compact(t.Context(), 4); err != nil {
+			t.Fatal(err)
+		}
+		if err := other.Delete(t.Context(), mark.Epoch, []int64{2, 4}); err != nil {
+			t.Fatal(err)
+		}
+		if err := l.Scan(t.Context(), mark, func(Record) {}); err != nil {
+			t.Error(err)
 		}
 	})
 	t.Run("a new epoch voids the marks of the old one", func(t *testing.T) {

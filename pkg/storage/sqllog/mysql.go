@@ -158,6 +158,9 @@ func (l *Log) prepareMySQL(ctx context.Context, connector *connector, tables Tab
 	dialect := mysqlDialect{connector, plain}
 	if strings.Contains(version, "MariaDB") {
 		dialect.packet = compound
+		if err := l.checkReplicates(ctx); err != nil {
+			return err
+		}
 	} else if err := l.checkNoGalera(ctx); err != nil {
 		return err
 	}
@@ -183,6 +186,24 @@ func (l *Log) checkNoGalera(ctx context.Context) error {
 	return fmt.Errorf("%w: the %s is a Galera cluster of MySQL, which may run a part of a transaction outside of it; MariaDB's Galera is supported", errUnsuitable, l.name)
 }
 
+// checkReplicates refuses a node of a Galera cluster that would keep what this session writes
+// to itself. To change that takes a privilege, so it is not set but asked for.
+func (l *Log) checkReplicates(ctx context.Context) error {
+	var on int
+	var provider sql.NullString
+	err := l.reads.QueryRowContext(ctx, "SELECT @@wsrep_on + 0, @@global.wsrep_provider").Scan(&on, &provider)
+	if hasNumber(err, unknownVariable) {
+		return nil
+	}
+	if err != nil {
+		return l.failed("open", err)
+	}
+	if on == 0 && provider.String != "" && provider.String != "none" {
+		return fmt.Errorf("%w: the %s is a node of a Galera cluster with wsrep_on off, so that other nodes would not get what is written to it; set it to ON, or leave it out of the data source name", errUnsuitable, l.name)
+	}
+	return nil
+}
+
 // newSecret is the key that peers sign their notices with.
 func newSecret() []byte {
 	secret := make([]byte, 32)
@@ -198,8 +219,6 @@ var snapshotVariables = []string{
 	"net_write_timeout = 600",
 	"idle_transaction_timeout = 600",
 	"idle_readonly_transaction_timeout = 600",
-	"max_statement_time = 0",
-	"max_execution_time = 0",
 	// OceanBase, in microseconds.
 	"ob_query_timeout = 600000000",
 	"ob_trx_idle_timeout = 600000000",

@@ -14,31 +14,6 @@ import (
 	"github.com/go-sql-driver/mysql"
 )
 
-// sessionSettings are made on every connection.
-var sessionSettings = []string{
-	"TRANSACTION ISOLATION LEVEL READ COMMITTED",
-	// Bad data is an error. The guard of an append relies on it. In a compound statement,
-	// MariaDB puts the arguments of what is prepared back into its text: with only quotes to
-	// escape, that takes a quarter of the time. Others do not read that comment, and do not
-	// all say how they escape when the driver looks for it.
-	"sql_mode = CONCAT('STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'/*M! ,',NO_BACKSLASH_ESCAPES' */)",
-}
-
-// sessionVariables are set on every connection. Those that a server does not know are left
-// out there: they belong to one of the databases that speak the protocol.
-var sessionVariables = []string{
-	// How long one writer waits for another before it begins anew.
-	"innodb_lock_wait_timeout = 2",
-	// A process that is stopped or cut off must not keep the lock: the server ends its
-	// transaction (MariaDB), or at last its connection.
-	"idle_transaction_timeout = 3",
-	"wait_timeout = 10",
-	// Galera: a read sees what any node has acknowledged.
-	"wsrep_sync_wait = 1",
-	// MySQL 8: sizes are measured, not remembered for a day.
-	"information_schema_stats_expiry = 0",
-}
-
 // The defaults of the driver's timeouts: how long a server that vanishes without a word, or
 // hangs, is waited for.
 const (
@@ -57,7 +32,10 @@ type connector struct {
 	local atomic.Pointer[net.IP]
 }
 
-type mysqlAddress struct{ driver.Connector }
+type mysqlAddress struct {
+	driver.Connector
+	session *sessionSettings
+}
 
 // newConnector makes a connector to the database, or to the server alone.
 func newConnector(config MySQLConfig, intoDatabase bool) (*connector, error) {
@@ -95,7 +73,7 @@ func newConnector(config MySQLConfig, intoDatabase bool) (*connector, error) {
 		if err != nil {
 			return nil, errors.New("the data source name is not usable")
 		}
-		c.addresses = append(c.addresses, mysqlAddress{each})
+		c.addresses = append(c.addresses, mysqlAddress{each, &sessionSettings{}})
 	}
 	return c, nil
 }
@@ -164,7 +142,7 @@ func (a mysqlAddress) open(ctx context.Context, needWrites bool) (driver.Conn, e
 	}
 	conn, ok := opened.(driverConn)
 	if ok {
-		err = prepareSession(ctx, conn, needWrites)
+		err = a.prepare(ctx, conn, needWrites)
 	} else {
 		err = errors.New("the driver cannot run statements")
 	}
@@ -175,26 +153,13 @@ func (a mysqlAddress) open(ctx context.Context, needWrites bool) (driver.Conn, e
 	return &session{driverConn: conn, prepared: map[string]driver.Stmt{}}, nil
 }
 
-// unknownVariable is the server's code for a variable that it does not have.
-const unknownVariable = 1193
-
-func prepareSession(ctx context.Context, session driverConn, needWrites bool) error {
+func (a mysqlAddress) prepare(ctx context.Context, conn driverConn, needWrites bool) error {
 	if needWrites {
-		if err := checkWritable(ctx, session); err != nil {
+		if err := checkWritable(ctx, conn); err != nil {
 			return err
 		}
 	}
-	for _, setting := range sessionSettings {
-		if _, err := session.ExecContext(ctx, "SET SESSION "+setting, nil); err != nil {
-			return err
-		}
-	}
-	for _, variable := range sessionVariables {
-		if _, err := session.ExecContext(ctx, "SET SESSION "+variable, nil); err != nil && !hasNumber(err, unknownVariable) {
-			return err
-		}
-	}
-	return nil
+	return a.session.apply(ctx, conn)
 }
 
 // checkWritable asks whether this is a primary. A Galera node that has lost the others

@@ -43,7 +43,7 @@ func snapshotContents(t *testing.T, s *Snapshot) []string {
 func scanned(t *testing.T, l *Log) []int64 {
 	t.Helper()
 	revisions := []int64{}
-	if err := l.Scan(t.Context(), mustMark(t, l).Tail, func(r Record) { revisions = append(revisions, r.Revision) }); err != nil {
+	if err := l.Scan(t.Context(), mustMark(t, l), func(r Record) { revisions = append(revisions, r.Revision) }); err != nil {
 		t.Fatal(err)
 	}
 	return revisions

@@ -23,8 +23,9 @@ type source struct {
 	// begin reads the mark, and the revision after which the rows begin.
 	begin func(ctx context.Context, l *Log, q querier) (mark Mark, after int64, err error)
 	// page selects rows after a revision, up to one, at most a number of them, as scan reads
-	// them; values selects revisions and values of a list that follows.
-	page, values string
+	// them; last the last of all rows up to a revision; values selects revisions and values
+	// of a list that follows.
+	page, last, values string
 }
 
 var logSource = source{
@@ -33,12 +34,13 @@ var logSource = source{
 		return m.Mark, m.base, err
 	},
 	page:   "SELECT " + columns + " FROM koinon_log WHERE rev > ? AND rev <= ? ORDER BY rev LIMIT ?",
+	last:   lastRecord,
 	values: "SELECT rev, value FROM koinon_log WHERE rev IN %s ORDER BY rev",
 }
 
 // kineSource is the table of Kine's own drivers. What the key was before is not needed, a
 // creation has no revision of a creation, and versions are not counted: two stands for two
-// or more.
+// or more. Revisions may have gaps anywhere, as if all were compacted.
 var kineSource = source{
 	begin: func(ctx context.Context, l *Log, q querier) (Mark, int64, error) {
 		var mark Mark
@@ -49,8 +51,10 @@ var kineSource = source{
 		if err != nil {
 			return Mark{}, 0, l.failed("read from", err)
 		}
+		mark.Compact = mark.Tail
 		return mark, 0, nil
 	},
+	last: "SELECT id FROM kine WHERE id <= ? AND name <> 'compact_rev_key' ORDER BY id DESC LIMIT 1",
 	page: `SELECT id, name, CASE WHEN COALESCE(create_revision, 0) = 0 THEN id ELSE create_revision END,
 		CASE WHEN created <> 0 THEN 1 ELSE 2 END, COALESCE(lease, 0), 0, deleted, 0
 		FROM kine WHERE id > ? AND id <= ? AND name <> 'compact_rev_key' ORDER BY id LIMIT ?`,
@@ -104,6 +108,7 @@ func (s *Snapshot) begin(ctx context.Context, each func(rows int)) error {
 	s.mark = mark
 	latest := newLatest()
 	rows := 0
+	var came reach
 	for {
 		page, err := s.page(ctx, after)
 		if err != nil {
@@ -113,12 +118,20 @@ func (s *Snapshot) begin(ctx context.Context, each func(rows int)) error {
 			break
 		}
 		for _, record := range page {
+			came.see(record.Revision, mark.Compact)
 			latest.add(record)
 		}
 		after = page[len(page)-1].Revision
 		if rows += len(page); each != nil {
 			each(rows)
 		}
+	}
+	last, err := s.log.last(ctx, s.conn, s.source.last, mark.Tail)
+	if err == nil {
+		err = came.check(mark, mark.Compact, last)
+	}
+	if err != nil {
+		return s.log.failed("read from", err)
 	}
 	s.keys = latest.inOrder()
 	return nil

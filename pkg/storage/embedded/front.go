@@ -45,7 +45,7 @@ func newServer(e *engine.Engine, notifyInterval time.Duration) *grpc.Server {
 		// An API server opens a connection for each resource: keep the idle ones small.
 		grpc.ReadBufferSize(8<<10),
 		grpc.SharedWriteBuffer(true),
-		grpc.ChainUnaryInterceptor(sayOnce, limitRequests, putAtOnce(e)),
+		grpc.ChainUnaryInterceptor(sayOnce, limitRequests, putAtOnce(e), answerTxn(e)),
 		grpc.StreamInterceptor(orderWatches(e)),
 	)
 	kineserver.New(e, "http", notifyInterval, emulatedEtcdVersion).Register(server)

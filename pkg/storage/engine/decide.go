@@ -1,8 +1,12 @@
 package engine
 
 import (
+	"cmp"
 	"context"
+	"slices"
 	"time"
+
+	"go.etcd.io/etcd/api/v3/etcdserverpb"
 
 	"github.com/koinon-io/koinon/pkg/storage/mvcc"
 	"github.com/koinon-io/koinon/pkg/storage/sqllog"
@@ -12,26 +16,62 @@ import (
 type kind int
 
 const (
-	// create puts a key that must not be there.
-	create kind = iota
-	// update puts a key that must be there, with a certain revision.
-	update
-	// put puts a key whatever is there.
-	put
-	// remove deletes a key that must have a certain revision, or any if that is 0.
+	// put puts a value under a key.
+	put kind = iota
+	// remove deletes a key; one that is not there stays as it is.
 	remove
 )
+
+// condition compares a number of a key's version with another one, in the terms of etcd: target
+// is VERSION, CREATE or MOD.
+type condition struct {
+	target etcdserverpb.Compare_CompareTarget
+	result etcdserverpb.Compare_CompareResult
+	number int64
+}
+
+// modifiedAt is the condition that a key has a certain revision; 0 means that it is not there.
+func modifiedAt(revision int64) []condition {
+	return []condition{{etcdserverpb.Compare_MOD, etcdserverpb.Compare_EQUAL, revision}}
+}
+
+// holds says whether the condition is true of a version, nil meaning none. Of a key that is
+// not there, all numbers are 0.
+func (c condition) holds(found *mvcc.Version) bool {
+	var number int64
+	if found != nil {
+		switch c.target {
+		case etcdserverpb.Compare_VERSION:
+			number = found.Number
+		case etcdserverpb.Compare_CREATE:
+			number = found.Created
+		case etcdserverpb.Compare_MOD:
+			number = found.Revision
+		}
+	}
+	switch order := cmp.Compare(number, c.number); c.result {
+	case etcdserverpb.Compare_EQUAL:
+		return order == 0
+	case etcdserverpb.Compare_NOT_EQUAL:
+		return order != 0
+	case etcdserverpb.Compare_GREATER:
+		return order > 0
+	case etcdserverpb.Compare_LESS:
+		return order < 0
+	}
+	return false
+}
 
 // write is a request to change a key.
 type write struct {
 	ctx  context.Context
 	kind kind
 	key  string
-	// value and lease are what create, update and put write.
+	// value and lease are what a put writes.
 	value []byte
 	lease int64
-	// revision is what update and remove compare with.
-	revision int64
+	// conditions must all be true of the key; without one, it is written whatever is there.
+	conditions []condition
 	// operation is the name of this write in the log.
 	operation int64
 	// committed is set, under the mutex of the state, when the write is found in the log.
@@ -45,8 +85,8 @@ type outcome struct {
 	// revision is that of the store after the write.
 	revision int64
 	ok       bool
-	// version is what update, put and remove found: what was replaced or deleted, or what did
-	// not compare equal; nil means that the key was not there.
+	// version is what was found: what was replaced or deleted, or what the conditions are not
+	// true of; nil means that the key was not there.
 	version *mvcc.Version
 	// value is that of version, if valued is set; otherwise the log has it.
 	value  []byte
@@ -87,7 +127,7 @@ func decide(current func(key string) *mvcc.Version, tail int64, writes []*write,
 		p.outcomes[i].ok = true
 		if w.kind == remove && found.version == nil {
 			p.outcomes[i].revision = tail + int64(len(p.records))
-			continue // any version is to be deleted, and there is none
+			continue // there is nothing to be deleted
 		}
 		record := w.record(tail+int64(len(p.records))+1, found.version, now)
 		p.outcomes[i].revision = record.Revision
@@ -99,17 +139,7 @@ func decide(current func(key string) *mvcc.Version, tail int64, writes []*write,
 
 // applies says whether a write may be done to a version, nil meaning none.
 func (w *write) applies(found *mvcc.Version) bool {
-	switch w.kind {
-	case create:
-		return found == nil
-	case update:
-		return found != nil && found.Revision == w.revision
-	case put:
-		return true
-	case remove:
-		return w.revision == 0 || found != nil && found.Revision == w.revision
-	}
-	return false
+	return !slices.ContainsFunc(w.conditions, func(c condition) bool { return !c.holds(found) })
 }
 
 // record is what a write that applies appends.

@@ -63,8 +63,10 @@ func (h *health) writeError() error {
 // unavailable is what a client is told: one sentence without addresses of clients, users or
 // statements.
 func (h *health) unavailable(err error) error {
-	if errors.Is(err, errLost) {
-		return status.Errorf(codes.Unavailable, "the %s is not available: %v", h.name, errLost)
+	for _, damage := range []error{errLost, errMissing, sqllog.ErrShort} {
+		if errors.Is(err, damage) {
+			return status.Errorf(codes.Unavailable, "the %s is not available: %v", h.name, damage)
+		}
 	}
 	if sqllog.Refused(err) {
 		return status.Errorf(codes.Unavailable, "the %s refuses writes: %s", h.name, sqllog.Reason(err))

@@ -98,7 +98,7 @@ func (e *Engine) expire(ctx context.Context, due leased) {
 	if version == nil || version.Revision != due.revision {
 		return
 	}
-	done := e.write(ctx, write{kind: remove, key: due.key, revision: due.revision})
+	done := e.write(ctx, write{kind: remove, key: due.key, conditions: modifiedAt(due.revision)})
 	if done.err != nil && !errors.Is(done.err, errClosed) {
 		due.deadline = time.Now().Add(leaseRetry)
 		e.leases.push(due)

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 
 	"github.com/k3s-io/kine/pkg/server"
 
@@ -54,22 +55,34 @@ func (e *Engine) Get(ctx context.Context, key string, revision int64, keysOnly b
 		if keysOnly {
 			return current, keyValue(version, nil), e.notCompacted(revision)
 		}
-		value, there, err := e.values.one(ctx, version.Revision)
+		found, err := e.values.one(ctx, version.Revision)
 		if err != nil {
 			return 0, nil, e.health.unavailable(err)
 		}
-		if there {
-			return current, keyValue(version, value), nil
+		if found.there {
+			return current, keyValue(version, found.value), nil
 		}
 		if err := e.overtaken(ctx); err != nil {
 			return 0, nil, err
 		}
 	}
-	return 0, nil, server.ErrCompacted
+	return 0, nil, e.unreadable(revision)
 }
 
 // overtaken learns of the compaction that has taken a value away.
 func (e *Engine) overtaken(ctx context.Context) error { return e.sync.wait(ctx) }
+
+// errMissing is a log without values that no compaction has taken away.
+var errMissing = errors.New("it does not return values that it has")
+
+// unreadable is what became of a read at a revision whose values were never there. Who is told
+// that they are compacted reads at a later revision, and would not find them there either.
+func (e *Engine) unreadable(revision int64) error {
+	if err := e.notCompacted(revision); err != nil {
+		return err
+	}
+	return e.health.unavailable(errMissing)
+}
 
 // List implements server.Backend.
 func (e *Engine) List(ctx context.Context, key, end string, limit, revision int64, keysOnly bool) (int64, []*server.KeyValue, error) {
@@ -92,7 +105,7 @@ func (e *Engine) List(ctx context.Context, key, end string, limit, revision int6
 			return 0, nil, err
 		}
 	}
-	return 0, nil, server.ErrCompacted
+	return 0, nil, e.unreadable(revision)
 }
 
 // keyValues adds values to versions. It is not complete if one was compacted.
@@ -113,10 +126,10 @@ func (e *Engine) keyValues(ctx context.Context, versions []*mvcc.Version, keysOn
 		return nil, false, e.health.unavailable(err)
 	}
 	for i, version := range versions {
-		if values[i] == nil {
+		if !values[i].there {
 			return nil, false, nil
 		}
-		kvs[i] = keyValue(version, values[i])
+		kvs[i] = keyValue(version, values[i].value)
 	}
 	return kvs, true, nil
 }

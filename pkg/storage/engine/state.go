@@ -78,7 +78,7 @@ func (s *state) apply(epoch int64, records []sqllog.Record) error {
 		if w, found := s.open[records[i].Operation]; found {
 			w.committed = &outcome{revision: version.Revision, ok: true, version: replaced[i]}
 		}
-		events[i] = s.event(version, records[i].Value, replaced[i])
+		events[i] = makeEvent(version, records[i].Value, replaced[i], s.values.cached)
 	}
 	last := records[len(records)-1]
 	s.known.Tail, s.known.Operation = last.Revision, last.Operation
@@ -144,9 +144,9 @@ func (s *state) replace(index *mvcc.Index, mark sqllog.Mark, also func()) {
 	also()
 }
 
-// event makes the event of a version. Where the value before it is not in memory, the
+// makeEvent makes the event of a version. Where cached does not have the value before it, the
 // watcher that needs it reads it.
-func (s *state) event(version *mvcc.Version, value []byte, before *mvcc.Version) event {
+func makeEvent(version *mvcc.Version, value []byte, before *mvcc.Version, cached func(revision int64) held) event {
 	made := event{Event: &server.Event{
 		Create: before == nil && !version.Deleted,
 		Delete: version.Deleted,
@@ -155,11 +155,11 @@ func (s *state) event(version *mvcc.Version, value []byte, before *mvcc.Version)
 	if before == nil {
 		return made
 	}
-	previous, cached := s.values.cache.GetIfPresent(before.Revision)
-	if !cached {
+	previous := cached(before.Revision)
+	if !previous.there {
 		made.missing = before.Revision
 	}
-	made.PrevKV = keyValue(before, previous)
+	made.PrevKV = keyValue(before, previous.value)
 	return made
 }
 

@@ -23,8 +23,22 @@ func newValues(log Log, limitBytes int) *values {
 	})}
 }
 
+// held is what is under a revision. An empty value is one, be it nil or not: whether there
+// is one, only there tells.
+type held struct {
+	value []byte
+	// there is false if the log does not have it: it was compacted.
+	there bool
+}
+
 // add keeps a value that was just written or read.
 func (v *values) add(revision int64, value []byte) { v.cache.Set(revision, value) }
+
+// cached returns a value that is in memory.
+func (v *values) cached(revision int64) held {
+	value, there := v.cache.GetIfPresent(revision)
+	return held{value, there}
+}
 
 // drop forgets values that are compacted.
 func (v *values) drop(revisions []int64) {
@@ -33,38 +47,31 @@ func (v *values) drop(revisions []int64) {
 	}
 }
 
-// one returns a value; false means that it is not in the log: it was compacted.
-func (v *values) one(ctx context.Context, revision int64) ([]byte, bool, error) {
-	if value, found := v.cache.GetIfPresent(revision); found {
-		return value, true, nil
+// one returns a value.
+func (v *values) one(ctx context.Context, revision int64) (held, error) {
+	if found := v.cached(revision); found.there {
+		return found, nil
 	}
 	all, err := v.many(ctx, []int64{revision})
 	if err != nil {
-		return nil, false, err
+		return held{}, err
 	}
-	return all[0], all[0] != nil, nil
+	return all[0], nil
 }
 
-// many returns values in the order of their revisions. One that is not in the log, because
-// it was compacted, is nil; an empty one is not.
-func (v *values) many(ctx context.Context, revisions []int64) ([][]byte, error) {
-	found := make([][]byte, len(revisions))
+// many returns values in the order of their revisions, each of which is named once.
+func (v *values) many(ctx context.Context, revisions []int64) ([]held, error) {
+	found := make([]held, len(revisions))
 	var missing []int64
 	at := map[int64]int{}
 	for i, revision := range revisions {
-		value, cached := v.cache.GetIfPresent(revision)
-		if cached {
-			found[i] = value
-			continue
+		if found[i] = v.cached(revision); !found[i].there {
+			missing = append(missing, revision)
+			at[revision] = i
 		}
-		missing = append(missing, revision)
-		at[revision] = i
 	}
 	err := v.log.Values(ctx, missing, func(revision int64, value []byte) {
-		if value == nil {
-			value = []byte{}
-		}
-		found[at[revision]] = value
+		found[at[revision]] = held{value, true}
 		v.add(revision, value)
 	})
 	if err != nil {

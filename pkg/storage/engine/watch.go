@@ -6,11 +6,15 @@ import (
 
 	"github.com/k3s-io/kine/pkg/server"
 
+	"github.com/koinon-io/koinon/pkg/storage/mvcc"
 	"github.com/koinon-io/koinon/pkg/storage/sqllog"
 )
 
 // watchEvents is how many events a watcher is given at a time.
 const watchEvents = 500
+
+// emptyRevision is that of a store without a key, of which there is no event.
+const emptyRevision = 1
 
 // watcher is a cursor into the log. It holds up nobody: while its client reads slowly, the
 // events stay where they are.
@@ -34,8 +38,11 @@ func (e *Engine) Watch(ctx context.Context, revision int64) server.WatchResult {
 	e.state.mu.Unlock()
 	w := &watcher{engine: e, next: revision, generation: generation, compacted: known.Compact, batches: make(chan server.EventBatch, 1), failed: make(chan error, 1)}
 	result := server.WatchResult{CurrentRevision: known.Tail, Eventc: w.batches, Errorc: w.failed}
-	if revision == 0 || revision > known.Tail {
+	switch {
+	case revision == 0 || revision > known.Tail:
 		w.next = known.Tail + 1 // Kine's server leaves out what comes before a revision in the future
+	case revision == emptyRevision:
+		w.next = emptyRevision + 1
 	}
 	if w.next < known.Compact {
 		result.CompactRevision = known.Compact
@@ -103,11 +110,11 @@ func (w *watcher) wait(ctx context.Context) ([]event, error) {
 			return nil, server.ErrCompacted
 		}
 		events, recent := state.recent.from(w.next, watchEvents)
-		changed, known := state.recent.changed, state.known
+		changed, known, index := state.recent.changed, state.known, state.index()
 		state.mu.Unlock()
 		switch {
 		case !recent:
-			return w.read(ctx, known)
+			return w.read(ctx, known, index)
 		case len(events) > 0:
 			return w.complete(ctx, events)
 		}
@@ -119,8 +126,10 @@ func (w *watcher) wait(ctx context.Context) ([]event, error) {
 	}
 }
 
-// read returns events from the log, for a watcher that begins before the ring does.
-func (w *watcher) read(ctx context.Context, known sqllog.Mark) ([]event, error) {
+// read returns events from the log, for a watcher that begins before the ring does. index has
+// the state at the known mark: that of contents which have replaced them since knows nothing
+// of what was before these events.
+func (w *watcher) read(ctx context.Context, known sqllog.Mark, index *mvcc.Index) ([]event, error) {
 	var records []sqllog.Record
 	err := w.engine.retry(ctx, func() (err error) {
 		records, err = w.engine.log.Read(ctx, w.next-1, known.Tail, watchEvents, readBytes)
@@ -132,11 +141,19 @@ func (w *watcher) read(ctx context.Context, known sqllog.Mark) ([]event, error) 
 	if err != nil {
 		return nil, err
 	}
-	index := w.engine.state.index()
+	// What was just read need not be read again to be the value before.
+	read := make(map[int64][]byte, len(records))
+	cached := func(revision int64) held {
+		if value, there := read[revision]; there {
+			return held{value, true}
+		}
+		return w.engine.values.cached(revision)
+	}
 	events := make([]event, len(records))
 	for i, record := range records {
 		before, _ := index.Get(record.Key, record.Revision-1)
-		events[i] = w.engine.state.event(versionOf(record), record.Value, before)
+		events[i] = makeEvent(versionOf(record), record.Value, before, cached)
+		read[record.Revision] = record.Value
 	}
 	return w.complete(ctx, events)
 }
@@ -153,7 +170,7 @@ func (w *watcher) complete(ctx context.Context, events []event) ([]event, error)
 	if len(missing) == 0 {
 		return events, nil
 	}
-	var values [][]byte
+	var values []held
 	err := w.engine.retry(ctx, func() (err error) {
 		values, err = w.engine.values.many(ctx, missing)
 		return err
@@ -166,9 +183,9 @@ func (w *watcher) complete(ctx context.Context, events []event) ([]event, error)
 			continue
 		}
 		whole := *each.Event // others have the same event
-		if whole.PrevKV = nil; values[0] != nil {
+		if whole.PrevKV = nil; values[0].there {
 			previous := *each.PrevKV
-			previous.Value = values[0]
+			previous.Value = values[0].value
 			whole.PrevKV = &previous
 		}
 		events[i], values = event{Event: &whole}, values[1:]

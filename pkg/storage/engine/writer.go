@@ -17,7 +17,7 @@ const maxBatchWrites = 256
 
 // Create implements server.Backend.
 func (e *Engine) Create(ctx context.Context, key string, value []byte, lease int64) (int64, error) {
-	done := e.write(ctx, write{kind: create, key: key, value: value, lease: lease})
+	done := e.write(ctx, write{kind: put, key: key, value: value, lease: lease, conditions: modifiedAt(0)})
 	if done.err == nil && !done.ok {
 		return done.revision, server.ErrKeyExists
 	}
@@ -27,23 +27,27 @@ func (e *Engine) Create(ctx context.Context, key string, value []byte, lease int
 // Update implements server.Backend. What it returns is what was written, or else what is
 // there instead.
 func (e *Engine) Update(ctx context.Context, key string, value []byte, revision, lease int64) (int64, *server.KeyValue, bool, error) {
-	done := e.write(ctx, write{kind: update, key: key, value: value, revision: revision, lease: lease})
+	done := e.write(ctx, write{kind: put, key: key, value: value, lease: lease, conditions: modifiedAt(revision)})
 	if done.err != nil || done.ok {
 		return done.revision, &server.KeyValue{Key: key, Value: value, ModRevision: done.revision, Lease: lease}, done.ok, done.err
 	}
-	found, err := e.found(ctx, done)
-	return done.revision, found, false, err
+	now, found, err := e.found(ctx, done)
+	return now, found, false, err
 }
 
-// Delete implements server.Backend. What it returns is what was deleted, or else what is
-// there instead.
+// Delete implements server.Backend: a revision of 0 stands for any. What it returns is what
+// was deleted, or else what is there instead.
 func (e *Engine) Delete(ctx context.Context, key string, revision int64) (int64, *server.KeyValue, bool, error) {
-	done := e.write(ctx, write{kind: remove, key: key, revision: revision})
+	w := write{kind: remove, key: key}
+	if revision != 0 {
+		w.conditions = modifiedAt(revision)
+	}
+	done := e.write(ctx, w)
 	if done.err != nil {
 		return 0, nil, false, done.err
 	}
-	found, err := e.found(ctx, done)
-	return done.revision, found, done.ok, err
+	now, found, err := e.found(ctx, done)
+	return now, found, done.ok, err
 }
 
 // Put writes a key whatever is there, and returns what was there before; nil means nothing.
@@ -52,28 +56,34 @@ func (e *Engine) Put(ctx context.Context, key string, value []byte, lease int64)
 	if done.err != nil {
 		return 0, nil, done.err
 	}
-	before, err := e.found(ctx, done)
-	return done.revision, before, err
+	now, before, err := e.found(ctx, done)
+	return now, before, err
 }
 
-// found is the version that a write found. If it was compacted meanwhile, its value is
-// gone, and so the answer is what is there now.
-func (e *Engine) found(ctx context.Context, done outcome) (*server.KeyValue, error) {
+// errBeforeGone is the answer to a write that was done, of which nobody can say any more what
+// was there before.
+var errBeforeGone = status.Error(codes.Unavailable, "the write was done, and what was there before was compacted before it could be read")
+
+// found is what a write found under its key, nil if nothing, and the revision at which that is
+// so. If it was compacted before its value was read, the answer to a write that was not done is
+// what is there now.
+func (e *Engine) found(ctx context.Context, done outcome) (int64, *server.KeyValue, error) {
 	if done.version == nil {
-		return nil, nil
+		return done.revision, nil, nil
 	}
 	if done.valued {
-		return keyValue(done.version, done.value), nil
+		return done.revision, keyValue(done.version, done.value), nil
 	}
-	value, there, err := e.values.one(ctx, done.version.Revision)
-	if err != nil {
-		return nil, e.health.unavailable(err)
+	value, err := e.values.one(ctx, done.version.Revision)
+	switch {
+	case err != nil:
+		return 0, nil, e.health.unavailable(err)
+	case value.there:
+		return done.revision, keyValue(done.version, value.value), nil
+	case done.ok:
+		return 0, nil, errBeforeGone
 	}
-	if !there && !done.ok {
-		_, now, err := e.Get(ctx, done.version.Key, 0, false)
-		return now, err
-	}
-	return keyValue(done.version, value), nil
+	return e.Get(ctx, done.version.Key, 0, false)
 }
 
 // write hands a write to the writer and waits for what comes of it.

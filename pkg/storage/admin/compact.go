@@ -56,6 +56,9 @@ func Compact(ctx context.Context, store Store, options CompactOptions) (Compacte
 		return Compacted{}, err
 	}
 	log, err := store.log(ctx, sqllog.NeedTables)
+	if options.DiscardStaged && errors.Is(err, sqllog.ErrUnfinished) {
+		log, err = store.log(ctx, sqllog.MakeTablesToFill) // what was interrupted has not come so far
+	}
 	if err != nil {
 		return Compacted{}, err
 	}

@@ -235,7 +235,7 @@ func TestADamagedBackupIsRefusedBeforeAnythingIsTouched(t *testing.T) {
 }
 
 // helperVariable makes this test binary do one thing and end, as a process that can be
-// killed: "restore VALUE PATH" or "open PATH".
+// killed: "restore VALUE PATH", "migrate VALUE FROM" or "open PATH".
 const helperVariable = "KOINON_TEST_HELPER"
 
 func TestMain(m *testing.M) {
@@ -254,6 +254,11 @@ func help(job []string) int {
 			fmt.Println("open")
 			time.Sleep(time.Hour)
 			_ = s.Close()
+		}
+	} else if err == nil && job[0] == "migrate" {
+		var from Store
+		if from, err = ParseSource(job[2], "", Access{}); err == nil {
+			_, err = Migrate(ctx, from, store, MigrateOptions{Warn: func(string) {}})
 		}
 	} else if err == nil {
 		_, err = Restore(ctx, store, job[2], RestoreOptions{Force: true, Bump: DefaultBump, Warn: func(string) {}})

@@ -85,7 +85,8 @@ func (s *Status) log(ctx context.Context, store Store, options StatusOptions) er
 		return err
 	}
 	log, err := store.log(ctx, sqllog.NeedTables)
-	s.Reachable = err == nil || errors.Is(err, sqllog.ErrNoTables) || errors.Is(err, sqllog.ErrKine)
+	s.RestoreUnfinished = errors.Is(err, sqllog.ErrUnfinished)
+	s.Reachable = err == nil || s.RestoreUnfinished || errors.Is(err, sqllog.ErrNoTables) || errors.Is(err, sqllog.ErrKine)
 	if err != nil {
 		return err
 	}

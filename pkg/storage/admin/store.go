@@ -97,6 +97,13 @@ func (s Store) logSource(ctx context.Context, log *sqllog.Log, progress *archive
 	if s.kine {
 		return archive.FromKine(ctx, log, progress)
 	}
+	unfinished, err := log.Unfinished(ctx)
+	if err == nil && unfinished {
+		err = fmt.Errorf("read from the %s: %w", log, sqllog.ErrUnfinished)
+	}
+	if err != nil {
+		return nil, err
+	}
 	return archive.FromLog(ctx, log, string(s.datastore.Kind), progress)
 }
 

@@ -74,6 +74,12 @@ type dialect interface {
 	rewrite(ctx context.Context, l *Log) error
 	// inspect adds the version and what is wrong with the settings.
 	inspect(ctx context.Context, l *Log, i *Inspection) error
+	// noteFilling notes, as the first thing that is made, that the tables are made in order
+	// to be filled. filling says whether that was noted, which means something as long as
+	// koinon_meta has no row, and unnoteFilling forgets it, if it can.
+	noteFilling(ctx context.Context, l *Log) error
+	filling(ctx context.Context, l *Log) (bool, error)
+	unnoteFilling()
 	// now is the expression for the database's clock, in seconds since 1970.
 	now() string
 	// localIP is the address of this machine in the network of the database, nil if there

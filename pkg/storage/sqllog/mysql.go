@@ -257,6 +257,31 @@ func (mysqlDialect) shrinks(context.Context, *Log) (bool, error) { return true, 
 
 func (mysqlDialect) rewrite(context.Context, *Log) error { return nil }
 
+// fillingComment is that of koinon_meta if somebody made it in order to fill the log: a note
+// that is there at once with the first of the tables, which no transaction could do.
+const fillingComment = "made by a restore or migration"
+
+func (mysqlDialect) noteFilling(ctx context.Context, l *Log) error {
+	meta := mysqlSchema[0]
+	if there, err := l.hasTable(ctx, meta.name); err != nil || there {
+		return err
+	}
+	_, err := l.writes.ExecContext(ctx, meta.statement+" COMMENT='"+fillingComment+"'")
+	return err
+}
+
+func (mysqlDialect) filling(ctx context.Context, l *Log) (bool, error) {
+	var comment string
+	err := l.reads.QueryRowContext(ctx, "SELECT table_comment FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = ?", mysqlSchema[0].name).Scan(&comment)
+	if isNoRows(err) {
+		return false, nil
+	}
+	return comment == fillingComment, err
+}
+
+// unnoteFilling does nothing: once the table has a row, nobody asks.
+func (mysqlDialect) unnoteFilling() {}
+
 func (mysqlDialect) now() string { return "UNIX_TIMESTAMP()" }
 
 func (d mysqlDialect) localIP() net.IP {

@@ -29,15 +29,19 @@ const (
 	// and the user miss something: beside data that Kine has left, and where a restore was
 	// interrupted.
 	MakeTables Tables = iota
-	// MakeTablesToFill makes them, for a restore. It fails beside data of Kine.
+	// MakeTablesToFill makes them, for a restore: from the first thing that it makes, and
+	// until the restore is done, MakeTables fails. It fails beside data of Kine.
 	MakeTablesToFill
-	// MakeTablesBesideKine makes them in any case.
+	// MakeTablesBesideKine is MakeTablesToFill in any case.
 	MakeTablesBesideKine
 	// NeedTables makes none, and fails where there are none.
 	NeedTables
 	// ForeignTables leaves ours alone, be they there or not: SnapshotKine reads others.
 	ForeignTables
 )
+
+// fill says that the tables are made to be filled.
+func (t Tables) fill() bool { return t == MakeTablesToFill || t == MakeTablesBesideKine }
 
 // How a database can be the wrong one.
 var (
@@ -77,13 +81,16 @@ func (l *Log) prepare(ctx context.Context, schema []table, insertNew string, tab
 		if err := l.missing(ctx, tables); err != nil {
 			return err
 		}
-		if err := l.create(ctx, schema, insertNew); err != nil {
+		if err := l.create(ctx, schema, insertNew, tables); err != nil {
 			return err
 		}
 		found, err = l.layout(ctx)
 	}
 	if err != nil {
 		return l.failed("open", err)
+	}
+	if tables != NeedTables {
+		l.dialect.unnoteFilling() // the row says it now
 	}
 	if found != layout {
 		return fmt.Errorf("%w: the %s has tables of layout %d, and this program knows %d; use the version of Koinon that wrote them, or a newer one", errUnsuitable, l.name, found, layout)
@@ -106,33 +113,60 @@ func (l *Log) missing(ctx context.Context, tables Tables) error {
 		return nil
 	}
 	kine, err := l.hasKine(ctx)
-	switch {
-	case err != nil:
-		return err
-	case kine:
-		return fmt.Errorf("open the %s: %w", l.name, ErrKine)
-	case tables == NeedTables:
-		return fmt.Errorf("open the %s: %w", l.name, ErrNoTables)
+	if err == nil && kine {
+		err = ErrKine
+	}
+	if err == nil && !tables.fill() {
+		err = l.notFilling(ctx)
+	}
+	if err == nil && tables == NeedTables {
+		err = ErrNoTables
+	}
+	if err != nil {
+		return fmt.Errorf("open the %s: %w", l.name, err)
 	}
 	return nil
+}
+
+// notFilling returns ErrUnfinished if somebody has begun to make the tables in order to fill
+// them.
+func (l *Log) notFilling(ctx context.Context) error {
+	filling, err := l.dialect.filling(ctx, l)
+	if err == nil && filling {
+		err = ErrUnfinished
+	}
+	return err
 }
 
 // refuseNothing keeps a server from beginning with nothing where there should be something.
 func (l *Log) refuseNothing(ctx context.Context, tables Tables) error {
 	m, err := l.meta(ctx, l.writes)
-	if err != nil || m.Tail != firstRevision || m.Epoch != firstEpoch {
+	if err != nil || m.Tail != firstRevision {
 		return err
 	}
-	kine, err := l.hasKine(ctx)
-	switch {
-	case err != nil:
-		return err
-	case kine:
-		return fmt.Errorf("open the %s: %w", l.name, ErrKine)
-	case m.staging > 0 && tables == MakeTables:
+	if m.Epoch == firstEpoch {
+		kine, err := l.hasKine(ctx)
+		if err != nil {
+			return err
+		}
+		if kine {
+			return fmt.Errorf("open the %s: %w", l.name, ErrKine)
+		}
+	}
+	if m.unfinished() && tables == MakeTables {
 		return fmt.Errorf("open the %s: %w", l.name, ErrUnfinished)
 	}
 	return nil
+}
+
+// unfinished says that the log is empty because what is to be in it is not there yet.
+func (m meta) unfinished() bool { return m.Tail == firstRevision && m.staging > 0 }
+
+// Unfinished says that the log is empty, and that data is being copied into it, or was until
+// that was interrupted.
+func (l *Log) Unfinished(ctx context.Context) (bool, error) {
+	m, err := l.meta(ctx, l.reads)
+	return m.unfinished(), err
 }
 
 // hasKine says that the database has a table of Kine with something in it.
@@ -155,24 +189,45 @@ const (
 )
 
 // create makes the tables that are not there. Two processes may do it at the same time: the
-// row of koinon_meta comes last, and one of them makes it.
-func (l *Log) create(ctx context.Context, schema []table, insertNew string) error {
-	for _, each := range schema {
-		// To say IF NOT EXISTS takes the privilege to make tables, even if they are there.
-		var one int
-		if err := l.writes.QueryRowContext(ctx, "SELECT 1 FROM "+each.name+" LIMIT 1").Scan(&one); err == nil || isNoRows(err) {
-			continue
-		}
-		if _, err := l.writes.ExecContext(ctx, each.statement); err != nil {
+// row of koinon_meta comes last, and one of them makes it. If that one will fill the log, the
+// row says so from its beginning, and until then a note does.
+func (l *Log) create(ctx context.Context, schema []table, insertNew string, tables Tables) error {
+	staging := 0
+	if tables.fill() {
+		staging = firstClaim
+		if err := l.dialect.noteFilling(ctx, l); err != nil {
 			return l.failed("make the tables of", err)
 		}
 	}
-	_, err := l.writes.ExecContext(ctx, insertNew+" koinon_meta (id, layout, tail, op, compact, epoch, base, staging, compacted, probe, secret) VALUES (1, ?, ?, 0, 0, ?, 0, 0, 0, 0, ?)",
-		layout, firstRevision, firstEpoch, newSecret())
+	for _, each := range schema {
+		there, err := l.hasTable(ctx, each.name)
+		if err == nil && !there {
+			_, err = l.writes.ExecContext(ctx, each.statement)
+		}
+		if err != nil {
+			return l.failed("make the tables of", err)
+		}
+	}
+	_, err := l.writes.ExecContext(ctx, insertNew+" koinon_meta (id, layout, tail, op, compact, epoch, base, staging, compacted, probe, secret) VALUES (1, ?, ?, 0, 0, ?, 0, ?, 0, 0, ?)",
+		layout, firstRevision, firstEpoch, staging, newSecret())
 	if err != nil {
 		return l.failed("make the tables of", err)
 	}
 	return nil
+}
+
+// hasTable looks for a table. To make one IF NOT EXISTS takes the privilege to make tables,
+// even if it is there.
+func (l *Log) hasTable(ctx context.Context, name string) (bool, error) {
+	var one int
+	err := l.writes.QueryRowContext(ctx, "SELECT 1 FROM "+name+" LIMIT 1").Scan(&one)
+	switch {
+	case err == nil, isNoRows(err):
+		return true, nil
+	case noTable(err):
+		return false, nil
+	}
+	return false, err
 }
 
 // noTable says that the tables are not there, or not yet complete.

@@ -5,7 +5,10 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
+	"os"
+	"path/filepath"
 
 	"github.com/mattn/go-sqlite3" // the driver "sqlite3"
 )
@@ -61,6 +64,7 @@ var sqliteSchema = []table{
 
 // sqliteDialect keeps the statements of an append prepared.
 type sqliteDialect struct {
+	path            string
 	normal          bool
 	insert, advance *sql.Stmt
 }
@@ -76,6 +80,13 @@ func OpenSQLite(ctx context.Context, config SQLiteConfig) (*Log, error) {
 		synchronous = "NORMAL"
 	}
 	source := fmt.Sprintf("file:%s?%s&_synchronous=%s", config.Path, sqliteParameters, synchronous)
+	dialect := &sqliteDialect{path: config.Path, normal: config.Normal}
+	if config.Tables.fill() {
+		// To open the file is to write to it.
+		if err := dialect.noteFilling(ctx, nil); err != nil {
+			return nil, fmt.Errorf("open the %s: %w", config.Name, err)
+		}
+	}
 	writes, err := sql.Open("sqlite3", source)
 	if err != nil {
 		return nil, fmt.Errorf("open the %s: %w", config.Name, err)
@@ -91,7 +102,6 @@ func OpenSQLite(ctx context.Context, config SQLiteConfig) (*Log, error) {
 	}
 	reads.SetMaxOpenConns(config.MaxOpenConnections)
 	reads.SetMaxIdleConns(defaultIdleConnections)
-	dialect := &sqliteDialect{normal: config.Normal}
 	l := &Log{reads: reads, writes: writes, idle: defaultIdleConnections, dialect: dialect, name: config.Name, selectMark: selectMark, batchBytes: maxBatchBytes}
 	err = l.prepare(ctx, sqliteSchema, "INSERT OR IGNORE INTO", config.Tables)
 	if err == nil && config.Tables != ForeignTables {
@@ -220,5 +230,39 @@ func (*sqliteDialect) rewrite(ctx context.Context, l *Log) error {
 }
 
 func (*sqliteDialect) localIP() net.IP { return nil }
+
+// fillingNote is what is in the file of that note, for people who find it.
+const fillingNote = "Data is being copied into the database beside this file, or was until that was interrupted.\n"
+
+// filling is noted in a file beside the database: before SQLite has synced anything, what it
+// has written to the database is taken back after a crash.
+func (d *sqliteDialect) notePath() string { return d.path + "-unfinished" }
+
+func (d *sqliteDialect) noteFilling(context.Context, *Log) error {
+	file, err := os.OpenFile(d.notePath(), os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = file.WriteString(fillingNote)
+	if err = errors.Join(err, file.Sync(), file.Close()); err != nil {
+		return err
+	}
+	directory, err := os.Open(filepath.Dir(d.path))
+	if err != nil {
+		return err
+	}
+	return errors.Join(directory.Sync(), directory.Close())
+}
+
+func (d *sqliteDialect) filling(context.Context, *Log) (bool, error) {
+	_, err := os.Stat(d.notePath())
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// unnoteFilling removes the file. If it stays, nobody asks for it.
+func (d *sqliteDialect) unnoteFilling() { _ = os.Remove(d.notePath()) }
 
 func (*sqliteDialect) now() string { return "CAST(strftime('%s', 'now') AS INTEGER)" }

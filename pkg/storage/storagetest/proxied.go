@@ -109,6 +109,7 @@ func (c *proxied) command() error {
 	text := c.talk.command(payload)
 	fault, slow := Fault(""), time.Duration(0)
 	if text != "" {
+		c.proxy.come(text)
 		fault, slow = c.proxy.take(text, atStatement...)
 	}
 	switch fault {

@@ -69,6 +69,7 @@ type Proxy struct {
 	conns    map[*proxied]bool
 	armed    []armed
 	counts   map[Fault]int
+	before   func(statement string)
 	losing   bool
 	closed   bool
 	slow     time.Duration
@@ -118,6 +119,23 @@ func (p *Proxy) Arm(fault Fault, patterns ...string) <-chan struct{} {
 	defer p.mu.Unlock()
 	p.armed = append(p.armed, armed{fault, patterns, done})
 	return done
+}
+
+// Before has a function called with each statement before it reaches the server, which waits
+// meanwhile; nil means none.
+func (p *Proxy) Before(call func(statement string)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.before = call
+}
+
+func (p *Proxy) come(statement string) {
+	p.mu.Lock()
+	call := p.before
+	p.mu.Unlock()
+	if call != nil {
+		call(statement)
+	}
 }
 
 // Faults is how often each fault has happened.

@@ -53,7 +53,9 @@ func (forgetful) Values(context.Context, []int64, func(int64, []byte)) error { r
 
 func TestAValueThatTheDatabaseKeepsToItselfIsNotCalledCompacted(t *testing.T) {
 	run(t, func(t *testing.T, log *memLog, open func() *Engine) {
-		created := mustCreate(t, open(), "k", "0")
+		writer := open()
+		created := mustCreate(t, writer, "k", "0")
+		updated := mustUpdate(t, writer, "k", "1", created)
 		e, err := Open(t.Context(), forgetful{log}, Options{})
 		if err != nil {
 			t.Fatal(err)
@@ -66,6 +68,12 @@ func TestAValueThatTheDatabaseKeepsToItselfIsNotCalledCompacted(t *testing.T) {
 			if _, kvs, err := e.List(t.Context(), "", "", 0, revision, false); status.Code(err) != codes.Unavailable {
 				t.Errorf("list at %d: %v, %v, want that it is unavailable", revision, kvs, err)
 			}
+		}
+		watch := e.Watch(t.Context(), updated)
+		if batch, open := <-watch.Eventc; open {
+			t.Errorf("a watcher is told %v without what was before", batch)
+		} else if err := <-watch.Errorc; status.Code(err) != codes.Unavailable {
+			t.Errorf("a watch ends with %v, want that it is unavailable", err)
 		}
 	})
 }

@@ -187,8 +187,25 @@ func (w *watcher) complete(ctx context.Context, events []event) ([]event, error)
 			previous := *each.PrevKV
 			previous.Value = values[0].value
 			whole.PrevKV = &previous
+		} else if err := w.compactedBefore(ctx, each); err != nil {
+			return nil, err
 		}
 		events[i], values = event{Event: &whole}, values[1:]
 	}
 	return events, nil
+}
+
+// compactedBefore makes sure of an event that what was before it is compacted.
+func (w *watcher) compactedBefore(ctx context.Context, e event) error {
+	compacted := func() bool { return e.KV.ModRevision <= w.engine.state.mark().Compact }
+	if compacted() {
+		return nil
+	}
+	if err := w.engine.retry(ctx, func() error { return w.engine.overtaken(ctx) }); err != nil {
+		return err
+	}
+	if compacted() {
+		return nil
+	}
+	return w.engine.health.unavailable(errMissing)
 }

@@ -37,7 +37,7 @@ const (
 	defaultOpenConnections = 8
 	defaultIdleConnections = 4
 	// maxIdleTime is below the time after which the server ends an idle connection, see
-	// sessionVariables.
+	// settings.
 	maxIdleTime = 5 * time.Second
 
 	// envelopeBytes are for what is around keys and values in a statement.

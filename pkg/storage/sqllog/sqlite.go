@@ -82,8 +82,7 @@ func OpenSQLite(ctx context.Context, config SQLiteConfig) (*Log, error) {
 	source := fmt.Sprintf("file:%s?%s&_synchronous=%s", config.Path, sqliteParameters, synchronous)
 	dialect := &sqliteDialect{path: config.Path, normal: config.Normal}
 	if config.Tables.fill() {
-		// To open the file is to write to it.
-		if err := dialect.noteFilling(ctx, nil); err != nil {
+		if err := dialect.noteBeforeOpening(ctx); err != nil {
 			return nil, fmt.Errorf("open the %s: %w", config.Name, err)
 		}
 	}
@@ -252,6 +251,15 @@ func (d *sqliteDialect) noteFilling(context.Context, *Log) error {
 		return err
 	}
 	return errors.Join(directory.Sync(), directory.Close())
+}
+
+// noteBeforeOpening notes it of a file with nothing in it: to open that is to write to it.
+func (d *sqliteDialect) noteBeforeOpening(ctx context.Context) error {
+	info, err := os.Stat(d.path)
+	if err != nil || info.Size() > 0 {
+		return err
+	}
+	return d.noteFilling(ctx, nil)
 }
 
 func (d *sqliteDialect) filling(context.Context, *Log) (bool, error) {

@@ -134,3 +134,52 @@ func (c *counting) Values(ctx context.Context, revisions []int64, each func(int6
 	c.values += len(revisions)
 	return c.memLog.Values(ctx, revisions, each)
 }
+
+// slow is a log from which reading takes a while, in which somebody else writes.
+type slow struct {
+	*memLog
+	read func()
+}
+
+// readingTakes is for one read.
+const readingTakes = 10 * time.Millisecond
+
+func (s *slow) Read(ctx context.Context, after, upTo int64, limit, limitBytes int) ([]sqllog.Record, error) {
+	time.Sleep(readingTakes) // of the test's clock
+	s.read()
+	return s.memLog.Read(ctx, after, upTo, limit, limitBytes)
+}
+
+func TestAWatcherFromThePastGivesWayToWritersIfThereAreAny(t *testing.T) {
+	for name, writes := range map[string]bool{"somebody writes": true, "nobody writes": false} {
+		t.Run(name, func(t *testing.T) {
+			run(t, func(t *testing.T, log *memLog, open func() *Engine) {
+				writer := open()
+				revision := mustCreate(t, writer, "k", "0")
+				first := revision
+				const batches = 10
+				for range batches*watchEvents - 1 {
+					revision = mustUpdate(t, writer, "k", "x", revision)
+				}
+				var e *Engine
+				e, err := Open(t.Context(), &slow{log, func() {
+					if writes {
+						mustCreate(t, e, fmt.Sprint(e.state.mark().Tail), "x")
+					}
+				}}, Options{EventBytes: 4 * eventBytes})
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer e.Close()
+				begun := time.Now()
+				changes(t, e, first, batches*watchEvents)
+				reading := batches * readingTakes
+				took := time.Since(begun)
+				if gaveWay := took >= 2*reading; gaveWay != writes {
+					t.Errorf("it took %s, of which %s were for reading", took, reading)
+				}
+				time.Sleep(time.Second) // the watch ends
+			})
+		})
+	}
+}

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/k3s-io/kine/pkg/server"
 
@@ -25,8 +26,11 @@ type watcher struct {
 	generation int
 	// compacted is the compacted revision when it began.
 	compacted int64
-	batches   chan server.EventBatch
-	failed    chan error
+	// readAt is when it last began to read from the log, and tail what the tail was then.
+	readAt  time.Time
+	tail    int64
+	batches chan server.EventBatch
+	failed  chan error
 }
 
 // Watch implements server.Backend. Every event from a revision on comes exactly once and in
@@ -130,6 +134,7 @@ func (w *watcher) wait(ctx context.Context) ([]event, error) {
 // the state at the known mark: that of contents which have replaced them since knows nothing
 // of what was before these events.
 func (w *watcher) read(ctx context.Context, known sqllog.Mark, index *mvcc.Index) ([]event, error) {
+	w.giveWay(ctx, known.Tail)
 	var records []sqllog.Record
 	err := w.engine.retry(ctx, func() (err error) {
 		records, err = w.engine.log.Read(ctx, w.next-1, known.Tail, watchEvents, readBytes)
@@ -156,6 +161,19 @@ func (w *watcher) read(ctx context.Context, known sqllog.Mark, index *mvcc.Index
 		read[record.Revision] = record.Value
 	}
 	return w.complete(ctx, events)
+}
+
+// longestRest bounds for how long a watcher gives way at a time. It may have been a slow client
+// that took so long.
+const longestRest = 100 * time.Millisecond
+
+// giveWay leaves processor and database to writers for twice as long as the last events have
+// taken, if somebody writes: a watcher that is far behind would take whatever it gets.
+func (w *watcher) giveWay(ctx context.Context, tail int64) {
+	if w.tail != 0 && w.tail != tail {
+		pause(ctx, min(2*time.Since(w.readAt), longestRest))
+	}
+	w.readAt, w.tail = time.Now(), tail
 }
 
 // complete reads the values before that were not in memory. One that was compacted stays

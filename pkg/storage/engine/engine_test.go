@@ -115,6 +115,29 @@ func TestAWriteWhoseAnswerWasLostIsAcknowledgedEvenIfAReaderSawItFirst(t *testin
 	})
 }
 
+// TestAWriteThatAReaderSawAndTheDatabaseLostIsNotAcknowledged: a database shows what is
+// committed before it is on its disk, and is killed then.
+func TestAWriteThatAReaderSawAndTheDatabaseLostIsNotAcknowledged(t *testing.T) {
+	run(t, func(t *testing.T, log *memLog, open func() *Engine) {
+		e := open()
+		created := mustCreate(t, e, "k", "0")
+		var once sync.Once
+		log.set(&log.after, func() (err error) {
+			once.Do(func() {
+				if got := mustGet(t, e, "k", 0); got != "1" {
+					t.Errorf("the reader got %q, want 1", got)
+				}
+				log.truncate(created)
+				err = errCut
+			})
+			return err
+		})
+		if _, _, ok, err := e.Update(t.Context(), "k", []byte("1"), created, 0); ok || status.Code(err) != codes.Unavailable {
+			t.Errorf("a write that is lost: %v, %v, want that it is unavailable", ok, err)
+		}
+	})
+}
+
 func TestAWriteThatWasDoneIsAcknowledgedThoughTheContentsWereReplacedBeforeTheAnswer(t *testing.T) {
 	run(t, func(t *testing.T, log *memLog, open func() *Engine) {
 		e := open()

@@ -187,7 +187,7 @@ func (b *batch) run() {
 		}
 	}
 	for _, w := range b.writes {
-		if w.committed == nil {
+		if w.committed == nil || err != nil && b.uncertain { // what a reader found is not confirmed
 			w.committed = &outcome{err: err}
 		}
 		w.done <- *w.committed
@@ -202,8 +202,15 @@ func (b *batch) run() {
 func (b *batch) try(ctx context.Context) error {
 	e := b.engine
 	generation := b.decide()
-	if len(b.left) > 0 && len(b.plan.records) == 0 {
-		// All are refused, and they may be so for an old state.
+	if len(b.plan.records) == 0 && (len(b.left) > 0 || b.uncertain) {
+		// All are refused, and they may be so for an old state. Or a reader has found them in
+		// the log, where a database shows them before they are on its disk: if it was killed
+		// then, they are gone. What it has written after them is not there without them.
+		if b.uncertain {
+			if err := e.log.Probe(ctx); err != nil {
+				return err
+			}
+		}
 		if err := e.catchUp(ctx); err != nil {
 			return err
 		}

@@ -4,9 +4,11 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"k8s.io/client-go/rest"
 
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/validation"
 )
 
 func TestNewChecksItsConfig(t *testing.T) {
@@ -34,21 +36,23 @@ func TestNewChecksItsConfig(t *testing.T) {
 	}
 }
 
-func TestDefaultTypes(t *testing.T) {
-	types := DefaultTypes("sys")
-	if len(types) != 10 {
-		t.Errorf("got %d types, want ten", len(types))
+func TestTheTypesOfKubeFedsChartCanBeCreatedAndServed(t *testing.T) {
+	var names []string
+	for _, ftc := range DefaultTypes("sys") {
+		names = append(names, ftc.Name)
+		v1beta1.SetDefaults_FederatedTypeConfig(ftc)
+		if errs := validation.FederatedTypeConfig(ftc); errs != nil {
+			t.Errorf("%s would be refused: %v", ftc.Name, errs)
+		}
+		if ftc.Namespace != "sys" {
+			t.Errorf("%s is in namespace %q, where nobody looks", ftc.Name, ftc.Namespace)
+		}
 	}
-	for _, ftc := range types {
-		target, federated := ftc.Spec.TargetType, ftc.Spec.FederatedType
-		if want := strings.TrimSuffix(target.PluralName+"."+target.Group, "."); ftc.Name != want || ftc.Namespace != "sys" {
-			t.Errorf("got name %s/%s, want sys/%s", ftc.Namespace, ftc.Name, want)
-		}
-		if federated.Kind != "Federated"+target.Kind || federated.PluralName != "federated"+target.PluralName {
-			t.Errorf("%s: got federated type %+v", ftc.Name, federated)
-		}
-		if ftc.Name == "namespaces" && (target.Scope != v1beta1.ClusterScoped || federated.Scope != v1beta1.NamespaceScoped) {
-			t.Errorf("a FederatedNamespace lies in its namespace; got %+v", ftc.Spec)
-		}
+	want := []string{
+		"namespaces", "configmaps", "secrets", "services", "serviceaccounts", "deployments.apps", "replicasets.apps",
+		"jobs.batch", "ingresses.networking.k8s.io", "clusterroles.rbac.authorization.k8s.io",
+	}
+	if diff := cmp.Diff(want, names); diff != "" {
+		t.Errorf("types (-want +got):\n%s", diff)
 	}
 }

@@ -10,6 +10,10 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"math"
+	"strconv"
+
+	kjson "sigs.k8s.io/json"
 )
 
 // Value is one JSON value. nil means absent; Value("null") is an explicit null.
@@ -54,19 +58,51 @@ func (Value) OpenAPISchemaFormat() string { return "" }
 // IsObject reports whether the value is a JSON object.
 func (v Value) IsObject() bool { return len(v) > 0 && v[0] == '{' }
 
-// Canonical returns the value with object keys sorted, numbers kept digit by digit
-// and no white space, so that two values that mean the same compare equal as bytes.
-// nil stays nil.
-func (v Value) Canonical() (Value, error) {
-	if v == nil {
-		return nil, nil
+// Tree returns what the value says, as an API server reads a custom resource: objects are
+// map[string]any, arrays []any; numbers are int64 if they are integers and fit, else
+// float64. Of keys that come twice the last one counts. The tree is the caller's.
+//
+// It returns an error for numbers and text that Faults finds fault with.
+func (v Value) Tree() (any, error) {
+	if !isText(v) {
+		return nil, errors.New("rawjson: a string is no Unicode text")
 	}
-	d := json.NewDecoder(bytes.NewReader(v))
-	d.UseNumber()
 	var tree any
-	if err := d.Decode(&tree); err != nil {
+	if err := kjson.UnmarshalCaseSensitivePreserveInts(v, &tree); err != nil {
 		return nil, err
 	}
+	return settle(tree), nil
+}
+
+// settle turns floats into what they are read as once they were written: 1000.0 is written
+// as 1000, which is an integer.
+func settle(tree any) any {
+	switch t := tree.(type) {
+	case map[string]any:
+		for key, value := range t {
+			switch value.(type) {
+			case map[string]any, []any, float64:
+				t[key] = settle(value)
+			}
+		}
+	case []any:
+		for i := range t {
+			t[i] = settle(t[i])
+		}
+	case float64:
+		if t != math.Trunc(t) || math.Abs(t) > math.MaxInt64 {
+			return t
+		}
+		if i, err := strconv.ParseInt(strconv.FormatFloat(t, 'f', -1, 64), 10, 64); err == nil {
+			return i
+		}
+	}
+	return tree
+}
+
+// FromTree returns the canonical value of a tree: object keys are sorted, and there is no
+// white space.
+func FromTree(tree any) (Value, error) {
 	var buf bytes.Buffer
 	e := json.NewEncoder(&buf)
 	e.SetEscapeHTML(false)
@@ -74,4 +110,19 @@ func (v Value) Canonical() (Value, error) {
 		return nil, err
 	}
 	return bytes.TrimRight(buf.Bytes(), "\n"), nil
+}
+
+// Canonical returns the value as an API server stores and serves a custom resource, with
+// sorted keys and no white space, so that two values that clients cannot tell apart are
+// equal as bytes: 1.50 is 1.5, 1e3 is 1000, 1.0 is 1, -0 is 0, and an integer that is no
+// int64 is the nearest float64. nil stays nil. The errors are those of Tree.
+func (v Value) Canonical() (Value, error) {
+	if v == nil {
+		return nil, nil
+	}
+	tree, err := v.Tree()
+	if err != nil {
+		return nil, err
+	}
+	return FromTree(tree)
 }

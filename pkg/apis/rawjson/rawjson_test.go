@@ -2,6 +2,7 @@ package rawjson_test
 
 import (
 	"encoding/json"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -76,8 +77,11 @@ func TestCanonical(t *testing.T) {
 	}{
 		"absent stays absent":         {},
 		"keys are sorted, all levels": {in: rawjson.Value(`{"b":{"d":1,"c":2},"a":[{"y":1,"x":2}]}`), want: `{"a":[{"x":2,"y":1}],"b":{"c":2,"d":1}}`},
-		"numbers keep their digits":   {in: rawjson.Value(`[1.50, 12345678901234567890, 1e3]`), want: `[1.50,12345678901234567890,1e3]`},
-		"HTML is not escaped":         {in: rawjson.Value(`"<&>"`), want: `"<&>"`},
+		"numbers are as custom resources keep them": {
+			in:   rawjson.Value(`[1.50, 12345678901234567890, 1e3, 1.0, -0, -0.0, 1e-400, 9223372036854775807, 1152921504606846976.0, 1e21, 1E-7]`),
+			want: `[1.5,12345678901234567000,1000,1,0,0,0,9223372036854775807,1152921504606847000,1e+21,1e-7]`},
+		"of keys that come twice the last one stays": {in: rawjson.Value(`{"a":1,"a":2}`), want: `{"a":2}`},
+		"HTML is not escaped":                        {in: rawjson.Value(`"<&>"`), want: `"<&>"`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, err := test.in.Canonical()
@@ -87,13 +91,18 @@ func TestCanonical(t *testing.T) {
 			if diff := cmp.Diff(test.want, string(got)); diff != "" {
 				t.Errorf("canonical (-want +got):\n%s", diff)
 			}
+			if again, err := got.Canonical(); err != nil || string(again) != string(got) {
+				t.Errorf("the canonical form of %s is %s, %v", got, again, err)
+			}
 			if test.in == nil && got != nil {
 				t.Errorf("got %q, want nil", got)
 			}
 		})
 	}
-	if _, err := rawjson.Value(`{`).Canonical(); err == nil {
-		t.Error("got no error for broken JSON")
+	for _, bad := range []string{`{`, `1e400`, strings.Repeat("9", 5000)} {
+		if got, err := rawjson.Value(bad).Canonical(); err == nil {
+			t.Errorf("got %.20s, want an error for %.20s", got, bad)
+		}
 	}
 }
 

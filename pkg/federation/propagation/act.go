@@ -163,7 +163,7 @@ func (e *Engine) apply(ctx context.Context, at spot, o observation) result {
 		if refused != nil {
 			return *refused
 		}
-		live, err := at.conn.Apply(ctx, at.kind.target.Resource, at.namespace, at.name, manifest, impliedNamespace(at.namespace))
+		live, err := at.conn.Apply(ctx, o.manifest.Version.WithResource(at.kind.target.Resource.Resource), at.namespace, at.name, manifest, impliedNamespace(at.namespace))
 		if apierrors.IsConflict(err) && attempt < 3 {
 			continue
 		}

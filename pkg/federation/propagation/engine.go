@@ -157,7 +157,12 @@ func work[T comparable](ctx context.Context, queue workqueue.TypedRateLimitingIn
 		if shutdown {
 			return
 		}
-		if err := process(ctx, item); err != nil && ctx.Err() == nil {
+		err := process(ctx, item)
+		if errors.Is(err, errNoRoom) {
+			klog.FromContext(ctx).Error(err, failed, "item", item)
+			err = nil // the same again would be refused again
+		}
+		if err != nil && ctx.Err() == nil {
 			if queue.NumRequeues(item) > 2 { // races with other writers cure themselves
 				klog.FromContext(ctx).Error(err, failed, "item", item)
 			}

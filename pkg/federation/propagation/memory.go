@@ -23,7 +23,23 @@ type memory struct {
 	records map[string]v1beta2.TargetStatus
 	// attempts are the last ones by target name.
 	attempts map[string]attempt
+	// fits is how large the status may be, as far as it is known: the object itself may
+	// leave little room.
+	fits statusBound
 }
+
+// statusBound holds for one generation of an object.
+type statusBound struct {
+	generation int64
+	bytes      int
+}
+
+const (
+	// minStatusBytes is below what it is not worth to halve.
+	minStatusBytes = 24 << 10
+	// bareStatusBytes leaves out all that can be left out.
+	bareStatusBytes = 1
+)
 
 // attempt is one try to act in a target.
 type attempt struct {
@@ -121,6 +137,31 @@ func (m *memory) end(target, about string, record v1beta2.TargetStatus, failed, 
 	default:
 		delete(m.attempts, target)
 		m.records[target] = record
+	}
+}
+
+// statusBytes returns how large the status of a generation may be: 0 if there is no room
+// for what is new in it.
+func (m *memory) statusBytes(generation int64) int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.fits.generation != generation {
+		m.fits = statusBound{generation, v1beta2.MaxStatusBytes}
+	}
+	return m.fits.bytes
+}
+
+// shrinkStatus notes that a status of the last size was too large.
+func (m *memory) shrinkStatus() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	switch {
+	case m.fits.bytes/2 >= minStatusBytes:
+		m.fits.bytes /= 2
+	case m.fits.bytes > bareStatusBytes:
+		m.fits.bytes = bareStatusBytes
+	default:
+		m.fits.bytes = 0
 	}
 }
 

@@ -3,6 +3,7 @@ package propagation
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -185,36 +186,68 @@ func (e *Engine) setFinalizers(ctx context.Context, v *view, finalizers []string
 		Patch(ctx, v.key.name, types.MergePatchType, patch, metav1.PatchOptions{})
 }
 
+// errNoRoom occurs where the object leaves no room for its status. It is not tried again
+// before the object has changed.
+var errNoRoom = errors.New(status.DoesNotFit)
+
 // writeStatus writes the status if it says anything new. Where the cache is behind, it is
-// folded again on what is stored, so a status that is there is not written twice.
+// folded again on what is stored, so a status that is there is not written twice. One that
+// the API server finds too large is made smaller; if that is to no avail, what was known
+// before stays, the condition says so, and errNoRoom is returned.
 func (e *Engine) writeStatus(ctx context.Context, v *view, entries []v1beta2.TargetStatus) error {
 	client := v.kind.factory.Resource(v.kind.plural, v.key.namespace)
 	stored := v.federated
-	for attempt := 0; ; attempt++ {
-		targets := entries
-		if v.problem != "" && stored.Status != nil {
-			targets = stored.Status.Targets
-		}
-		folded := status.Fold(stored.Status, v.federated.Generation, targets, v.problem, time.Now())
+	for conflicts := 0; ; {
+		bytes := v.memory.statusBytes(v.federated.Generation)
+		folded := v.fold(stored.Status, entries, bytes)
 		if stored.Status != nil && equality.Semantic.DeepEqual(stored.Status, folded) {
-			return nil
+			return roomFor(bytes)
 		}
 		updated := stored.DeepCopy()
 		updated.Status = folded
 		call, cancel := context.WithTimeout(ctx, hostTimeout)
 		written, err := client.UpdateStatus(call, updated, metav1.UpdateOptions{})
 		cancel()
-		if err == nil {
+		switch {
+		case err == nil:
 			v.federated = written
-			return nil
-		}
-		if !apierrors.IsConflict(err) || attempt == 3 {
+			return roomFor(bytes)
+		case apierrors.IsRequestEntityTooLargeError(err):
+			if bytes == 0 {
+				return errNoRoom
+			}
+			v.memory.shrinkStatus()
+			continue
+		case !apierrors.IsConflict(err) || conflicts == 3:
 			return ignoreNotFound(err)
 		}
+		conflicts++
 		if stored, err = e.stored(ctx, v); err != nil || stored == nil {
 			return err
 		}
 	}
+}
+
+// fold returns the new status, given the stored one and how large it may be.
+func (v *view) fold(old *v1beta2.FederatedObjectStatus, entries []v1beta2.TargetStatus, bytes int) *v1beta2.FederatedObjectStatus {
+	problem := v.problem
+	if bytes == 0 {
+		problem = status.DoesNotFit
+	}
+	if problem != "" {
+		if entries = nil; old != nil {
+			entries = old.Targets
+		}
+	}
+	return status.Fold(old, v.federated.Generation, entries, problem, bytes, time.Now())
+}
+
+// roomFor says whether a status that may be so large was the whole one.
+func roomFor(bytes int) error {
+	if bytes == 0 {
+		return errNoRoom
+	}
+	return nil
 }
 
 // stored reads the object past the cache. It returns nil if it is another one by now, or

@@ -8,5 +8,6 @@
 // when the manifest is sent: so the hash of a manifest depends on the spec only.
 //
 // It refuses to send what members own: the status, finalizers and every other metadata
-// field of a template are dropped.
+// field of a template are dropped. Which these are, and which overrides can be applied,
+// says package manifest, and admission with it.
 package render

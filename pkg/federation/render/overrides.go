@@ -3,13 +3,14 @@ package render
 import (
 	"encoding/json"
 	"fmt"
-	"slices"
 	"strings"
 
 	jsonpatch "gopkg.in/evanphx/json-patch.v4"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/manifest"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
 )
 
@@ -31,11 +32,6 @@ func (e *OverrideError) Error() string {
 	}
 	return fmt.Sprintf("spec.overrides[%d].topologyOverrides[%d] (path %q): %s", e.Override, e.Patch, e.Path, e.Problem)
 }
-
-var (
-	forbiddenPaths = []string{"", "/", "/apiVersion", "/kind", "/metadata", "/metadata/name", "/metadata/namespace", "/metadata/generateName"}
-	operations     = []string{"add", "remove", "replace"}
-)
 
 // operation is a patch with the place it came from.
 type operation struct {
@@ -92,17 +88,12 @@ func operationsFor(in Input) ([]operation, error) {
 	return out, nil
 }
 
+// check asks what admission asks, too: objects may be older than its rules.
 func (o *operation) check() error {
-	if o.Op == "" {
-		o.Op = "replace"
-	}
-	switch {
-	case !slices.Contains(operations, o.Op):
-		return o.fail(fmt.Sprintf("op %q is not one of add, remove, replace", o.Op))
-	case slices.Contains(forbiddenPaths, o.Path):
-		return o.fail("this path may not be overridden")
-	case o.Op != "remove" && o.Value == nil:
-		return o.fail(fmt.Sprintf("op %s needs a value", o.Op))
+	o.Op, o.Value = manifest.Operation(&o.OverridePatch), manifest.Value(&o.OverridePatch)
+	errs := manifest.PatchErrors(&o.OverridePatch, func() *field.Path { return nil })
+	if len(errs) > 0 {
+		return o.fail(errs[0].ErrorBody())
 	}
 	return nil
 }

@@ -6,19 +6,19 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"maps"
-	"strings"
 
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/manifest"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
 	"github.com/koinon-io/koinon/pkg/apis/rawjson"
 )
 
 // SourceAnnotation is on every object in a member that we wrote, and names the federated
 // object that it came from: <namespace>/<name>, or <name> for cluster-scoped ones.
-const SourceAnnotation = "federation.koinon.io/federated-object"
+const SourceAnnotation = manifest.SourceAnnotation
 
 // NoSource is the value of SourceAnnotation on a namespace that was made because objects
 // were placed in it, not because a FederatedNamespace says so. No object has this name.
@@ -52,6 +52,9 @@ type Manifest struct {
 	JSON []byte
 	// Hash stands for JSON and for what Retain does.
 	Hash string
+	// Version is the kind's, unless an override has another one for a member that does not
+	// serve that.
+	Version schema.GroupVersion
 	// Labels and Annotations are those in JSON.
 	Labels, Annotations map[string]string
 
@@ -72,7 +75,7 @@ func Render(in Input) (*Manifest, error) {
 	if err != nil {
 		return nil, err
 	}
-	prepareMetadata(object, in.PropagatingAnnotations)
+	prepare(object, in)
 	if object, err = applyOverrides(object, in); err != nil {
 		return nil, err
 	}
@@ -93,9 +96,15 @@ func newManifest(object map[string]any, in Input) (*Manifest, error) {
 	if in.RetainReplicas {
 		sum.Write([]byte("\nretainReplicas"))
 	}
+	apiVersion, _ := object["apiVersion"].(string)
+	version, err := schema.ParseGroupVersion(apiVersion)
+	if err != nil {
+		return nil, &TemplateError{err.Error()}
+	}
 	metadata := object["metadata"].(map[string]any)
 	return &Manifest{
 		JSON:           data,
+		Version:        version,
 		Hash:           hex.EncodeToString(sum.Sum(nil)[:16]),
 		Labels:         stringMap(metadata["labels"]),
 		Annotations:    stringMap(metadata["annotations"]),
@@ -120,89 +129,44 @@ func decodeObject(template rawjson.Value) (map[string]any, error) {
 	return object, nil
 }
 
-// prepareMetadata keeps labels and the annotations that propagate, and makes the maps
-// that an override may want to add to.
-func prepareMetadata(object map[string]any, patterns []string) {
-	delete(object, "status")
-	metadata, _ := object["metadata"].(map[string]any)
-	annotations, _ := metadata["annotations"].(map[string]any)
-	kept := map[string]any{}
-	for key, value := range annotations {
-		if Propagates(key, patterns) {
-			kept[key] = value
-		}
-	}
-	templateLabels, ok := metadata["labels"].(map[string]any)
-	if !ok {
-		templateLabels = map[string]any{}
-	}
-	object["metadata"] = map[string]any{
-		"labels":      templateLabels,
-		"annotations": kept,
-		"finalizers":  []any{},
-	}
-}
-
-// Propagates reports whether an annotation of the template is part of the spec. In a
-// pattern * stands for any characters, / included.
-func Propagates(key string, patterns []string) bool {
-	for _, pattern := range patterns {
-		if globMatches(pattern, key) {
-			return true
-		}
-	}
-	return false
-}
-
-// globMatches matches a key against literal pieces with anything between them.
-func globMatches(pattern, key string) bool {
-	pieces := strings.Split(pattern, "*")
-	first, last := pieces[0], pieces[len(pieces)-1]
-	if len(pieces) == 1 {
-		return key == pattern
-	}
-	if len(key) < len(first)+len(last) || !strings.HasPrefix(key, first) || !strings.HasSuffix(key, last) {
-		return false
-	}
-	key = key[len(first) : len(key)-len(last)]
-	for _, piece := range pieces[1 : len(pieces)-1] {
-		at := strings.Index(key, piece)
-		if at < 0 {
-			return false
-		}
-		key = key[at+len(piece):]
-	}
-	return true
-}
-
-// identify sets what no template and no override may change.
-func identify(object map[string]any, in Input) {
+// prepare takes out what is not sent to members, says what the object is, and makes the
+// lists and maps that an override may want to add to.
+func prepare(object map[string]any, in Input) {
+	manifest.Remove(object, manifest.Drops(object, manifest.Patterns(in.PropagatingAnnotations).Match))
+	metadata := makeMap(object, "metadata")
+	makeMap(metadata, "labels")
+	makeMap(metadata, "annotations")
+	metadata["finalizers"] = []any{}
 	object["apiVersion"], object["kind"] = in.Kind.ToAPIVersionAndKind()
-	metadata, ok := object["metadata"].(map[string]any)
+}
+
+// makeMap returns the map in a field, which becomes one if it is none.
+func makeMap(parent map[string]any, field string) map[string]any {
+	m, ok := parent[field].(map[string]any)
 	if !ok {
-		metadata = map[string]any{}
-		object["metadata"] = metadata
+		m = map[string]any{}
+		parent[field] = m
 	}
+	return m
+}
+
+// identify sets what no template and no override may change. The version is one that an
+// override may.
+func identify(object map[string]any, in Input) {
+	manifest.Remove(object, manifest.ServerFields(object))
+	object["kind"] = in.Kind.Kind
+	metadata := makeMap(object, "metadata")
 	delete(metadata, "generateName")
 	metadata["name"] = in.Name
 	delete(metadata, "namespace")
 	if in.Namespace != "" {
 		metadata["namespace"] = in.Namespace
 	}
-	setString(metadata, "labels", v1beta1.ManagedLabel, "true")
-	setString(metadata, "annotations", SourceAnnotation, in.Source)
+	makeMap(metadata, "labels")[v1beta1.ManagedLabel] = "true"
+	makeMap(metadata, "annotations")[SourceAnnotation] = in.Source
 	if list, ok := metadata["finalizers"].([]any); ok && len(list) == 0 {
 		delete(metadata, "finalizers")
 	}
-}
-
-func setString(metadata map[string]any, field, key, value string) {
-	m, ok := metadata[field].(map[string]any)
-	if !ok {
-		m = map[string]any{}
-		metadata[field] = m
-	}
-	m[key] = value
 }
 
 // bindPods adds the node selector to the pod template of a workload, a CronJob or a Pod.
@@ -224,7 +188,7 @@ func bindPods(object map[string]any, nodeSelector map[string]string) {
 
 func addNodeSelector(pod map[string]any, nodeSelector map[string]string) {
 	for key, value := range nodeSelector {
-		setString(pod, "nodeSelector", key, value)
+		makeMap(pod, "nodeSelector")[key] = value
 	}
 }
 

@@ -35,8 +35,8 @@ func forTarget(name string, patches ...v1beta2.OverridePatch) v1beta2.Override {
 	return v1beta2.Override{TopologyName: name, TopologyOverrides: patches}
 }
 
-// manifest is what every test here expects around its own part.
-func manifest(metadata, rest string) string {
+// rendered is what every test here expects around its own part.
+func rendered(metadata, rest string) string {
 	if rest != "" {
 		rest = "," + rest
 	}
@@ -57,41 +57,41 @@ func TestRender(t *testing.T) {
 	}{
 		"the template gets identity, label and source": {
 			template: `{"spec":{"replicas":3}}`,
-			want:     manifest(plain, `"spec":{"replicas":3}`),
+			want:     rendered(plain, `"spec":{"replicas":3}`),
 		},
 		"no template at all is an empty object": {
 			template: ``,
-			want:     manifest(plain, ``),
+			want:     rendered(plain, ``),
 		},
 		"numbers keep every digit": {
 			template: `{"spec":{"n":12345678901234567890,"f":1.10}}`,
-			want:     manifest(plain, `"spec":{"f":1.10,"n":12345678901234567890}`),
+			want:     rendered(plain, `"spec":{"f":1.10,"n":12345678901234567890}`),
 		},
 		"a template cannot name itself": {
 			template: `{"kind":"Pod","apiVersion":"v9","metadata":{"name":"x","namespace":"y","generateName":"z"}}`,
-			want:     manifest(plain, ``),
+			want:     rendered(plain, ``),
 		},
 		"status, finalizers and server fields are dropped": {
 			template: `{"metadata":{"finalizers":["a/b"],"uid":"1","resourceVersion":"2"},"status":{"replicas":1}}`,
-			want:     manifest(plain, ``),
+			want:     rendered(plain, ``),
 		},
 		"labels are kept": {
 			template: `{"metadata":{"labels":{"app":"web","kubefed.io/managed":"false"}}}`,
-			want:     manifest(`,"labels":{"app":"web","kubefed.io/managed":"true"},`+source, ``),
+			want:     rendered(`,"labels":{"app":"web","kubefed.io/managed":"true"},`+source, ``),
 		},
 		"annotations that do not propagate are dropped": {
 			template: `{"metadata":{"annotations":{"a":"1","lb/x":"2"}}}`,
-			want:     manifest(plain, ``),
+			want:     rendered(plain, ``),
 		},
 		"annotations that match a pattern propagate": {
 			template: `{"metadata":{"annotations":{"a":"1","lb.io/x":"2"}}}`,
 			change:   func(in *Input) { in.PropagatingAnnotations = []string{"lb.io/*"} },
-			want:     manifest(`,`+managed+`,"annotations":{"federation.koinon.io/federated-object":"shop/web","lb.io/x":"2"}`, ``),
+			want:     rendered(`,`+managed+`,"annotations":{"federation.koinon.io/federated-object":"shop/web","lb.io/x":"2"}`, ``),
 		},
 		"a bare star propagates all": {
 			template: `{"metadata":{"annotations":{"lb.io/x":"2"}}}`,
 			change:   func(in *Input) { in.PropagatingAnnotations = []string{"*"} },
-			want:     manifest(`,`+managed+`,"annotations":{"federation.koinon.io/federated-object":"shop/web","lb.io/x":"2"}`, ``),
+			want:     rendered(`,`+managed+`,"annotations":{"federation.koinon.io/federated-object":"shop/web","lb.io/x":"2"}`, ``),
 		},
 		"overrides of this target apply in order": {
 			template: `{"spec":{"replicas":1}}`,
@@ -102,7 +102,7 @@ func TestRender(t *testing.T) {
 					forTarget("rz00a", patch("remove", "/spec/paused", "")),
 				}
 			},
-			want: manifest(plain, `"spec":{"replicas":2}`),
+			want: rendered(plain, `"spec":{"replicas":2}`),
 		},
 		"overrides by selector apply to targets with the label": {
 			template: `{"spec":{"replicas":1}}`,
@@ -115,7 +115,7 @@ func TestRender(t *testing.T) {
 					TopologyOverrides: []v1beta2.OverridePatch{patch("", "/spec/replicas", "5")},
 				}}
 			},
-			want: manifest(plain, `"spec":{"replicas":4}`),
+			want: rendered(plain, `"spec":{"replicas":4}`),
 		},
 		"an override may add the first label, annotation and finalizer": {
 			template: `{}`,
@@ -125,20 +125,49 @@ func TestRender(t *testing.T) {
 					patch("add", "/metadata/annotations/b", `"2"`),
 					patch("add", "/metadata/finalizers/-", `"c/d"`))}
 			},
-			want: manifest(`,"labels":{"a":"1","kubefed.io/managed":"true"},`+
+			want: rendered(`,"labels":{"a":"1","kubefed.io/managed":"true"},`+
 				`"annotations":{"b":"2","federation.koinon.io/federated-object":"shop/web"},"finalizers":["c/d"]`, ``),
+		},
+		"a value that is left out is null": {
+			template: `{"spec":{"a":1}}`,
+			change: func(in *Input) {
+				in.Overrides = []v1beta2.Override{forTarget("rz00a", patch("replace", "/spec/a", ``))}
+			},
+			want: rendered(plain, `"spec":{"a":null}`),
+		},
+		"all metadata may be replaced, and the identity stays": {
+			template: `{"metadata":{"labels":{"app":"web"}}}`,
+			change: func(in *Input) {
+				in.Overrides = []v1beta2.Override{forTarget("rz00a", patch("", "/metadata", `{"labels":{"a":"b"}}`))}
+			},
+			want: rendered(`,"labels":{"a":"b","kubefed.io/managed":"true"},`+source, ``),
+		},
+		"all metadata may be removed, and the identity stays": {
+			template: `{"metadata":{"labels":{"app":"web"}}}`,
+			change: func(in *Input) {
+				in.Overrides = []v1beta2.Override{forTarget("rz00a", patch("remove", "/metadata", ``))}
+			},
+			want: rendered(plain, ``),
+		},
+		"an override cannot set what members set": {
+			template: `{}`,
+			change: func(in *Input) {
+				in.Overrides = []v1beta2.Override{forTarget("rz00a",
+					patch("add", "/metadata/uid", `"1"`), patch("add", "/metadata/resourceVersion", `"2"`), patch("add", "/status", `{"replicas":1}`))}
+			},
+			want: rendered(plain, ``),
 		},
 		"a value may be an explicit null": {
 			template: `{"spec":{"a":1}}`,
 			change: func(in *Input) {
 				in.Overrides = []v1beta2.Override{forTarget("rz00a", patch("", "/spec/a", `null`))}
 			},
-			want: manifest(plain, `"spec":{"a":null}`),
+			want: rendered(plain, `"spec":{"a":null}`),
 		},
 		"an edge unit binds pods to its nodes": {
 			template: `{"spec":{"template":{"spec":{"nodeSelector":{"disk":"ssd"}}}}}`,
 			change:   func(in *Input) { in.NodeSelector = map[string]string{"edge.koinon.io/unit": "north"} },
-			want:     manifest(plain, `"spec":{"template":{"spec":{"nodeSelector":{"disk":"ssd","edge.koinon.io/unit":"north"}}}}`),
+			want:     rendered(plain, `"spec":{"template":{"spec":{"nodeSelector":{"disk":"ssd","edge.koinon.io/unit":"north"}}}}`),
 		},
 		"an override cannot move pods out of their edge unit": {
 			template: `{"spec":{"template":{"spec":{"nodeSelector":{}}}}}`,
@@ -147,12 +176,12 @@ func TestRender(t *testing.T) {
 				in.Overrides = []v1beta2.Override{forTarget("rz00a",
 					patch("add", "/spec/template/spec/nodeSelector", `{"edge.koinon.io/unit":"south"}`))}
 			},
-			want: manifest(plain, `"spec":{"template":{"spec":{"nodeSelector":{"edge.koinon.io/unit":"north"}}}}`),
+			want: rendered(plain, `"spec":{"template":{"spec":{"nodeSelector":{"edge.koinon.io/unit":"north"}}}}`),
 		},
 		"an edge unit leaves kinds without pods alone": {
 			template: `{"spec":{"ports":[]}}`,
 			change:   func(in *Input) { in.NodeSelector = map[string]string{"edge.koinon.io/unit": "north"} },
-			want:     manifest(plain, `"spec":{"ports":[]}`),
+			want:     rendered(plain, `"spec":{"ports":[]}`),
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -164,11 +193,15 @@ func TestRender(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			want, err := rawjson.Value(test.want).Canonical()
+			want := map[string]any{}
+			if err := decode([]byte(test.want), &want); err != nil {
+				t.Fatal(err)
+			}
+			wanted, err := encode(want)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(string(want), string(got.JSON)); diff != "" {
+			if diff := cmp.Diff(string(wanted), string(got.JSON)); diff != "" {
 				t.Errorf("manifest (-want +got):\n%s", diff)
 			}
 			again, err := Render(in)
@@ -193,13 +226,13 @@ func TestRenderRefuses(t *testing.T) {
 		change   func(*Input)
 		want     string
 	}{
-		"a template that is a list":       {`[]`, nil, `spec.template: must be a JSON object`},
-		"a template that is a string":     {`"x"`, nil, `spec.template: must be a JSON object`},
-		"a template that is cut off":      {`{"spec":`, nil, `spec.template: unexpected EOF`},
-		"an override of the name":         {`{}`, overridden(patch("", "/metadata/name", `"x"`)), `spec.overrides[1].topologyOverrides[0] (path "/metadata/name"): this path may not be overridden`},
-		"an override of the whole object": {`{}`, overridden(patch("", "", `{}`)), `may not be overridden`},
-		"an unknown operation":            {`{}`, overridden(patch("move", "/spec", "1")), `op "move" is not one of add, remove, replace`},
-		"a replace without a value":       {`{}`, overridden(patch("", "/spec", "")), `op replace needs a value`},
+		"a template that is a list":             {`[]`, nil, `spec.template: must be a JSON object`},
+		"a template that is a string":           {`"x"`, nil, `spec.template: must be a JSON object`},
+		"a template that is cut off":            {`{"spec":`, nil, `spec.template: unexpected EOF`},
+		"an override of the name":               {`{}`, overridden(patch("", "/metadata/name", `"x"`)), `spec.overrides[1].topologyOverrides[0] (path "/metadata/name"): Invalid value: "/metadata/name": /kind, /metadata/name,`},
+		"an override of the whole object":       {`{}`, overridden(patch("", "", `{}`)), `Required value: a JSON pointer into the template`},
+		"an override of a field without a name": {`{}`, overridden(patch("", "/", `{}`)), `cannot be replaced as a whole`},
+		"an unknown operation":                  {`{}`, overridden(patch("move", "/spec", "1")), `Unsupported value: "move": supported values: "add", "remove", "replace"`},
 		"a replace of what is not there": {`{"spec":{"a":1}}`,
 			overridden(patch("", "/spec/a", "2"), patch("", "/spec/b", "2")), `spec.overrides[1].topologyOverrides[1] (path "/spec/b")`},
 		"an add under a missing parent": {`{}`, overridden(patch("add", "/spec/a", "2")), `spec.overrides[1].topologyOverrides[0] (path "/spec/a")`},
@@ -223,6 +256,22 @@ func TestRenderRefuses(t *testing.T) {
 				t.Errorf("got %T, which is not the type for this error", err)
 			}
 		})
+	}
+}
+
+func TestAnOverrideMayChangeTheVersion(t *testing.T) {
+	in := input(`{"apiVersion":"apps/v1"}`)
+	in.Overrides = []v1beta2.Override{forTarget("rz00a", patch("", "/apiVersion", `"apps/v1beta2"`))}
+	got, err := Render(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := (schema.GroupVersion{Group: "apps", Version: "v1beta2"}); got.Version != want || !strings.Contains(string(got.JSON), `"apiVersion":"apps/v1beta2"`) {
+		t.Errorf("got version %s in %s", got.Version, got.JSON)
+	}
+	in.TargetName = "other"
+	if got, err = Render(in); err != nil || got.Version != deployment.GroupVersion() {
+		t.Errorf("got version %s for another target, %v", got.Version, err)
 	}
 }
 

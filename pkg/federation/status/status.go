@@ -30,12 +30,18 @@ const maxNamed = 5
 // are placed or still hold the object, in any order. problem, if not empty, is why the
 // targets could not even be computed; targets are then the last known ones.
 //
+// The status is made to fit in limitBytes as JSON: what had to be left out is in the
+// condition's message.
+//
 // old is the status so far, nil if there is none. If there is nothing new to say, the
 // result equals old, times included.
-func Fold(old *v1beta2.FederatedObjectStatus, generation int64, targets []v1beta2.TargetStatus, problem string, now time.Time) *v1beta2.FederatedObjectStatus {
+func Fold(old *v1beta2.FederatedObjectStatus, generation int64, targets []v1beta2.TargetStatus, problem string, limitBytes int, now time.Time) *v1beta2.FederatedObjectStatus {
 	folded := &v1beta2.FederatedObjectStatus{ObservedGeneration: generation, Targets: slices.Clone(targets)}
 	slices.SortFunc(folded.Targets, func(a, b v1beta2.TargetStatus) int { return strings.Compare(a.Name, b.Name) })
+	var leftOut string
+	folded.Targets, leftOut = fit(folded.Targets, limitBytes)
 	condition := judge(folded.Targets, problem)
+	condition.Message = cut(condition.Message, v1beta2.MaxMessageBytes) + leftOut
 	stamp := now.UTC().Format(time.RFC3339)
 	condition.LastUpdateTime, condition.LastTransitionTime = stamp, stamp
 	if old == nil {

@@ -60,14 +60,14 @@ func TestCondition(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			test.want.Type = v1beta2.ConditionPropagation
 			test.want.LastUpdateTime, test.want.LastTransitionTime = "2026-01-01T01:00:00Z", "2026-01-01T01:00:00Z"
-			got := Fold(nil, 3, test.targets, test.problem, now)
+			got := Fold(nil, 3, test.targets, test.problem, v1beta2.MaxStatusBytes, now)
 			if diff := cmp.Diff([]v1beta2.Condition{test.want}, got.Conditions); diff != "" {
 				t.Errorf("conditions (-want +got):\n%s", diff)
 			}
 			if got.ObservedGeneration != 3 {
 				t.Errorf("got observedGeneration %d, want 3", got.ObservedGeneration)
 			}
-			again := Fold(got, 3, test.targets, test.problem, now.Add(time.Hour))
+			again := Fold(got, 3, test.targets, test.problem, v1beta2.MaxStatusBytes, now.Add(time.Hour))
 			if diff := cmp.Diff(got, again); diff != "" {
 				t.Errorf("folding again says something new (-first +second):\n%s", diff)
 			}
@@ -86,8 +86,8 @@ func TestTimes(t *testing.T) {
 		"another target behind is an update": {targets("a", "X"), targets("b", "X"), now, then},
 	} {
 		t.Run(name, func(t *testing.T) {
-			old := Fold(nil, 1, test.before, "", then)
-			got := Fold(old, 2, test.after, "", now).Conditions[0]
+			old := Fold(nil, 1, test.before, "", v1beta2.MaxStatusBytes, then)
+			got := Fold(old, 2, test.after, "", v1beta2.MaxStatusBytes, now).Conditions[0]
 			if want := test.wantUpdate.Format(time.RFC3339); got.LastUpdateTime != want {
 				t.Errorf("got lastUpdateTime %s, want %s", got.LastUpdateTime, want)
 			}
@@ -100,7 +100,7 @@ func TestTimes(t *testing.T) {
 
 func TestFoldKeepsForeignConditionsAndSortsTargets(t *testing.T) {
 	old := &v1beta2.FederatedObjectStatus{Conditions: []v1beta2.Condition{{Type: "Other", Status: metav1.ConditionTrue}}}
-	got := Fold(old, 1, targets("b", "", "a", ""), "", now)
+	got := Fold(old, 1, targets("b", "", "a", ""), "", v1beta2.MaxStatusBytes, now)
 	if len(got.Conditions) != 2 || got.Conditions[0].Type != "Other" {
 		t.Errorf("got conditions %+v, want the foreign one kept", got.Conditions)
 	}

@@ -3,14 +3,19 @@ package objectstore
 import (
 	"context"
 	"fmt"
+	"slices"
 
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/apiserver/pkg/registry/generic"
 	genericregistry "k8s.io/apiserver/pkg/registry/generic/registry"
 	"k8s.io/apiserver/pkg/registry/rest"
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
+
+	"github.com/koinon-io/koinon/pkg/apis/names"
 )
 
 // Category is what `kubectl get koinon` asks for: every static kind.
@@ -35,6 +40,8 @@ type Config struct {
 	// Decorator, if not nil, adds to objects and lists that are read what is computed. It
 	// gets copies, but for events of watches, which it must leave alone.
 	Decorator func(runtime.Object)
+	// Names is what objects may be called; nil is names.Subdomain.
+	Names names.Rule
 }
 
 // Strategy is what a kind does on writes of the object.
@@ -69,15 +76,39 @@ func (r *REST) ShortNames() []string { return r.shortNames }
 // Categories returns Category.
 func (r *REST) Categories() []string { return []string{Category} }
 
+// namedStrategy checks what a new object is called.
+type namedStrategy struct {
+	rest.RESTCreateStrategy
+	names names.Rule
+}
+
+// Validate has errors for the name, unless the kind says more about it.
+func (s namedStrategy) Validate(ctx context.Context, obj runtime.Object) field.ErrorList {
+	errs := s.RESTCreateStrategy.Validate(ctx, obj)
+	path := field.NewPath("metadata")
+	if slices.ContainsFunc(errs, func(e *field.Error) bool { return e.Field == path.Child("name").String() }) {
+		return errs
+	}
+	meta, err := apimeta.Accessor(obj)
+	if err != nil {
+		return append(errs, field.InternalError(path, err))
+	}
+	return append(names.Validate(meta, s.names, path), errs...)
+}
+
 // New returns the storage of a kind, and that of its status, which is nil if the kind has
 // no status subresource.
 func New(config Config, optsGetter generic.RESTOptionsGetter) (*REST, *StatusREST, error) {
+	rule := config.Names
+	if rule == nil {
+		rule = names.Subdomain
+	}
 	store := &genericregistry.Store{
 		NewFunc:                   config.New,
 		NewListFunc:               config.NewList,
 		DefaultQualifiedResource:  schema.GroupResource{Group: config.Group, Resource: config.Plural},
 		SingularQualifiedResource: schema.GroupResource{Group: config.Group, Resource: config.Singular},
-		CreateStrategy:            config.Strategy,
+		CreateStrategy:            namedStrategy{config.Strategy, rule},
 		UpdateStrategy:            config.Strategy,
 		DeleteStrategy:            config.Strategy,
 		ResetFieldsStrategy:       config.Strategy,

@@ -11,6 +11,7 @@ import (
 	"k8s.io/apiserver/pkg/registry/generic"
 
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1alpha1"
+	"github.com/koinon-io/koinon/pkg/apis/names"
 	"github.com/koinon-io/koinon/pkg/registry/objectstore"
 )
 
@@ -36,6 +37,7 @@ func NewREST[T objectstore.Object](kind Kind[T], scheme *runtime.Scheme, optsGet
 		Singular:       kind.Singular,
 		New:            func() runtime.Object { return kind.New() },
 		NewList:        kind.NewList,
+		Names:          names.Record,
 		Strategy:       strategy[T]{objectstore.NewBase(scheme, kind.Scope, gv, "status"), kind.Status},
 		StatusStrategy: statusStrategy[T]{objectstore.NewBase(scheme, kind.Scope, gv, "metadata")},
 		Table: objectstore.Table(

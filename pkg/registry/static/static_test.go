@@ -342,3 +342,33 @@ func TestEveryDependencyIsRequired(t *testing.T) {
 		t.Errorf("got error %v", err)
 	}
 }
+
+func TestNoKindTakesANameThatIsNone(t *testing.T) {
+	for _, group := range newRegistry(t).Groups {
+		for version, resources := range group.VersionedResourcesStorageMap {
+			for resource, storage := range resources {
+				creater, ok := storage.(rest.Creater)
+				if !ok {
+					continue // a subresource, or a view
+				}
+				t.Run(version+"/"+resource, func(t *testing.T) {
+					object := creater.New()
+					accessor, err := meta.Accessor(object)
+					if err != nil {
+						t.Fatal(err)
+					}
+					accessor.SetName("Foo_Bar")
+					ctx := in(t, "")
+					if scoper, ok := storage.(rest.Scoper); ok && scoper.NamespaceScoped() {
+						accessor.SetNamespace("shop")
+						ctx = in(t, "shop")
+					}
+					_, err = creater.Create(ctx, object, rest.ValidateAllObjectFunc, &metav1.CreateOptions{})
+					if !apierrors.IsInvalid(err) || !strings.Contains(err.Error(), "metadata.name: ") {
+						t.Errorf("got %v, want an error for metadata.name", err)
+					}
+				})
+			}
+		}
+	}
+}

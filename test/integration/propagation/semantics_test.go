@@ -346,3 +346,21 @@ func TestTypesAreSwitchedOffAndOn(t *testing.T) {
 		}
 	}
 }
+
+// What admission takes, the engine applies.
+func TestOverridesThatAreAcceptedAreApplied(t *testing.T) {
+	f := start(t)
+	f.configMap("cm", "ours", everywhere, `  overrides:
+  - {topologyName: m1, topologyOverrides: [{path: /apiVersion, op: replace, value: v1}, {path: /data/key, op: replace, value: null}]}
+  - {topologyName: m2, topologyOverrides: [{path: /metadata, op: replace, value: {labels: {a: b}}}, {path: /data/key, op: replace}]}`)
+	f.states("federatedconfigmaps", "cm", "m1", "", "m2", "")
+	object := f.object("m2", configMaps, f.namespace, "cm")
+	if got := object.GetLabels(); got["a"] != "b" || got[v1beta1.ManagedLabel] != "true" {
+		t.Errorf("got labels %v", got)
+	}
+	for _, member := range []string{"m1", "m2"} {
+		if got := field(f.object(member, configMaps, f.namespace, "cm"), "data", "key"); got != "null" && got != `""` {
+			t.Errorf("%s has data.key %s, and null was to be set", member, got)
+		}
+	}
+}

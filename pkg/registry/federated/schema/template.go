@@ -1,8 +1,6 @@
 package schema
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -10,44 +8,35 @@ import (
 
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/kube-openapi/pkg/validation/spec"
-
-	"github.com/koinon-io/koinon/pkg/apis/rawjson"
 )
 
-// UnknownFields lists the fields of a template that its kind does not have. Errors are at
-// paths below spec.template, in the order of the keys. A kind whose schema is not known,
-// for which t is nil, takes any template.
-func UnknownFields(t *Target, template rawjson.Value) field.ErrorList {
-	return walkTemplate(t, template, func(w *walker) { w.reportUnknown = true })
+// maxProblems is how many problems of one sort are told, as many as sigs.k8s.io/json tells.
+const maxProblems = 100
+
+// Problems is what a template has that its kind does not. Errors are at paths below
+// spec.template, in the order of the keys.
+type Problems struct {
+	// UnknownFields are fields that the kind does not have.
+	UnknownFields field.ErrorList
+	// WrongTypes are values that are not of the type the kind wants.
+	WrongTypes field.ErrorList
 }
 
-// WrongTypes lists the values of a template that are not of the type the kind wants, like
-// UnknownFields.
-func WrongTypes(t *Target, template rawjson.Value) field.ErrorList {
-	return walkTemplate(t, template, func(w *walker) { w.reportTypes = true })
-}
-
-func walkTemplate(t *Target, template rawjson.Value, set func(*walker)) field.ErrorList {
-	if t == nil || !template.IsObject() {
-		return nil
-	}
-	d := json.NewDecoder(bytes.NewReader(template))
-	d.UseNumber()
-	var tree any
-	if err := d.Decode(&tree); err != nil {
-		return field.ErrorList{field.Invalid(field.NewPath("spec", "template"), string(template), err.Error())}
+// Compare compares a template, as rawjson.Value.Tree returns it, with its schema. A kind
+// whose schema is not known, for which t is nil, takes any template.
+func Compare(t *Target, template map[string]any) Problems {
+	if t == nil || template == nil {
+		return Problems{}
 	}
 	w := walker{target: t}
-	set(&w)
-	w.walk(nil, tree, t.Schemas[t.Root])
-	return w.errs
+	w.walk(nil, template, t.Schemas[t.Root])
+	return w.Problems
 }
 
 // walker compares a value with its schema.
 type walker struct {
-	target                     *Target
-	reportUnknown, reportTypes bool
-	errs                       field.ErrorList
+	target *Target
+	Problems
 }
 
 // place is where in a template the walker is. It becomes a path only for an error.
@@ -90,8 +79,8 @@ func (w *walker) walk(at *place, value any, s *spec.Schema) {
 		return
 	}
 	if len(shape.types) > 0 && !slices.ContainsFunc(shape.types, func(t string) bool { return isOfType(value, t) }) {
-		if w.reportTypes {
-			w.errs = append(w.errs, field.Invalid(at.path(), value, "must be "+article(shape.types)))
+		if len(w.WrongTypes) < maxProblems {
+			w.WrongTypes = append(w.WrongTypes, field.Invalid(at.path(), short(value), "must be "+article(shape.types)))
 		}
 		return
 	}
@@ -117,40 +106,59 @@ func (w *walker) walkObject(at *place, object map[string]any, shape *shape) {
 			if shape.values != nil {
 				w.walk(&place{parent: at, key: key, kind: atKey}, object[key], shape.values)
 			}
-		case w.reportUnknown && len(shape.properties) > 0 && !shape.keepsUnknown:
+		case len(w.UnknownFields) < maxProblems && len(shape.properties) > 0 && !shape.keepsUnknown:
 			path := (&place{parent: at, key: key}).path()
-			w.errs = append(w.errs, field.Invalid(path, short(object[key]), w.unknown(key, shape)))
+			w.UnknownFields = append(w.UnknownFields, field.Invalid(path, short(object[key]), w.unknown(key, shape)))
 		}
 	}
 }
 
 func (w *walker) unknown(key string, s *shape) string {
 	sentence := fmt.Sprintf("%s %s has no such field", w.target.GVK.GroupVersion(), w.target.GVK.Kind)
-	best, distance := "", 3
-	for _, name := range slices.Sorted(maps.Keys(s.properties)) {
-		if d := editDistance(strings.ToLower(key), strings.ToLower(name)); d < distance {
-			best, distance = name, d
-		}
-	}
-	if best != "" {
-		sentence += fmt.Sprintf("; did you mean %q?", best)
+	if name := resembling(key, s); name != "" {
+		sentence += fmt.Sprintf("; did you mean %q?", name)
 	}
 	return sentence
 }
 
-// short keeps a whole subtree out of an error message.
+// resembling returns the property that a key is most likely meant to be; "" if there is
+// none. The cost is that of the two lengths multiplied, so keys that are longer than any
+// name of a field are not looked at.
+func resembling(key string, s *shape) string {
+	const maxKeyBytes, tooFar = 64, 3
+	if len(key) > maxKeyBytes {
+		return ""
+	}
+	best, distance := "", tooFar
+	for _, name := range slices.Sorted(maps.Keys(s.properties)) {
+		if far := len(name) - len(key); far >= distance || -far >= distance {
+			continue
+		}
+		if d := editDistance(strings.ToLower(key), strings.ToLower(name)); d < distance {
+			best, distance = name, d
+		}
+	}
+	return best
+}
+
+// short keeps a whole subtree, or a long text, out of an error message.
 func short(value any) any {
-	switch value.(type) {
+	const limitBytes = 64
+	switch v := value.(type) {
 	case map[string]any:
 		return "{...}"
 	case []any:
 		return "[...]"
+	case string:
+		if len(v) > limitBytes {
+			return strings.ToValidUTF8(v[:limitBytes], "") + "..."
+		}
 	}
 	return value
 }
 
 func isOfType(value any, jsonType string) bool {
-	switch v := value.(type) {
+	switch value.(type) {
 	case map[string]any:
 		return jsonType == "object"
 	case []any:
@@ -159,8 +167,10 @@ func isOfType(value any, jsonType string) bool {
 		return jsonType == "string"
 	case bool:
 		return jsonType == "boolean"
-	case json.Number:
-		return jsonType == "number" || jsonType == "integer" && !strings.ContainsAny(v.String(), ".eE")
+	case int64:
+		return jsonType == "number" || jsonType == "integer"
+	case float64:
+		return jsonType == "number"
 	}
 	return false
 }

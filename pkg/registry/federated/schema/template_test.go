@@ -1,6 +1,8 @@
 package schema
 
 import (
+	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -63,22 +65,24 @@ func TestTemplatesAreComparedWithTheirSchema(t *testing.T) {
 				`spec.template.spec.replicas: Invalid value: "three": must be an integer`,
 			},
 		},
+		"a number that is stored as an integer is one": {template: `{"spec":{"replicas":1e3}}`},
 		"a fraction is no integer": {
 			template: `{"spec":{"replicas":1.5}}`,
 			types:    []string{`spec.template.spec.replicas: Invalid value: 1.5: must be an integer`},
 		},
 		"a list where an object belongs is found": {
 			template: `{"spec":[]}`,
-			types:    []string{`spec.template.spec: Invalid value: []: must be an object`},
+			types:    []string{`spec.template.spec: Invalid value: "[...]": must be an object`},
 		},
 		"null is allowed everywhere": {template: `{"spec":null}`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var unknown, types []string
-			for _, e := range UnknownFields(widgets(), rawjson.Value(test.template)) {
+			problems := Compare(widgets(), tree(t, test.template))
+			for _, e := range problems.UnknownFields {
 				unknown = append(unknown, e.Error())
 			}
-			for _, e := range WrongTypes(widgets(), rawjson.Value(test.template)) {
+			for _, e := range problems.WrongTypes {
 				types = append(types, e.Error())
 			}
 			if diff := cmp.Diff(test.unknown, unknown); diff != "" {
@@ -92,7 +96,40 @@ func TestTemplatesAreComparedWithTheirSchema(t *testing.T) {
 }
 
 func TestAKindWithoutSchemaTakesAnyTemplate(t *testing.T) {
-	if errs := UnknownFields(nil, rawjson.Value(`{"spec":{"x":1}}`)); len(errs) > 0 {
-		t.Errorf("got %v, want none", errs)
+	if problems := Compare(nil, tree(t, `{"spec":{"x":1}}`)); problems.UnknownFields != nil || problems.WrongTypes != nil {
+		t.Errorf("got %v, want none", problems)
+	}
+}
+
+func tree(t *testing.T, template string) map[string]any {
+	t.Helper()
+	parsed, err := rawjson.Value(template).Tree()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return parsed.(map[string]any)
+}
+
+func TestSpellingHelpIsForKeysOfAUsualLength(t *testing.T) {
+	long := strings.Repeat("replicas", 100_000)
+	problems := Compare(widgets(), map[string]any{"spec": map[string]any{long: int64(1), "replica": int64(1)}})
+	if len(problems.UnknownFields) != 2 {
+		t.Fatalf("got %d unknown fields, want 2", len(problems.UnknownFields))
+	}
+	if got := problems.UnknownFields[0].Detail; !strings.Contains(got, `did you mean "replicas"?`) {
+		t.Errorf("got %q for a short key", got)
+	}
+	if got := problems.UnknownFields[1].Detail; strings.Contains(got, "did you mean") {
+		t.Errorf("got %q for a key of %d bytes", got, len(long))
+	}
+}
+
+func TestProblemsOfOneTemplateAreCounted(t *testing.T) {
+	spec := map[string]any{}
+	for i := range 10_000 {
+		spec["unknown"+strconv.Itoa(i)] = int64(1)
+	}
+	if got := len(Compare(widgets(), map[string]any{"spec": spec}).UnknownFields); got != maxProblems {
+		t.Errorf("got %d unknown fields, want %d", got, maxProblems)
 	}
 }

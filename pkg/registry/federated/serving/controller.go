@@ -14,6 +14,7 @@ import (
 	"k8s.io/klog/v2"
 
 	corev1beta1 "github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/manifest"
 	"github.com/koinon-io/koinon/pkg/registry/federated"
 )
 
@@ -96,11 +97,12 @@ func (c *Controller) sync(ctx context.Context, store cache.Store) error {
 		configs = append(configs, obj.(*corev1beta1.FederatedTypeConfig))
 	}
 	accepted, conflicts := decide(configs)
-	kinds := make([]federated.Kind, len(accepted))
+	kinds, annotations := make([]federated.Kind, len(accepted)), make(map[federated.Kind]manifest.Patterns, len(accepted))
 	for i, config := range accepted {
 		kinds[i] = federated.KindOf(config)
+		annotations[kinds[i]] = config.Spec.PropagatingAnnotations
 	}
-	if err := c.server.Serve(kinds); err != nil {
+	if err := c.server.Serve(kinds, annotations); err != nil {
 		return err
 	}
 	if !c.synced.Swap(true) {

@@ -32,6 +32,7 @@ import (
 	"k8s.io/kube-openapi/pkg/spec3"
 	"k8s.io/kube-openapi/pkg/validation/spec"
 
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/manifest"
 	"github.com/koinon-io/koinon/pkg/registry/federated"
 	"github.com/koinon-io/koinon/pkg/registry/federated/openapi"
 	targetschema "github.com/koinon-io/koinon/pkg/registry/federated/schema"
@@ -79,12 +80,13 @@ type Server struct {
 
 // generation is one set of kinds and the handler that serves it.
 type generation struct {
-	kinds    []federated.Kind
-	models   func() openapi.Models
-	install  func(version schema.GroupVersion) (*restful.Container, []apidiscoveryv2.APIResourceDiscovery, error)
-	v1beta2  *restful.Container                 // and discovery of the group
-	v1beta1  func() (*restful.Container, error) // made at the first request
-	requests sync.RWMutex                       // read-locked by every request but watches
+	kinds       []federated.Kind
+	annotations map[federated.Kind]manifest.Patterns
+	models      func() openapi.Models
+	install     func(version schema.GroupVersion) (*restful.Container, []apidiscoveryv2.APIResourceDiscovery, error)
+	v1beta2     *restful.Container                 // and discovery of the group
+	v1beta1     func() (*restful.Container, error) // made at the first request
+	requests    sync.RWMutex                       // read-locked by every request but watches
 }
 
 // NewServer returns a server of no kinds: it answers 503 until Serve was called.
@@ -95,13 +97,14 @@ func NewServer(config Config) *Server {
 		stopped: stopped, stop: sync.OnceFunc(func() { close(stopped) })}
 }
 
-// Serve replaces the kinds that are served. Kinds that were served and still are keep
-// their caches and watches. Objects of kinds that are dropped stay in the store.
-func (s *Server) Serve(kinds []federated.Kind) error {
+// Serve replaces the kinds that are served, and the patterns of the annotations that
+// propagate, by kind. Kinds that were served and still are keep their caches and watches.
+// Objects of kinds that are dropped stay in the store.
+func (s *Server) Serve(kinds []federated.Kind, annotations map[federated.Kind]manifest.Patterns) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 
-	next := &generation{kinds: slices.Clone(kinds)}
+	next := &generation{kinds: slices.Clone(kinds), annotations: maps.Clone(annotations)}
 	next.models = s.loadModels(next.kinds)
 	s.types.SetKinds(next.kinds)
 	registries, err := s.updateRegistries(next)
@@ -156,7 +159,15 @@ func (s *Server) newRegistry(kind federated.Kind) (*strategy.Storage, error) {
 		}
 		return nil
 	}
-	return strategy.NewStorage(strategy.Config{Types: s.types, Kind: kind, Schema: schemaNow, Placement: s.config.Placement}, s.config.RESTOptions)
+	annotationsNow := func() manifest.Patterns {
+		if g := s.serving.Load(); g != nil {
+			return g.annotations[kind]
+		}
+		return nil
+	}
+	return strategy.NewStorage(strategy.Config{
+		Types: s.types, Kind: kind, Schema: schemaNow, Annotations: annotationsNow, Placement: s.config.Placement,
+	}, s.config.RESTOptions)
 }
 
 func (s *Server) dropped(registries map[federated.Kind]*strategy.Storage) []*strategy.Storage {
@@ -357,7 +368,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 			return
 		}
 	}
-	ctx := strategy.WithFieldValidation(req.Context(), req.URL.Query().Get("fieldValidation"))
+	ctx := strategy.ForRequest(req.Context(), req.URL.Query().Get("fieldValidation"))
 	container.Dispatch(w, req.WithContext(ctx))
 }
 

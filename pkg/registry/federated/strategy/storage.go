@@ -8,7 +8,9 @@ import (
 	"k8s.io/apiserver/pkg/storage/names"
 	"k8s.io/apiserver/pkg/storage/storagebackend"
 
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/manifest"
 	typesv1beta2 "github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
+	objectnames "github.com/koinon-io/koinon/pkg/apis/names"
 	"github.com/koinon-io/koinon/pkg/registry/federated"
 	targetschema "github.com/koinon-io/koinon/pkg/registry/federated/schema"
 	"github.com/koinon-io/koinon/pkg/registry/federated/wire"
@@ -24,13 +26,16 @@ type REST struct {
 // Categories makes "kubectl get federated" list objects of all federated kinds.
 func (*REST) Categories() []string { return []string{"federated"} }
 
-// Config says what is special to one kind. All fields but Placement are required.
+// Config says what is special to one kind. All fields but Annotations and Placement are required.
 type Config struct {
 	Types *wire.Types
 	Kind  federated.Kind
 	// Schema returns the schema of the target kind, nil as long as it is not known. It is
 	// called when a template is checked, not before.
 	Schema func() *targetschema.Target
+	// Annotations returns the patterns of the annotations that propagate now. If it is nil,
+	// nothing is said of annotations.
+	Annotations func() manifest.Patterns
 	// Placement checks targets at admission; nil checks nothing.
 	Placement PlacementChecker
 }
@@ -47,7 +52,7 @@ type Storage struct {
 // NewStorage returns the registry of a kind.
 func NewStorage(c Config, optsGetter generic.RESTOptionsGetter) (*Storage, error) {
 	kind := c.Kind
-	s := strategy{Types: c.Types, NameGenerator: names.SimpleNameGenerator, kind: kind, placement: c.Placement, schema: c.Schema}
+	s := strategy{Types: c.Types, NameGenerator: names.SimpleNameGenerator, kind: kind, placement: c.Placement, schema: c.Schema, annotations: c.Annotations}
 	config := objectstore.Config{
 		Group: federated.GroupName, Plural: kind.Resource, Singular: kind.Singular(),
 		New:            func() runtime.Object { return newOf(kind) },
@@ -55,11 +60,13 @@ func NewStorage(c Config, optsGetter generic.RESTOptionsGetter) (*Storage, error
 		Strategy:       s,
 		StatusStrategy: statusStrategy{s},
 		Table:          tableConvertor{},
+		// A federated object has the name of the objects that it makes.
+		Names: objectnames.Of(kind.Target.GroupKind()),
 	}
 	if kind.ShortName != "" {
 		config.ShortNames = []string{kind.ShortName}
 	}
-	object, status, err := objectstore.New(config, restOptions{optsGetter, wire.NewCodec(s.Types)})
+	object, status, err := objectstore.New(config, restOptions{optsGetter, wire.NewCodec(s.Types, kind)})
 	if err != nil {
 		return nil, err
 	}

@@ -1,10 +1,7 @@
 package strategy
 
 import (
-	"bytes"
 	"context"
-	"errors"
-	"reflect"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -15,9 +12,9 @@ import (
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/conversion"
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/manifest"
 	typesv1beta2 "github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/validation"
-	"github.com/koinon-io/koinon/pkg/apis/rawjson"
 	"github.com/koinon-io/koinon/pkg/registry/federated"
 	"github.com/koinon-io/koinon/pkg/registry/federated/schema"
 	"github.com/koinon-io/koinon/pkg/registry/federated/wire"
@@ -35,9 +32,11 @@ type PlacementChecker interface {
 type strategy struct {
 	*wire.Types
 	names.NameGenerator
-	kind      federated.Kind
-	schema    func() *schema.Target
-	placement PlacementChecker
+	kind   federated.Kind
+	schema func() *schema.Target
+	// annotations are the patterns of those that propagate; nil if they are not known.
+	annotations func() manifest.Patterns
+	placement   PlacementChecker
 }
 
 var (
@@ -52,11 +51,11 @@ func (strategy) AllowCreateOnUpdate() bool      { return false }
 func (strategy) AllowUnconditionalUpdate() bool { return true }
 
 // PrepareForCreate drops a status, and writes templates in canonical form.
-func (s strategy) PrepareForCreate(_ context.Context, obj runtime.Object) {
+func (s strategy) PrepareForCreate(ctx context.Context, obj runtime.Object) {
 	o := obj.(*typesv1beta2.FederatedObject)
 	o.Status = nil
 	o.Generation = 1
-	canonicalize(o)
+	s.write(ctx, o, nil)
 }
 
 // PrepareForUpdate keeps the status, puts back what a writer of the cluster shape cannot
@@ -64,13 +63,9 @@ func (s strategy) PrepareForCreate(_ context.Context, obj runtime.Object) {
 func (s strategy) PrepareForUpdate(ctx context.Context, obj, old runtime.Object) {
 	o, was := obj.(*typesv1beta2.FederatedObject), old.(*typesv1beta2.FederatedObject)
 	o.Status = was.Status
-	if requestVersion(ctx) == federated.V1beta1.Version {
-		// ValidateUpdate meets the same error, and returns it.
-		_ = conversion.Restore(was, o, "")
-	}
-	canonicalize(o)
+	w := s.write(ctx, o, was)
 	o.Generation = was.Generation
-	if !conversion.SameSpec(&o.Spec, &was.Spec) {
+	if w.specChanged() {
 		o.Generation++
 	}
 }
@@ -81,32 +76,35 @@ func (strategy) Canonicalize(runtime.Object) {}
 // Validate checks a new object. Errors speak in the words of the version that the
 // client uses.
 func (s strategy) Validate(ctx context.Context, obj runtime.Object) field.ErrorList {
-	o := obj.(*typesv1beta2.FederatedObject)
-	errs := validation.ValidateObject(o, s.options(ctx))
-	errs = append(errs, s.checkTemplate(ctx, o.Spec.Template, nil)...)
-	if s.placement != nil && len(errs) == 0 {
-		refused, _ := s.placement.CheckPlacement(ctx, o, requestVersion(ctx))
-		errs = append(errs, refused...)
-	}
-	return errs
+	w := s.write(ctx, obj.(*typesv1beta2.FederatedObject), nil)
+	errs := validation.ValidateObject(w.obj, s.options(ctx, w))
+	return s.complete(ctx, w, errs)
 }
 
 // ValidateUpdate checks a changed object.
 func (s strategy) ValidateUpdate(ctx context.Context, obj, old runtime.Object) field.ErrorList {
-	o, was := obj.(*typesv1beta2.FederatedObject), old.(*typesv1beta2.FederatedObject)
-	if o.DeletionTimestamp != nil && conversion.SameSpec(&o.Spec, &was.Spec) {
+	w := s.write(ctx, obj.(*typesv1beta2.FederatedObject), old.(*typesv1beta2.FederatedObject))
+	if w.obj.DeletionTimestamp != nil && !w.specChanged() {
 		return nil // finalizers must come off whatever the object holds
 	}
-	if requestVersion(ctx) == federated.V1beta1.Version {
-		var invalid *field.Error
-		if err := conversion.Restore(was, o, ""); errors.As(err, &invalid) {
-			return field.ErrorList{invalid}
+	if w.restoreErr != nil {
+		return field.ErrorList{w.restoreErr}
+	}
+	errs := validation.ValidateUpdate(w.obj, w.old, s.options(ctx, w))
+	return s.complete(ctx, w, errs)
+}
+
+// complete adds to the errors of an object what its template has wrong, and if there is
+// nothing wrong, what is wrong with its targets.
+func (s strategy) complete(ctx context.Context, w *write, errs field.ErrorList) field.ErrorList {
+	if w.template != nil {
+		errs = append(errs, w.compare(s).WrongTypes...)
+		if fieldValidationFrom(ctx) == metav1.FieldValidationStrict {
+			errs = append(errs, w.compare(s).UnknownFields...)
 		}
 	}
-	errs := validation.ValidateUpdate(o, was, s.options(ctx))
-	errs = append(errs, s.checkTemplate(ctx, o.Spec.Template, was.Spec.Template)...)
-	if s.placement != nil && len(errs) == 0 && !reflect.DeepEqual(o.Spec.Placement, was.Spec.Placement) {
-		refused, _ := s.placement.CheckPlacement(ctx, o, requestVersion(ctx))
+	if len(errs) == 0 && w.placementChanged() {
+		refused, _ := w.checkPlacement(ctx, s)
 		errs = append(errs, refused...)
 	}
 	return errs
@@ -114,59 +112,43 @@ func (s strategy) ValidateUpdate(ctx context.Context, obj, old runtime.Object) f
 
 // WarningsOnCreate tells what is accepted and probably not meant.
 func (s strategy) WarningsOnCreate(ctx context.Context, obj runtime.Object) []string {
-	return s.warnings(ctx, obj.(*typesv1beta2.FederatedObject), nil)
+	return s.warnings(ctx, s.write(ctx, obj.(*typesv1beta2.FederatedObject), nil))
 }
 
 // WarningsOnUpdate tells what is accepted and probably not meant.
 func (s strategy) WarningsOnUpdate(ctx context.Context, obj, old runtime.Object) []string {
-	was := old.(*typesv1beta2.FederatedObject)
-	o := obj.(*typesv1beta2.FederatedObject)
-	if conversion.SameSpec(&o.Spec, &was.Spec) {
+	w := s.write(ctx, obj.(*typesv1beta2.FederatedObject), old.(*typesv1beta2.FederatedObject))
+	if !w.specChanged() {
 		return nil
 	}
-	return s.warnings(ctx, o, was)
+	return s.warnings(ctx, w)
 }
 
-// warnings of a new object, for which old is nil, or of a changed one.
-func (s strategy) warnings(ctx context.Context, o, old *typesv1beta2.FederatedObject) []string {
-	warnings := validation.Warnings(o, old, s.options(ctx))
-	var oldTemplate rawjson.Value
-	if old != nil {
-		oldTemplate = old.Spec.Template
-	}
-	if fieldValidationFrom(ctx) == metav1.FieldValidationWarn && !bytes.Equal(o.Spec.Template, oldTemplate) {
-		for _, e := range schema.UnknownFields(s.schema(), o.Spec.Template) {
+func (s strategy) warnings(ctx context.Context, w *write) []string {
+	warnings := validation.Warnings(w.obj, w.old, s.options(ctx, w))
+	if fieldValidationFrom(ctx) == metav1.FieldValidationWarn && w.template != nil {
+		for _, e := range w.compare(s).UnknownFields {
 			warnings = append(warnings, e.Error())
 		}
 	}
-	if s.placement != nil {
-		_, missing := s.placement.CheckPlacement(ctx, o, requestVersion(ctx))
-		warnings = append(warnings, missing...)
-	}
-	return warnings
+	_, missing := w.checkPlacement(ctx, s)
+	return append(warnings, missing...)
 }
 
-// checkTemplate refuses values of the wrong type, and under strict field validation
-// fields that the target kind does not have. A template that did not change is not
-// checked again: the schema may have.
-func (s strategy) checkTemplate(ctx context.Context, template, old rawjson.Value) field.ErrorList {
-	if bytes.Equal(template, old) || !template.IsObject() {
-		return nil
-	}
-	errs := schema.WrongTypes(s.schema(), template)
-	if fieldValidationFrom(ctx) == metav1.FieldValidationStrict {
-		errs = append(errs, schema.UnknownFields(s.schema(), template)...)
-	}
-	return errs
-}
-
-func (s strategy) options(ctx context.Context) validation.Options {
-	return validation.Options{
+func (s strategy) options(ctx context.Context, w *write) validation.Options {
+	options := validation.Options{
 		TargetKind:       s.kind.Target.Kind,
 		TargetAPIVersion: s.kind.TargetAPIVersion(),
 		Namespaced:       s.kind.Namespaced,
 		RequestedVersion: requestVersion(ctx),
 	}
+	if w != nil {
+		options.Template = w.template
+	}
+	if s.annotations != nil {
+		options.Propagates = s.annotations().Match
+	}
+	return options
 }
 
 // GetResetFields lists what a write to the object itself never changes.
@@ -201,7 +183,7 @@ func (s statusStrategy) PrepareForUpdate(ctx context.Context, obj, old runtime.O
 
 // ValidateUpdate refuses a status that names a target twice, and the like.
 func (s statusStrategy) ValidateUpdate(ctx context.Context, obj, old runtime.Object) field.ErrorList {
-	return validation.ValidateStatusUpdate(obj.(*typesv1beta2.FederatedObject), old.(*typesv1beta2.FederatedObject), s.options(ctx))
+	return validation.ValidateStatusUpdate(obj.(*typesv1beta2.FederatedObject), old.(*typesv1beta2.FederatedObject), s.options(ctx, nil))
 }
 
 // WarningsOnUpdate has nothing to say.
@@ -220,43 +202,10 @@ func (statusStrategy) GetResetFields() map[fieldpath.APIVersion]*fieldpath.Set {
 	}
 }
 
-// canonicalize makes equal templates and override values equal as bytes, so that a
-// client that writes the keys in another order changes nothing. Bad JSON cannot get
-// here: it was decoded.
-func canonicalize(o *typesv1beta2.FederatedObject) {
-	if v, err := o.Spec.Template.Canonical(); err == nil {
-		o.Spec.Template = v
-	}
-	for i := range o.Spec.Overrides {
-		patches := o.Spec.Overrides[i].TopologyOverrides
-		for j := range patches {
-			if v, err := patches[j].Value.Canonical(); err == nil {
-				patches[j].Value = v
-			}
-		}
-	}
-}
-
 // requestVersion is the version that the client speaks, v1beta2 outside of requests.
 func requestVersion(ctx context.Context) string {
 	if info, ok := genericapirequest.RequestInfoFrom(ctx); ok && info.APIGroup == federated.GroupName {
 		return info.APIVersion
 	}
 	return federated.V1beta2.Version
-}
-
-type fieldValidationKey struct{}
-
-// WithFieldValidation remembers what the client wants done about unknown fields, one of
-// metav1.FieldValidation... or nothing. The library keeps that to itself, and cannot look
-// into templates.
-func WithFieldValidation(ctx context.Context, directive string) context.Context {
-	return context.WithValue(ctx, fieldValidationKey{}, directive)
-}
-
-func fieldValidationFrom(ctx context.Context) string {
-	if directive, _ := ctx.Value(fieldValidationKey{}).(string); directive != "" {
-		return directive
-	}
-	return metav1.FieldValidationWarn
 }

@@ -50,37 +50,6 @@ func (s negotiatedSerializer) DecoderToVersion(decoder runtime.Decoder, gv runti
 	return versioning.NewCodec(nil, decoder, s.types, s.types, s.types, s.types, nil, gv, "federated")
 }
 
-// NewCodec returns what objects are stored with: JSON, in v1beta2.
-func NewCodec(types *Types) runtime.Codec {
-	s := negotiatedSerializer{types}
-	encoder := newJSON(types, json.SerializerOptions{})
-	decoder := json.NewSerializerWithOptions(storedMeta{}, types, types, json.SerializerOptions{})
-	return runtime.NewCodec(s.EncoderForVersion(encoder, federated.V1beta2), s.DecoderToVersion(decoder, federated.V1beta2))
-}
-
-// storedMeta finds the kind of a stored object where WriteJSON has put it, in front. The
-// library's way is to parse all of the object once, only for that.
-type storedMeta struct{ json.SimpleMetaFactory }
-
-var (
-	storedKind    = []byte(`{"kind":"`)
-	storedVersion = []byte(`","apiVersion":"` + federated.V1beta2.String() + `",`)
-)
-
-// Interpret returns the kind.
-func (m storedMeta) Interpret(data []byte) (*schema.GroupVersionKind, error) {
-	rest, ok := bytes.CutPrefix(data, storedKind)
-	if !ok {
-		return m.SimpleMetaFactory.Interpret(data)
-	}
-	end := bytes.IndexAny(rest, `"\`)
-	if end < 0 || !bytes.HasPrefix(rest[end:], storedVersion) {
-		return m.SimpleMetaFactory.Interpret(data)
-	}
-	gvk := federated.V1beta2.WithKind(string(rest[:end]))
-	return &gvk, nil
-}
-
 // versionedEncoder converts objects to a version before it encodes them. Objects that
 // many watchers wait for are encoded once.
 type versionedEncoder struct {
@@ -147,6 +116,25 @@ func newJSON(types *Types, options json.SerializerOptions) runtime.Serializer {
 }
 
 func (s *jsonSerializer) Identifier() runtime.Identifier { return s.identifier }
+
+// Decode finds keys that come twice inside of raw values, where the library does not look:
+// in strict mode, which for YAML has met them before.
+func (s *jsonSerializer) Decode(data []byte, defaults *schema.GroupVersionKind, into runtime.Object) (runtime.Object, *schema.GroupVersionKind, error) {
+	obj, gvk, err := s.Serializer.Decode(data, defaults, into)
+	if obj == nil || !s.options.Strict || s.options.Yaml {
+		return obj, gvk, err
+	}
+	duplicates := duplicateFields(obj)
+	if len(duplicates) == 0 {
+		return obj, gvk, err
+	}
+	if strict, ok := runtime.AsStrictDecodingError(err); ok {
+		duplicates = append(strict.Errors(), duplicates...)
+	} else if err != nil {
+		return obj, gvk, err
+	}
+	return obj, gvk, runtime.NewStrictDecodingError(duplicates)
+}
 
 func (s *jsonSerializer) Encode(obj runtime.Object, w io.Writer) error {
 	if cacheable, ok := obj.(runtime.CacheableObject); ok {

@@ -232,6 +232,10 @@ func (t *Types) Convert(in, out, context any) error {
 	if !ok {
 		return fmt.Errorf("cannot convert %T to a federated object", in)
 	}
+	// All kinds have one Go type, so the library takes any of them for any other.
+	if into.Kind != "" && into.Kind != typed.Kind {
+		return fmt.Errorf("%s and %s are two kinds", typed.Kind, into.Kind)
+	}
 	*into = *typed
 	return nil
 }

@@ -19,7 +19,9 @@ func SameSpec(a, b *v1beta2.FederatedObjectSpec) bool {
 		return false
 	}
 	// What Go can tell apart and JSON cannot, such as a map that is empty or nil.
-	encodedA, errA := json.Marshal(a)
-	encodedB, errB := json.Marshal(b)
+	restA, restB := *a, *b
+	restA.Template, restB.Template = nil, nil
+	encodedA, errA := json.Marshal(restA)
+	encodedB, errB := json.Marshal(restB)
 	return errA == nil && errB == nil && bytes.Equal(encodedA, encodedB)
 }

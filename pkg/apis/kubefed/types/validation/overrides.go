@@ -2,35 +2,19 @@ package validation
 
 import (
 	"fmt"
-	"strings"
-	"unicode/utf8"
 
-	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-	kjson "sigs.k8s.io/json"
 
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/manifest"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
 )
-
-// forbiddenPaths identify the object in the member: an override of them would make
-// another object of it. apiVersion is allowed, as members may serve different versions.
-var forbiddenPaths = [][]string{
-	{"kind"},
-	{"metadata", "name"},
-	{"metadata", "namespace"},
-	{"metadata", "generateName"},
-}
-
-const forbiddenDetail = "/kind, /metadata/name, /metadata/namespace and /metadata/generateName may not be overridden: they say which object it is"
-
-var patchOps = sets.New("add", "remove", "replace")
 
 func (c *check) overrides() {
 	seen := map[string]bool{}
 	for i := range c.obj.Spec.Overrides {
 		o := &c.obj.Spec.Overrides[i]
 		c.overrideTarget(i, o, seen)
-		c.patches(o.TopologyOverrides, c.overridePatches(i))
+		c.patches(o.TopologyOverrides, func() *field.Path { return c.overridePatches(i) })
 	}
 }
 
@@ -53,86 +37,58 @@ func (c *check) overrideTarget(i int, o *v1beta2.Override, seen map[string]bool)
 	}
 }
 
-func (c *check) patches(patches []v1beta2.OverridePatch, path *field.Path) {
+func (c *check) patches(patches []v1beta2.OverridePatch, path func() *field.Path) {
 	seen := make(map[string]bool, len(patches))
 	for i := range patches {
 		p := &patches[i]
-		at := path.Index(i)
-		if p.Op != "" && !patchOps.Has(p.Op) {
-			c.add(field.NotSupported(at.Child("op"), p.Op, sets.List(patchOps)))
-		}
-		c.patchPath(p, at)
+		at := func() *field.Path { return path().Index(i) }
+		c.add(manifest.PatchErrors(p, at)...)
 		if seen[p.Path] {
-			c.add(duplicate(at.Child("path"), p.Path, "a path is changed once per target"))
+			c.add(duplicate(at().Child("path"), p.Path, "a path is changed once per target"))
 		}
 		seen[p.Path] = true
-		if !utf8.Valid(p.Value) {
-			c.add(field.Invalid(at.Child("value"), "binary data", "must be JSON in UTF-8"))
+		if p.Value != nil {
+			c.add(p.Value.Faults(at().Child("value"), v1beta2.MaxDepth)...)
 		}
 	}
 }
 
-func (c *check) patchPath(p *v1beta2.OverridePatch, at *field.Path) {
-	if p.Path == "" {
-		c.add(field.Required(at.Child("path"), "a JSON pointer into the template, such as /spec/replicas"))
-		return
-	}
-	tokens, ok := pointerTokens(p.Path)
-	if !ok {
-		c.add(field.Invalid(at.Child("path"), p.Path, "must be a JSON pointer (RFC 6901), such as /spec/replicas or /metadata/labels/example.com~1tier"))
-		return
-	}
-	for _, forbidden := range forbiddenPaths {
-		if hasPrefix(tokens, forbidden) {
-			c.add(field.Invalid(at.Child("path"), p.Path, forbiddenDetail))
-		}
-	}
-	if len(tokens) == 1 && tokens[0] == "metadata" {
-		c.wholeMetadata(p, at)
+// bounds checks how much the spec names; what it holds is payload's to check.
+func (c *check) bounds() {
+	spec, old := &c.obj.Spec, c.oldSpec()
+	c.bound(targets(spec.Placement), targets(old.Placement), v1beta2.MaxTargets, c.placementList(), "targets")
+	c.bound(targets(spec.PlacementMask), targets(old.PlacementMask), v1beta2.MaxTargets, c.mask().Child("topologies"), "targets")
+	c.bound(len(spec.Overrides), len(old.Overrides), v1beta2.MaxTargets, specPath.Child("overrides"), "overrides")
+	all, most := countPatches(spec.Overrides)
+	oldAll, oldMost := countPatches(old.Overrides)
+	c.bound(all, oldAll, v1beta2.MaxPatches, specPath.Child("overrides"), "patches in all overrides together")
+	c.bound(most, oldMost, v1beta2.MaxTargetPatches, specPath.Child("overrides"), "patches for one target, with those of all overrides by selector")
+}
+
+// bound refuses more than limit of what, unless there were as many before.
+func (c *check) bound(n, old, limit int, path *field.Path, what string) {
+	if n > limit && n > old {
+		c.add(field.Invalid(path, fmt.Sprintf("%d %s", n, what), fmt.Sprintf("at most %d are allowed", limit)))
 	}
 }
 
-// wholeMetadata keeps a patch of all metadata from doing what one of its parts may not.
-func (c *check) wholeMetadata(p *v1beta2.OverridePatch, at *field.Path) {
-	if !p.Value.IsObject() {
-		return
+func targets(p *v1beta2.Placement) int {
+	if p == nil {
+		return 0
 	}
-	var value map[string]any
-	if err := kjson.UnmarshalCaseSensitivePreserveInts(p.Value, &value); err != nil {
-		c.add(field.Invalid(at.Child("value"), "malformed JSON", "must be JSON: "+err.Error()))
-		return
-	}
-	for _, key := range []string{"name", "namespace", "generateName"} {
-		if _, there := value[key]; there {
-			c.add(field.Invalid(at.Child("value", key), fmt.Sprint(value[key]), forbiddenDetail))
-		}
-	}
+	return len(p.Topologies)
 }
 
-// pointerTokens splits a JSON pointer. It returns false if it is none.
-func pointerTokens(pointer string) ([]string, bool) {
-	if !strings.HasPrefix(pointer, "/") || !utf8.ValidString(pointer) {
-		return nil, false
-	}
-	tokens := strings.Split(pointer[1:], "/")
-	for i, token := range tokens {
-		rest := strings.NewReplacer("~0", "", "~1", "").Replace(token)
-		if strings.Contains(rest, "~") {
-			return nil, false
-		}
-		tokens[i] = strings.ReplaceAll(strings.ReplaceAll(token, "~1", "/"), "~0", "~")
-	}
-	return tokens, true
-}
-
-func hasPrefix(tokens, prefix []string) bool {
-	if len(tokens) < len(prefix) {
-		return false
-	}
-	for i := range prefix {
-		if tokens[i] != prefix[i] {
-			return false
+// countPatches returns how many patches there are, and how many one target may get.
+func countPatches(overrides []v1beta2.Override) (all, most int) {
+	named, bySelector := 0, 0
+	for i := range overrides {
+		n := len(overrides[i].TopologyOverrides)
+		if all += n; overrides[i].TopologySelector != nil {
+			bySelector += n
+		} else {
+			named = max(named, n)
 		}
 	}
-	return true
+	return all, named + bySelector
 }

@@ -1,7 +1,10 @@
 package validation
 
 import (
+	"bytes"
 	"fmt"
+	"maps"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -14,16 +17,7 @@ import (
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/conversion"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
-)
-
-// Limits on what one object may hold. A store row takes 1.5 MiB, and the annotations of
-// an object 256 KiB together.
-const (
-	// MaxPayloadBytes is the most that template and override values may be together.
-	MaxPayloadBytes = 1 << 20
-	// MaxStashBytes is the most that the mask and the overrides by selector may be
-	// together, since v1beta1 carries them in an annotation.
-	MaxStashBytes = 128 << 10
+	"github.com/koinon-io/koinon/pkg/apis/rawjson"
 )
 
 // Options says what kind of object is validated, and for whom.
@@ -39,6 +33,12 @@ type Options struct {
 	// RequestedVersion is the version that the client used. v1beta1 makes errors and
 	// warnings speak of the cluster shape, anything else of the topology shape.
 	RequestedVersion string
+	// Propagates says of an annotation of the template whether it is sent to members. If it
+	// is nil, this is not known, and nothing is said of annotations.
+	Propagates func(annotation string) bool
+	// Template is the object's template as rawjson.Value.Tree returns it, for callers that
+	// have it. If it is nil, the template is parsed here.
+	Template map[string]any
 }
 
 func (o Options) targetKind(obj *v1beta2.FederatedObject) string {
@@ -48,38 +48,67 @@ func (o Options) targetKind(obj *v1beta2.FederatedObject) string {
 	return strings.TrimPrefix(obj.Kind, "Federated")
 }
 
+func (o *Options) template(obj *v1beta2.FederatedObject) map[string]any {
+	if o.Template == nil {
+		o.Template = tree(obj.Spec.Template)
+	}
+	return o.Template
+}
+
 // check is one validation of one object.
 type check struct {
 	words
 	opts Options
+	// old is nil when an object is created.
+	old  *v1beta2.FederatedObject
 	errs field.ErrorList
 }
 
-func newCheck(obj *v1beta2.FederatedObject, opts Options) *check {
-	return &check{words: newWords(obj, opts.RequestedVersion == v1beta1.SchemeGroupVersion.Version), opts: opts}
+func newCheck(obj, old *v1beta2.FederatedObject, opts Options) *check {
+	return &check{words: newWords(obj, opts.RequestedVersion == v1beta1.SchemeGroupVersion.Version), opts: opts, old: old}
+}
+
+// oldSpec is what the object held before: nothing if it is new.
+func (c *check) oldSpec() *v1beta2.FederatedObjectSpec {
+	if c.old == nil {
+		return &v1beta2.FederatedObjectSpec{}
+	}
+	return &c.old.Spec
 }
 
 func (c *check) add(errs ...*field.Error) { c.errs = append(c.errs, errs...) }
 
 // ValidateObject returns what is wrong with a defaulted object: nil if nothing is.
 func ValidateObject(obj *v1beta2.FederatedObject, opts Options) field.ErrorList {
-	c := newCheck(obj, opts)
+	c := newCheck(obj, nil, opts)
+	c.object()
+	return c.errs
+}
+
+func (c *check) object() {
+	obj := c.obj
 	c.reservedAnnotation()
 	c.topologyTypeAllowed()
-	c.template()
+	if !c.sameTemplate() {
+		c.template()
+	}
 	c.payload()
+	c.bounds()
 	c.placement(obj.Spec.Placement, c.placementList(), c.placementSelector(), c.target)
 	c.placement(obj.Spec.PlacementMask, c.mask().Child("topologies"), c.mask().Child("topologySelector"), func(name string) string { return name })
-	c.overrides()
+	if c.old == nil || !reflect.DeepEqual(obj.Spec.Overrides, c.old.Spec.Overrides) {
+		c.overrides()
+	}
 	c.stashFits()
-	return c.errs
 }
 
 // ValidateUpdate returns what is wrong with an object that replaces old. A spec that does
 // not change is not checked again, so that a finalizer can always be removed, whatever
-// rule is new since the object was stored.
+// rule is new since the object was stored. Neither is a template that stays, nor the
+// overrides if all of them do: a mask can be set whatever they hold. And what is larger
+// than a bound may stay so, as long as it does not grow.
 func ValidateUpdate(obj, old *v1beta2.FederatedObject, opts Options) field.ErrorList {
-	c := newCheck(obj, opts)
+	c := newCheck(obj, old, opts)
 	if conversion.SameSpec(&obj.Spec, &old.Spec) {
 		c.reservedAnnotation()
 		return c.errs
@@ -87,16 +116,22 @@ func ValidateUpdate(obj, old *v1beta2.FederatedObject, opts Options) field.Error
 	if was := old.Spec.TopologyType; obj.Spec.TopologyType != was {
 		c.add(field.Invalid(c.topologyType(), obj.Spec.TopologyType, fmt.Sprintf("is immutable, and was %s: delete the object and create it anew", was)))
 	}
-	return append(c.errs, ValidateObject(obj, opts)...)
+	c.object()
+	return c.errs
 }
 
 // ValidateStatusUpdate returns what is wrong with a status: a name that is listed twice,
-// or that nothing can have. What stock controllers send in v1beta1 is taken as it is.
-func ValidateStatusUpdate(obj, _ *v1beta2.FederatedObject, opts Options) field.ErrorList {
-	if obj.Status == nil || opts.RequestedVersion == v1beta1.SchemeGroupVersion.Version {
+// or that nothing can have, or a remote status that clients cannot read. Beside that, what
+// stock controllers send in v1beta1 is taken as it is.
+func ValidateStatusUpdate(obj, old *v1beta2.FederatedObject, opts Options) field.ErrorList {
+	if obj.Status == nil {
 		return nil
 	}
-	c := newCheck(obj, opts)
+	c := newCheck(obj, old, opts)
+	c.remoteStatuses()
+	if c.clusterShape {
+		return c.errs
+	}
 	targets, conditions := map[string]bool{}, map[v1beta2.ConditionType]bool{}
 	for i := range obj.Status.Targets {
 		name := obj.Status.Targets[i].Name
@@ -115,6 +150,27 @@ func ValidateStatusUpdate(obj, _ *v1beta2.FederatedObject, opts Options) field.E
 		conditions[name] = true
 	}
 	return c.errs
+}
+
+// remoteStatuses checks those that are new: what is stored already is not the writer's
+// fault.
+func (c *check) remoteStatuses() {
+	known := map[string]rawjson.Value{}
+	if c.old != nil && c.old.Status != nil {
+		for i := range c.old.Status.Targets {
+			known[c.old.Status.Targets[i].Name] = c.old.Status.Targets[i].RemoteStatus
+		}
+	}
+	list := field.NewPath("status", "targets")
+	if c.clusterShape {
+		list = field.NewPath("status", "clusters")
+	}
+	for i := range c.obj.Status.Targets {
+		t := &c.obj.Status.Targets[i]
+		if t.RemoteStatus != nil && !bytes.Equal(t.RemoteStatus, known[t.Name]) {
+			c.add(t.RemoteStatus.Faults(list.Index(i).Child("remoteStatus"), 0)...)
+		}
+	}
 }
 
 // statusName takes the name of a target, and that of a cluster that is no target.
@@ -222,8 +278,13 @@ func (c *check) selector(s *metav1.LabelSelector, path *field.Path) {
 
 func (c *check) stashFits() {
 	stash, err := conversion.Stash(c.obj)
-	if err == nil && len(stash) <= MaxStashBytes {
+	if err == nil && len(stash) <= v1beta2.MaxStashBytes {
 		return
+	}
+	if err == nil && c.old != nil {
+		if old, err := conversion.Stash(c.old); err == nil && len(stash) <= len(old) {
+			return
+		}
 	}
 	path := specPath
 	if c.clusterShape {
@@ -234,7 +295,7 @@ func (c *check) stashFits() {
 		return
 	}
 	c.add(field.Invalid(path, fmt.Sprintf("%d bytes", len(stash)),
-		fmt.Sprintf("placementMask and overrides with a topologySelector may be %d bytes together, since v1beta1 carries them in an annotation", MaxStashBytes)))
+		fmt.Sprintf("placementMask and overrides with a topologySelector may be %d bytes together, since v1beta1 carries them in an annotation", v1beta2.MaxStashBytes)))
 }
 
 func duplicate(path *field.Path, value, detail string) *field.Error {
@@ -250,3 +311,5 @@ func placedByName(p *v1beta2.Placement, name string) (byName, placed bool) {
 	}
 	return true, slices.ContainsFunc(p.Topologies, func(r v1beta2.TopologyReference) bool { return r.Name == name })
 }
+
+func sortedKeys(m map[string]any) []string { return slices.Sorted(maps.Keys(m)) }

@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/conversion/conversiontest"
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/manifest"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/validation"
 )
@@ -94,16 +95,16 @@ func TestRefusals(t *testing.T) {
 		},
 		"a template of 2 MiB": {
 			spec:    `"topologyType":"cluster","template":{"a":"` + strings.Repeat("x", 2<<20-8) + `"}`,
-			v1beta2: `spec.template: Invalid value: "2097152 bytes": at most 1048576 bytes are allowed`,
+			v1beta2: `spec.template: Invalid value: "2097152 bytes": at most 1048576 bytes (1 MiB) are allowed, in which data of Secrets count in base64`,
 		},
 		"override values that are too much beside the template": {
 			spec:    `"topologyType":"cluster","template":{"a":"` + strings.Repeat("x", 1<<19) + `"},"overrides":[{"topologyName":"m1","topologyOverrides":[{"path":"/a","value":"` + strings.Repeat("x", 1<<19) + `"}]}]`,
-			v1beta2: `spec: Invalid value: "1048586 bytes": at most 1048576 bytes are allowed for template and override values together`,
+			v1beta2: `spec: Invalid value: "1048588 bytes": at most 1048576 bytes (1 MiB) are allowed for template, override paths and override values together`,
 		},
 		"a mask that does not fit an annotation": {
-			spec:    cluster + `,"placementMask":{"topologies":[` + manyNames(20000) + `]}`,
-			v1beta2: `spec: Invalid value: "348924 bytes": placementMask and overrides with a topologySelector may be 131072 bytes together, since v1beta1 carries them in an annotation`,
-			v1beta1: `metadata.annotations[federation.koinon.io/topology]: Invalid value: "348924 bytes": placementMask and overrides with a topologySelector may be 131072 bytes together, since v1beta1 carries them in an annotation`,
+			spec:    cluster + `,"placementMask":{"topologies":[` + longNames(1000) + `]}`,
+			v1beta2: `spec: Invalid value: "214924 bytes": placementMask and overrides with a topologySelector may be 131072 bytes together, since v1beta1 carries them in an annotation`,
+			v1beta1: `metadata.annotations[federation.koinon.io/topology]: Invalid value: "214924 bytes": placementMask and overrides with a topologySelector may be 131072 bytes together, since v1beta1 carries them in an annotation`,
 		},
 		"a cluster name with capitals": {
 			spec:    cluster + `,"placement":{"topologies":[{"name":"M1"}]}`,
@@ -200,6 +201,79 @@ func TestRefusals(t *testing.T) {
 			v1beta2: `spec.overrides[0].topologyOverrides[0].path: Invalid value: "/metadata/generateName/x": ` + forbidden,
 			v1beta1: `spec.overrides[0].clusterOverrides[0].path: Invalid value: "/metadata/generateName/x": ` + forbidden,
 		},
+		"an override of the whole object": {
+			spec:    override(`{"path":"/","value":{}}`),
+			v1beta2: `spec.overrides[0].topologyOverrides[0].path: Invalid value: "/": must begin with a field of the object, such as /spec: it cannot be replaced as a whole`,
+			v1beta1: `spec.overrides[0].clusterOverrides[0].path: Invalid value: "/": must begin with a field of the object, such as /spec: it cannot be replaced as a whole`,
+		},
+		"a version that is none": {
+			spec:    override(`{"path":"/apiVersion","value":"a/b/c"}`),
+			v1beta2: `spec.overrides[0].topologyOverrides[0].value: Invalid value: "\"a/b/c\"": must be a version, such as apps/v1`,
+			v1beta1: `spec.overrides[0].clusterOverrides[0].value: Invalid value: "\"a/b/c\"": must be a version, such as apps/v1`,
+		},
+		"no version at all": {
+			spec:    override(`{"path":"/apiVersion","op":"remove"}`),
+			v1beta2: `spec.overrides[0].topologyOverrides[0].path: Invalid value: "/apiVersion": /apiVersion may be replaced, and nothing else: every object has one`,
+			v1beta1: `spec.overrides[0].clusterOverrides[0].path: Invalid value: "/apiVersion": /apiVersion may be replaced, and nothing else: every object has one`,
+		},
+		"metadata that are no object": {
+			spec:    override(`{"path":"/metadata","value":[]}`),
+			v1beta2: `spec.overrides[0].topologyOverrides[0].value: Invalid value: "[]": must be an object: the metadata`,
+			v1beta1: `spec.overrides[0].clusterOverrides[0].value: Invalid value: "[]": must be an object: the metadata`,
+		},
+		"a number that no client can read": {
+			spec:    `"topologyType":"cluster","template":{"x":1e400}`,
+			v1beta2: `spec.template.x: Invalid value: "1e400": must be a number that a 64-bit float holds, at most about 1.8e308: clients cannot read others`,
+		},
+		"such a number in an override": {
+			spec:    override(`{"path":"/x","value":[1e400]}`),
+			v1beta2: `spec.overrides[0].topologyOverrides[0].value[0]: Invalid value: "1e400": must be a number that a 64-bit float holds, at most about 1.8e308: clients cannot read others`,
+			v1beta1: `spec.overrides[0].clusterOverrides[0].value[0]: Invalid value: "1e400": must be a number that a 64-bit float holds, at most about 1.8e308: clients cannot read others`,
+		},
+		"such a number in an override by selector": {
+			spec:    cluster + `,"overrides":[{"topologySelector":{},"topologyOverrides":[{"path":"/x","value":1e400}]}]`,
+			v1beta2: `spec.overrides[0].topologyOverrides[0].value: Invalid value: "1e400": must be a number that a 64-bit float holds, at most about 1.8e308: clients cannot read others`,
+			v1beta1: `metadata.annotations[federation.koinon.io/topology].selectorOverrides[0].override.topologyOverrides[0].value: Invalid value: "1e400": must be a number that a 64-bit float holds, at most about 1.8e308: clients cannot read others`,
+		},
+		"half a character": {
+			spec:    `"topologyType":"cluster","template":{"x":"\ud800"}`,
+			v1beta2: `spec.template.x: Invalid value: "\"\\ud800\"": must be text in UTF-8, with no half of a surrogate pair alone: decoders replace what is not`,
+		},
+		"a template that is too deep": {
+			spec:    `"topologyType":"cluster","template":{"x":` + strings.Repeat("[", 128) + strings.Repeat("]", 128) + `}`,
+			v1beta2: `spec.template: Invalid value: "...": may have at most 128 objects and arrays around one another`,
+		},
+		"labels that are no map": {
+			spec:    `"topologyType":"cluster","template":{"metadata":{"labels":["a"]}}`,
+			v1beta2: `spec.template.metadata.labels: Invalid value: "[\"a\"]": must be an object`,
+		},
+		"an annotation that is no string": {
+			spec:    `"topologyType":"cluster","template":{"metadata":{"annotations":{"a/b":1}}}`,
+			v1beta2: `spec.template.metadata.annotations[a/b]: Invalid value: "1": must be a string`,
+		},
+		"too many targets": {
+			spec:    cluster + `,"placement":{"topologies":[` + manyNames(1001) + `]}`,
+			v1beta2: `spec.placement.topologies: Invalid value: "1001 targets": at most 1000 are allowed`,
+			v1beta1: `spec.placement.clusters: Invalid value: "1001 targets": at most 1000 are allowed`,
+		},
+		"too many targets in the mask": {
+			spec:    cluster + `,"placementMask":{"topologies":[` + manyNames(1001) + `]}`,
+			v1beta2: `spec.placementMask.topologies: Invalid value: "1001 targets": at most 1000 are allowed`,
+			v1beta1: `metadata.annotations[federation.koinon.io/topology].placementMask.topologies: Invalid value: "1001 targets": at most 1000 are allowed`,
+		},
+		"too many overrides": {
+			spec:    cluster + `,"overrides":[` + strings.ReplaceAll(manyNames(1001), "name", "topologyName") + `]`,
+			v1beta2: `spec.overrides: Invalid value: "1001 overrides": at most 1000 are allowed`,
+		},
+		"too many patches for one target": {
+			spec: cluster + `,"overrides":[{"topologyName":"m1","topologyOverrides":[` + manyPatches(200) + `]},` +
+				`{"topologySelector":{},"topologyOverrides":[` + manyPatches(57) + `]}]`,
+			v1beta2: `spec.overrides: Invalid value: "257 patches for one target, with those of all overrides by selector": at most 256 are allowed`,
+		},
+		"too many patches in all": {
+			spec:    cluster + `,"overrides":[` + manyOverrides(101, 100) + `]`,
+			v1beta2: `spec.overrides: Invalid value: "10100 patches in all overrides together": at most 10000 are allowed`,
+		},
 		"an override of all metadata with a name in it": {
 			spec:    override(`{"path":"/metadata","value":{"name":"x"}}`),
 			v1beta2: `spec.overrides[0].topologyOverrides[0].value.name: Invalid value: "x": ` + forbidden,
@@ -237,12 +311,32 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
+func longNames(n int) string {
+	return strings.ReplaceAll(manyNames(n), `"m`, `"`+strings.Repeat("m", 200))
+}
+
 func manyNames(n int) string {
 	var names []string
 	for i := range n {
 		names = append(names, fmt.Sprintf(`{"name":"m%d"}`, i))
 	}
 	return strings.Join(names, ",")
+}
+
+func manyPatches(n int) string {
+	var patches []string
+	for i := range n {
+		patches = append(patches, fmt.Sprintf(`{"path":"/a%d","value":1}`, i))
+	}
+	return strings.Join(patches, ",")
+}
+
+func manyOverrides(n, patches int) string {
+	var overrides []string
+	for i := range n {
+		overrides = append(overrides, fmt.Sprintf(`{"topologyName":"m%d","topologyOverrides":[%s]}`, i, manyPatches(patches)))
+	}
+	return strings.Join(overrides, ",")
 }
 
 func TestReservedAnnotation(t *testing.T) {
@@ -326,6 +420,26 @@ func TestUpdates(t *testing.T) {
 			[]string{`spec.template: Required value: the Deployment to create in each target, without name and namespace`},
 		},
 		"an unchanged spec is not": {`"topologyType":"cluster"`, `"topologyType":"cluster"`, deployments, nil},
+		"a template that stays is not": {
+			`"topologyType":"cluster","template":{"x":1e400,"kind":"Service"}`,
+			`"topologyType":"cluster","template":{"x":1e400,"kind":"Service"},"placementMask":{"topologies":[]}`, deployments, nil,
+		},
+		"overrides that stay are not": {
+			override(`{"path":"/","value":1e400}`), override(`{"path":"/","value":1e400}`) + `,"placementMask":{"topologies":[]}`, deployments, nil,
+		},
+		"what is too large may become smaller": {
+			cluster + `,"placement":{"topologies":[` + manyNames(1010) + `]},"overrides":[` + manyOverrides(101, 110) + `]`,
+			cluster + `,"placement":{"topologies":[` + manyNames(1005) + `]},"overrides":[` + manyOverrides(101, 101) + `]`, deployments, nil,
+		},
+		"a template that is too large may become smaller": {
+			`"topologyType":"cluster","template":{"a":"` + strings.Repeat("x", 3<<19) + `"}`,
+			`"topologyType":"cluster","template":{"a":"` + strings.Repeat("x", 5<<18) + `"}`, deployments, nil,
+		},
+		"what is too large may not grow": {
+			cluster + `,"placement":{"topologies":[` + manyNames(1010) + `]}`,
+			cluster + `,"placement":{"topologies":[` + manyNames(1011) + `]}`, deployments,
+			[]string{`spec.placement.topologies: Invalid value: "1011 targets": at most 1000 are allowed`},
+		},
 	} {
 		t.Run(sentence, func(t *testing.T) {
 			errs := validation.ValidateUpdate(federated(t, tc.obj), federated(t, tc.old), tc.opts)
@@ -374,6 +488,21 @@ func TestStatus(t *testing.T) {
 	}
 }
 
+func TestARemoteStatusThatClientsCannotReadIsRefusedOnce(t *testing.T) {
+	obj := federated(t, cluster)
+	obj.Status = &v1beta2.FederatedObjectStatus{Targets: []v1beta2.TargetStatus{{Name: "m1", RemoteStatus: []byte(`{"x":1e400}`)}}}
+	const problem = `.remoteStatus.x: Invalid value: "1e400": must be a number that a 64-bit float holds, at most about 1.8e308: clients cannot read others`
+	if diff := cmp.Diff([]string{"status.targets[0]" + problem}, sentences(validation.ValidateStatusUpdate(obj, federated(t, cluster), deployments))); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([]string{"status.clusters[0]" + problem}, sentences(validation.ValidateStatusUpdate(obj, federated(t, cluster), clusterShape(deployments)))); diff != "" {
+		t.Errorf("in v1beta1 (-want +got):\n%s", diff)
+	}
+	if errs := validation.ValidateStatusUpdate(obj, obj.DeepCopy(), deployments); errs != nil {
+		t.Errorf("got %v for what is stored already", errs)
+	}
+}
+
 func TestWarnings(t *testing.T) {
 	const mask = `clients of v1beta1, such as stock KubeFed controllers, do not see the mask and change every placed target`
 	for sentence, tc := range map[string]struct {
@@ -383,9 +512,35 @@ func TestWarnings(t *testing.T) {
 		"a template with a name and a namespace": {
 			`"template":{"metadata":{"name":"x","namespace":"y","labels":{}}}`,
 			[]string{
-				`spec.template.metadata.name: "x" is ignored: objects in members have the name of the federated object`,
-				`spec.template.metadata.namespace: "y" is ignored: objects in members have the name of the federated object`,
+				`spec.template.metadata.name: is ignored: what objects in members are called follows from the federated object and where it is placed`,
+				`spec.template.metadata.namespace: is ignored: the namespace in members follows from the federated object and where it is placed`,
 			},
+		},
+		"a template copied from a running object": {
+			`"template":{"metadata":{"annotations":{"lb/x":"1","other":"2"},"labels":{"kubefed.io/managed":"false"},"creationTimestamp":"2026-01-01T00:00:00Z",` +
+				`"finalizers":["a/b"],"ownerReferences":[{"name":"x"}],"label":{"a":"b"},"uid":"1"},"status":{"replicas":1}}`,
+			[]string{
+				`spec.template.metadata.annotations[other]: is not sent to members: no pattern in spec.propagatingAnnotations of the FederatedTypeConfig matches it`,
+				`spec.template.metadata.creationTimestamp: is not sent to members: their API servers set it`,
+				`spec.template.metadata.finalizers: are not sent to members: add them by overrides where a controller in the member removes them`,
+				`spec.template.metadata.label: is not sent to members: of the metadata they get labels, and annotations that propagate`,
+				`spec.template.metadata.labels[kubefed.io/managed]: is not sent to members: the control plane sets it`,
+				`spec.template.metadata.ownerReferences: are not sent to members: they name their owners by UIDs that only this cluster knows`,
+				`spec.template.metadata.uid: is not sent to members: their API servers set it`,
+				`spec.template.status: is not sent to members: the status is theirs`,
+			},
+		},
+		"what encoders write and nobody means": {`"template":{"metadata":{"creationTimestamp":null,"finalizers":[]},"status":{"loadBalancer":{}}}`, nil},
+		"an override of what members set": {
+			`"overrides":[{"topologyName":"m1","topologyOverrides":[{"path":"/status/replicas","value":1},{"path":"/metadata","value":{"uid":"1","labels":{}}},{"path":"/metadata/annotations/other","value":"sent"}]}]`,
+			[]string{
+				`spec.overrides[0].topologyOverrides[0].path: "/status/replicas" is not sent to members: the status is theirs`,
+				`spec.overrides[0].topologyOverrides[1].value.uid: is not sent to members: their API servers set it`,
+			},
+		},
+		"a value that is left out": {
+			`"overrides":[{"topologyName":"m1","topologyOverrides":[{"path":"/spec/replicas"}]}]`,
+			[]string{`spec.overrides[0].topologyOverrides[0].value: is left out, so that null is set; to take a field away say op: remove`},
 		},
 		"a mask": {`"placementMask":{"topologies":[]}`, []string{`spec.placementMask: ` + mask}},
 		"a mask beside the placement": {
@@ -408,10 +563,12 @@ func TestWarnings(t *testing.T) {
 	} {
 		t.Run(sentence, func(t *testing.T) {
 			obj := federated(t, tc.spec)
-			if diff := cmp.Diff(tc.want, validation.Warnings(obj, nil, deployments)); diff != "" {
+			opts := deployments
+			opts.Propagates = manifest.Patterns{"lb/*"}.Match
+			if diff := cmp.Diff(tc.want, validation.Warnings(obj, nil, opts)); diff != "" {
 				t.Errorf("create (-want +got):\n%s", diff)
 			}
-			if got := validation.Warnings(obj, obj.DeepCopy(), deployments); got != nil {
+			if got := validation.Warnings(obj, obj.DeepCopy(), opts); got != nil {
 				t.Errorf("an update that changes nothing warns: %q", got)
 			}
 		})
@@ -421,7 +578,7 @@ func TestWarnings(t *testing.T) {
 func TestANamespaceOfAnotherNameIsWarnedAbout(t *testing.T) {
 	obj := federated(t, cluster)
 	obj.Kind = "FederatedNamespace"
-	want := []string{`metadata.name: "web" is ignored: a FederatedNamespace has the name of its namespace, "shop"`}
+	want := []string{`metadata.name: "web" is not the name of its namespace, "shop": such a FederatedNamespace is propagated nowhere`}
 	if diff := cmp.Diff(want, validation.Warnings(obj, nil, validation.Options{Namespaced: true})); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}

@@ -4,12 +4,11 @@ import (
 	"fmt"
 	"reflect"
 
-	kjson "sigs.k8s.io/json"
-
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/koinon-io/koinon/pkg/apis/federation/v1alpha1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/topology"
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/manifest"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
 )
 
@@ -19,7 +18,7 @@ func Warnings(obj, old *v1beta2.FederatedObject, opts Options) []string {
 	if old == nil {
 		old = &v1beta2.FederatedObject{}
 	}
-	w := warner{check: newCheck(obj, opts)}
+	w := warner{check: newCheck(obj, old, opts)}
 	if !reflect.DeepEqual(obj.Spec.Template, old.Spec.Template) {
 		w.template()
 	}
@@ -37,8 +36,10 @@ func Warnings(obj, old *v1beta2.FederatedObject, opts Options) []string {
 	if !reflect.DeepEqual(obj.Spec.Overrides, old.Spec.Overrides) {
 		w.overrides()
 	}
-	if obj.Kind == "FederatedNamespace" && obj.Name != obj.Namespace && old.Name == "" && obj.Name != "" {
-		w.warn(field.NewPath("metadata", "name"), fmt.Sprintf("%q is ignored: a FederatedNamespace has the name of its namespace, %q", obj.Name, obj.Namespace))
+	if old.Name == "" && obj.Name != "" && w.opts.targetKind(obj) == "Namespace" {
+		if problem := manifest.NamespaceProblem(obj.Namespace, obj.Name); problem != "" {
+			w.warn(field.NewPath("metadata", "name"), problem)
+		}
 	}
 	return w.sentences
 }
@@ -52,17 +53,12 @@ func (w *warner) warn(path *field.Path, sentence string) {
 	w.sentences = append(w.sentences, path.String()+": "+sentence)
 }
 
+// template tells of every part that is not sent to members.
 func (w *warner) template() {
-	var head struct {
-		Metadata map[string]any `json:"metadata"`
-	}
-	template := w.obj.Spec.Template
-	if !template.IsObject() || len(template) > MaxPayloadBytes || kjson.UnmarshalCaseSensitivePreserveInts(template, &head) != nil {
-		return
-	}
-	for _, key := range []string{"name", "namespace", "generateName"} {
-		if value, there := head.Metadata[key]; there {
-			w.warn(templatePath.Child("metadata", key), fmt.Sprintf("%q is ignored: objects in members have the name of the federated object", fmt.Sprint(value)))
+	template := w.opts.template(w.obj)
+	for _, drop := range manifest.Drops(template, w.opts.Propagates) {
+		if value := drop.Value(template); !manifest.IsEmpty(value) {
+			w.warn(drop.Path(templatePath), drop.Reason)
 		}
 	}
 }
@@ -97,9 +93,31 @@ func (w *warner) overrides() {
 			w.warn(w.override(i), "clients of v1beta1, such as stock KubeFed controllers, do not see an override with a topologySelector")
 		}
 		for j := range o.TopologyOverrides {
-			if p := &o.TopologyOverrides[j]; p.Op == "remove" && p.Value != nil {
-				w.warn(w.overridePatches(i).Index(j).Child("value"), "is ignored: op is remove")
-			}
+			w.patch(&o.TopologyOverrides[j], w.overridePatches(i).Index(j))
 		}
+	}
+}
+
+// patch tells of what a patch sets and members do not get, or do not get as it looks.
+func (w *warner) patch(p *v1beta2.OverridePatch, at *field.Path) {
+	removes := manifest.Operation(p) == manifest.OpRemove
+	switch {
+	case removes && p.Value != nil:
+		w.warn(at.Child("value"), "is ignored: op is remove")
+	case !removes && p.Value == nil:
+		w.warn(at.Child("value"), "is left out, so that null is set; to take a field away say op: remove")
+	}
+	if reason := manifest.PatchDrop(p); reason != "" {
+		w.warn(at.Child("path"), fmt.Sprintf("%q %s", p.Path, reason))
+	}
+	if p.Path != "/metadata" || !p.Value.IsObject() {
+		return
+	}
+	metadata, err := p.Value.Tree()
+	if err != nil {
+		return
+	}
+	for _, drop := range manifest.ServerFields(map[string]any{"metadata": metadata}) {
+		w.warn(at.Child("value", drop.Steps[1]), drop.Reason)
 	}
 }

@@ -1,0 +1,95 @@
+package status
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
+)
+
+// fleet is the status of n targets, each with a message and a status of the given sizes.
+func fleet(n, messageBytes, remoteBytes int) []v1beta2.TargetStatus {
+	var out []v1beta2.TargetStatus
+	for i := range n {
+		t := v1beta2.TargetStatus{
+			Name: fmt.Sprintf("rz%04d", i), Cluster: "m1", Namespace: fmt.Sprintf("shop-rz%04d", i), State: v1beta2.TargetUpdateFailed,
+			Hash: strings.Repeat("a", 32), Version: "gen:7", Generation: 7, Message: strings.Repeat("m", messageBytes),
+		}
+		if remoteBytes > 0 {
+			t.RemoteStatus = []byte(`"` + strings.Repeat("r", remoteBytes-2) + `"`)
+		}
+		out = append(out, t)
+	}
+	return out
+}
+
+func TestAStatusIsMadeToFit(t *testing.T) {
+	for sentence, test := range map[string]struct {
+		targets []v1beta2.TargetStatus
+		// limit is what the status may be as JSON.
+		limit int
+		// left is what has to be in the message of the condition; "" if nothing was left out.
+		left string
+		// statuses and messages are how many targets keep theirs.
+		statuses, messages int
+	}{
+		"a thousand targets fit": {fleet(1000, 20, 0), v1beta2.MaxStatusBytes, "", 0, 1000},
+		"statuses of objects are kept as far as they fit": {
+			fleet(100, 20, 10<<10), v1beta2.MaxStatusBytes, "; the status of 65 objects is left out, since it does not fit", 35, 100},
+		"then messages go": {
+			fleet(1000, 1000, 10<<10), v1beta2.MaxStatusBytes, "; the status of 1000 objects is left out, since it does not fit; messages are left out, since they do not fit", 0, 0},
+		"there is no room at all": {
+			fleet(3, 20, 10), 0, "; the status of 3 objects is left out, since it does not fit; messages are left out, since they do not fit", 0, 0},
+	} {
+		t.Run(sentence, func(t *testing.T) {
+			got := Fold(nil, 7, test.targets, "", test.limit, now)
+			data, err := json.Marshal(got)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if test.limit > 0 && len(data) > test.limit {
+				t.Errorf("got %d bytes, want at most %d", len(data), test.limit)
+			}
+			if message := got.Conditions[0].Message; !strings.HasSuffix(message, test.left) || test.left == "" && strings.Contains(message, "left out") {
+				t.Errorf("got condition %q, want it to end with %q", message, test.left)
+			}
+			statuses, messages := 0, 0
+			for i, target := range got.Targets {
+				if target.RemoteStatus != nil {
+					statuses++
+				}
+				if target.Message != "" {
+					messages++
+				}
+				want := test.targets[i]
+				want.Message, want.RemoteStatus = target.Message, target.RemoteStatus
+				if diff := cmp.Diff(want, target); diff != "" {
+					t.Fatalf("the record of a target changed (-want +got):\n%s", diff)
+				}
+			}
+			if statuses != test.statuses || messages != test.messages {
+				t.Errorf("got %d statuses and %d messages, want %d and %d", statuses, messages, test.statuses, test.messages)
+			}
+			again := Fold(got, 7, test.targets, "", test.limit, now.Add(1))
+			if diff := cmp.Diff(got, again); diff != "" {
+				t.Errorf("folding again says something new, so it would be written for ever (-first +second):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestALongMessageIsCutAtACharacter(t *testing.T) {
+	targets := fleet(1, 0, 0)
+	targets[0].Message = strings.Repeat("ü", 2000)
+	got := Fold(nil, 1, targets, strings.Repeat("p", 5000), v1beta2.MaxStatusBytes, now)
+	for _, message := range []string{got.Targets[0].Message, got.Conditions[0].Message} {
+		if len(message) > v1beta2.MaxMessageBytes || !utf8.ValidString(message) || !strings.HasSuffix(message, "... (cut)") {
+			t.Errorf("got %d bytes: %.20s...%s", len(message), message, message[len(message)-20:])
+		}
+	}
+}

@@ -9,6 +9,9 @@
 //
 //	aggregator → extension → native resources → custom resources
 //
+// What the extension serves it serves alone: CRDs in its groups are refused, see
+// reservedGroups.
+//
 // The usual way through it:
 //
 //	h, err := host.New(ctx, host.Config{Listener: l, Storage: store.Transport(), ...})

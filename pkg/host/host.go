@@ -80,6 +80,9 @@ func New(ctx context.Context, config Config) (*Host, error) {
 			return nil, err
 		}
 	}
+	if err := addClusterRoles(aggregator.GenericAPIServer, config.ClusterRoles); err != nil {
+		return nil, err
+	}
 	if config.Controllers {
 		if err := addControllers(aggregator.GenericAPIServer, config.Shared); err != nil {
 			return nil, err

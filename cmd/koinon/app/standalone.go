@@ -104,7 +104,7 @@ func (s *standalone) hostConfig(ctx context.Context, keys *pki.PKI) (host.Config
 		Controllers:      s.options.runs(componentControllers),
 		Shared:           s.store.Shared(),
 		Administrators:   pki.AdministratorsGroup,
-		Extension:        s.options.extension(),
+		Extension:        s.options.extension(s.store),
 		Front: func(api http.Handler) http.Handler {
 			return withWebhook(hook, withReason(readiness.Reason, api))
 		},

@@ -1,6 +1,7 @@
 package serving
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"net/http"
@@ -59,6 +60,12 @@ type Config struct {
 	MaxRequestBodyBytes int64
 	// Schemas of target kinds.
 	Schemas targetschema.Source
+	// UncachedRESTOptions are RESTOptions without watch caches: for resources that are looked
+	// at once.
+	UncachedRESTOptions generic.RESTOptionsGetter
+	// StoredResources are the resources of the group that have objects in the store, whether
+	// they are served or not.
+	StoredResources func(context.Context) ([]string, error)
 	// Placement checks targets at admission; nil checks nothing.
 	Placement strategy.PlacementChecker
 }

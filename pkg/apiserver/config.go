@@ -54,6 +54,9 @@ type ExtraConfig struct {
 	Remote targetschema.APIServers
 	// Host is how to reach the host, for the labels of its namespaces. Required.
 	Host *rest.Config
+	// StoredResources returns the resources of a group that have objects in the store, whether
+	// they are served or not. Required.
+	StoredResources func(ctx context.Context, group string) ([]string, error)
 	// KindsChanged is called, if not nil, after the federated kinds may have changed. It
 	// must not block.
 	KindsChanged func(served []federated.Kind)
@@ -77,6 +80,8 @@ func (c *Config) Complete() (CompletedConfig, error) {
 		return CompletedConfig{}, errors.New("the schemas of built-in kinds are required")
 	case c.Extra.Host == nil:
 		return CompletedConfig{}, errors.New("a client configuration for the host is required")
+	case c.Extra.StoredResources == nil:
+		return CompletedConfig{}, errors.New("the resources in the store are required")
 	}
 	extra := c.Extra
 	if extra.Namespace == "" {

@@ -1,6 +1,7 @@
 package apiserver
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -17,6 +18,7 @@ import (
 	targetschema "github.com/koinon-io/koinon/pkg/registry/federated/schema"
 	"github.com/koinon-io/koinon/pkg/registry/federated/serving"
 	"github.com/koinon-io/koinon/pkg/registry/federated/strategy"
+	"github.com/koinon-io/koinon/pkg/registry/namespacebound"
 	"github.com/koinon-io/koinon/pkg/registry/static"
 )
 
@@ -27,6 +29,7 @@ type Server struct {
 	federated  *serving.Server
 	controller *serving.Controller
 	remote     *targetschema.Remote
+	watch      *namespaceWatch
 
 	kindsChanged func(served []federated.Kind) // may be nil
 }
@@ -42,11 +45,24 @@ func (c CompletedConfig) New(delegate genericapiserver.DelegationTarget) (*Serve
 	if err != nil {
 		return nil, fmt.Errorf("make a client of the host: %w", err)
 	}
+	s := &Server{GenericAPIServer: generic, kindsChanged: c.extra.KindsChanged}
+	s.watch, err = newNamespaceWatch(c.extra.Host, func(ctx context.Context, departure serving.Departure) error {
+		return s.federated.DeleteLeftovers(ctx, departure)
+	})
+	if err != nil {
+		return nil, err
+	}
+	binder, err := namespacebound.New(namespacebound.Config{
+		Namespaces: s.watch, Authorizer: c.generic.Authorization.Authorizer, Exempt: c.extra.Namespace,
+	})
+	if err != nil {
+		return nil, err
+	}
 	namespaces := hostNamespaces{host.CoreV1().Namespaces()}
 	registry, err := static.New(static.Deps{
 		Scheme:      Scheme,
 		Codecs:      Codecs,
-		RESTOptions: c.generic.RESTOptionsGetter,
+		RESTOptions: binder.RESTOptions(c.generic.RESTOptionsGetter),
 		Namespace:   c.extra.Namespace,
 		Namespaces:  namespaces,
 	})
@@ -59,10 +75,13 @@ func (c CompletedConfig) New(delegate genericapiserver.DelegationTarget) (*Serve
 	if err := generic.InstallAPIGroups(registry.Groups...); err != nil {
 		return nil, fmt.Errorf("install the static kinds: %w", err)
 	}
-	s := &Server{GenericAPIServer: generic, kindsChanged: c.extra.KindsChanged}
 	s.remote = targetschema.NewRemote(c.extra.Remote, func() { s.controller.Refresh() })
 	s.federated = serving.NewServer(serving.Config{
-		RESTOptions:         c.generic.RESTOptionsGetter,
+		RESTOptions:         binder.RESTOptions(c.generic.RESTOptionsGetter),
+		UncachedRESTOptions: binder.RESTOptions(uncached{c.generic.RESTOptionsGetter}),
+		StoredResources: func(ctx context.Context) ([]string, error) {
+			return c.extra.StoredResources(ctx, federated.GroupName)
+		},
 		Admission:           c.generic.AdmissionControl,
 		Authorizer:          c.generic.Authorization.Authorizer,
 		Equivalents:         generic.EquivalentResourceRegistry,
@@ -72,7 +91,7 @@ func (c CompletedConfig) New(delegate genericapiserver.DelegationTarget) (*Serve
 		Schemas:             targetschema.FirstOf(c.extra.Builtin, s.remote),
 		Placement:           strategy.NewPlacementChecker(targets{registry, c.extra.Namespace, namespaces}),
 	})
-	s.controller = serving.NewController(s.federated, typeConfigs{registry, c.extra.Namespace}, s.publishOpenAPI)
+	s.controller = serving.NewController(s.federated, typeConfigs{registry, c.extra.Namespace}, s.announce)
 	generic.RegisterDestroyFunc(s.federated.Destroy)
 	s.installFederated()
 	return s, s.addHooks()
@@ -98,6 +117,7 @@ func (s *Server) installFederated() {
 func (s *Server) addHooks() error {
 	err := s.GenericAPIServer.AddPostStartHook("koinon-federated-types", func(hook genericapiserver.PostStartHookContext) error {
 		go s.controller.Run(hook)
+		go s.watch.run(hook)
 		go s.remote.Run(hook)
 		return nil
 	})
@@ -112,8 +132,16 @@ func (s *Server) addHooks() error {
 	}))
 }
 
-// publishOpenAPI announces the kinds that are served now. The documents are made when
-// somebody asks.
+// announce tells of the kinds that are served now.
+func (s *Server) announce() {
+	s.publishOpenAPI()
+	s.watch.again()
+	if s.kindsChanged != nil {
+		s.kindsChanged(s.federated.Kinds())
+	}
+}
+
+// publishOpenAPI has the documents made of the kinds that are served now when somebody asks.
 func (s *Server) publishOpenAPI() {
 	if v3 := s.GenericAPIServer.OpenAPIV3VersionedService; v3 != nil {
 		for _, version := range []schema.GroupVersion{federated.V1beta1, federated.V1beta2} {
@@ -122,9 +150,6 @@ func (s *Server) publishOpenAPI() {
 	}
 	if v2 := s.GenericAPIServer.OpenAPIVersionedService; v2 != nil {
 		v2.UpdateSpecLazy(s.federated.OpenAPIV2(s.GenericAPIServer.StaticOpenAPISpec))
-	}
-	if s.kindsChanged != nil {
-		s.kindsChanged(s.federated.Kinds())
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/http"
 
+	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apiserver/pkg/admission"
@@ -36,6 +37,10 @@ type Config struct {
 	// SystemNamespaces are kept in existence beside default, kube-system and kube-public.
 	// May be empty.
 	SystemNamespaces []string
+	// ClusterRoles are made, and kept as complete as they are here, beside Kubernetes' own: what
+	// somebody adds to one stays, and one with the annotation
+	// rbac.authorization.kubernetes.io/autoupdate: "false" is left alone. May be empty.
+	ClusterRoles []rbacv1.ClusterRole
 	// Controllers says whether the controllers run in this process.
 	Controllers bool
 	// Shared says that other servers use the same storage, so that the controllers must

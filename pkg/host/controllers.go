@@ -8,10 +8,14 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/uuid"
+	validatingadmissionpolicy "k8s.io/apiserver/pkg/admission/plugin/policy/validating"
+	"k8s.io/apiserver/pkg/cel/openapi/resolver"
 	genericapiserver "k8s.io/apiserver/pkg/server"
+	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/discovery/cached/memory"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
@@ -24,6 +28,7 @@ import (
 	"k8s.io/kubernetes/pkg/controller/clusterroleaggregation"
 	"k8s.io/kubernetes/pkg/controller/garbagecollector"
 	"k8s.io/kubernetes/pkg/controller/namespace"
+	"k8s.io/kubernetes/pkg/controller/validatingadmissionpolicystatus"
 )
 
 const (
@@ -94,6 +99,7 @@ type controllers struct {
 	namespace *namespace.NamespaceController
 	roles     *clusterroleaggregation.ClusterRoleAggregationController
 	garbage   *garbagecollector.GarbageCollector
+	policies  *validatingadmissionpolicystatus.Controller
 }
 
 func newControllers(ctx context.Context, config *rest.Config) (*controllers, error) {
@@ -120,7 +126,22 @@ func newControllers(ctx context.Context, config *rest.Config) (*controllers, err
 	if err != nil {
 		return nil, fmt.Errorf("make the garbage collector: %w", err)
 	}
+	c.policies, err = validatingadmissionpolicystatus.NewController(c.typed.Admissionregistration().V1().ValidatingAdmissionPolicies(),
+		client.AdmissionregistrationV1().ValidatingAdmissionPolicies(), newTypeChecker(client.Discovery(), mapper))
+	if err != nil {
+		return nil, fmt.Errorf("make the controller that checks the types of admission policies: %w", err)
+	}
 	return c, nil
+}
+
+// newTypeChecker returns what finds expressions of admission policies that cannot be right.
+// It takes every schema from the OpenAPI that is served: so it knows the federated kinds and
+// custom resources of now, and none is kept in memory.
+func newTypeChecker(client discovery.DiscoveryInterface, mapper meta.RESTMapper) *validatingadmissionpolicy.TypeChecker {
+	return &validatingadmissionpolicy.TypeChecker{
+		SchemaResolver: &resolver.ClientDiscoveryResolver{Discovery: client},
+		RestMapper:     mapper,
+	}
 }
 
 func (c *controllers) run(ctx context.Context) {
@@ -132,6 +153,7 @@ func (c *controllers) run(ctx context.Context) {
 	defer running.Wait()
 	running.Go(func() { c.namespace.Run(ctx, controllerWorkers) })
 	running.Go(func() { c.roles.Run(ctx, 1) })
+	running.Go(func() { c.policies.Run(ctx, controllerWorkers) })
 	running.Go(func() { c.garbage.Run(ctx, controllerWorkers, garbageSyncTimeout) })
 	running.Go(func() { c.garbage.Sync(ctx, c.client.Discovery(), discoveryPeriod) })
 }

@@ -1,13 +1,16 @@
 // Package host is a Kubernetes API server without workloads, in this process: the upstream
 // generic control plane with namespaces, secrets, config maps, events, service accounts,
 // leases, RBAC, admission, custom resources and aggregation, plus the controllers without
-// which objects would never go away (namespace deletion, garbage collection) and the one
-// that fills aggregated cluster roles.
+// which objects would never go away (namespace deletion, garbage collection), the one that
+// fills aggregated cluster roles and the one that checks the types of admission policies.
 //
 // Another API server joins the chain as an Extension and is served through the same
 // listener, authentication and authorization:
 //
 //	aggregator → extension → native resources → custom resources
+//
+// What the extension serves it serves alone: CRDs in its groups are refused, see
+// reservedGroups.
 //
 // The usual way through it:
 //

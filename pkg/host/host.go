@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
+	"k8s.io/apiserver/pkg/admission"
 	genericapifilters "k8s.io/apiserver/pkg/endpoints/filters"
 	genericfeatures "k8s.io/apiserver/pkg/features"
 	genericapiserver "k8s.io/apiserver/pkg/server"
@@ -49,6 +50,8 @@ type configs struct {
 	aggregator    *aggregatorapiserver.Config
 	// extension is nil when there is none.
 	extension *genericapiserver.Config
+	// reserved are the groups without custom resources.
+	reserved reservedGroups
 }
 
 // New makes a host. It starts nothing that outlives an error. The context is that of the
@@ -76,6 +79,9 @@ func New(ctx context.Context, config Config) (*Host, error) {
 		if err := addAdministrators(aggregator.GenericAPIServer, config.Administrators); err != nil {
 			return nil, err
 		}
+	}
+	if err := addClusterRoles(aggregator.GenericAPIServer, config.ClusterRoles); err != nil {
+		return nil, err
 	}
 	if config.Controllers {
 		if err := addControllers(aggregator.GenericAPIServer, config.Shared); err != nil {
@@ -125,13 +131,15 @@ func newConfigs(opts options.CompletedOptions, config Config) (*configs, error) 
 		return nil, fmt.Errorf("configure the native resources: %w", err)
 	}
 	config.Storage.ApplyTo(native.Generic)
+	reserved := newReservedGroups(config.Extension)
+	native.Generic.AdmissionControl = admission.NewChainHandler(reserved, native.Generic.AdmissionControl)
 	authInfo := webhook.NewDefaultAuthenticationInfoResolverWrapper(native.ProxyTransport, generic.EgressSelector, generic.LoopbackClientConfig, generic.TracerProvider)
 	apiExtensions, err := controlplaneapiserver.CreateAPIExtensionsConfig(*native.Generic, informers, initializers, opts, 1, resolver, authInfo)
 	if err != nil {
 		return nil, fmt.Errorf("configure custom resources: %w", err)
 	}
 	apiExtensions.GenericConfig.RESTOptionsGetter = config.Storage.wrap(apiExtensions.GenericConfig.RESTOptionsGetter)
-	apiExtensions.ExtraConfig.CRDRESTOptionsGetter = config.Storage.wrap(apiExtensions.ExtraConfig.CRDRESTOptionsGetter)
+	apiExtensions.ExtraConfig.CRDRESTOptionsGetter = reserved.restOptions(config.Storage.wrap(apiExtensions.ExtraConfig.CRDRESTOptionsGetter))
 	aggregator, err := controlplaneapiserver.CreateAggregatorConfig(*native.Generic, opts, informers, resolver, native.ProxyTransport, nil, initializers)
 	if err != nil {
 		return nil, fmt.Errorf("configure the aggregator: %w", err)
@@ -140,7 +148,7 @@ func newConfigs(opts options.CompletedOptions, config Config) (*configs, error) 
 	// It would wait for Services and EndpointSlices, which are not served here.
 	aggregator.ExtraConfig.DisableRemoteAvailableConditionController = true
 
-	all := &configs{native: native, apiExtensions: apiExtensions, aggregator: aggregator}
+	all := &configs{native: native, apiExtensions: apiExtensions, aggregator: aggregator, reserved: reserved}
 	if config.Extension != nil {
 		if all.extension, err = extensionConfig(*native.Generic, opts, config.Extension); err != nil {
 			return nil, err
@@ -174,6 +182,9 @@ func newChain(chain *configs, extension *Extension) (*aggregatorapiserver.APIAgg
 	apiExtensions, err := chain.apiExtensions.Complete().New(genericapiserver.NewEmptyDelegateWithCustomHandler(notFound))
 	if err != nil {
 		return nil, fmt.Errorf("make the server of custom resources: %w", err)
+	}
+	if err := addReservedCRDs(apiExtensions, chain.reserved); err != nil {
+		return nil, err
 	}
 	delegate, err := newNative(chain.native, apiExtensions.GenericAPIServer)
 	if err != nil {

@@ -5,7 +5,11 @@ import (
 	"k8s.io/apiserver/pkg/registry/generic"
 	genericapiserver "k8s.io/apiserver/pkg/server"
 	"k8s.io/apiserver/pkg/server/healthz"
+	kubeoptions "k8s.io/kubernetes/pkg/kubeapiserver/options"
 )
+
+// StoragePrefix begins the keys of everything that an API server stores.
+const StoragePrefix = kubeoptions.DefaultEtcdPathPrefix
 
 // ApplyTo applies all but the transport to a server that its etcd options were applied to,
 // without health endpoints, and that has its admission control. It is here for API servers

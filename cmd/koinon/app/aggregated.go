@@ -119,7 +119,7 @@ func (a *aggregated) newServer(ctx context.Context, registration *hostreg.Regist
 		return nil, err
 	}
 	announce := func(served []federated.Kind) { registration.KindsChanged(fingerprint(served)) }
-	server, err := a.options.newFederationAPI(generic, a.host, genericapiserver.NewEmptyDelegate(), announce)
+	server, err := a.options.newFederationAPI(generic, a.store, a.host, genericapiserver.NewEmptyDelegate(), announce)
 	if err != nil {
 		return nil, err
 	}
@@ -227,7 +227,7 @@ func (a *aggregated) servingOptions(certificate dynamiccertificates.CertKeyConte
 }
 
 func (a *aggregated) etcdOptions(encryption string) *genericoptions.EtcdOptions {
-	etcd := genericoptions.NewEtcdOptions(storagebackend.NewDefaultConfig("/registry", apiserver.StorageCodec()))
+	etcd := genericoptions.NewEtcdOptions(storagebackend.NewDefaultConfig(host.StoragePrefix, apiserver.StorageCodec()))
 	etcd.StorageConfig.Transport = a.store.Transport()
 	etcd.StorageConfig.EncodeVersioner = schema.GroupVersions(apiserver.GroupVersions())
 	etcd.EncryptionProviderConfigFilepath = encryption

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"context"
 	"fmt"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -12,6 +13,7 @@ import (
 	"github.com/koinon-io/koinon/pkg/host"
 	"github.com/koinon-io/koinon/pkg/registry/federated"
 	targetschema "github.com/koinon-io/koinon/pkg/registry/federated/schema"
+	"github.com/koinon-io/koinon/pkg/storage"
 )
 
 // groupPriority places our groups in discovery after Kubernetes' own and before custom
@@ -23,19 +25,19 @@ const (
 )
 
 // extension is the federation API as a part of the embedded host.
-func (o *ServerOptions) extension() *host.Extension {
+func (o *ServerOptions) extension(store *storage.Store) *host.Extension {
 	return &host.Extension{
 		GroupVersions: groupVersions(),
 		Codec:         apiserver.StorageCodec(),
 		New: func(generic *genericapiserver.Config, delegate genericapiserver.DelegationTarget) (*genericapiserver.GenericAPIServer, error) {
-			return o.newFederationAPI(generic, generic.LoopbackClientConfig, delegate, nil)
+			return o.newFederationAPI(generic, store, generic.LoopbackClientConfig, delegate, nil)
 		},
 	}
 }
 
 // newFederationAPI makes the federation API server. hostConfig is how it reaches the host
 // that it is served through; kindsChanged may be nil.
-func (o *ServerOptions) newFederationAPI(generic *genericapiserver.Config, hostConfig *rest.Config, delegate genericapiserver.DelegationTarget, kindsChanged func([]federated.Kind)) (*genericapiserver.GenericAPIServer, error) {
+func (o *ServerOptions) newFederationAPI(generic *genericapiserver.Config, store *storage.Store, hostConfig *rest.Config, delegate genericapiserver.DelegationTarget, kindsChanged func([]federated.Kind)) (*genericapiserver.GenericAPIServer, error) {
 	schemas, err := schemaservers.New(hostConfig, o.Namespace)
 	if err != nil {
 		return nil, err
@@ -46,6 +48,9 @@ func (o *ServerOptions) newFederationAPI(generic *genericapiserver.Config, hostC
 		Remote:    schemas.List,
 		Host:      hostConfig,
 
+		StoredResources: func(ctx context.Context, group string) ([]string, error) {
+			return store.Children(ctx, host.StoragePrefix+"/"+group+"/")
+		},
 		KindsChanged: kindsChanged,
 	}}
 	completed, err := config.Complete()

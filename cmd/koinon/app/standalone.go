@@ -77,6 +77,10 @@ func (s *standalone) hostConfig(ctx context.Context, keys *pki.PKI) (host.Config
 	if err != nil {
 		return host.Config{}, err
 	}
+	roles, err := userRoles()
+	if err != nil {
+		return host.Config{}, err
+	}
 	hook := s.options.newWebhook()
 	readiness := s.store.Readiness()
 	return host.Config{
@@ -96,10 +100,11 @@ func (s *standalone) hostConfig(ctx context.Context, keys *pki.PKI) (host.Config
 		Features:         s.options.Features,
 		Admission:        s.options.Admission,
 		SystemNamespaces: []string{s.options.Namespace},
+		ClusterRoles:     roles,
 		Controllers:      s.options.runs(componentControllers),
 		Shared:           s.store.Shared(),
 		Administrators:   pki.AdministratorsGroup,
-		Extension:        s.options.extension(),
+		Extension:        s.options.extension(s.store),
 		Front: func(api http.Handler) http.Handler {
 			return withWebhook(hook, withReason(readiness.Reason, api))
 		},

@@ -28,7 +28,10 @@ type view struct {
 	federated *v1beta2.FederatedObject
 	memory    *memory
 	tenant    placement.Tenant
-	targets   []viewTarget
+	// departed says that the namespace of the object is gone, whatever has its name now. It
+	// has no tenant then.
+	departed bool
+	targets  []viewTarget
 	// problem is why the targets cannot be computed; targets are then empty.
 	problem string
 }
@@ -54,8 +57,12 @@ func (e *Engine) look(key objectKey) (*view, error) {
 	}
 	v := &view{key: key, kind: k, federated: federated, memory: e.remember(key, federated)}
 	var err error
-	if v.tenant, err = e.tenantOf(key.namespace); err != nil {
+	if v.tenant, v.departed, err = e.tenantOf(federated); err != nil {
 		return nil, err
+	}
+	if v.departed {
+		v.addDeparted(e)
+		return v, nil
 	}
 	candidates, err := e.candidates(v)
 	if err != nil {
@@ -74,17 +81,6 @@ func (e *Engine) look(key objectKey) (*view, error) {
 		v.addDeparting(e, candidates)
 	}
 	return v, nil
-}
-
-func (e *Engine) tenantOf(namespace string) (placement.Tenant, error) {
-	if namespace == "" {
-		return placement.Tenant{}, nil
-	}
-	object, err := e.Namespaces.Get(namespace)
-	if err != nil {
-		return placement.Tenant{}, fmt.Errorf("get namespace %q: %w", namespace, err)
-	}
-	return placement.TenantOf(object.Labels), nil
 }
 
 // refuse returns why an object cannot be propagated at all.
@@ -348,6 +344,9 @@ func (e *Engine) observe(v *view, t viewTarget) observation {
 	o.member = &member
 	if owner := placement.TenantOf(member.Labels); !v.tenant.MayUse(owner) {
 		o.memberRefusal = foreign("member", t.Member, owner, v.tenant)
+	}
+	if v.departed { // it was written there, by whomever the namespace belonged to
+		o.memberRefusal = ""
 	}
 	if member.Conn != nil {
 		o.live, o.cache, o.cacheErr = member.Conn.Cached(v.kind.target.Resource, namespace, name)

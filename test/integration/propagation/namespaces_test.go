@@ -9,6 +9,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
 	"github.com/koinon-io/koinon/pkg/federation"
 	"github.com/koinon-io/koinon/test/testbed"
 )
@@ -46,18 +47,61 @@ func TestDeletionOfTheHostNamespace(t *testing.T) {
 	f.prepare()
 	f.configMap("cm", "one", everywhere)
 	f.states("federatedconfigmaps", "cm", "m1", "", "m2", "")
-	if err := f.kube.CoreV1().Namespaces().Delete(t.Context(), f.namespace, metav1.DeleteOptions{}); err != nil {
+	f.deleteNamespace()
+	f.absent("m1", configMaps, f.namespace, "cm")
+	f.absent("m2", configMaps, f.namespace, "cm")
+}
+
+// TestAKindThatIsBackRemovesWhatWasDeletedWithItsNamespace deletes a namespace while a kind
+// is not served: its copies in the members are removed when the kind is back, whoever has the
+// name of the namespace by then.
+func TestAKindThatIsBackRemovesWhatWasDeletedWithItsNamespace(t *testing.T) {
+	f := connect(t, testbed.StartKoinon(t, testbed.KoinonOptions{}))
+	f.namespace = "comes-back"
+	f.prepare()
+	f.configMap("cm", "one", everywhere)
+	f.states("federatedconfigmaps", "cm", "m1", "", "m2", "")
+	kinds := f.koinon.KubeFedCoreV1beta1().FederatedTypeConfigs(system)
+	kind, err := kinds.Get(t.Context(), "configmaps", metav1.GetOptions{})
+	if err != nil {
 		t.Fatal(err)
 	}
+	if err := kinds.Delete(t.Context(), "configmaps", metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	f.gone("federatedconfigmaps", "cm") // with its kind
+	f.deleteNamespace()
+	f.apply(fmt.Sprintf(`{apiVersion: v1, kind: Namespace, metadata: {name: %s, labels: {federation.koinon.io/tenant: another}}}`, f.namespace))
+	if f.object("m1", configMaps, f.namespace, "cm") == nil || f.object("m2", configMaps, f.namespace, "cm") == nil {
+		t.Fatal("the members lost it while nobody could know that it is deleted")
+	}
+
+	again := &v1beta1.FederatedTypeConfig{ObjectMeta: metav1.ObjectMeta{Name: kind.Name, Namespace: kind.Namespace}, Spec: kind.Spec}
+	if _, err := kinds.Create(t.Context(), again, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	f.eventually("the kind is served", func() error {
+		_, err := f.federated("federatedconfigmaps").List(t.Context(), metav1.ListOptions{})
+		return err
+	})
+	f.gone("federatedconfigmaps", "cm")
+	f.absent("m1", configMaps, f.namespace, "cm")
+	f.absent("m2", configMaps, f.namespace, "cm")
+}
+
+// deleteNamespace deletes the test's namespace and waits until it is gone.
+func (f *fixture) deleteNamespace() {
+	f.Helper()
+	if err := f.kube.CoreV1().Namespaces().Delete(f.Context(), f.namespace, metav1.DeleteOptions{}); err != nil {
+		f.Fatal(err)
+	}
 	f.eventually("the namespace is gone", func() error {
-		namespace, err := f.kube.CoreV1().Namespaces().Get(t.Context(), f.namespace, metav1.GetOptions{})
+		namespace, err := f.kube.CoreV1().Namespaces().Get(f.Context(), f.namespace, metav1.GetOptions{})
 		if apierrors.IsNotFound(err) {
 			return nil
 		}
 		return fmt.Errorf("got %s, error %v", asJSON(namespace.Status), err)
 	})
-	f.absent("m1", configMaps, f.namespace, "cm")
-	f.absent("m2", configMaps, f.namespace, "cm")
 }
 
 func TestOneOfTwoLeads(t *testing.T) {

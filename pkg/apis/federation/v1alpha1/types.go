@@ -22,6 +22,12 @@ const (
 	TopologyNameLabel = "federation.koinon.io/topology-name"
 	// MemberLabel is on the KubeFedCluster that a cell appears as: the member's name.
 	MemberLabel = "federation.koinon.io/member"
+	// NamespaceUIDAnnotation is on every object of ours in a namespace of users: the UID of the
+	// namespace that it was made in. The server writes it and keeps it. An object whose
+	// namespace is gone does not become that of a later namespace of the same name: only
+	// who may list its kind in all namespaces sees it. He may delete it, or hand it over by
+	// removing the annotation.
+	NamespaceUIDAnnotation = "federation.koinon.io/namespace-uid"
 	// MemberNamespaceAnnotation is on the KubeFedCluster that a cell appears as: the
 	// cell's namespace in the member.
 	MemberNamespaceAnnotation = "federation.koinon.io/member-namespace"

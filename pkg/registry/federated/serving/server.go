@@ -1,6 +1,7 @@
 package serving
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"net/http"
@@ -23,6 +24,7 @@ import (
 	"k8s.io/apiserver/pkg/authorization/authorizer"
 	"k8s.io/apiserver/pkg/endpoints"
 	"k8s.io/apiserver/pkg/endpoints/discovery"
+	"k8s.io/apiserver/pkg/endpoints/handlers/negotiation"
 	"k8s.io/apiserver/pkg/endpoints/handlers/responsewriters"
 	genericapirequest "k8s.io/apiserver/pkg/endpoints/request"
 	"k8s.io/apiserver/pkg/registry/generic"
@@ -59,6 +61,12 @@ type Config struct {
 	MaxRequestBodyBytes int64
 	// Schemas of target kinds.
 	Schemas targetschema.Source
+	// UncachedRESTOptions are RESTOptions without watch caches: for resources that are looked
+	// at once.
+	UncachedRESTOptions generic.RESTOptionsGetter
+	// StoredResources are the resources of the group that have objects in the store, whether
+	// they are served or not.
+	StoredResources func(context.Context) ([]string, error)
 	// Placement checks targets at admission; nil checks nothing.
 	Placement strategy.PlacementChecker
 }
@@ -276,11 +284,28 @@ func (s *Server) newContainer() *restful.Container {
 	c.ServeMux = http.NewServeMux()
 	c.Router(restful.CurlyRouter{})
 	c.ServiceErrorHandler(func(e restful.ServiceError, req *restful.Request, resp *restful.Response) {
-		responsewriters.ErrorNegotiated(apierrors.NewGenericServerResponse(e.Code, "", schema.GroupResource{}, "", "", 0, false),
-			s.codec, schema.GroupVersion{}, resp, req.Request)
+		s.fail(resp, req.Request, s.routeError(e, req.Request.Method))
 	})
 	return c
 }
+
+// routeError is the answer to a request that no route takes.
+func (s *Server) routeError(e restful.ServiceError, method string) error {
+	if e.Code != http.StatusUnsupportedMediaType {
+		return apierrors.NewGenericServerResponse(e.Code, "", schema.GroupResource{}, "", e.Message, 0, false)
+	}
+	accepted := patchTypes
+	if method != http.MethodPatch {
+		accepted = nil
+		for _, info := range s.codec.SupportedMediaTypes() {
+			accepted = append(accepted, info.MediaType)
+		}
+	}
+	return negotiation.NewUnsupportedMediaTypeError(accepted)
+}
+
+// patchTypes are the kinds of patches that are taken: see dropStrategicMerge.
+var patchTypes = []string{string(types.JSONPatchType), string(types.MergePatchType), string(types.ApplyYAMLPatchType)}
 
 func (s *Server) installVersion(container *restful.Container, version schema.GroupVersion, registries map[federated.Kind]*strategy.Storage, converter managedfields.TypeConverter, models func() openapi.Models) ([]apidiscoveryv2.APIResourceDiscovery, error) {
 	storage := map[string]rest.Storage{}

@@ -77,10 +77,15 @@ func (e versionedEncoder) encode(obj runtime.Object, w io.Writer) error {
 			return err
 		}
 	}
-	out, err := e.types.ConvertToVersion(obj, e.version)
+	version := e.version
+	if kinds, unversioned, err := e.types.ObjectKinds(obj); err == nil && unversioned {
+		// Status and the like are of version v1 everywhere, also where a client names no
+		// version that there is.
+		version = kinds[0].GroupVersion()
+	}
+	out, err := e.types.ConvertToVersion(obj, version)
 	if runtime.IsNotRegisteredError(err) {
-		// Not of this group: Status and the like are of version v1 everywhere, Scale is of its
-		// own group.
+		// Not of this group: options are of version v1, Scale is of its own group.
 		out, err = e.types.ConvertToVersion(obj, schema.GroupVersions{{Version: "v1"}, ScaleKind.GroupVersion()})
 	}
 	if err != nil {

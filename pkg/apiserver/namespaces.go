@@ -1,0 +1,158 @@
+package apiserver
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
+	"k8s.io/client-go/metadata"
+	"k8s.io/client-go/metadata/metadatainformer"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/cache"
+	"k8s.io/client-go/util/workqueue"
+
+	"github.com/koinon-io/koinon/pkg/registry/federated/serving"
+)
+
+var namespacesResource = corev1.SchemeGroupVersion.WithResource("namespaces")
+
+// leftoverTimeout bounds the deletion of what a namespace leaves behind, before it is tried
+// again.
+const leftoverTimeout = 2 * time.Minute
+
+// namespaceWatch knows the UIDs of the host's namespaces, and sees to what those that are
+// deleted leave behind.
+//
+// Only a namespace that was seen being deleted is one that somebody deleted. One that is
+// merely absent is not: a host may have been restored to an earlier day.
+type namespaceWatch struct {
+	client   metadata.Interface
+	informer cache.SharedIndexInformer
+	// leftovers deletes, and may be called again.
+	leftovers func(context.Context, serving.Departure) error
+	queue     workqueue.TypedRateLimitingInterface[serving.Departure]
+}
+
+func newNamespaceWatch(host *rest.Config, leftovers func(context.Context, serving.Departure) error) (*namespaceWatch, error) {
+	client, err := metadata.NewForConfig(host)
+	if err != nil {
+		return nil, fmt.Errorf("make a metadata client of the host: %w", err)
+	}
+	w := &namespaceWatch{
+		client:    client,
+		informer:  metadatainformer.NewFilteredMetadataInformer(client, namespacesResource, metav1.NamespaceAll, 0, cache.Indexers{}, nil).Informer(),
+		leftovers: leftovers,
+		queue: workqueue.NewTypedRateLimitingQueue(
+			workqueue.NewTypedItemExponentialFailureRateLimiter[serving.Departure](100*time.Millisecond, time.Minute)),
+	}
+	if err := w.informer.SetTransform(identity); err != nil {
+		return nil, fmt.Errorf("trim the host's namespaces: %w", err)
+	}
+	_, err = w.informer.AddEventHandler(cache.ResourceEventHandlerFuncs{AddFunc: w.seen, UpdateFunc: w.changed, DeleteFunc: w.gone})
+	if err != nil {
+		return nil, fmt.Errorf("watch the host's namespaces: %w", err)
+	}
+	return w, nil
+}
+
+// identity keeps of a namespace what tells it from others, and whether it is being deleted.
+func identity(object any) (any, error) {
+	namespace, ok := object.(*metav1.PartialObjectMetadata)
+	if !ok {
+		return object, nil
+	}
+	return &metav1.PartialObjectMetadata{TypeMeta: namespace.TypeMeta, ObjectMeta: metav1.ObjectMeta{
+		Name: namespace.Name, UID: namespace.UID, ResourceVersion: namespace.ResourceVersion, DeletionTimestamp: namespace.DeletionTimestamp,
+	}}, nil
+}
+
+// KnownUID implements namespacebound.Namespaces.
+func (w *namespaceWatch) KnownUID(name string) types.UID {
+	object, found, err := w.informer.GetStore().GetByKey(name)
+	if err != nil || !found {
+		return ""
+	}
+	return object.(*metav1.PartialObjectMetadata).UID
+}
+
+// CurrentUID implements namespacebound.Namespaces.
+func (w *namespaceWatch) CurrentUID(ctx context.Context, name string) (types.UID, error) {
+	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
+	defer cancel()
+	namespace, err := w.client.Resource(namespacesResource).Get(ctx, name, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	return namespace.UID, nil
+}
+
+func (w *namespaceWatch) seen(object any) {
+	if namespace, err := meta.Accessor(object); err == nil && namespace.GetDeletionTimestamp() != nil {
+		w.queue.Add(serving.Departure{Namespace: namespace.GetName(), UID: namespace.GetUID()})
+	}
+}
+
+func (w *namespaceWatch) changed(old, object any) {
+	if before, err := meta.Accessor(old); err == nil {
+		if now, err := meta.Accessor(object); err == nil && before.GetUID() != now.GetUID() {
+			w.gone(old)
+		}
+	}
+	w.seen(object)
+}
+
+// gone is told of the last state of a namespace, or in a tombstone of the last that is known.
+func (w *namespaceWatch) gone(object any) {
+	if tombstone, ok := object.(cache.DeletedFinalStateUnknown); ok {
+		object = tombstone.Obj
+	}
+	if namespace, err := meta.Accessor(object); err == nil && namespace.GetDeletionTimestamp() != nil {
+		w.queue.Add(serving.Departure{Namespace: namespace.GetName(), UID: namespace.GetUID(), Gone: true})
+	}
+}
+
+// again looks at every namespace that is being deleted: a kind that is not served any more
+// may have had objects there.
+func (w *namespaceWatch) again() {
+	for _, object := range w.informer.GetStore().List() {
+		w.seen(object)
+	}
+}
+
+// run returns when ctx is done.
+func (w *namespaceWatch) run(ctx context.Context) {
+	defer utilruntime.HandleCrashWithContext(ctx)
+	stop := context.AfterFunc(ctx, w.queue.ShutDown)
+	defer stop()
+	go w.informer.RunWithContext(ctx) // ends with ctx
+	for {
+		departure, done := w.queue.Get()
+		if done {
+			return
+		}
+		w.clear(ctx, departure)
+		w.queue.Done(departure)
+	}
+}
+
+func (w *namespaceWatch) clear(ctx context.Context, departure serving.Departure) {
+	call, cancel := context.WithTimeout(ctx, leftoverTimeout)
+	defer cancel()
+	if err := w.leftovers(call, departure); err != nil {
+		if ctx.Err() == nil {
+			utilruntime.HandleErrorWithContext(ctx, err, "Failed to delete what a namespace left behind", "namespace", departure.Namespace)
+		}
+		w.queue.AddRateLimited(departure)
+		return
+	}
+	w.queue.Forget(departure)
+}

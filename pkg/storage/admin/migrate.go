@@ -81,7 +81,7 @@ func (o MigrateOptions) mayBeUsed(role string, store Store, users []User) error 
 // source opens the source, if nobody uses it.
 func (o MigrateOptions) source(ctx context.Context, from Store) (archive.Source, func(), error) {
 	if from.datastore.Kind == embedded.MySQL && !from.kine {
-		log, err := from.log(ctx, sqllog.NeedTables)
+		log, err := from.log(ctx, sqllog.ReadTables)
 		if err != nil {
 			return nil, nil, err
 		}

@@ -84,7 +84,7 @@ func (s *Status) log(ctx context.Context, store Store, options StatusOptions) er
 	if err != nil {
 		return err
 	}
-	log, err := store.log(ctx, sqllog.NeedTables)
+	log, err := store.log(ctx, sqllog.ReadTables)
 	s.Reachable = err == nil || errors.Is(err, sqllog.ErrNoTables) || errors.Is(err, sqllog.ErrKine)
 	if err != nil {
 		return err

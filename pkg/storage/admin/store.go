@@ -81,7 +81,7 @@ func (s Store) source(ctx context.Context, progress *archive.Progress) (archive.
 		source, err := archive.FromEtcd(ctx, client, s.String(), progress)
 		return closing(source, err, client.Close)
 	}
-	tables := sqllog.NeedTables
+	tables := sqllog.ReadTables
 	if s.kine {
 		tables = sqllog.ForeignTables
 	}
@@ -142,9 +142,12 @@ func (s Store) usersOfFile() ([]User, error) {
 	if s.datastore.Kind != embedded.SQLite {
 		return nil, nil
 	}
-	pid, err := s.datastore.InUse()
-	if err != nil || pid == 0 {
-		return nil, err
+	pid, err := sqllog.InUse(s.Path())
+	if err != nil {
+		return nil, fmt.Errorf("see who uses the %s: %w", s, err)
+	}
+	if pid == 0 {
+		return nil, nil
 	}
 	return []User{{PID: pid}}, nil
 }

@@ -104,7 +104,7 @@ func OpenLog(ctx context.Context, datastore Datastore, config Config, tables sql
 
 func openLog(ctx context.Context, datastore Datastore, config Config, tables sqllog.Tables) (log *sqllog.Log, err error) {
 	if datastore.Kind == SQLite {
-		if err := checkSQLite(datastore, tables == sqllog.NeedTables || tables == sqllog.ForeignTables); err != nil {
+		if err := checkSQLite(datastore, tables.Exist()); err != nil {
 			return nil, err
 		}
 		return sqllog.OpenSQLite(ctx, sqllog.SQLiteConfig{Path: datastore.path, Name: datastore.String(), Normal: datastore.normal, Tables: tables})

@@ -93,6 +93,9 @@ type Log struct {
 	idle int
 	// batchBytes is the most that one append may carry.
 	batchBytes int
+	// undisturbed, if not nil, says whether what was read until now was read without others
+	// that write.
+	undisturbed func() error
 }
 
 // The deadlines of single statements. They bound what a database that hangs costs.
@@ -101,6 +104,14 @@ const (
 	appendTimeout = 15 * time.Second
 	readTimeout   = time.Minute
 )
+
+// checkUndisturbed ends what reads a database as a whole.
+func (l *Log) checkUndisturbed() error {
+	if l.undisturbed == nil {
+		return nil
+	}
+	return l.undisturbed()
+}
 
 // String names the database without user and password.
 func (l *Log) String() string { return l.name }

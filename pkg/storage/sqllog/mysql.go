@@ -111,7 +111,7 @@ func OpenMySQL(ctx context.Context, config MySQLConfig) (*Log, error) {
 	}
 	err = l.prepareMySQL(ctx, connector, config.Tables)
 	if hasNumber(err, unknownDatabase) {
-		if config.Tables == NeedTables || config.Tables == ForeignTables {
+		if config.Tables.Exist() {
 			err = fmt.Errorf("open the %s: %w", config.Name, ErrNoTables)
 		} else if err = createDatabase(ctx, config, connector.database); err == nil {
 			err = l.prepareMySQL(ctx, connector, config.Tables)

@@ -35,9 +35,19 @@ const (
 	MakeTablesBesideKine
 	// NeedTables makes none, and fails where there are none.
 	NeedTables
-	// ForeignTables leaves ours alone, be they there or not: SnapshotKine reads others.
+	// ReadTables is NeedTables for one who writes nothing, so that it works on a full or
+	// read-only disk.
+	ReadTables
+	// ForeignTables is for one who reads others with SnapshotKine. Ours are left alone, be
+	// they there or not.
 	ForeignTables
 )
+
+// Exist says that the database has to be there already.
+func (t Tables) Exist() bool { return t == NeedTables || t.reading() }
+
+// reading says that nothing is written.
+func (t Tables) reading() bool { return t == ReadTables || t == ForeignTables }
 
 // How a database can be the wrong one.
 var (
@@ -111,7 +121,7 @@ func (l *Log) missing(ctx context.Context, tables Tables) error {
 		return err
 	case kine:
 		return fmt.Errorf("open the %s: %w", l.name, ErrKine)
-	case tables == NeedTables:
+	case tables.Exist():
 		return fmt.Errorf("open the %s: %w", l.name, ErrNoTables)
 	}
 	return nil

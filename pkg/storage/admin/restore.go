@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/koinon-io/koinon/pkg/storage/archive"
 	"github.com/koinon-io/koinon/pkg/storage/embedded"
@@ -202,18 +203,16 @@ func cleanUp(ctx context.Context, log *sqllog.Log, progress *archive.Progress) {
 
 // shrink gives space back to the file system as long as there is some.
 func shrink(ctx context.Context, log *sqllog.Log) error {
-	before, err := log.Size(ctx)
-	for err == nil {
-		if err = log.Shrink(ctx); err != nil {
+	for {
+		begun := time.Now()
+		more, err := log.Shrink(ctx)
+		if err != nil || !more {
 			return err
 		}
-		after, sizeErr := log.Size(ctx)
-		if sizeErr != nil || after >= before {
-			return sizeErr
+		if err := rest(ctx, begun); err != nil {
+			return err
 		}
-		before = after
 	}
-	return err
 }
 
 // fillEtcd copies a source into an etcd.

@@ -29,7 +29,7 @@ type Log interface {
 	DeleteBelowBase(ctx context.Context, limit int) (int64, error)
 	Renew(ctx context.Context, revision int64) error
 	Probe(ctx context.Context) error
-	Shrink(ctx context.Context) error
+	Shrink(ctx context.Context) (more bool, err error)
 	Size(ctx context.Context) (int64, error)
 	BatchBytes() int
 }

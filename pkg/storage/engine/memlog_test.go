@@ -32,10 +32,10 @@ func newMemLog() *memLog {
 	return &memLog{mark: sqllog.Mark{Tail: 1, Epoch: 1}}
 }
 
-func (l *memLog) String() string               { return "log in memory" }
-func (l *memLog) BatchBytes() int              { return 1 << 20 }
-func (l *memLog) Probe(context.Context) error  { return l.fail(&l.before) }
-func (l *memLog) Shrink(context.Context) error { return nil }
+func (l *memLog) String() string                       { return "log in memory" }
+func (l *memLog) BatchBytes() int                      { return 1 << 20 }
+func (l *memLog) Probe(context.Context) error          { return l.fail(&l.before) }
+func (l *memLog) Shrink(context.Context) (bool, error) { return false, nil }
 func (l *memLog) Size(context.Context) (int64, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

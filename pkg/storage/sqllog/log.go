@@ -67,8 +67,8 @@ type dialect interface {
 	beginSnapshot(ctx context.Context, conn *sql.Conn) error
 	// size is what the tables take on disk, in bytes, free space in them included.
 	size(ctx context.Context, l *Log) (int64, error)
-	// shrink gives free space back, a little at a time.
-	shrink(ctx context.Context, l *Log) error
+	// shrink gives free space back, a little at a time, and says whether there is more.
+	shrink(ctx context.Context, l *Log) (more bool, err error)
 	// shrinks says whether shrink gives back whatever is free, and rewrite makes it so.
 	shrinks(ctx context.Context, l *Log) (bool, error)
 	rewrite(ctx context.Context, l *Log) error
@@ -378,8 +378,9 @@ func (l *Log) Size(ctx context.Context) (int64, error) {
 }
 
 // Shrink gives some of the space that deletions freed back to the file system, where the
-// database does not use it again by itself.
-func (l *Log) Shrink(ctx context.Context) error {
+// database does not use it again by itself, and says whether there is more. Writers wait
+// meanwhile, for some milliseconds.
+func (l *Log) Shrink(ctx context.Context) (more bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, appendTimeout)
 	defer cancel()
 	return l.dialect.shrink(ctx, l)

@@ -232,7 +232,7 @@ func (mysqlDialect) size(ctx context.Context, l *Log) (int64, error) {
 }
 
 // shrink does nothing: InnoDB uses the space of deleted rows again.
-func (mysqlDialect) shrink(context.Context, *Log) error { return nil }
+func (mysqlDialect) shrink(context.Context, *Log) (more bool, err error) { return false, nil }
 
 func (mysqlDialect) shrinks(context.Context, *Log) (bool, error) { return true, nil }
 

@@ -229,15 +229,42 @@ func (*sqliteDialect) size(ctx context.Context, l *Log) (int64, error) {
 }
 
 // shrinkPages is how much one call gives back, so that writers do not wait.
-const shrinkPages = 2000
+const shrinkPages = 500
 
-func (*sqliteDialect) shrink(ctx context.Context, l *Log) error {
-	rows, err := l.writes.QueryContext(ctx, fmt.Sprintf("PRAGMA incremental_vacuum(%d)", shrinkPages))
+// shrink moves pages from the end of the file to where some are free, and cuts it off. The file
+// gets shorter when that is copied from the log beside it, which the last call does not leave to
+// the writes that follow.
+func (*sqliteDialect) shrink(ctx context.Context, l *Log) (more bool, err error) {
+	before, err := l.freePages(ctx)
+	if err != nil || before == 0 {
+		return false, err
+	}
+	if err := l.drain(ctx, fmt.Sprintf("PRAGMA incremental_vacuum(%d)", shrinkPages)); err != nil { // each row is a page
+		return false, err
+	}
+	after, err := l.freePages(ctx)
+	if err != nil || after > 0 {
+		return after < before, err
+	}
+	return false, l.drain(ctx, "PRAGMA wal_checkpoint(PASSIVE)")
+}
+
+func (l *Log) freePages(ctx context.Context) (int64, error) {
+	var free int64
+	if err := l.writes.QueryRowContext(ctx, "PRAGMA freelist_count").Scan(&free); err != nil {
+		return 0, l.failed("measure", err)
+	}
+	return free, nil
+}
+
+// drain runs a statement whose rows mean nothing.
+func (l *Log) drain(ctx context.Context, statement string) error {
+	rows, err := l.writes.QueryContext(ctx, statement)
 	if err != nil {
 		return l.failed("shrink", err)
 	}
 	defer func() { _ = rows.Close() }()
-	for rows.Next() { // each step frees a page
+	for rows.Next() {
 	}
 	if err := rows.Err(); err != nil {
 		return l.failed("shrink", err)

@@ -3,6 +3,7 @@ package sqllog
 import (
 	"context"
 	"database/sql"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -196,5 +197,39 @@ func TestWhatReadsSQLiteLeavesTheFileAsItIs(t *testing.T) {
 	}
 	if diff := cmp.Diff(before, read(t, config.Path)); diff != "" {
 		t.Errorf("the file was changed (-want +got):\n%s", diff)
+	}
+}
+
+func TestAGrownSQLiteFileGivesBackWhatIsFree(t *testing.T) {
+	config := sqliteFile(t, t.TempDir())
+	l := mustOpenSQLite(t, config)
+	large := strings.Repeat("x", 1<<20)
+	for i := range 24 {
+		mustAppend(t, l, fmt.Sprint(i)+large)
+	}
+	mark := mustAppend(t, l, "last")
+	if _, err := l.Compact(t.Context(), mark.Tail); err != nil {
+		t.Fatal(err)
+	}
+	var gone []int64
+	for revision := int64(2); revision < mark.Tail; revision++ {
+		gone = append(gone, revision)
+	}
+	if err := l.Delete(t.Context(), mark.Epoch, gone); err != nil {
+		t.Fatal(err)
+	}
+	steps := 0
+	for more := true; more; steps++ {
+		var err error
+		if more, err = l.Shrink(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if steps < 3 {
+		t.Errorf("it took %d steps: writers wait while one is made", steps)
+	}
+	info, err := os.Stat(config.Path)
+	if err != nil || info.Size() > 1<<20 {
+		t.Errorf("the file has %d bytes, %v", info.Size(), err)
 	}
 }

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/koinon-io/koinon/pkg/storage/archive"
-	"github.com/koinon-io/koinon/pkg/storage/embedded"
+	"github.com/koinon-io/koinon/pkg/storage/datastore"
 	"github.com/koinon-io/koinon/pkg/storage/sqllog"
 )
 
@@ -60,7 +60,7 @@ func Restore(ctx context.Context, store Store, path string, options RestoreOptio
 	if err := begin(options.Begin); err != nil {
 		return Restored{}, err
 	}
-	if store.datastore.Kind == embedded.Etcd {
+	if store.datastore.Kind == datastore.Etcd {
 		return store.fillEtcd(ctx, source, options)
 	}
 	tables := sqllog.MakeTablesToFill

@@ -16,6 +16,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/koinon-io/koinon/pkg/storage/archive"
+	"github.com/koinon-io/koinon/pkg/storage/datastore"
 	"github.com/koinon-io/koinon/pkg/storage/embedded"
 	"github.com/koinon-io/koinon/pkg/storage/sqllog"
 	"github.com/koinon-io/koinon/pkg/storage/storagetest"
@@ -396,7 +397,7 @@ func TestARestoreToAnEtcd(t *testing.T) {
 	if diff := cmp.Diff(want, contents(t, into, false)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	if left, err := etcd.Get(t.Context(), embedded.UnfinishedKey); err != nil || len(left.Kvs) > 0 {
+	if left, err := etcd.Get(t.Context(), datastore.UnfinishedKey); err != nil || len(left.Kvs) > 0 {
 		t.Errorf("it is called unfinished: %v, %v", left, err)
 	}
 	_, err := Restore(t.Context(), mustParse(t, into), path, RestoreOptions{Force: true})

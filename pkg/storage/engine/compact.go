@@ -122,7 +122,7 @@ func (e *Engine) Compact(ctx context.Context, revision int64) (int64, error) {
 		err = errLost
 	}
 	if err != nil {
-		return 0, e.health.unavailable(err)
+		return 0, e.health.cannotWrite(err)
 	}
 	if mark.Epoch != known.Epoch {
 		return mark.Tail, server.ErrCompacted // with all that was there

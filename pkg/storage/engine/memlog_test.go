@@ -2,15 +2,15 @@ package engine
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"sync"
 
+	"github.com/koinon-io/koinon/pkg/storage/fault"
 	"github.com/koinon-io/koinon/pkg/storage/sqllog"
 )
 
 // errCut is what a caller sees of a connection that was lost.
-var errCut = errors.New("connection lost")
+var errCut error = fault.New("", fault.Fault{Kind: fault.Away, Reason: "the connection was lost"}, nil)
 
 // memLog is a log in memory that several engines can share, as processes share a database.
 // It behaves like one in a database, and fails as it is told.

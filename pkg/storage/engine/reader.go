@@ -21,7 +21,7 @@ func (e *Engine) readable(ctx context.Context, revision int64) error {
 		return e.sync.wait(ctx)
 	}
 	if e.lostSince.Load() != 0 {
-		return e.health.unavailable(errLost) // the log may have other values at the same revisions
+		return e.health.cannotRead(errLost) // the log may have other values at the same revisions
 	}
 	if revision > e.state.index().Revision() {
 		if err := e.sync.wait(ctx); err != nil {
@@ -56,7 +56,7 @@ func (e *Engine) Get(ctx context.Context, key string, revision int64, keysOnly b
 		}
 		value, there, err := e.values.one(ctx, version.Revision)
 		if err != nil {
-			return 0, nil, e.health.unavailable(err)
+			return 0, nil, e.health.cannotRead(err)
 		}
 		if there {
 			return current, keyValue(version, value), nil
@@ -110,7 +110,7 @@ func (e *Engine) keyValues(ctx context.Context, versions []*mvcc.Version, keysOn
 	}
 	values, err := e.values.many(ctx, revisions)
 	if err != nil {
-		return nil, false, e.health.unavailable(err)
+		return nil, false, e.health.cannotRead(err)
 	}
 	for i, version := range versions {
 		if values[i] == nil {

@@ -6,9 +6,8 @@ import (
 	"time"
 
 	"github.com/k3s-io/kine/pkg/server"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 
+	"github.com/koinon-io/koinon/pkg/storage/fault"
 	"github.com/koinon-io/koinon/pkg/storage/sqllog"
 )
 
@@ -67,7 +66,7 @@ func (e *Engine) found(ctx context.Context, done outcome) (*server.KeyValue, err
 	}
 	value, there, err := e.values.one(ctx, done.version.Revision)
 	if err != nil {
-		return nil, e.health.unavailable(err)
+		return nil, e.health.cannotRead(err)
 	}
 	if !there && !done.ok {
 		_, now, err := e.Get(ctx, done.version.Key, 0, false)
@@ -159,7 +158,10 @@ type batch struct {
 
 // errUnknown is the end of a batch that may have been committed, in a log whose contents
 // were replaced since.
-var errUnknown = status.Error(codes.Unavailable, "the datastore was replaced while a write was under way; whether it was done is not known")
+var errUnknown error = &fault.Unavailable{
+	Fault: fault.Fault{Kind: fault.Lost, Reason: "its contents were replaced while a write was under way, and whether it was done is not known"},
+	Store: "datastore",
+}
 
 // run does not return before every write has its outcome.
 func (b *batch) run() {

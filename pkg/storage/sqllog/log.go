@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
 	"net"
 	"strings"
 	"time"
@@ -384,19 +383,6 @@ func (l *Log) Shrink(ctx context.Context) (more bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, appendTimeout)
 	defer cancel()
 	return l.dialect.shrink(ctx, l)
-}
-
-// elsewhere are the codes of a server that is no longer the one to talk to.
-var elsewhere = []uint16{1047, 1053, 1290, 1836, 1927}
-
-// failed says what could not be done to which database. Connections to a server that has
-// given up its part are closed, so that the next ones may go to another.
-func (l *Log) failed(action string, err error) error {
-	if hasNumber(err, elsewhere...) || errors.Is(err, errReadOnly) {
-		l.reads.SetMaxIdleConns(0)
-		l.reads.SetMaxIdleConns(l.idle)
-	}
-	return fmt.Errorf("%s the %s: %w", action, l.name, err)
 }
 
 // Shrinks says whether Shrink can give space back, or has none to give: an SQLite file that

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/go-sql-driver/mysql"
+
+	"github.com/koinon-io/koinon/pkg/storage/fault"
 )
 
 // MySQLConfig says how to reach a database that speaks MySQL's protocol.
@@ -135,18 +137,15 @@ func createDatabase(ctx context.Context, config MySQLConfig, name string) error 
 	db := sql.OpenDB(connector)
 	defer func() { _ = db.Close() }()
 	if _, err := db.ExecContext(ctx, "CREATE DATABASE IF NOT EXISTS `"+strings.ReplaceAll(name, "`", "``")+"`"); err != nil {
-		return fmt.Errorf("make the database of the %s: %w", config.Name, err)
+		return fault.New("make the database of the "+config.Name, classify(err), err)
 	}
 	return nil
 }
 
-// errUnsuitable is a server that cannot be used as it is set up.
-var errUnsuitable = errors.New("the database cannot be used")
-
-// Unsuitable says that a server answered, and that it will have to be set up in another way
-// or that this program is the wrong one.
-func Unsuitable(err error) bool {
-	return errors.Is(err, errUnsuitable) || errors.Is(err, ErrKine) || errors.Is(err, ErrNoTables) || errors.Is(err, ErrUnfinished)
+// unfit is a database that cannot be used as it is set up, or by this program: the reason is a
+// sentence.
+func unfit(format string, args ...any) error {
+	return fault.New("", fault.Fault{Kind: fault.Unfit, Reason: "the database cannot be used: " + fmt.Sprintf(format, args...)}, nil)
 }
 
 func (l *Log) prepareMySQL(ctx context.Context, connector *connector, tables Tables) error {
@@ -163,7 +162,7 @@ func (l *Log) prepareMySQL(ctx context.Context, connector *connector, tables Tab
 	}
 	l.dialect = dialect
 	if packet < minPacketBytes && tables != ForeignTables {
-		return fmt.Errorf("%w: the %s takes packets of %d bytes; set max_allowed_packet to %d or more", errUnsuitable, l.name, packet, minPacketBytes)
+		return unfit("the %s takes packets of %d bytes; set max_allowed_packet to %d or more", l.name, packet, minPacketBytes)
 	}
 	l.batchBytes = min(maxBatchBytes, (packet-envelopeBytes)/2)
 	return l.prepare(ctx, mysqlSchema, "INSERT IGNORE INTO", tables)
@@ -180,7 +179,7 @@ func (l *Log) checkNoGalera(ctx context.Context) error {
 	if err != nil {
 		return l.failed("open", err)
 	}
-	return fmt.Errorf("%w: the %s is a Galera cluster of MySQL, which may run a part of a transaction outside of it; MariaDB's Galera is supported", errUnsuitable, l.name)
+	return unfit("the %s is a Galera cluster of MySQL, which may run a part of a transaction outside of it; MariaDB's Galera is supported", l.name)
 }
 
 // newSecret is the key that peers sign their notices with.

@@ -6,6 +6,8 @@ import (
 	"fmt"
 
 	"github.com/mattn/go-sqlite3"
+
+	"github.com/koinon-io/koinon/pkg/storage/fault"
 )
 
 const (
@@ -52,14 +54,18 @@ func (t Tables) reading() bool { return t == ReadTables || t == ForeignTables }
 // How a database can be the wrong one.
 var (
 	// ErrNoTables means that no server has ever used the database.
-	ErrNoTables = errors.New("it has no tables of Koinon: the first start of a server makes them, or a restore")
+	ErrNoTables = unfitFor("it has no tables of Koinon: the first start of a server makes them, or a restore")
 	// ErrKine means that the database has data of Kine, and none of ours. It should be
 	// migrated.
-	ErrKine = errors.New("it has data of Kine, and none of Koinon yet")
+	ErrKine = unfitFor("it has data of Kine, and none of Koinon yet")
 	// ErrUnfinished means that data is being copied into an empty log, or was until that was
 	// interrupted.
-	ErrUnfinished = errors.New("it is empty, and data is being copied into it, or was until that was interrupted: run that command again, or koinon datastore compact --discard-staged to begin with nothing")
+	ErrUnfinished = unfitFor("it is empty, and data is being copied into it, or was until that was interrupted: run that command again, or koinon datastore compact --discard-staged to begin with nothing")
 )
+
+func unfitFor(reason string) error {
+	return fault.New("", fault.Fault{Kind: fault.Unfit, Reason: reason}, nil)
+}
 
 // MySQLSchema and SQLiteSchema are the statements that make the tables, for those who do
 // not let programs do it.
@@ -96,7 +102,7 @@ func (l *Log) prepare(ctx context.Context, schema []table, insertNew string, tab
 		return l.failed("open", err)
 	}
 	if found != layout {
-		return fmt.Errorf("%w: the %s has tables of layout %d, and this program knows %d; use the version of Koinon that wrote them, or a newer one", errUnsuitable, l.name, found, layout)
+		return unfit("the %s has tables of layout %d, and this program knows %d; use the version of Koinon that wrote them, or a newer one", l.name, found, layout)
 	}
 	if tables == MakeTablesBesideKine {
 		return nil

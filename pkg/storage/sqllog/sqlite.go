@@ -9,6 +9,8 @@ import (
 	"os"
 
 	"github.com/mattn/go-sqlite3" // the driver "sqlite3"
+
+	"github.com/koinon-io/koinon/pkg/storage/fault"
 )
 
 // SQLiteConfig says which file to open.
@@ -119,7 +121,7 @@ func initializeSQLite(ctx context.Context, config SQLiteConfig) error {
 		return err
 	}
 	if err := errors.Join(db.PingContext(ctx), db.Close()); err != nil {
-		return fmt.Errorf("make the %s: %w", config.Name, err)
+		return fault.New("make the "+config.Name, classify(err), err)
 	}
 	return nil
 }

@@ -34,6 +34,7 @@ import (
 
 	"github.com/koinon-io/koinon/pkg/storage/engine"
 	"github.com/koinon-io/koinon/pkg/storage/sqllog"
+	"github.com/koinon-io/koinon/pkg/storage/storagetest"
 )
 
 // flaky is a backend that fails while it is told to.
@@ -239,7 +240,7 @@ func TestEveryRequestIsAnswered(t *testing.T) {
 			if err := storage.Create(t.Context(), "/configmaps/ns/old", object("old"), nil, 0); err != nil {
 				t.Fatal(err)
 			}
-			eventually(t, func() bool { return storage.ReadinessCheck() == nil && list(t.Context(), storage, "") == nil })
+			storagetest.Eventually(t, "the storage is ready", func() bool { return storage.ReadinessCheck() == nil && list(t.Context(), storage, "") == nil })
 
 			backend.fail(away)
 			for name, request := range requests {
@@ -296,16 +297,6 @@ func TestRequestsThatWouldFailDoNotAskTheStore(t *testing.T) {
 	for name, request := range requests {
 		if diff := cmp.Diff(unavailableWith(away.Error()), toldOf(request(t.Context(), storage))); diff != "" {
 			t.Errorf("%s while the store is away (-want +got):\n%s", name, diff)
-		}
-	}
-}
-
-// eventually polls until check is true.
-func eventually(t *testing.T, check func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(time.Minute); !check(); time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("it took longer than a minute")
 		}
 	}
 }

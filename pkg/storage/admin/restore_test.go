@@ -123,7 +123,7 @@ func TestARestoreUnderRunningServers(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer func() { _ = log.Close() }()
-		eventually(t, "replaced rows are deleted", func() bool {
+		storagetest.Eventually(t, "replaced rows are deleted", func() bool {
 			void, staged, err := log.Rows(t.Context())
 			return err == nil && void == 0 && staged == 0
 		})
@@ -309,7 +309,7 @@ func TestARestoreThatIsKilledChangesNothing(t *testing.T) {
 			if err := killed.Start(); err != nil {
 				t.Fatal(err)
 			}
-			eventually(t, fmt.Sprintf("%d rows are prepared", rows), func() bool {
+			storagetest.Eventually(t, fmt.Sprintf("%d rows are prepared", rows), func() bool {
 				_, staged, err := log.Rows(t.Context())
 				return err == nil && staged >= rows
 			})

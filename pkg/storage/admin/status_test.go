@@ -27,7 +27,7 @@ func TestStatusSaysHowADatastoreIs(t *testing.T) {
 		}
 		store := mustParse(t, value)
 		var s Status
-		eventually(t, "what is compacted is deleted", func() bool {
+		storagetest.Eventually(t, "what is compacted is deleted", func() bool {
 			var err error
 			if s, err = Inspect(t.Context(), store, StatusOptions{}); err != nil {
 				t.Fatal(err)

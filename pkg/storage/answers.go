@@ -13,6 +13,9 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	apiwatch "k8s.io/apimachinery/pkg/watch"
 	genericstorage "k8s.io/apiserver/pkg/storage"
+
+	"github.com/koinon-io/koinon/pkg/storage/datastore"
+	"github.com/koinon-io/koinon/pkg/storage/fault"
 )
 
 // retryAfterSeconds is when clients should ask again after a 503. An embedded store is tried
@@ -23,10 +26,10 @@ const retryAfterSeconds = 1
 // there is time left to say why.
 const replyMargin = 200 * time.Millisecond
 
-// answers knows what API clients are told when the store fails.
+// answers is the one place that knows what API clients are told when the store fails.
 type answers struct {
-	// name is that of the store, without credentials.
-	name string
+	// store is what it is, such as "mysql datastore": where it is concerns no client.
+	store string
 	// readable and writable say without asking the store why it cannot be used now.
 	readable, writable func() error
 	// alive is a context that ends when the store cannot be used any more. It is nil for a
@@ -35,10 +38,13 @@ type answers struct {
 }
 
 func (s *Store) answers() *answers {
+	a := &answers{store: s.datastore.What()}
 	if s.embedded == nil {
-		return &answers{name: s.String(), readable: s.monitor.err, writable: s.monitor.err, alive: s.monitor.alive}
+		a.readable, a.writable, a.alive = s.monitor.err, s.monitor.err, s.monitor.alive
+	} else {
+		a.readable, a.writable = s.embedded.Readable, s.embedded.Health
 	}
-	return &answers{name: s.String(), readable: s.embedded.Readable, writable: s.embedded.Health}
+	return a
 }
 
 // canRead returns the answer to a request that reads if it is known that it would fail.
@@ -49,7 +55,7 @@ func (a *answers) canWrite() error { return a.known(a.writable) }
 
 func (a *answers) known(health func() error) error {
 	if err := health(); err != nil {
-		return a.unavailable(status.Convert(err).Message(), true)
+		return unavailable(a.failure(err), true)
 	}
 	return nil
 }
@@ -85,20 +91,20 @@ func (a *answers) answerWrite(ctx context.Context, err error) error { return a.t
 func (a *answers) tell(ctx context.Context, err error, again bool) error {
 	code, message := said(err)
 	switch code {
-	case codes.Unavailable, codes.Aborted:
-		return a.unavailable(message, again)
+	case codes.Unavailable, codes.Aborted, codes.Unauthenticated, codes.PermissionDenied:
+		return unavailable(a.failure(err), again)
 	case codes.Canceled:
 		if known := a.readable(); known != nil { // see inTime
-			return a.unavailable(status.Convert(known).Message(), again)
+			return unavailable(a.failure(known), again)
 		}
 	case codes.DeadlineExceeded:
 		if ctx.Err() == nil { // the deadline was not the client's
-			return a.unavailable(message, again)
+			return unavailable(a.failure(err), again)
 		}
-		return apierrors.NewTimeoutError("the request did not complete within its time limit, while it waited for the "+a.name, 0)
+		return apierrors.NewTimeoutError("the request did not complete within its time limit, while it waited for the "+a.store, 0)
 	case codes.ResourceExhausted:
 		if !strings.Contains(message, "larger than max") {
-			return a.unavailable("the "+a.name+" refuses writes: "+reason(message), true)
+			return unavailable(a.failure(err), true)
 		}
 		return a.tooLarge()
 	case codes.InvalidArgument:
@@ -107,6 +113,16 @@ func (a *answers) tell(ctx context.Context, err error, again bool) error {
 		}
 	}
 	return err
+}
+
+// failure is what is wrong with the store: it says so itself, or it is an etcd, or the way to
+// it.
+func (a *answers) failure(err error) *fault.Unavailable {
+	if told, found := fault.From(err); found {
+		return told
+	}
+	what := datastore.EtcdFault(err)
+	return &fault.Unavailable{Fault: what, Store: a.store, Writes: what.Kind == fault.Full}
 }
 
 // said is the gRPC code and message of an error, or OK. The code of an error that came from
@@ -133,69 +149,42 @@ func said(err error) (codes.Code, string) {
 	return codes.OK, ""
 }
 
-// event is answer for what ends a watch that comes straight from the store.
+// event is answer for what ends a watch that comes straight from the store. Of the store's
+// error only the text is left there. So the answer is what is known of the store now, or else
+// that the watch has to begin again.
 func (a *answers) event(in apiwatch.Event) (apiwatch.Event, bool) {
 	if in.Type != apiwatch.Error {
 		return in, true
 	}
 	told, ok := in.Object.(*metav1.Status)
-	if !ok || told.Reason != metav1.StatusReasonInternalError {
+	if !ok || told.Reason != metav1.StatusReasonInternalError || !strings.HasPrefix(strings.TrimPrefix(told.Message, "Internal error occurred: "), rpcErrorText) {
 		return in, true
 	}
-	// The error itself is no longer there, only its text.
-	text := strings.TrimPrefix(told.Message, "Internal error occurred: ")
-	err := rpctypes.Error(errors.New(text))
-	for _, code := range []codes.Code{codes.Unavailable, codes.Aborted, codes.ResourceExhausted} {
-		if message, found := strings.CutPrefix(text, "rpc error: code = "+code.String()+" desc = "); found {
-			err = status.Error(code, message)
-		}
+	answer := a.canRead()
+	if answer == nil {
+		answer = unavailable(&fault.Unavailable{Fault: watchEnded, Store: a.store}, true)
 	}
 	var answered apierrors.APIStatus
-	if errors.As(a.answer(context.Background(), err), &answered) {
+	if errors.As(answer, &answered) {
 		status := answered.Status()
 		in.Object = &status
 	}
 	return in, true
 }
 
+// rpcErrorText begins the text of an error of gRPC, and so of the store.
+const rpcErrorText = "rpc error: "
+
+// watchEnded is what has ended a watch on a store that is well again.
+var watchEnded = fault.Fault{Kind: fault.Away, Reason: "the watch was interrupted"}
+
 // unavailable is a 503 with what the store says. It may say when to come back.
-func (a *answers) unavailable(message string, again bool) error {
-	err := apierrors.NewServiceUnavailable(a.sentence(message))
+func unavailable(told *fault.Unavailable, again bool) error {
+	err := apierrors.NewServiceUnavailable(told.Error())
 	if again {
 		err.ErrStatus.Details = &metav1.StatusDetails{RetryAfterSeconds: retryAfterSeconds}
 	}
 	return err
-}
-
-// sentence is what the store says, if it said so itself, or else a sentence of its kind.
-func (a *answers) sentence(message string) string {
-	if strings.HasPrefix(message, "the ") {
-		return message
-	}
-	return "the " + a.name + " is not available: " + reason(message)
-}
-
-// reasons are what the libraries' messages come to. They hold addresses, and more.
-var reasons = []struct{ part, meaning string }{
-	{"connection refused", "connection refused"},
-	{"no such host", "its host name is not known"},
-	{"authentication handshake failed", "the TLS handshake failed"},
-	{"certificate", "the TLS handshake failed"},
-	{"deadline exceeded", "it did not answer in time"},
-	{"timeout", "it did not answer in time"},
-	{"timed out", "it did not answer in time"},
-}
-
-func reason(message string) string {
-	if said, found := strings.CutPrefix(message, "etcdserver: "); found {
-		return strings.TrimPrefix(said, "mvcc: ")
-	}
-	for _, known := range reasons {
-		if strings.Contains(message, known.part) {
-			return known.meaning
-		}
-	}
-	return "the connection was lost"
 }
 
 // tooLargeError is a 413. It is also the error by which the API server knows that it may try
@@ -203,7 +192,7 @@ func reason(message string) string {
 type tooLargeError struct{ *apierrors.StatusError }
 
 func (a *answers) tooLarge() error {
-	return tooLargeError{apierrors.NewRequestEntityTooLargeError("the " + a.name + " takes objects of up to 1.5 MiB, and names of up to 2 KiB")}
+	return tooLargeError{apierrors.NewRequestEntityTooLargeError("the " + a.store + " takes objects of up to 1.5 MiB, and names of up to 2 KiB")}
 }
 
 // Unwrap lets errors.As find the API's type.

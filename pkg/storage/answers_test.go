@@ -20,12 +20,17 @@ import (
 	"k8s.io/apiserver/pkg/admission"
 	"k8s.io/apiserver/pkg/endpoints/handlers/responsewriters"
 	genericstorage "k8s.io/apiserver/pkg/storage"
+
+	"github.com/koinon-io/koinon/pkg/storage/fault"
 )
 
-const (
-	away     = "the mysql datastore at db:3306 is not available: connection refused"
-	readOnly = "the mysql datastore at db:3306 refuses writes: it is read-only (1290)"
+// What an embedded store says of itself.
+var (
+	away     = fault.Read(mysqlStore, fault.New("", fault.Fault{Kind: fault.Away, Reason: "connection refused"}, nil))
+	readOnly = fault.Write(mysqlStore, fault.New("", fault.Fault{Kind: fault.ReadOnly, Reason: "it is read-only (1290)"}, nil))
 )
+
+const mysqlStore = "mysql datastore"
 
 // told is what a client sees of an error.
 type told struct {
@@ -45,9 +50,9 @@ func toldOf(err error) told {
 }
 
 // wellAnswers are the answers for a store of which nothing bad is known.
-func wellAnswers(name string) *answers {
+func wellAnswers(store string) *answers {
 	well := func() error { return nil }
-	return &answers{name: name, readable: well, writable: well}
+	return &answers{store: store, readable: well, writable: well}
 }
 
 func unavailableWith(message string) told {
@@ -57,20 +62,20 @@ func unavailableWith(message string) told {
 func TestErrorsOfTheStoreBecomeAnswers(t *testing.T) {
 	tooLarge := told{
 		Code: http.StatusRequestEntityTooLarge, Reason: metav1.StatusReasonRequestEntityTooLarge,
-		Message: "Request entity too large: the mysql datastore at db:3306 takes objects of up to 1.5 MiB, and names of up to 2 KiB",
+		Message: "Request entity too large: the mysql datastore takes objects of up to 1.5 MiB, and names of up to 2 KiB",
 	}
-	const generic = "the mysql datastore at db:3306 is not available: "
+	const generic = "the mysql datastore is not available: "
 	cases := map[string]struct {
 		err  error
 		want told
 	}{
-		"the store says that it is away":          {status.Error(codes.Aborted, away), unavailableWith(away)},
-		"with the code of etcd":                   {status.Error(codes.Unavailable, away), unavailableWith(away)},
-		"the store says that it is read-only":     {status.Error(codes.Aborted, readOnly), unavailableWith(readOnly)},
-		"somebody has wrapped it":                 {fmt.Errorf("grant a lease: %w", status.Error(codes.Aborted, away)), unavailableWith(away)},
+		"the store says that it is away":          {away.GRPCStatus().Err(), unavailableWith(away.Error())},
+		"the store says that it is read-only":     {readOnly.GRPCStatus().Err(), unavailableWith(readOnly.Error())},
+		"somebody has wrapped it":                 {fmt.Errorf("grant a lease: %w", away.GRPCStatus().Err()), unavailableWith(away.Error())},
+		"an etcd that does not accept the user":   {rpctypes.Error(rpctypes.ErrGRPCPermissionDenied), unavailableWith(generic + "permission denied")},
 		"the store ran out of time":               {status.Error(codes.DeadlineExceeded, "context deadline exceeded"), unavailableWith(generic + "it did not answer in time")},
 		"an etcd without a leader":                {rpctypes.Error(rpctypes.ErrGRPCNoLeader), unavailableWith(generic + "no leader")},
-		"an etcd that is full":                    {rpctypes.Error(rpctypes.ErrGRPCNoSpace), unavailableWith("the mysql datastore at db:3306 refuses writes: database space exceeded")},
+		"an etcd that is full":                    {rpctypes.Error(rpctypes.ErrGRPCNoSpace), unavailableWith("the mysql datastore refuses writes: database space exceeded")},
 		"an etcd that nobody reaches":             {status.Error(codes.Unavailable, `connection error: desc = "transport: Error while dialing: dial tcp 10.0.0.1:2379: connect: connection refused"`), unavailableWith(generic + "connection refused")},
 		"an etcd with another certificate":        {status.Error(codes.Unavailable, `connection error: desc = "transport: authentication handshake failed: tls: failed to verify certificate"`), unavailableWith(generic + "the TLS handshake failed")},
 		"a connection that broke":                 {status.Error(codes.Unavailable, "error reading from server: EOF"), unavailableWith(generic + "the connection was lost")},
@@ -80,7 +85,7 @@ func TestErrorsOfTheStoreBecomeAnswers(t *testing.T) {
 		"an answer of the API":                    {apierrors.NewNotFound(schema.GroupResource{Resource: "secrets"}, "x"), told{Code: 404, Reason: metav1.StatusReasonNotFound, Message: `secrets "x" not found`}},
 		"the API is away on the way to the store": {apierrors.NewServiceUnavailable("webhook"), told{Code: 503, Reason: metav1.StatusReasonServiceUnavailable, Message: "webhook"}},
 	}
-	a := wellAnswers("mysql datastore at db:3306")
+	a := wellAnswers(mysqlStore)
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			if diff := cmp.Diff(c.want, toldOf(a.answer(t.Context(), c.err))); diff != "" {
@@ -111,9 +116,9 @@ func TestOtherErrorsStayWhatTheyAre(t *testing.T) {
 }
 
 func TestNobodyIsToldWhenToRepeatAWriteThatMayHaveBeenDone(t *testing.T) {
-	a := wellAnswers("mysql datastore at db:3306")
+	a := wellAnswers(mysqlStore)
 	for _, err := range []error{
-		status.Error(codes.Aborted, "the mysql datastore at db:3306 is not available: connection refused"),
+		away.GRPCStatus().Err(),
 		status.Error(codes.Unavailable, "error reading from server: EOF"),
 		status.Error(codes.DeadlineExceeded, "context deadline exceeded"),
 	} {
@@ -127,7 +132,7 @@ func TestNobodyIsToldWhenToRepeatAWriteThatMayHaveBeenDone(t *testing.T) {
 func TestTheTimeLimitOfARequestIsATimeout(t *testing.T) {
 	request, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
-	a := wellAnswers("mysql datastore at db:3306")
+	a := wellAnswers(mysqlStore)
 	ctx, cancel := a.inTime(request)
 	defer cancel()
 	<-ctx.Done()
@@ -136,7 +141,7 @@ func TestTheTimeLimitOfARequestIsATimeout(t *testing.T) {
 	}
 	for _, err := range []error{context.DeadlineExceeded, status.Error(codes.DeadlineExceeded, "context deadline exceeded")} {
 		want := told{Code: http.StatusGatewayTimeout, Reason: metav1.StatusReasonTimeout,
-			Message: "Timeout: the request did not complete within its time limit, while it waited for the mysql datastore at db:3306"}
+			Message: "Timeout: the request did not complete within its time limit, while it waited for the mysql datastore"}
 		if diff := cmp.Diff(want, toldOf(a.answer(ctx, err))); diff != "" {
 			t.Errorf("answer to %v (-want +got):\n%s", err, diff)
 		}
@@ -162,18 +167,22 @@ func TestWatchErrorsBecomeAnswers(t *testing.T) {
 		return &status
 	}
 	expired := apierrors.NewResourceExpired("too old").Status()
+	interrupted := unavailableWith("the mysql datastore is not available: the watch was interrupted")
 	cases := map[string]struct {
 		object *metav1.Status
+		known  error
 		want   told
 	}{
-		"the store is away":     {internal(status.Error(codes.Aborted, away)), unavailableWith(away)},
-		"etcd has no leader":    {internal(rpctypes.Error(rpctypes.ErrGRPCNoLeader)), unavailableWith("the mysql datastore at db:3306 is not available: no leader")},
-		"the revision is old":   {&expired, told{Code: 410, Reason: metav1.StatusReasonExpired, Message: "too old"}},
-		"something else failed": {internal(errors.New("decode: x")), told{Code: 500, Reason: metav1.StatusReasonInternalError, Message: "Internal error occurred: decode: x"}},
+		"the store is away":              {internal(away.GRPCStatus().Err()), away, unavailableWith(away.Error())},
+		"the store was away":             {internal(away.GRPCStatus().Err()), nil, interrupted},
+		"an etcd had no leader":          {internal(status.Error(codes.Unavailable, "etcdserver: no leader")), nil, interrupted},
+		"the revision is old":            {&expired, nil, told{Code: 410, Reason: metav1.StatusReasonExpired, Message: "too old"}},
+		"something else failed":          {internal(errors.New("decode: x")), nil, told{Code: 500, Reason: metav1.StatusReasonInternalError, Message: "Internal error occurred: decode: x"}},
+		"something else, and it is away": {internal(errors.New("decode: x")), away, told{Code: 500, Reason: metav1.StatusReasonInternalError, Message: "Internal error occurred: decode: x"}},
 	}
-	a := wellAnswers("mysql datastore at db:3306")
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
+			a := &answers{store: mysqlStore, readable: func() error { return c.known }}
 			out, keep := a.event(apiwatch.Event{Type: apiwatch.Error, Object: c.object})
 			if !keep || out.Type != apiwatch.Error {
 				t.Fatalf("got %v, %v", out, keep)
@@ -189,18 +198,18 @@ func TestAdmissionKnowsWhatNeedsTheStore(t *testing.T) {
 	object := func(group, resource string, operation admission.Operation, dryRun bool) admission.Attributes {
 		return admission.NewAttributesRecord(nil, nil, schema.GroupVersionKind{}, "ns", "name", schema.GroupVersionResource{Group: group, Resource: resource}, "", operation, nil, dryRun, nil)
 	}
-	readable := &answers{writable: func() error { return status.Error(codes.Unavailable, readOnly) }, readable: func() error { return nil }}
-	gone := &answers{writable: func() error { return status.Error(codes.Unavailable, away) }}
+	readable := &answers{writable: func() error { return readOnly }, readable: func() error { return nil }}
+	gone := &answers{writable: func() error { return away }}
 	gone.readable = gone.writable
 	cases := map[string]struct {
 		answers *answers
 		request admission.Attributes
 		want    string
 	}{
-		"a write while the store is away":   {gone, object("", "secrets", admission.Create, false), away},
-		"a write while it is read-only":     {readable, object("", "secrets", admission.Update, false), readOnly},
+		"a write while the store is away":   {gone, object("", "secrets", admission.Create, false), away.Error()},
+		"a write while it is read-only":     {readable, object("", "secrets", admission.Update, false), readOnly.Error()},
 		"a trial run reads":                 {readable, object("", "secrets", admission.Create, true), ""},
-		"a trial run cannot read":           {gone, object("", "secrets", admission.Create, true), away},
+		"a trial run cannot read":           {gone, object("", "secrets", admission.Create, true), away.Error()},
 		"a review is not stored":            {gone, object("authorization.k8s.io", "subjectaccessreviews", admission.Create, false), ""},
 		"a write while the store is usable": {wellAnswers("store"), object("", "secrets", admission.Create, false), ""},
 	}

@@ -9,8 +9,6 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
 	"google.golang.org/grpc"
-
-	"github.com/koinon-io/koinon/pkg/storage/embedded"
 )
 
 // claimTimeout bounds one claim.
@@ -48,7 +46,7 @@ func (s *Store) client(ctx context.Context) (*clientv3.Client, error) {
 	config := clientv3.Config{Endpoints: transport.ServerList, Context: ctx, Logger: zap.NewNop()}
 	if s.embedded == nil {
 		var err error
-		if config.TLS, err = embedded.ClientTLS(s.tls); err != nil {
+		if config.TLS, err = s.tls.Client(); err != nil {
 			return nil, err
 		}
 		return clientv3.New(config)

@@ -17,8 +17,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/k3s-io/kine/pkg/server"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -36,6 +34,7 @@ import (
 
 	"github.com/koinon-io/koinon/pkg/storage/engine"
 	"github.com/koinon-io/koinon/pkg/storage/sqllog"
+	"github.com/koinon-io/koinon/pkg/storage/storagetest"
 )
 
 // flaky is a backend that fails while it is told to.
@@ -230,22 +229,25 @@ func firstError(watched apiwatch.Interface, err error) error {
 var writes = []string{"create", "create for a while", "update", "delete"}
 
 func TestEveryRequestIsAnswered(t *testing.T) {
-	for name, decorator := range map[string]generic.StorageDecorator{
+	for decorated, decorator := range map[string]generic.StorageDecorator{
 		"with a watch cache":    genericregistry.StorageWithCacher(),
 		"without a watch cache": generic.UndecoratedStorage,
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(decorated, func(t *testing.T) {
 			backend, address := newFlaky(t)
-			a := wellAnswers("mysql datastore at db:3306")
+			a := wellAnswers(mysqlStore)
 			storage := newStorage(t, a, address, decorator)
 			if err := storage.Create(t.Context(), "/configmaps/ns/old", object("old"), nil, 0); err != nil {
 				t.Fatal(err)
 			}
-			eventually(t, func() bool { return storage.ReadinessCheck() == nil && list(t.Context(), storage, "") == nil })
+			storagetest.Eventually(t, "the storage is ready", func() bool { return storage.ReadinessCheck() == nil && list(t.Context(), storage, "") == nil })
 
-			backend.fail(status.Error(codes.Aborted, away))
+			backend.fail(away)
 			for name, request := range requests {
-				want := unavailableWith(away)
+				want := unavailableWith(away.Error())
+				if name == "watch from now" && decorated == "without a watch cache" { // only the text of its error is left
+					want = unavailableWith("the mysql datastore is not available: the watch was interrupted")
+				}
 				if slices.Contains(writes, name) {
 					want.RetryAfter = 0 // it may have been done
 				}
@@ -253,7 +255,7 @@ func TestEveryRequestIsAnswered(t *testing.T) {
 					t.Errorf("%s while the store is away (-want +got):\n%s", name, diff)
 				}
 			}
-			if cached := name == "with a watch cache"; cached {
+			if decorated == "with a watch cache" {
 				if err := list(t.Context(), storage, "0"); err != nil {
 					t.Errorf("what the cache has while the store is away: %v", err)
 				}
@@ -271,16 +273,16 @@ func TestEveryRequestIsAnswered(t *testing.T) {
 func TestRequestsThatWouldFailDoNotAskTheStore(t *testing.T) {
 	_, address := newFlaky(t)
 	var readable, writable error
-	a := &answers{name: "mysql datastore at db:3306", readable: func() error { return readable }, writable: func() error { return writable }}
+	a := &answers{store: mysqlStore, readable: func() error { return readable }, writable: func() error { return writable }}
 	storage := newStorage(t, a, address, generic.UndecoratedStorage)
 	if err := storage.Create(t.Context(), "/configmaps/ns/old", object("old"), nil, 0); err != nil {
 		t.Fatal(err)
 	}
-	writable = status.Error(codes.Unavailable, readOnly)
+	writable = readOnly
 	for name, request := range requests {
 		want := told{}
 		if slices.Contains(writes, name) {
-			want = unavailableWith(readOnly)
+			want = unavailableWith(readOnly.Error())
 		}
 		var got told
 		if err := request(t.Context(), storage); err != nil {
@@ -290,21 +292,11 @@ func TestRequestsThatWouldFailDoNotAskTheStore(t *testing.T) {
 			t.Errorf("%s while the store is read-only (-want +got):\n%s", name, diff)
 		}
 	}
-	readable = status.Error(codes.Unavailable, away)
+	readable = away
 	writable = readable
 	for name, request := range requests {
-		if diff := cmp.Diff(unavailableWith(away), toldOf(request(t.Context(), storage))); diff != "" {
+		if diff := cmp.Diff(unavailableWith(away.Error()), toldOf(request(t.Context(), storage))); diff != "" {
 			t.Errorf("%s while the store is away (-want +got):\n%s", name, diff)
-		}
-	}
-}
-
-// eventually polls until check is true.
-func eventually(t *testing.T, check func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(time.Minute); !check(); time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("it took longer than a minute")
 		}
 	}
 }

@@ -12,6 +12,8 @@
 // The last two lines, and Admission, make an API server say 503 and why when the store
 // cannot be used: answers.go has what clients are told, decorate.go where.
 //
+// What --datastore says is in package datastore, what can be wrong with a store in package fault.
+//
 // Below it, from the outside to the inside: embedded puts Kine's etcd front over an engine,
 // which keeps the state in memory (mvcc) and the truth in a log in the database (sqllog),
 // and hears from other servers on the same database (notice). docs/store.md has the whole.

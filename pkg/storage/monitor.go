@@ -9,7 +9,8 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"k8s.io/klog/v2"
 
-	"github.com/koinon-io/koinon/pkg/storage/embedded"
+	"github.com/koinon-io/koinon/pkg/storage/datastore"
+	"github.com/koinon-io/koinon/pkg/storage/fault"
 )
 
 const (
@@ -25,7 +26,7 @@ type monitor struct {
 	store  *Store
 	client *clientv3.Client
 	// away is why the etcd cannot be used; nil means that it can.
-	away atomic.Pointer[unhealthy]
+	away atomic.Pointer[fault.Unavailable]
 	// usable is a context that ends when it cannot be used any more.
 	usable  atomic.Pointer[usable]
 	stop    context.CancelFunc
@@ -74,7 +75,7 @@ func (m *monitor) run(ctx context.Context) {
 			m.away.Store(nil)
 			logger.Info("Datastore recovered", "datastore", m.store)
 		case err != nil && m.err() == nil:
-			m.away.Store(&unhealthy{"the " + m.store.String() + " is not available: " + reason(err.Error())})
+			m.away.Store(fault.Read(m.store.datastore.What(), err))
 			m.usable.Load().end()
 			logger.Error(err, "Datastore became unusable", "datastore", m.store)
 		}
@@ -88,7 +89,7 @@ func (m *monitor) probe(ctx context.Context) error {
 	if _, err := m.client.Get(asking, "koinon-probe"); err == nil {
 		return nil
 	}
-	return embedded.CheckEtcd(ctx, m.store.datastore, m.store.tls, monitorTimeout)
+	return datastore.CheckEtcd(ctx, m.store.datastore, m.store.tls, monitorTimeout)
 }
 
 // alive is a context that ends when the etcd cannot be used any more.

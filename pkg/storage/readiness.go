@@ -1,39 +1,39 @@
 package storage
 
 import (
+	"errors"
 	"net/http"
-	"strings"
 	"sync/atomic"
 
-	"google.golang.org/grpc/status"
+	"github.com/koinon-io/koinon/pkg/storage/fault"
 )
 
 // Healthy says in one sentence, without credentials, why the store cannot be used: it is not
-// there, or it refuses writes. Nil means that it can. It does not ask the store: an embedded
-// one finds out by itself, and of an etcd a key is read every second.
+// there, or it refuses writes. It says where the store is and what to do: that is not for
+// everybody. Nil means that it can be used. It does not ask the store: an embedded one finds out
+// by itself, and of an etcd a key is read every second.
 func (s *Store) Healthy() error {
-	if s.embedded == nil {
-		return s.monitor.err()
-	}
-	if err := s.embedded.Health(); err != nil {
-		return &unhealthy{s.answers().sentence(status.Convert(err).Message())}
+	if told := s.failure(); told != nil {
+		return errors.New(told.For(s.String()))
 	}
 	return nil
 }
 
-// unhealthy is a sentence about the store, and only that: the cause was logged by whoever
-// found it.
-type unhealthy struct{ sentence string }
-
-// Error implements error.
-func (u *unhealthy) Error() string { return u.sentence }
+// failure is what is known to be wrong with the store; nil means nothing.
+func (s *Store) failure() *fault.Unavailable {
+	a := s.answers()
+	if err := a.writable(); err != nil {
+		return a.failure(err)
+	}
+	return nil
+}
 
 // Readiness is a check for /readyz. It is not one for /livez: a server whose database is
 // away is well, and would not get better by being killed.
 type Readiness struct {
 	store *Store
-	// last is the result of the last check.
-	last atomic.Pointer[string]
+	// last is what the last check found.
+	last atomic.Pointer[fault.Unavailable]
 }
 
 // Readiness returns the check.
@@ -44,21 +44,19 @@ func (*Readiness) Name() string { return "datastore" }
 
 // Check implements healthz.HealthChecker.
 func (r *Readiness) Check(*http.Request) error {
-	err := r.store.Healthy()
-	sentence := ""
-	if err != nil {
-		sentence = err.Error()
+	told := r.store.failure()
+	r.last.Store(told)
+	if told == nil {
+		return nil
 	}
-	r.last.Store(&sentence)
-	return err
+	return errors.New(told.For(r.store.String()))
 }
 
 // Reason is why the last check failed, for people who need not know where the store is;
 // empty if it did not.
 func (r *Readiness) Reason() string {
-	last := r.last.Load()
-	if last == nil {
-		return ""
+	if told := r.last.Load(); told != nil {
+		return told.Error()
 	}
-	return strings.ReplaceAll(*last, r.store.String(), r.store.datastore.What())
+	return ""
 }

@@ -8,6 +8,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/apiserver/pkg/registry/generic"
+
+	"github.com/koinon-io/koinon/pkg/storage/storagetest"
 )
 
 func TestAStoreKnowsWhetherItIsUsable(t *testing.T) {
@@ -34,18 +36,19 @@ func TestAnEtcdThatIsAwayIsNotWaitedFor(t *testing.T) {
 
 	stop()
 	ready := store.Readiness()
-	away := "the etcd datastore at " + address + " is not available: connection refused"
+	away := "the etcd datastore is not available: connection refused"
 	waiting, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	if diff := cmp.Diff(unavailableWith(away), toldOf(requests["list"](waiting, storage))); diff != "" {
 		t.Errorf("a list that was waiting (-want +got):\n%s", diff)
 	}
-	eventually(t, func() bool { return ready.Check(nil) != nil })
-	if err := ready.Check(nil); err == nil || err.Error() != away {
-		t.Errorf("got %v, want %q", err, away)
+	storagetest.Eventually(t, "the check fails", func() bool { return ready.Check(nil) != nil })
+	where := "the etcd datastore at " + address + " is not available: connection refused"
+	if err := ready.Check(nil); err == nil || err.Error() != where {
+		t.Errorf("got %v, want %q", err, where)
 	}
-	if got, want := ready.Reason(), "the etcd datastore is not available: connection refused"; got != want {
-		t.Errorf("the reason for everybody: got %q, want %q", got, want)
+	if got := ready.Reason(); got != away {
+		t.Errorf("the reason for everybody: got %q, want %q", got, away)
 	}
 	for name, request := range requests {
 		if diff := cmp.Diff(unavailableWith(away), toldOf(request(t.Context(), storage))); diff != "" {
@@ -57,7 +60,7 @@ func TestAnEtcdThatIsAwayIsNotWaitedFor(t *testing.T) {
 		t.Fatal(err)
 	}
 	serveEtcd(t, backend, listener)
-	eventually(t, func() bool { return ready.Check(nil) == nil })
+	storagetest.Eventually(t, "the check succeeds", func() bool { return ready.Check(nil) == nil })
 	if err := list(t.Context(), storage, ""); err != nil {
 		t.Errorf("list when etcd is back: %v", err)
 	}

@@ -10,14 +10,15 @@ import (
 	"k8s.io/apiserver/pkg/storage/storagebackend"
 	"k8s.io/component-base/metrics/legacyregistry"
 
+	"github.com/koinon-io/koinon/pkg/storage/datastore"
 	"github.com/koinon-io/koinon/pkg/storage/embedded"
 )
 
 // DefaultFile is the name of the SQLite database in the data directory.
-const DefaultFile = embedded.DefaultFile
+const DefaultFile = datastore.DefaultFile
 
 // TLS names the files that secure the connection to a database or etcd. Empty means plain.
-type TLS = embedded.TLS
+type TLS = datastore.TLS
 
 // Config says which store to open.
 type Config struct {
@@ -40,7 +41,7 @@ type Config struct {
 
 // Store is an open store.
 type Store struct {
-	datastore embedded.Datastore
+	datastore datastore.Datastore
 	tls       TLS
 	// embedded is nil for etcd, and monitor for all others.
 	embedded *embedded.Store
@@ -52,22 +53,22 @@ type Store struct {
 // Open opens the store and waits until it answers. The error of a store that does not is
 // one sentence that names host and port, and no password.
 func Open(ctx context.Context, config Config) (*Store, error) {
-	datastore, err := embedded.Parse(config.Datastore, config.DataDir)
+	where, err := datastore.Parse(config.Datastore, config.DataDir)
 	if err != nil {
 		return nil, err
 	}
-	if err := embedded.CheckPasswordFile(datastore, config.PasswordFile); err != nil {
+	if err := where.CheckPasswordFile(config.PasswordFile); err != nil {
 		return nil, err
 	}
-	store := &Store{datastore: datastore, tls: config.TLS}
-	if datastore.Kind == embedded.Etcd {
-		if err := embedded.CheckEtcd(ctx, datastore, config.TLS, config.ConnectTimeout); err != nil {
+	store := &Store{datastore: where, tls: config.TLS}
+	if where.Kind == datastore.Etcd {
+		if err := datastore.CheckEtcd(ctx, where, config.TLS, config.ConnectTimeout); err != nil {
 			return nil, err
 		}
 		store.monitor, err = store.startMonitor(ctx)
 		return store, err
 	}
-	store.embedded, err = embedded.Open(ctx, datastore, embedded.Config{
+	store.embedded, err = embedded.Open(ctx, where, embedded.Config{
 		TLS: config.TLS, ConnectTimeout: config.ConnectTimeout, PasswordFile: config.PasswordFile,
 		MaxOpenConnections: config.MaxOpenConnections, MaxIdleConnections: config.MaxIdleConnections,
 	})
@@ -81,7 +82,7 @@ func Open(ctx context.Context, config Config) (*Store, error) {
 
 // Shared says whether other servers may use the same data at the same time, so that
 // controllers need a leader.
-func (s *Store) Shared() bool { return s.datastore.Kind != embedded.SQLite }
+func (s *Store) Shared() bool { return s.datastore.Kind != datastore.SQLite }
 
 // String names the store without user name and password.
 func (s *Store) String() string { return s.datastore.String() }

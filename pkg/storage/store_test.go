@@ -329,12 +329,12 @@ func TestAPasswordCanBeChanged(t *testing.T) {
 
 	account := user + "@'127.0.0.1'"
 	database.Exec(t, "SET PASSWORD FOR "+account+" = PASSWORD('changed')", "KILL USER "+account)
-	eventually(t, func() bool { return store.Healthy() != nil })
+	storagetest.Eventually(t, "the store is refused", func() bool { return store.Healthy() != nil })
 	if err := store.Healthy(); err == nil || !strings.Contains(err.Error(), "it does not accept this user and password") || strings.Contains(err.Error(), password) {
 		t.Errorf("while the file has the old password: got %v", err)
 	}
 	write("changed")
-	eventually(t, func() bool { return store.Healthy() == nil })
+	storagetest.Eventually(t, "the store recovers", func() bool { return store.Healthy() == nil })
 	if !create(t, client, "/registry/after", "v").Succeeded {
 		t.Error("no write with the new password")
 	}
@@ -382,6 +382,59 @@ func TestPasswordsStayOutOfErrors(t *testing.T) {
 				t.Errorf("the password is in the error: %v", err)
 			}
 		})
+	}
+}
+
+func TestADatabaseThatRefusesSaysWhyAndWhatToDo(t *testing.T) {
+	database := storagetest.StartMariaDB(t, "--log-bin", "--server-id=1")
+	cases := map[string]struct {
+		set, unset, parameters string
+		want                   []string
+	}{
+		"a binary log of statements": {
+			"SET GLOBAL binlog_format = STATEMENT", "SET GLOBAL binlog_format = MIXED", "",
+			[]string{" cannot be used: its binary log cannot take what is written (1665): set binlog_format to ROW or MIXED"},
+		},
+		"a database that is read-only": {
+			"SET GLOBAL read_only = 1", "SET GLOBAL read_only = 0", "",
+			[]string{" could not be used within 3s: it is read-only (1290): make it writable", "--read-only option"},
+		},
+		"transactions that are read-only": {
+			"SET GLOBAL tx_read_only = 1", "SET GLOBAL tx_read_only = 0", "",
+			[]string{" could not be used within 3s: it is read-only (1792): make it writable"},
+		},
+		"a variable that it does not know": {
+			"DO 0", "DO 0", "?colour=blue",
+			[]string{" cannot be used: it does not know a variable", "(1193): correct the parameters after the ? in --datastore", "'colour'"},
+		},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			dsn := "mysql://" + database.NewDatabase(t) + c.parameters
+			database.Exec(t, c.set)
+			defer database.Exec(t, c.unset)
+			_, err := Open(t.Context(), Config{Datastore: dsn, ConnectTimeout: 3 * time.Second})
+			for _, want := range c.want {
+				if err == nil || !strings.Contains(err.Error(), want) {
+					t.Errorf("got %v, want %q", err, want)
+				}
+			}
+			if err != nil && strings.Contains(err.Error(), "did not answer") {
+				t.Errorf("got %v, and it did answer", err)
+			}
+		})
+	}
+}
+
+func TestACharacterSetInTheDatastoreDoesNotMatter(t *testing.T) {
+	database := storagetest.StartMariaDB(t)
+	for _, parameters := range []string{"?charset=utf8mb4", "?charset=utf8mb4,utf8&collation=utf8mb4_general_ci&timeout=3s", "?charset=sjis"} {
+		_, client := open(t, Config{Datastore: "mysql://" + database.NewDatabase(t) + parameters})
+		want := string(allBytes())
+		create(t, client, "/registry/a", want)
+		if got := get(t, client, "/registry/a"); got != want {
+			t.Errorf("with %s: got %q, want %q", parameters, got, want)
+		}
 	}
 }
 

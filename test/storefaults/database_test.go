@@ -3,14 +3,10 @@ package storefaults
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -198,51 +194,14 @@ func (r *rig) checkRefusing(since time.Duration, word string, within time.Durati
 	}
 }
 
-// smallDisk mounts a file system of so many bytes.
-func smallDisk(t *testing.T, bytes int) string {
-	t.Helper()
-	if !isRoot() {
-		t.Skip("only root can mount a small file system")
-	}
-	dir := t.TempDir()
-	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, fmt.Sprintf("size=%d", bytes)); err != nil {
-		t.Skipf("cannot mount a small file system: %v", err)
-	}
-	t.Cleanup(func() {
-		if err := syscall.Unmount(dir, syscall.MNT_DETACH); err != nil {
-			t.Error(err)
-		}
-	})
-	return dir
-}
-
-// fill leaves no byte free on the disk of a directory, until the function that it returns is
-// called.
-func fill(t *testing.T, dir string) (free func()) {
-	t.Helper()
-	file := filepath.Join(dir, "ballast")
-	ballast, err := os.Create(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = ballast.Close() }()
-	for err == nil {
-		_, err = ballast.Write(make([]byte, 1<<20))
-	}
-	if !errors.Is(err, syscall.ENOSPC) {
-		t.Fatal(err)
-	}
-	return func() { _ = os.Remove(file) }
-}
-
 func TestAFullDiskUnderSQLiteServesReadsAndRefusesWrites(t *testing.T) {
-	dir := smallDisk(t, 64<<20)
+	dir := storagetest.SmallDisk(t, 64<<20)
 	r := newRig(t, openMember(t, "one", sqliteIn(dir)))
 	r.fullDisk(dir, patience)
 }
 
 func TestAFullDiskUnderMariaDBServesReadsAndRefusesWrites(t *testing.T) {
-	dir := smallDisk(t, 256<<20)
+	dir := storagetest.SmallDisk(t, 256<<20)
 	database := storagetest.StartMariaDBIn(t, dir, "--innodb-log-file-size=16M")
 	datastore := "mysql://" + database.DSN(databaseName)
 	r := newRig(t, openMember(t, "one", datastore), openMember(t, "two", datastore))
@@ -258,7 +217,7 @@ func (r *rig) fullDisk(dir string, within time.Duration) {
 	r.load.maxValue = 1 << 20 // it takes a while until what was allocated before is used up
 	r.start()
 	r.wait(time.Second)
-	free := fill(r.t, dir)
+	free := storagetest.FillDisk(r.t, dir)
 	r.fault("disk full")
 	full := r.waitFull()
 	r.wait(3 * time.Second)

@@ -16,6 +16,7 @@ import (
 
 	"k8s.io/klog/v2"
 
+	"github.com/koinon-io/koinon/pkg/storage/datastore"
 	"github.com/koinon-io/koinon/pkg/storage/embedded"
 	"github.com/koinon-io/koinon/pkg/storage/storagetest"
 )
@@ -53,11 +54,11 @@ func serve(value string) error {
 			return err
 		}
 	}
-	datastore, err := embedded.Parse(config.Datastore, config.DataDir)
+	where, err := datastore.Parse(config.Datastore, config.DataDir)
 	if err != nil {
 		return err
 	}
-	store, err := embedded.Open(context.Background(), datastore, storeConfig)
+	store, err := embedded.Open(context.Background(), where, storeConfig)
 	if err != nil {
 		return err
 	}

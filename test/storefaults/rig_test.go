@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"net"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -17,6 +16,7 @@ import (
 	"go.uber.org/zap"
 	"google.golang.org/grpc"
 
+	"github.com/koinon-io/koinon/pkg/storage/datastore"
 	"github.com/koinon-io/koinon/pkg/storage/embedded"
 	"github.com/koinon-io/koinon/pkg/storage/storagetest"
 	"github.com/koinon-io/koinon/test/storefaults/history"
@@ -30,14 +30,14 @@ type member struct {
 }
 
 // openMember opens a store in this process.
-func openMember(t *testing.T, name, datastore string) *member {
+func openMember(t *testing.T, name, where string) *member {
 	t.Helper()
-	return openMemberWith(t, name, datastore, storeConfig)
+	return openMemberWith(t, name, where, storeConfig)
 }
 
-func openMemberWith(t *testing.T, name, datastore string, config embedded.Config) *member {
+func openMemberWith(t *testing.T, name, where string, config embedded.Config) *member {
 	t.Helper()
-	parsed, err := embedded.Parse(datastore, t.TempDir())
+	parsed, err := datastore.Parse(where, t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -314,5 +314,3 @@ func slowest(operations []history.Operation) string {
 }
 
 func sqliteIn(dir string) string { return "sqlite://" + filepath.Join(dir, "koinon.db") }
-
-func isRoot() bool { return os.Geteuid() == 0 }

@@ -10,6 +10,7 @@ import (
 	cliflag "k8s.io/component-base/cli/flag"
 	"k8s.io/component-base/term"
 
+	"github.com/koinon-io/koinon/cmd/koinon/app/datastorecmd"
 	"github.com/koinon-io/koinon/pkg/version"
 )
 
@@ -25,7 +26,11 @@ member clusters, to cells and to edge units.`,
 		Args:          cobra.NoArgs,
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(newServerCommand(), newKubeconfigCommand(), newDatastoreCommand(), newManifestsCommand(), newVersionCommand())
+	root.AddCommand(
+		newServerCommand(), newKubeconfigCommand(),
+		datastorecmd.New(datastorecmd.Config{DataDir: defaultDataDir, Fill: fillDataDir}),
+		newManifestsCommand(), newVersionCommand(),
+	)
 	return root
 }
 

@@ -3,6 +3,7 @@ package app
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -52,6 +53,19 @@ func openDataDir(path string) (*dataDir, error) {
 	if err := dir.checkVersion(); err != nil {
 		_ = lock.Close()
 		return nil, err
+	}
+	return dir, nil
+}
+
+// fillDataDir is openDataDir for one who puts a datastore into the directory. It returns nil if
+// a server has it.
+func fillDataDir(path string) (io.Closer, error) {
+	dir, err := openDataDir(path)
+	if errors.Is(err, errDataDirInUse) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err // not a *dataDir in an interface
 	}
 	return dir, nil
 }

@@ -16,6 +16,7 @@ import (
 	"k8s.io/component-base/logs"
 	logsapi "k8s.io/component-base/logs/api/v1"
 
+	"github.com/koinon-io/koinon/cmd/koinon/app/datastorecmd"
 	"github.com/koinon-io/koinon/pkg/host"
 	"github.com/koinon-io/koinon/pkg/storage"
 )
@@ -29,12 +30,7 @@ const (
 
 var allComponents = []string{componentAPIServer, componentControllers, componentWebhook}
 
-const (
-	// datastoreVariable is where the datastore may be given, since command lines can be seen
-	// by all users.
-	datastoreVariable = "KOINON_DATASTORE"
-	defaultDataDir    = "koinon-data"
-)
+const defaultDataDir = "koinon-data"
 
 // ServerOptions are the options of "koinon server".
 type ServerOptions struct {
@@ -158,25 +154,10 @@ func (o *ServerOptions) addServerFlags(fs *pflag.FlagSet) {
 }
 
 func (o *ServerOptions) addStoreFlags(fs *pflag.FlagSet) {
-	addDatastoreFlags(fs, &o.Datastore, &o.DatastorePasswordFile, &o.DatastoreTLS)
+	datastorecmd.AddFlags(fs, &o.Datastore, &o.DatastorePasswordFile, &o.DatastoreTLS)
 	fs.IntVar(&o.DatastoreMaxOpenConnections, "datastore-max-open-connections", o.DatastoreMaxOpenConnections, "How many connections to a MySQL database this server may have. One of them writes, the others read what is not in memory; more than a few do not make it faster.")
 	fs.IntVar(&o.DatastoreMaxIdleConnections, "datastore-max-idle-connections", o.DatastoreMaxIdleConnections, "How many connections to a MySQL database this server keeps for 5 s while it does not need them.")
 	fs.StringVar(&o.EncryptionConfig, "encryption-provider-config", "", "An EncryptionConfiguration for Secrets at rest. The default is a key that is made in the data directory.")
-}
-
-// addDatastoreFlags adds the flags that say where the datastore is.
-func addDatastoreFlags(fs *pflag.FlagSet, datastore, passwordFile *string, tls *storage.TLS) {
-	fs.StringVar(datastore, "datastore", *datastore, "Where to keep data: sqlite:///PATH[?synchronous=normal], mysql://USER:PASSWORD@HOST:PORT[,HOST:PORT…]/DATABASE, oceanbase://… (the same form) or etcd://HOST:PORT[,…]. The default is sqlite://DATA_DIR/"+storage.DefaultFile+". May also be given in the environment variable "+datastoreVariable+", which other users cannot see.")
-	addAccessFlags(fs, "datastore", "--datastore", "the database or etcd", passwordFile, tls)
-}
-
-// addAccessFlags adds the flags that begin with a prefix and say how to be let into a
-// datastore; name is what it is given in, of what it is called.
-func addAccessFlags(fs *pflag.FlagSet, prefix, name, of string, passwordFile *string, tls *storage.TLS) {
-	fs.StringVar(passwordFile, prefix+"-password-file", "", "A file with the password of the database user, instead of one in "+name+". It is read for every new connection: a password that is changed there and in the database needs no restart. A line break at its end does not count.")
-	fs.StringVar(&tls.CAFile, prefix+"-ca-file", "", "The authority that signed the certificate of "+of+".")
-	fs.StringVar(&tls.CertFile, prefix+"-cert-file", "", "The client certificate for "+of+".")
-	fs.StringVar(&tls.KeyFile, prefix+"-key-file", "", "The key of the client certificate for "+of+".")
 }
 
 func (o *ServerOptions) addHostFlags(fs *pflag.FlagSet) {
@@ -198,7 +179,7 @@ func (o *ServerOptions) runs(component string) bool {
 // Complete fills in what depends on other options. The environment is asked through getenv.
 func (o *ServerOptions) Complete(getenv func(string) string) error {
 	if o.Datastore == "" {
-		o.Datastore = getenv(datastoreVariable)
+		o.Datastore = getenv(datastorecmd.Variable)
 	}
 	if o.BindAddress == nil {
 		o.BindAddress = net.IPv4(127, 0, 0, 1)

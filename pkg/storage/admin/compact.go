@@ -10,7 +10,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/koinon-io/koinon/pkg/storage/archive"
-	"github.com/koinon-io/koinon/pkg/storage/embedded"
+	"github.com/koinon-io/koinon/pkg/storage/datastore"
 	"github.com/koinon-io/koinon/pkg/storage/mvcc"
 	"github.com/koinon-io/koinon/pkg/storage/sqllog"
 )
@@ -48,7 +48,7 @@ func Compact(ctx context.Context, store Store, options CompactOptions) (Compacte
 	if options.Keep < 0 {
 		return Compacted{}, fmt.Errorf("--keep is %d: it must be 0 or more", options.Keep)
 	}
-	if store.datastore.Kind == embedded.Etcd {
+	if store.datastore.Kind == datastore.Etcd {
 		return store.compactEtcd(ctx, options)
 	}
 	users, err := store.usersOfFile()
@@ -196,7 +196,7 @@ func (s Store) compactEtcd(ctx context.Context, options CompactOptions) (Compact
 		return Compacted{}, err
 	}
 	defer func() { _ = client.Close() }()
-	now, err := client.Get(ctx, embedded.UnfinishedKey)
+	now, err := client.Get(ctx, datastore.UnfinishedKey)
 	if err != nil {
 		return Compacted{}, fmt.Errorf("read from the %s: %w", s, err)
 	}

@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
-	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
@@ -202,15 +201,4 @@ func mustMigrate(t *testing.T, from, to string) Restored {
 		t.Fatal(err)
 	}
 	return migrated
-}
-
-// eventually polls until check is true.
-func eventually(t *testing.T, what string, check func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(time.Minute); !check(); {
-		if time.Now().After(deadline) {
-			t.Fatalf("it does not happen that %s", what)
-		}
-		time.Sleep(20 * time.Millisecond)
-	}
 }

@@ -5,7 +5,7 @@ import (
 	"fmt"
 
 	"github.com/koinon-io/koinon/pkg/storage/archive"
-	"github.com/koinon-io/koinon/pkg/storage/embedded"
+	"github.com/koinon-io/koinon/pkg/storage/datastore"
 	"github.com/koinon-io/koinon/pkg/storage/sqllog"
 )
 
@@ -56,7 +56,7 @@ func Migrate(ctx context.Context, from, to Store, options MigrateOptions) (Resto
 	if err := begin(options.Begin); err != nil {
 		return Restored{}, err
 	}
-	if to.datastore.Kind == embedded.Etcd {
+	if to.datastore.Kind == datastore.Etcd {
 		return to.fillEtcd(ctx, source, options.restore()) // nobody knows who uses an etcd
 	}
 	return options.toLog(ctx, source, from, to)
@@ -80,8 +80,8 @@ func (o MigrateOptions) mayBeUsed(role string, store Store, users []User) error 
 
 // source opens the source, if nobody uses it.
 func (o MigrateOptions) source(ctx context.Context, from Store) (archive.Source, func(), error) {
-	if from.datastore.Kind == embedded.MySQL && !from.kine {
-		log, err := from.log(ctx, sqllog.NeedTables)
+	if from.datastore.Kind == datastore.MySQL && !from.kine {
+		log, err := from.log(ctx, sqllog.ReadTables)
 		if err != nil {
 			return nil, nil, err
 		}

@@ -16,6 +16,7 @@ import (
 	"github.com/k3s-io/kine/pkg/server"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
+	"github.com/koinon-io/koinon/pkg/storage/datastore"
 	"github.com/koinon-io/koinon/pkg/storage/embedded"
 	"github.com/koinon-io/koinon/pkg/storage/sqllog"
 	"github.com/koinon-io/koinon/pkg/storage/storagetest"
@@ -324,7 +325,7 @@ func TestAMigrationToEtcdGoesOnWhereItWasInterrupted(t *testing.T) {
 		t.Fatal("it was not interrupted")
 	}
 	close()
-	if err := embedded.CheckEtcd(t.Context(), mustParse(t, to).datastore, embedded.TLS{}, 0); err == nil || !strings.Contains(err.Error(), "has only a part of the data of the sqlite database") {
+	if err := datastore.CheckEtcd(t.Context(), mustParse(t, to).datastore, datastore.TLS{}, 0); err == nil || !strings.Contains(err.Error(), "has only a part of the data of the sqlite database") {
 		t.Errorf("a server on it: %v, want that it is refused", err)
 	}
 	before, err := etcd.Get(t.Context(), "/registry/a")
@@ -342,7 +343,7 @@ func TestAMigrationToEtcdGoesOnWhereItWasInterrupted(t *testing.T) {
 	if err != nil || after.Kvs[0].ModRevision != before.Kvs[0].ModRevision {
 		t.Errorf("a key that was there was put again: %v, %v", after, err)
 	}
-	if err := embedded.CheckEtcd(t.Context(), mustParse(t, to).datastore, embedded.TLS{}, 0); err != nil {
+	if err := datastore.CheckEtcd(t.Context(), mustParse(t, to).datastore, datastore.TLS{}, 0); err != nil {
 		t.Error(err)
 	}
 }

@@ -5,9 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/koinon-io/koinon/pkg/storage/archive"
-	"github.com/koinon-io/koinon/pkg/storage/embedded"
+	"github.com/koinon-io/koinon/pkg/storage/datastore"
 	"github.com/koinon-io/koinon/pkg/storage/sqllog"
 )
 
@@ -59,7 +60,7 @@ func Restore(ctx context.Context, store Store, path string, options RestoreOptio
 	if err := begin(options.Begin); err != nil {
 		return Restored{}, err
 	}
-	if store.datastore.Kind == embedded.Etcd {
+	if store.datastore.Kind == datastore.Etcd {
 		return store.fillEtcd(ctx, source, options)
 	}
 	tables := sqllog.MakeTablesToFill
@@ -202,18 +203,16 @@ func cleanUp(ctx context.Context, log *sqllog.Log, progress *archive.Progress) {
 
 // shrink gives space back to the file system as long as there is some.
 func shrink(ctx context.Context, log *sqllog.Log) error {
-	before, err := log.Size(ctx)
-	for err == nil {
-		if err = log.Shrink(ctx); err != nil {
+	for {
+		begun := time.Now()
+		more, err := log.Shrink(ctx)
+		if err != nil || !more {
 			return err
 		}
-		after, sizeErr := log.Size(ctx)
-		if sizeErr != nil || after >= before {
-			return sizeErr
+		if err := rest(ctx, begun); err != nil {
+			return err
 		}
-		before = after
 	}
-	return err
 }
 
 // fillEtcd copies a source into an etcd.

@@ -16,6 +16,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/koinon-io/koinon/pkg/storage/archive"
+	"github.com/koinon-io/koinon/pkg/storage/datastore"
 	"github.com/koinon-io/koinon/pkg/storage/embedded"
 	"github.com/koinon-io/koinon/pkg/storage/sqllog"
 	"github.com/koinon-io/koinon/pkg/storage/storagetest"
@@ -122,7 +123,7 @@ func TestARestoreUnderRunningServers(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer func() { _ = log.Close() }()
-		eventually(t, "replaced rows are deleted", func() bool {
+		storagetest.Eventually(t, "replaced rows are deleted", func() bool {
 			void, staged, err := log.Rows(t.Context())
 			return err == nil && void == 0 && staged == 0
 		})
@@ -313,7 +314,7 @@ func TestARestoreThatIsKilledChangesNothing(t *testing.T) {
 			if err := killed.Start(); err != nil {
 				t.Fatal(err)
 			}
-			eventually(t, fmt.Sprintf("%d rows are prepared", rows), func() bool {
+			storagetest.Eventually(t, fmt.Sprintf("%d rows are prepared", rows), func() bool {
 				_, staged, err := log.Rows(t.Context())
 				return err == nil && staged >= rows
 			})
@@ -401,7 +402,7 @@ func TestARestoreToAnEtcd(t *testing.T) {
 	if diff := cmp.Diff(want, contents(t, into, false)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	if left, err := etcd.Get(t.Context(), embedded.UnfinishedKey); err != nil || len(left.Kvs) > 0 {
+	if left, err := etcd.Get(t.Context(), datastore.UnfinishedKey); err != nil || len(left.Kvs) > 0 {
 		t.Errorf("it is called unfinished: %v, %v", left, err)
 	}
 	_, err := Restore(t.Context(), mustParse(t, into), path, RestoreOptions{Force: true})

@@ -5,17 +5,17 @@ import (
 	"regexp"
 	"strings"
 
-	"github.com/koinon-io/koinon/pkg/storage/embedded"
+	"github.com/koinon-io/koinon/pkg/storage/datastore"
 	"github.com/koinon-io/koinon/pkg/storage/sqllog"
 )
 
 // Schema is the SQL that makes the tables in a kind of database, mysql or sqlite.
 func Schema(kind string) (string, error) {
 	var statements []string
-	switch embedded.Kind(kind) {
-	case embedded.MySQL:
+	switch datastore.Kind(kind) {
+	case datastore.MySQL:
 		statements = sqllog.MySQLSchema()
-	case embedded.SQLite:
+	case datastore.SQLite:
 		statements = sqllog.SQLiteSchema()
 	default:
 		return "", fmt.Errorf("there is no schema for %q: it must be mysql or sqlite", kind)

@@ -9,7 +9,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/koinon-io/koinon/pkg/storage/archive"
-	"github.com/koinon-io/koinon/pkg/storage/embedded"
+	"github.com/koinon-io/koinon/pkg/storage/datastore"
 	"github.com/koinon-io/koinon/pkg/storage/sqllog"
 )
 
@@ -68,7 +68,7 @@ type StatusOptions struct {
 func Inspect(ctx context.Context, store Store, options StatusOptions) (Status, error) {
 	status := Status{Datastore: store.String(), Kind: string(store.datastore.Kind)}
 	var err error
-	if store.datastore.Kind == embedded.Etcd {
+	if store.datastore.Kind == datastore.Etcd {
 		err = status.etcd(ctx, store, options)
 	} else {
 		err = status.log(ctx, store, options)
@@ -84,7 +84,7 @@ func (s *Status) log(ctx context.Context, store Store, options StatusOptions) er
 	if err != nil {
 		return err
 	}
-	log, err := store.log(ctx, sqllog.NeedTables)
+	log, err := store.log(ctx, sqllog.ReadTables)
 	s.RestoreUnfinished = errors.Is(err, sqllog.ErrUnfinished)
 	s.Reachable = err == nil || s.RestoreUnfinished || errors.Is(err, sqllog.ErrNoTables) || errors.Is(err, sqllog.ErrKine)
 	if err != nil {
@@ -152,7 +152,7 @@ func (s *Status) etcd(ctx context.Context, store Store, options StatusOptions) e
 	}
 	defer func() { _ = client.Close() }()
 	s.Reachable = true
-	unfinished, err := client.Get(ctx, embedded.UnfinishedKey)
+	unfinished, err := client.Get(ctx, datastore.UnfinishedKey)
 	if err != nil {
 		return fmt.Errorf("read from the %s: %w", store, err)
 	}
@@ -202,7 +202,7 @@ func (s *Status) etcdMember(ctx context.Context, client *clientv3.Client, endpoi
 func compactRevision(ctx context.Context, client *clientv3.Client) (int64, error) {
 	ctx, cancel := context.WithTimeout(ctx, memberTimeout)
 	defer cancel()
-	for answer := range client.Watch(ctx, embedded.UnfinishedKey, clientv3.WithRev(1), clientv3.WithCreatedNotify()) {
+	for answer := range client.Watch(ctx, datastore.UnfinishedKey, clientv3.WithRev(1), clientv3.WithCreatedNotify()) {
 		if answer.CompactRevision != 0 || answer.Err() == nil && !answer.Created {
 			return answer.CompactRevision, nil
 		}

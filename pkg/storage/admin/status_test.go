@@ -11,7 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
-	"github.com/koinon-io/koinon/pkg/storage/embedded"
+	"github.com/koinon-io/koinon/pkg/storage/datastore"
 	"github.com/koinon-io/koinon/pkg/storage/sqllog"
 	"github.com/koinon-io/koinon/pkg/storage/storagetest"
 	"github.com/koinon-io/koinon/pkg/storage/storagetest/etcdtest"
@@ -27,7 +27,7 @@ func TestStatusSaysHowADatastoreIs(t *testing.T) {
 		}
 		store := mustParse(t, value)
 		var s Status
-		eventually(t, "what is compacted is deleted", func() bool {
+		storagetest.Eventually(t, "what is compacted is deleted", func() bool {
 			var err error
 			if s, err = Inspect(t.Context(), store, StatusOptions{}); err != nil {
 				t.Fatal(err)
@@ -43,7 +43,7 @@ func TestStatusSaysHowADatastoreIs(t *testing.T) {
 		if s.StagedRows != 0 || s.ReplacedRows != 0 || s.RestoreUnfinished || len(s.Warnings) != 0 {
 			t.Errorf("got %+v", s)
 		}
-		if mysql := store.datastore.Kind == embedded.MySQL; mysql != (s.MaxPacketBytes > 0) || mysql != (len(s.Users) == 1) {
+		if mysql := store.datastore.Kind == datastore.MySQL; mysql != (s.MaxPacketBytes > 0) || mysql != (len(s.Users) == 1) {
 			t.Errorf("got %+v", s)
 		}
 		quick, err := Inspect(t.Context(), store, StatusOptions{Quick: true})
@@ -120,7 +120,7 @@ func TestStatusOfAnEtcd(t *testing.T) {
 	if err != nil || done.Raised {
 		t.Errorf("compact again: %+v, %v", done, err)
 	}
-	put(t, client, embedded.UnfinishedKey, "somewhere")
+	put(t, client, datastore.UnfinishedKey, "somewhere")
 	status, err = Inspect(t.Context(), store, StatusOptions{})
 	if err != nil || status.CompactRevision != last-5 || !status.RestoreUnfinished || len(status.Warnings) != 1 {
 		t.Errorf("got %+v, %v", status, err)
@@ -159,7 +159,7 @@ func TestACompactionDeletesHistoryAndShrinksTheFile(t *testing.T) {
 		if err != nil || !done.Raised || done.Revision != last-3 || done.Deleted != 97 {
 			t.Errorf("got %+v, %v, want revision %d and 97 rows", done, err, last-3)
 		}
-		if store.datastore.Kind == embedded.SQLite && done.SizeAfter > done.SizeBefore/5 {
+		if store.datastore.Kind == datastore.SQLite && done.SizeAfter > done.SizeBefore/5 {
 			t.Errorf("size %d before, %d after", done.SizeBefore, done.SizeAfter)
 		}
 		if diff := cmp.Diff(want, contents(t, value, true)); diff != "" {

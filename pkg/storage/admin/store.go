@@ -10,13 +10,14 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/koinon-io/koinon/pkg/storage/archive"
+	"github.com/koinon-io/koinon/pkg/storage/datastore"
 	"github.com/koinon-io/koinon/pkg/storage/embedded"
 	"github.com/koinon-io/koinon/pkg/storage/sqllog"
 )
 
 // Store says where a datastore is. Make one with Parse.
 type Store struct {
-	datastore embedded.Datastore
+	datastore datastore.Datastore
 	access    Access
 	// kine says that what Kine's own drivers have in the database is meant.
 	kine bool
@@ -25,7 +26,7 @@ type Store struct {
 // Access is how to be let into a datastore.
 type Access struct {
 	// TLS is for MySQL and etcd.
-	TLS embedded.TLS
+	TLS datastore.TLS
 	// PasswordFile, if not empty, holds the password for MySQL.
 	PasswordFile string
 }
@@ -35,11 +36,11 @@ const kinePrefix = "kine+"
 
 // Parse reads the value of --datastore; empty means SQLite in dataDir.
 func Parse(value, dataDir string, access Access) (Store, error) {
-	datastore, err := embedded.Parse(value, dataDir)
+	where, err := datastore.Parse(value, dataDir)
 	if err == nil {
-		err = embedded.CheckPasswordFile(datastore, access.PasswordFile)
+		err = where.CheckPasswordFile(access.PasswordFile)
 	}
-	return Store{datastore: datastore, access: access}, err
+	return Store{datastore: where, access: access}, err
 }
 
 // ParseSource is Parse for what a migration is from, which may also be kine+sqlite:///PATH or
@@ -50,7 +51,7 @@ func ParseSource(value, dataDir string, access Access) (Store, error) {
 	if err != nil {
 		return Store{}, err
 	}
-	if store.kine = kine; kine && store.datastore.Kind == embedded.Etcd {
+	if store.kine = kine; kine && store.datastore.Kind == datastore.Etcd {
 		return Store{}, errors.New("kine+etcd:// makes no sense: what Kine keeps in an etcd is etcd's, use etcd://")
 	}
 	return store, nil
@@ -68,12 +69,12 @@ func (s Store) log(ctx context.Context, tables sqllog.Tables) (*sqllog.Log, erro
 }
 
 func (s Store) etcd(ctx context.Context) (*clientv3.Client, error) {
-	return embedded.OpenEtcd(ctx, s.datastore, s.access.TLS, 0)
+	return datastore.OpenEtcd(ctx, s.datastore, s.access.TLS, 0)
 }
 
 // source opens the contents as they are now. What it returns after the source closes both.
 func (s Store) source(ctx context.Context, progress *archive.Progress) (archive.Source, func(), error) {
-	if s.datastore.Kind == embedded.Etcd {
+	if s.datastore.Kind == datastore.Etcd {
 		client, err := s.etcd(ctx)
 		if err != nil {
 			return nil, nil, err
@@ -81,7 +82,7 @@ func (s Store) source(ctx context.Context, progress *archive.Progress) (archive.
 		source, err := archive.FromEtcd(ctx, client, s.String(), progress)
 		return closing(source, err, client.Close)
 	}
-	tables := sqllog.NeedTables
+	tables := sqllog.ReadTables
 	if s.kine {
 		tables = sqllog.ForeignTables
 	}
@@ -146,12 +147,15 @@ func seconds(d time.Duration) Seconds { return Seconds(d / time.Second) }
 // usersOfFile says who has the file of a SQLite database open. It must be called before this
 // process opens it.
 func (s Store) usersOfFile() ([]User, error) {
-	if s.datastore.Kind != embedded.SQLite {
+	if s.datastore.Kind != datastore.SQLite {
 		return nil, nil
 	}
-	pid, err := s.datastore.InUse()
-	if err != nil || pid == 0 {
-		return nil, err
+	pid, err := sqllog.InUse(s.Path())
+	if err != nil {
+		return nil, fmt.Errorf("see who uses the %s: %w", s, err)
+	}
+	if pid == 0 {
+		return nil, nil
 	}
 	return []User{{PID: pid}}, nil
 }

@@ -14,7 +14,7 @@ import (
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
-	"github.com/koinon-io/koinon/pkg/storage/embedded"
+	"github.com/koinon-io/koinon/pkg/storage/datastore"
 )
 
 const (
@@ -57,7 +57,7 @@ func FromEtcd(ctx context.Context, client *clientv3.Client, name string, progres
 			switch string(kv.Key) {
 			case compactionOfEtcd:
 				continue
-			case embedded.UnfinishedKey:
+			case datastore.UnfinishedKey:
 				return fmt.Errorf("the %s has only a part of what was to be copied into it", name)
 			}
 			s.keys = append(s.keys, kv)
@@ -130,7 +130,7 @@ func (s *etcdSource) lifetime(ctx context.Context, lease int64) (int64, error) {
 func (s *etcdSource) String() string { return s.name }
 
 // Kind implements Source.
-func (s *etcdSource) Kind() string { return string(embedded.Etcd) }
+func (s *etcdSource) Kind() string { return string(datastore.Etcd) }
 
 // Revision implements Source.
 func (s *etcdSource) Revision() int64 { return s.revision }
@@ -182,7 +182,7 @@ func (s *etcdSource) values(ctx context.Context, keys []*mvccpb.KeyValue, each f
 
 // Since implements Source.
 func (s *etcdSource) Since(ctx context.Context) (int64, error) {
-	answer, err := get(ctx, s.client, embedded.UnfinishedKey)
+	answer, err := get(ctx, s.client, datastore.UnfinishedKey)
 	if err != nil {
 		return 0, s.failed(err)
 	}
@@ -228,7 +228,7 @@ var ErrNotEmpty = errors.New("it is not empty")
 // own revisions, in the same order: they cannot be set.
 //
 // Since etcd cannot put many keys at once, they are there before the Commit. A key of its
-// own, embedded.UnfinishedKey, says so until then, and keeps servers from using it. When that
+// own, datastore.UnfinishedKey, says so until then, and keeps servers from using it. When that
 // is there, an earlier run was interrupted, and this one goes on: what is there with the same
 // value stays, what the source does not have is deleted. The client is not closed.
 func ToEtcd(ctx context.Context, client *clientv3.Client, name, from string, progress *Progress) (Sink, error) {
@@ -237,7 +237,7 @@ func ToEtcd(ctx context.Context, client *clientv3.Client, name, from string, pro
 	marked := false
 	_, err := eachPage(ctx, client, func(kvs []*mvccpb.KeyValue) error {
 		for _, kv := range kvs {
-			if string(kv.Key) == embedded.UnfinishedKey {
+			if string(kv.Key) == datastore.UnfinishedKey {
 				marked = true
 				continue
 			}
@@ -254,7 +254,7 @@ func ToEtcd(ctx context.Context, client *clientv3.Client, name, from string, pro
 	}
 	ctx, cancel := context.WithTimeout(ctx, etcdTimeout)
 	defer cancel()
-	if _, err := client.Put(ctx, embedded.UnfinishedKey, from); err != nil {
+	if _, err := client.Put(ctx, datastore.UnfinishedKey, from); err != nil {
 		return nil, s.failed(err)
 	}
 	return s, nil
@@ -326,7 +326,7 @@ func (s *etcdSink) Commit(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, etcdTimeout)
 	defer cancel()
-	if _, err := s.client.Delete(ctx, embedded.UnfinishedKey); err != nil {
+	if _, err := s.client.Delete(ctx, datastore.UnfinishedKey); err != nil {
 		return s.failed(err)
 	}
 	return nil

@@ -9,9 +9,7 @@ import (
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/keepalive"
-	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/koinon-io/koinon/pkg/storage/engine"
@@ -45,7 +43,7 @@ func newServer(e *engine.Engine, notifyInterval time.Duration) *grpc.Server {
 		// An API server opens a connection for each resource: keep the idle ones small.
 		grpc.ReadBufferSize(8<<10),
 		grpc.SharedWriteBuffer(true),
-		grpc.ChainUnaryInterceptor(sayOnce, limitRequests, putAtOnce(e), answerTxn(e)),
+		grpc.ChainUnaryInterceptor(limitRequests, putAtOnce(e), answerTxn(e)),
 		grpc.StreamInterceptor(orderWatches(e)),
 	)
 	kineserver.New(e, "http", notifyInterval, emulatedEtcdVersion).Register(server)
@@ -71,17 +69,6 @@ func limitRequests(ctx context.Context, request any, _ *grpc.UnaryServerInfo, ha
 		}
 	}
 	return handle(ctx, request)
-}
-
-// sayOnce says Aborted where the engine says Unavailable. Of that, etcd's client repeats
-// reads a hundred times and logs each attempt, although the engine has waited as long as it
-// makes sense and the caller should ask again later: just what gRPC has Aborted for.
-func sayOnce(ctx context.Context, request any, _ *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (any, error) {
-	answer, err := handle(ctx, request)
-	if status.Code(err) == codes.Unavailable {
-		err = status.Error(codes.Aborted, status.Convert(err).Message())
-	}
-	return answer, err
 }
 
 // putAtOnce answers puts. Kine's front makes a read and a conditional write of them, and

@@ -1,15 +1,12 @@
 package embedded
 
 import (
-	"context"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 )
 
 // sink keeps the revisions of what is sent.
@@ -64,15 +61,6 @@ func TestRevisionsOnAWatchDoNotGoBack(t *testing.T) {
 				t.Errorf("revisions sent (-want +got):\n%s", diff)
 			}
 		})
-	}
-}
-
-func TestClientsDoNotRepeatWhatTheStoreHasWaitedFor(t *testing.T) {
-	for given, want := range map[codes.Code]codes.Code{codes.OK: codes.OK, codes.Unavailable: codes.Aborted, codes.OutOfRange: codes.OutOfRange} {
-		_, err := sayOnce(t.Context(), nil, nil, func(context.Context, any) (any, error) { return nil, status.Error(given, "why") })
-		if status.Code(err) != want || status.Convert(err).Message() != status.Convert(status.Error(given, "why")).Message() {
-			t.Errorf("%s: got %v, want the code %s and the same words", given, err, want)
-		}
 	}
 }
 

@@ -5,13 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
 
+	"github.com/koinon-io/koinon/pkg/storage/datastore"
 	"github.com/koinon-io/koinon/pkg/storage/engine"
 	"github.com/koinon-io/koinon/pkg/storage/notice"
 	"github.com/koinon-io/koinon/pkg/storage/sqllog"
@@ -21,24 +20,15 @@ const (
 	// Address is what clients of an embedded store dial. It is never resolved.
 	Address = "koinon-store"
 
-	// defaultConnectTimeout is how long Open waits for a datastore to answer.
-	defaultConnectTimeout = 10 * time.Second
 	// stopTimeout is how long Close lets requests finish. The API servers have drained by
 	// then; what is left are idle watches of their clients.
 	stopTimeout = 500 * time.Millisecond
 )
 
-// TLS names the files that secure the connection to a database or etcd. Empty means plain.
-type TLS struct {
-	CAFile   string
-	CertFile string
-	KeyFile  string
-}
-
 // Config says how to open a store.
 type Config struct {
 	// TLS is for MySQL.
-	TLS TLS
+	TLS datastore.TLS
 	// PasswordFile, if not empty, holds the password for MySQL, instead of the data source
 	// name. It is read for every new connection, so that it can be changed.
 	PasswordFile string
@@ -55,8 +45,7 @@ type Config struct {
 
 // Store is an open store with etcd's API in front.
 type Store struct {
-	datastore Datastore
-	log       *sqllog.Log
+	log *sqllog.Log
 	// network is nil where no other server can use the data.
 	network  *notice.Network
 	engine   *engine.Engine
@@ -66,17 +55,18 @@ type Store struct {
 
 // Open opens the database, which must be SQLite or MySQL, and returns once it answers and
 // its keys are read.
-func Open(ctx context.Context, datastore Datastore, config Config) (*Store, error) {
+func Open(ctx context.Context, where datastore.Datastore, config Config) (*Store, error) {
 	redirectLogs()
-	log, err := OpenLog(ctx, datastore, config, sqllog.MakeTables)
+	log, err := OpenLog(ctx, where, config, sqllog.MakeTables)
 	if err != nil {
 		return nil, err
 	}
-	store := &Store{datastore: datastore, log: log}
+	store := &Store{log: log}
 	if store.network, err = notice.Join(ctx, log); err != nil {
 		_ = log.Close()
 		return nil, err
 	}
+	config.Engine.Store = where.What()
 	if store.network != nil {
 		config.Engine.Notices = store.network
 	}
@@ -94,30 +84,30 @@ func Open(ctx context.Context, datastore Datastore, config Config) (*Store, erro
 
 // OpenLog opens the log in a database, which must be SQLite or MySQL, once it answers, and
 // does as it is told about tables that are not there.
-func OpenLog(ctx context.Context, datastore Datastore, config Config, tables sqllog.Tables) (*sqllog.Log, error) {
-	log, err := openLog(ctx, datastore, config, tables)
+func OpenLog(ctx context.Context, where datastore.Datastore, config Config, tables sqllog.Tables) (*sqllog.Log, error) {
+	log, err := openLog(ctx, where, config, tables)
 	if errors.Is(err, sqllog.ErrKine) {
-		return nil, fmt.Errorf("the %s has data of Kine, or of a Koinon that used it, and nothing in the form of this release: stop all servers and run `koinon datastore migrate %s`, or remove the table kine if its data is of no use", datastore, datastore.fromKine())
+		return nil, fmt.Errorf("the %s has data of Kine, or of a Koinon that used it, and nothing in the form of this release: stop all servers and run `koinon datastore migrate %s`, or remove the table kine if its data is of no use", where, where.FromKine())
 	}
 	return log, err
 }
 
-func openLog(ctx context.Context, datastore Datastore, config Config, tables sqllog.Tables) (log *sqllog.Log, err error) {
-	if datastore.Kind == SQLite {
-		if err := checkSQLite(datastore, tables == sqllog.NeedTables || tables == sqllog.ForeignTables); err != nil {
+func openLog(ctx context.Context, where datastore.Datastore, config Config, tables sqllog.Tables) (log *sqllog.Log, err error) {
+	if where.Kind == datastore.SQLite {
+		if err := checkSQLite(where, tables.Exist()); err != nil {
 			return nil, err
 		}
-		return sqllog.OpenSQLite(ctx, sqllog.SQLiteConfig{Path: datastore.path, Name: datastore.String(), Normal: datastore.normal, Tables: tables})
+		return sqllog.OpenSQLite(ctx, sqllog.SQLiteConfig{Path: where.Path(), Name: where.String(), Normal: where.Normal(), Tables: tables})
 	}
-	tls, err := ClientTLS(config.TLS)
+	tls, err := config.TLS.Client()
 	if err != nil {
 		return nil, err
 	}
 	mysql := sqllog.MySQLConfig{
-		DSN: datastore.source, Addresses: datastore.Addresses, Name: datastore.String(), TLS: tls, Tables: tables,
+		DSN: where.DSN(), Addresses: where.Addresses, Name: where.String(), TLS: tls, Tables: tables,
 		PasswordFile: config.PasswordFile, MaxOpenConnections: config.MaxOpenConnections, MaxIdleConnections: config.MaxIdleConnections,
 	}
-	err = untilAnswer(ctx, datastore, config.ConnectTimeout, func(ctx context.Context) (err error) {
+	err = datastore.Await(ctx, where, config.ConnectTimeout, func(ctx context.Context) (err error) {
 		log, err = sqllog.OpenMySQL(ctx, mysql)
 		return err
 	})
@@ -154,16 +144,4 @@ func (s *Store) closeLog() error {
 		s.network.Leave()
 	}
 	return s.log.Close()
-}
-
-// createFile makes the database file before SQLite does, readable for its owner only.
-func createFile(path string) error {
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return fmt.Errorf("make the directory of the database: %w", err)
-	}
-	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return fmt.Errorf("open the database file: %w", err)
-	}
-	return file.Close()
 }

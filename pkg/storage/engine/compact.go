@@ -122,7 +122,7 @@ func (e *Engine) Compact(ctx context.Context, revision int64) (int64, error) {
 		err = errLost
 	}
 	if err != nil {
-		return 0, e.health.unavailable(err)
+		return 0, e.health.cannotWrite(err)
 	}
 	if mark.Epoch != known.Epoch {
 		return mark.Tail, server.ErrCompacted // with all that was there
@@ -131,14 +131,19 @@ func (e *Engine) Compact(ctx context.Context, revision int64) (int64, error) {
 	return known.Tail, nil
 }
 
-// runGarbage deletes what is compacted. After each statement it rests as long as that took,
-// so that writers have the database for themselves at least half of the time.
+// runGarbage deletes what is compacted, and gives the space back. After each statement it rests
+// as long as that took, so that writers have the database for themselves at least half of the
+// time.
 func (e *Engine) runGarbage(ctx context.Context) {
 	for {
 		some, wait := e.compacted.take()
+		begun := time.Now()
 		if len(some.revisions) == 0 && !some.replaced {
-			_ = e.log.Shrink(ctx) // what could not be given back now is next time
-			select {
+			if more, err := e.log.Shrink(ctx); err == nil && more {
+				pause(ctx, time.Since(begun))
+				continue
+			}
+			select { // what could not be given back now is next time
 			case <-e.compacted.more:
 			case <-time.After(wait):
 			case <-ctx.Done():
@@ -146,7 +151,6 @@ func (e *Engine) runGarbage(ctx context.Context) {
 			}
 			continue
 		}
-		begun := time.Now()
 		err := e.retry(ctx, func() error { return e.deleteGarbage(ctx, some) })
 		if err != nil {
 			return

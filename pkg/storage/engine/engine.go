@@ -29,13 +29,16 @@ type Log interface {
 	DeleteBelowBase(ctx context.Context, limit int) (int64, error)
 	Renew(ctx context.Context, revision int64) error
 	Probe(ctx context.Context) error
-	Shrink(ctx context.Context) error
+	Shrink(ctx context.Context) (more bool, err error)
 	Size(ctx context.Context) (int64, error)
 	BatchBytes() int
 }
 
 // Options tune an engine; zero values mean the defaults.
 type Options struct {
+	// Store is what clients are told that this is, such as "mysql datastore", without where:
+	// "datastore".
+	Store string
 	// Patience is how long requests wait for a database that does not answer, before they
 	// fail: 5 s.
 	Patience time.Duration
@@ -50,6 +53,7 @@ type Options struct {
 }
 
 const (
+	defaultStore      = "datastore"
 	defaultPatience   = 5 * time.Second
 	defaultPoll       = time.Second
 	defaultCacheBytes = 128 << 20
@@ -108,7 +112,7 @@ func Open(ctx context.Context, log Log, options Options) (*Engine, error) {
 	e.leases = newLeases()
 	e.compacted = newGarbage()
 	e.state = newState(e.values, e.leases, options.EventBytes)
-	e.health = newHealth(log.String())
+	e.health = newHealth(log.String(), options.Store)
 	e.sync = newSyncer(e)
 	e.metrics = newMetrics(e)
 	if err := e.load(ctx); err != nil {
@@ -122,6 +126,7 @@ func Open(ctx context.Context, log Log, options Options) (*Engine, error) {
 }
 
 func (o *Options) setDefaults() {
+	set(&o.Store, defaultStore)
 	set(&o.Patience, defaultPatience)
 	set(&o.Poll, defaultPoll)
 	set(&o.CacheBytes, defaultCacheBytes)
@@ -154,7 +159,7 @@ func (e *Engine) Readable() error { return e.health.readError() }
 func (e *Engine) DbSize(ctx context.Context) (int64, error) {
 	size, err := e.log.Size(ctx)
 	if err != nil {
-		return 0, e.health.unavailable(err)
+		return 0, e.health.cannotRead(err)
 	}
 	return size, nil
 }

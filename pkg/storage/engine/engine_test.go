@@ -442,7 +442,7 @@ func TestAnUnavailableLogIsWaitedForThenRequestsFailAtOnceUntilItIsBack(t *testi
 
 		begun := time.Now()
 		_, err := e.Create(t.Context(), "k", nil, 0)
-		if status.Code(err) != codes.Unavailable || !strings.Contains(err.Error(), "the log in memory is not available: the connection was lost") {
+		if status.Code(err) != codes.Aborted || !strings.Contains(err.Error(), "the datastore is not available: the connection was lost") {
 			t.Errorf("got %v", err)
 		}
 		if waited := time.Since(begun); waited < defaultPatience || waited > 2*defaultPatience {
@@ -479,7 +479,7 @@ func TestReadersOfALogThatHangsAreToldTogether(t *testing.T) {
 		for i := range 10 {
 			reading.Go(func() {
 				time.Sleep(time.Duration(i) * hangs / 10)
-				if _, _, err := e.Get(t.Context(), "/registry/a", 0, false); status.Code(err) != codes.Unavailable {
+				if _, _, err := e.Get(t.Context(), "/registry/a", 0, false); status.Code(err) != codes.Aborted {
 					t.Errorf("reader %d: got %v, want that the store is unavailable", i, err)
 				}
 			})
@@ -517,7 +517,7 @@ func TestRevisionsDoNotComeBackAfterTheLogHasLostSome(t *testing.T) {
 		watch := e.Watch(t.Context(), 0)
 		<-watch.Eventc
 		log.truncate(lost - 1)
-		if _, _, err := e.Get(t.Context(), "kept", 0, false); status.Code(err) != codes.Unavailable {
+		if _, _, err := e.Get(t.Context(), "kept", 0, false); status.Code(err) != codes.Aborted {
 			t.Errorf("at first: got %v, want unavailable", err)
 		}
 		time.Sleep(3 * defaultPatience)
@@ -549,7 +549,7 @@ func TestALossThatOthersHaveWrittenOverIsNoticed(t *testing.T) {
 				for i := range written {
 					mustCreate(t, other, fmt.Sprint("new-", i), "y")
 				}
-				if _, err := e.Create(t.Context(), "k", nil, 0); status.Code(err) != codes.Unavailable {
+				if _, err := e.Create(t.Context(), "k", nil, 0); status.Code(err) != codes.Aborted {
 					t.Errorf("a write on the lost keys: got %v, want unavailable", err)
 				}
 				time.Sleep(3 * defaultPatience)

@@ -2,19 +2,16 @@ package engine
 
 import (
 	"context"
-	"errors"
 	"sync"
 	"time"
 
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 	"k8s.io/klog/v2"
 
-	"github.com/koinon-io/koinon/pkg/storage/sqllog"
+	"github.com/koinon-io/koinon/pkg/storage/fault"
 )
 
 // errClosed is what requests get that were waiting when the engine was closed.
-var errClosed = status.Error(codes.Unavailable, "the datastore is closed")
+var errClosed error = &fault.Unavailable{Fault: fault.Fault{Kind: fault.Closed, Reason: "this server is stopping"}, Store: "datastore"}
 
 // probeInterval is how often a database that was found unusable is tried again.
 const probeInterval = 250 * time.Millisecond
@@ -26,16 +23,17 @@ const deniedInterval = 5 * time.Second
 // health knows whether the database can be used. What has failed stays failed until a probe
 // succeeds, so that requests need not find out one by one.
 type health struct {
-	name string
+	// name is for the log, store for clients: it does not say where.
+	name, store string
 	// failing wakes the probe.
 	failing chan struct{}
 	mu      sync.Mutex
-	// reads and writes are gRPC errors, nil while all is well.
+	// reads and writes are what clients are told, nil while all is well.
 	reads, writes error
 }
 
-func newHealth(name string) *health {
-	return &health{name: name, failing: make(chan struct{}, 1)}
+func newHealth(name, store string) *health {
+	return &health{name: name, store: store, failing: make(chan struct{}, 1)}
 }
 
 // Err is nil while reads and writes work.
@@ -60,44 +58,42 @@ func (h *health) writeError() error {
 	return h.writes
 }
 
-// unavailable is what a client is told: one sentence without addresses of clients, users or
-// statements.
-func (h *health) unavailable(err error) error {
-	for _, damage := range []error{errLost, errMissing, sqllog.ErrShort} {
-		if errors.Is(err, damage) {
-			return status.Errorf(codes.Unavailable, "the %s is not available: %v", h.name, damage)
-		}
-	}
-	if sqllog.Refused(err) {
-		return status.Errorf(codes.Unavailable, "the %s refuses writes: %s", h.name, sqllog.Reason(err))
-	}
-	return status.Errorf(codes.Unavailable, "the %s is not available: %s", h.name, sqllog.Reason(err))
-}
+// cannotRead is what those are told who read. It is not a refusal to write, whatever the kind of
+// the error: a read needs nothing that writers do.
+func (h *health) cannotRead(err error) error { return fault.Read(h.store, err) }
+
+// cannotWrite is what those are told who write.
+func (h *health) cannotWrite(err error) error { return fault.Write(h.store, err) }
 
 // readFailed says that reads do not work, so that writes cannot either.
 func (h *health) readFailed(err error) error {
-	told := h.unavailable(err)
-	h.set(told, told, err)
+	told := h.cannotRead(err)
+	h.change(err, func() { h.reads, h.writes = told, told })
 	return told
 }
 
 // writeFailed says that writes do not work, as far as is known of reads.
 func (h *health) writeFailed(err error) error {
-	told := h.unavailable(err)
-	h.set(h.readError(), told, err)
+	told := h.cannotWrite(err)
+	h.change(err, func() { h.writes = told })
 	return told
 }
 
 // readOnly says that reads work and writes do not.
-func (h *health) readOnly(err error) { h.set(nil, h.unavailable(err), err) }
+func (h *health) readOnly(err error) {
+	told := h.cannotWrite(err)
+	h.change(err, func() { h.reads, h.writes = nil, told })
+}
 
 // recovered says that everything works.
-func (h *health) recovered() { h.set(nil, nil, nil) }
+func (h *health) recovered() { h.change(nil, func() { h.reads, h.writes = nil, nil }) }
 
-func (h *health) set(reads, writes, cause error) {
+// change changes what is known, with the lock, and says of the cause what has come of it.
+func (h *health) change(cause error, change func()) {
 	h.mu.Lock()
 	was := h.writes
-	h.reads, h.writes = reads, writes
+	change()
+	writes := h.writes
 	h.mu.Unlock()
 	if writes != nil {
 		select {
@@ -127,7 +123,7 @@ func (e *Engine) runProbe(ctx context.Context) {
 				return
 			}
 			wait = probeInterval
-			if sqllog.AccessDenied(e.probe(ctx)) {
+			if fault.KindOf(e.probe(ctx)) == fault.Denied {
 				wait = deniedInterval
 			}
 		}

@@ -2,15 +2,15 @@ package engine
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"sync"
 
+	"github.com/koinon-io/koinon/pkg/storage/fault"
 	"github.com/koinon-io/koinon/pkg/storage/sqllog"
 )
 
 // errCut is what a caller sees of a connection that was lost.
-var errCut = errors.New("connection lost")
+var errCut error = fault.New("", fault.Fault{Kind: fault.Away, Reason: "the connection was lost"}, nil)
 
 // memLog is a log in memory that several engines can share, as processes share a database.
 // It behaves like one in a database, and fails as it is told.
@@ -32,10 +32,10 @@ func newMemLog() *memLog {
 	return &memLog{mark: sqllog.Mark{Tail: 1, Epoch: 1}}
 }
 
-func (l *memLog) String() string               { return "log in memory" }
-func (l *memLog) BatchBytes() int              { return 1 << 20 }
-func (l *memLog) Probe(context.Context) error  { return l.fail(&l.before) }
-func (l *memLog) Shrink(context.Context) error { return nil }
+func (l *memLog) String() string                       { return "log in memory" }
+func (l *memLog) BatchBytes() int                      { return 1 << 20 }
+func (l *memLog) Probe(context.Context) error          { return l.fail(&l.before) }
+func (l *memLog) Shrink(context.Context) (bool, error) { return false, nil }
 func (l *memLog) Size(context.Context) (int64, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -2,10 +2,10 @@ package engine
 
 import (
 	"context"
-	"errors"
 
 	"github.com/k3s-io/kine/pkg/server"
 
+	"github.com/koinon-io/koinon/pkg/storage/fault"
 	"github.com/koinon-io/koinon/pkg/storage/mvcc"
 )
 
@@ -22,7 +22,7 @@ func (e *Engine) readable(ctx context.Context, revision int64) error {
 		return e.sync.wait(ctx)
 	}
 	if e.lostSince.Load() != 0 {
-		return e.health.unavailable(errLost) // the log may have other values at the same revisions
+		return e.health.cannotRead(errLost) // the log may have other values at the same revisions
 	}
 	if revision > e.state.index().Revision() {
 		if err := e.sync.wait(ctx); err != nil {
@@ -57,7 +57,7 @@ func (e *Engine) Get(ctx context.Context, key string, revision int64, keysOnly b
 		}
 		found, err := e.values.one(ctx, version.Revision)
 		if err != nil {
-			return 0, nil, e.health.unavailable(err)
+			return 0, nil, e.health.cannotRead(err)
 		}
 		if found.there {
 			return current, keyValue(version, found.value), nil
@@ -73,7 +73,7 @@ func (e *Engine) Get(ctx context.Context, key string, revision int64, keysOnly b
 func (e *Engine) overtaken(ctx context.Context) error { return e.sync.wait(ctx) }
 
 // errMissing is a log without values that no compaction has taken away.
-var errMissing = errors.New("it does not return values that it has")
+var errMissing error = fault.New("", fault.Fault{Kind: fault.Damaged, Reason: "it does not return values that it has", Remedy: "see who else writes to its tables, or restore it from a backup"}, nil)
 
 // unreadable is what became of a read at a revision whose values were never there. Who is told
 // that they are compacted reads at a later revision, and would not find them there either.
@@ -81,7 +81,7 @@ func (e *Engine) unreadable(revision int64) error {
 	if err := e.notCompacted(revision); err != nil {
 		return err
 	}
-	return e.health.unavailable(errMissing)
+	return e.health.cannotRead(errMissing)
 }
 
 // List implements server.Backend.
@@ -123,7 +123,7 @@ func (e *Engine) keyValues(ctx context.Context, versions []*mvcc.Version, keysOn
 	}
 	values, err := e.values.many(ctx, revisions)
 	if err != nil {
-		return nil, false, e.health.unavailable(err)
+		return nil, false, e.health.cannotRead(err)
 	}
 	for i, version := range versions {
 		if !values[i].there {

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/koinon-io/koinon/pkg/storage/fault"
 	"github.com/koinon-io/koinon/pkg/storage/sqllog"
 )
 
@@ -28,7 +29,10 @@ const (
 )
 
 // errLost is a log that does not have what it has acknowledged.
-var errLost = errors.New("it has lost revisions that it had acknowledged")
+var errLost error = fault.New("", fault.Fault{
+	Kind: fault.Lost, Reason: "it has lost revisions that it had acknowledged",
+	Remedy: "if a better copy of it is there, let that take over: otherwise this server goes on without them",
+}, nil)
 
 // syncer brings the state up to what the log has. All who wait while one round runs share
 // the next.
@@ -125,10 +129,10 @@ func (e *Engine) patiently(begun time.Time, err error, again func(context.Contex
 		}
 		e.metrics.failures.Inc()
 		patience := e.options.Patience
-		if sqllog.Conflict(err) {
+		if fault.KindOf(err) == fault.Conflict {
 			patience, pause = conflictPatience*patience, min(pause, maxConflictPause)
 		}
-		if time.Since(begun) >= patience || sqllog.NeedsMending(err) {
+		if time.Since(begun) >= patience || fault.KindOf(err).NeedsHelp() {
 			return failed(err)
 		}
 		select {

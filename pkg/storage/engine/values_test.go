@@ -62,17 +62,17 @@ func TestAValueThatTheDatabaseKeepsToItselfIsNotCalledCompacted(t *testing.T) {
 		}
 		defer e.Close()
 		for _, revision := range []int64{0, created} {
-			if _, kv, err := e.Get(t.Context(), "k", revision, false); status.Code(err) != codes.Unavailable {
+			if _, kv, err := e.Get(t.Context(), "k", revision, false); status.Code(err) != codes.Aborted {
 				t.Errorf("get at %d: %v, %v, want that it is unavailable", revision, kv, err)
 			}
-			if _, kvs, err := e.List(t.Context(), "", "", 0, revision, false); status.Code(err) != codes.Unavailable {
+			if _, kvs, err := e.List(t.Context(), "", "", 0, revision, false); status.Code(err) != codes.Aborted {
 				t.Errorf("list at %d: %v, %v, want that it is unavailable", revision, kvs, err)
 			}
 		}
 		watch := e.Watch(t.Context(), updated)
 		if batch, open := <-watch.Eventc; open {
 			t.Errorf("a watcher is told %v without what was before", batch)
-		} else if err := <-watch.Errorc; status.Code(err) != codes.Unavailable {
+		} else if err := <-watch.Errorc; status.Code(err) != codes.Aborted {
 			t.Errorf("a watch ends with %v, want that it is unavailable", err)
 		}
 	})
@@ -91,7 +91,7 @@ func TestAPartOfTheLogIsNoState(t *testing.T) {
 		if err := log.Renew(t.Context(), log.mark.Tail+100); err != nil {
 			t.Fatal(err)
 		}
-		if _, kv, err := e.Get(t.Context(), "k", 0, false); status.Code(err) != codes.Unavailable || e.Readable() == nil {
+		if _, kv, err := e.Get(t.Context(), "k", 0, false); status.Code(err) != codes.Aborted || e.Readable() == nil {
 			t.Errorf("an engine goes on with it: %v, %v, readable %v", kv, err, e.Readable())
 		}
 		log.set(&log.scans, nil)

@@ -225,5 +225,5 @@ func (w *watcher) compactedBefore(ctx context.Context, e event) error {
 	if compacted() {
 		return nil
 	}
-	return w.engine.health.unavailable(errMissing)
+	return w.engine.health.cannotRead(errMissing)
 }

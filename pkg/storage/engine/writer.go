@@ -6,9 +6,8 @@ import (
 	"time"
 
 	"github.com/k3s-io/kine/pkg/server"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 
+	"github.com/koinon-io/koinon/pkg/storage/fault"
 	"github.com/koinon-io/koinon/pkg/storage/sqllog"
 )
 
@@ -62,7 +61,10 @@ func (e *Engine) Put(ctx context.Context, key string, value []byte, lease int64)
 
 // errBeforeGone is the answer to a write that was done, of which nobody can say any more what
 // was there before.
-var errBeforeGone = status.Error(codes.Unavailable, "the write was done, and what was there before was compacted before it could be read")
+var errBeforeGone error = &fault.Unavailable{
+	Fault: fault.Fault{Kind: fault.Lost, Reason: "the write was done, and what was there before was compacted before it could be read"},
+	Store: "datastore",
+}
 
 // found is what a write found under its key, nil if nothing, and the revision at which that is
 // so. If it was compacted before its value was read, the answer to a write that was not done is
@@ -77,7 +79,7 @@ func (e *Engine) found(ctx context.Context, done outcome) (int64, *server.KeyVal
 	value, err := e.values.one(ctx, done.version.Revision)
 	switch {
 	case err != nil:
-		return 0, nil, e.health.unavailable(err)
+		return 0, nil, e.health.cannotRead(err)
 	case value.there:
 		return done.revision, keyValue(done.version, value.value), nil
 	case done.ok:
@@ -169,7 +171,10 @@ type batch struct {
 
 // errUnknown is the end of a batch that may have been committed, in a log whose contents
 // were replaced since.
-var errUnknown = status.Error(codes.Unavailable, "the datastore was replaced while a write was under way; whether it was done is not known")
+var errUnknown error = &fault.Unavailable{
+	Fault: fault.Fault{Kind: fault.Lost, Reason: "its contents were replaced while a write was under way, and whether it was done is not known"},
+	Store: "datastore",
+}
 
 // run does not return before every write has its outcome.
 func (b *batch) run() {

@@ -2,9 +2,13 @@ package sqllog
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net"
 	"os"
@@ -13,101 +17,108 @@ import (
 
 	"github.com/go-sql-driver/mysql"
 	"github.com/mattn/go-sqlite3"
+
+	"github.com/koinon-io/koinon/pkg/storage/fault"
 )
 
-// mysqlReasons says in plain words what the server's codes mean to somebody who waits for
-// the datastore.
-var mysqlReasons = map[uint16]string{
-	1021: "its disk is full",
-	1026: "it cannot write to its disk",
-	1030: "its storage engine reports an error",
-	1036: "it is read-only",
-	1040: "it has too many connections",
-	1044: "the user may not use this database",
-	1045: "it does not accept this user and password",
-	1047: "this node is not part of a working cluster",
-	1049: "the database does not exist",
-	1053: "it is shutting down",
-	1114: "a table is full",
-	1142: "the user lacks a privilege",
-	1205: "another transaction keeps the lock",
-	1213: "transactions keep getting into each other's way",
-	1290: "it is read-only",
-	1792: "it is read-only",
-	1836: "it is read-only",
-	1927: "it ended the connection",
+// failed says what could not be done to which database, and what is wrong with it: no error of
+// a driver leaves this package in another way. Connections to a server that has given up its
+// part are closed, so that the next ones may go to another.
+func (l *Log) failed(action string, err error) error {
+	what := classify(err)
+	if what.Kind == fault.Away || what.Kind == fault.ReadOnly {
+		l.reads.SetMaxIdleConns(0)
+		l.reads.SetMaxIdleConns(l.idle)
+	}
+	return fault.New(action+" the "+l.name, what, err)
 }
 
-// refusals are the codes of a server that answers, and takes no writes until somebody does
-// something about it.
-var refusals = []uint16{1021, 1026, 1030, 1036, 1044, 1045, 1114, 1142, 1290, 1792, 1836}
-
-// Refused says that the database is there and does not take writes: it is read-only, its
-// disk is full, or a privilege is missing.
-func Refused(err error) bool {
+// classify is the one place that knows what errors of drivers mean.
+func classify(err error) fault.Fault {
+	var known *fault.Error
 	var answer *mysql.MySQLError
-	if errors.As(err, &answer) {
-		return slices.Contains(refusals, answer.Number)
-	}
 	var lite sqlite3.Error
-	if errors.As(err, &lite) {
-		return slices.Contains([]sqlite3.ErrNo{sqlite3.ErrFull, sqlite3.ErrReadonly, sqlite3.ErrPerm, sqlite3.ErrIoErr, sqlite3.ErrCorrupt, sqlite3.ErrNotADB}, lite.Code)
+	switch {
+	case errors.As(err, &known):
+		return known.Fault
+	case errors.As(err, &answer):
+		return classifyMySQL(answer)
+	case errors.As(err, &lite):
+		return classifySQLite(lite)
 	}
-	return errors.Is(err, errReadOnly)
-}
-
-// NeedsMending says that the database works and will refuse writes until somebody has done
-// something: its disk is full, or a privilege is missing. What is read-only may be a replica
-// that is about to take over, so that is not among them.
-func NeedsMending(err error) bool {
-	var lite sqlite3.Error
-	if errors.As(err, &lite) {
-		return lite.Code == sqlite3.ErrFull || lite.Code == sqlite3.ErrPerm
-	}
-	return hasNumber(err, 1021, 1026, 1030, 1044, 1045, 1114, 1142)
-}
-
-// Conflict says that other transactions were in the way.
-func Conflict(err error) bool { return hasNumber(err, 1020, 1213) }
-
-// Reason says why in a few words, without addresses, statements or values.
-func Reason(err error) string {
-	var answer *mysql.MySQLError
-	if errors.As(err, &answer) {
-		if reason, known := mysqlReasons[answer.Number]; known {
-			return fmt.Sprintf("%s (%d)", reason, answer.Number)
-		}
-		return fmt.Sprintf("it answered with error %d", answer.Number)
-	}
-	var lite sqlite3.Error
-	if errors.As(err, &lite) {
-		return fmt.Sprintf("SQLite says %q", lite.Code.Error())
-	}
-	for reason, match := range networkReasons {
-		if match(err) {
-			return reason
+	for _, known := range connectionFaults {
+		if known.match(err) {
+			return known.Fault
 		}
 	}
-	return "the connection was lost"
+	return fault.Of(err)
 }
 
-// networkReasons are told apart by what the operating system says.
-var networkReasons = map[string]func(error) bool{
-	"connection refused":         func(err error) bool { return errors.Is(err, syscall.ECONNREFUSED) },
-	"it is read-only":            func(err error) bool { return errors.Is(err, errReadOnly) },
-	"its host name is not known": isLookup,
-	"the file with its password cannot be read": func(err error) bool {
-		var file *fs.PathError
-		return errors.As(err, &file)
-	},
-	"it did not answer in time": func(err error) bool {
-		return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, syscall.ETIMEDOUT)
-	},
+// connectionFaults are told apart by what the operating system and the libraries say; the
+// first that matches counts.
+var connectionFaults = []struct {
+	match func(error) bool
+	fault.Fault
+}{
+	{oneOf(errReadOnly), fault.Fault{Kind: fault.ReadOnly, Reason: "it is read-only", Remedy: "none of the servers that --datastore names takes writes: name the primary, or make one writable"}},
+	{oneOf(mysql.ErrNoTLS), fault.Fault{Kind: fault.Settings, Reason: "it takes no encrypted connections", Remedy: "turn TLS on there, or leave the --datastore-ca-file out"}},
+	{oneOf(mysql.ErrCleartextPassword, mysql.ErrNativePassword, mysql.ErrOldPassword, mysql.ErrUnknownPlugin), fault.Fault{Kind: fault.Settings, Reason: "the way in which the user logs in is not supported", Remedy: "identify the user there with caching_sha2_password or mysql_native_password"}},
+	{isA[*net.DNSError], fault.Fault{Kind: fault.Away, Reason: "its host name is not known"}},
+	{oneOf(syscall.ECONNREFUSED), fault.Fault{Kind: fault.Away, Reason: "connection refused"}},
+	{isTLS, fault.Fault{Kind: fault.Away, Reason: "the TLS handshake failed", Remedy: "see that its certificate is signed by the --datastore-ca-file and names this host"}},
+	{isA[*fs.PathError], fault.Fault{Kind: fault.Settings, Reason: "the file with its password cannot be read"}},
+	{oneOf(context.DeadlineExceeded, os.ErrDeadlineExceeded, syscall.ETIMEDOUT), fault.Fault{Kind: fault.Silent, Reason: "it did not answer in time"}},
+	{oneOf(context.Canceled), fault.Fault{Kind: fault.Closed, Reason: "this server does not wait for it any more"}},
+	{oneOf(driver.ErrBadConn, mysql.ErrInvalidConn, mysql.ErrMalformPkt, mysql.ErrPktSync, mysql.ErrPktSyncMul, mysql.ErrBusyBuffer, sql.ErrConnDone, io.EOF, io.ErrUnexpectedEOF), lostConnection},
+	{isA[net.Error], lostConnection},
 }
 
-func isLookup(err error) bool {
-	var lookup *net.DNSError
-	return errors.As(err, &lookup)
+var lostConnection = fault.Fault{Kind: fault.Away, Reason: "the connection was lost"}
+
+// oneOf matches errors that are one of some.
+func oneOf(targets ...error) func(error) bool {
+	return func(err error) bool {
+		return slices.ContainsFunc(targets, func(target error) bool { return errors.Is(err, target) })
+	}
+}
+
+// isA matches errors of a type.
+func isA[T error](err error) bool {
+	var target T
+	return errors.As(err, &target)
+}
+
+func isTLS(err error) bool {
+	return isA[*tls.CertificateVerificationError](err) || isA[tls.RecordHeaderError](err) || isA[tls.AlertError](err) ||
+		isA[x509.UnknownAuthorityError](err) || isA[x509.HostnameError](err) || isA[x509.CertificateInvalidError](err)
+}
+
+// sqliteFaults are the library's codes.
+var sqliteFaults = map[sqlite3.ErrNo]fault.Fault{
+	sqlite3.ErrBusy:     {Kind: fault.Locked, Remedy: "another process uses the file: let it end"},
+	sqlite3.ErrLocked:   {Kind: fault.Locked},
+	sqlite3.ErrProtocol: {Kind: fault.Locked},
+	sqlite3.ErrNomem:    {Kind: fault.Overloaded, Remedy: "give this process more memory"},
+	sqlite3.ErrFull:     {Kind: fault.Full, Remedy: "make room on its disk"},
+	sqlite3.ErrReadonly: {Kind: fault.ReadOnly, Remedy: "see that its disk is mounted to be written to, and that the file and its directory belong to this user"},
+	sqlite3.ErrPerm:     {Kind: fault.Denied, Remedy: "see that the file and its directory belong to this user"},
+	sqlite3.ErrAuth:     {Kind: fault.Denied, Remedy: "see that the file and its directory belong to this user"},
+	sqlite3.ErrCantOpen: {Kind: fault.Away, Remedy: "see that the file and its directory are there and belong to this user"},
+	sqlite3.ErrIoErr:    {Kind: fault.Damaged, Remedy: "look into the system's log for errors of its disk"},
+	sqlite3.ErrCorrupt:  {Kind: fault.Damaged, Remedy: "restore it from a backup"},
+	sqlite3.ErrNotADB:   {Kind: fault.Damaged, Remedy: "restore it from a backup"},
+}
+
+func classifySQLite(answer sqlite3.Error) fault.Fault {
+	what, known := sqliteFaults[answer.Code]
+	if !known {
+		what.Kind = fault.Failed
+	}
+	if answer.SystemErrno == syscall.ENOSPC || answer.SystemErrno == syscall.EDQUOT {
+		what = sqliteFaults[sqlite3.ErrFull]
+	}
+	what.Reason = fmt.Sprintf("SQLite says %q", answer.Code.Error())
+	return what
 }
 
 // hasNumber says that the server answered with one of the codes.
@@ -115,10 +126,6 @@ func hasNumber(err error, numbers ...uint16) bool {
 	var answer *mysql.MySQLError
 	return errors.As(err, &answer) && slices.Contains(numbers, answer.Number)
 }
-
-// AccessDenied says that the server does not accept the user, which asking again cannot
-// help.
-func AccessDenied(err error) bool { return hasNumber(err, 1044, 1045, 1698) }
 
 // isNoRows says that a row is not there.
 func isNoRows(err error) bool { return errors.Is(err, sql.ErrNoRows) }

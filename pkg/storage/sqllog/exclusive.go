@@ -3,15 +3,8 @@ package sqllog
 import (
 	"context"
 	"database/sql"
-	"database/sql/driver"
-	"errors"
 	"math"
-	"net"
-	"slices"
 	"time"
-
-	"github.com/go-sql-driver/mysql"
-	"github.com/mattn/go-sqlite3"
 )
 
 // meta is the row of koinon_meta, as whoever holds its lock reads it.
@@ -192,19 +185,4 @@ func sleep(ctx context.Context, d time.Duration) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-}
-
-// transient says that an error may pass: a conflict, or a lost connection.
-func transient(err error) bool {
-	var answer *mysql.MySQLError
-	if errors.As(err, &answer) {
-		return slices.Contains(append([]uint16{1040, 1053, 1927}, retriable...), answer.Number)
-	}
-	var lite sqlite3.Error
-	if errors.As(err, &lite) {
-		return lite.Code == sqlite3.ErrBusy || lite.Code == sqlite3.ErrLocked
-	}
-	var network net.Error
-	return errors.As(err, &network) || errors.Is(err, driver.ErrBadConn) || errors.Is(err, mysql.ErrInvalidConn) ||
-		errors.Is(err, context.DeadlineExceeded)
 }

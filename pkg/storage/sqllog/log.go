@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
 	"net"
 	"strings"
 	"time"
@@ -67,8 +66,8 @@ type dialect interface {
 	beginSnapshot(ctx context.Context, conn *sql.Conn) error
 	// size is what the tables take on disk, in bytes, free space in them included.
 	size(ctx context.Context, l *Log) (int64, error)
-	// shrink gives free space back, a little at a time.
-	shrink(ctx context.Context, l *Log) error
+	// shrink gives free space back, a little at a time, and says whether there is more.
+	shrink(ctx context.Context, l *Log) (more bool, err error)
 	// shrinks says whether shrink gives back whatever is free, and rewrite makes it so.
 	shrinks(ctx context.Context, l *Log) (bool, error)
 	rewrite(ctx context.Context, l *Log) error
@@ -99,6 +98,9 @@ type Log struct {
 	idle int
 	// batchBytes is the most that one append may carry.
 	batchBytes int
+	// undisturbed, if not nil, says whether what was read until now was read without others
+	// that write.
+	undisturbed func() error
 }
 
 // The deadlines of single statements. They bound what a database that hangs costs.
@@ -107,6 +109,14 @@ const (
 	appendTimeout = 15 * time.Second
 	readTimeout   = time.Minute
 )
+
+// checkUndisturbed ends what reads a database as a whole.
+func (l *Log) checkUndisturbed() error {
+	if l.undisturbed == nil {
+		return nil
+	}
+	return l.undisturbed()
+}
 
 // String names the database without user and password.
 func (l *Log) String() string { return l.name }
@@ -396,24 +406,12 @@ func (l *Log) Size(ctx context.Context) (int64, error) {
 }
 
 // Shrink gives some of the space that deletions freed back to the file system, where the
-// database does not use it again by itself.
-func (l *Log) Shrink(ctx context.Context) error {
+// database does not use it again by itself, and says whether there is more. Writers wait
+// meanwhile, for some milliseconds.
+func (l *Log) Shrink(ctx context.Context) (more bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, appendTimeout)
 	defer cancel()
 	return l.dialect.shrink(ctx, l)
-}
-
-// elsewhere are the codes of a server that is no longer the one to talk to.
-var elsewhere = []uint16{1047, 1053, 1290, 1836, 1927}
-
-// failed says what could not be done to which database. Connections to a server that has
-// given up its part are closed, so that the next ones may go to another.
-func (l *Log) failed(action string, err error) error {
-	if hasNumber(err, elsewhere...) || errors.Is(err, errReadOnly) {
-		l.reads.SetMaxIdleConns(0)
-		l.reads.SetMaxIdleConns(l.idle)
-	}
-	return fmt.Errorf("%s the %s: %w", action, l.name, err)
 }
 
 // Shrinks says whether Shrink can give space back, or has none to give: an SQLite file that

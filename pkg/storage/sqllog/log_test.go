@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"github.com/koinon-io/koinon/pkg/storage/fault"
 	"github.com/koinon-io/koinon/pkg/storage/storagetest"
 )
 
@@ -95,7 +96,7 @@ func TestAServerThatBecameAReplicaIsNotRead(t *testing.T) {
 	alone, several := open(server.Address), open(server.Address, server.Address)
 	mustMark(t, several)
 	server.Exec(t, "SET GLOBAL read_only = 1")
-	if mark, err := several.Mark(t.Context()); !Refused(err) {
+	if mark, err := several.Mark(t.Context()); fault.KindOf(err) != fault.ReadOnly {
 		t.Errorf("of several servers, a replica was read: %+v, %v", mark, err)
 	}
 	mustMark(t, alone) // there is no other one
@@ -414,8 +415,8 @@ func contract(t *testing.T, database func(t *testing.T) opener) {
 		if err := l.Probe(t.Context()); err != nil {
 			t.Error(err)
 		}
-		if err := l.Shrink(t.Context()); err != nil {
-			t.Error(err)
+		if more, err := l.Shrink(t.Context()); err != nil || more {
+			t.Errorf("got %v, %v, and nothing is free", more, err)
 		}
 	})
 	t.Run("tables of a later layout are refused", func(t *testing.T) {

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/go-sql-driver/mysql"
+
+	"github.com/koinon-io/koinon/pkg/storage/fault"
 )
 
 // MySQLConfig says how to reach a database that speaks MySQL's protocol.
@@ -111,7 +113,7 @@ func OpenMySQL(ctx context.Context, config MySQLConfig) (*Log, error) {
 	}
 	err = l.prepareMySQL(ctx, connector, config.Tables)
 	if hasNumber(err, unknownDatabase) {
-		if config.Tables == NeedTables || config.Tables == ForeignTables {
+		if config.Tables.Exist() {
 			err = fmt.Errorf("open the %s: %w", config.Name, ErrNoTables)
 		} else if err = createDatabase(ctx, config, connector.database); err == nil {
 			err = l.prepareMySQL(ctx, connector, config.Tables)
@@ -135,18 +137,15 @@ func createDatabase(ctx context.Context, config MySQLConfig, name string) error 
 	db := sql.OpenDB(connector)
 	defer func() { _ = db.Close() }()
 	if _, err := db.ExecContext(ctx, "CREATE DATABASE IF NOT EXISTS `"+strings.ReplaceAll(name, "`", "``")+"`"); err != nil {
-		return fmt.Errorf("make the database of the %s: %w", config.Name, err)
+		return fault.New("make the database of the "+config.Name, classify(err), err)
 	}
 	return nil
 }
 
-// errUnsuitable is a server that cannot be used as it is set up.
-var errUnsuitable = errors.New("the database cannot be used")
-
-// Unsuitable says that a server answered, and that it will have to be set up in another way
-// or that this program is the wrong one.
-func Unsuitable(err error) bool {
-	return errors.Is(err, errUnsuitable) || errors.Is(err, ErrKine) || errors.Is(err, ErrNoTables) || errors.Is(err, ErrUnfinished)
+// unfit is a database that cannot be used as it is set up, or by this program: the reason is a
+// sentence.
+func unfit(format string, args ...any) error {
+	return unfitFor("the database cannot be used: " + fmt.Errorf(format, args...).Error())
 }
 
 func (l *Log) prepareMySQL(ctx context.Context, connector *connector, tables Tables) error {
@@ -166,7 +165,7 @@ func (l *Log) prepareMySQL(ctx context.Context, connector *connector, tables Tab
 	}
 	l.dialect = dialect
 	if packet < minPacketBytes && tables != ForeignTables {
-		return fmt.Errorf("%w: the %s takes packets of %d bytes; set max_allowed_packet to %d or more", errUnsuitable, l.name, packet, minPacketBytes)
+		return unfit("the %s takes packets of %d bytes; set max_allowed_packet to %d or more", l.name, packet, minPacketBytes)
 	}
 	l.batchBytes = min(maxBatchBytes, (packet-envelopeBytes)/2)
 	return l.prepare(ctx, mysqlSchema, "INSERT IGNORE INTO", tables)
@@ -183,7 +182,7 @@ func (l *Log) checkNoGalera(ctx context.Context) error {
 	if err != nil {
 		return l.failed("open", err)
 	}
-	return fmt.Errorf("%w: the %s is a Galera cluster of MySQL, which may run a part of a transaction outside of it; MariaDB's Galera is supported", errUnsuitable, l.name)
+	return unfit("the %s is a Galera cluster of MySQL, which may run a part of a transaction outside of it; MariaDB's Galera is supported", l.name)
 }
 
 // checkReplicates refuses a node of a Galera cluster that would keep what this session writes
@@ -199,7 +198,7 @@ func (l *Log) checkReplicates(ctx context.Context) error {
 		return l.failed("open", err)
 	}
 	if on == 0 && provider.String != "" && provider.String != "none" {
-		return fmt.Errorf("%w: the %s is a node of a Galera cluster with wsrep_on off, so that other nodes would not get what is written to it; set it to ON, or leave it out of the data source name", errUnsuitable, l.name)
+		return unfit("the %s is a node of a Galera cluster with wsrep_on off, so that other nodes would not get what is written to it; set it to ON, or leave it out of the data source name", l.name)
 	}
 	return nil
 }
@@ -251,7 +250,7 @@ func (mysqlDialect) size(ctx context.Context, l *Log) (int64, error) {
 }
 
 // shrink does nothing: InnoDB uses the space of deleted rows again.
-func (mysqlDialect) shrink(context.Context, *Log) error { return nil }
+func (mysqlDialect) shrink(context.Context, *Log) (more bool, err error) { return false, nil }
 
 func (mysqlDialect) shrinks(context.Context, *Log) (bool, error) { return true, nil }
 

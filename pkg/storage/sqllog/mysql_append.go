@@ -7,6 +7,8 @@ import (
 	"errors"
 	"math"
 	"strings"
+
+	"github.com/koinon-io/koinon/pkg/storage/fault"
 )
 
 // The statements of an append. lockTail takes the lock that orders all writers: the row
@@ -73,7 +75,7 @@ func (d mysqlDialect) append(ctx context.Context, l *Log, mark Mark, records []R
 	if err == nil {
 		return nil
 	}
-	if hasNumber(err, retriable...) || errors.Is(err, ErrEpoch) || errors.Is(err, ErrGap) || errors.Is(err, ErrDiverged) {
+	if undone(err) || errors.Is(err, ErrEpoch) || errors.Is(err, ErrGap) || errors.Is(err, ErrDiverged) {
 		rollback(ctx, conn)
 	} else {
 		discard(conn)
@@ -90,9 +92,12 @@ func execText(ctx context.Context, conn *sql.Conn, packet string, args []any) er
 // autocommit is how a session is when it is not in a transaction.
 const autocommit = "SET autocommit = 1;"
 
-// retriable are the codes of a deadlock, a lock wait that took too long and a conflict
-// between snapshots: nothing is wrong with the connection.
-var retriable = []uint16{1020, 1205, 1213}
+// undone says that the server has undone a transaction, or a part of it, and that nothing is
+// wrong with the connection.
+func undone(err error) bool {
+	kind := fault.KindOf(err)
+	return kind == fault.Conflict || kind == fault.Locked
+}
 
 // goOn appends in a transaction that is open and has the lock, if it still is: the guard
 // finds out. Without autocommit, nothing is deleted before it has.

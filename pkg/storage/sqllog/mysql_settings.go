@@ -4,8 +4,6 @@ import (
 	"context"
 	"database/sql/driver"
 	"errors"
-	"fmt"
-	"slices"
 	"strings"
 	"sync/atomic"
 
@@ -130,8 +128,8 @@ func (s setting) apply(ctx context.Context, conn driver.ExecerContext) (taken bo
 		return true, nil
 	case hasNumber(err, unknownVariable, unsupportedValue), s.refused == harmless && hasNumber(err, forbidden...):
 		return false, nil
-	case !errors.As(err, &answer), transient(err), slices.Contains(elsewhere, answer.Number) && !slices.Contains(forbidden, answer.Number):
+	case !errors.As(err, &answer), classify(err).Kind.Passes():
 		return false, err
 	}
-	return false, fmt.Errorf("%w: it refuses to SET %s, on which it depends what it does and returns: %w", errUnsuitable, s.statement, err)
+	return false, unfit("it refuses to SET %s, on which it depends what it does and returns: %w", s.statement, err)
 }

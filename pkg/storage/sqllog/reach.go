@@ -2,14 +2,15 @@ package sqllog
 
 import (
 	"context"
-	"errors"
 	"fmt"
+
+	"github.com/koinon-io/koinon/pkg/storage/fault"
 )
 
 // ErrShort is returned when the database has not returned records that it has, and has not
 // called that an error: a setting that nobody has thought of limits its answers, or somebody
 // has deleted records. What was read must not be taken for everything.
-var ErrShort = errors.New("it did not return all the records that it should have")
+var ErrShort error = fault.New("", fault.Fault{Kind: fault.Damaged, Reason: "it did not return all the records that it should have", Remedy: "see which setting limits its answers, or who else writes to its tables"}, nil)
 
 // reach is how far a scan came. It can be known without counting, since nothing but what is
 // compacted is ever deleted: every revision after the compacted one has a record, but for that

@@ -9,6 +9,8 @@ import (
 	"math/rand/v2"
 	"strings"
 	"time"
+
+	"github.com/koinon-io/koinon/pkg/storage/fault"
 )
 
 // How a replacement ends without having replaced anything. It should be begun anew, if at
@@ -323,7 +325,7 @@ func (r *Replacement) patiently(ctx context.Context, try func() error) error {
 	begun := time.Now()
 	for {
 		err := try()
-		if err == nil || ctx.Err() != nil || !transient(err) || time.Since(begun) > patience {
+		if err == nil || ctx.Err() != nil || !fault.KindOf(err).Passes() || time.Since(begun) > patience {
 			return err
 		}
 		if sleep(ctx, retryPause) != nil {

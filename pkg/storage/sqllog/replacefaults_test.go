@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/koinon-io/koinon/pkg/storage/fault"
 	"github.com/koinon-io/koinon/pkg/storage/storagetest"
 )
 
@@ -157,7 +158,7 @@ func appendUntilReplaced(ctx context.Context, t *testing.T, l *Log, key string, 
 		err := l.Append(ctx, mark, record(mark.Tail), func(now Mark, _ []Record) ([]Record, error) { return record(now.Tail), nil })
 		if err == nil {
 			written.Add(1)
-		} else if !transient(err) {
+		} else if !fault.KindOf(err).Passes() {
 			mark, markErr := l.Mark(ctx)
 			if markErr != nil || mark.Epoch == epoch {
 				t.Errorf("%v; then %+v, %v", err, mark, markErr)

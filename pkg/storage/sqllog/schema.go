@@ -6,6 +6,8 @@ import (
 	"fmt"
 
 	"github.com/mattn/go-sqlite3"
+
+	"github.com/koinon-io/koinon/pkg/storage/fault"
 )
 
 const (
@@ -36,24 +38,38 @@ const (
 	MakeTablesBesideKine
 	// NeedTables makes none, and fails where there are none.
 	NeedTables
-	// ForeignTables leaves ours alone, be they there or not: SnapshotKine reads others.
+	// ReadTables is NeedTables for one who writes nothing, so that it works on a full or
+	// read-only disk.
+	ReadTables
+	// ForeignTables is for one who reads others with SnapshotKine. Ours are left alone, be
+	// they there or not.
 	ForeignTables
 )
 
 // fill says that the tables are made to be filled.
 func (t Tables) fill() bool { return t == MakeTablesToFill || t == MakeTablesBesideKine }
 
+// Exist says that the database has to be there already.
+func (t Tables) Exist() bool { return t == NeedTables || t.reading() }
+
+// reading says that nothing is written.
+func (t Tables) reading() bool { return t == ReadTables || t == ForeignTables }
+
 // How a database can be the wrong one.
 var (
 	// ErrNoTables means that no server has ever used the database.
-	ErrNoTables = errors.New("it has no tables of Koinon: the first start of a server makes them, or a restore")
+	ErrNoTables = unfitFor("it has no tables of Koinon: the first start of a server makes them, or a restore")
 	// ErrKine means that the database has data of Kine, and none of ours. It should be
 	// migrated.
-	ErrKine = errors.New("it has data of Kine, and none of Koinon yet")
+	ErrKine = unfitFor("it has data of Kine, and none of Koinon yet")
 	// ErrUnfinished means that data is being copied into an empty log, or was until that was
 	// interrupted.
-	ErrUnfinished = errors.New("it is empty, and data is being copied into it, or was until that was interrupted: run that command again, or koinon datastore compact --discard-staged to begin with nothing")
+	ErrUnfinished = unfitFor("it is empty, and data is being copied into it, or was until that was interrupted: run that command again, or koinon datastore compact --discard-staged to begin with nothing")
 )
+
+func unfitFor(reason string) error {
+	return fault.New("", fault.Fault{Kind: fault.Unfit, Reason: reason}, nil)
+}
 
 // MySQLSchema and SQLiteSchema are the statements that make the tables, for those who do
 // not let programs do it.
@@ -89,11 +105,11 @@ func (l *Log) prepare(ctx context.Context, schema []table, insertNew string, tab
 	if err != nil {
 		return l.failed("open", err)
 	}
-	if tables != NeedTables {
+	if !tables.Exist() {
 		l.dialect.unnoteFilling() // the row says it now
 	}
 	if found != layout {
-		return fmt.Errorf("%w: the %s has tables of layout %d, and this program knows %d; use the version of Koinon that wrote them, or a newer one", errUnsuitable, l.name, found, layout)
+		return unfit("the %s has tables of layout %d, and this program knows %d; use the version of Koinon that wrote them, or a newer one", l.name, found, layout)
 	}
 	if tables == MakeTablesBesideKine {
 		return nil
@@ -119,7 +135,7 @@ func (l *Log) missing(ctx context.Context, tables Tables) error {
 	if err == nil && !tables.fill() {
 		err = l.notFilling(ctx)
 	}
-	if err == nil && tables == NeedTables {
+	if err == nil && tables.Exist() {
 		err = ErrNoTables
 	}
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 	"github.com/go-sql-driver/mysql"
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/koinon-io/koinon/pkg/storage/fault"
 	"github.com/koinon-io/koinon/pkg/storage/storagetest"
 )
 
@@ -163,7 +164,7 @@ func TestAServerThatRefusesASettingIsRefused(t *testing.T) {
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			err := (&sessionSettings{}).apply(t.Context(), c.server)
-			if (err != nil) != c.fails || Unsuitable(err) != c.unsuitable {
+			if (err != nil) != c.fails || fault.KindOf(err) == fault.Unfit != c.unsuitable {
 				t.Errorf("got %v", err)
 			}
 			if c.unsuitable && !strings.Contains(err.Error(), c.server.what) {

@@ -134,7 +134,7 @@ func (s *Snapshot) begin(ctx context.Context, each func(rows int)) error {
 		return s.log.failed("read from", err)
 	}
 	s.keys = latest.inOrder()
-	return nil
+	return s.log.checkUndisturbed()
 }
 
 // page returns the next rows after a revision, without values.
@@ -174,7 +174,7 @@ func (s *Snapshot) Each(ctx context.Context, each func(Record) error) error {
 		}
 		keys = keys[n:]
 	}
-	return nil
+	return s.log.checkUndisturbed()
 }
 
 func (s *Snapshot) values(ctx context.Context, keys []Record, each func(Record) error) error {

@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 
 	"github.com/mattn/go-sqlite3" // the driver "sqlite3"
+
+	"github.com/koinon-io/koinon/pkg/storage/fault"
 )
 
 // SQLiteConfig says which file to open.
@@ -69,41 +71,45 @@ type sqliteDialect struct {
 	insert, advance *sql.Stmt
 }
 
-// sqliteParameters are for every connection. Writers take the lock when they begin, readers
-// go on beside them (WAL), and freed pages can be given back (auto_vacuum=incremental).
-const sqliteParameters = "_journal_mode=WAL&_busy_timeout=5000&_txlock=immediate&_auto_vacuum=2&_cache_size=-4000"
+// The parameters of connections. Those of a reader write nothing, not even to connect, as
+// other pragmas would: a reader can connect while the disk is full. Writers take the lock when
+// they begin, and readers go on beside them (WAL).
+const (
+	sqliteReading = "_query_only=true&_busy_timeout=5000&_cache_size=-4000"
+	sqliteWriting = "_journal_mode=WAL&_txlock=immediate&_busy_timeout=5000&_cache_size=-4000"
+	// sqliteMaking is for the first connection to an empty file: only there can it be said
+	// that freed pages can be given back (auto_vacuum=incremental).
+	sqliteMaking = sqliteWriting + "&_auto_vacuum=2"
+)
 
 // OpenSQLite opens a log in a file, and makes the tables if need be.
 func OpenSQLite(ctx context.Context, config SQLiteConfig) (*Log, error) {
-	synchronous := "FULL"
-	if config.Normal {
-		synchronous = "NORMAL"
+	if config.Tables.reading() {
+		return readSQLite(ctx, config)
 	}
-	source := fmt.Sprintf("file:%s?%s&_synchronous=%s", config.Path, sqliteParameters, synchronous)
-	dialect := &sqliteDialect{path: config.Path, normal: config.Normal}
 	if config.Tables.fill() {
-		if err := dialect.noteBeforeOpening(ctx); err != nil {
+		if err := config.dialect().noteBeforeOpening(ctx); err != nil {
 			return nil, fmt.Errorf("open the %s: %w", config.Name, err)
 		}
 	}
-	writes, err := sql.Open("sqlite3", source)
-	if err != nil {
-		return nil, fmt.Errorf("open the %s: %w", config.Name, err)
+	if !config.Tables.Exist() {
+		if err := initializeSQLite(ctx, config); err != nil {
+			return nil, err
+		}
 	}
-	reads, err := sql.Open("sqlite3", source+"&_query_only=true")
+	reads, err := config.open(sqliteReading)
 	if err != nil {
-		_ = writes.Close()
-		return nil, fmt.Errorf("open the %s: %w", config.Name, err)
+		return nil, err
+	}
+	writes, err := config.open(sqliteWriting + "&_synchronous=" + config.synchronous())
+	if err != nil {
+		_ = reads.Close()
+		return nil, err
 	}
 	writes.SetMaxOpenConns(1)
-	if config.MaxOpenConnections == 0 {
-		config.MaxOpenConnections = defaultOpenConnections
-	}
-	reads.SetMaxOpenConns(config.MaxOpenConnections)
-	reads.SetMaxIdleConns(defaultIdleConnections)
-	l := &Log{reads: reads, writes: writes, idle: defaultIdleConnections, dialect: dialect, name: config.Name, selectMark: selectMark, batchBytes: maxBatchBytes}
+	l, dialect := config.log(reads, writes)
 	err = l.prepare(ctx, sqliteSchema, "INSERT OR IGNORE INTO", config.Tables)
-	if err == nil && config.Tables != ForeignTables {
+	if err == nil {
 		err = dialect.prepare(ctx, l)
 	}
 	if err != nil {
@@ -111,6 +117,50 @@ func OpenSQLite(ctx context.Context, config SQLiteConfig) (*Log, error) {
 		return nil, err
 	}
 	return l, nil
+}
+
+// initializeSQLite makes a database of an empty file.
+func initializeSQLite(ctx context.Context, config SQLiteConfig) error {
+	if info, err := os.Stat(config.Path); err != nil || info.Size() > 0 {
+		return nil // whoever opens it finds out
+	}
+	db, err := config.open(sqliteMaking + "&_synchronous=" + config.synchronous())
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(db.PingContext(ctx), db.Close()); err != nil {
+		return fault.New("make the "+config.Name, classify(err), err)
+	}
+	return nil
+}
+
+func (c SQLiteConfig) synchronous() string {
+	if c.Normal {
+		return "NORMAL"
+	}
+	return "FULL"
+}
+
+// open opens the file with some parameters.
+func (c SQLiteConfig) open(parameters string) (*sql.DB, error) {
+	db, err := sql.Open("sqlite3", "file:"+c.Path+"?"+parameters)
+	if err != nil {
+		return nil, fmt.Errorf("open the %s: %w", c.Name, err)
+	}
+	return db, nil
+}
+
+func (c SQLiteConfig) dialect() *sqliteDialect { return &sqliteDialect{path: c.Path, normal: c.Normal} }
+
+// log is a log on two pools, which may be the same one.
+func (c SQLiteConfig) log(reads, writes *sql.DB) (*Log, *sqliteDialect) {
+	if c.MaxOpenConnections == 0 {
+		c.MaxOpenConnections = defaultOpenConnections
+	}
+	reads.SetMaxOpenConns(c.MaxOpenConnections)
+	reads.SetMaxIdleConns(defaultIdleConnections)
+	dialect := c.dialect()
+	return &Log{reads: reads, writes: writes, idle: defaultIdleConnections, dialect: dialect, name: c.Name, selectMark: selectMark, batchBytes: maxBatchBytes}, dialect
 }
 
 func (d *sqliteDialect) prepare(ctx context.Context, l *Log) error {
@@ -191,15 +241,42 @@ func (*sqliteDialect) size(ctx context.Context, l *Log) (int64, error) {
 }
 
 // shrinkPages is how much one call gives back, so that writers do not wait.
-const shrinkPages = 2000
+const shrinkPages = 500
 
-func (*sqliteDialect) shrink(ctx context.Context, l *Log) error {
-	rows, err := l.writes.QueryContext(ctx, fmt.Sprintf("PRAGMA incremental_vacuum(%d)", shrinkPages))
+// shrink moves pages from the end of the file to where some are free, and cuts it off. The file
+// gets shorter when that is copied from the log beside it, which the last call does not leave to
+// the writes that follow.
+func (*sqliteDialect) shrink(ctx context.Context, l *Log) (more bool, err error) {
+	before, err := l.freePages(ctx)
+	if err != nil || before == 0 {
+		return false, err
+	}
+	if err := l.drain(ctx, fmt.Sprintf("PRAGMA incremental_vacuum(%d)", shrinkPages)); err != nil { // each row is a page
+		return false, err
+	}
+	after, err := l.freePages(ctx)
+	if err != nil || after > 0 {
+		return after < before, err
+	}
+	return false, l.drain(ctx, "PRAGMA wal_checkpoint(PASSIVE)")
+}
+
+func (l *Log) freePages(ctx context.Context) (int64, error) {
+	var free int64
+	if err := l.writes.QueryRowContext(ctx, "PRAGMA freelist_count").Scan(&free); err != nil {
+		return 0, l.failed("measure", err)
+	}
+	return free, nil
+}
+
+// drain runs a statement whose rows mean nothing.
+func (l *Log) drain(ctx context.Context, statement string) error {
+	rows, err := l.writes.QueryContext(ctx, statement)
 	if err != nil {
 		return l.failed("shrink", err)
 	}
 	defer func() { _ = rows.Close() }()
-	for rows.Next() { // each step frees a page
+	for rows.Next() {
 	}
 	if err := rows.Err(); err != nil {
 		return l.failed("shrink", err)
@@ -217,8 +294,8 @@ func (*sqliteDialect) shrinks(ctx context.Context, l *Log) (bool, error) {
 	return vacuum != 0 || free == 0, nil
 }
 
-// rewrite needs as much space again. The connection asks for auto_vacuum already, which
-// takes effect here.
+// rewrite needs as much space again. Only here does auto_vacuum take effect on a file that was
+// made without.
 func (*sqliteDialect) rewrite(ctx context.Context, l *Log) error {
 	for _, statement := range []string{"PRAGMA auto_vacuum = 2", "VACUUM"} {
 		if _, err := l.writes.ExecContext(ctx, statement); err != nil {

@@ -1,6 +1,6 @@
 // Package storagetest starts databases for tests, and breaks them: MariaDB that is killed,
-// paused or made read-only, a Galera cluster, a primary with its replica, and a proxy that
-// cuts connections at a chosen step of the protocol.
+// paused or made read-only, a Galera cluster, a primary with its replica, a proxy that cuts
+// connections at a chosen step of the protocol, and disks that are full or read-only.
 //
 //	database := storagetest.StartMariaDB(t)
 //	proxy := storagetest.StartProxy(t, database.Address)

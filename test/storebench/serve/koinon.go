@@ -4,20 +4,21 @@ import (
 	"context"
 	"path/filepath"
 
+	"github.com/koinon-io/koinon/pkg/storage/datastore"
 	"github.com/koinon-io/koinon/pkg/storage/embedded"
 )
 
 // koinon serves one of Koinon's stores as `koinon server` opens it.
 func koinon(ctx context.Context, o Options) error {
-	value := "sqlite://" + filepath.Join(o.Dir, embedded.DefaultFile) + "?synchronous=full"
+	value := "sqlite://" + filepath.Join(o.Dir, datastore.DefaultFile) + "?synchronous=full"
 	if NeedsDatabase(o.Name) {
 		value = "mysql://" + o.Database
 	}
-	datastore, err := embedded.Parse(value, o.Dir)
+	where, err := datastore.Parse(value, o.Dir)
 	if err != nil {
 		return err
 	}
-	store, err := embedded.Open(ctx, datastore, embedded.Config{})
+	store, err := embedded.Open(ctx, where, embedded.Config{})
 	if err != nil {
 		return err
 	}

@@ -29,6 +29,7 @@ import (
 	"google.golang.org/grpc"
 	storagetesting "k8s.io/apiserver/pkg/storage/testing"
 
+	"github.com/koinon-io/koinon/pkg/storage/datastore"
 	"github.com/koinon-io/koinon/pkg/storage/embedded"
 )
 
@@ -69,11 +70,11 @@ func RunEtcd(t testing.TB, config *embed.Config) *kubernetes.Client {
 func open(t testing.TB, config *embed.Config) *embedded.Store {
 	t.Helper()
 	values := strings.Fields(os.Getenv(DatastoreVariable))
-	datastore, err := embedded.Parse(emptyDatabase(values, os.Getpid(), opened.Add(1)), config.Dir)
+	where, err := datastore.Parse(emptyDatabase(values, os.Getpid(), opened.Add(1)), config.Dir)
 	if err != nil {
 		t.Fatalf("read %s: %v", DatastoreVariable, err)
 	}
-	store, err := embedded.Open(context.Background(), datastore, embedded.Config{NotifyInterval: config.WatchProgressNotifyInterval})
+	store, err := embedded.Open(context.Background(), where, embedded.Config{NotifyInterval: config.WatchProgressNotifyInterval})
 	if err != nil {
 		t.Fatalf("open the store: %v", err)
 	}

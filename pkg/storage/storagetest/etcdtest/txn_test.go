@@ -21,13 +21,14 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/testing/protocmp"
 
+	"github.com/koinon-io/koinon/pkg/storage/datastore"
 	"github.com/koinon-io/koinon/pkg/storage/embedded"
 )
 
 // ours is a client of a store of this project, on SQLite.
 func ours(t *testing.T) *clientv3.Client {
 	t.Helper()
-	datastore, err := embedded.Parse("sqlite://"+filepath.Join(t.TempDir(), "koinon.db"), "")
+	datastore, err := datastore.Parse("sqlite://"+filepath.Join(t.TempDir(), "koinon.db"), "")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-package embedded
+package datastore
 
 import (
 	"strings"

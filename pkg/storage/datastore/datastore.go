@@ -1,4 +1,4 @@
-package embedded
+package datastore
 
 import (
 	"errors"
@@ -61,6 +61,13 @@ func (d Datastore) What() string {
 // Path is the database file of SQLite, and empty for others.
 func (d Datastore) Path() string { return d.path }
 
+// Normal says of SQLite that commits are not synced one by one.
+func (d Datastore) Normal() bool { return d.normal }
+
+// DSN is the data source name of MySQL for the driver, and empty for others. It may hold a
+// password.
+func (d Datastore) DSN() string { return d.source }
+
 // Same says that two name the same database, as far as their names tell.
 func (d Datastore) Same(other Datastore) bool {
 	if d.Kind != other.Kind || d.path != other.path || d.database() != other.database() {
@@ -78,8 +85,8 @@ func (d Datastore) database() string {
 	return config.DBName
 }
 
-// fromKine are the arguments that move what Kine has left in a database to ours in the same.
-func (d Datastore) fromKine() string {
+// FromKine are the arguments that move what Kine has left in a database to ours in the same.
+func (d Datastore) FromKine() string {
 	name := "sqlite://" + d.path
 	if d.Kind == MySQL {
 		name = fmt.Sprintf("mysql://USER:PASSWORD@%s/%s", strings.Join(d.Addresses, ","), d.database())
@@ -160,7 +167,7 @@ func parseMySQL(scheme, rest string) (Datastore, error) {
 		}
 		addresses = append(addresses, address)
 	}
-	config, err := mysql.ParseDSN(credentials + network + "(" + addresses[0] + ")" + path)
+	config, err := mysql.ParseDSN(credentials + network + "(" + addresses[0] + ")" + withoutCharacterSet(path))
 	if err != nil {
 		return Datastore{}, unreadable
 	}
@@ -168,6 +175,18 @@ func parseMySQL(scheme, rest string) (Datastore, error) {
 		config.DBName = "koinon"
 	}
 	return Datastore{Kind: MySQL, source: config.FormatDSN(), Addresses: addresses}, nil
+}
+
+// withoutCharacterSet leaves parameters out that mean nothing here, and that the driver would
+// send with a collation of ours to which not every character set belongs: all that is sent are
+// bytes.
+func withoutCharacterSet(path string) string {
+	database, parameters, _ := strings.Cut(path, "?")
+	left := slices.DeleteFunc(strings.Split(parameters, "&"), func(parameter string) bool {
+		name, _, _ := strings.Cut(parameter, "=")
+		return name == "charset" || name == "collation"
+	})
+	return database + "?" + strings.Join(left, "&")
 }
 
 // splitMySQL takes a data source name apart: "user:password@", "tcp", "host:port,…" and
@@ -217,17 +236,4 @@ func parseEtcd(rest string) (Datastore, error) {
 		}
 	}
 	return Datastore{Kind: Etcd, Addresses: addresses}, nil
-}
-
-// EtcdURLs are the client URLs of an etcd.
-func (d Datastore) EtcdURLs(files TLS) []string {
-	scheme := "http://"
-	if files != (TLS{}) {
-		scheme = "https://"
-	}
-	var urls []string
-	for _, address := range d.Addresses {
-		urls = append(urls, scheme+address)
-	}
-	return urls
 }

@@ -1,4 +1,4 @@
-package app
+package datastorecmd
 
 import (
 	"context"
@@ -23,8 +23,8 @@ type statusOptions struct {
 	quick  bool
 }
 
-func newStatusCommand() *cobra.Command {
-	var options statusOptions
+func newStatusCommand(config Config) *cobra.Command {
+	options := statusOptions{datastoreOptions: datastoreOptions{config: config}}
 	cmd := &cobra.Command{
 		Use:   "status",
 		Short: "Say what the datastore is, how it is, and who uses it",

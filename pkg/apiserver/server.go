@@ -1,6 +1,7 @@
 package apiserver
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -9,16 +10,22 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/wait"
 	genericapiserver "k8s.io/apiserver/pkg/server"
 	"k8s.io/apiserver/pkg/server/healthz"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/klog/v2"
 
 	"github.com/koinon-io/koinon/pkg/registry/federated"
 	targetschema "github.com/koinon-io/koinon/pkg/registry/federated/schema"
 	"github.com/koinon-io/koinon/pkg/registry/federated/serving"
 	"github.com/koinon-io/koinon/pkg/registry/federated/strategy"
+	"github.com/koinon-io/koinon/pkg/registry/seats"
 	"github.com/koinon-io/koinon/pkg/registry/static"
 )
+
+// settleRetry is the time between attempts to claim the seats that are there already.
+const settleRetry = 2 * time.Second
 
 // Server is the federation layer's API server.
 type Server struct {
@@ -27,6 +34,7 @@ type Server struct {
 	federated  *serving.Server
 	controller *serving.Controller
 	remote     *targetschema.Remote
+	seats      *seats.Book
 
 	kindsChanged func(served []federated.Kind) // may be nil
 }
@@ -59,7 +67,7 @@ func (c CompletedConfig) New(delegate genericapiserver.DelegationTarget) (*Serve
 	if err := generic.InstallAPIGroups(registry.Groups...); err != nil {
 		return nil, fmt.Errorf("install the static kinds: %w", err)
 	}
-	s := &Server{GenericAPIServer: generic, kindsChanged: c.extra.KindsChanged}
+	s := &Server{GenericAPIServer: generic, seats: registry.Seats, kindsChanged: c.extra.KindsChanged}
 	s.remote = targetschema.NewRemote(c.extra.Remote, func() { s.controller.Refresh() })
 	s.federated = serving.NewServer(serving.Config{
 		RESTOptions:         c.generic.RESTOptionsGetter,
@@ -104,12 +112,31 @@ func (s *Server) addHooks() error {
 	if err != nil {
 		return err
 	}
+	err = s.GenericAPIServer.AddPostStartHook("koinon-seats", func(hook genericapiserver.PostStartHookContext) error {
+		go s.settle(hook) // ends with the server, or when it is done
+		return nil
+	})
+	if err != nil {
+		return err
+	}
 	return s.GenericAPIServer.AddReadyzChecks(healthz.NamedCheck("koinon-federated-types-served", func(*http.Request) error {
 		if !s.controller.HasSynced() {
 			return errors.New("the federated types are being loaded")
 		}
 		return nil
 	}))
+}
+
+// settle has the seats of stored cells and edge units claimed, so that the first one who
+// creates another does not wait for it.
+func (s *Server) settle(ctx context.Context) {
+	_ = wait.PollUntilContextCancel(ctx, settleRetry, true, func(ctx context.Context) (bool, error) {
+		err := s.seats.Settle(ctx)
+		if err != nil && ctx.Err() == nil {
+			klog.FromContext(ctx).Error(err, "Failed to claim the namespaces of cells and edge units; it is tried again")
+		}
+		return err == nil, nil
+	})
 }
 
 // publishOpenAPI announces the kinds that are served now. The documents are made when

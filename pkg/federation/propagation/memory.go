@@ -124,6 +124,18 @@ func (m *memory) end(target, about string, record v1beta2.TargetStatus, failed, 
 	}
 }
 
+// writtenTo reports whether a target's record is in a namespace of a member.
+func (m *memory) writtenTo(member, namespace string) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, record := range m.records {
+		if record.Hash != "" && record.Cluster == member && record.Namespace == namespace {
+			return true
+		}
+	}
+	return false
+}
+
 func (m *memory) setGuarded(guarded bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

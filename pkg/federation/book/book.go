@@ -116,9 +116,9 @@ func (b *Book) forget(namespace string) {
 	delete(b.written, namespace)
 }
 
-// Holders returns the owners of the namespaces of that name, by member.
-func (b *Book) Holders(namespace string) map[string]ownership.Owner {
-	return ownership.Holders(b.page(namespace))
+// Holder returns the owner of the namespace of that name in a member.
+func (b *Book) Holder(namespace, member string) (owner ownership.Owner, held bool) {
+	return ownership.Holder(b.page(namespace), member)
 }
 
 // Claim makes owner the owner of the namespaces of that name in those of members where

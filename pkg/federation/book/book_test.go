@@ -147,7 +147,7 @@ func TestOneWriteClaimsAllMembers(t *testing.T) {
 	if h.writes != 1 {
 		t.Errorf("got %d writes, want 1", h.writes)
 	}
-	if diff := cmp.Diff(map[string]ownership.Owner{"m1": shop, "m2": shop, "m3": shop}, b.Holders("shop")); diff != "" {
+	if diff := cmp.Diff(map[string]ownership.Owner{"m1": shop, "m2": shop, "m3": shop}, ownership.Holders(b.page("shop"))); diff != "" {
 		t.Errorf("holders (-want +got):\n%s", diff)
 	}
 }
@@ -163,7 +163,7 @@ func TestAClaimFindsWhatTheCacheDoesNotShow(t *testing.T) {
 	if diff := cmp.Diff(map[string]ownership.Owner{"m1": cell}, taken); diff != "" {
 		t.Errorf("taken (-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff(map[string]ownership.Owner{"m1": cell, "m2": shop}, b.Holders("shop")); diff != "" {
+	if diff := cmp.Diff(map[string]ownership.Owner{"m1": cell, "m2": shop}, ownership.Holders(b.page("shop"))); diff != "" {
 		t.Errorf("holders (-want +got):\n%s", diff)
 	}
 }
@@ -265,7 +265,7 @@ func TestAClaimIsCollectedWhenItsOwnerIsGoneAndNothingIsLeft(t *testing.T) {
 			if _, kept := h.pages["team-rz00a"]; kept != test.kept {
 				t.Errorf("the claim is there: %v, want %v", kept, test.kept)
 			}
-			if _, held := c.Book.Holders("team-rz00a")["m1"]; held != test.kept {
+			if _, held := c.Book.Holder("team-rz00a", "m1"); held != test.kept {
 				t.Errorf("the book shows the claim: %v, want %v", held, test.kept)
 			}
 		})
@@ -304,7 +304,7 @@ func TestOtherClaimsOfAPageStay(t *testing.T) {
 	if err := c.collect(t.Context(), "team-rz00a"); err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(map[string]ownership.Owner{"m2": cell}, c.Book.Holders("team-rz00a")); diff != "" {
+	if diff := cmp.Diff(map[string]ownership.Owner{"m2": cell}, ownership.Holders(c.Book.page("team-rz00a"))); diff != "" {
 		t.Errorf("holders (-want +got):\n%s", diff)
 	}
 	if pages, err := c.Pages.List(labels.Everything()); err != nil || len(pages) != 1 {

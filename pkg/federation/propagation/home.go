@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -25,8 +24,8 @@ import (
 
 // Book is who owns which namespace of which member; book.Book knows it.
 type Book interface {
-	// Holders returns the owners of the namespaces of that name, by member.
-	Holders(namespace string) map[string]ownership.Owner
+	// Holder returns the owner of the namespace of that name in a member.
+	Holder(namespace, member string) (owner ownership.Owner, held bool)
 	// Claim makes owner the owner of those that are nobody's, and returns who has the others.
 	Claim(ctx context.Context, owner ownership.Owner, namespace string, members []string) (taken map[string]ownership.Owner, err error)
 }
@@ -57,7 +56,7 @@ func (e *Engine) observeHome(v *view, t viewTarget, o *observation) {
 		o.claimed = true
 		return
 	}
-	holder, held := e.holdersOf(v, o.home)[t.Member]
+	holder, held := e.Book.Holder(o.home, t.Member)
 	switch refusal := o.member.System.Refusal(o.home); {
 	case refusal != "":
 		o.homeRefusal = refusal
@@ -67,19 +66,6 @@ func (e *Engine) observeHome(v *view, t viewTarget, o *observation) {
 		o.homeRefusal, o.unmarked = e.marksOf(v, t, o)
 	}
 	o.claimed = held && o.homeRefusal == ""
-}
-
-// holdersOf reads a page of the book, once for all targets.
-func (e *Engine) holdersOf(v *view, home string) map[string]ownership.Owner {
-	holders, ok := v.holders[home]
-	if !ok {
-		if v.holders == nil {
-			v.holders = map[string]map[string]ownership.Owner{}
-		}
-		holders = e.Book.Holders(home)
-		v.holders[home] = holders
-	}
-	return holders
 }
 
 // marksOf looks at the marks of a namespace, if the member's cache shows it: it does if we
@@ -147,11 +133,10 @@ func (e *Engine) claim(ctx context.Context, v *view, steps []step) ([]step, erro
 	}
 	ctx, cancel := context.WithTimeout(ctx, hostTimeout)
 	defer cancel()
-	for c := range maps.Keys(members) {
+	for c := range members {
 		if _, err := e.Book.Claim(ctx, c.owner, c.home, members[c]); err != nil {
 			return nil, err
 		}
-		delete(v.holders, c.home)
 	}
 	return e.decideAll(v), nil
 }

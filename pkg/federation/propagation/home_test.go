@@ -17,7 +17,10 @@ import (
 // ledger is a book with given owners, by namespace and member.
 type ledger map[string]map[string]ownership.Owner
 
-func (l ledger) Holders(namespace string) map[string]ownership.Owner { return l[namespace] }
+func (l ledger) Holder(namespace, member string) (ownership.Owner, bool) {
+	owner, held := l[namespace][member]
+	return owner, held
+}
 
 func (l ledger) Claim(context.Context, ownership.Owner, string, []string) (map[string]ownership.Owner, error) {
 	return nil, nil

@@ -31,9 +31,6 @@ type view struct {
 	memory    *memory
 	tenant    tenancy.Tenant
 	targets   []viewTarget
-	// holders are who owns the namespaces of a name, by member: pages of the book, read
-	// once.
-	holders map[string]map[string]ownership.Owner
 	// problem is why the targets cannot be computed; targets are then empty.
 	problem string
 }

@@ -136,6 +136,14 @@ func TestClaim(t *testing.T) {
 			if diff := cmp.Diff(test.holders, ownership.Holders(test.page)); diff != "" {
 				t.Errorf("holders (-want +got):\n%s", diff)
 			}
+			for member, want := range test.holders {
+				if got, held := ownership.Holder(test.page, member); !held || got != want {
+					t.Errorf("%s: got %v, want %v", member, got, want)
+				}
+			}
+			if got, held := ownership.Holder(test.page, "m9"); held {
+				t.Errorf("m9: got %v, want nobody", got)
+			}
 			if errs := validation.MemberNamespace(test.page); len(errs) > 0 {
 				t.Errorf("the page is not valid: %v", errs)
 			}

@@ -32,6 +32,20 @@ func Holders(page *v1alpha1.MemberNamespace) map[string]Owner {
 	return holders
 }
 
+// Holder returns the owner in one member, without a look at all the others: members are
+// sorted on a page that was stored. The page may be nil.
+func Holder(page *v1alpha1.MemberNamespace, member string) (owner Owner, held bool) {
+	if page == nil {
+		return Owner{}, false
+	}
+	for i := range page.Spec.Owners {
+		if _, found := slices.BinarySearch(page.Spec.Owners[i].Members, member); found {
+			return OwnerOn(&page.Spec.Owners[i]), true
+		}
+	}
+	return Owner{}, false
+}
+
 // Other returns an owner on the page, in any member, that is not owner. It is how a default
 // name turns out to be ambiguous: see DefaultMemberNamespace.
 func Other(page *v1alpha1.MemberNamespace, owner Owner) (Owner, bool) {

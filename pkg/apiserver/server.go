@@ -130,9 +130,10 @@ func (s *Server) addHooks() error {
 // settle has the seats of stored cells and edge units claimed, so that the first one who
 // creates another does not wait for it.
 func (s *Server) settle(ctx context.Context) {
+	attempts := 0
 	_ = wait.PollUntilContextCancel(ctx, settleRetry, true, func(ctx context.Context) (bool, error) {
 		err := s.seats.Settle(ctx)
-		if err != nil && ctx.Err() == nil {
+		if attempts++; err != nil && ctx.Err() == nil && attempts > 2 { // caches may still be filling
 			klog.FromContext(ctx).Error(err, "Failed to claim the namespaces of cells and edge units; it is tried again")
 		}
 		return err == nil, nil

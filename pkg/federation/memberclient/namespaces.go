@@ -11,6 +11,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
 )
 
 const (
@@ -31,8 +33,11 @@ type Hold struct {
 	// Labels and Annotations of a namespace that is made because there is none.
 	Labels, Annotations map[string]string
 	// Marks are the annotations that say whose the namespace is. One without any marks gets
-	// them.
+	// them, unless its label kubefed.io/managed=false says hands off.
 	Marks map[string]string
+	// LeaveUnmarked leaves one without marks as it is: what is sent next is the namespace
+	// itself, with its marks, if it may be adopted.
+	LeaveUnmarked bool
 	// Marked tells from a namespace's annotations whether it carries the marks; refusal says
 	// why it must be left alone.
 	Marked func(annotations map[string]string) (marked bool, refusal string)
@@ -108,7 +113,7 @@ func (c *Conn) holdOnce(ctx context.Context, hold Hold) (done bool, err error) {
 	switch {
 	case refusal != "":
 		return false, &ForeignNamespaceError{hold.Name, refusal}
-	case marked:
+	case marked, hold.LeaveUnmarked, namespace.Labels[v1beta1.ManagedLabel] == "false":
 		return true, nil
 	}
 	return c.markNamespace(ctx, hold, namespace.ResourceVersion)

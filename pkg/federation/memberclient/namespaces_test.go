@@ -15,12 +15,15 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/rest"
+
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
 )
 
 // member serves one namespace, ns, as a cluster does. before is called before a request is
 // answered: somebody else is at work.
 type member struct {
 	*testing.T
+	labels      map[string]string
 	annotations map[string]string // nil if there is no namespace
 	version     int
 	requests    []string
@@ -66,7 +69,7 @@ func (m *member) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	kind := metav1.TypeMeta{APIVersion: "meta.k8s.io/v1", Kind: "PartialObjectMetadata"}
 	_ = json.NewEncoder(w).Encode(metav1.PartialObjectMetadata{TypeMeta: kind, ObjectMeta: metav1.ObjectMeta{
-		Name: "ns", ResourceVersion: m.revision(), Annotations: m.annotations}})
+		Name: "ns", ResourceVersion: m.revision(), Labels: m.labels, Annotations: m.annotations}})
 }
 
 func (m *member) revision() string { return strings.Repeat("1", m.version+1) }
@@ -95,6 +98,8 @@ func TestHold(t *testing.T) {
 	taken := func(m *member) func() { return func() { m.set(map[string]string{"owner": "them"}) } }
 	for name, test := range map[string]struct {
 		annotations map[string]string
+		labels      map[string]string
+		leave       bool
 		race        func(*member)
 		want        map[string]string
 		requests    string
@@ -104,6 +109,10 @@ func TestHold(t *testing.T) {
 			want: map[string]string{"made": "by us", "owner": "us"}, requests: "GET POST"},
 		"one without marks gets them": {
 			annotations: map[string]string{"their": "own"}, want: map[string]string{"their": "own", "owner": "us"}, requests: "GET PATCH"},
+		"one that says hands off does not": {
+			annotations: map[string]string{}, labels: map[string]string{v1beta1.ManagedLabel: "false"}, want: map[string]string{}, requests: "GET"},
+		"nor does one that may not be adopted": {
+			annotations: map[string]string{}, leave: true, want: map[string]string{}, requests: "GET"},
 		"one with the marks is not written": {
 			annotations: map[string]string{"owner": "us"}, want: map[string]string{"owner": "us"}, requests: "GET"},
 		"somebody else's is left alone": {
@@ -125,12 +134,14 @@ func TestHold(t *testing.T) {
 			want:        map[string]string{"made": "by us", "owner": "us"}, requests: "GET PATCH GET POST"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			m := &member{T: t, annotations: test.annotations, before: map[string]func(){}}
+			m := &member{T: t, labels: test.labels, annotations: test.annotations, before: map[string]func(){}}
 			if test.race != nil {
 				test.race(m)
 			}
 			conn := connect(t, m)
-			err := conn.Hold(t.Context(), hold())
+			hold := hold()
+			hold.LeaveUnmarked = test.leave
+			err := conn.Hold(t.Context(), hold)
 			var foreign *ForeignNamespaceError
 			if errors.As(err, &foreign) != test.refused || (err != nil) != test.refused {
 				t.Fatalf("got error %v, want a refusal: %v", err, test.refused)
@@ -142,7 +153,7 @@ func TestHold(t *testing.T) {
 				t.Errorf("got requests %s, want %s", got, test.requests)
 			}
 			m.requests = nil
-			if err := conn.Hold(t.Context(), hold()); (err != nil) != test.refused {
+			if err := conn.Hold(t.Context(), hold); (err != nil) != test.refused {
 				t.Errorf("the second time: got error %v", err)
 			}
 			if asked := len(m.requests) > 0; asked != test.refused {

@@ -137,7 +137,7 @@ func (o observation) failed(state v1beta2.TargetState, message string) result {
 
 func (e *Engine) carry(ctx context.Context, v *view, t viewTarget, o observation, a action) result {
 	namespace, name := v.place(t.Candidate)
-	at := spot{conn: o.member.Conn, kind: v.kind, namespace: namespace, name: name, home: e.hold(t.Owner, o.home)}
+	at := spot{conn: o.member.Conn, kind: v.kind, namespace: namespace, name: name, home: e.hold(v, t.Owner, o.home)}
 	if refused := at.enter(ctx, o, a); refused != nil {
 		return *refused
 	}

@@ -83,9 +83,10 @@ func (e *Engine) marksOf(v *view, t viewTarget, o *observation) (refusal string,
 }
 
 // hold is what the home of an object must be before an executor acts there.
-func (e *Engine) hold(owner ownership.Owner, home string) memberclient.Hold {
+func (e *Engine) hold(v *view, owner ownership.Owner, home string) memberclient.Hold {
 	return memberclient.Hold{
-		Name: home,
+		Name:          home,
+		LeaveUnmarked: v.kind.isNamespace(),
 		// A namespace that is made because objects are placed in it carries our label, and
 		// no federated object's name: no FederatedNamespace made it, and none deletes it by
 		// not being placed there.

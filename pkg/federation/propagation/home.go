@@ -106,11 +106,13 @@ func (o observation) refusedHome(err error) *result {
 	if !errors.As(err, &foreign) {
 		return nil
 	}
-	state := v1beta2.TargetNamespaceForbidden
-	if o.intent == remove || o.intent == release {
-		state = v1beta2.TargetWaitingForRemoval
+	refused := o.failed(v1beta2.TargetNamespaceForbidden, err.Error())
+	switch o.intent {
+	case remove:
+		refused.record.State = v1beta2.TargetWaitingForRemoval
+	case release:
+		refused = result{gone: true} // it is given up, and stays as it is
 	}
-	refused := o.failed(state, err.Error())
 	return &refused
 }
 

@@ -85,7 +85,7 @@ func (o Owner) mark() string {
 // DefaultMemberNamespace is the namespace that a cell or an edge unit has in its member
 // unless it names one: <namespace>-<name>. It may be longer than a namespace can be;
 // validation refuses it then. Two units may have the same default (a and b-c, a-b and c):
-// see Page.Ambiguous.
+// see Other.
 func DefaultMemberNamespace(namespace, name string) string { return namespace + "-" + name }
 
 // MemberNamespaceOf returns the namespace that a unit has in its member. Only objects that

@@ -118,7 +118,7 @@ func (b *Book) Add(list List) { b.lists = append(b.lists, list) }
 // Validate refuses a new holder that may not have its seat. It returns an error if it
 // cannot tell. It claims nothing.
 func (b *Book) Validate(ctx context.Context, holder Holder) (field.ErrorList, error) {
-	for _, check := range []func(context.Context, Holder) (field.ErrorList, error){b.inMember, b.nobodyElsesByName, b.free} {
+	for _, check := range []func(context.Context, Holder) (field.ErrorList, error){b.inMember, b.free, b.nobodyElsesByName} {
 		if errs, err := check(ctx, holder); err != nil || len(errs) > 0 {
 			return errs, err
 		}

@@ -2,7 +2,10 @@ package book
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"net/http"
+	"net/http/httptest"
 	"strconv"
 	"sync"
 	"testing"
@@ -12,11 +15,14 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/cache"
 
 	"github.com/koinon-io/koinon/pkg/apis/federation/ownership"
 	"github.com/koinon-io/koinon/pkg/apis/federation/v1alpha1"
 	corev1beta1 "github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
+	"github.com/koinon-io/koinon/pkg/federation/memberclient"
 	"github.com/koinon-io/koinon/pkg/federation/membership"
 	clientv1beta1 "github.com/koinon-io/koinon/pkg/generated/clientset/versioned/typed/core/v1beta1"
 	clientv1alpha1 "github.com/koinon-io/koinon/pkg/generated/clientset/versioned/typed/federation/v1alpha1"
@@ -267,6 +273,56 @@ func TestAClaimIsCollectedWhenItsOwnerIsGoneAndNothingIsLeft(t *testing.T) {
 			}
 			if _, held := c.Book.Holder("team-rz00a", "m1"); held != test.kept {
 				t.Errorf("the book shows the claim: %v, want %v", held, test.kept)
+			}
+		})
+	}
+}
+
+func TestTheMemberIsAskedWhatIsLeftThere(t *testing.T) {
+	marks := func(owner ownership.Owner) map[string]string { return ownership.Marks("f1", owner) }
+	for name, test := range map[string]struct {
+		annotations map[string]string // nil if there is no namespace
+		broken      bool
+		kept        bool
+	}{
+		"the namespace is gone":                         {},
+		"the namespace has the owner's marks":           {annotations: marks(cell), kept: true},
+		"the administrator took the marks off":          {annotations: map[string]string{}},
+		"the namespace is somebody else's by its marks": {annotations: marks(shop)},
+		"the member cannot tell":                        {broken: true, kept: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Content-Type", "application/json")
+				var answer any = metav1.PartialObjectMetadata{
+					TypeMeta:   metav1.TypeMeta{APIVersion: "meta.k8s.io/v1", Kind: "PartialObjectMetadata"},
+					ObjectMeta: metav1.ObjectMeta{Name: "team-rz00a", Annotations: test.annotations},
+				}
+				switch {
+				case test.broken:
+					w.WriteHeader(http.StatusInternalServerError)
+					answer = apierrors.NewInternalError(errors.New("broken")).ErrStatus
+				case test.annotations == nil:
+					w.WriteHeader(http.StatusNotFound)
+					answer = apierrors.NewNotFound(schema.GroupResource{Resource: "namespaces"}, "team-rz00a").ErrStatus
+				}
+				_ = json.NewEncoder(w).Encode(answer)
+			}))
+			t.Cleanup(server.Close)
+			conn, err := memberclient.NewConn(t.Context(), &rest.Config{Host: server.URL}, func(schema.GroupVersionResource, *memberclient.Live) {})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(conn.Close)
+			h := newHost()
+			h.claimed(t, "team-rz00a", cell, time.Now().Add(-time.Hour), "m1")
+			h.watch(t)
+			c := newTestCollector(t, h, &world{joined: map[string]membership.Member{"m1": {Health: membership.Ready, Conn: conn}}})
+			if err := c.collect(t.Context(), "team-rz00a"); (err != nil) != test.broken {
+				t.Fatalf("got error %v", err)
+			}
+			if _, kept := h.pages["team-rz00a"]; kept != test.kept {
+				t.Errorf("the claim is there: %v, want %v", kept, test.kept)
 			}
 		})
 	}

@@ -134,52 +134,72 @@ func (c *Collector) collect(ctx context.Context, name string) error {
 	if page == nil {
 		return nil
 	}
+	var errs []error
 	for i := range page.Spec.Owners {
 		entry := &page.Spec.Owners[i]
 		owner := ownership.OwnerOn(entry)
 		ended, err := c.ended(ctx, name, owner, entry)
-		if err != nil {
-			return err
-		}
 		if len(ended) == 0 {
+			errs = append(errs, err)
 			continue
 		}
-		if err := c.Book.release(ctx, page, owner, ended); err != nil {
-			return err
+		if releaseErr := c.Book.release(ctx, page, owner, ended); releaseErr != nil {
+			return errors.Join(err, releaseErr)
 		}
 		klog.FromContext(ctx).V(2).Info("Released namespaces of members", "namespace", name, "owner", owner.String(), "members", ended)
 		c.queue.Add(name) // the page is another one now
 		return nil
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
-// ended returns the members in which the owner's claim has ended.
+// ended returns the members in which the owner's claim has ended. What it could not find
+// out about the others is in the error.
 func (c *Collector) ended(ctx context.Context, name string, owner ownership.Owner, entry *v1alpha1.MemberNamespaceOwner) (ended []string, err error) {
-	for _, member := range entry.Members {
-		if c.Owners.Known(owner, name, member) {
-			continue
-		}
-		if wait := time.Until(entry.ClaimTime.Add(grace)); wait > 0 {
-			c.queue.AddAfter(name, wait)
-			return nil, nil
-		}
-		exists, err := c.Owners.Exists(ctx, owner, name, member)
-		if err != nil {
-			return nil, fmt.Errorf("look for %s: %w", owner, err)
-		}
-		if exists || c.Written(member, name) {
+	without, err := c.withoutOwner(ctx, name, owner, entry.Members)
+	if err != nil || len(without) == 0 {
+		return nil, err
+	}
+	if wait := time.Until(entry.ClaimTime.Add(grace)); wait > 0 {
+		c.queue.AddAfter(name, wait)
+		return nil, nil
+	}
+	var errs []error
+	for _, member := range without {
+		if c.Written(member, name) {
 			continue
 		}
 		left, err := c.left(ctx, name, owner, member)
-		if err != nil {
-			return nil, err
-		}
-		if !left {
+		if err == nil && !left {
 			ended = append(ended, member)
 		}
+		errs = append(errs, err)
 	}
-	return ended, nil
+	return ended, errors.Join(errs...)
+}
+
+// withoutOwner returns those of members in which the owner is not. A namespace of the host
+// is there for all members or for none.
+func (c *Collector) withoutOwner(ctx context.Context, name string, owner ownership.Owner, members []string) (without []string, err error) {
+	asked := members
+	if owner.Kind == v1alpha1.OwnerNamespace {
+		asked = members[:1]
+	}
+	for _, member := range asked {
+		exists := c.Owners.Known(owner, name, member)
+		if !exists { // a cache is not enough to say so
+			if exists, err = c.Owners.Exists(ctx, owner, name, member); err != nil {
+				return nil, fmt.Errorf("look for %s: %w", owner, err)
+			}
+		}
+		if !exists {
+			without = append(without, member)
+		}
+	}
+	if len(without) > 0 && owner.Kind == v1alpha1.OwnerNamespace {
+		return members, nil
+	}
+	return without, nil
 }
 
 // left reports whether anything of the owner is, or may be, left in the member. A member

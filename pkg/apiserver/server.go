@@ -10,17 +10,23 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/wait"
 	genericapiserver "k8s.io/apiserver/pkg/server"
 	"k8s.io/apiserver/pkg/server/healthz"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/klog/v2"
 
 	"github.com/koinon-io/koinon/pkg/registry/federated"
 	targetschema "github.com/koinon-io/koinon/pkg/registry/federated/schema"
 	"github.com/koinon-io/koinon/pkg/registry/federated/serving"
 	"github.com/koinon-io/koinon/pkg/registry/federated/strategy"
 	"github.com/koinon-io/koinon/pkg/registry/namespacebound"
+	"github.com/koinon-io/koinon/pkg/registry/seats"
 	"github.com/koinon-io/koinon/pkg/registry/static"
 )
+
+// settleRetry is the time between attempts to claim the seats that are there already.
+const settleRetry = 2 * time.Second
 
 // Server is the federation layer's API server.
 type Server struct {
@@ -30,6 +36,7 @@ type Server struct {
 	controller *serving.Controller
 	remote     *targetschema.Remote
 	watch      *namespaceWatch
+	seats      *seats.Book
 
 	kindsChanged func(served []federated.Kind) // may be nil
 }
@@ -69,6 +76,7 @@ func (c CompletedConfig) New(delegate genericapiserver.DelegationTarget) (*Serve
 	if err != nil {
 		return nil, fmt.Errorf("make the registries: %w", err)
 	}
+	s.seats = registry.Seats
 	for _, group := range registry.Groups {
 		group.NegotiatedSerializer = withoutProtobuf{group.NegotiatedSerializer}
 	}
@@ -124,12 +132,32 @@ func (s *Server) addHooks() error {
 	if err != nil {
 		return err
 	}
+	err = s.GenericAPIServer.AddPostStartHook("koinon-seats", func(hook genericapiserver.PostStartHookContext) error {
+		go s.settle(hook) // ends with the server, or when it is done
+		return nil
+	})
+	if err != nil {
+		return err
+	}
 	return s.GenericAPIServer.AddReadyzChecks(healthz.NamedCheck("koinon-federated-types-served", func(*http.Request) error {
 		if !s.controller.HasSynced() {
 			return errors.New("the federated types are being loaded")
 		}
 		return nil
 	}))
+}
+
+// settle has the seats of stored cells and edge units claimed, so that the first one who
+// creates another does not wait for it.
+func (s *Server) settle(ctx context.Context) {
+	attempts := 0
+	_ = wait.PollUntilContextCancel(ctx, settleRetry, true, func(ctx context.Context) (bool, error) {
+		err := s.seats.Settle(ctx)
+		if attempts++; err != nil && ctx.Err() == nil && attempts > 2 { // caches may still be filling
+			klog.FromContext(ctx).Error(err, "Failed to claim the namespaces of cells and edge units; it is tried again")
+		}
+		return err == nil, nil
+	})
 }
 
 // announce tells of the kinds that are served now.

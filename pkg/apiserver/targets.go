@@ -5,13 +5,18 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	genericapirequest "k8s.io/apiserver/pkg/endpoints/request"
 	"k8s.io/apiserver/pkg/registry/rest"
 	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
 
+	edgev1alpha1 "github.com/koinon-io/koinon/pkg/apis/edge/v1alpha1"
+	"github.com/koinon-io/koinon/pkg/apis/federation/ownership"
+	federationv1alpha1 "github.com/koinon-io/koinon/pkg/apis/federation/v1alpha1"
 	corev1beta1 "github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
 	typesv1beta2 "github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
+	"github.com/koinon-io/koinon/pkg/registry/federated/strategy"
 	"github.com/koinon-io/koinon/pkg/registry/static"
 )
 
@@ -44,27 +49,52 @@ type targets struct {
 	namespaces hostNamespaces
 }
 
-func (t targets) ClusterLabels(ctx context.Context, name string) (map[string]string, bool, error) {
+func (t targets) Cluster(ctx context.Context, name string) (*corev1beta1.KubeFedCluster, error) {
 	obj, err := t.registry.Clusters.Get(genericapirequest.WithNamespace(ctx, t.namespace), name, fromCache)
 	if apierrors.IsNotFound(err) {
-		return nil, false, nil
+		return nil, nil
 	}
 	if err != nil {
-		return nil, false, err
+		return nil, err
 	}
-	return obj.(*corev1beta1.KubeFedCluster).Labels, true, nil
+	return obj.(*corev1beta1.KubeFedCluster), nil
 }
 
-func (t targets) Exists(ctx context.Context, topologyType, namespace, name string) (bool, error) {
+func (t targets) Unit(ctx context.Context, topologyType, namespace, name string) (*strategy.Unit, error) {
 	var getter rest.Getter = t.registry.Cells
 	if topologyType == typesv1beta2.TopologyEdgeUnit {
 		getter = t.registry.EdgeUnits
 	}
-	_, err := getter.Get(genericapirequest.WithNamespace(ctx, namespace), name, fromCache)
+	obj, err := getter.Get(genericapirequest.WithNamespace(ctx, namespace), name, fromCache)
 	if apierrors.IsNotFound(err) {
-		return false, nil
+		return nil, nil
 	}
-	return err == nil, err
+	if err != nil {
+		return nil, err
+	}
+	member, memberNamespace := "", ""
+	switch unit := obj.(type) {
+	case *federationv1alpha1.Cell:
+		member, memberNamespace = unit.Spec.ClusterName, unit.Spec.MemberNamespace
+	case *edgev1alpha1.EdgeUnit:
+		member, memberNamespace = unit.Spec.ClusterName, unit.Spec.MemberNamespace
+	}
+	object, err := meta.Accessor(obj)
+	if err != nil {
+		return nil, err
+	}
+	return &strategy.Unit{
+		Labels: object.GetLabels(), Member: member,
+		Namespace: ownership.MemberNamespaceOf(memberNamespace, namespace, name),
+	}, nil
+}
+
+func (t targets) Page(ctx context.Context, namespace string) (*federationv1alpha1.MemberNamespace, error) {
+	page, err := t.registry.Pages.GetCached(ctx, namespace)
+	if apierrors.IsNotFound(err) {
+		return nil, nil
+	}
+	return page, err
 }
 
 func (t targets) NamespaceLabels(ctx context.Context, name string) (map[string]string, error) {

@@ -10,6 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/klog/v2"
 
+	federationv1alpha1 "github.com/koinon-io/koinon/pkg/apis/federation/v1alpha1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
 )
 
@@ -59,7 +60,32 @@ func (m *Manager) bootstrap(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if config, err = m.ensureFederation(ctx, config); err != nil {
+		return err
+	}
 	return m.ensureDefaultTypes(ctx, config)
+}
+
+// ensureFederation sees to what this federation is called on namespaces of members: what
+// the KubeFedConfig says, and the UID of the system namespace to begin with. A KubeFedConfig
+// that was deleted and made again so gets the same name; where the host itself was made
+// anew, the administrator writes the old name into the annotation.
+func (m *Manager) ensureFederation(ctx context.Context, config *v1beta1.KubeFedConfig) (*v1beta1.KubeFedConfig, error) {
+	if m.federation = config.Annotations[federationv1alpha1.FederationAnnotation]; m.federation != "" {
+		return config, nil
+	}
+	namespace, err := m.kube.CoreV1().Namespaces().Get(ctx, m.config.Namespace, metav1.GetOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("get namespace %q: %w", m.config.Namespace, err)
+	}
+	named := config.DeepCopy()
+	metav1.SetMetaDataAnnotation(&named.ObjectMeta, federationv1alpha1.FederationAnnotation, string(namespace.UID))
+	updated, err := m.koinon.KubeFedCoreV1beta1().KubeFedConfigs(m.config.Namespace).Update(ctx, named, metav1.UpdateOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("name the federation in KubeFedConfig %q: %w", config.Name, err)
+	}
+	m.federation = string(namespace.UID)
+	return updated, nil
 }
 
 func (m *Manager) ensureNamespace(ctx context.Context) error {

@@ -43,6 +43,8 @@ type Manager struct {
 	config Config
 	kube   kubernetes.Interface
 	koinon versioned.Interface
+	// federation is what this one is called on namespaces of members; bootstrap sets it.
+	federation string
 }
 
 // New checks the configuration and makes clients. It does no I/O and starts nothing.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"slices"
 	"sync"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -12,9 +13,12 @@ import (
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/klog/v2"
 
+	edgev1alpha1 "github.com/koinon-io/koinon/pkg/apis/edge/v1alpha1"
+	"github.com/koinon-io/koinon/pkg/apis/federation/ownership"
 	federationv1alpha1 "github.com/koinon-io/koinon/pkg/apis/federation/v1alpha1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
+	"github.com/koinon-io/koinon/pkg/federation/book"
 	"github.com/koinon-io/koinon/pkg/federation/cells"
 	"github.com/koinon-io/koinon/pkg/federation/memberclient"
 	"github.com/koinon-io/koinon/pkg/federation/membership"
@@ -33,9 +37,11 @@ type term struct {
 	secrets    informers.SharedInformerFactory
 	host       informers.SharedInformerFactory
 
-	members *membership.Registry
-	cells   *cells.Controller
-	engine  *propagation.Engine
+	members   *membership.Registry
+	book      *book.Book
+	cells     *cells.Controller
+	engine    *propagation.Engine
+	collector *book.Collector
 }
 
 // work runs all controllers until ctx ends.
@@ -78,6 +84,11 @@ func (t *term) build() (err error) {
 	cellLister := t.everywhere.Federation().V1alpha1().Cells().Lister()
 	unitLister := t.everywhere.Edge().V1alpha1().EdgeUnits().Lister()
 
+	pages := t.system.Federation().V1alpha1().MemberNamespaces()
+	t.book, err = book.New(t.koinon.FederationV1alpha1().MemberNamespaces(), pages.Informer().GetIndexer())
+	if err != nil {
+		return err
+	}
 	t.members, err = membership.New(membership.Config{
 		Clusters:   clusters,
 		Secrets:    t.secrets.Core().V1().Secrets().Lister().Secrets(namespace),
@@ -100,6 +111,7 @@ func (t *term) build() (err error) {
 		Clusters:   clusters,
 		Client:     coreClient.KubeFedClusters(namespace),
 		Namespaces: namespaces,
+		Claims:     t.book,
 	})
 	if err != nil {
 		return err
@@ -114,7 +126,21 @@ func (t *term) build() (err error) {
 		Cells:           cellLister,
 		EdgeUnits:       unitLister,
 		Namespaces:      namespaces,
+		Book:            t.book,
+		Federation:      t.federation,
 		Adopt:           func() bool { return adopts(currentConfig(configs)) },
+	})
+	if err != nil {
+		return err
+	}
+	t.collector, err = book.NewCollector(book.CollectorConfig{
+		Book:       t.book,
+		Pages:      pages.Lister(),
+		Owners:     book.HostOwners{Namespaces: namespaces, Cells: cellLister, EdgeUnits: unitLister, Kube: t.kube, Koinon: t.koinon},
+		Members:    t.members,
+		Clusters:   coreClient.KubeFedClusters(namespace),
+		Federation: t.federation,
+		Written:    t.engine.Written,
 	})
 	return err
 }
@@ -149,6 +175,7 @@ func (t *term) subscribe() error {
 		{t.host.Core().V1().Namespaces().Informer(), t.namespaceChanged},
 		{t.everywhere.Federation().V1alpha1().Cells().Informer(), t.unitChanged(v1beta2.TopologyCell)},
 		{t.everywhere.Edge().V1alpha1().EdgeUnits().Informer(), t.unitChanged(v1beta2.TopologyEdgeUnit)},
+		{t.system.Federation().V1alpha1().MemberNamespaces().Informer(), t.pageChanged},
 	} {
 		if _, err := s.informer.AddEventHandler(handler(s.changed)); err != nil {
 			return fmt.Errorf("subscribe to changes: %w", err)
@@ -192,6 +219,26 @@ func (t *term) clusterChanged(old, current metav1.Object) {
 	}
 }
 
+// pageChanged has those looked at again who may want what somebody gave up. What is claimed
+// concerns nobody else: who wants it finds out.
+func (t *term) pageChanged(old, current metav1.Object) {
+	page := current.(*federationv1alpha1.MemberNamespace)
+	if old != nil {
+		holders := ownership.Holders(page)
+		given := func(member string) bool { _, held := holders[member]; return !held }
+		if !slices.ContainsFunc(slices.Collect(maps.Keys(ownership.Holders(old.(*federationv1alpha1.MemberNamespace)))), given) {
+			return
+		}
+	}
+	t.cells.NamespaceReleased(page.Name)
+	t.engine.NamespaceChanged(page.Name)
+	for _, owner := range page.Spec.Owners {
+		if owner.Namespace != page.Name {
+			t.engine.NamespaceChanged(owner.Namespace)
+		}
+	}
+}
+
 func (t *term) secretChanged(_, current metav1.Object) {
 	t.members.EnqueueForSecret(current.GetName())
 }
@@ -202,15 +249,33 @@ func (t *term) namespaceChanged(old, current metav1.Object) {
 	}
 	t.cells.NamespaceChanged(current.GetName())
 	t.engine.NamespaceChanged(current.GetName())
+	if old == nil {
+		t.collector.Enqueue(current.GetName()) // it may be gone
+	}
 }
 
 func (t *term) unitChanged(topologyType string) func(old, current metav1.Object) {
 	return func(old, current metav1.Object) {
 		t.cells.Enqueue(topologyType, current.GetNamespace(), current.GetName())
+		if old == nil {
+			t.collector.Enqueue(memberNamespaceOf(current)) // it may be gone
+		}
 		if old == nil || old.GetGeneration() != current.GetGeneration() || !maps.Equal(old.GetLabels(), current.GetLabels()) {
 			t.engine.NamespaceChanged(current.GetNamespace())
 		}
 	}
+}
+
+// memberNamespaceOf is the namespace of a cell or an edge unit in its member.
+func memberNamespaceOf(unit metav1.Object) string {
+	named := ""
+	switch u := unit.(type) {
+	case *federationv1alpha1.Cell:
+		named = u.Spec.MemberNamespace
+	case *edgev1alpha1.EdgeUnit:
+		named = u.Spec.MemberNamespace
+	}
+	return ownership.MemberNamespaceOf(named, unit.GetNamespace(), unit.GetName())
 }
 
 // run starts caches and then controllers, and waits for all of them to end.
@@ -229,10 +294,14 @@ func (t *term) run(ctx context.Context) error {
 	if !t.waitForCaches(ctx) {
 		return nil
 	}
+	if err := t.untilDone(ctx, "Failed to claim the namespaces of cells and edge units", t.cells.Settle); err != nil {
+		return nil // ctx ended
+	}
 	klog.FromContext(ctx).Info("Started controllers")
 	var wg sync.WaitGroup
-	errs := make(chan error, 3)
-	for _, run := range []func(context.Context) error{t.members.Run, t.cells.Run, t.engine.Run} {
+	parts := []func(context.Context) error{t.members.Run, t.cells.Run, t.engine.Run, t.collector.Run}
+	errs := make(chan error, len(parts))
+	for _, run := range parts {
 		// Ends with ctx, which ends when one of them fails.
 		wg.Go(func() {
 			defer cancel()
@@ -254,6 +323,7 @@ func (t *term) waitForCaches(ctx context.Context) bool {
 	return cache.WaitForCacheSync(ctx.Done(),
 		core.KubeFedClusters().Informer().HasSynced,
 		core.FederatedTypeConfigs().Informer().HasSynced,
+		t.system.Federation().V1alpha1().MemberNamespaces().Informer().HasSynced,
 		core.KubeFedConfigs().Informer().HasSynced,
 		t.secrets.Core().V1().Secrets().Informer().HasSynced,
 		t.host.Core().V1().Namespaces().Informer().HasSynced,

@@ -45,6 +45,7 @@ var versions = []version{
 	{federationv1alpha1.SchemeGroupVersion, federationv1alpha1.AddToScheme, []runtime.Object{
 		&federationv1alpha1.Cell{}, &federationv1alpha1.CellList{},
 		&federationv1alpha1.Cluster{}, &federationv1alpha1.ClusterList{},
+		&federationv1alpha1.MemberNamespace{}, &federationv1alpha1.MemberNamespaceList{},
 	}},
 	{edgev1alpha1.SchemeGroupVersion, edgev1alpha1.AddToScheme, []runtime.Object{
 		&edgev1alpha1.EdgeUnit{}, &edgev1alpha1.EdgeUnitList{},

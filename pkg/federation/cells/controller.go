@@ -1,6 +1,7 @@
 package cells
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -17,8 +18,9 @@ import (
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/klog/v2"
 
+	"github.com/koinon-io/koinon/pkg/apis/federation/ownership"
+	"github.com/koinon-io/koinon/pkg/apis/federation/tenancy"
 	federationv1alpha1 "github.com/koinon-io/koinon/pkg/apis/federation/v1alpha1"
-	"github.com/koinon-io/koinon/pkg/federation/placement"
 	clientv1beta1 "github.com/koinon-io/koinon/pkg/generated/clientset/versioned/typed/core/v1beta1"
 	listersv1beta1 "github.com/koinon-io/koinon/pkg/generated/listers/core/v1beta1"
 )
@@ -40,6 +42,13 @@ type Kind interface {
 	PatchStatus(ctx context.Context, namespace, name string, patch []byte) error
 }
 
+// Claims is the book of who owns which namespace of which member.
+type Claims interface {
+	// Claim makes owner the owner of the namespaces of that name in those of members where
+	// nobody is, and returns who has the others.
+	Claim(ctx context.Context, owner ownership.Owner, namespace string, members []string) (taken map[string]ownership.Owner, err error)
+}
+
 // Config is what a Controller works with. The caches behind the listers must be synced
 // before Run.
 type Config struct {
@@ -49,6 +58,7 @@ type Config struct {
 	Clusters   listersv1beta1.KubeFedClusterNamespaceLister
 	Client     clientv1beta1.KubeFedClusterInterface
 	Namespaces corev1listers.NamespaceLister
+	Claims     Claims
 }
 
 // key names one unit.
@@ -63,7 +73,7 @@ type Controller struct {
 
 // New returns a Controller that does nothing before Run.
 func New(config Config) (*Controller, error) {
-	if config.SystemNamespace == "" || len(config.Kinds) == 0 || config.Clusters == nil || config.Client == nil || config.Namespaces == nil {
+	if config.SystemNamespace == "" || len(config.Kinds) == 0 || config.Clusters == nil || config.Client == nil || config.Namespaces == nil || config.Claims == nil {
 		return nil, errors.New("cells: every field of Config must be set")
 	}
 	c := &Controller{
@@ -94,6 +104,47 @@ func (c *Controller) NamespaceChanged(namespace string) {
 // ClusterChanged has the units looked at again that lie in the cluster, or appear as it.
 func (c *Controller) ClusterChanged(cluster string) {
 	c.enqueueIf("", func(u *Unit) bool { return u.Member == cluster || u.ClusterName() == cluster })
+}
+
+// NamespaceReleased has the units looked at again that want a namespace of that name in a
+// member: somebody gave one up.
+func (c *Controller) NamespaceReleased(memberNamespace string) {
+	c.enqueueIf("", func(u *Unit) bool { return u.memberNamespace() == memberNamespace })
+}
+
+// Settle claims the namespaces of units that were made before there was a book, the oldest
+// unit first. It must come before anything else claims: a unit was made by an administrator
+// for its namespace, while anybody may have a namespace in the host.
+func (c *Controller) Settle(ctx context.Context) error {
+	var units []Unit
+	for _, kind := range c.Kinds {
+		more, err := kind.List("")
+		if err != nil {
+			return fmt.Errorf("list units of topology %s: %w", kind.TopologyType(), err)
+		}
+		units = append(units, more...)
+	}
+	slices.SortStableFunc(units, func(a, b Unit) int {
+		return cmp.Or(a.Created.Compare(b.Created), cmp.Compare(a.Owner().String(), b.Owner().String()))
+	})
+	for i := range units {
+		if _, err := c.claim(ctx, &units[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// claim claims the namespace of a unit. It returns who else has it, nil if the unit does.
+func (c *Controller) claim(ctx context.Context, unit *Unit) (*ownership.Owner, error) {
+	taken, err := c.Claims.Claim(ctx, unit.Owner(), unit.memberNamespace(), []string{unit.Member})
+	if err != nil {
+		return nil, err
+	}
+	if holder, ok := taken[unit.Member]; ok {
+		return &holder, nil
+	}
+	return nil, nil
 }
 
 func (c *Controller) enqueueIf(namespace string, wanted func(*Unit) bool) {
@@ -181,6 +232,9 @@ func (c *Controller) reconcile(ctx context.Context, k key) error {
 	if err != nil {
 		return err
 	}
+	if o.holder, err = c.claim(ctx, unit); err != nil {
+		return err
+	}
 	if err := c.setFinalizer(ctx, kind, unit, true); err != nil {
 		return err
 	}
@@ -196,7 +250,7 @@ func (c *Controller) observe(unit *Unit) (observation, error) {
 	if err != nil {
 		return o, fmt.Errorf("get namespace %q: %w", unit.Namespace, err)
 	}
-	o.tenant = placement.TenantOf(namespace.Labels)
+	o.tenant = tenancy.Of(namespace.Labels)
 	member, err := c.Clusters.Get(unit.Member)
 	if apierrors.IsNotFound(err) || (err == nil && member.Labels[federationv1alpha1.TopologyLabel] != "") {
 		return o, nil

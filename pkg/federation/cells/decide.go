@@ -9,10 +9,11 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/koinon-io/koinon/pkg/apis/federation/ownership"
+	"github.com/koinon-io/koinon/pkg/apis/federation/tenancy"
 	federationv1alpha1 "github.com/koinon-io/koinon/pkg/apis/federation/v1alpha1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/topology"
-	"github.com/koinon-io/koinon/pkg/federation/placement"
 )
 
 // Finalizer holds a Cell or EdgeUnit until its KubeFedCluster is removed.
@@ -31,6 +32,7 @@ type Unit struct {
 	Deleting        bool
 	Finalizers      []string
 	Labels          map[string]string
+	Created         time.Time
 	Member          string
 	MemberNamespace string
 	Conditions      []metav1.Condition
@@ -42,20 +44,45 @@ type Unit struct {
 // ClusterName is the name of the KubeFedCluster that the unit appears as.
 func (u *Unit) ClusterName() string { return topology.ClusterName(u.TopologyType, u.Namespace, u.Name) }
 
+// Owner is the unit in the book of who owns which namespace of which member.
+func (u *Unit) Owner() ownership.Owner {
+	return ownership.UnitOwner(u.TopologyType, u.Namespace, u.Name)
+}
+
 func (u *Unit) memberNamespace() string {
-	if u.MemberNamespace != "" {
-		return u.MemberNamespace
-	}
-	return u.Namespace + "-" + u.Name
+	return ownership.MemberNamespaceOf(u.MemberNamespace, u.Namespace, u.Name)
 }
 
 // observation is what a decision on one unit is made from.
 type observation struct {
 	unit Unit
 	// tenant of the unit's namespace.
-	tenant placement.Tenant
+	tenant tenancy.Tenant
 	// member is the KubeFedCluster of the member, nil if there is none.
 	member *v1beta1.KubeFedCluster
+	// holder is who else owns the unit's namespace in the member, nil if nobody does.
+	holder *ownership.Owner
+}
+
+// refusal is why a unit may not be where it is, as reason and message; both are empty if it
+// may.
+func (o observation) refusal() (reason, message string) {
+	if why := tenancy.UnitRefusal(o.unit.Namespace, o.tenant, o.unit.Labels); why != "" {
+		return federationv1alpha1.ReasonForeignMember, fmt.Sprintf("metadata.labels: the %s %s", o.unit.TopologyType, why)
+	}
+	if o.member != nil {
+		if why := tenancy.Refusal(o.unit.Namespace, o.tenant, tenancy.Of(o.member.Labels), tenancy.Unit); why != "" {
+			return federationv1alpha1.ReasonForeignMember, fmt.Sprintf("spec.clusterName: member %q %s", o.unit.Member, why)
+		}
+		if why := ownership.SystemNamespacesOf(o.member).Refusal(o.unit.memberNamespace()); why != "" {
+			return federationv1alpha1.ReasonSystemNamespace, "spec.memberNamespace: " + why
+		}
+	}
+	if o.holder != nil {
+		return federationv1alpha1.ReasonNamespaceTaken, "spec.memberNamespace: " + ownership.TakenBy(*o.holder, o.unit.memberNamespace(), o.unit.Member) +
+			"; nothing is written there for this " + o.unit.TopologyType
+	}
+	return "", ""
 }
 
 // ready is the condition Ready of a unit.
@@ -65,14 +92,13 @@ func (o observation) ready() metav1.Condition {
 		Status:             metav1.ConditionFalse,
 		ObservedGeneration: o.unit.Generation,
 	}
+	reason, message := o.refusal()
 	switch {
+	case reason != "":
+		c.Reason, c.Message = reason, message
 	case o.member == nil:
 		c.Reason = federationv1alpha1.ReasonMemberNotFound
 		c.Message = fmt.Sprintf("spec.clusterName: there is no KubeFedCluster %q; the %s is used once it exists", o.unit.Member, o.unit.TopologyType)
-	case o.foreign():
-		c.Reason = federationv1alpha1.ReasonForeignMember
-		c.Message = fmt.Sprintf("spec.clusterName: member %q belongs to %s, and the namespace to %s",
-			o.unit.Member, placement.TenantOf(o.member.Labels), o.tenant)
 	case !isReady(o.member):
 		c.Reason = federationv1alpha1.ReasonMemberNotReady
 		c.Message = fmt.Sprintf("member %q is not ready%s", o.unit.Member, problemOf(o.member))
@@ -84,14 +110,10 @@ func (o observation) ready() metav1.Condition {
 	return c
 }
 
-func (o observation) foreign() bool {
-	return o.member != nil && !o.tenant.MayUse(placement.TenantOf(o.member.Labels))
-}
-
 // cluster returns the KubeFedCluster that should be there; nil if there is nothing to
-// say where it is, or the tenant may not use it.
+// say where it is, or the unit may not be there.
 func (o observation) cluster(systemNamespace string) *v1beta1.KubeFedCluster {
-	if o.unit.Deleting || o.member == nil || o.foreign() {
+	if reason, _ := o.refusal(); o.unit.Deleting || o.member == nil || reason != "" {
 		return nil
 	}
 	labels := maps.Clone(o.unit.Labels)

@@ -9,10 +9,11 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/koinon-io/koinon/pkg/apis/federation/ownership"
+	"github.com/koinon-io/koinon/pkg/apis/federation/tenancy"
 	federationv1alpha1 "github.com/koinon-io/koinon/pkg/apis/federation/v1alpha1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
-	"github.com/koinon-io/koinon/pkg/federation/placement"
 )
 
 func member(status corev1.ConditionStatus, labels map[string]string) *v1beta1.KubeFedCluster {
@@ -35,14 +36,27 @@ func TestReady(t *testing.T) {
 		status metav1.ConditionStatus
 		reason string
 		text   string
+		change func(*observation)
 	}{
-		"a member that is ready":       {member(corev1.ConditionTrue, nil), "True", federationv1alpha1.ReasonMemberReady, `member "m1" is ready`},
-		"a member that is not ready":   {member(corev1.ConditionFalse, nil), "False", federationv1alpha1.ReasonMemberNotReady, `member "m1" is not ready: because`},
-		"a member that does not exist": {nil, "False", federationv1alpha1.ReasonMemberNotFound, `there is no KubeFedCluster "m1"`},
-		"a member of another tenant":   {member(corev1.ConditionTrue, ofTenantB), "False", federationv1alpha1.ReasonForeignMember, `member "m1" belongs to tenant "b", and the namespace to tenant "a"`},
+		"a namespace that is somebody else's": {member: member(corev1.ConditionTrue, nil), status: "False", reason: federationv1alpha1.ReasonNamespaceTaken,
+			text:   `namespace "shop-rz00a" of member "m1" belongs to namespace shop-rz00a of the host; nothing is written there for this cell`,
+			change: func(o *observation) { holder := ownership.NamespaceOwner("shop-rz00a"); o.holder = &holder }},
+		"a namespace of the member itself": {member: member(corev1.ConditionTrue, nil), status: "False", reason: federationv1alpha1.ReasonSystemNamespace,
+			text:   `namespace "kube-system" of member "m1" belongs to the member itself`,
+			change: func(o *observation) { o.unit.MemberNamespace = "kube-system" }},
+		"labels of another tenant": {member: member(corev1.ConditionTrue, nil), status: "False", reason: federationv1alpha1.ReasonForeignMember,
+			text:   `metadata.labels: the cell has the label federation.koinon.io/tenant=b, and namespace "shop" has a`,
+			change: func(o *observation) { o.unit.Labels = ofTenantB }},
+		"a member that is ready":       {member(corev1.ConditionTrue, nil), "True", federationv1alpha1.ReasonMemberReady, `member "m1" is ready`, nil},
+		"a member that is not ready":   {member(corev1.ConditionFalse, nil), "False", federationv1alpha1.ReasonMemberNotReady, `member "m1" is not ready: because`, nil},
+		"a member that does not exist": {nil, "False", federationv1alpha1.ReasonMemberNotFound, `there is no KubeFedCluster "m1"`, nil},
+		"a member of another tenant":   {member(corev1.ConditionTrue, ofTenantB), "False", federationv1alpha1.ReasonForeignMember, `member "m1" has the label federation.koinon.io/tenant=b, and namespace "shop" has a`, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
-			o := observation{unit: cellOf(nil), tenant: placement.Tenant{Name: "a"}, member: test.member}
+			o := observation{unit: cellOf(nil), tenant: tenancy.Tenant{Name: "a"}, member: test.member}
+			if test.change != nil {
+				test.change(&o)
+			}
 			got := o.ready()
 			if got.Status != test.status || got.Reason != test.reason || !strings.Contains(got.Message, test.text) || got.ObservedGeneration != 2 {
 				t.Errorf("got %+v", got)
@@ -57,8 +71,8 @@ func TestReady(t *testing.T) {
 
 func TestCluster(t *testing.T) {
 	o := observation{
-		unit:   cellOf(map[string]string{"zone": "a", federationv1alpha1.TenantLabel: "pretended", federationv1alpha1.TopologyLabel: "pretended"}),
-		tenant: placement.Tenant{Name: "a"}, member: member(corev1.ConditionTrue, nil),
+		unit:   cellOf(map[string]string{"zone": "a", federationv1alpha1.TenantLabel: "a", federationv1alpha1.TopologyLabel: "pretended"}),
+		tenant: tenancy.Tenant{Name: "a"}, member: member(corev1.ConditionTrue, nil),
 	}
 	got := o.cluster("sys")
 	want := &v1beta1.KubeFedCluster{

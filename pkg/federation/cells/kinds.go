@@ -140,5 +140,6 @@ func fromMeta(topologyType string, m *metav1.ObjectMeta) Unit {
 		Deleting:        m.DeletionTimestamp != nil,
 		Finalizers:      m.Finalizers,
 		Labels:          m.Labels,
+		Created:         m.CreationTimestamp.Time,
 	}
 }

@@ -3,6 +3,8 @@ package memberclient
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/base64"
+	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -210,4 +212,33 @@ func checkCertificate(data []byte, now time.Time) error {
 		return fmt.Errorf("the client certificate is not valid before %s", certificate.NotBefore.UTC().Format(time.RFC3339))
 	}
 	return nil
+}
+
+// AccountNamespace returns the namespace of the service account that a token stands for, as
+// its claim sub says; empty if the credential is something else. The token is not verified:
+// the member does that, and nobody else is told.
+func AccountNamespace(config *rest.Config) string {
+	parts := strings.Split(config.BearerToken, ".")
+	if len(parts) != 3 {
+		return ""
+	}
+	payload, err := base64.RawURLEncoding.DecodeString(strings.TrimRight(parts[1], "="))
+	if err != nil {
+		return ""
+	}
+	var claims struct {
+		Subject string `json:"sub"`
+	}
+	if json.Unmarshal(payload, &claims) != nil {
+		return ""
+	}
+	account, ok := strings.CutPrefix(claims.Subject, "system:serviceaccount:")
+	if !ok {
+		return ""
+	}
+	namespace, _, ok := strings.Cut(account, ":")
+	if !ok {
+		return ""
+	}
+	return namespace
 }

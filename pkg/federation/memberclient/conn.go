@@ -7,7 +7,6 @@ import (
 	"sync"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -52,6 +51,9 @@ type Conn struct {
 
 	mu     sync.Mutex
 	caches map[schema.GroupVersionResource]*Cache // guarded by mu
+	// held are the namespaces that were seen to be held, by name: at most one entry for
+	// each that was written to. Guarded by mu.
+	held map[string]held
 }
 
 // NewConn prepares a connection; it does no I/O. onEvent is called, from any goroutine
@@ -79,6 +81,7 @@ func NewConn(ctx context.Context, config *rest.Config, onEvent func(schema.Group
 		discovery: discoveryClient.RESTClient(),
 		onEvent:   onEvent,
 		caches:    map[schema.GroupVersionResource]*Cache{},
+		held:      map[string]held{},
 	}
 	c.ctx, c.close = context.WithCancel(ctx)
 	return c, nil
@@ -162,15 +165,16 @@ func (c *Conn) Get(ctx context.Context, gvr schema.GroupVersionResource, namespa
 	return object, err
 }
 
-// Apply applies a manifest. It makes the namespace first if the member has none of that
-// name. The answer is in the cache at once.
-func (c *Conn) Apply(ctx context.Context, gvr schema.GroupVersionResource, namespace, name string, manifest []byte, newNamespace *Namespace) (*Live, error) {
+// Apply applies a manifest. Its namespace must be held: if it is not there, although it was
+// a moment ago, it is held anew. The answer is in the cache at once.
+func (c *Conn) Apply(ctx context.Context, gvr schema.GroupVersionResource, namespace, name string, manifest []byte, hold Hold) (*Live, error) {
 	live, err := c.apply(ctx, gvr, namespace, name, manifest)
 	if namespace == "" || !isNamespaceMissing(err) {
 		return live, err
 	}
-	if err := c.createNamespace(ctx, newNamespace); err != nil {
-		return nil, fmt.Errorf("create namespace %q: %w", namespace, err)
+	c.forgetHeld(hold.Name)
+	if err := c.Hold(ctx, hold); err != nil {
+		return nil, err
 	}
 	return c.apply(ctx, gvr, namespace, name, manifest)
 }
@@ -210,29 +214,6 @@ func (c *Conn) Gone(gvr schema.GroupVersionResource, namespace, name string, uid
 	if cache != nil {
 		cache.wrote(namespace, name, write{gone: uid})
 	}
-}
-
-// Namespace is a namespace to make in a member, with its labels and annotations.
-type Namespace struct {
-	Name                string
-	Labels, Annotations map[string]string
-}
-
-func (c *Conn) createNamespace(ctx context.Context, namespace *Namespace) error {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	object := &unstructured.Unstructured{Object: map[string]any{}}
-	object.SetAPIVersion("v1")
-	object.SetKind("Namespace")
-	object.SetName(namespace.Name)
-	object.SetLabels(namespace.Labels)
-	object.SetAnnotations(namespace.Annotations)
-	gvr := corev1.SchemeGroupVersion.WithResource("namespaces")
-	_, err := c.dynamic.Resource(gvr).Create(ctx, object, metav1.CreateOptions{FieldManager: FieldManager})
-	if apierrors.IsAlreadyExists(err) {
-		return nil
-	}
-	return err
 }
 
 // isNamespaceMissing tells "no such namespace" from "no such object" and "no such type".

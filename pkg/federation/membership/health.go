@@ -165,14 +165,16 @@ func (f finding) conditions(now metav1.Time) []v1beta1.ClusterCondition {
 	}
 }
 
-// status returns the status to write, or nil if old says it all.
-func (f finding) status(old *v1beta1.KubeFedClusterStatus, now time.Time) *v1beta1.KubeFedClusterStatus {
+// status returns the status to write, or nil if old says it all. account is the namespace
+// of the join account.
+func (f finding) status(old *v1beta1.KubeFedClusterStatus, account string, now time.Time) *v1beta1.KubeFedClusterStatus {
 	updated := old.DeepCopy()
 	updated.Conditions = f.conditions(metav1.NewTime(now.Truncate(time.Second)))
 	if f.version != "" {
 		updated.KubernetesVersion = f.version
 	}
-	same := len(updated.Conditions) == len(old.Conditions) && updated.KubernetesVersion == old.KubernetesVersion
+	updated.JoinNamespace = account
+	same := len(updated.Conditions) == len(old.Conditions) && updated.KubernetesVersion == old.KubernetesVersion && account == old.JoinNamespace
 	for i := range updated.Conditions {
 		condition := &updated.Conditions[i]
 		previous := find(old.Conditions, condition.Type)

@@ -106,7 +106,7 @@ func TestConditionsAreThoseOfKubeFed(t *testing.T) {
 func TestStatusIsWrittenOnlyIfItSaysSomething(t *testing.T) {
 	start := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	ready := finding{health: Ready, version: "v1.36.3"}
-	first := ready.status(&v1beta1.KubeFedClusterStatus{}, start)
+	first := ready.status(&v1beta1.KubeFedClusterStatus{}, "join", start)
 	for name, test := range map[string]struct {
 		finding finding
 		after   time.Duration
@@ -118,7 +118,7 @@ func TestStatusIsWrittenOnlyIfItSaysSomething(t *testing.T) {
 		"another version is at once":        {finding{health: Ready, version: "v1.36.4"}, time.Second, true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got := test.finding.status(first, start.Add(test.after))
+			got := test.finding.status(first, "join", start.Add(test.after))
 			if (got != nil) != test.want {
 				t.Fatalf("got status %v, want one: %v", got, test.want)
 			}

@@ -21,6 +21,7 @@ import (
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/klog/v2"
 
+	"github.com/koinon-io/koinon/pkg/apis/federation/ownership"
 	federationv1alpha1 "github.com/koinon-io/koinon/pkg/apis/federation/v1alpha1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
 	"github.com/koinon-io/koinon/pkg/federation/memberclient"
@@ -36,6 +37,8 @@ type Member struct {
 	Name string
 	// Labels of the KubeFedCluster.
 	Labels map[string]string
+	// System are the namespaces that the member has for itself.
+	System ownership.SystemNamespaces
 	// Conn is nil if Health is Malformed for want of a usable configuration.
 	Conn   *memberclient.Conn
 	Health Health
@@ -73,7 +76,9 @@ type member struct {
 	Member
 	epoch  string
 	secret string
-	judged judgement
+	// account is the namespace of the join account, empty if it is not known.
+	account string
+	judged  judgement
 	// ctx ends with this epoch; stop ends it.
 	ctx  context.Context
 	stop context.CancelFunc
@@ -201,12 +206,15 @@ func (r *Registry) reconcile(ctx context.Context, name string) error {
 	r.mu.Unlock()
 
 	created := &member{
-		Member: Member{Name: name, Labels: cluster.Labels},
+		Member: Member{Name: name, Labels: cluster.Labels, System: ownership.SystemNamespacesOf(cluster)},
 		epoch:  epoch,
 		secret: cluster.Spec.SecretRef.Name,
 	}
 	created.ctx, created.stop = context.WithCancel(ctx)
 	if malformed == nil {
+		if created.account = memberclient.AccountNamespace(config); created.account != "" {
+			created.System.Join = append(created.System.Join, created.account)
+		}
 		created.Conn, malformed = memberclient.NewConn(created.ctx, config,
 			func(gvr schema.GroupVersionResource, live *memberclient.Live) { r.OnEvent(name, gvr, live) })
 	}
@@ -340,8 +348,12 @@ func (r *Registry) writeStatus(m *member, f finding) error {
 	if err != nil {
 		return ignoreNotFound(err)
 	}
+	account := m.account
+	if m.Conn == nil { // whose credential it is was not read: what is known stands
+		account = cluster.Status.JoinNamespace
+	}
 	return ignoreNotFound(retry.RetryOnConflict(retry.DefaultRetry, func() error {
-		status := f.status(&cluster.Status, time.Now())
+		status := f.status(&cluster.Status, account, time.Now())
 		if status == nil {
 			return nil
 		}

@@ -8,6 +8,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 
+	"github.com/koinon-io/koinon/pkg/apis/federation/ownership"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
 )
 
@@ -22,6 +23,8 @@ type Candidate struct {
 	Member string
 	// Namespace in the member; empty is the object's own.
 	Namespace string
+	// Owner that the namespace in the member must have.
+	Owner ownership.Owner
 	// NodeSelector goes into pod templates; nil for all but edge units.
 	NodeSelector map[string]string
 	// ByNameOnly keeps the candidate out of every selector: the clusters that cells

@@ -6,7 +6,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	federationv1alpha1 "github.com/koinon-io/koinon/pkg/apis/federation/v1alpha1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
 )
 
@@ -107,37 +106,6 @@ func TestMaskOfATargetThatIsGone(t *testing.T) {
 			}
 			if got := mask.Allows("old", nil); got != test.want {
 				t.Errorf("got %v, want %v", got, test.want)
-			}
-		})
-	}
-}
-
-func TestTenants(t *testing.T) {
-	tenant := func(name, group string) Tenant {
-		return TenantOf(map[string]string{
-			federationv1alpha1.TenantLabel:         name,
-			federationv1alpha1.WorkspaceGroupLabel: group,
-		})
-	}
-	for name, test := range map[string]struct {
-		namespace, cluster Tenant
-		owns, mayUse       bool
-	}{
-		"nobody's cluster serves nobody's namespace":    {Tenant{}, Tenant{}, true, true},
-		"a tenant's cluster is closed to the others":    {Tenant{}, tenant("a", ""), false, false},
-		"a tenant's namespace needs a tenant's cluster": {tenant("a", ""), Tenant{}, false, true},
-		"the same tenant":                            {tenant("a", ""), tenant("a", ""), true, true},
-		"another tenant":                             {tenant("a", ""), tenant("b", ""), false, false},
-		"another workspace group":                    {tenant("a", "x"), tenant("a", "y"), false, false},
-		"a tenant's member is shared by its groups":  {tenant("a", "x"), tenant("a", ""), false, true},
-		"a workspace group's cluster is not for all": {tenant("a", ""), tenant("a", "y"), false, false},
-	} {
-		t.Run(name, func(t *testing.T) {
-			if got := test.namespace.Owns(test.cluster); got != test.owns {
-				t.Errorf("Owns: got %v, want %v", got, test.owns)
-			}
-			if got := test.namespace.MayUse(test.cluster); got != test.mayUse {
-				t.Errorf("MayUse: got %v, want %v", got, test.mayUse)
 			}
 		})
 	}

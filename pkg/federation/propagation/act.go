@@ -117,6 +117,9 @@ func (v *view) target(name string) (viewTarget, bool) {
 // mayAct reports whether sync has stored what has to be stored before a first write. If
 // not, it will, and ask again.
 func (v *view) mayAct(o observation, d decision) bool {
+	if !o.claimed {
+		return false
+	}
 	return d.action != applyManifest || (v.memory.isGuarded() && o.record.Hash != "")
 }
 
@@ -134,8 +137,13 @@ func (o observation) failed(state v1beta2.TargetState, message string) result {
 
 func (e *Engine) carry(ctx context.Context, v *view, t viewTarget, o observation, a action) result {
 	namespace, name := v.place(t.Candidate)
-	at := spot{conn: o.member.Conn, kind: v.kind, namespace: namespace, name: name}
+	at := spot{conn: o.member.Conn, kind: v.kind, namespace: namespace, name: name, home: e.hold(v, t.Owner, o.home)}
+	if refused := at.enter(ctx, o, a); refused != nil {
+		return *refused
+	}
 	switch a {
+	case markNamespace:
+		return result{record: o.record}
 	case applyManifest:
 		return e.apply(ctx, at, o)
 	case deleteObject:
@@ -150,6 +158,26 @@ type spot struct {
 	conn            *memberclient.Conn
 	kind            *kind
 	namespace, name string
+	// home is whose the namespace must be that the object is in, or is.
+	home memberclient.Hold
+}
+
+// enter looks at the marks of the object's home, and makes or marks it before something is
+// written there. It returns what keeps the executor out.
+func (s spot) enter(ctx context.Context, o observation, a action) *result {
+	enter, state := s.conn.Hold, v1beta2.TargetCreationFailed
+	if a == deleteObject || a == releaseObject {
+		enter, state = s.conn.CheckHold, v1beta2.TargetDeletionFailed
+	}
+	err := enter(ctx, s.home)
+	if err == nil {
+		return nil
+	}
+	if refused := o.refusedHome(err); refused != nil {
+		return refused
+	}
+	failed := o.failed(state, err.Error())
+	return &failed
 }
 
 func (s spot) get(ctx context.Context) (*unstructured.Unstructured, error) {
@@ -163,9 +191,12 @@ func (e *Engine) apply(ctx context.Context, at spot, o observation) result {
 		if refused != nil {
 			return *refused
 		}
-		live, err := at.conn.Apply(ctx, o.manifest.Version.WithResource(at.kind.target.Resource.Resource), at.namespace, at.name, manifest, impliedNamespace(at.namespace))
+		live, err := at.conn.Apply(ctx, o.manifest.Version.WithResource(at.kind.target.Resource.Resource), at.namespace, at.name, manifest, at.home)
 		if apierrors.IsConflict(err) && attempt < 3 {
 			continue
+		}
+		if refused := o.refusedHome(err); refused != nil {
+			return *refused
 		}
 		if err != nil {
 			return o.failed(state, err.Error())
@@ -230,17 +261,6 @@ func (e *Engine) refuseExisting(existing *unstructured.Unstructured, o observati
 		return nil
 	}
 	return &refused
-}
-
-// impliedNamespace is the namespace to make where objects are placed and there is none.
-// It carries our label, and no federated object's name: no FederatedNamespace made it,
-// and none deletes it by not being placed there.
-func impliedNamespace(name string) *memberclient.Namespace {
-	return &memberclient.Namespace{
-		Name:        name,
-		Labels:      map[string]string{v1beta1.ManagedLabel: "true"},
-		Annotations: map[string]string{render.SourceAnnotation: render.NoSource},
-	}
 }
 
 // ours reads the object past the cache. It returns nil if there is none, or if it is not

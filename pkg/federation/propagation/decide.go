@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
 	"github.com/koinon-io/koinon/pkg/federation/memberclient"
 	"github.com/koinon-io/koinon/pkg/federation/membership"
@@ -34,6 +35,7 @@ const (
 	nothing       action = ""
 	applyManifest action = "apply"
 	deleteObject  action = "delete"
+	markNamespace action = "mark" // the namespace that the object is in
 	releaseObject action = "release"
 )
 
@@ -54,6 +56,13 @@ type observation struct {
 	member *membership.Member
 	// memberRefusal is why the tenant may not use the member.
 	memberRefusal string
+	// home is the namespace in the member that the object is in, or is; empty if it has
+	// none. homeRefusal is why the object may not be there; claimed says that the book has
+	// it for the target, unmarked that the namespace lacks our marks.
+	home        string
+	homeRefusal string
+	claimed     bool
+	unmarked    bool
 
 	cache    memberclient.State
 	cacheErr error
@@ -102,6 +111,7 @@ func firstOf(o observation, rules []rule) decision {
 var runRules = []rule{
 	memberMissing,
 	memberForeign,
+	homeForbidden,
 	notRenderable,
 	memberNotReady,
 	typeNotServed,
@@ -117,6 +127,7 @@ var runRules = []rule{
 var removeRules = []rule{
 	neverWritten,
 	leftBehind,
+	inForbiddenHome,
 	unreachableHolder,
 	typeGone,
 	notObserved,
@@ -158,6 +169,14 @@ func memberForeign(o observation) *decision {
 		return nil
 	}
 	d := o.say(v1beta2.TargetNotFound, o.memberRefusal)
+	return &d
+}
+
+func homeForbidden(o observation) *decision {
+	if o.homeRefusal == "" {
+		return nil
+	}
+	d := o.say(v1beta2.TargetNamespaceForbidden, o.homeRefusal)
 	return &d
 }
 
@@ -247,6 +266,9 @@ func upToDate(o observation) *decision {
 	}
 	d := o.say(v1beta2.TargetOK, "")
 	d.status.Generation = o.generation
+	if o.unmarked {
+		d.action = markNamespace
+	}
 	return &d
 }
 
@@ -269,6 +291,21 @@ func leftBehind(o observation) *decision {
 		return nil
 	}
 	return &decision{forget: true}
+}
+
+// inForbiddenHome: what was written to a namespace that is somebody else's now, or the
+// member's own, may not be deleted there. It is not forgotten either, unless the federated
+// object says that it stays.
+func inForbiddenHome(o observation) *decision {
+	switch {
+	case o.homeRefusal == "":
+		return nil
+	case o.intent == release:
+		return &decision{forget: true}
+	}
+	d := o.say(v1beta2.TargetWaitingForRemoval, fmt.Sprintf(
+		"the object there may not be deleted: %s; the annotation %s=true leaves it there", o.homeRefusal, v1beta1.OrphanAnnotation))
+	return &d
 }
 
 func unreachableHolder(o observation) *decision {

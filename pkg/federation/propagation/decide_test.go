@@ -44,6 +44,13 @@ func unwritten(o *observation) {
 	o.live = nil
 }
 
+// inForeignHome is what observe makes of a target in somebody else's namespace: nothing is
+// read there.
+func inForeignHome(o *observation) {
+	unwritten(o)
+	o.homeRefusal = "theirs"
+}
+
 func unready(health membership.Health, problem string) func(*observation) {
 	return func(o *observation) { o.member = &membership.Member{Health: health, Problem: problem} }
 }
@@ -103,6 +110,20 @@ func TestDecideOnATargetThatRuns(t *testing.T) {
 		"a member of another tenant is not found": {
 			[]func(*observation){func(o *observation) { o.memberRefusal = "foreign" }},
 			verdict{State: v1beta2.TargetNotFound, Message: "foreign"},
+		},
+		"a namespace of the member that is somebody else's is left alone": {
+			[]func(*observation){inForeignHome}, verdict{State: v1beta2.TargetNamespaceForbidden, Message: "theirs"},
+		},
+		"even if all was well there": {
+			[]func(*observation){func(o *observation) { o.homeRefusal = "theirs" }},
+			verdict{State: v1beta2.TargetNamespaceForbidden, Message: "theirs"},
+		},
+		"a namespace that lacks our marks gets them, and nothing is sent": {
+			[]func(*observation){func(o *observation) { o.unmarked = true }}, verdict{Action: markNamespace},
+		},
+		"a namespace that lacks our marks gets them with what is sent": {
+			[]func(*observation){func(o *observation) { o.unmarked, o.manifest.Hash = true, "h8" }},
+			verdict{Action: applyManifest, State: status.Pending},
 		},
 		"a template that cannot be rendered": {
 			[]func(*observation){func(o *observation) { o.renderErr = &render.TemplateError{Problem: "bad"} }},
@@ -198,6 +219,17 @@ func TestDecideOnATargetThatIsLeft(t *testing.T) {
 		},
 		"a member that has left keeps what it has": {
 			remove, []func(*observation){func(o *observation) { o.member = nil }}, gone,
+		},
+		"what is in somebody else's namespace is not deleted, and not forgotten": {
+			remove, []func(*observation){func(o *observation) { o.live, o.homeRefusal = nil, "theirs" }},
+			verdict{State: v1beta2.TargetWaitingForRemoval, Message: "the object there may not be deleted: theirs; the annotation kubefed.io/orphan=true leaves it there"},
+		},
+		"what is in somebody else's namespace is left there if the federated object says so": {
+			release, []func(*observation){func(o *observation) { o.live, o.homeRefusal = nil, "theirs" }},
+			verdict{Forget: true},
+		},
+		"what was never written to somebody else's namespace is forgotten": {
+			remove, []func(*observation){inForeignHome}, verdict{Forget: true},
 		},
 		"a member of another tenant is not touched": {
 			remove, []func(*observation){func(o *observation) { o.memberRefusal = "foreign" }}, gone,

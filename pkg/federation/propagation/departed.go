@@ -6,30 +6,30 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/koinon-io/koinon/pkg/apis/federation/tenancy"
 	federationv1alpha1 "github.com/koinon-io/koinon/pkg/apis/federation/v1alpha1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
-	"github.com/koinon-io/koinon/pkg/federation/placement"
 )
 
 // tenantOf returns the tenant of an object's namespace, or that the namespace is gone: there
 // is none of its name, or a later one, whose tenant has nothing to do with the object. It
 // returns an error while the cache cannot tell.
-func (e *Engine) tenantOf(federated *v1beta2.FederatedObject) (tenant placement.Tenant, departed bool, err error) {
+func (e *Engine) tenantOf(federated *v1beta2.FederatedObject) (tenant tenancy.Tenant, departed bool, err error) {
 	if federated.Namespace == "" {
-		return placement.Tenant{}, false, nil
+		return tenancy.Tenant{}, false, nil
 	}
 	namespace, err := e.Namespaces.Get(federated.Namespace)
 	switch {
 	case isNotFound(err) && federated.DeletionTimestamp != nil:
-		return placement.Tenant{}, true, nil
+		return tenancy.Tenant{}, true, nil
 	case err != nil:
-		return placement.Tenant{}, false, fmt.Errorf("get namespace %q: %w", federated.Namespace, err)
+		return tenancy.Tenant{}, false, fmt.Errorf("get namespace %q: %w", federated.Namespace, err)
 	case belongs(federated, namespace):
-		return placement.TenantOf(namespace.Labels), false, nil
+		return tenancy.Of(namespace.Labels), false, nil
 	case namespace.DeletionTimestamp != nil:
-		return placement.Tenant{}, false, fmt.Errorf("namespace %q is being deleted, and the object belongs to another one of that name", federated.Namespace)
+		return tenancy.Tenant{}, false, fmt.Errorf("namespace %q is being deleted, and the object belongs to another one of that name", federated.Namespace)
 	}
-	return placement.Tenant{}, true, nil
+	return tenancy.Tenant{}, true, nil
 }
 
 // belongs says whether an object was made in this namespace. One of which nobody wrote that

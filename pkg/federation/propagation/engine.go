@@ -63,13 +63,18 @@ type Config struct {
 	EdgeUnits  edgelisters.EdgeUnitLister
 	Namespaces corev1listers.NamespaceLister
 
+	// Book is asked before anything is done in a namespace of a member.
+	Book Book
+	// Federation is what this one is called on namespaces of members.
+	Federation string
+
 	// Adopt is asked whether an object that a member has already is taken over.
 	Adopt func() bool
 }
 
 func (c Config) check() error {
 	if c.HostConfig == nil || c.Members == nil || c.Clusters == nil || c.Types == nil || c.TypeClient == nil ||
-		c.Cells == nil || c.EdgeUnits == nil || c.Namespaces == nil || c.Adopt == nil || c.SystemNamespace == "" {
+		c.Cells == nil || c.EdgeUnits == nil || c.Namespaces == nil || c.Adopt == nil || c.SystemNamespace == "" || c.Book == nil || c.Federation == "" {
 		return errors.New("propagation: every field of Config must be set")
 	}
 	return nil
@@ -204,6 +209,19 @@ func (e *Engine) NamespaceChanged(namespace string) {
 	for _, k := range e.runningKinds() {
 		k.enqueueNamespace(e, namespace)
 	}
+}
+
+// Written reports whether any federated object has a record in a namespace of a member:
+// something of it is there, or may be.
+func (e *Engine) Written(member, namespace string) bool {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	for _, m := range e.memories {
+		if m.writtenTo(member, namespace) {
+			return true
+		}
+	}
+	return false
 }
 
 // MemberEvent takes an event of a member's cache: see memberclient.NewConn.

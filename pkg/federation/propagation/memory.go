@@ -140,6 +140,18 @@ func (m *memory) end(target, about string, record v1beta2.TargetStatus, failed, 
 	}
 }
 
+// writtenTo reports whether a target's record is in a namespace of a member.
+func (m *memory) writtenTo(member, namespace string) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, record := range m.records {
+		if record.Hash != "" && record.Cluster == member && record.Namespace == namespace {
+			return true
+		}
+	}
+	return false
+}
+
 // statusBytes returns how large the status of a generation may be: 0 if there is no room
 // for what is new in it.
 func (m *memory) statusBytes(generation int64) int {

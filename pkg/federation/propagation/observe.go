@@ -10,6 +10,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	edgev1alpha1 "github.com/koinon-io/koinon/pkg/apis/edge/v1alpha1"
+	"github.com/koinon-io/koinon/pkg/apis/federation/ownership"
+	"github.com/koinon-io/koinon/pkg/apis/federation/tenancy"
 	federationv1alpha1 "github.com/koinon-io/koinon/pkg/apis/federation/v1alpha1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
@@ -27,7 +29,7 @@ type view struct {
 	kind      *kind
 	federated *v1beta2.FederatedObject
 	memory    *memory
-	tenant    placement.Tenant
+	tenant    tenancy.Tenant
 	// departed says that the namespace of the object is gone, whatever has its name now. It
 	// has no tenant then.
 	departed bool
@@ -128,14 +130,14 @@ func (e *Engine) clusterCandidates(v *view) ([]placement.Candidate, error) {
 	}
 	candidates := make([]placement.Candidate, 0, len(clusters))
 	for _, cluster := range clusters {
-		c := placement.Candidate{Name: cluster.Name, Labels: cluster.Labels, Member: cluster.Name}
+		c := placement.Candidate{Name: cluster.Name, Labels: cluster.Labels, Member: cluster.Name, Owner: v.ownerOf(cluster.Name)}
 		if cluster.Labels[federationv1alpha1.TopologyLabel] != "" {
 			c.ByNameOnly = true
 			c.Member = cluster.Labels[federationv1alpha1.MemberLabel]
-			c.Namespace = cluster.Annotations[federationv1alpha1.MemberNamespaceAnnotation]
+			c.Namespace = ownership.MemberNamespaceOf(cluster.Annotations[federationv1alpha1.MemberNamespaceAnnotation], c.Owner.Namespace, c.Owner.Name)
 		}
-		if owner := placement.TenantOf(cluster.Labels); !v.tenant.Owns(owner) {
-			c.Refusal = foreign("cluster", cluster.Name, owner, v.tenant)
+		if refusal := tenancy.Refusal(v.key.namespace, v.tenant, tenancy.Of(cluster.Labels), tenancy.WholeCluster); refusal != "" {
+			c.Refusal = fmt.Sprintf("cluster %q %s", cluster.Name, refusal)
 		}
 		if owner := cluster.Labels[federationv1alpha1.TopologyNamespaceLabel]; c.ByNameOnly && owner != v.key.namespace {
 			c.Refusal = fmt.Sprintf("cluster %q is a %s of namespace %q", cluster.Name, cluster.Labels[federationv1alpha1.TopologyLabel], owner)
@@ -145,8 +147,9 @@ func (e *Engine) clusterCandidates(v *view) ([]placement.Candidate, error) {
 	return candidates, nil
 }
 
-func foreign(what, name string, owner, tenant placement.Tenant) string {
-	return fmt.Sprintf("%s %q belongs to %s, and the namespace to %s", what, name, owner, tenant)
+// ownerOf is who must own the namespace in the member of a target.
+func (v *view) ownerOf(target string) ownership.Owner {
+	return ownership.OwnerOf(v.topologyOf(), v.key.namespace, target)
 }
 
 func (e *Engine) cellCandidates(v *view) ([]placement.Candidate, error) {
@@ -181,12 +184,12 @@ func (e *Engine) edgeUnitCandidates(v *view) ([]placement.Candidate, error) {
 // unit makes the candidate of a cell or an edge unit. It belongs to the tenant of its
 // namespace unless its own labels say otherwise.
 func (v *view) unit(what, name string, unitLabels map[string]string, member, memberNamespace string) placement.Candidate {
-	if memberNamespace == "" {
-		memberNamespace = v.key.namespace + "-" + name
+	c := placement.Candidate{
+		Name: name, Labels: unitLabels, Member: member, Owner: v.ownerOf(name),
+		Namespace: ownership.MemberNamespaceOf(memberNamespace, v.key.namespace, name),
 	}
-	c := placement.Candidate{Name: name, Labels: unitLabels, Member: member, Namespace: memberNamespace}
-	if owner := placement.TenantOf(unitLabels); !v.tenant.MayUse(owner) {
-		c.Refusal = foreign(what, name, owner, v.tenant)
+	if refusal := tenancy.UnitRefusal(v.key.namespace, v.tenant, unitLabels); refusal != "" {
+		c.Refusal = fmt.Sprintf("%s %q %s", what, name, refusal)
 	}
 	return c
 }
@@ -242,7 +245,7 @@ func (v *view) addDeparting(e *Engine, candidates []placement.Candidate) {
 // recorded is the place of a target as the record has it: the cell may be gone.
 func (v *view) recorded(name string) placement.Candidate {
 	record := v.memory.record(name)
-	return placement.Candidate{Name: name, Member: record.Cluster, Namespace: record.Namespace}
+	return placement.Candidate{Name: name, Member: record.Cluster, Namespace: record.Namespace, Owner: v.ownerOf(name)}
 }
 
 // depart adds a target that the object leaves, as far as the mask lets it.
@@ -335,28 +338,28 @@ func (e *Engine) observe(v *view, t viewTarget) observation {
 		}
 	}
 	if t.intent == run {
-		o.manifest, o.renderErr = v.render(t, namespace, name)
+		o.manifest, o.renderErr = e.render(v, t, namespace, name)
 	}
 	member, ok := e.Members.Get(t.Member)
 	if !ok {
 		return o
 	}
 	o.member = &member
-	if owner := placement.TenantOf(member.Labels); !v.tenant.MayUse(owner) {
-		o.memberRefusal = foreign("member", t.Member, owner, v.tenant)
-	}
-	if v.departed { // it was written there, by whomever the namespace belonged to
-		o.memberRefusal = ""
-	}
-	if member.Conn != nil {
+	e.observeHome(v, t, &o)
+	if o.memberRefusal == "" && o.homeRefusal == "" && member.Conn != nil { // else nothing is read there either
 		o.live, o.cache, o.cacheErr = member.Conn.Cached(v.kind.target.Resource, namespace, name)
 	}
 	return o
 }
 
-func (v *view) render(t viewTarget, namespace, name string) (*render.Manifest, error) {
+func (e *Engine) render(v *view, t viewTarget, namespace, name string) (*render.Manifest, error) {
 	spec := &v.federated.Spec
+	var marks map[string]string
+	if v.kind.isNamespace() {
+		marks = ownership.Marks(e.Federation, t.Owner)
+	}
 	return render.Render(render.Input{
+		Annotations:            marks,
 		Template:               spec.Template,
 		Overrides:              spec.Overrides,
 		PropagatingAnnotations: v.kind.spec.PropagatingAnnotations,

@@ -41,6 +41,9 @@ func (e *Engine) sync(ctx context.Context, key objectKey) error {
 	if deleting && len(steps) == 0 {
 		return e.letGo(ctx, v)
 	}
+	if steps, err = e.claim(ctx, v, steps); err != nil {
+		return err
+	}
 	if v, err = e.guard(ctx, v, steps); err != nil {
 		return err
 	}

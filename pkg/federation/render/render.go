@@ -38,6 +38,9 @@ type Input struct {
 	Namespace string
 	// Source is the value of SourceAnnotation.
 	Source string
+	// Annotations are set whatever the template and the overrides say: the marks of a
+	// namespace.
+	Annotations map[string]string
 
 	// TargetName and TargetLabels pick the overrides that apply.
 	TargetName   string
@@ -164,6 +167,9 @@ func identify(object map[string]any, in Input) {
 	}
 	makeMap(metadata, "labels")[v1beta1.ManagedLabel] = "true"
 	makeMap(metadata, "annotations")[SourceAnnotation] = in.Source
+	for key, value := range in.Annotations {
+		makeMap(metadata, "annotations")[key] = value
+	}
 	if list, ok := metadata["finalizers"].([]any); ok && len(list) == 0 {
 		delete(metadata, "finalizers")
 	}

@@ -88,6 +88,12 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &applyconfigurationfederationv1alpha1.CellSpecApplyConfiguration{}
 	case federationv1alpha1.SchemeGroupVersion.WithKind("CellStatus"):
 		return &applyconfigurationfederationv1alpha1.CellStatusApplyConfiguration{}
+	case federationv1alpha1.SchemeGroupVersion.WithKind("MemberNamespace"):
+		return &applyconfigurationfederationv1alpha1.MemberNamespaceApplyConfiguration{}
+	case federationv1alpha1.SchemeGroupVersion.WithKind("MemberNamespaceOwner"):
+		return &applyconfigurationfederationv1alpha1.MemberNamespaceOwnerApplyConfiguration{}
+	case federationv1alpha1.SchemeGroupVersion.WithKind("MemberNamespaceSpec"):
+		return &applyconfigurationfederationv1alpha1.MemberNamespaceSpecApplyConfiguration{}
 
 		// Group=scheduling.kubefed.io, Version=v1alpha1
 	case schedulingv1alpha1.SchemeGroupVersion.WithKind("ClusterPreferences"):

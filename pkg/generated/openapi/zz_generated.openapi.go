@@ -36,6 +36,10 @@ func GetOpenAPIDefinitions(ref common.ReferenceCallback) map[string]common.OpenA
 		federationv1alpha1.Cluster{}.OpenAPIModelName():                           schema_pkg_apis_federation_v1alpha1_Cluster(ref),
 		federationv1alpha1.ClusterList{}.OpenAPIModelName():                       schema_pkg_apis_federation_v1alpha1_ClusterList(ref),
 		federationv1alpha1.ClusterSpec{}.OpenAPIModelName():                       schema_pkg_apis_federation_v1alpha1_ClusterSpec(ref),
+		federationv1alpha1.MemberNamespace{}.OpenAPIModelName():                   schema_pkg_apis_federation_v1alpha1_MemberNamespace(ref),
+		federationv1alpha1.MemberNamespaceList{}.OpenAPIModelName():               schema_pkg_apis_federation_v1alpha1_MemberNamespaceList(ref),
+		federationv1alpha1.MemberNamespaceOwner{}.OpenAPIModelName():              schema_pkg_apis_federation_v1alpha1_MemberNamespaceOwner(ref),
+		federationv1alpha1.MemberNamespaceSpec{}.OpenAPIModelName():               schema_pkg_apis_federation_v1alpha1_MemberNamespaceSpec(ref),
 		corev1alpha1.ClusterObjectVersion{}.OpenAPIModelName():                    schema_apis_kubefed_core_v1alpha1_ClusterObjectVersion(ref),
 		corev1alpha1.ClusterPropagatedVersion{}.OpenAPIModelName():                schema_apis_kubefed_core_v1alpha1_ClusterPropagatedVersion(ref),
 		corev1alpha1.ClusterPropagatedVersionList{}.OpenAPIModelName():            schema_apis_kubefed_core_v1alpha1_ClusterPropagatedVersionList(ref),
@@ -269,7 +273,7 @@ func schema_pkg_apis_edge_v1alpha1_EdgeUnitSpec(ref common.ReferenceCallback) co
 					},
 					"memberNamespace": {
 						SchemaProps: spec.SchemaProps{
-							Description: "MemberNamespace is the namespace in the member. No other edge unit or cell of that member may have it. Default: <namespace>-<name>. Immutable.",
+							Description: "MemberNamespace is the namespace in the member. Nobody else may have it: no cell or edge unit of that member, and no namespace of the host of that name. Default: <namespace>-<name>, unless that is ambiguous. Immutable.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
@@ -464,7 +468,7 @@ func schema_pkg_apis_federation_v1alpha1_CellSpec(ref common.ReferenceCallback) 
 					},
 					"memberNamespace": {
 						SchemaProps: spec.SchemaProps{
-							Description: "MemberNamespace is the namespace in the member. No other cell of that member may have it. Default: <namespace>-<name>. Immutable.",
+							Description: "MemberNamespace is the namespace in the member. Nobody else may have it: no cell or edge unit of that member, and no namespace of the host of that name. See MemberNamespace. Default: <namespace>-<name>, unless that is ambiguous. Immutable.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
@@ -645,6 +649,197 @@ func schema_pkg_apis_federation_v1alpha1_ClusterSpec(ref common.ReferenceCallbac
 				Required: []string{"apiEndpoint"},
 			},
 		},
+	}
+}
+
+func schema_pkg_apis_federation_v1alpha1_MemberNamespace(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "MemberNamespace is a page of the book that says who owns which namespace of which member. Its name is the name of the namespaces, and spec.owners says whose they are, in which members. Nothing is written to a namespace of a member, adopted or deleted in it, for anybody but its owner.\n\nPages are written by the API server, when cells and edge units are created, and by the controllers. A namespace that is in no page is nobody's, and is whose claim comes first. A claim ends when its owner is gone and nothing of it is left in the member.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"kind": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Kind is a string value representing the REST resource this object represents. Servers may infer this from the endpoint the client submits requests to. Cannot be updated. In CamelCase. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#types-kinds",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"apiVersion": {
+						SchemaProps: spec.SchemaProps{
+							Description: "APIVersion defines the versioned schema of this representation of an object. Servers should convert recognized schemas to the latest internal value, and may reject unrecognized values. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#resources",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"metadata": {
+						SchemaProps: spec.SchemaProps{
+							Default: map[string]interface{}{},
+							Ref:     ref(v1.ObjectMeta{}.OpenAPIModelName()),
+						},
+					},
+					"spec": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Spec says who the owners are.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(federationv1alpha1.MemberNamespaceSpec{}.OpenAPIModelName()),
+						},
+					},
+				},
+				Required: []string{"spec"},
+			},
+		},
+		Dependencies: []string{
+			federationv1alpha1.MemberNamespaceSpec{}.OpenAPIModelName(), v1.ObjectMeta{}.OpenAPIModelName()},
+	}
+}
+
+func schema_pkg_apis_federation_v1alpha1_MemberNamespaceList(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "MemberNamespaceList is a list of MemberNamespaces.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"kind": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Kind is a string value representing the REST resource this object represents. Servers may infer this from the endpoint the client submits requests to. Cannot be updated. In CamelCase. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#types-kinds",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"apiVersion": {
+						SchemaProps: spec.SchemaProps{
+							Description: "APIVersion defines the versioned schema of this representation of an object. Servers should convert recognized schemas to the latest internal value, and may reject unrecognized values. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#resources",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"metadata": {
+						SchemaProps: spec.SchemaProps{
+							Default: map[string]interface{}{},
+							Ref:     ref(v1.ListMeta{}.OpenAPIModelName()),
+						},
+					},
+					"items": {
+						SchemaProps: spec.SchemaProps{
+							Type: []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Default: map[string]interface{}{},
+										Ref:     ref(federationv1alpha1.MemberNamespace{}.OpenAPIModelName()),
+									},
+								},
+							},
+						},
+					},
+				},
+				Required: []string{"items"},
+			},
+		},
+		Dependencies: []string{
+			federationv1alpha1.MemberNamespace{}.OpenAPIModelName(), v1.ListMeta{}.OpenAPIModelName()},
+	}
+}
+
+func schema_pkg_apis_federation_v1alpha1_MemberNamespaceOwner(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "MemberNamespaceOwner is one owner, and where it is the owner. Owners have no UID: an owner that is deleted and made again is the same.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"kind": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Kind is Namespace, Cell or EdgeUnit.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"namespace": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Namespace of the host: the owner itself, or the one that the cell or edge unit is in.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"name": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Name of the cell or edge unit; absent for a namespace.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"members": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-type": "set",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "Members in which the namespace is the owner's, sorted.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Default: "",
+										Type:    []string{"string"},
+										Format:  "",
+									},
+								},
+							},
+						},
+					},
+					"claimTime": {
+						SchemaProps: spec.SchemaProps{
+							Description: "ClaimTime is when the owner last claimed one of them.",
+							Ref:         ref(v1.Time{}.OpenAPIModelName()),
+						},
+					},
+				},
+				Required: []string{"kind", "namespace", "members"},
+			},
+		},
+		Dependencies: []string{
+			v1.Time{}.OpenAPIModelName()},
+	}
+}
+
+func schema_pkg_apis_federation_v1alpha1_MemberNamespaceSpec(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "MemberNamespaceSpec says who owns the namespaces of one name.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"owners": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-type": "atomic",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "Owners of the namespaces of this name. A member is listed once in all: its namespace has one owner.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Default: map[string]interface{}{},
+										Ref:     ref(federationv1alpha1.MemberNamespaceOwner{}.OpenAPIModelName()),
+									},
+								},
+							},
+						},
+					},
+				},
+			},
+		},
+		Dependencies: []string{
+			federationv1alpha1.MemberNamespaceOwner{}.OpenAPIModelName()},
 	}
 }
 
@@ -1646,6 +1841,33 @@ func schema_apis_kubefed_core_v1beta1_KubeFedClusterSpec(ref common.ReferenceCal
 							Format:      "",
 						},
 					},
+					"joinNamespace": {
+						SchemaProps: spec.SchemaProps{
+							Description: "JoinNamespace is the namespace of the member that holds the account with which we write there. It need not be set if the credential is a service account's token, which says so itself: see status.joinNamespace.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"allowedSystemNamespaces": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-type": "set",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "AllowedSystemNamespaces are namespaces of the member itself that objects may be placed in all the same: default, kube-*, and the one that holds the join account. Whoever writes federated objects in a namespace of that name can then take the member over.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Default: "",
+										Type:    []string{"string"},
+										Format:  "",
+									},
+								},
+							},
+						},
+					},
 				},
 				Required: []string{"apiEndpoint", "secretRef"},
 			},
@@ -1714,6 +1936,13 @@ func schema_apis_kubefed_core_v1beta1_KubeFedClusterStatus(ref common.ReferenceC
 					"region": {
 						SchemaProps: spec.SchemaProps{
 							Description: "Region of the nodes. Kept for KubeFed; not filled in.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"joinNamespace": {
+						SchemaProps: spec.SchemaProps{
+							Description: "JoinNamespace is the namespace that holds the join account, as its token says. Absent if the credential is no token of a service account.",
 							Type:        []string{"string"},
 							Format:      "",
 						},

@@ -11,8 +11,8 @@ import (
 
 type column = objectstore.Column[*v1alpha1.Cell]
 
-// NewREST returns the storage of Cells and of their status, and adds the cells to the
-// book.
+// NewREST returns the storage of Cells and of their status. The cells take
+// their seats in the book.
 func NewREST(scheme *runtime.Scheme, optsGetter generic.RESTOptionsGetter, book *seats.Book) (*seats.REST, *objectstore.StatusREST, error) {
 	object, status, err := objectstore.New(objectstore.Config{
 		Group:          v1alpha1.GroupName,

@@ -9,8 +9,10 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
+	"github.com/koinon-io/koinon/pkg/apis/federation/ownership"
 	"github.com/koinon-io/koinon/pkg/apis/federation/v1alpha1"
 	"github.com/koinon-io/koinon/pkg/apis/federation/validation"
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
 	"github.com/koinon-io/koinon/pkg/registry/objectstore"
 	"github.com/koinon-io/koinon/pkg/registry/seats"
 )
@@ -32,7 +34,7 @@ func (strategy) PrepareForCreate(_ context.Context, obj runtime.Object) {
 	cell.Status = v1alpha1.CellStatus{}
 	cell.Generation = 1
 	if cell.Spec.MemberNamespace == "" {
-		cell.Spec.MemberNamespace = validation.DefaultMemberNamespace(&cell.ObjectMeta)
+		cell.Spec.MemberNamespace = ownership.DefaultMemberNamespace(cell.Namespace, cell.Name)
 	}
 }
 
@@ -66,7 +68,7 @@ func (s strategy) WarningsOnCreate(ctx context.Context, obj runtime.Object) []st
 
 func holder(obj runtime.Object) seats.Holder {
 	cell := obj.(*v1alpha1.Cell)
-	return seats.NewHolder("cell", cell, validation.CellSeat(cell))
+	return seats.NewHolder(v1beta2.TopologyCell, cell, validation.CellSeat(cell))
 }
 
 // statusStrategy is for writes of the status: they leave all else as it is.

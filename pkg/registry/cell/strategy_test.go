@@ -11,24 +11,25 @@ import (
 
 	"github.com/koinon-io/koinon/pkg/apis/federation/v1alpha1"
 	corev1beta1 "github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
+	"github.com/koinon-io/koinon/pkg/registry/membernamespace"
 	"github.com/koinon-io/koinon/pkg/registry/seats"
 )
 
 // directory knows the member m1, and no labels.
 type directory struct{}
 
-func (directory) MemberLabels(_ context.Context, name string) (map[string]string, error) {
+func (directory) Member(_ context.Context, name string) (*corev1beta1.KubeFedCluster, error) {
 	if name != "m1" {
 		return nil, apierrors.NewNotFound(corev1beta1.Resource("kubefedclusters"), name)
 	}
-	return nil, nil
+	return &corev1beta1.KubeFedCluster{}, nil
 }
 
 func (directory) NamespaceLabels(context.Context, string) (map[string]string, error) { return nil, nil }
 
 func newTestStrategy(t *testing.T) strategy {
 	t.Helper()
-	book, err := seats.NewBook(directory{}, directory{})
+	book, err := seats.NewBook(directory{}, directory{}, membernamespace.Pages{})
 	if err != nil {
 		t.Fatal(err)
 	}

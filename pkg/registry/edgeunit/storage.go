@@ -13,8 +13,8 @@ import (
 
 type column = objectstore.Column[*v1alpha1.EdgeUnit]
 
-// NewREST returns the storage of EdgeUnits and of their status, and adds the edge units to
-// the book.
+// NewREST returns the storage of EdgeUnits and of their status. The edge units take
+// their seats in the book.
 func NewREST(scheme *runtime.Scheme, optsGetter generic.RESTOptionsGetter, book *seats.Book) (*seats.REST, *objectstore.StatusREST, error) {
 	object, status, err := objectstore.New(objectstore.Config{
 		Group:          v1alpha1.GroupName,

@@ -11,7 +11,8 @@ import (
 
 	"github.com/koinon-io/koinon/pkg/apis/edge/v1alpha1"
 	"github.com/koinon-io/koinon/pkg/apis/edge/validation"
-	federationvalidation "github.com/koinon-io/koinon/pkg/apis/federation/validation"
+	"github.com/koinon-io/koinon/pkg/apis/federation/ownership"
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
 	"github.com/koinon-io/koinon/pkg/registry/objectstore"
 	"github.com/koinon-io/koinon/pkg/registry/seats"
 )
@@ -32,7 +33,7 @@ func (strategy) PrepareForCreate(_ context.Context, obj runtime.Object) {
 	unit.Status = v1alpha1.EdgeUnitStatus{}
 	unit.Generation = 1
 	if unit.Spec.MemberNamespace == "" {
-		unit.Spec.MemberNamespace = federationvalidation.DefaultMemberNamespace(&unit.ObjectMeta)
+		unit.Spec.MemberNamespace = ownership.DefaultMemberNamespace(unit.Namespace, unit.Name)
 	}
 	defaultNodeSelector(unit)
 }
@@ -74,7 +75,7 @@ func (s strategy) WarningsOnCreate(ctx context.Context, obj runtime.Object) []st
 
 func holder(obj runtime.Object) seats.Holder {
 	unit := obj.(*v1alpha1.EdgeUnit)
-	return seats.NewHolder("edge unit", unit, validation.EdgeUnitSeat(unit))
+	return seats.NewHolder(v1beta2.TopologyEdgeUnit, unit, validation.EdgeUnitSeat(unit))
 }
 
 // statusStrategy is for writes of the status: they leave all else as it is.

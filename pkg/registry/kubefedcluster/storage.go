@@ -65,9 +65,8 @@ type Members struct {
 	Namespace string
 }
 
-// MemberLabels returns the labels of a member. The error for one that does not exist is a
-// NotFound.
-func (m Members) MemberLabels(ctx context.Context, name string) (map[string]string, error) {
+// Member returns a member. The error for one that does not exist is a NotFound.
+func (m Members) Member(ctx context.Context, name string) (*v1beta1.KubeFedCluster, error) {
 	obj, err := m.Getter.Get(genericapirequest.WithNamespace(ctx, m.Namespace), name, &metav1.GetOptions{})
 	if err != nil {
 		return nil, err
@@ -76,5 +75,5 @@ func (m Members) MemberLabels(ctx context.Context, name string) (map[string]stri
 	if !ok {
 		return nil, fmt.Errorf("get member %q: got a %T", name, obj)
 	}
-	return cluster.Labels, nil
+	return cluster, nil
 }

@@ -28,6 +28,7 @@ import (
 	"github.com/koinon-io/koinon/pkg/registry/federatedtypeconfig"
 	"github.com/koinon-io/koinon/pkg/registry/kubefedcluster"
 	"github.com/koinon-io/koinon/pkg/registry/kubefedconfig"
+	"github.com/koinon-io/koinon/pkg/registry/membernamespace"
 	"github.com/koinon-io/koinon/pkg/registry/objectstore"
 	"github.com/koinon-io/koinon/pkg/registry/propagatedversion"
 	"github.com/koinon-io/koinon/pkg/registry/replicaschedulingpreference"
@@ -73,6 +74,10 @@ type Registry struct {
 	TypeConfigStatus *objectstore.StatusREST
 	Cells            *seats.REST
 	EdgeUnits        *seats.REST
+	// Pages are the book of who owns which namespace of which member.
+	Pages membernamespace.Pages
+	// Seats is the book as cells and edge units use it.
+	Seats *seats.Book
 
 	// Served is what TypeConfigs say of themselves. Who serves the kinds sets it.
 	Served *federatedtypeconfig.Served
@@ -177,7 +182,12 @@ func (r *Registry) scheduling(deps Deps) error {
 
 // topology is how the fleet is divided.
 func (r *Registry) topology(deps Deps) error {
-	book, err := seats.NewBook(kubefedcluster.Members{Getter: r.Clusters, Namespace: deps.Namespace}, deps.Namespaces)
+	pages, err := membernamespace.NewREST(deps.Scheme, deps.RESTOptions)
+	if err != nil {
+		return err
+	}
+	r.Pages = membernamespace.Pages{Storage: pages}
+	book, err := seats.NewBook(kubefedcluster.Members{Getter: r.Clusters, Namespace: deps.Namespace}, deps.Namespaces, r.Pages)
 	if err != nil {
 		return err
 	}
@@ -193,9 +203,10 @@ func (r *Registry) topology(deps Deps) error {
 	if err != nil {
 		return err
 	}
-	r.Cells, r.EdgeUnits = cells, units
+	r.Cells, r.EdgeUnits, r.Seats = cells, units, book
 	r.add(federationv1alpha1.SchemeGroupVersion, "cells", cells, cellStatus)
 	r.add(federationv1alpha1.SchemeGroupVersion, "clusters", view, nil)
+	r.add(federationv1alpha1.SchemeGroupVersion, "membernamespaces", pages, nil)
 	r.add(edgev1alpha1.SchemeGroupVersion, "edgeunits", units, unitStatus)
 	return nil
 }

@@ -28,6 +28,7 @@ import (
 	"k8s.io/apiserver/pkg/storage/storagebackend"
 
 	edgev1alpha1 "github.com/koinon-io/koinon/pkg/apis/edge/v1alpha1"
+	"github.com/koinon-io/koinon/pkg/apis/federation/ownership"
 	federationv1alpha1 "github.com/koinon-io/koinon/pkg/apis/federation/v1alpha1"
 	"github.com/koinon-io/koinon/pkg/apis/install"
 	corev1beta1 "github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
@@ -52,10 +53,13 @@ func (o options) GetRESTOptions(resource schema.GroupResource, _ runtime.Object)
 	}, nil
 }
 
-// namespaces without labels.
+// namespaces are shop and other, without labels.
 type namespaces struct{}
 
-func (namespaces) NamespaceLabels(context.Context, string) (map[string]string, error) {
+func (namespaces) NamespaceLabels(_ context.Context, name string) (map[string]string, error) {
+	if name != "shop" && name != "other" {
+		return nil, apierrors.NewNotFound(schema.GroupResource{Resource: "namespaces"}, name)
+	}
 	return nil, nil
 }
 
@@ -153,7 +157,7 @@ func TestGroups(t *testing.T) {
 		"core.kubefed.io/v1alpha1":       "clusterpropagatedversions clusterpropagatedversions/status federatedservicestatuses propagatedversions propagatedversions/status",
 		"core.kubefed.io/v1beta1":        "federatedtypeconfigs federatedtypeconfigs/status kubefedclusters kubefedclusters/status kubefedconfigs",
 		"edge.koinon.io/v1alpha1":        "edgeunits edgeunits/status",
-		"federation.koinon.io/v1alpha1":  "cells cells/status clusters",
+		"federation.koinon.io/v1alpha1":  "cells cells/status clusters membernamespaces",
 		"scheduling.kubefed.io/v1alpha1": "replicaschedulingpreferences",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -169,7 +173,7 @@ func contest(t *testing.T, servers ...*static.Registry) int {
 		switch {
 		case err == nil:
 			won.Add(1)
-		case !apierrors.IsInvalid(err) || !strings.Contains(err.Error(), "has this namespace of member"):
+		case !apierrors.IsInvalid(err) || !strings.Contains(err.Error(), "belongs to"):
 			t.Errorf("got error %v, want one about the namespace", err)
 		}
 	}
@@ -212,8 +216,8 @@ func TestTwoServersNeverGiveTheSameSeatAway(t *testing.T) {
 	store := newStore(t)
 	one, other := newServer(t, store), newServer(t, store)
 	won := contest(t, one, other)
-	if won > 1 { // none is possible: both servers took theirs back
-		t.Errorf("%d creations got the namespace, want one at most", won)
+	if won != 1 {
+		t.Errorf("%d creations got the namespace, want 1", won)
 	}
 	stored := 0
 	for _, lister := range []rest.Lister{one.Cells, one.EdgeUnits} {
@@ -228,15 +232,81 @@ func TestTwoServersNeverGiveTheSameSeatAway(t *testing.T) {
 	}
 }
 
-func TestADeletedCellGivesItsSeatBack(t *testing.T) {
+func TestADeletedCellKeepsItsSeatUntilNothingIsLeftInTheMember(t *testing.T) {
 	registry := newRegistry(t)
 	create(t, registry.Cells, "shop", newCell("shop", "a"))
 	if _, _, err := registry.Cells.Delete(in(t, "shop"), "a", rest.ValidateAllObjectFunc, &metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	again := newCell("other", "b")
-	again.Spec.MemberNamespace = "shop-a"
-	create(t, registry.Cells, "other", again)
+	create(t, registry.Cells, "shop", newCell("shop", "a")) // the same one again is no other
+	if _, _, err := registry.Cells.Delete(in(t, "shop"), "a", rest.ValidateAllObjectFunc, &metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	other := newCell("other", "b")
+	other.Spec.MemberNamespace = "shop-a"
+	if _, err := registry.Cells.Create(in(t, "other"), other.DeepCopy(), rest.ValidateAllObjectFunc, &metav1.CreateOptions{}); !apierrors.IsInvalid(err) {
+		t.Errorf("got error %v, want that the namespace is taken", err)
+	}
+	page, err := registry.Pages.Get(t.Context(), "shop-a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ownership.Release(page, ownership.UnitOwner("cell", "shop", "a"), "m1") // what the controllers do
+	if err := registry.Pages.Update(t.Context(), page); err != nil {
+		t.Fatal(err)
+	}
+	create(t, registry.Cells, "other", other)
+}
+
+func TestADryRunClaimsNothing(t *testing.T) {
+	registry := newRegistry(t)
+	dryRun := []string{metav1.DryRunAll}
+	if _, err := registry.Cells.Create(in(t, "shop"), newCell("shop", "a"), rest.ValidateAllObjectFunc, &metav1.CreateOptions{DryRun: dryRun}); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := registry.Cells.Update(in(t, "shop"), "a", rest.DefaultUpdatedObjectInfo(newCell("shop", "a")),
+		rest.ValidateAllObjectFunc, rest.ValidateAllObjectUpdateFunc, true, &metav1.UpdateOptions{DryRun: dryRun}); err != nil {
+		t.Fatal(err)
+	}
+	if page, err := registry.Pages.Get(t.Context(), "shop-a"); !apierrors.IsNotFound(err) {
+		t.Errorf("got page %v, error %v; want none", page, err)
+	}
+}
+
+func TestWhatAWebhookRefusesClaimsNothing(t *testing.T) {
+	registry := newRegistry(t)
+	refused := errors.New("refused")
+	_, err := registry.Cells.Create(in(t, "shop"), newCell("shop", "a"), func(context.Context, runtime.Object) error { return refused }, &metav1.CreateOptions{})
+	if !errors.Is(err, refused) {
+		t.Errorf("got error %v, want %v", err, refused)
+	}
+	if page, err := registry.Pages.Get(t.Context(), "shop-a"); !apierrors.IsNotFound(err) {
+		t.Errorf("got page %v, error %v; want none", page, err)
+	}
+}
+
+func TestASlowWebhookHoldsUpNobodyElse(t *testing.T) {
+	registry := newRegistry(t)
+	_, err := registry.Cells.Create(in(t, "shop"), newCell("shop", "a"), func(context.Context, runtime.Object) error {
+		create(t, registry.Cells, "other", newCell("other", "b")) // while the first one is being admitted
+		return nil
+	}, &metav1.CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestACellThatExistsClaimsNoOtherSeat(t *testing.T) {
+	registry := newRegistry(t)
+	create(t, registry.Cells, "shop", newCell("shop", "a"))
+	again := newCell("shop", "a")
+	again.Spec.MemberNamespace = "elsewhere"
+	if _, err := registry.Cells.Create(in(t, "shop"), again, rest.ValidateAllObjectFunc, &metav1.CreateOptions{}); !apierrors.IsAlreadyExists(err) {
+		t.Errorf("got error %v, want that it exists", err)
+	}
+	if page, err := registry.Pages.Get(t.Context(), "elsewhere"); !apierrors.IsNotFound(err) {
+		t.Errorf("got page %v, error %v; want none", page, err)
+	}
 }
 
 func TestStatusAndSpecAreWrittenApart(t *testing.T) {

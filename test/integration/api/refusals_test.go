@@ -33,6 +33,7 @@ func TestEveryRefusalIsOneClearSentence(t *testing.T) {
 	f := newFixture(t)
 	shop := f.namespace("shop", `federation.koinon.io/tenant: red`)
 	f.namespace("other", `federation.koinon.io/tenant: blue`)
+	f.namespace("shop-b", `federation.koinon.io/tenant: red`)
 	f.members()
 	for sentence, tc := range map[string]struct{ manifest, want string }{
 		"an unknown topologyType": {
@@ -53,11 +54,35 @@ func TestEveryRefusalIsOneClearSentence(t *testing.T) {
 		},
 		"two cells on one member namespace": {
 			object("federation.koinon.io/v1alpha1", "Cell", "rz01a", `clusterName: m-red, memberNamespace: shop-rz00a`),
-			`The Cell "rz01a" is invalid: spec.memberNamespace: Invalid value: "shop-rz00a": cell shop/rz00a has this namespace of member "m-red" already; set another one`,
+			`The Cell "rz01a" is invalid: spec.memberNamespace: Invalid value: "shop-rz00a": namespace "shop-rz00a" of member "m-red" belongs to cell shop/rz00a (and does so after it is deleted, until nothing of it is left in the member): set another one`,
+		},
+		"a cell that has the name of another namespace of the host": {
+			object("federation.koinon.io/v1alpha1", "Cell", "rz01a", `clusterName: m-red, memberNamespace: other`),
+			`The Cell "rz01a" is invalid: spec.memberNamespace: Invalid value: "other": the host has a namespace "other", whose objects go to the namespaces of that name: set another one`,
+		},
+		"a cell in a namespace of the member itself": {
+			object("federation.koinon.io/v1alpha1", "Cell", "rz01a", `clusterName: m-red, memberNamespace: kube-system`),
+			`The Cell "rz01a" is invalid: spec.memberNamespace: Invalid value: "kube-system": namespace "kube-system" of member "m-red" belongs to the member itself; nothing is placed there unless spec.allowedSystemNamespaces of KubeFedCluster "m-red" names it`,
+		},
+		"an edge unit whose default name is another cell's": {
+			strings.ReplaceAll(object("edge.koinon.io/v1alpha1", "EdgeUnit", "c", `clusterName: m-red`), "%s", "shop-b"),
+			`The EdgeUnit "c" is invalid: spec.memberNamespace: Invalid value: "shop-b-c": the default, <namespace>-<name>, is ambiguous: it is the name of namespaces of cell shop/b-c too; set another one`,
+		},
+		"a namespace of a member that has two owners": {
+			`{apiVersion: federation.koinon.io/v1alpha1, kind: MemberNamespace, metadata: {name: web}, spec: {owners: [{kind: Namespace, namespace: web, members: [m1]}, {kind: Cell, namespace: a, name: b, members: [m1]}]}}`,
+			`The MemberNamespace "web" is invalid: spec.owners[1].members[0]: Invalid value: "m1": is in spec.owners[0].members[0] already: a namespace of a member has one owner`,
+		},
+		"a target whose namespace is a cell's": {
+			strings.ReplaceAll(federated(anyTemplate+`, placement: {topologies: [{name: m-red}]}`), "%s", "shop-rz00a"),
+			invalid + `spec.placement.topologies[0].name: Forbidden: "m-red" is refused: namespace "shop-rz00a" of member "m-red" belongs to cell shop/rz00a`,
+		},
+		"a target in a namespace of the member itself, in the cluster shape": {
+			strings.ReplaceAll(federatedV1(anyTemplate+`, placement: {clusters: [{name: m-open}]}`), "%s", "default"),
+			invalid + `spec.placement.clusters[0].name: Forbidden: "m-open" is refused: namespace "default" of member "m-open" belongs to the member itself; nothing is placed there unless spec.allowedSystemNamespaces of KubeFedCluster "m-open" names it`,
 		},
 		"a cell on another tenant's member": {
 			object("federation.koinon.io/v1alpha1", "Cell", "rz01a", `clusterName: m-blue`),
-			`The Cell "rz01a" is invalid: spec.clusterName: Invalid value: "m-blue": the member has the label federation.koinon.io/tenant=blue, and namespace "shop" has red; both must be the same`,
+			`The Cell "rz01a" is invalid: spec.clusterName: Invalid value: "m-blue": the member has the label federation.koinon.io/tenant=blue, and namespace "shop" has red: both must be the same`,
 		},
 		"an override of a forbidden path": {
 			federated(anyTemplate + `, overrides: [{topologyName: m-red, topologyOverrides: [{path: /metadata/name, value: x}]}]`),
@@ -113,11 +138,11 @@ func TestEveryRefusalIsOneClearSentence(t *testing.T) {
 		},
 		"a target of another tenant": {
 			federated(anyTemplate + `, placement: {topologies: [{name: m-blue}]}`),
-			invalid + `spec.placement.topologies[0].name: Forbidden: "m-blue" has the label federation.koinon.io/tenant=blue, and namespace shop has red: an object may only be placed in clusters of its own tenant and workspace group`,
+			invalid + `spec.placement.topologies[0].name: Forbidden: "m-blue" has the label federation.koinon.io/tenant=blue, and namespace "shop" has red: both must be the same`,
 		},
 		"a tenant's target, for a namespace of no tenant": {
 			strings.ReplaceAll(federated(anyTemplate+`, placement: {topologies: [{name: m-blue}]}`), "%s", "default"),
-			invalid + `spec.placement.topologies[0].name: Forbidden: "m-blue" has the label federation.koinon.io/tenant=blue, and namespace default has none: an object may only be placed in clusters of its own tenant and workspace group`,
+			invalid + `spec.placement.topologies[0].name: Forbidden: "m-blue" has the label federation.koinon.io/tenant=blue, and namespace "default" has none: both must be the same`,
 		},
 		"a cluster that has the name of a cell": {
 			object("core.kubefed.io/v1beta1", "KubeFedCluster", "rz00b.shop", `apiEndpoint: "https://m", secretRef: {name: m}`),
@@ -188,14 +213,17 @@ func (f *fixture) members() {
 		f.create(clusters, systemNamespace, fmt.Sprintf(`{apiVersion: core.kubefed.io/v1beta1, kind: KubeFedCluster, metadata: {name: m-%s, labels: {federation.koinon.io/tenant: %s}},
 spec: {apiEndpoint: "https://127.0.0.1:1", secretRef: {name: m}}}`, tenant, tenant))
 	}
+	f.create(clusters, systemNamespace, `{apiVersion: core.kubefed.io/v1beta1, kind: KubeFedCluster, metadata: {name: m-open}, spec: {apiEndpoint: "https://127.0.0.1:1", secretRef: {name: m}}}`)
 	cells := schema.GroupVersionResource{Group: "federation.koinon.io", Version: "v1alpha1", Resource: "cells"}
 	f.create(cells, "shop", fmt.Sprintf(object("federation.koinon.io/v1alpha1", "Cell", "rz00a", `clusterName: m-red`), "shop"))
+	f.create(cells, "shop", fmt.Sprintf(object("federation.koinon.io/v1alpha1", "Cell", "b-c", `clusterName: m-red2`), "shop"))
+	f.namespace("shop-rz00a", `federation.koinon.io/tenant: red`) // after the cell
 	f.eventually("admission has seen the clusters", f.foreignIsRefused)
 }
 
 // foreignIsRefused: admission may be some milliseconds behind.
 func (f *fixture) foreignIsRefused(context.Context) error {
-	for _, name := range []string{"m-red", "m-blue"} {
+	for _, name := range []string{"m-red", "m-blue", "m-open"} {
 		said, _ := f.apply(fmt.Sprintf(federated(anyTemplate+`, placement: {topologies: [{name: `+name+`}]}`), "shop"), "create", "--dry-run=server")
 		if strings.Contains(said, "there is no KubeFedCluster") {
 			return fmt.Errorf("%s", said)

@@ -196,6 +196,9 @@ func TestCredentialsAreRotatedInPlace(t *testing.T) {
 		}
 	}()
 	f.ready("rotated")
+	if cluster, err := f.koinon.KubeFedCoreV1beta1().KubeFedClusters(system).Get(t.Context(), "rotated", metav1.GetOptions{}); err != nil || cluster.Status.JoinNamespace != "default" {
+		t.Errorf("got join namespace %q, error %v; want what the token says", cluster.Status.JoinNamespace, err)
+	}
 	placement := `  placement: {topologies: [{name: rotated}]}`
 	f.configMap("cm", "one", placement)
 	f.states("federatedconfigmaps", "cm", "rotated", "")

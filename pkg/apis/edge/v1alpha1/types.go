@@ -37,8 +37,9 @@ type EdgeUnitList struct {
 type EdgeUnitSpec struct {
 	// ClusterName is the KubeFedCluster of the member. Immutable.
 	ClusterName string `json:"clusterName"`
-	// MemberNamespace is the namespace in the member. No other edge unit or cell of that
-	// member may have it. Default: <namespace>-<name>. Immutable.
+	// MemberNamespace is the namespace in the member. Nobody else may have it: no cell or
+	// edge unit of that member, and no namespace of the host of that name. Default:
+	// <namespace>-<name>, unless that is ambiguous. Immutable.
 	// +optional
 	MemberNamespace string `json:"memberNamespace,omitempty"`
 	// NodeSelector picks the nodes by label: pods of templates that are placed in the unit

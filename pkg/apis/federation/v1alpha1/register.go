@@ -35,6 +35,8 @@ func addKnownTypes(scheme *runtime.Scheme) error {
 		&CellList{},
 		&Cluster{},
 		&ClusterList{},
+		&MemberNamespace{},
+		&MemberNamespaceList{},
 	)
 	metav1.AddToGroupVersion(scheme, SchemeGroupVersion)
 	return nil

@@ -64,8 +64,9 @@ type CellList struct {
 type CellSpec struct {
 	// ClusterName is the KubeFedCluster of the member. Immutable.
 	ClusterName string `json:"clusterName"`
-	// MemberNamespace is the namespace in the member. No other cell of that member may
-	// have it. Default: <namespace>-<name>. Immutable.
+	// MemberNamespace is the namespace in the member. Nobody else may have it: no cell or
+	// edge unit of that member, and no namespace of the host of that name. See
+	// MemberNamespace. Default: <namespace>-<name>, unless that is ambiguous. Immutable.
 	// +optional
 	MemberNamespace string `json:"memberNamespace,omitempty"`
 }
@@ -95,8 +96,15 @@ const (
 	ReasonMemberNotFound = "MemberNotFound"
 	// ReasonMemberNotReady: the member is there, and not ready.
 	ReasonMemberNotReady = "MemberNotReady"
-	// ReasonForeignMember: the member belongs to another tenant.
+	// ReasonForeignMember: the member, or the cell by its own labels, belongs to another
+	// tenant.
 	ReasonForeignMember = "ForeignMember"
+	// ReasonNamespaceTaken: somebody else owns the namespace of the member. Nothing is
+	// written there for the cell.
+	ReasonNamespaceTaken = "NamespaceTaken"
+	// ReasonSystemNamespace: the namespace belongs to the member itself, and its
+	// KubeFedCluster does not allow it.
+	ReasonSystemNamespace = "SystemNamespace"
 )
 
 // +genclient
@@ -132,3 +140,84 @@ type ClusterSpec struct {
 	// APIEndpoint of the member's API server.
 	APIEndpoint string `json:"apiEndpoint"`
 }
+
+// +genclient
+// +genclient:nonNamespaced
+// +k8s:deepcopy-gen:interfaces=k8s.io/apimachinery/pkg/runtime.Object
+
+// MemberNamespace is a page of the book that says who owns which namespace of which
+// member. Its name is the name of the namespaces, and spec.owners says whose they are, in
+// which members. Nothing is written to a namespace of a member, adopted or deleted in it,
+// for anybody but its owner.
+//
+// Pages are written by the API server, when cells and edge units are created, and by the
+// controllers. A namespace that is in no page is nobody's, and is whose claim comes first. A
+// claim ends when its owner is gone and nothing of it is left in the member.
+type MemberNamespace struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	// Spec says who the owners are.
+	Spec MemberNamespaceSpec `json:"spec"`
+}
+
+// +k8s:deepcopy-gen:interfaces=k8s.io/apimachinery/pkg/runtime.Object
+
+// MemberNamespaceList is a list of MemberNamespaces.
+type MemberNamespaceList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+
+	Items []MemberNamespace `json:"items"`
+}
+
+// MemberNamespaceSpec says who owns the namespaces of one name.
+type MemberNamespaceSpec struct {
+	// Owners of the namespaces of this name. A member is listed once in all: its namespace
+	// has one owner.
+	// +optional
+	// +listType=atomic
+	Owners []MemberNamespaceOwner `json:"owners,omitempty"`
+}
+
+// MemberNamespaceOwner is one owner, and where it is the owner. Owners have no UID: an
+// owner that is deleted and made again is the same.
+type MemberNamespaceOwner struct {
+	// Kind is Namespace, Cell or EdgeUnit.
+	Kind OwnerKind `json:"kind"`
+	// Namespace of the host: the owner itself, or the one that the cell or edge unit is in.
+	Namespace string `json:"namespace"`
+	// Name of the cell or edge unit; absent for a namespace.
+	// +optional
+	Name string `json:"name,omitempty"`
+	// Members in which the namespace is the owner's, sorted.
+	// +listType=set
+	Members []string `json:"members"`
+	// ClaimTime is when the owner last claimed one of them.
+	// +optional
+	ClaimTime metav1.Time `json:"claimTime,omitempty"`
+}
+
+// OwnerKind is what may own a namespace of a member.
+type OwnerKind string
+
+const (
+	// OwnerNamespace: a namespace of the host owns the namespace of its name, for objects
+	// that are placed in whole clusters.
+	OwnerNamespace OwnerKind = "Namespace"
+	// OwnerCell: a Cell owns its memberNamespace.
+	OwnerCell OwnerKind = "Cell"
+	// OwnerEdgeUnit: an EdgeUnit owns its memberNamespace.
+	OwnerEdgeUnit OwnerKind = "EdgeUnit"
+)
+
+// Annotations of a namespace in a member: they say whose it is. What carries those of
+// another federation or another owner is left alone.
+const (
+	// FederationAnnotation names the federation. On the KubeFedConfig it is what this
+	// federation is called; it is set there once, and must stay the same for ever.
+	FederationAnnotation = "federation.koinon.io/federation"
+	// OwnerAnnotation names the owner: namespace/<namespace>, cell/<namespace>/<name> or
+	// edgeunit/<namespace>/<name>.
+	OwnerAnnotation = "federation.koinon.io/owner"
+)

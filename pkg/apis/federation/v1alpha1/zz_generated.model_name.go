@@ -39,3 +39,23 @@ func (in ClusterList) OpenAPIModelName() string {
 func (in ClusterSpec) OpenAPIModelName() string {
 	return "io.koinon.federation.v1alpha1.ClusterSpec"
 }
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in MemberNamespace) OpenAPIModelName() string {
+	return "io.koinon.federation.v1alpha1.MemberNamespace"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in MemberNamespaceList) OpenAPIModelName() string {
+	return "io.koinon.federation.v1alpha1.MemberNamespaceList"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in MemberNamespaceOwner) OpenAPIModelName() string {
+	return "io.koinon.federation.v1alpha1.MemberNamespaceOwner"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in MemberNamespaceSpec) OpenAPIModelName() string {
+	return "io.koinon.federation.v1alpha1.MemberNamespaceSpec"
+}

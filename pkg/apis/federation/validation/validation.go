@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
+	"github.com/koinon-io/koinon/pkg/apis/federation/ownership"
 	"github.com/koinon-io/koinon/pkg/apis/federation/v1alpha1"
 )
 
@@ -35,12 +36,6 @@ func CellUpdate(cell, old *v1alpha1.Cell) field.ErrorList {
 // CellSeat returns where a cell is.
 func CellSeat(cell *v1alpha1.Cell) Seat {
 	return Seat{Member: cell.Spec.ClusterName, Namespace: cell.Spec.MemberNamespace}
-}
-
-// DefaultMemberNamespace is <namespace>-<name>. It may be longer than a namespace can
-// be; validation refuses it then.
-func DefaultMemberNamespace(meta *metav1.ObjectMeta) string {
-	return meta.Namespace + "-" + meta.Name
 }
 
 // NamedSeat checks the name of a cell or an edge unit, which becomes a part of a
@@ -90,16 +85,14 @@ func member(value string, path *field.Path) (errs field.ErrorList) {
 	return errs
 }
 
-// memberNamespace refuses what no namespace can be called, and the namespaces that
-// every cluster has for itself.
+// memberNamespace refuses what no namespace can be called. Whether the namespace is free,
+// and none of the member's own, is for those to say who know the member: see package
+// ownership.
 func memberNamespace(meta *metav1.ObjectMeta, value string, path *field.Path) field.ErrorList {
 	switch {
 	case value == "":
 		return field.ErrorList{field.Required(path, "must be the name of a namespace in the member")}
-	case value == metav1.NamespaceDefault, strings.HasPrefix(value, "kube-"):
-		return field.ErrorList{field.Invalid(path, value,
-			`must not be "default" and must not begin with "kube-": such namespaces belong to the member itself`)}
-	case value == DefaultMemberNamespace(meta) && len(value) > validation.DNS1123LabelMaxLength:
+	case len(value) > validation.DNS1123LabelMaxLength && value == ownership.DefaultMemberNamespace(meta.Namespace, meta.Name):
 		return field.ErrorList{field.Invalid(path, value, fmt.Sprintf(
 			"the default, <namespace>-<name>, is longer than %d characters: set a shorter name", validation.DNS1123LabelMaxLength))}
 	}

@@ -35,11 +35,8 @@ func cell(change func(*v1alpha1.Cell)) *v1alpha1.Cell {
 }
 
 func TestCell(t *testing.T) {
-	const (
-		dns = `a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an ` +
-			`alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')`
-		own = `must not be "default" and must not begin with "kube-": such namespaces belong to the member itself`
-	)
+	const dns = `a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an ` +
+		`alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')`
 	long := strings.Repeat("x", 60)
 	for name, test := range map[string]struct {
 		change func(*v1alpha1.Cell)
@@ -61,12 +58,6 @@ func TestCell(t *testing.T) {
 		"no namespace": {
 			change: func(c *v1alpha1.Cell) { c.Spec.MemberNamespace = "" },
 			want:   []string{`spec.memberNamespace: Required value: must be the name of a namespace in the member`}},
-		"the namespace that every cluster has": {
-			change: func(c *v1alpha1.Cell) { c.Spec.MemberNamespace = "default" },
-			want:   []string{`spec.memberNamespace: Invalid value: "default": ` + own}},
-		"a namespace of the member's own": {
-			change: func(c *v1alpha1.Cell) { c.Spec.MemberNamespace = "kube-system" },
-			want:   []string{`spec.memberNamespace: Invalid value: "kube-system": ` + own}},
 		"a namespace that is none": {
 			change: func(c *v1alpha1.Cell) { c.Spec.MemberNamespace = "a.b" },
 			want:   []string{`spec.memberNamespace: Invalid value: "a.b": must not contain dots`}},

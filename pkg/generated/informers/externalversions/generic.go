@@ -65,6 +65,8 @@ func (f *sharedInformerFactory) ForResource(resource schema.GroupVersionResource
 		return &genericInformer{resource: resource.GroupResource(), informer: f.Federation().V1alpha1().Cells().Informer()}, nil
 	case federationv1alpha1.SchemeGroupVersion.WithResource("clusters"):
 		return &genericInformer{resource: resource.GroupResource(), informer: f.Federation().V1alpha1().Clusters().Informer()}, nil
+	case federationv1alpha1.SchemeGroupVersion.WithResource("membernamespaces"):
+		return &genericInformer{resource: resource.GroupResource(), informer: f.Federation().V1alpha1().MemberNamespaces().Informer()}, nil
 
 		// Group=scheduling.kubefed.io, Version=v1alpha1
 	case schedulingv1alpha1.SchemeGroupVersion.WithResource("replicaschedulingpreferences"):

@@ -7,7 +7,10 @@ import (
 
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
+	"github.com/koinon-io/koinon/pkg/apis/federation/ownership"
+	"github.com/koinon-io/koinon/pkg/apis/federation/tenancy"
 	federationv1alpha1 "github.com/koinon-io/koinon/pkg/apis/federation/v1alpha1"
+	corev1beta1 "github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/topology"
 	typesv1beta2 "github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
 	"github.com/koinon-io/koinon/pkg/registry/federated"
@@ -16,12 +19,21 @@ import (
 // Targets is what admission looks up about targets. Answers may be some milliseconds
 // old: controllers check again.
 type Targets interface {
-	// ClusterLabels returns the labels of a KubeFedCluster, and whether it exists.
-	ClusterLabels(ctx context.Context, name string) (map[string]string, bool, error)
-	// Exists reports whether a cell or edge unit exists.
-	Exists(ctx context.Context, topologyType, namespace, name string) (bool, error)
+	// Cluster returns a KubeFedCluster, nil if there is none.
+	Cluster(ctx context.Context, name string) (*corev1beta1.KubeFedCluster, error)
+	// Unit returns a cell or an edge unit, nil if there is none.
+	Unit(ctx context.Context, topologyType, namespace, name string) (*Unit, error)
 	// NamespaceLabels returns the labels of a namespace of the host, nil if there is none.
 	NamespaceLabels(ctx context.Context, name string) (map[string]string, error)
+	// Page returns who owns the namespaces of that name in members, nil if nobody does.
+	Page(ctx context.Context, namespace string) (*federationv1alpha1.MemberNamespace, error)
+}
+
+// Unit is what admission wants to know of a cell or an edge unit.
+type Unit struct {
+	Labels map[string]string
+	// Member and Namespace are where it lies.
+	Member, Namespace string
 }
 
 // NewPlacementChecker returns a checker of the targets that a placement names.
@@ -29,7 +41,8 @@ func NewPlacementChecker(targets Targets) PlacementChecker { return placementChe
 
 type placementChecker struct{ targets Targets }
 
-// CheckPlacement refuses targets of other tenants and warns of those that do not exist.
+// CheckPlacement refuses targets of other tenants, and those whose namespace is somebody
+// else's or the member's own; it warns of targets that do not exist.
 func (c placementChecker) CheckPlacement(ctx context.Context, o *typesv1beta2.FederatedObject, version string) (errs field.ErrorList, warnings []string) {
 	if o.Spec.Placement == nil {
 		return nil, nil
@@ -39,10 +52,10 @@ func (c placementChecker) CheckPlacement(ctx context.Context, o *typesv1beta2.Fe
 		list = field.NewPath("spec", "placement", "clusters")
 		word = func(name string) string { return topology.ClusterName(o.Spec.TopologyType, o.Namespace, name) }
 	}
-	namespaceLabels := c.namespaceLabels(ctx, o.Namespace)
+	check := c.of(ctx, o)
 	for i, t := range o.Spec.Placement.Topologies {
 		path := list.Index(i).Child("name")
-		refusal, warning, err := c.check(ctx, o, t.Name, namespaceLabels)
+		refusal, warning, err := check.target(t.Name)
 		switch {
 		case err != nil:
 			errs = append(errs, field.InternalError(path, err))
@@ -52,41 +65,44 @@ func (c placementChecker) CheckPlacement(ctx context.Context, o *typesv1beta2.Fe
 			warnings = append(warnings, fmt.Sprintf("%s: %q: %s", path, word(t.Name), warning))
 		}
 	}
+	if warning := check.selectsForSystemNamespace(version); warning != "" {
+		warnings = append(warnings, warning)
+	}
 	return errs, warnings
 }
 
-// namespaceLabels returns a function that asks the host at its first call: not for every
-// target, and not for cells. Objects without a namespace have no tenant.
-func (c placementChecker) namespaceLabels(ctx context.Context, namespace string) func() (map[string]string, error) {
-	return sync.OnceValues(func() (map[string]string, error) {
-		if namespace == "" {
-			return nil, nil
-		}
-		return c.targets.NamespaceLabels(ctx, namespace)
-	})
+// placementCheck is the check of one object. What it looks up more than once it keeps.
+type placementCheck struct {
+	Targets
+	ctx    context.Context
+	object *typesv1beta2.FederatedObject
+	// tenant asks the host at its first call: not for every target, and not for nothing.
+	tenant func() (tenancy.Tenant, error)
+	// holders are the owners in each member, by the name of a namespace.
+	holders map[string]map[string]ownership.Owner
 }
 
-// check returns what is wrong with one target, and what is odd.
-func (c placementChecker) check(ctx context.Context, o *typesv1beta2.FederatedObject, name string, namespaceLabels func() (map[string]string, error)) (refusal, warning string, err error) {
-	if kind, ok := targetKinds[o.Spec.TopologyType]; ok {
-		exists, err := c.targets.Exists(ctx, o.Spec.TopologyType, o.Namespace, name)
-		if err == nil && !exists {
-			warning = fmt.Sprintf("there is no %s of that name in namespace %s; nothing happens there until it is created", kind, o.Namespace)
-		}
-		return "", warning, err
+func (c placementChecker) of(ctx context.Context, o *typesv1beta2.FederatedObject) *placementCheck {
+	return &placementCheck{
+		Targets: c.targets, ctx: ctx, object: o,
+		holders: map[string]map[string]ownership.Owner{},
+		tenant: sync.OnceValues(func() (tenancy.Tenant, error) {
+			if o.Namespace == "" { // it has no tenant
+				return tenancy.Tenant{}, nil
+			}
+			labels, err := c.targets.NamespaceLabels(ctx, o.Namespace)
+			return tenancy.Of(labels), err
+		}),
 	}
-	labels, exists, err := c.targets.ClusterLabels(ctx, name)
-	switch {
-	case err != nil:
-		return "", "", err
-	case !exists:
-		return "", "there is no KubeFedCluster of that name; nothing happens there until it is created", nil
+}
+
+// target returns what is wrong with one target, in the words that follow its name, and what
+// is odd.
+func (c *placementCheck) target(name string) (refusal, warning string, err error) {
+	if kind, ok := targetKinds[c.object.Spec.TopologyType]; ok {
+		return c.unit(kind, name)
 	}
-	ours, err := namespaceLabels()
-	if err != nil {
-		return "", "", err
-	}
-	return foreign(labels, o.Namespace, ours), "", nil
+	return c.cluster(name)
 }
 
 var targetKinds = map[string]string{
@@ -94,35 +110,93 @@ var targetKinds = map[string]string{
 	typesv1beta2.TopologyEdgeUnit: "EdgeUnit",
 }
 
-// foreign says why a namespace may not use a cluster, or nothing. Cluster-scoped objects
-// have no namespace, and so no tenant.
-func foreign(cluster map[string]string, namespace string, labels map[string]string) string {
-	if owner := cluster[federationv1alpha1.TopologyNamespaceLabel]; owner != "" && owner != namespace {
-		return fmt.Sprintf("is a %s of namespace %s: only objects of that namespace may be placed there", cluster[federationv1alpha1.TopologyLabel], owner)
+func (c *placementCheck) unit(kind, name string) (refusal, warning string, err error) {
+	unit, err := c.Unit(c.ctx, c.object.Spec.TopologyType, c.object.Namespace, name)
+	switch {
+	case err != nil:
+		return "", "", err
+	case unit == nil:
+		return "", fmt.Sprintf("there is no %s of that name in namespace %s; nothing happens there until it is created", kind, c.object.Namespace), nil
 	}
-	who := "namespace " + namespace
-	if namespace == "" {
-		who = "an object without a namespace"
-	}
-	for _, label := range []string{federationv1alpha1.TenantLabel, federationv1alpha1.WorkspaceGroupLabel} {
-		if cluster[label] != labels[label] {
-			return fmt.Sprintf("has %s, and %s has %s: an object may only be placed in clusters of its own tenant and workspace group",
-				labelled(label, cluster[label]), who, orNone(labels[label]))
+	if len(tenancy.Of(unit.Labels).Labels()) > 0 { // else it is its namespace's
+		tenant, err := c.tenant()
+		if err != nil {
+			return "", "", err
+		}
+		if refusal := tenancy.UnitRefusal(c.object.Namespace, tenant, unit.Labels); refusal != "" {
+			return refusal, "", nil
 		}
 	}
-	return ""
+	refusal, err = c.place(name, unit.Member, unit.Namespace)
+	return refusal, "", err
 }
 
-func labelled(label, value string) string {
-	if value == "" {
-		return "no label " + label
+func (c *placementCheck) cluster(name string) (refusal, warning string, err error) {
+	cluster, err := c.Cluster(c.ctx, name)
+	switch {
+	case err != nil:
+		return "", "", err
+	case cluster == nil:
+		return "", "there is no KubeFedCluster of that name; nothing happens there until it is created", nil
 	}
-	return "the label " + label + "=" + value
+	labels := cluster.Labels
+	if owner := labels[federationv1alpha1.TopologyNamespaceLabel]; owner != "" && owner != c.object.Namespace {
+		return fmt.Sprintf("is a %s of namespace %s: only objects of that namespace may be placed there", labels[federationv1alpha1.TopologyLabel], owner), "", nil
+	}
+	tenant, err := c.tenant()
+	if err != nil {
+		return "", "", err
+	}
+	if refusal := tenancy.Refusal(c.object.Namespace, tenant, tenancy.Of(labels), tenancy.WholeCluster); refusal != "" {
+		return refusal, "", nil
+	}
+	member, namespace := name, c.object.Namespace
+	if labels[federationv1alpha1.TopologyLabel] != "" {
+		unit := ownership.OwnerOf(c.object.Spec.TopologyType, c.object.Namespace, name)
+		member = labels[federationv1alpha1.MemberLabel]
+		namespace = ownership.MemberNamespaceOf(cluster.Annotations[federationv1alpha1.MemberNamespaceAnnotation], unit.Namespace, unit.Name)
+	}
+	if namespace == "" {
+		return "", "", nil // an object without a namespace
+	}
+	system := ownership.SystemNamespacesOf(cluster)
+	system.Member = member
+	if refusal := system.Refusal(namespace); refusal != "" {
+		return "is refused: " + refusal, "", nil
+	}
+	refusal, err = c.place(name, member, namespace)
+	return refusal, "", err
 }
 
-func orNone(value string) string {
-	if value == "" {
-		return "none"
+// place refuses a namespace of a member that is somebody else's.
+func (c *placementCheck) place(target, member, namespace string) (refusal string, err error) {
+	holders, ok := c.holders[namespace]
+	if !ok {
+		page, err := c.Page(c.ctx, namespace)
+		if err != nil {
+			return "", err
+		}
+		holders = ownership.Holders(page)
+		c.holders[namespace] = holders
 	}
-	return value
+	owner := ownership.OwnerOf(c.object.Spec.TopologyType, c.object.Namespace, target)
+	if holder, held := holders[member]; held && holder != owner {
+		return "is refused: " + ownership.TakenBy(holder, namespace, member), nil
+	}
+	return "", nil
+}
+
+// selectsForSystemNamespace warns where a selector picks whole clusters for a namespace
+// that each of them has for itself: those that do not allow it are passed over, and which
+// they are is known later.
+func (c *placementCheck) selectsForSystemNamespace(version string) string {
+	p := c.object.Spec.Placement
+	if p.Topologies != nil || p.TopologySelector == nil || topology.Scoped(c.object.Spec.TopologyType) || !ownership.IsSystemName(c.object.Namespace) {
+		return ""
+	}
+	path := "spec.placement.topologySelector"
+	if version == federated.V1beta1.Version {
+		path = "spec.placement.clusterSelector"
+	}
+	return fmt.Sprintf("%s: namespace %q belongs to each member itself: nothing is placed there unless spec.allowedSystemNamespaces of the KubeFedCluster names it", path, c.object.Namespace)
 }

@@ -6,26 +6,51 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/koinon-io/koinon/pkg/apis/federation/ownership"
 	federationv1alpha1 "github.com/koinon-io/koinon/pkg/apis/federation/v1alpha1"
+	corev1beta1 "github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
 	typesv1beta2 "github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
 	"github.com/koinon-io/koinon/pkg/registry/federated"
 )
 
-// fleet has the clusters m1 and m2, and m3 of tenant a.
-type fleet struct{ asked int }
+// fleet has the clusters m1 and m2, m3 of tenant a, and m-open, where default may be used;
+// and in namespace shop the cells rz00a, on m1, and lost, whose namespace is somebody
+// else's.
+type fleet struct{ asked, pages int }
 
-func (*fleet) ClusterLabels(_ context.Context, name string) (map[string]string, bool, error) {
+func (*fleet) Cluster(_ context.Context, name string) (*corev1beta1.KubeFedCluster, error) {
+	cluster := &corev1beta1.KubeFedCluster{ObjectMeta: metav1.ObjectMeta{Name: name}}
 	switch name {
 	case "m1", "m2":
-		return nil, true, nil
+	case "m-open":
+		cluster.Spec.AllowedSystemNamespaces = []string{"default"}
 	case "m3":
-		return map[string]string{federationv1alpha1.TenantLabel: "a"}, true, nil
+		cluster.Labels = map[string]string{federationv1alpha1.TenantLabel: "a"}
+	case "rz00a.shop":
+		cluster.Labels = map[string]string{
+			federationv1alpha1.TopologyLabel: "cell", federationv1alpha1.TopologyNamespaceLabel: "shop",
+			federationv1alpha1.TopologyNameLabel: "rz00a", federationv1alpha1.MemberLabel: "m1",
+		}
+		cluster.Annotations = map[string]string{federationv1alpha1.MemberNamespaceAnnotation: "shop-rz00a"}
+	default:
+		return nil, nil
 	}
-	return nil, false, nil
+	return cluster, nil
 }
 
-func (*fleet) Exists(context.Context, string, string, string) (bool, error) { return true, nil }
+func (*fleet) Unit(_ context.Context, _, namespace, name string) (*Unit, error) {
+	switch namespace + "/" + name {
+	case "shop/rz00a":
+		return &Unit{Member: "m1", Namespace: "shop-rz00a"}, nil
+	case "shop/lost":
+		return &Unit{Member: "m2", Namespace: "taken"}, nil
+	case "shop/foreign":
+		return &Unit{Member: "m2", Namespace: "free", Labels: map[string]string{federationv1alpha1.TenantLabel: "b"}}, nil
+	}
+	return nil, nil
+}
 
 func (f *fleet) NamespaceLabels(_ context.Context, name string) (map[string]string, error) {
 	f.asked++
@@ -33,6 +58,20 @@ func (f *fleet) NamespaceLabels(_ context.Context, name string) (map[string]stri
 		return nil, errors.New("resource name may not be empty")
 	}
 	return nil, nil
+}
+
+func (f *fleet) Page(_ context.Context, namespace string) (*federationv1alpha1.MemberNamespace, error) {
+	f.pages++
+	page := ownership.NewPage(namespace)
+	switch namespace {
+	case "shop-rz00a":
+		ownership.Claim(page, ownership.UnitOwner("cell", "shop", "rz00a"), []string{"m1"}, metav1.Now())
+	case "taken":
+		ownership.Claim(page, ownership.NamespaceOwner("taken"), []string{"m2"}, metav1.Now())
+	default:
+		return nil, nil
+	}
+	return page, nil
 }
 
 func placed(namespace string, names ...string) *typesv1beta2.FederatedObject {
@@ -66,5 +105,59 @@ func TestTheHostIsAskedOncePerPlacement(t *testing.T) {
 	NewPlacementChecker(f).CheckPlacement(t.Context(), placed("shop", "m1", "m2", "m1"), "v1beta2")
 	if f.asked != 1 {
 		t.Errorf("the labels of the namespace were asked for %d times, want once", f.asked)
+	}
+}
+
+func TestANamespaceOfAMemberIsItsOwnersAlone(t *testing.T) {
+	const (
+		cells    = `namespace "shop-rz00a" of member "m1" belongs to cell shop/rz00a`
+		toMember = `belongs to the member itself; nothing is placed there unless spec.allowedSystemNamespaces of KubeFedCluster "m1" names it`
+	)
+	for name, test := range map[string]struct {
+		topologyType, namespace, target string
+		want                            string
+	}{
+		"a namespace of the host that has the name of a cell's": {"cluster", "shop-rz00a", "m1", `"m1" is refused: ` + cells},
+		"the same namespace in another member":                  {"cluster", "shop-rz00a", "m2", ""},
+		"the cell's own":                                        {"cell", "shop", "rz00a", ""},
+		"the cell's own, under its name as a cluster":           {"cluster", "shop", "rz00a.shop", ""},
+		"the cell's, from another namespace":                    {"cluster", "other", "rz00a.shop", `"rz00a.shop" is a cell of namespace shop: only objects of that namespace may be placed there`},
+		"a cell whose namespace is somebody else's":             {"cell", "shop", "lost", `"lost" is refused: namespace "taken" of member "m2" belongs to namespace taken of the host`},
+		"a cell of another tenant":                              {"cell", "shop", "foreign", `"foreign" has the label federation.koinon.io/tenant=b, and namespace "shop" has none: both must be the same`},
+		"default":                                               {"cluster", "default", "m1", `"m1" is refused: namespace "default" of member "m1" ` + toMember},
+		"kube-system":                                           {"cluster", "kube-system", "m1", `"m1" is refused: namespace "kube-system" of member "m1" ` + toMember},
+		"default, where the administrator allows it":            {"cluster", "default", "m-open", ""},
+		"kube-system, where the administrator allows default":   {"cluster", "kube-system", "m-open", `"m-open" is refused: namespace "kube-system" of member "m-open" belongs to the member itself; nothing is placed there unless spec.allowedSystemNamespaces of KubeFedCluster "m-open" names it`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := placed(test.namespace, test.target)
+			o.Spec.TopologyType = test.topologyType
+			errs, _ := NewPlacementChecker(&fleet{}).CheckPlacement(t.Context(), o, "v1beta2")
+			got := ""
+			for _, e := range errs {
+				got += e.Detail
+			}
+			if got != test.want {
+				t.Errorf("got  %s\nwant %s", got, test.want)
+			}
+		})
+	}
+}
+
+func TestAPageIsReadOncePerPlacement(t *testing.T) {
+	f := &fleet{}
+	NewPlacementChecker(f).CheckPlacement(t.Context(), placed("shop", "m1", "m2", "m-open"), "v1beta2")
+	if f.pages != 1 {
+		t.Errorf("the page was read %d times, want once", f.pages)
+	}
+}
+
+func TestASelectorForANamespaceOfTheMembersIsWarnedAbout(t *testing.T) {
+	o := placed("default")
+	o.Spec.Placement = &typesv1beta2.Placement{TopologySelector: &metav1.LabelSelector{}}
+	errs, warnings := NewPlacementChecker(&fleet{}).CheckPlacement(t.Context(), o, "v1beta1")
+	want := []string{`spec.placement.clusterSelector: namespace "default" belongs to each member itself: nothing is placed there unless spec.allowedSystemNamespaces of the KubeFedCluster names it`}
+	if diff := cmp.Diff(want, warnings); diff != "" || len(errs) > 0 {
+		t.Errorf("errors %v, warnings (-want +got):\n%s", errs, diff)
 	}
 }

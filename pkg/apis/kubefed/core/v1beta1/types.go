@@ -83,6 +83,17 @@ type KubeFedClusterSpec struct {
 	// ProxyURL is a proxy on the way to the API server: http, https or socks5.
 	// +optional
 	ProxyURL string `json:"proxyURL,omitempty"`
+	// JoinNamespace is the namespace of the member that holds the account with which we
+	// write there. It need not be set if the credential is a service account's token, which
+	// says so itself: see status.joinNamespace.
+	// +optional
+	JoinNamespace string `json:"joinNamespace,omitempty"`
+	// AllowedSystemNamespaces are namespaces of the member itself that objects may be placed
+	// in all the same: default, kube-*, and the one that holds the join account. Whoever
+	// writes federated objects in a namespace of that name can then take the member over.
+	// +optional
+	// +listType=set
+	AllowedSystemNamespaces []string `json:"allowedSystemNamespaces,omitempty"`
 }
 
 // LocalSecretReference names a Secret in the same namespace.
@@ -117,6 +128,10 @@ type KubeFedClusterStatus struct {
 	// Region of the nodes. Kept for KubeFed; not filled in.
 	// +optional
 	Region *string `json:"region,omitempty"`
+	// JoinNamespace is the namespace that holds the join account, as its token says. Absent
+	// if the credential is no token of a service account.
+	// +optional
+	JoinNamespace string `json:"joinNamespace,omitempty"`
 }
 
 // ClusterConditionType is one of Ready, Offline, ConfigMalformed.

@@ -337,6 +337,11 @@ func (in *KubeFedClusterSpec) DeepCopyInto(out *KubeFedClusterSpec) {
 		*out = make([]TLSValidation, len(*in))
 		copy(*out, *in)
 	}
+	if in.AllowedSystemNamespaces != nil {
+		in, out := &in.AllowedSystemNamespaces, &out.AllowedSystemNamespaces
+		*out = make([]string, len(*in))
+		copy(*out, *in)
+	}
 	return
 }
 

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	federationv1alpha1 "github.com/koinon-io/koinon/pkg/apis/federation/v1alpha1"
@@ -21,7 +22,15 @@ func KubeFedCluster(cluster *v1beta1.KubeFedCluster) field.ErrorList {
 	errs = append(errs, endpoint(cluster.Spec.APIEndpoint, spec.Child("apiEndpoint"))...)
 	errs = append(errs, objectName(cluster.Spec.SecretRef.Name, spec.Child("secretRef", "name"))...)
 	errs = append(errs, tlsValidations(cluster.Spec.DisabledTLSValidations, spec.Child("disabledTLSValidations"))...)
-	return append(errs, proxyURL(cluster.Spec.ProxyURL, spec.Child("proxyURL"))...)
+	errs = append(errs, proxyURL(cluster.Spec.ProxyURL, spec.Child("proxyURL"))...)
+	errs = append(errs, optional(cluster.Spec.JoinNamespace, spec.Child("joinNamespace"), validation.IsDNS1123Label)...)
+	seen := map[string]bool{}
+	for i, namespace := range cluster.Spec.AllowedSystemNamespaces {
+		path := spec.Child("allowedSystemNamespaces").Index(i)
+		errs = append(errs, matches(namespace, path, "the name of a namespace", validation.IsDNS1123Label)...)
+		errs = append(errs, unique(seen, namespace, path)...)
+	}
+	return errs
 }
 
 // KubeFedClusterUpdate checks the new state of a KubeFedCluster. An endpoint that was taken

@@ -174,6 +174,9 @@ const (
 	TargetMasked TargetState = "Masked"
 	// TargetNotFound: no such cluster, cell or edge unit, or not one of this tenant.
 	TargetNotFound TargetState = "TargetNotFound"
+	// TargetNamespaceForbidden: the namespace in the member is somebody else's, or the
+	// member's own.
+	TargetNamespaceForbidden TargetState = "NamespaceForbidden"
 	// TargetTypeNotServed: the member does not serve the target kind.
 	TargetTypeNotServed TargetState = "TypeNotServed"
 

@@ -26,6 +26,14 @@ type KubeFedClusterSpecApplyConfiguration struct {
 	DisabledTLSValidations []corev1beta1.TLSValidation `json:"disabledTLSValidations,omitempty"`
 	// ProxyURL is a proxy on the way to the API server: http, https or socks5.
 	ProxyURL *string `json:"proxyURL,omitempty"`
+	// JoinNamespace is the namespace of the member that holds the account with which we
+	// write there. It need not be set if the credential is a service account's token, which
+	// says so itself: see status.joinNamespace.
+	JoinNamespace *string `json:"joinNamespace,omitempty"`
+	// AllowedSystemNamespaces are namespaces of the member itself that objects may be placed
+	// in all the same: default, kube-*, and the one that holds the join account. Whoever
+	// writes federated objects in a namespace of that name can then take the member over.
+	AllowedSystemNamespaces []string `json:"allowedSystemNamespaces,omitempty"`
 }
 
 // KubeFedClusterSpecApplyConfiguration constructs a declarative configuration of the KubeFedClusterSpec type for use with
@@ -75,5 +83,23 @@ func (b *KubeFedClusterSpecApplyConfiguration) WithDisabledTLSValidations(values
 // If called multiple times, the ProxyURL field is set to the value of the last call.
 func (b *KubeFedClusterSpecApplyConfiguration) WithProxyURL(value string) *KubeFedClusterSpecApplyConfiguration {
 	b.ProxyURL = &value
+	return b
+}
+
+// WithJoinNamespace sets the JoinNamespace field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the JoinNamespace field is set to the value of the last call.
+func (b *KubeFedClusterSpecApplyConfiguration) WithJoinNamespace(value string) *KubeFedClusterSpecApplyConfiguration {
+	b.JoinNamespace = &value
+	return b
+}
+
+// WithAllowedSystemNamespaces adds the given value to the AllowedSystemNamespaces field in the declarative configuration
+// and returns the receiver, so that objects can be build by chaining "With" function invocations.
+// If called multiple times, values provided by each call will be appended to the AllowedSystemNamespaces field.
+func (b *KubeFedClusterSpecApplyConfiguration) WithAllowedSystemNamespaces(values ...string) *KubeFedClusterSpecApplyConfiguration {
+	for i := range values {
+		b.AllowedSystemNamespaces = append(b.AllowedSystemNamespaces, values[i])
+	}
 	return b
 }

@@ -15,6 +15,9 @@ type KubeFedClusterStatusApplyConfiguration struct {
 	Zones []string `json:"zones,omitempty"`
 	// Region of the nodes. Kept for KubeFed; not filled in.
 	Region *string `json:"region,omitempty"`
+	// JoinNamespace is the namespace that holds the join account, as its token says. Absent
+	// if the credential is no token of a service account.
+	JoinNamespace *string `json:"joinNamespace,omitempty"`
 }
 
 // KubeFedClusterStatusApplyConfiguration constructs a declarative configuration of the KubeFedClusterStatus type for use with
@@ -59,5 +62,13 @@ func (b *KubeFedClusterStatusApplyConfiguration) WithZones(values ...string) *Ku
 // If called multiple times, the Region field is set to the value of the last call.
 func (b *KubeFedClusterStatusApplyConfiguration) WithRegion(value string) *KubeFedClusterStatusApplyConfiguration {
 	b.Region = &value
+	return b
+}
+
+// WithJoinNamespace sets the JoinNamespace field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the JoinNamespace field is set to the value of the last call.
+func (b *KubeFedClusterStatusApplyConfiguration) WithJoinNamespace(value string) *KubeFedClusterStatusApplyConfiguration {
+	b.JoinNamespace = &value
 	return b
 }

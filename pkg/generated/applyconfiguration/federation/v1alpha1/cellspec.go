@@ -9,8 +9,9 @@ package v1alpha1
 type CellSpecApplyConfiguration struct {
 	// ClusterName is the KubeFedCluster of the member. Immutable.
 	ClusterName *string `json:"clusterName,omitempty"`
-	// MemberNamespace is the namespace in the member. No other cell of that member may
-	// have it. Default: <namespace>-<name>. Immutable.
+	// MemberNamespace is the namespace in the member. Nobody else may have it: no cell or
+	// edge unit of that member, and no namespace of the host of that name. See
+	// MemberNamespace. Default: <namespace>-<name>, unless that is ambiguous. Immutable.
 	MemberNamespace *string `json:"memberNamespace,omitempty"`
 }
 

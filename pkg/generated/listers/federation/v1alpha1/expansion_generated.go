@@ -13,3 +13,7 @@ type CellNamespaceListerExpansion interface{}
 // ClusterListerExpansion allows custom methods to be added to
 // ClusterLister.
 type ClusterListerExpansion interface{}
+
+// MemberNamespaceListerExpansion allows custom methods to be added to
+// MemberNamespaceLister.
+type MemberNamespaceListerExpansion interface{}

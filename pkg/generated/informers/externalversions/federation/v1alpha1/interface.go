@@ -12,6 +12,8 @@ type Interface interface {
 	Cells() CellInformer
 	// Clusters returns a ClusterInformer.
 	Clusters() ClusterInformer
+	// MemberNamespaces returns a MemberNamespaceInformer.
+	MemberNamespaces() MemberNamespaceInformer
 }
 
 type version struct {
@@ -33,4 +35,9 @@ func (v *version) Cells() CellInformer {
 // Clusters returns a ClusterInformer.
 func (v *version) Clusters() ClusterInformer {
 	return &clusterInformer{factory: v.factory, tweakListOptions: v.tweakListOptions}
+}
+
+// MemberNamespaces returns a MemberNamespaceInformer.
+func (v *version) MemberNamespaces() MemberNamespaceInformer {
+	return &memberNamespaceInformer{factory: v.factory, tweakListOptions: v.tweakListOptions}
 }

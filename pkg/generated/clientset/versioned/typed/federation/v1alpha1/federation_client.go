@@ -14,6 +14,7 @@ type FederationV1alpha1Interface interface {
 	RESTClient() rest.Interface
 	CellsGetter
 	ClustersGetter
+	MemberNamespacesGetter
 }
 
 // FederationV1alpha1Client is used to interact with features provided by the federation.koinon.io group.
@@ -27,6 +28,10 @@ func (c *FederationV1alpha1Client) Cells(namespace string) CellInterface {
 
 func (c *FederationV1alpha1Client) Clusters() ClusterInterface {
 	return newClusters(c)
+}
+
+func (c *FederationV1alpha1Client) MemberNamespaces() MemberNamespaceInterface {
+	return newMemberNamespaces(c)
 }
 
 // NewForConfig creates a new FederationV1alpha1Client for the given config.

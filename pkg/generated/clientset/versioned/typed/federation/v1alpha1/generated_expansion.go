@@ -5,3 +5,5 @@ package v1alpha1
 type CellExpansion interface{}
 
 type ClusterExpansion interface{}
+
+type MemberNamespaceExpansion interface{}

@@ -20,6 +20,10 @@ func (c *FakeFederationV1alpha1) Clusters() v1alpha1.ClusterInterface {
 	return newFakeClusters(c)
 }
 
+func (c *FakeFederationV1alpha1) MemberNamespaces() v1alpha1.MemberNamespaceInterface {
+	return newFakeMemberNamespaces(c)
+}
+
 // RESTClient returns a RESTClient that is used to communicate
 // with API server by this client implementation.
 func (c *FakeFederationV1alpha1) RESTClient() rest.Interface {

@@ -1,0 +1,226 @@
+package book
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/client-go/util/workqueue"
+	"k8s.io/klog/v2"
+
+	"github.com/koinon-io/koinon/pkg/apis/federation/ownership"
+	"github.com/koinon-io/koinon/pkg/apis/federation/v1alpha1"
+	"github.com/koinon-io/koinon/pkg/federation/membership"
+	clientv1beta1 "github.com/koinon-io/koinon/pkg/generated/clientset/versioned/typed/core/v1beta1"
+	listersv1alpha1 "github.com/koinon-io/koinon/pkg/generated/listers/federation/v1alpha1"
+)
+
+const (
+	// grace is how long a claim stays without its owner: the API server claims before it
+	// stores an object, and a request lasts a minute at most.
+	grace = 2 * time.Minute
+	// resync is how often all pages are looked at: what is left in a member may have gone.
+	resync = 5 * time.Minute
+	// collectTimeout bounds the work on one page.
+	collectTimeout = time.Minute
+)
+
+// Owners says which owners there are.
+type Owners interface {
+	// Known reports whether a cache shows the owner, and that it has this namespace of the
+	// member.
+	Known(owner ownership.Owner, namespace, member string) bool
+	// Exists asks the API the same.
+	Exists(ctx context.Context, owner ownership.Owner, namespace, member string) (bool, error)
+}
+
+// CollectorConfig is what a Collector works with.
+type CollectorConfig struct {
+	Book   *Book
+	Pages  listersv1alpha1.MemberNamespaceLister
+	Owners Owners
+	// Members are those that are connected, Clusters all that there are.
+	Members interface {
+		Get(name string) (membership.Member, bool)
+	}
+	Clusters clientv1beta1.KubeFedClusterInterface
+	// Federation is what this one is called on namespaces of members.
+	Federation string
+	// Written reports whether any federated object has a record in the namespace.
+	Written func(member, namespace string) bool
+}
+
+// Collector takes claims from the book that have ended: their owner is gone, and nothing of
+// it is left in the member. What cannot be known is not taken for gone.
+type Collector struct {
+	CollectorConfig
+	queue workqueue.TypedRateLimitingInterface[string]
+}
+
+// NewCollector returns a Collector that does nothing before Run.
+func NewCollector(config CollectorConfig) (*Collector, error) {
+	if config.Book == nil || config.Pages == nil || config.Owners == nil || config.Members == nil || config.Clusters == nil || config.Federation == "" || config.Written == nil {
+		return nil, errors.New("book: every field of CollectorConfig must be set")
+	}
+	return &Collector{
+		CollectorConfig: config,
+		queue: workqueue.NewTypedRateLimitingQueueWithConfig(
+			workqueue.NewTypedItemExponentialFailureRateLimiter[string](time.Second, resync),
+			workqueue.TypedRateLimitingQueueConfig[string]{Name: "member-namespaces"}),
+	}, nil
+}
+
+// Enqueue has a page looked at: an owner on it may be gone. The queue holds each page once.
+func (c *Collector) Enqueue(namespace string) { c.queue.Add(namespace) }
+
+// Run collects until ctx ends.
+func (c *Collector) Run(ctx context.Context) error {
+	done := make(chan struct{})
+	// Ends when the queue is shut down.
+	go func() {
+		defer close(done)
+		for c.processNext(ctx) {
+		}
+	}()
+	ticker := time.NewTicker(resync)
+	defer ticker.Stop()
+	for {
+		// Not at once: what is recorded in members is known when every object was synced.
+		select {
+		case <-ticker.C:
+			c.enqueueAll()
+		case <-ctx.Done():
+			c.queue.ShutDown()
+			<-done
+			return nil
+		}
+	}
+}
+
+func (c *Collector) enqueueAll() {
+	pages, err := c.Pages.List(labels.Everything())
+	if err != nil {
+		return // listers fail only for want of an index
+	}
+	for _, page := range pages {
+		c.queue.Add(page.Name)
+	}
+}
+
+func (c *Collector) processNext(ctx context.Context) bool {
+	name, shutdown := c.queue.Get()
+	if shutdown {
+		return false
+	}
+	defer c.queue.Done(name)
+	call, cancel := context.WithTimeout(ctx, collectTimeout)
+	defer cancel()
+	if err := c.collect(call, name); err != nil && ctx.Err() == nil {
+		klog.FromContext(ctx).V(2).Info("Failed to look for claims that have ended", "namespace", name, "problem", err.Error())
+		c.queue.AddRateLimited(name)
+		return true
+	}
+	c.queue.Forget(name)
+	return true
+}
+
+// collect looks at one page.
+func (c *Collector) collect(ctx context.Context, name string) error {
+	page := c.Book.page(name)
+	if page == nil {
+		return nil
+	}
+	var errs []error
+	for i := range page.Spec.Owners {
+		entry := &page.Spec.Owners[i]
+		owner := ownership.OwnerOn(entry)
+		ended, err := c.ended(ctx, name, owner, entry)
+		if len(ended) == 0 {
+			errs = append(errs, err)
+			continue
+		}
+		if releaseErr := c.Book.release(ctx, page, owner, ended); releaseErr != nil {
+			return errors.Join(err, releaseErr)
+		}
+		klog.FromContext(ctx).V(2).Info("Released namespaces of members", "namespace", name, "owner", owner.String(), "members", ended)
+		c.queue.Add(name) // the page is another one now
+		return nil
+	}
+	return errors.Join(errs...)
+}
+
+// ended returns the members in which the owner's claim has ended. What it could not find
+// out about the others is in the error.
+func (c *Collector) ended(ctx context.Context, name string, owner ownership.Owner, entry *v1alpha1.MemberNamespaceOwner) (ended []string, err error) {
+	without, err := c.withoutOwner(ctx, name, owner, entry.Members)
+	if err != nil || len(without) == 0 {
+		return nil, err
+	}
+	if wait := time.Until(entry.ClaimTime.Add(grace)); wait > 0 {
+		c.queue.AddAfter(name, wait)
+		return nil, nil
+	}
+	var errs []error
+	for _, member := range without {
+		if c.Written(member, name) {
+			continue
+		}
+		left, err := c.left(ctx, name, owner, member)
+		if err == nil && !left {
+			ended = append(ended, member)
+		}
+		errs = append(errs, err)
+	}
+	return ended, errors.Join(errs...)
+}
+
+// withoutOwner returns those of members in which the owner is not. A namespace of the host
+// is there for all members or for none.
+func (c *Collector) withoutOwner(ctx context.Context, name string, owner ownership.Owner, members []string) (without []string, err error) {
+	asked := members
+	if owner.Kind == v1alpha1.OwnerNamespace {
+		asked = members[:1]
+	}
+	for _, member := range asked {
+		exists := c.Owners.Known(owner, name, member)
+		if !exists { // a cache is not enough to say so
+			if exists, err = c.Owners.Exists(ctx, owner, name, member); err != nil {
+				return nil, fmt.Errorf("look for %s: %w", owner, err)
+			}
+		}
+		if !exists {
+			without = append(without, member)
+		}
+	}
+	if len(without) > 0 && owner.Kind == v1alpha1.OwnerNamespace {
+		return members, nil
+	}
+	return without, nil
+}
+
+// left reports whether anything of the owner is, or may be, left in the member. A member
+// that has left the federation cannot be asked; should it come back, the marks on its
+// namespaces still say whose they are.
+func (c *Collector) left(ctx context.Context, name string, owner ownership.Owner, member string) (bool, error) {
+	joined, ok := c.Members.Get(member)
+	if !ok {
+		_, err := c.Clusters.Get(ctx, member, metav1.GetOptions{})
+		if apierrors.IsNotFound(err) {
+			return false, nil
+		}
+		return true, err
+	}
+	if joined.Conn == nil || joined.Health != membership.Ready {
+		return true, nil
+	}
+	namespace, err := joined.Conn.Namespace(ctx, name)
+	if err != nil || namespace == nil {
+		return err != nil, err
+	}
+	marked, _ := ownership.Marked(namespace.Annotations, c.Federation, owner)
+	return marked, nil
+}

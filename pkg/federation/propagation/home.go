@@ -1,0 +1,153 @@
+package propagation
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/koinon-io/koinon/pkg/apis/federation/ownership"
+	"github.com/koinon-io/koinon/pkg/apis/federation/tenancy"
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
+	"github.com/koinon-io/koinon/pkg/federation/memberclient"
+	"github.com/koinon-io/koinon/pkg/federation/placement"
+	"github.com/koinon-io/koinon/pkg/federation/render"
+)
+
+// The home of an object in a target is the namespace of the member that it is in, or that
+// it is. Nothing is written, adopted or deleted there, nor read into a status, unless its
+// owner in the book is the target's: see package ownership. The book is asked at every
+// sync; the marks on the namespace in the member are looked at where a cache shows them,
+// and by the executor before it acts.
+
+// Book is who owns which namespace of which member; book.Book knows it.
+type Book interface {
+	// Holder returns the owner of the namespace of that name in a member.
+	Holder(namespace, member string) (owner ownership.Owner, held bool)
+	// Claim makes owner the owner of those that are nobody's, and returns who has the others.
+	Claim(ctx context.Context, owner ownership.Owner, namespace string, members []string) (taken map[string]ownership.Owner, err error)
+}
+
+// namespaceResource is what a member's namespaces are cached as.
+var namespaceResource = corev1.SchemeGroupVersion.WithResource("namespaces")
+
+// home returns the namespace of the member that an object is in, or is; empty for objects
+// that have none.
+func (v *view) home(c placement.Candidate) string {
+	namespace, name := v.place(c)
+	if v.kind.isNamespace() {
+		return name
+	}
+	return namespace
+}
+
+// observeHome notes whether the tenant may use the member, and the object its home there. An
+// object whose namespace is gone has no tenant: what is recorded was written by whoever had
+// the namespace.
+func (e *Engine) observeHome(v *view, t viewTarget, o *observation) {
+	use := tenancy.WholeCluster
+	if t.Owner != ownership.NamespaceOwner(v.key.namespace) {
+		use = tenancy.Unit
+	}
+	if refusal := tenancy.Refusal(v.key.namespace, v.tenant, tenancy.Of(o.member.Labels), use); refusal != "" && !v.departed {
+		o.memberRefusal = fmt.Sprintf("member %q %s", t.Member, refusal)
+	}
+	if o.home = v.home(t.Candidate); o.home == "" {
+		o.claimed = true
+		return
+	}
+	holder, held := e.Book.Holder(o.home, t.Member)
+	switch refusal := o.member.System.Refusal(o.home); {
+	case refusal != "":
+		o.homeRefusal = refusal
+	case held && holder != t.Owner:
+		o.homeRefusal = ownership.TakenBy(holder, o.home, t.Member)
+	case o.member.Conn != nil:
+		o.homeRefusal, o.unmarked = e.marksOf(v, t, o)
+	}
+	o.claimed = held && o.homeRefusal == ""
+}
+
+// marksOf looks at the marks of a namespace, if the member's cache shows it: it does if we
+// made it.
+func (e *Engine) marksOf(v *view, t viewTarget, o *observation) (refusal string, unmarked bool) {
+	namespace, _, _ := o.member.Conn.Cached(namespaceResource, "", o.home)
+	if namespace == nil {
+		return "", false
+	}
+	marked, refusal := ownership.Marked(namespace.Annotations, e.Federation, t.Owner)
+	if refusal != "" {
+		return fmt.Sprintf("namespace %q of member %q: %s", o.home, t.Member, refusal), false
+	}
+	return "", !marked && !v.kind.isNamespace() // the manifest of a namespace has the marks
+}
+
+// hold is what the home of an object must be before an executor acts there.
+func (e *Engine) hold(v *view, owner ownership.Owner, home string) memberclient.Hold {
+	return memberclient.Hold{
+		Name:          home,
+		LeaveUnmarked: v.kind.isNamespace(),
+		// A namespace that is made because objects are placed in it carries our label, and
+		// no federated object's name: no FederatedNamespace made it, and none deletes it by
+		// not being placed there.
+		Labels:      map[string]string{v1beta1.ManagedLabel: "true"},
+		Annotations: map[string]string{render.SourceAnnotation: render.NoSource},
+		Marks:       ownership.Marks(e.Federation, owner),
+		Marked: func(annotations map[string]string) (bool, string) {
+			return ownership.Marked(annotations, e.Federation, owner)
+		},
+	}
+}
+
+// refusedHome says that the marks of a namespace keep an executor from acting in it; nil if
+// err is something else.
+func (o observation) refusedHome(err error) *result {
+	var foreign *memberclient.ForeignNamespaceError
+	if !errors.As(err, &foreign) {
+		return nil
+	}
+	refused := o.failed(v1beta2.TargetNamespaceForbidden, err.Error())
+	switch o.intent {
+	case remove:
+		refused.record.State = v1beta2.TargetWaitingForRemoval
+	case release:
+		refused = result{gone: true} // it is given up, and stays as it is
+	}
+	return &refused
+}
+
+// claim claims the homes of all targets in which something is, or is to be, and decides
+// again if there were any that nobody had: in one write for all members. So what was placed
+// before there was a book is claimed when it is looked at first.
+func (e *Engine) claim(ctx context.Context, v *view, steps []step) ([]step, error) {
+	type claim struct {
+		home  string
+		owner ownership.Owner
+	}
+	members := map[claim][]string{}
+	for _, s := range steps {
+		if s.observed.wantsHome(s.decision) {
+			c := claim{s.observed.home, s.target.Owner}
+			members[c] = append(members[c], s.target.Member)
+		}
+	}
+	if len(members) == 0 {
+		return steps, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, hostTimeout)
+	defer cancel()
+	for c := range members {
+		if _, err := e.Book.Claim(ctx, c.owner, c.home, members[c]); err != nil {
+			return nil, err
+		}
+	}
+	return e.decideAll(v), nil
+}
+
+// wantsHome reports whether the home must be claimed before anything else is done.
+func (o observation) wantsHome(d decision) bool {
+	return !o.claimed && o.member != nil && o.memberRefusal == "" && o.homeRefusal == "" &&
+		(d.action != nothing || o.record.Hash != "")
+}

@@ -8,9 +8,9 @@ import (
 	corelisters "k8s.io/client-go/listers/core/v1"
 	"k8s.io/client-go/tools/cache"
 
+	"github.com/koinon-io/koinon/pkg/apis/federation/tenancy"
 	federationv1alpha1 "github.com/koinon-io/koinon/pkg/apis/federation/v1alpha1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
-	"github.com/koinon-io/koinon/pkg/federation/placement"
 )
 
 func TestTheTenantOfAnObjectIsThatOfItsOwnNamespace(t *testing.T) {
@@ -21,12 +21,12 @@ func TestTheTenantOfAnObjectIsThatOfItsOwnNamespace(t *testing.T) {
 		}
 		return namespace
 	}
-	acme := placement.Tenant{Name: "acme"}
+	acme := tenancy.Tenant{Name: "acme"}
 	for name, test := range map[string]struct {
 		namespace *corev1.Namespace // of now; nil if there is none
 		bound     string
 		deleting  bool
-		want      placement.Tenant
+		want      tenancy.Tenant
 		departed  bool
 		unknown   bool
 	}{

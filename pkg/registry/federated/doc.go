@@ -6,12 +6,13 @@
 //   - wire is how objects look to clients and in the store.
 //   - schema knows the schemas of target kinds, and compares templates with them.
 //   - openapi describes the kinds to clients, and to server-side apply.
+//   - ownership keeps track of who owns which fields, through both versions.
 //   - strategy is what happens to an object of one kind when it is written, and its REST
 //     storage.
 //   - serving puts all kinds behind one HTTP handler, and follows the
 //     FederatedTypeConfigs.
 //
-// wire and schema do not know each other, nor do openapi and strategy.
+// wire and schema do not know each other.
 //
 // One Go type, v1beta2.FederatedObject, stands for all kinds, stored and in memory; which
 // kind an object is says its TypeMeta. The v1beta1 shape exists only while a request is

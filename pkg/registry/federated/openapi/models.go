@@ -34,11 +34,15 @@ func NewModels(kinds []federated.Kind, source targetschema.Source) Models {
 	return Models{kinds: kinds, schemas: source.TargetSchemas(gvks)}
 }
 
+// Kinds are the kinds that there are definitions of.
+func (m Models) Kinds() []federated.Kind { return m.kinds }
+
 // Target returns the schema of a target kind, nil if it is not known.
 func (m Models) Target(gvk schema.GroupVersionKind) *targetschema.Target { return m.schemas[gvk] }
 
-// modelName is io.kubefed.types.v1beta2.FederatedDeployment.
-func modelName(gvk schema.GroupVersionKind) string {
+// ModelName is the name of a kind's model, such as
+// io.kubefed.types.v1beta2.FederatedDeployment. Of its spec it is that and "Spec".
+func ModelName(gvk schema.GroupVersionKind) string {
 	return "io.kubefed.types." + gvk.Version + "." + gvk.Kind
 }
 
@@ -85,7 +89,7 @@ func (m Models) definitions(ref common.ReferenceCallback, schemaOf func(federate
 // addKind adds the object, its spec and its list for one kind and version: those of the
 // shape, with a template of its own.
 func (m Models) addKind(defs map[string]common.OpenAPIDefinition, ref common.ReferenceCallback, k federated.Kind, version schema.GroupVersion, object, objectSpec, list common.OpenAPIDefinition, template spec.Schema, dependencies []string) {
-	objectName := modelName(version.WithKind(k.Kind))
+	objectName := ModelName(version.WithKind(k.Kind))
 	specName := objectName + "Spec"
 
 	template.Description = "Template is the " + k.Target.Kind + " to create in each target, without name and namespace."
@@ -98,7 +102,7 @@ func (m Models) addKind(defs map[string]common.OpenAPIDefinition, ref common.Ref
 
 	items := list.Schema.Properties["items"]
 	items.Items = &spec.SchemaOrArray{Schema: &spec.Schema{SchemaProps: spec.SchemaProps{Ref: ref(objectName), Default: map[string]any{}}}}
-	defs[modelName(version.WithKind(k.ListKind()))] = withProperty(list, "items", items, objectName)
+	defs[ModelName(version.WithKind(k.ListKind()))] = withProperty(list, "items", items, objectName)
 }
 
 func withProperty(def common.OpenAPIDefinition, name string, property spec.Schema, dependencies ...string) common.OpenAPIDefinition {
@@ -134,7 +138,7 @@ func (m Models) definitionName(name string) (string, spec.Extensions) {
 	for _, k := range m.kinds {
 		for _, version := range []schema.GroupVersion{federated.V1beta1, federated.V1beta2} {
 			for _, kind := range []string{k.Kind, k.ListKind()} {
-				if name == modelName(version.WithKind(kind)) {
+				if name == ModelName(version.WithKind(kind)) {
 					return friendly, gvkExtension(version.WithKind(kind))
 				}
 			}

@@ -16,7 +16,7 @@ type routeSample struct {
 }
 
 // OpenAPIModelName is the name of the kind's model.
-func (s routeSample) OpenAPIModelName() string { return modelName(s.gvk) }
+func (s routeSample) OpenAPIModelName() string { return ModelName(s.gvk) }
 
 // GetObjectKind and DeepCopyObject make it a runtime.Object.
 func (s *routeSample) GetObjectKind() schema.ObjectKind { return schema.EmptyObjectKind }

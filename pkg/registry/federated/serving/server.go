@@ -19,7 +19,6 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/util/managedfields"
 	"k8s.io/apiserver/pkg/admission"
 	"k8s.io/apiserver/pkg/authorization/authorizer"
 	"k8s.io/apiserver/pkg/endpoints"
@@ -37,6 +36,7 @@ import (
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/manifest"
 	"github.com/koinon-io/koinon/pkg/registry/federated"
 	"github.com/koinon-io/koinon/pkg/registry/federated/openapi"
+	"github.com/koinon-io/koinon/pkg/registry/federated/ownership"
 	targetschema "github.com/koinon-io/koinon/pkg/registry/federated/schema"
 	"github.com/koinon-io/koinon/pkg/registry/federated/strategy"
 	"github.com/koinon-io/koinon/pkg/registry/federated/wire"
@@ -226,7 +226,7 @@ func (s *Server) Destroy() {
 // install makes the handlers of a generation and announces it to discovery. Those of
 // v1beta1 are made when somebody speaks it: the routes of ten kinds take some six MiB.
 func (s *Server) install(g *generation, registries map[federated.Kind]*strategy.Storage) error {
-	converter := openapi.NewTypeConverter(g.models)
+	converter := ownership.NewConverter(s.types, g.models)
 	g.install = func(version schema.GroupVersion) (*restful.Container, []apidiscoveryv2.APIResourceDiscovery, error) {
 		container := s.newContainer()
 		resources, err := s.installVersion(container, version, registries, converter, g.models)
@@ -307,11 +307,12 @@ func (s *Server) routeError(e restful.ServiceError, method string) error {
 // patchTypes are the kinds of patches that are taken: see dropStrategicMerge.
 var patchTypes = []string{string(types.JSONPatchType), string(types.MergePatchType), string(types.ApplyYAMLPatchType)}
 
-func (s *Server) installVersion(container *restful.Container, version schema.GroupVersion, registries map[federated.Kind]*strategy.Storage, converter managedfields.TypeConverter, models func() openapi.Models) ([]apidiscoveryv2.APIResourceDiscovery, error) {
+func (s *Server) installVersion(container *restful.Container, version schema.GroupVersion, registries map[federated.Kind]*strategy.Storage, converter *ownership.Converter, models func() openapi.Models) ([]apidiscoveryv2.APIResourceDiscovery, error) {
 	storage := map[string]rest.Storage{}
+	keeper := ownership.NewKeeper(converter, version)
 	for kind, r := range registries {
-		storage[kind.Resource] = r.Object
-		storage[kind.Resource+"/status"] = r.Status
+		storage[kind.Resource] = ownedObject{r.Object, keeper}
+		storage[kind.Resource+"/status"] = ownedStatus{r.Status, keeper}
 		if targetschema.IsScalable(kind.Target, func() *targetschema.Target { return models().Target(kind.Target) }) {
 			storage[kind.Resource+"/scale"] = r.Scale
 		}
@@ -322,18 +323,18 @@ func (s *Server) installVersion(container *restful.Container, version schema.Gro
 		Root:                       "/apis",
 		GroupVersion:               version,
 		OptionsExternalVersion:     &schema.GroupVersion{Version: "v1"},
-		Serializer:                 s.codec,
+		Serializer:                 ownership.Serializer(s.codec),
 		ParameterCodec:             s.types.ParameterCodec(),
 		Typer:                      s.types,
 		Creater:                    creater,
 		Convertor:                  s.types,
-		UnsafeConvertor:            s.types,
+		UnsafeConvertor:            converter, // of the field manager
 		Defaulter:                  s.types,
 		Namer:                      runtime.Namer(meta.NewAccessor()),
 		TypeConverter:              converter,
 		EquivalentResourceRegistry: s.config.Equivalents,
 		Authorizer:                 s.config.Authorizer,
-		Admit:                      s.config.Admission,
+		Admit:                      keeper.Admission(s.config.Admission),
 		MinRequestTimeout:          s.config.MinRequestTimeout,
 		MaxRequestBodyBytes:        s.config.MaxRequestBodyBytes,
 	}

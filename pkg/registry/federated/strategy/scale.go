@@ -16,6 +16,8 @@ import (
 
 	typesv1beta2 "github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
 	"github.com/koinon-io/koinon/pkg/apis/rawjson"
+	"github.com/koinon-io/koinon/pkg/registry/federated"
+	"github.com/koinon-io/koinon/pkg/registry/federated/ownership"
 	"github.com/koinon-io/koinon/pkg/registry/federated/wire"
 )
 
@@ -62,11 +64,16 @@ func (r *ScaleREST) Update(ctx context.Context, name string, info rest.UpdatedOb
 	return scale, false, err
 }
 
-// scaled returns a copy of the object with the replicas that the caller asks for.
+// scaled returns a copy of the object with the replicas that the caller asks for, and with
+// the caller as their owner.
 func (r *ScaleREST) scaled(ctx context.Context, o *typesv1beta2.FederatedObject, info rest.UpdatedObjectInfo, validate rest.ValidateObjectUpdateFunc) (runtime.Object, error) {
+	owners := ownership.NewScaleOwners(o.ManagedFields, schema.GroupVersion{Group: federated.GroupName, Version: requestVersion(ctx)})
 	old, err := scaleOf(o)
 	if err != nil {
 		return nil, err
+	}
+	if old.ManagedFields, err = owners.Scale(); err != nil {
+		return nil, apierrors.NewInternalError(fmt.Errorf("read the owners of the replicas of %s %s/%s: %w", o.Kind, o.Namespace, o.Name, err))
 	}
 	obj, err := info.UpdatedObject(ctx, old)
 	if err != nil {
@@ -89,6 +96,9 @@ func (r *ScaleREST) scaled(ctx context.Context, o *typesv1beta2.FederatedObject,
 		return nil, apierrors.NewConflict(r.object.kind.GroupResource(), o.Name, fmt.Errorf("it was changed since resource version %s", scale.ResourceVersion))
 	}
 	out := o.DeepCopy()
+	if out.ManagedFields, err = owners.Object(scale.ManagedFields); err != nil {
+		return nil, apierrors.NewInternalError(fmt.Errorf("note the owner of the replicas of %s %s/%s: %w", o.Kind, o.Namespace, o.Name, err))
+	}
 	out.Spec.Template, err = withReplicas(o.Spec.Template, scale.Spec.Replicas)
 	return out, err
 }

@@ -43,30 +43,43 @@ func Restore(old, new *v1beta2.FederatedObject, subresource string) error {
 }
 
 func restoreSpec(old, new *v1beta2.FederatedObject) error {
-	if !hasTopology(&old.Spec) || hasTopology(&new.Spec) {
+	if !HasTopology(&old.Spec) || HasTopology(&new.Spec) {
 		return nil
 	}
-	selectors := selectorOverrides(old.Spec.Overrides)
-	n, plain := &names{old.Spec.TopologyType, old.Namespace}, names{topologyType: v1beta2.TopologyCluster}
-	placement, err := n.topologyPlacement(plain.clusterPlacement(new.Spec.Placement))
+	// Type cluster names targets as v1beta1 does.
+	restored := *new
+	restored.Namespace = old.Namespace
+	TakeTopology(old, &restored)
+	mapped, err := FromClusterWords(&restored)
 	if err != nil {
 		return err
 	}
-	overrides, err := n.topologyOverrides(plain.clusterOverrides(new.Spec.Overrides))
-	if err != nil {
-		return err
-	}
-	new.Spec.TopologyType = old.Spec.TopologyType
-	new.Spec.Placement = placement
-	new.Spec.PlacementMask = old.Spec.PlacementMask.DeepCopy()
-	new.Spec.Overrides = insertSelectorOverrides(overrides, copied(selectors))
+	new.Spec = mapped.Spec
 	return nil
 }
 
-// hasTopology reports whether v1beta1 needs its annotation to say the spec.
-func hasTopology(spec *v1beta2.FederatedObjectSpec) bool {
-	return (spec.TopologyType != "" && spec.TopologyType != v1beta2.TopologyCluster) || spec.PlacementMask != nil ||
-		slices.ContainsFunc(spec.Overrides, func(o v1beta2.Override) bool { return o.TopologySelector != nil })
+// TakeTopology makes the part of new's spec that v1beta1 has no words for the one of old:
+// the topologyType, the mask, and the overrides by selector, each at its index, or at the
+// end of a list that became shorter. Names are left as they are, and so is the list that
+// new's overrides are in.
+func TakeTopology(old, new *v1beta2.FederatedObject) {
+	new.Spec.TopologyType = old.Spec.TopologyType
+	new.Spec.PlacementMask = old.Spec.PlacementMask.DeepCopy()
+	named := slices.DeleteFunc(slices.Clone(new.Spec.Overrides), func(o v1beta2.Override) bool { return o.TopologySelector != nil })
+	if len(named) == 0 && len(new.Spec.Overrides) > 0 {
+		named = nil
+	}
+	new.Spec.Overrides = insertSelectorOverrides(named, copied(selectorOverrides(old.Spec.Overrides)))
+}
+
+// HasTopology reports whether v1beta1 needs its annotation to say the spec.
+func HasTopology(spec *v1beta2.FederatedObjectSpec) bool {
+	return (spec.TopologyType != "" && spec.TopologyType != v1beta2.TopologyCluster) || spec.PlacementMask != nil || HasSelectorOverrides(spec)
+}
+
+// HasSelectorOverrides reports whether any override has a selector.
+func HasSelectorOverrides(spec *v1beta2.FederatedObjectSpec) bool {
+	return slices.ContainsFunc(spec.Overrides, func(o v1beta2.Override) bool { return o.TopologySelector != nil })
 }
 
 func copied(in []v1beta1.IndexedOverride) []v1beta1.IndexedOverride {

@@ -98,6 +98,16 @@ func readStash(value string) (v1beta1.TopologyStash, *field.Error) {
 	return stash, nil
 }
 
+// ReadStash decodes the value of v1beta1.TopologyAnnotation. The error, a *field.Error, says
+// what is wrong with one that this server did not write.
+func ReadStash(value string) (v1beta1.TopologyStash, error) {
+	stash, err := readStash(value)
+	if err != nil {
+		return stash, err
+	}
+	return stash, nil
+}
+
 // shorten keeps an error readable whatever the client sent.
 func shorten(value string) string {
 	const limitBytes = 128

@@ -1,0 +1,200 @@
+package serving_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/managedfields"
+	"k8s.io/kube-openapi/pkg/validation/spec"
+)
+
+// customResources is the field manager that an API server has for custom resources, with the
+// schema that federated kinds have in v1beta2, and the objects that it makes.
+type customResources struct {
+	manager *managedfields.FieldManager
+	live    *unstructured.Unstructured
+}
+
+var customKind = schema.GroupVersionKind{Group: "types.kubefed.io", Version: "v1beta2", Kind: "FederatedDeployment"}
+
+func newCustomResources(t *testing.T) *customResources {
+	t.Helper()
+	of := func(kind string, properties map[string]spec.Schema) spec.Schema {
+		return spec.Schema{SchemaProps: spec.SchemaProps{Type: []string{kind}, Properties: properties}}
+	}
+	anything := of("object", nil)
+	anything.AddExtension("x-kubernetes-preserve-unknown-fields", true)
+	atomic := of("array", nil)
+	atomic.Items = &spec.SchemaOrArray{Schema: &anything}
+	atomic.AddExtension("x-kubernetes-list-type", "atomic")
+	selector := of("object", map[string]spec.Schema{"matchLabels": anything})
+	selector.AddExtension("x-kubernetes-map-type", "atomic")
+	placement := of("object", map[string]spec.Schema{"topologies": atomic, "topologySelector": selector})
+	labels := of("object", nil)
+	text := of("string", nil)
+	labels.AdditionalProperties = &spec.SchemaOrBool{Allows: true, Schema: &text}
+	metadata := of("object", map[string]spec.Schema{"labels": labels})
+	metadata.AddExtension("x-kubernetes-preserve-unknown-fields", true)
+	root := of("object", map[string]spec.Schema{
+		"apiVersion": text, "kind": text,
+		"metadata": metadata,
+		"spec": of("object", map[string]spec.Schema{"topologyType": text, "template": anything, "placement": placement, "placementMask": placement,
+			"overrides": atomic, "retainReplicas": of("boolean", nil)}),
+	})
+	root.AddExtension("x-kubernetes-group-version-kind", []any{map[string]any{"group": customKind.Group, "version": customKind.Version, "kind": customKind.Kind}})
+	converter, err := managedfields.NewTypeConverter(map[string]*spec.Schema{"mirror": &root}, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	manager, err := managedfields.NewDefaultCRDFieldManager(converter, customConverter{}, customConverter{}, customConverter{}, customKind, customKind.GroupVersion(), "", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &customResources{manager: manager}
+}
+
+// customConverter is what custom resources of one version need: nothing but a default.
+type customConverter struct{ runtime.ObjectConvertor }
+
+func (customConverter) ConvertToVersion(obj runtime.Object, _ runtime.GroupVersioner) (runtime.Object, error) {
+	return obj, nil
+}
+
+func (customConverter) New(schema.GroupVersionKind) (runtime.Object, error) {
+	out := &unstructured.Unstructured{}
+	out.SetGroupVersionKind(customKind)
+	return out, nil
+}
+
+func (customConverter) Default(obj runtime.Object) {
+	fields := obj.(*unstructured.Unstructured).Object
+	if spec, ok := fields["spec"].(object); ok && spec["topologyType"] == nil {
+		spec["topologyType"] = "cluster"
+	}
+}
+
+// update is a PUT or a POST of an object with a spec.
+func (c *customResources) update(t *testing.T, who string, obj object) {
+	t.Helper()
+	next := &unstructured.Unstructured{Object: normal(obj).(object)}
+	customConverter{}.Default(next)
+	live := c.live
+	if live == nil {
+		empty, _ := customConverter{}.New(customKind)
+		live = empty.(*unstructured.Unstructured)
+	} else {
+		next.SetUID(live.GetUID())
+	}
+	updated, err := c.manager.Update(live, next, who)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.live = updated.(*unstructured.Unstructured)
+	c.live.SetUID(types.UID("uid"))
+}
+
+func (c *customResources) apply(who string, force bool, obj object) error {
+	applied, err := c.manager.Apply(c.live, &unstructured.Unstructured{Object: normal(obj).(object)}, who, force)
+	if err == nil {
+		c.live = applied.(*unstructured.Unstructured)
+		dropNulls(c.live.Object)
+	}
+	return err
+}
+
+// dropNulls takes out what the field manager leaves of objects that have lost all fields.
+func dropNulls(fields object) {
+	for name, value := range fields {
+		if value == nil {
+			delete(fields, name)
+		} else if inner, ok := value.(object); ok {
+			dropNulls(inner)
+		}
+	}
+}
+
+// Whoever speaks v1beta2 alone finds what a custom resource of the same schema has: in the
+// object, in its owners and in conflicts.
+func TestOwnershipInV1beta2IsThatOfACustomResource(t *testing.T) {
+	a := newAPI(t, nil)
+	for range 40 {
+		seed := rand.Uint64()
+		if !t.Run("seed "+strconv.FormatUint(seed, 10), func(t *testing.T) { compareWithCustomResource(a, t, seed) }) {
+			return
+		}
+	}
+}
+
+func compareWithCustomResource(a *api, t *testing.T, seed uint64) {
+	s := newSequence(a, t, seed)
+	custom := newCustomResources(t)
+	wished := func() wish {
+		w := s.wish("v1beta2", false)
+		if s.topology == "cell" || s.IntN(2) == 0 {
+			w.values[fieldType] = s.topology
+		}
+		return w
+	}
+	first := wished()
+	first.values[fieldType] = s.topology
+	obj := anchored(render("v1beta2", s.name, first))
+	s.must(request{method: http.MethodPost, version: "v1beta2", manager: "creator", contentType: jsonBody, body: obj})
+	custom.update(t, "creator", obj)
+	for range 30 {
+		who, force, w := s.manager(), s.IntN(2) == 0, wished()
+		obj := render("v1beta2", s.name, w)
+		if s.IntN(2) == 0 {
+			s.note("PUT %s %s", who, compact(obj))
+			s.must(request{method: http.MethodPut, version: "v1beta2", name: s.name, manager: who, contentType: jsonBody, body: anchored(obj)})
+			custom.update(t, who, obj)
+		} else {
+			s.note("apply %s force=%v %s", who, force, compact(obj))
+			code, answer := s.do(request{method: http.MethodPatch, version: "v1beta2", name: s.name, manager: who, force: force, contentType: applyPatch, body: obj})
+			message := ""
+			if code != http.StatusOK {
+				message = fmt.Sprint(answer["message"])
+			}
+			want := ""
+			if err := custom.apply(who, force, obj); err != nil {
+				want = err.Error()
+			}
+			// The parts of a list are further down in a set of fields than a list is.
+			same(t, "refusal", sortedLines(want), sortedLines(message))
+		}
+		got := &unstructured.Unstructured{Object: s.current("v1beta2")}
+		if diff := cmp.Diff(outline(custom.live), outline(got)); diff != "" || t.Failed() {
+			t.Fatalf("-custom resource +federated:\n%s\nafter:\n%v", diff, s.log[max(0, len(s.log)-4):])
+		}
+	}
+}
+
+func sortedLines(text string) []string {
+	lines := strings.Split(text, "\n")
+	slices.Sort(lines)
+	return lines
+}
+
+// outline is the spec and the owners of an object, without times, and without that somebody
+// made the spec: as with built-in kinds, there always is one.
+func outline(o *unstructured.Unstructured) any {
+	owners := []string{}
+	for _, e := range o.GetManagedFields() {
+		fields := normal(e.FieldsV1).(object)
+		if spec, ok := fields["f:spec"].(object); ok {
+			delete(spec, ".")
+		}
+		owners = append(owners, fmt.Sprintf("%s %s %s %s", e.Manager, e.Operation, e.APIVersion, compact(fields)))
+	}
+	slices.Sort(owners)
+	return normal(object{"spec": o.Object["spec"], "labels": o.GetLabels(), "owners": owners})
+}

@@ -31,15 +31,6 @@ const (
 	Malformed
 )
 
-// Reasons of a KubeFedCluster's conditions, as KubeFed has them.
-const (
-	ReasonReady        = "ClusterReady"
-	ReasonNotReady     = "ClusterNotReady"
-	ReasonReachable    = "ClusterReachable"
-	ReasonNotReachable = "ClusterNotReachable"
-	ReasonMalformed    = "ClusterConfigMalformed"
-)
-
 // lastProbeInterval is how old a written lastProbeTime may get while nothing changes.
 const lastProbeInterval = time.Minute
 
@@ -152,16 +143,16 @@ func (f finding) conditions(now metav1.Time) []v1beta1.ClusterCondition {
 	}
 	switch f.health {
 	case Ready:
-		return []v1beta1.ClusterCondition{condition(v1beta1.ClusterReady, corev1.ConditionTrue, ReasonReady, "/healthz responded with ok")}
+		return []v1beta1.ClusterCondition{condition(v1beta1.ClusterReady, corev1.ConditionTrue, v1beta1.ReasonClusterReady, "/healthz responded with ok")}
 	case NotReady:
 		return []v1beta1.ClusterCondition{
-			condition(v1beta1.ClusterReady, corev1.ConditionFalse, ReasonNotReady, f.problem),
-			condition(v1beta1.ClusterOffline, corev1.ConditionFalse, ReasonReachable, "cluster is reachable"),
+			condition(v1beta1.ClusterReady, corev1.ConditionFalse, v1beta1.ReasonClusterNotReady, f.problem),
+			condition(v1beta1.ClusterOffline, corev1.ConditionFalse, v1beta1.ReasonClusterReachable, "cluster is reachable"),
 		}
 	case Offline:
-		return []v1beta1.ClusterCondition{condition(v1beta1.ClusterOffline, corev1.ConditionTrue, ReasonNotReachable, f.problem)}
+		return []v1beta1.ClusterCondition{condition(v1beta1.ClusterOffline, corev1.ConditionTrue, v1beta1.ReasonClusterNotReachable, f.problem)}
 	default:
-		return []v1beta1.ClusterCondition{condition(v1beta1.ClusterConfigMalformed, corev1.ConditionTrue, ReasonMalformed, f.problem)}
+		return []v1beta1.ClusterCondition{condition(v1beta1.ClusterConfigMalformed, corev1.ConditionTrue, v1beta1.ReasonClusterConfigMalformed, f.problem)}
 	}
 }
 

@@ -9,7 +9,6 @@ import (
 	"github.com/koinon-io/koinon/pkg/federation/memberclient"
 	"github.com/koinon-io/koinon/pkg/federation/membership"
 	"github.com/koinon-io/koinon/pkg/federation/render"
-	"github.com/koinon-io/koinon/pkg/federation/status"
 )
 
 // intent says what a target is meant to be.
@@ -143,7 +142,7 @@ func (o observation) say(state v1beta2.TargetState, message string) decision {
 }
 
 func (o observation) do(a action) decision {
-	d := o.say(status.Pending, "")
+	d := o.say(v1beta2.TargetPending, "")
 	d.action = a
 	return d
 }
@@ -231,7 +230,7 @@ func (o observation) undecided(message string) *decision {
 	if o.manifest != nil && o.record.Hash == o.manifest.Hash && o.record.Version != "" {
 		return &decision{status: o.record}
 	}
-	d := o.say(status.Pending, message)
+	d := o.say(v1beta2.TargetPending, message)
 	return &d
 }
 

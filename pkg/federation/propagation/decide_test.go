@@ -12,7 +12,6 @@ import (
 	"github.com/koinon-io/koinon/pkg/federation/memberclient"
 	"github.com/koinon-io/koinon/pkg/federation/membership"
 	"github.com/koinon-io/koinon/pkg/federation/render"
-	"github.com/koinon-io/koinon/pkg/federation/status"
 )
 
 // running is an observation of a target where all is well: generation 7 of shop/web, in
@@ -70,16 +69,16 @@ func TestDecideOnATargetThatRuns(t *testing.T) {
 	}{
 		"nothing is sent if all is as recorded": {nil, verdict{}},
 		"an object that is not there is made": {
-			[]func(*observation){unwritten}, verdict{Action: applyManifest, State: status.Pending},
+			[]func(*observation){unwritten}, verdict{Action: applyManifest, State: v1beta2.TargetPending},
 		},
 		"an object that was deleted is made again": {
-			[]func(*observation){func(o *observation) { o.live = nil }}, verdict{Action: applyManifest, State: status.Pending},
+			[]func(*observation){func(o *observation) { o.live = nil }}, verdict{Action: applyManifest, State: v1beta2.TargetPending},
 		},
 		"another manifest is sent": {
-			[]func(*observation){func(o *observation) { o.manifest.Hash = "h8" }}, verdict{Action: applyManifest, State: status.Pending},
+			[]func(*observation){func(o *observation) { o.manifest.Hash = "h8" }}, verdict{Action: applyManifest, State: v1beta2.TargetPending},
 		},
 		"a spec that changed in the member is sent again": {
-			[]func(*observation){func(o *observation) { o.live.Generation = 4 }}, verdict{Action: applyManifest, State: status.Pending},
+			[]func(*observation){func(o *observation) { o.live.Generation = 4 }}, verdict{Action: applyManifest, State: v1beta2.TargetPending},
 		},
 		"a kind without generation is compared by resource version": {
 			[]func(*observation){func(o *observation) {
@@ -87,13 +86,13 @@ func TestDecideOnATargetThatRuns(t *testing.T) {
 			}}, verdict{},
 		},
 		"a label that is missing is sent again": {
-			[]func(*observation){func(o *observation) { o.manifest.Labels["app"] = "web" }}, verdict{Action: applyManifest, State: status.Pending},
+			[]func(*observation){func(o *observation) { o.manifest.Labels["app"] = "web" }}, verdict{Action: applyManifest, State: v1beta2.TargetPending},
 		},
 		"labels of the member's own are no drift": {
 			[]func(*observation){func(o *observation) { o.live.Labels["theirs"] = "x" }}, verdict{},
 		},
 		"an object of KubeFed is taken over": {
-			[]func(*observation){func(o *observation) { o.live.Annotations, o.record.Hash = nil, "" }}, verdict{Action: applyManifest, State: status.Pending},
+			[]func(*observation){func(o *observation) { o.live.Annotations, o.record.Hash = nil, "" }}, verdict{Action: applyManifest, State: v1beta2.TargetPending},
 		},
 		"an object of another federated object is not": {
 			[]func(*observation){func(o *observation) { o.live.Annotations[render.SourceAnnotation] = "shop/other" }},
@@ -123,7 +122,7 @@ func TestDecideOnATargetThatRuns(t *testing.T) {
 		},
 		"a namespace that lacks our marks gets them with what is sent": {
 			[]func(*observation){func(o *observation) { o.unmarked, o.manifest.Hash = true, "h8" }},
-			verdict{Action: applyManifest, State: status.Pending},
+			verdict{Action: applyManifest, State: v1beta2.TargetPending},
 		},
 		"a template that cannot be rendered": {
 			[]func(*observation){func(o *observation) { o.renderErr = &render.TemplateError{Problem: "bad"} }},
@@ -144,7 +143,7 @@ func TestDecideOnATargetThatRuns(t *testing.T) {
 		},
 		"a change for a member that was not checked yet is pending": {
 			[]func(*observation){unready(membership.Unknown, ""), func(o *observation) { o.manifest.Hash = "h8" }},
-			verdict{State: status.Pending, Message: "the member was not checked yet"},
+			verdict{State: v1beta2.TargetPending, Message: "the member was not checked yet"},
 		},
 		"a member that lacks the type": {
 			[]func(*observation){func(o *observation) { o.cache, o.live = memberclient.NotServed, nil }},
@@ -249,7 +248,7 @@ func TestDecideOnATargetThatIsLeft(t *testing.T) {
 		},
 		"a cache that is filling is waited for": {
 			remove, []func(*observation){func(o *observation) { o.cache, o.live = memberclient.Filling, nil }},
-			verdict{State: status.Pending, Message: "the member's objects are being listed"},
+			verdict{State: v1beta2.TargetPending, Message: "the member's objects are being listed"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

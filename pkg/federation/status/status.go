@@ -13,16 +13,6 @@ import (
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
 )
 
-// Pending is the state of a target that is being written to, or is about to be. It is
-// recorded before the first write, so that a deletion knows where to look.
-const Pending v1beta2.TargetState = "Pending"
-
-// Reasons of the condition Propagation, as KubeFed has them.
-const (
-	ReasonCheckClusters          = "CheckClusters"
-	ReasonComputePlacementFailed = "ComputePlacementFailed"
-)
-
 // maxNamed is how many targets the condition's message names; status.targets has all.
 const maxNamed = 5
 
@@ -73,7 +63,7 @@ func succeed(previous, condition v1beta2.Condition) v1beta2.Condition {
 func judge(targets []v1beta2.TargetStatus, problem string) v1beta2.Condition {
 	condition := v1beta2.Condition{Type: v1beta2.ConditionPropagation, Status: metav1.ConditionFalse}
 	if problem != "" {
-		condition.Reason, condition.Message = ReasonComputePlacementFailed, problem
+		condition.Reason, condition.Message = v1beta2.ReasonComputePlacementFailed, problem
 		return condition
 	}
 	masked, behind := 0, []string{}
@@ -90,7 +80,7 @@ func judge(targets []v1beta2.TargetStatus, problem string) v1beta2.Condition {
 	if len(behind) == 0 {
 		condition.Status = metav1.ConditionTrue
 	} else {
-		condition.Reason = ReasonCheckClusters
+		condition.Reason = v1beta2.ReasonCheckClusters
 	}
 	return condition
 }

@@ -143,6 +143,21 @@ const (
 	ClusterConfigMalformed ClusterConditionType = "ConfigMalformed"
 )
 
+// Reasons of a cluster's conditions, as KubeFed has them.
+const (
+	// ReasonClusterReady: its health check answers ok.
+	ReasonClusterReady = "ClusterReady"
+	// ReasonClusterNotReady: it answers, and says that it is not well.
+	ReasonClusterNotReady = "ClusterNotReady"
+	// ReasonClusterReachable: it answers.
+	ReasonClusterReachable = "ClusterReachable"
+	// ReasonClusterNotReachable: nothing answers.
+	ReasonClusterNotReachable = "ClusterNotReachable"
+	// ReasonClusterConfigMalformed: the KubeFedCluster and its Secret make no connection, or
+	// the member refuses them.
+	ReasonClusterConfigMalformed = "ClusterConfigMalformed"
+)
+
 // ClusterCondition is one aspect of a cluster's health.
 type ClusterCondition struct {
 	// Type is Ready, Offline or ConfigMalformed.

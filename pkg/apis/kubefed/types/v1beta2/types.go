@@ -141,6 +141,14 @@ type ConditionType string
 // says. KubeFed's controllers write it too.
 const ConditionPropagation ConditionType = "Propagation"
 
+// Reasons of the condition Propagation, as KubeFed has them.
+const (
+	// ReasonCheckClusters: the targets say why.
+	ReasonCheckClusters = "CheckClusters"
+	// ReasonComputePlacementFailed: which targets there are cannot be told.
+	ReasonComputePlacementFailed = "ComputePlacementFailed"
+)
+
 // Condition is KubeFed's condition, with a message.
 type Condition struct {
 	// Type of the condition: Propagation.
@@ -170,6 +178,9 @@ type TargetState string
 const (
 	// TargetOK: the target runs what the spec says.
 	TargetOK TargetState = ""
+	// TargetPending: the target is being written to, or is about to be. It is recorded before
+	// the first write, so that a deletion knows where to look.
+	TargetPending TargetState = "Pending"
 	// TargetMasked: the mask leaves this target as it is.
 	TargetMasked TargetState = "Masked"
 	// TargetNotFound: no such cluster, cell or edge unit, or not one of this tenant.

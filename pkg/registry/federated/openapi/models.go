@@ -113,13 +113,16 @@ func withProperty(def common.OpenAPIDefinition, name string, property spec.Schem
 	return def
 }
 
+// scaleModelName is the name of the model of Scale, before it is made friendly.
+var scaleModelName = util.GetCanonicalTypeName(&autoscalingv1.Scale{})
+
 func addScale(defs map[string]common.OpenAPIDefinition, scale *targetschema.Target) {
 	if scale != nil {
 		addTarget(defs, scale)
 		return
 	}
 	object := spec.Schema{SchemaProps: spec.SchemaProps{Type: []string{"object"}, Description: "Scale is autoscaling/v1 Scale."}}
-	defs[util.GetCanonicalTypeName(&autoscalingv1.Scale{})] = common.OpenAPIDefinition{Schema: object}
+	defs[scaleModelName] = common.OpenAPIDefinition{Schema: object}
 }
 
 // addTarget adds the schemas of a target kind under their own names. Where one is there
@@ -132,9 +135,12 @@ func addTarget(defs map[string]common.OpenAPIDefinition, target *targetschema.Ta
 	}
 }
 
-// definitionName adds to the models of our kinds which kind they are.
+// definitionName adds to the models of our kinds, and to Scale, which kind they are.
 func (m Models) definitionName(name string) (string, spec.Extensions) {
 	friendly := targetschema.FriendlyName(name)
+	if name == scaleModelName {
+		return friendly, gvkExtension(wire.ScaleKind)
+	}
 	for _, k := range m.kinds {
 		for _, version := range []schema.GroupVersion{federated.V1beta1, federated.V1beta2} {
 			for _, kind := range []string{k.Kind, k.ListKind()} {

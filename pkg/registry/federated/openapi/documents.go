@@ -13,9 +13,11 @@ import (
 	"k8s.io/kube-openapi/pkg/validation/spec"
 )
 
-// DocumentV3 returns the document of the routes of one version.
+// DocumentV3 returns the document of the routes of one version. Objects inside templates may
+// have fields that it does not know, as they may when they are stored: mutating admission
+// policies that apply would fail with an object that has some.
 func (m Models) DocumentV3(services []*restful.WebService) (*spec3.OpenAPI, error) {
-	config := genericapiserver.DefaultOpenAPIV3Config(m.v3, openapinamer.NewDefinitionNamer(runtime.NewScheme()))
+	config := genericapiserver.DefaultOpenAPIV3Config(m.lenient().v3, openapinamer.NewDefinitionNamer(runtime.NewScheme()))
 	config.GetDefinitionName = m.definitionName
 	config.Info.Title = "Koinon"
 	return builder3.BuildOpenAPISpecFromRoutes(restfuladapter.AdaptWebServices(services), config)

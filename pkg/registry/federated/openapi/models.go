@@ -40,6 +40,15 @@ func (m Models) Kinds() []federated.Kind { return m.kinds }
 // Target returns the schema of a target kind, nil if it is not known.
 func (m Models) Target(gvk schema.GroupVersionKind) *targetschema.Target { return m.schemas[gvk] }
 
+// lenient returns models with templates in which every object may have further fields.
+func (m Models) lenient() Models {
+	out := Models{kinds: m.kinds, schemas: make(map[schema.GroupVersionKind]*targetschema.Target, len(m.schemas))}
+	for gvk, target := range m.schemas {
+		out.schemas[gvk] = preserveUnknown(target)
+	}
+	return out
+}
+
 // ModelName is the name of a kind's model, such as
 // io.kubefed.types.v1beta2.FederatedDeployment. Of its spec it is that and "Spec".
 func ModelName(gvk schema.GroupVersionKind) string {

@@ -20,6 +20,7 @@ import (
 	targetschema "github.com/koinon-io/koinon/pkg/registry/federated/schema"
 	"github.com/koinon-io/koinon/pkg/registry/federated/serving"
 	"github.com/koinon-io/koinon/pkg/registry/federated/strategy"
+	"github.com/koinon-io/koinon/pkg/registry/federated/wire"
 	"github.com/koinon-io/koinon/pkg/registry/namespacebound"
 	"github.com/koinon-io/koinon/pkg/registry/seats"
 	"github.com/koinon-io/koinon/pkg/registry/static"
@@ -175,6 +176,7 @@ func (s *Server) publishOpenAPI() {
 		for _, version := range []schema.GroupVersion{federated.V1beta1, federated.V1beta2} {
 			v3.UpdateGroupVersionLazy("apis/"+version.String(), s.federated.OpenAPIV3(version))
 		}
+		v3.UpdateGroupVersionLazy("apis/"+wire.ScaleKind.GroupVersion().String(), s.federated.ScaleOpenAPIV3())
 	}
 	if v2 := s.GenericAPIServer.OpenAPIVersionedService; v2 != nil {
 		v2.UpdateSpecLazy(s.federated.OpenAPIV2(s.GenericAPIServer.StaticOpenAPISpec))

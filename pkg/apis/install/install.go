@@ -2,14 +2,15 @@
 // needs it.
 //
 // There are no separate internal types: each kind has one version, so its Go type is
-// registered under the internal version too, and converting between the two costs
-// nothing. Federated kinds (types.kubefed.io) are not installed: which of them exist is
+// registered under the internal version too, and converting between the two is a copy. Federated kinds (types.kubefed.io) are not installed: which of them exist is
 // decided at run time.
 package install
 
 import (
 	"fmt"
+	"reflect"
 
+	"k8s.io/apimachinery/pkg/conversion"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
@@ -62,6 +63,11 @@ func Install(scheme *runtime.Scheme) error {
 		}
 		internal := schema.GroupVersion{Group: v.Group, Version: runtime.APIVersionInternal}
 		scheme.AddKnownTypes(internal, v.kinds...)
+		for _, kind := range v.kinds {
+			if err := scheme.AddConversionFunc(kind, kind, copyInto); err != nil {
+				return fmt.Errorf("let the scheme copy a %T: %w", kind, err)
+			}
+		}
 		preferred[v.Group] = append(preferred[v.Group], v.GroupVersion)
 	}
 	for group, order := range preferred {
@@ -69,6 +75,15 @@ func Install(scheme *runtime.Scheme) error {
 			return fmt.Errorf("order the versions of %s: %w", group, err)
 		}
 	}
+	return nil
+}
+
+// copyInto converts a kind between its external and its internal version. A scheme sees by
+// itself that there is nothing to convert when it makes the new object, but not when it is
+// given one, as it is by admission plugins that match the external version.
+func copyInto(in, out any, _ conversion.Scope) error {
+	copied := in.(runtime.Object).DeepCopyObject()
+	reflect.ValueOf(out).Elem().Set(reflect.ValueOf(copied).Elem())
 	return nil
 }
 

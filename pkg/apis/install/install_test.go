@@ -116,6 +116,32 @@ func TestEveryKindIsKnownInItsInternalVersionByTheSameType(t *testing.T) {
 	}
 }
 
+// Admission plugins that match the external version give the scheme the object to fill, and
+// their changes come back in the same way.
+func TestEveryKindIsCopiedIntoAnObjectThatIsThere(t *testing.T) {
+	scheme := newScheme(t)
+	for _, gv := range install.GroupVersions() {
+		for kind := range scheme.KnownTypes(schema.GroupVersion{Group: gv.Group, Version: runtime.APIVersionInternal}) {
+			in, err := scheme.New(gv.WithKind(kind))
+			if err != nil {
+				continue // of another version of the group
+			}
+			out, err := scheme.New(gv.WithKind(kind))
+			if err != nil {
+				t.Fatal(err)
+			}
+			in.GetObjectKind().SetGroupVersionKind(gv.WithKind("Marked"))
+			if err := scheme.Convert(in, out, nil); err != nil {
+				t.Errorf("%s: %v", gv.WithKind(kind), err)
+				continue
+			}
+			if diff := cmp.Diff(in, out); diff != "" {
+				t.Errorf("%s (-in +out):\n%s", gv.WithKind(kind), diff)
+			}
+		}
+	}
+}
+
 func TestPreferredVersionsComeFirst(t *testing.T) {
 	scheme := newScheme(t)
 	got := scheme.PrioritizedVersionsForGroup("core.kubefed.io")

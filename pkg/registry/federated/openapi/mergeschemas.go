@@ -3,7 +3,6 @@ package openapi
 import (
 	"maps"
 
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/kube-openapi/pkg/builder3"
 	"k8s.io/kube-openapi/pkg/common"
 	"k8s.io/kube-openapi/pkg/validation/spec"
@@ -17,11 +16,7 @@ import (
 // keys. The schema of a kind is found by ModelName. Fields that a target schema does not
 // know are merged as they look; whether they are welcome is for field validation to say.
 func (m Models) MergeSchemas() (map[string]*spec.Schema, error) {
-	lenient := Models{kinds: m.kinds, schemas: make(map[schema.GroupVersionKind]*targetschema.Target, len(m.schemas))}
-	for gvk, target := range m.schemas {
-		lenient.schemas[gvk] = preserveUnknown(target)
-	}
-	config := &common.OpenAPIV3Config{Info: &spec.Info{}, GetDefinitions: lenient.v3, GetDefinitionName: m.definitionName}
+	config := &common.OpenAPIV3Config{Info: &spec.Info{}, GetDefinitions: m.lenient().v3, GetDefinitionName: m.definitionName}
 	var names []string
 	for _, k := range m.kinds {
 		names = append(names, ModelName(federated.V1beta1.WithKind(k.Kind)), ModelName(federated.V1beta2.WithKind(k.Kind)))

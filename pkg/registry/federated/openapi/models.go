@@ -40,6 +40,15 @@ func (m Models) Kinds() []federated.Kind { return m.kinds }
 // Target returns the schema of a target kind, nil if it is not known.
 func (m Models) Target(gvk schema.GroupVersionKind) *targetschema.Target { return m.schemas[gvk] }
 
+// lenient returns models with templates in which every object may have further fields.
+func (m Models) lenient() Models {
+	out := Models{kinds: m.kinds, schemas: make(map[schema.GroupVersionKind]*targetschema.Target, len(m.schemas))}
+	for gvk, target := range m.schemas {
+		out.schemas[gvk] = preserveUnknown(target)
+	}
+	return out
+}
+
 // ModelName is the name of a kind's model, such as
 // io.kubefed.types.v1beta2.FederatedDeployment. Of its spec it is that and "Spec".
 func ModelName(gvk schema.GroupVersionKind) string {
@@ -113,13 +122,16 @@ func withProperty(def common.OpenAPIDefinition, name string, property spec.Schem
 	return def
 }
 
+// scaleModelName is the name of the model of Scale, before it is made friendly.
+var scaleModelName = util.GetCanonicalTypeName(&autoscalingv1.Scale{})
+
 func addScale(defs map[string]common.OpenAPIDefinition, scale *targetschema.Target) {
 	if scale != nil {
 		addTarget(defs, scale)
 		return
 	}
 	object := spec.Schema{SchemaProps: spec.SchemaProps{Type: []string{"object"}, Description: "Scale is autoscaling/v1 Scale."}}
-	defs[util.GetCanonicalTypeName(&autoscalingv1.Scale{})] = common.OpenAPIDefinition{Schema: object}
+	defs[scaleModelName] = common.OpenAPIDefinition{Schema: object}
 }
 
 // addTarget adds the schemas of a target kind under their own names. Where one is there
@@ -132,9 +144,12 @@ func addTarget(defs map[string]common.OpenAPIDefinition, target *targetschema.Ta
 	}
 }
 
-// definitionName adds to the models of our kinds which kind they are.
+// definitionName adds to the models of our kinds, and to Scale, which kind they are.
 func (m Models) definitionName(name string) (string, spec.Extensions) {
 	friendly := targetschema.FriendlyName(name)
+	if name == scaleModelName {
+		return friendly, gvkExtension(wire.ScaleKind)
+	}
 	for _, k := range m.kinds {
 		for _, version := range []schema.GroupVersion{federated.V1beta1, federated.V1beta2} {
 			for _, kind := range []string{k.Kind, k.ListKind()} {

@@ -226,6 +226,7 @@ func (s *Server) Destroy() {
 // install makes the handlers of a generation and announces it to discovery. Those of
 // v1beta1 are made when somebody speaks it: the routes of ten kinds take some six MiB.
 func (s *Server) install(g *generation, registries map[federated.Kind]*strategy.Storage) error {
+	registerEquivalents(s.config.Equivalents, g.kinds)
 	converter := ownership.NewConverter(s.types, g.models)
 	g.install = func(version schema.GroupVersion) (*restful.Container, []apidiscoveryv2.APIResourceDiscovery, error) {
 		container := s.newContainer()
@@ -334,7 +335,7 @@ func (s *Server) installVersion(container *restful.Container, version schema.Gro
 		TypeConverter:              converter,
 		EquivalentResourceRegistry: s.config.Equivalents,
 		Authorizer:                 s.config.Authorizer,
-		Admit:                      keeper.Admission(s.config.Admission),
+		Admit:                      keeper.Admission(withWords(s.config.Admission)),
 		MinRequestTimeout:          s.config.MinRequestTimeout,
 		MaxRequestBodyBytes:        s.config.MaxRequestBodyBytes,
 	}
@@ -413,6 +414,15 @@ func (s *Server) OpenAPIV3(version schema.GroupVersion) cached.Value[*spec3.Open
 		}
 		doc, err := g.models().DocumentV3(services)
 		return doc, g.etag(), err
+	}))
+}
+
+// ScaleOpenAPIV3 returns the document of autoscaling/v1, see openapi.Models. It does not
+// depend on the kinds that are served.
+func (s *Server) ScaleOpenAPIV3() cached.Value[*spec3.OpenAPI] {
+	return cached.Once(cached.Func(func() (*spec3.OpenAPI, string, error) {
+		doc, err := openapi.NewModels(nil, s.config.Schemas).ScaleDocumentV3()
+		return doc, fmt.Sprintf("%p", s), err
 	}))
 }
 

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"reflect"
@@ -9,9 +10,10 @@ import (
 	autoscalingv1 "k8s.io/api/autoscaling/v1"
 	metainternalversion "k8s.io/apimachinery/pkg/apis/meta/internalversion"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	apiconversion "k8s.io/apimachinery/pkg/conversion"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	utiljson "k8s.io/apimachinery/pkg/util/json"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/conversion"
@@ -49,6 +51,11 @@ func NewTypes() *Types {
 	utilruntime.Must(metainternalversion.AddToScheme(meta))
 	utilruntime.Must(autoscalingv1.AddToScheme(meta))
 	meta.AddKnownTypes(schema.GroupVersion{Group: autoscalingv1.GroupName, Version: runtime.APIVersionInternal}, &autoscalingv1.Scale{})
+	// One Go type for both versions; a scheme does not know by itself how to copy.
+	utilruntime.Must(meta.AddConversionFunc((*autoscalingv1.Scale)(nil), (*autoscalingv1.Scale)(nil), func(in, out any, _ apiconversion.Scope) error {
+		in.(*autoscalingv1.Scale).DeepCopyInto(out.(*autoscalingv1.Scale))
+		return nil
+	}))
 	t := &Types{meta: meta}
 	t.SetKinds(nil)
 	return t
@@ -137,8 +144,11 @@ func (t *Types) Default(obj runtime.Object) {
 func (t *Types) ConvertToVersion(obj runtime.Object, target runtime.GroupVersioner) (runtime.Object, error) {
 	from := obj.GetObjectKind().GroupVersionKind()
 	switch o := obj.(type) {
-	case *unstructured.Unstructured:
+	case runtime.Unstructured:
 		if from.Group != federated.GroupName {
+			if from == ScaleKind {
+				return t.meta.UnsafeConvertToVersion(obj, target)
+			}
 			return obj, nil
 		}
 		typed, err := fromUnstructured(o)
@@ -183,7 +193,7 @@ func convert(obj runtime.Object, to schema.GroupVersionKind) (runtime.Object, er
 		}
 	case *typesv1beta1.FederatedObjectList:
 		if !toV1beta1 {
-			return nil, fmt.Errorf("a list cannot be converted from %s to %s", o.APIVersion, to.GroupVersion())
+			return listToV1beta2(o)
 		}
 	}
 	return obj, nil
@@ -204,39 +214,115 @@ func listToV1beta1(in *typesv1beta2.FederatedObjectList) (*typesv1beta1.Federate
 	return out, nil
 }
 
-func fromUnstructured(u *unstructured.Unstructured) (runtime.Object, error) {
-	obj, err := newObject(u.GroupVersionKind())
+// listToV1beta2 is its reverse.
+func listToV1beta2(in *typesv1beta1.FederatedObjectList) (*typesv1beta2.FederatedObjectList, error) {
+	out := &typesv1beta2.FederatedObjectList{
+		TypeMeta: metav1.TypeMeta{Kind: in.Kind, APIVersion: federated.V1beta2.String()},
+		ListMeta: in.ListMeta,
+		Items:    make([]typesv1beta2.FederatedObject, len(in.Items)),
+	}
+	for i := range in.Items {
+		item, err := conversion.ToV1beta2(&in.Items[i])
+		if err != nil {
+			return nil, fmt.Errorf("convert %s %s/%s to v1beta2: %w", in.Items[i].Kind, in.Items[i].Namespace, in.Items[i].Name, err)
+		}
+		out.Items[i] = *item
+	}
+	return out, nil
+}
+
+func fromUnstructured(u runtime.Unstructured) (runtime.Object, error) {
+	obj, err := newObject(u.GetObjectKind().GroupVersionKind())
 	if err != nil {
 		return nil, err
 	}
-	data, err := json.Marshal(u.Object)
+	data, err := json.Marshal(u.UnstructuredContent())
 	if err != nil {
 		return nil, err
 	}
 	return obj, json.Unmarshal(data, obj)
 }
 
-// Convert sets out, a v1beta2 object, to what in says in either version; all else are
-// options of requests.
+// Convert sets out to what in says. Federated objects and lists may be of either version on
+// both sides, typed or unstructured; out says by its Go type which version is wanted, or, if
+// it is unstructured, by the version that it names. All else are Scales and the options of
+// requests.
+//
+// What out held before is lost, but for its kind: that of in must be the same. The parts of
+// in may be shared with out afterwards.
 func (t *Types) Convert(in, out, context any) error {
-	obj, isObject := in.(runtime.Object)
-	into, isHub := out.(*typesv1beta2.FederatedObject)
-	if !isObject || !isHub {
+	obj, ok := in.(runtime.Object)
+	if !ok {
 		return t.meta.Convert(in, out, context)
 	}
-	converted, err := t.ConvertToVersion(obj, federated.V1beta2)
+	switch into := out.(type) {
+	case *typesv1beta2.FederatedObject:
+		return convertInto(t, obj, into, federated.V1beta2)
+	case *typesv1beta1.FederatedObject:
+		return convertInto(t, obj, into, federated.V1beta1)
+	case *typesv1beta2.FederatedObjectList:
+		return convertInto(t, obj, into, federated.V1beta2)
+	case *typesv1beta1.FederatedObjectList:
+		return convertInto(t, obj, into, federated.V1beta1)
+	case runtime.Unstructured:
+		if obj.GetObjectKind().GroupVersionKind().Group == federated.GroupName {
+			return t.toUnstructured(obj, into)
+		}
+	}
+	return t.meta.Convert(in, out, context)
+}
+
+// convertInto converts to version, whose Go type is T.
+func convertInto[T any, P interface {
+	*T
+	runtime.Object
+}](t *Types, in runtime.Object, out P, version schema.GroupVersion) error {
+	converted, err := t.ConvertToVersion(in, version)
 	if err != nil {
 		return err
 	}
-	typed, ok := converted.(*typesv1beta2.FederatedObject)
+	typed, ok := converted.(P)
 	if !ok {
-		return fmt.Errorf("cannot convert %T to a federated object", in)
+		return fmt.Errorf("a %T cannot be converted to a %T", in, out)
 	}
-	// All kinds have one Go type, so the library takes any of them for any other.
-	if into.Kind != "" && into.Kind != typed.Kind {
-		return fmt.Errorf("%s and %s are two kinds", typed.Kind, into.Kind)
+	if err := sameKind(typed, out); err != nil {
+		return err
 	}
-	*into = *typed
+	*out = *typed
+	return nil
+}
+
+// sameKind refuses one kind for another. All have one Go type, so the library would take
+// any of them for any other.
+func sameKind(in, out runtime.Object) error {
+	is, want := in.GetObjectKind().GroupVersionKind().Kind, out.GetObjectKind().GroupVersionKind().Kind
+	if want != "" && is != want {
+		return fmt.Errorf("%s and %s are two kinds", is, want)
+	}
+	return nil
+}
+
+func (t *Types) toUnstructured(in runtime.Object, out runtime.Unstructured) error {
+	version := out.GetObjectKind().GroupVersionKind().GroupVersion()
+	if version.Empty() {
+		version = in.GetObjectKind().GroupVersionKind().GroupVersion()
+	}
+	converted, err := t.ConvertToVersion(in, version)
+	if err != nil {
+		return err
+	}
+	if err := sameKind(converted, out); err != nil {
+		return err
+	}
+	var buf bytes.Buffer
+	if _, err := WriteJSON(converted, &buf); err != nil {
+		return err
+	}
+	var content map[string]any
+	if err := utiljson.Unmarshal(buf.Bytes(), &content); err != nil {
+		return err
+	}
+	out.SetUnstructuredContent(content)
 	return nil
 }
 

@@ -3,6 +3,7 @@ package storage
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -25,10 +26,15 @@ func (s *Store) Children(ctx context.Context, prefix string) ([]string, error) {
 			return nil, fmt.Errorf("read the keys below %s in the %s: %w", prefix, s, err)
 		}
 		if len(found.Kvs) == 0 {
-			return children, nil
+			// Keys with a slash come after those that go on with a dash instead.
+			slices.Sort(children)
+			return slices.Compact(children), nil
 		}
-		child, _, _ := strings.Cut(strings.TrimPrefix(string(found.Kvs[0].Key), prefix), "/")
+		key := string(found.Kvs[0].Key)
+		child, _, isParent := strings.Cut(strings.TrimPrefix(key, prefix), "/")
 		children = append(children, child)
-		from = clientv3.GetPrefixRangeEnd(prefix + child + "/")
+		if from = key + "\x00"; isParent {
+			from = clientv3.GetPrefixRangeEnd(prefix + child + "/")
+		}
 	}
 }

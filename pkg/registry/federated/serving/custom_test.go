@@ -198,3 +198,63 @@ func outline(o *unstructured.Unstructured) any {
 	slices.Sort(owners)
 	return normal(object{"spec": o.Object["spec"], "labels": o.GetLabels(), "owners": owners})
 }
+
+// The labels belong to who made the map, even after an apply of somebody else has removed the
+// last one. So who then applies labels meets that owner, and takes the map by force.
+func TestWhoMadeAMapOwnsItAfterAnApplyRemovedItsLastField(t *testing.T) {
+	a := newAPI(t, nil)
+	spec := func() object { return object{"topologyType": "cluster", "retainReplicas": true} }
+	for sentence, c := range map[string]struct {
+		path string
+		with func(obj object, value string)
+	}{
+		"labels": {".metadata.labels", func(obj object, value string) {
+			obj["metadata"].(object)["labels"] = object{"app": value}
+		}},
+		"placement": {".spec.placement", func(obj object, value string) {
+			specOf(obj)["placement"] = object{"topologies": list(value)}
+		}},
+		"mask": {".spec.placementMask", func(obj object, value string) {
+			specOf(obj)["placementMask"] = object{"topologies": list(value)}
+		}},
+	} {
+		t.Run(sentence, func(t *testing.T) {
+			mine := *a
+			mine.t = t
+			custom := newCustomResources(t)
+			manifest := func(value string) object {
+				obj := federatedDeployment("v1beta2", "map-"+sentence, spec())
+				if value != "" {
+					c.with(obj, value)
+				}
+				return obj
+			}
+			apply := func(force bool, value string) string {
+				obj := manifest(value)
+				code, answer := mine.do(request{method: http.MethodPatch, version: "v1beta2", name: "map-" + sentence, manager: "alice", force: force,
+					contentType: applyPatch, body: obj})
+				refusal, want := "", ""
+				if code != http.StatusOK {
+					refusal = fmt.Sprint(answer["message"])
+				}
+				if err := custom.apply("alice", force, obj); err != nil {
+					want = err.Error()
+				}
+				same(t, "refusal", want, refusal)
+				same(t, "object", outline(custom.live), outline(&unstructured.Unstructured{Object: mine.get("v1beta2", "map-"+sentence)}))
+				return refusal
+			}
+			made := anchored(manifest("made"))
+			mine.must(request{method: http.MethodPost, version: "v1beta2", manager: "carol", contentType: jsonBody, body: made})
+			custom.update(t, "carol", made)
+			apply(true, "taken")
+			apply(true, "")
+			const conflict = `Apply failed with 1 conflict: conflict with "carol" using types.kubefed.io/v1beta2: `
+			same(t, "refusal", conflict+c.path, apply(false, "anew"))
+			same(t, "refusal", "", apply(true, "anew"))
+			if fields := owned(t, mine.get("v1beta2", "map-"+sentence))["carol Update v1beta2"]; slices.Contains(fields, c.path) {
+				t.Errorf("carol still owns %s: %v", c.path, fields)
+			}
+		})
+	}
+}

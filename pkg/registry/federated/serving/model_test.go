@@ -22,10 +22,21 @@ const (
 	fieldLabel     = "label"
 	fieldNamed     = "overrides by name"
 	fieldSelecting = "overrides by selector"
+	fieldLabels    = "labels"
+	fieldPlacement = "placement"
+	fieldMasking   = "mask"
 )
 
 // simpleFields are atomic in both versions, if they can be said at all.
 var simpleFields = []string{fieldReplicas, fieldPaused, fieldPlace, fieldPlaceBy, fieldMask, fieldMaskBy, fieldRetain, fieldLabel}
+
+// holders are the fields that are there as long as one of others is. An update that makes one
+// owns it, an apply does not. They have owners, and no values.
+var holders = map[string][]string{
+	fieldLabels:    {fieldLabel},
+	fieldPlacement: {fieldPlace, fieldPlaceBy},
+	fieldMasking:   {fieldMask, fieldMaskBy},
+}
 
 // hidden are the fields that v1beta1 cannot say but in its annotation.
 var hidden = map[string]bool{fieldType: true, fieldMask: true, fieldMaskBy: true, fieldSelecting: true}
@@ -45,6 +56,11 @@ type wish struct {
 	overrides []override
 	// said tells that a client of v1beta1 writes the annotation.
 	said bool
+}
+
+// holds reports whether a holder is there.
+func (w wish) holds(holder string) bool {
+	return slices.ContainsFunc(holders[holder], func(field string) bool { _, ok := w.values[field]; return ok })
 }
 
 func (w wish) clone() wish {
@@ -116,6 +132,11 @@ func (m *model) create(version, who string, w wish) {
 			m.own(field, who)
 		}
 	}
+	for holder := range holders {
+		if w.holds(holder) {
+			m.own(holder, who)
+		}
+	}
 	if version == "v1beta2" && w.overrides != nil {
 		m.own(fieldNamed, who)
 		m.own(fieldSelecting, who)
@@ -132,6 +153,7 @@ func (m *model) create(version, who string, w wish) {
 
 // update is a PUT or a patch that leaves the object as w says.
 func (m *model) update(version, who string, w wish) {
+	m.updateHolders(who, w)
 	for _, field := range simpleFields {
 		was, had := m.values[field]
 		is, has := w.values[field]
@@ -152,6 +174,19 @@ func (m *model) update(version, who string, w wish) {
 	m.updatePart(fieldSelecting, who, part(m.overrides, true), part(w.overrides, true))
 	m.overrides = w.overrides
 	m.forgetClaims()
+}
+
+// updateHolders comes before the fields change. What is made anew has one owner, even if
+// others own it since it was there before.
+func (m *model) updateHolders(who string, w wish) {
+	for holder := range holders {
+		switch had, has := m.holds(holder), w.holds(holder); {
+		case had && !has:
+			m.nobody(holder)
+		case has && !had:
+			m.own(holder, who)
+		}
+	}
 }
 
 func (m *model) updatePart(field, who string, was, is []override) {
@@ -227,6 +262,11 @@ func (m *model) conflicts(version, who string, w wish) bool {
 			return true
 		}
 	}
+	for holder := range holders {
+		if w.holds(holder) && !m.holds(holder) && m.others(holder, who) {
+			return true
+		}
+	}
 	if w.overrides == nil {
 		return false
 	}
@@ -251,6 +291,7 @@ func (m *model) conflicts(version, who string, w wish) bool {
 // apply is a server-side apply that is forced, or meets no conflict.
 func (m *model) apply(version, who string, w wish) {
 	says := func(field string) bool { return version == "v1beta2" || !hidden[field] || w.said }
+	m.applyHolders(w)
 	for _, field := range append([]string{fieldType}, simpleFields...) {
 		is, has := w.values[field]
 		was, had := m.values[field]
@@ -278,6 +319,17 @@ func (m *model) apply(version, who string, w wish) {
 	m.overrides = m.applyParts(who, w, says)
 	if version == "v1beta1" {
 		m.forgetClaims()
+	}
+}
+
+// applyHolders comes before the fields change. Who applies owns what it says, not what holds
+// that; and what is made anew is taken from others. A holder whose last field is removed by an
+// apply keeps its owners, as in custom resources and Deployments.
+func (m *model) applyHolders(w wish) {
+	for holder := range holders {
+		if w.holds(holder) && !m.holds(holder) {
+			m.nobody(holder)
+		}
 	}
 }
 
@@ -448,7 +500,7 @@ func renderStash(w wish, mask object) string {
 // String lists the model for a failure.
 func (m *model) String() string {
 	var lines []string
-	for _, field := range append([]string{fieldType, fieldNamed, fieldSelecting}, simpleFields...) {
+	for _, field := range append([]string{fieldType, fieldNamed, fieldSelecting, fieldLabels, fieldPlacement, fieldMasking}, simpleFields...) {
 		lines = append(lines, fmt.Sprintf("%s: %v %v", field, m.values[field], slices.Sorted(maps.Keys(m.owners[field]))))
 	}
 	return strings.Join(append(lines, fmt.Sprintf("overrides: %v", m.overrides)), "\n")

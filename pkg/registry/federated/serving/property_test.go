@@ -23,6 +23,13 @@ const (
 	sequencesVariable = "OWNERSHIP_SEQUENCES"
 )
 
+// seedsThatFailed are of sequences that once found a fault, by what they have in them. They are
+// for the generator as it is: each has a test of its own, too.
+var seedsThatFailed = map[string]uint64{
+	// TestWhoMadeAMapOwnsItAfterAnApplyRemovedItsLastField
+	"an apply of labels after another removed the last": 6567475394619576956,
+}
+
 // TestOwnershipFollowsTheFieldThroughBothVersions lets three managers write one object in both
 // versions, by every verb and in random order, and compares it after each write with a model
 // of who owns what and what the spec has to be.
@@ -35,6 +42,9 @@ func TestOwnershipFollowsTheFieldThroughBothVersions(t *testing.T) {
 		}
 		newSequence(a, t, seed).run(30)
 		return
+	}
+	for sentence, seed := range seedsThatFailed {
+		t.Run(sentence, func(t *testing.T) { newSequence(a, t, seed).run(30) })
 	}
 	sequences := 40
 	if text := os.Getenv(sequencesVariable); text != "" {
@@ -494,9 +504,9 @@ var paths = map[string]map[string][]string{
 var commonPaths = map[string][]string{
 	".spec.template.spec.replicas": {fieldReplicas}, ".spec.template.spec.paused": {fieldPaused},
 	".spec.retainReplicas": {fieldRetain}, ".metadata.labels.app": {fieldLabel},
-	// What holds other fields, and the field that keeps the template from being empty.
-	".spec.template.spec.minReadySeconds": {}, ".metadata.labels": {}, ".spec": {}, ".spec.template": {}, ".spec.template.spec": {},
-	".spec.placement": {}, ".spec.placementMask": {},
+	".metadata.labels": {fieldLabels}, ".spec.placement": {fieldPlacement}, ".spec.placementMask": {fieldMasking},
+	// What is always there, and the field that keeps the template from being empty.
+	".spec.template.spec.minReadySeconds": {}, ".spec": {}, ".spec.template": {}, ".spec.template.spec": {},
 }
 
 // owners reads who owns the fields of the model, by managedFields.

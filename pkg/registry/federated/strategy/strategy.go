@@ -37,6 +37,7 @@ type strategy struct {
 	// annotations are the patterns of those that propagate; nil if they are not known.
 	annotations func() manifest.Patterns
 	placement   PlacementChecker
+	namespaces  HostNamespaces
 }
 
 var (
@@ -103,6 +104,7 @@ func (s strategy) complete(ctx context.Context, w *write, errs field.ErrorList) 
 			errs = append(errs, w.compare(s).UnknownFields...)
 		}
 	}
+	errs = append(errs, s.foreignLabels(ctx, w)...)
 	if len(errs) == 0 && w.placementChanged() {
 		refused, _ := w.checkPlacement(ctx, s)
 		errs = append(errs, refused...)

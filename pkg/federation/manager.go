@@ -30,6 +30,9 @@ type Config struct {
 	RESTConfig *rest.Config
 	// Namespace is the system namespace. Default: kube-federation-system.
 	Namespace string
+	// OtherEngine leaves propagation, and with it the health of members, to somebody else, such
+	// as a stock KubeFed controller-manager. Members are then not connected to.
+	OtherEngine bool
 	// LeaderElection lets one of several processes work at a time.
 	LeaderElection bool
 	// Identity names this process among them. Needed with LeaderElection.

@@ -1,6 +1,7 @@
 package strategy
 
 import (
+	"context"
 	"errors"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -30,7 +31,8 @@ type REST struct {
 // Categories makes "kubectl get federated" list objects of all federated kinds.
 func (*REST) Categories() []string { return []string{"federated"} }
 
-// Config says what is special to one kind. All fields but Annotations, Placement and Namespaces are required.
+// Config says what is special to one kind. All fields but Annotations, Placement,
+// OtherEngine and Namespaces are required.
 type Config struct {
 	Types *wire.Types
 	Kind  federated.Kind
@@ -42,6 +44,9 @@ type Config struct {
 	Annotations func() manifest.Patterns
 	// Placement checks targets at admission; nil checks nothing.
 	Placement PlacementChecker
+	// OtherEngine says whether another engine than ours propagates. It is asked when that makes
+	// a difference to warnings; nil says no.
+	OtherEngine func(context.Context) bool
 	// Authorizer says who may write what gives rights in members, or deletes namespaces there.
 	Authorizer authorizer.Authorizer
 	// Namespaces are asked about labels that a FederatedNamespace may set; nil checks nothing.
@@ -63,7 +68,7 @@ func NewStorage(c Config, optsGetter generic.RESTOptionsGetter) (*Storage, error
 		return nil, errors.New("strategy: Authorizer must be set")
 	}
 	kind := c.Kind
-	s := strategy{Types: c.Types, NameGenerator: names.SimpleNameGenerator, kind: kind, placement: c.Placement, schema: c.Schema, annotations: c.Annotations, namespaces: c.Namespaces}
+	s := strategy{Types: c.Types, NameGenerator: names.SimpleNameGenerator, kind: kind, placement: c.Placement, schema: c.Schema, annotations: c.Annotations, namespaces: c.Namespaces, otherEngine: c.OtherEngine}
 	config := objectstore.Config{
 		Group: federated.GroupName, Plural: kind.Resource, Singular: kind.Singular(),
 		New:            func() runtime.Object { return newOf(kind) },

@@ -38,6 +38,7 @@ type strategy struct {
 	annotations func() manifest.Patterns
 	placement   PlacementChecker
 	namespaces  HostNamespaces
+	otherEngine func(context.Context) bool
 }
 
 var (
@@ -127,7 +128,9 @@ func (s strategy) WarningsOnUpdate(ctx context.Context, obj, old runtime.Object)
 }
 
 func (s strategy) warnings(ctx context.Context, w *write) []string {
-	warnings := validation.Warnings(w.obj, w.old, s.options(ctx, w))
+	options := s.options(ctx, w)
+	options.OtherEngine = s.otherEngine != nil && w.saysMoreThanV1beta1() && s.otherEngine(ctx)
+	warnings := validation.Warnings(w.obj, w.old, options)
 	if fieldValidationFrom(ctx) == metav1.FieldValidationWarn && w.template != nil {
 		for _, e := range w.compare(s).UnknownFields {
 			warnings = append(warnings, e.Error())

@@ -99,6 +99,8 @@ func (c CompletedConfig) New(delegate genericapiserver.DelegationTarget) (*Serve
 		MaxRequestBodyBytes: c.generic.MaxRequestBodyBytes,
 		Schemas:             targetschema.FirstOf(c.extra.Builtin, s.remote),
 		Placement:           strategy.NewPlacementChecker(targets{registry, c.extra.Namespace, namespaces}),
+		Namespaces:          namespaces,
+		OtherEngine:         c.extra.OtherEngine,
 	})
 	s.controller = serving.NewController(s.federated, typeConfigs{registry, c.extra.Namespace}, s.announce)
 	generic.RegisterDestroyFunc(s.federated.Destroy)

@@ -42,6 +42,21 @@ func (n hostNamespaces) NamespaceLabels(ctx context.Context, name string) (map[s
 	return namespace.Labels, nil
 }
 
+// CurrentLabels implements strategy.HostNamespaces. The host is asked: who labels a namespace
+// and federates it then is not told that it lacks the label.
+func (n hostNamespaces) CurrentLabels(ctx context.Context, name string) (map[string]string, error) {
+	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
+	defer cancel()
+	namespace, err := n.client.Get(ctx, name, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return namespace.Labels, nil
+}
+
 // targets answers what admission asks about clusters, cells and edge units.
 type targets struct {
 	registry   *static.Registry

@@ -24,12 +24,19 @@ const hostQPS, hostBurst = 500, 1000
 // leaseName is the Lease in the system namespace that the leader holds.
 const leaseName = "koinon-controllers"
 
+// propagationLabel of the Lease says whether its holder propagates: true or false. Every
+// holder writes it with its first renewal.
+const propagationLabel = "federation.koinon.io/propagation"
+
 // Config is what a Manager works with.
 type Config struct {
 	// RESTConfig reaches the host and our API groups in one endpoint.
 	RESTConfig *rest.Config
 	// Namespace is the system namespace. Default: kube-federation-system.
 	Namespace string
+	// OtherEngine leaves propagation, and with it the health of members, to somebody else, such
+	// as a stock KubeFed controller-manager. Members are then not connected to.
+	OtherEngine bool
 	// LeaderElection lets one of several processes work at a time.
 	LeaderElection bool
 	// Identity names this process among them. Needed with LeaderElection.
@@ -110,6 +117,7 @@ func (m *Manager) compete(ctx context.Context) error {
 			LeaseMeta:  metav1.ObjectMeta{Namespace: m.config.Namespace, Name: leaseName},
 			Client:     m.kube.CoordinationV1(),
 			LockConfig: resourcelock.ResourceLockConfig{Identity: m.config.Identity},
+			Labels:     map[string]string{propagationLabel: fmt.Sprint(!m.config.OtherEngine)},
 		},
 		LeaseDuration:   m.config.LeaseDuration,
 		RenewDeadline:   m.config.RenewDeadline,

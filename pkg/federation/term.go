@@ -37,9 +37,11 @@ type term struct {
 	secrets    informers.SharedInformerFactory
 	host       informers.SharedInformerFactory
 
+	book  *book.Book
+	cells *cells.Controller
+	// The others are nil if somebody else propagates. The collector is one of them: what that
+	// one has left in members is not known.
 	members   *membership.Registry
-	book      *book.Book
-	cells     *cells.Controller
 	engine    *propagation.Engine
 	collector *book.Collector
 }
@@ -74,7 +76,38 @@ func stripManagedFields(object any) (any, error) {
 }
 
 // build makes the controllers. They call each other only once they run.
-func (t *term) build() (err error) {
+func (t *term) build() error {
+	if err := t.buildHost(); err != nil || t.config.OtherEngine {
+		return err
+	}
+	return t.buildPropagation()
+}
+
+// buildHost makes what writes to the host only.
+func (t *term) buildHost() (err error) {
+	namespace := t.config.Namespace
+	pages := t.system.Federation().V1alpha1().MemberNamespaces()
+	t.book, err = book.New(t.koinon.FederationV1alpha1().MemberNamespaces(), pages.Informer().GetIndexer())
+	if err != nil {
+		return err
+	}
+	t.cells, err = cells.New(cells.Config{
+		SystemNamespace: namespace,
+		Kinds: []cells.Kind{
+			cells.Cells{Lister: t.everywhere.Federation().V1alpha1().Cells().Lister(), Client: t.koinon.FederationV1alpha1()},
+			cells.EdgeUnits{Lister: t.everywhere.Edge().V1alpha1().EdgeUnits().Lister(), Client: t.koinon.EdgeV1alpha1()},
+		},
+		Clusters:    t.system.KubeFedCore().V1beta1().KubeFedClusters().Lister().KubeFedClusters(namespace),
+		Client:      t.koinon.KubeFedCoreV1beta1().KubeFedClusters(namespace),
+		Namespaces:  t.host.Core().V1().Namespaces().Lister(),
+		Claims:      t.book,
+		OtherEngine: t.config.OtherEngine,
+	})
+	return err
+}
+
+// buildPropagation makes what reads and writes members.
+func (t *term) buildPropagation() (err error) {
 	namespace := t.config.Namespace
 	core := t.system.KubeFedCore().V1beta1()
 	clusters := core.KubeFedClusters().Lister().KubeFedClusters(namespace)
@@ -83,12 +116,6 @@ func (t *term) build() (err error) {
 	namespaces := t.host.Core().V1().Namespaces().Lister()
 	cellLister := t.everywhere.Federation().V1alpha1().Cells().Lister()
 	unitLister := t.everywhere.Edge().V1alpha1().EdgeUnits().Lister()
-
-	pages := t.system.Federation().V1alpha1().MemberNamespaces()
-	t.book, err = book.New(t.koinon.FederationV1alpha1().MemberNamespaces(), pages.Informer().GetIndexer())
-	if err != nil {
-		return err
-	}
 	t.members, err = membership.New(membership.Config{
 		Clusters:   clusters,
 		Secrets:    t.secrets.Core().V1().Secrets().Lister().Secrets(namespace),
@@ -98,20 +125,6 @@ func (t *term) build() (err error) {
 		OnEvent: func(member string, resource schema.GroupVersionResource, live *memberclient.Live) {
 			t.engine.MemberEvent(member, resource, live)
 		},
-	})
-	if err != nil {
-		return err
-	}
-	t.cells, err = cells.New(cells.Config{
-		SystemNamespace: namespace,
-		Kinds: []cells.Kind{
-			cells.Cells{Lister: cellLister, Client: t.koinon.FederationV1alpha1()},
-			cells.EdgeUnits{Lister: unitLister, Client: t.koinon.EdgeV1alpha1()},
-		},
-		Clusters:   clusters,
-		Client:     coreClient.KubeFedClusters(namespace),
-		Namespaces: namespaces,
-		Claims:     t.book,
 	})
 	if err != nil {
 		return err
@@ -135,7 +148,7 @@ func (t *term) build() (err error) {
 	}
 	t.collector, err = book.NewCollector(book.CollectorConfig{
 		Book:       t.book,
-		Pages:      pages.Lister(),
+		Pages:      t.system.Federation().V1alpha1().MemberNamespaces().Lister(),
 		Owners:     book.HostOwners{Namespaces: namespaces, Cells: cellLister, EdgeUnits: unitLister, Kube: t.kube, Koinon: t.koinon},
 		Members:    t.members,
 		Clusters:   coreClient.KubeFedClusters(namespace),
@@ -161,22 +174,35 @@ func adopts(config *v1beta1.KubeFedConfig) bool {
 	return *config.Spec.SyncController.AdoptResources != v1beta1.Disabled
 }
 
-// subscribe tells the controllers what changes.
-func (t *term) subscribe() error {
+// subscription is whom changes of a resource are told.
+type subscription struct {
+	informer cache.SharedIndexInformer
+	changed  func(old, current metav1.Object)
+}
+
+// subscriptions are of everything that the controllers cache.
+func (t *term) subscriptions() []subscription {
 	core := t.system.KubeFedCore().V1beta1()
-	for _, s := range []struct {
-		informer cache.SharedIndexInformer
-		changed  func(old, current metav1.Object)
-	}{
+	host := []subscription{
 		{core.KubeFedClusters().Informer(), t.clusterChanged},
-		{t.secrets.Core().V1().Secrets().Informer(), t.secretChanged},
-		{core.FederatedTypeConfigs().Informer(), func(_, o metav1.Object) { t.engine.TypeChanged(o.GetName()) }},
-		{core.KubeFedConfigs().Informer(), func(_, _ metav1.Object) {}},
 		{t.host.Core().V1().Namespaces().Informer(), t.namespaceChanged},
 		{t.everywhere.Federation().V1alpha1().Cells().Informer(), t.unitChanged(v1beta2.TopologyCell)},
 		{t.everywhere.Edge().V1alpha1().EdgeUnits().Informer(), t.unitChanged(v1beta2.TopologyEdgeUnit)},
 		{t.system.Federation().V1alpha1().MemberNamespaces().Informer(), t.pageChanged},
-	} {
+	}
+	if t.engine == nil {
+		return host
+	}
+	return append(host,
+		subscription{t.secrets.Core().V1().Secrets().Informer(), t.secretChanged},
+		subscription{core.FederatedTypeConfigs().Informer(), func(_, o metav1.Object) { t.engine.TypeChanged(o.GetName()) }},
+		subscription{core.KubeFedConfigs().Informer(), func(_, _ metav1.Object) {}},
+	)
+}
+
+// subscribe tells the controllers what changes.
+func (t *term) subscribe() error {
+	for _, s := range t.subscriptions() {
 		if _, err := s.informer.AddEventHandler(handler(s.changed)); err != nil {
 			return fmt.Errorf("subscribe to changes: %w", err)
 		}
@@ -209,8 +235,11 @@ func handler(changed func(old, current metav1.Object)) cache.ResourceEventHandle
 }
 
 func (t *term) clusterChanged(old, current metav1.Object) {
-	t.members.Enqueue(current.GetName())
 	t.cells.ClusterChanged(current.GetName())
+	if t.engine == nil {
+		return
+	}
+	t.members.Enqueue(current.GetName())
 	// Members are told of by the registry. The clusters of cells are not members, and can
 	// be named by objects of topology cluster.
 	ofCell := current.GetLabels()[federationv1alpha1.TopologyLabel] != ""
@@ -231,6 +260,9 @@ func (t *term) pageChanged(old, current metav1.Object) {
 		}
 	}
 	t.cells.NamespaceReleased(page.Name)
+	if t.engine == nil {
+		return
+	}
 	t.engine.NamespaceChanged(page.Name)
 	for _, owner := range page.Spec.Owners {
 		if owner.Namespace != page.Name {
@@ -248,6 +280,9 @@ func (t *term) namespaceChanged(old, current metav1.Object) {
 		return
 	}
 	t.cells.NamespaceChanged(current.GetName())
+	if t.engine == nil {
+		return
+	}
 	t.engine.NamespaceChanged(current.GetName())
 	if old == nil {
 		t.collector.Enqueue(current.GetName()) // it may be gone
@@ -257,6 +292,9 @@ func (t *term) namespaceChanged(old, current metav1.Object) {
 func (t *term) unitChanged(topologyType string) func(old, current metav1.Object) {
 	return func(old, current metav1.Object) {
 		t.cells.Enqueue(topologyType, current.GetNamespace(), current.GetName())
+		if t.engine == nil {
+			return
+		}
 		if old == nil {
 			t.collector.Enqueue(memberNamespaceOf(current)) // it may be gone
 		}
@@ -297,9 +335,12 @@ func (t *term) run(ctx context.Context) error {
 	if err := t.untilDone(ctx, "Failed to claim the namespaces of cells and edge units", t.cells.Settle); err != nil {
 		return nil // ctx ended
 	}
-	klog.FromContext(ctx).Info("Started controllers")
+	klog.FromContext(ctx).Info("Started controllers", "propagation", t.engine != nil)
 	var wg sync.WaitGroup
-	parts := []func(context.Context) error{t.members.Run, t.cells.Run, t.engine.Run, t.collector.Run}
+	parts := []func(context.Context) error{t.cells.Run}
+	if t.engine != nil {
+		parts = append(parts, t.members.Run, t.engine.Run, t.collector.Run)
+	}
 	errs := make(chan error, len(parts))
 	for _, run := range parts {
 		// Ends with ctx, which ends when one of them fails.
@@ -319,14 +360,9 @@ func (t *term) run(ctx context.Context) error {
 }
 
 func (t *term) waitForCaches(ctx context.Context) bool {
-	core := t.system.KubeFedCore().V1beta1()
-	return cache.WaitForCacheSync(ctx.Done(),
-		core.KubeFedClusters().Informer().HasSynced,
-		core.FederatedTypeConfigs().Informer().HasSynced,
-		t.system.Federation().V1alpha1().MemberNamespaces().Informer().HasSynced,
-		core.KubeFedConfigs().Informer().HasSynced,
-		t.secrets.Core().V1().Secrets().Informer().HasSynced,
-		t.host.Core().V1().Namespaces().Informer().HasSynced,
-		t.everywhere.Federation().V1alpha1().Cells().Informer().HasSynced,
-		t.everywhere.Edge().V1alpha1().EdgeUnits().Informer().HasSynced)
+	var synced []cache.InformerSynced
+	for _, s := range t.subscriptions() {
+		synced = append(synced, s.informer.HasSynced)
+	}
+	return cache.WaitForCacheSync(ctx.Done(), synced...)
 }

@@ -104,7 +104,8 @@ func (w *write) options() validation.Options {
 	if w.RequestKind != nil {
 		requested = w.RequestKind.Version
 	}
-	return validation.Options{Namespaced: w.Namespace != "", RequestedVersion: requested}
+	// Which engine propagates custom resources is not known here.
+	return validation.Options{Namespaced: w.Namespace != "", RequestedVersion: requested, OtherEngine: true}
 }
 
 // validate refuses what package validation refuses, and warns of what it warns of.

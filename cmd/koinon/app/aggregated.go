@@ -72,7 +72,7 @@ func (a *aggregated) run(ctx context.Context, ready func(url, note string)) erro
 			registration.Run(ctx, func() { ready(a.options.url(a.listener), "behind the host "+a.host.Host) })
 		}
 	})
-	if a.options.runs(componentControllers) {
+	if a.options.runsHostControllers() {
 		beside.running.Go(func() { runFederation(ctx, federation) })
 	}
 	return front.run(klog.NewContext(ctx, klog.Background()), server.PrepareRun().RunWithContext)

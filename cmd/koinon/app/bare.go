@@ -28,7 +28,7 @@ func (b *bare) run(ctx context.Context, ready func(url, note string)) error {
 	var beside alongside
 	ctx = beside.begin(ctx)
 	defer beside.end()
-	if b.options.runs(componentControllers) {
+	if b.options.runsHostControllers() {
 		host, err := b.options.connectHost(ctx)
 		if err != nil {
 			return err

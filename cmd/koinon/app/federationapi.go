@@ -9,6 +9,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	"github.com/koinon-io/koinon/pkg/apiserver"
+	"github.com/koinon-io/koinon/pkg/federation"
 	"github.com/koinon-io/koinon/pkg/federation/schemaservers"
 	"github.com/koinon-io/koinon/pkg/host"
 	"github.com/koinon-io/koinon/pkg/registry/federated"
@@ -42,6 +43,14 @@ func (o *ServerOptions) newFederationAPI(generic *genericapiserver.Config, store
 	if err != nil {
 		return nil, err
 	}
+	var otherEngine func(context.Context) bool
+	if !o.runs(componentControllers) { // else this process propagates, or one that leads it does
+		engine, err := federation.NewEngine(hostConfig, o.Namespace)
+		if err != nil {
+			return nil, err
+		}
+		otherEngine = engine.Absent
+	}
 	config := &apiserver.Config{Generic: generic, Extra: apiserver.ExtraConfig{
 		Namespace: o.Namespace,
 		Builtin:   targetschema.Builtin(host.OpenAPIDefinitions),
@@ -51,6 +60,7 @@ func (o *ServerOptions) newFederationAPI(generic *genericapiserver.Config, store
 		StoredResources: func(ctx context.Context, group string) ([]string, error) {
 			return store.Children(ctx, host.StoragePrefix+"/"+group+"/")
 		},
+		OtherEngine:  otherEngine,
 		KindsChanged: kindsChanged,
 	}}
 	completed, err := config.Complete()

@@ -25,10 +25,12 @@ import (
 const (
 	componentAPIServer   = "apiserver"
 	componentControllers = "controllers"
-	componentWebhook     = "webhook"
+	// componentHostControllers are the controllers without propagation.
+	componentHostControllers = "hostcontrollers"
+	componentWebhook         = "webhook"
 )
 
-var allComponents = []string{componentAPIServer, componentControllers, componentWebhook}
+var allComponents = []string{componentAPIServer, componentControllers, componentHostControllers, componentWebhook}
 
 const defaultDataDir = "koinon-data"
 
@@ -149,7 +151,7 @@ func (o *ServerOptions) addServerFlags(fs *pflag.FlagSet) {
 	fs.IntVar(&o.SecurePort, "secure-port", o.SecurePort, "The port on which to serve the API. 0 takes a free one.")
 	fs.DurationVar(&o.AdminCertificateLifetime, "admin-certificate-lifetime", o.AdminCertificateLifetime, "How long the certificate in DATA_DIR/"+kubeconfigName+" is good. The server writes the file again at its start and when two thirds of that have passed; \"koinon kubeconfig\" does it at any time.")
 	fs.StringSliceVar(&o.ExtraHosts, "tls-san", o.ExtraHosts, "Further DNS names or IP addresses in the serving certificate.")
-	fs.StringSliceVar(&o.Components, "components", o.Components, "The parts to run in this process: all, or some of "+strings.Join(allComponents, ", ")+".")
+	fs.StringSliceVar(&o.Components, "components", o.Components, "The parts to run in this process: all, or some of "+strings.Join(allComponents, ", ")+". "+componentHostControllers+" are the controllers without propagation: cells and their clusters, defaults, garbage collection and deletion of namespaces; with them a stock KubeFed controller-manager can be the engine. All servers over one store are given the same of the two.")
 	fs.StringVar(&o.Namespace, "kubefed-namespace", o.Namespace, "The namespace of clusters, type configurations and their Secrets.")
 }
 
@@ -174,6 +176,12 @@ func (o *ServerOptions) aggregated() bool { return o.HostKubeconfig != "" || o.I
 // runs says whether a component is part of this process.
 func (o *ServerOptions) runs(component string) bool {
 	return slices.Contains(o.Components, "all") || slices.Contains(o.Components, component)
+}
+
+// runsHostControllers says whether the controllers of the host run in this process, with
+// propagation or without.
+func (o *ServerOptions) runsHostControllers() bool {
+	return o.runs(componentControllers) || o.runs(componentHostControllers)
 }
 
 // Complete fills in what depends on other options. The environment is asked through getenv.
@@ -242,7 +250,7 @@ func (o *ServerOptions) Validate() error {
 	if o.HostKubeconfig != "" && o.InCluster {
 		errs = append(errs, errors.New("--host-kubeconfig and --in-cluster are both given: the host is the one or the other"))
 	}
-	if !o.runs(componentAPIServer) && o.runs(componentControllers) && !o.aggregated() {
+	if !o.runs(componentAPIServer) && o.runsHostControllers() && !o.aggregated() {
 		errs = append(errs, errors.New("--components has controllers without the apiserver: say with --host-kubeconfig or --in-cluster where the API is"))
 	}
 	errs = append(errs, o.Generic.Validate()...)

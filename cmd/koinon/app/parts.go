@@ -25,6 +25,7 @@ func (o *ServerOptions) newFederation(api *rest.Config, shared bool) (*federatio
 	return federation.New(federation.Config{
 		RESTConfig:     api,
 		Namespace:      o.Namespace,
+		OtherEngine:    !o.runs(componentControllers),
 		LeaderElection: shared,
 		Identity:       identity(),
 	})

@@ -55,7 +55,7 @@ func (s *standalone) run(ctx context.Context, ready func(url, note string)) erro
 			ready(s.url(), "kubeconfig: "+s.dir.file(kubeconfigName))
 		}
 	})
-	if s.options.runs(componentControllers) {
+	if s.options.runsHostControllers() {
 		beside.running.Go(func() { runFederation(ctx, federation) })
 	}
 	return server.Run(ctx)
@@ -101,7 +101,7 @@ func (s *standalone) hostConfig(ctx context.Context, keys *pki.PKI) (host.Config
 		Admission:        s.options.Admission,
 		SystemNamespaces: []string{s.options.Namespace},
 		ClusterRoles:     roles,
-		Controllers:      s.options.runs(componentControllers),
+		Controllers:      s.options.runsHostControllers(),
 		Shared:           s.store.Shared(),
 		Administrators:   pki.AdministratorsGroup,
 		Extension:        s.options.extension(s.store),

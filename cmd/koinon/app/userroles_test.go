@@ -1,10 +1,33 @@
 package app
 
 import (
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 )
+
+func TestTheRolesOfUsersGiveNoRightsInMembers(t *testing.T) {
+	roles, err := userRoles()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, role := range roles {
+		for _, rule := range role.Rules {
+			for _, verb := range []string{"*", "bind", "escalate"} {
+				if slices.Contains(rule.Verbs, verb) {
+					t.Errorf("%s has the verb %s", role.Name, verb)
+				}
+			}
+			for _, resource := range rule.Resources {
+				if resource == "*" || strings.Contains(resource, "role") {
+					t.Errorf("%s has %s", role.Name, resource)
+				}
+			}
+		}
+	}
+}
 
 func TestTheRolesOfUsersAreThoseOfTheManifest(t *testing.T) {
 	roles, err := userRoles()

@@ -59,6 +59,9 @@ type Config struct {
 	Client     clientv1beta1.KubeFedClusterInterface
 	Namespaces corev1listers.NamespaceLister
 	Claims     Claims
+	// OtherEngine says that somebody else propagates, a stock KubeFed controller-manager: that
+	// one writes the status of every cluster itself, and takes a unit and its member for two.
+	OtherEngine bool
 }
 
 // key names one unit.
@@ -74,7 +77,7 @@ type Controller struct {
 // New returns a Controller that does nothing before Run.
 func New(config Config) (*Controller, error) {
 	if config.SystemNamespace == "" || len(config.Kinds) == 0 || config.Clusters == nil || config.Client == nil || config.Namespaces == nil || config.Claims == nil {
-		return nil, errors.New("cells: every field of Config must be set")
+		return nil, errors.New("cells: every field of Config but OtherEngine must be set")
 	}
 	c := &Controller{
 		Config: config,
@@ -276,6 +279,9 @@ func (c *Controller) applyCluster(ctx context.Context, o observation) error {
 			return fmt.Errorf("update cluster %q: %w", wanted.Name, err)
 		}
 	}
+	if c.OtherEngine {
+		return nil
+	}
 	status, changed := mirror(&current.Status, &o.member.Status)
 	if !changed {
 		return nil
@@ -333,6 +339,11 @@ func (c *Controller) writeStatus(ctx context.Context, kind Kind, o observation) 
 	clusterName := ""
 	if o.cluster(c.SystemNamespace) != nil {
 		clusterName = o.unit.ClusterName()
+	}
+	if c.OtherEngine && clusterName != "" {
+		meta.SetStatusCondition(&conditions, o.seenTwice())
+	} else {
+		meta.RemoveStatusCondition(&conditions, federationv1alpha1.CellMemberSeenTwice)
 	}
 	if equality.Semantic.DeepEqual(conditions, o.unit.Conditions) && o.unit.Observed == o.unit.Generation && o.unit.Cluster == clusterName {
 		return nil

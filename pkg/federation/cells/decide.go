@@ -110,6 +110,19 @@ func (o observation) ready() metav1.Condition {
 	return c
 }
 
+// seenTwice is the condition of a unit whose KubeFedCluster and whose member's are both there,
+// for an engine that takes them for two clusters.
+func (o observation) seenTwice() metav1.Condition {
+	return metav1.Condition{
+		Type:               federationv1alpha1.CellMemberSeenTwice,
+		Status:             metav1.ConditionTrue,
+		ObservedGeneration: o.unit.Generation,
+		Reason:             federationv1alpha1.ReasonOtherEngine,
+		Message: fmt.Sprintf("the KubeFedClusters %q and %q are one API server: a stock KubeFed controller deletes through one of them what it made through the other, in every namespace; "+
+			"label the member or the %s so that no placement selects the one beside the other, or run koinon server with the component controllers", o.unit.ClusterName(), o.unit.Member, o.unit.TopologyType),
+	}
+}
+
 // cluster returns the KubeFedCluster that should be there; nil if there is nothing to
 // say where it is, or the unit may not be there.
 func (o observation) cluster(systemNamespace string) *v1beta1.KubeFedCluster {

@@ -8,12 +8,14 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	edgev1alpha1 "github.com/koinon-io/koinon/pkg/apis/edge/v1alpha1"
 	"github.com/koinon-io/koinon/pkg/apis/federation/ownership"
 	"github.com/koinon-io/koinon/pkg/apis/federation/tenancy"
 	federationv1alpha1 "github.com/koinon-io/koinon/pkg/apis/federation/v1alpha1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/manifest"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
 	"github.com/koinon-io/koinon/pkg/federation/memberclient"
 	"github.com/koinon-io/koinon/pkg/federation/placement"
@@ -96,6 +98,27 @@ func (e *Engine) refuse(v *view) string {
 		return fmt.Sprintf("metadata.name: a FederatedNamespace must have the name of its namespace, %q", v.key.namespace)
 	case name == e.SystemNamespace || slices.Contains(untouchedNamespaces, name):
 		return fmt.Sprintf("metadata.name: namespace %q is never propagated", name)
+	}
+	return e.foreignLabels(v)
+}
+
+// foreignLabels returns which labels of a namespace keep it from being propagated. Members
+// then keep those that they have: what is not sent any more would be taken off.
+func (e *Engine) foreignLabels(v *view) string {
+	tree, err := v.federated.Spec.Template.Tree()
+	if err != nil {
+		return "" // none, or one that render refuses
+	}
+	template, _ := tree.(map[string]any)
+	if len(manifest.ReservedLabels(template)) == 0 {
+		return ""
+	}
+	var host map[string]string
+	if namespace, err := e.Namespaces.Get(v.key.namespace); err == nil {
+		host = namespace.Labels
+	}
+	if errs := manifest.ForeignLabels(template, host, field.NewPath("spec", "template")); len(errs) > 0 {
+		return errs[0].Error()
 	}
 	return ""
 }

@@ -44,7 +44,7 @@ func (o operation) fail(problem string) *OverrideError {
 }
 
 func applyOverrides(object map[string]any, in Input) (map[string]any, error) {
-	operations, err := operationsFor(in)
+	operations, err := operationsFor(object, in)
 	if err != nil || len(operations) == 0 {
 		return object, err
 	}
@@ -63,8 +63,8 @@ func applyOverrides(object map[string]any, in Input) (map[string]any, error) {
 	return object, nil
 }
 
-// operationsFor lists the patches for one target, in the order they are written.
-func operationsFor(in Input) ([]operation, error) {
+// operationsFor lists the patches of object for one target, in the order they are written.
+func operationsFor(object map[string]any, in Input) ([]operation, error) {
 	var out []operation
 	for i, override := range in.Overrides {
 		var selector labels.Selector
@@ -79,7 +79,7 @@ func operationsFor(in Input) ([]operation, error) {
 		}
 		for j, patch := range override.TopologyOverrides {
 			op := operation{i, j, patch}
-			if err := op.check(); err != nil {
+			if err := op.check(object, in.Kind.Kind); err != nil {
 				return nil, err
 			}
 			out = append(out, op)
@@ -89,9 +89,13 @@ func operationsFor(in Input) ([]operation, error) {
 }
 
 // check asks what admission asks, too: objects may be older than its rules.
-func (o *operation) check() error {
+func (o *operation) check(object map[string]any, kind string) error {
 	o.Op, o.Value = manifest.Operation(&o.OverridePatch), manifest.Value(&o.OverridePatch)
-	errs := manifest.PatchErrors(&o.OverridePatch, func() *field.Path { return nil })
+	nowhere := func() *field.Path { return nil }
+	errs := manifest.PatchErrors(&o.OverridePatch, nowhere)
+	if len(errs) == 0 && manifest.IsNamespace(kind) {
+		errs = manifest.NamespacePatchErrors(&o.OverridePatch, object, nowhere)
+	}
 	if len(errs) > 0 {
 		return o.fail(errs[0].ErrorBody())
 	}

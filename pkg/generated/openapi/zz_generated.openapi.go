@@ -325,7 +325,7 @@ func schema_pkg_apis_edge_v1alpha1_EdgeUnitStatus(ref common.ReferenceCallback) 
 							},
 						},
 						SchemaProps: spec.SchemaProps{
-							Description: "Conditions: Ready.",
+							Description: "Conditions: Ready, MemberSeenTwice.",
 							Type:        []string{"array"},
 							Items: &spec.SchemaOrArray{
 								Schema: &spec.Schema{
@@ -504,7 +504,7 @@ func schema_pkg_apis_federation_v1alpha1_CellStatus(ref common.ReferenceCallback
 							},
 						},
 						SchemaProps: spec.SchemaProps{
-							Description: "Conditions: Ready.",
+							Description: "Conditions: Ready, MemberSeenTwice.",
 							Type:        []string{"array"},
 							Items: &spec.SchemaOrArray{
 								Schema: &spec.Schema{

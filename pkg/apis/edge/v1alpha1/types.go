@@ -53,7 +53,7 @@ type EdgeUnitStatus struct {
 	// ObservedGeneration is the generation that this status speaks of.
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
-	// Conditions: Ready.
+	// Conditions: Ready, MemberSeenTwice.
 	// +optional
 	// +listType=map
 	// +listMapKey=type

@@ -76,7 +76,7 @@ type CellStatus struct {
 	// ObservedGeneration is the generation that this status speaks of.
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
-	// Conditions: Ready.
+	// Conditions: Ready, MemberSeenTwice.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
@@ -90,6 +90,12 @@ type CellStatus struct {
 const (
 	// CellReady is True while the cell's member is known and ready.
 	CellReady = "Ready"
+	// CellMemberSeenTwice is True while both the KubeFedCluster of the cell and that of its
+	// member are there and another engine than ours propagates; it is absent otherwise. A stock
+	// KubeFed controller takes the two for two clusters.
+	CellMemberSeenTwice = "MemberSeenTwice"
+	// ReasonOtherEngine: the controllers of the host run without propagation.
+	ReasonOtherEngine = "OtherEngine"
 	// ReasonMemberReady: the member is ready.
 	ReasonMemberReady = "MemberReady"
 	// ReasonMemberNotFound: there is no KubeFedCluster of that name.

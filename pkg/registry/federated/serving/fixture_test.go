@@ -2,13 +2,14 @@ package serving_test
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
 	apidiscoveryv2 "k8s.io/api/apidiscovery/v2"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -32,6 +33,9 @@ import (
 
 const namespace = "shop"
 
+// userHeader says who sends a request.
+const userHeader = "X-User"
+
 // The ways to send an object.
 const (
 	jsonBody   = "application/json"
@@ -40,14 +44,24 @@ const (
 	applyPatch = "application/apply-patch+yaml"
 )
 
-// api is a server of FederatedDeployments in this process: the handlers of the library, the
+// api is a server of federated kinds in this process: the handlers of the library, the
 // registry and the store, without a connection.
 type api struct {
 	t       *testing.T
 	handler http.Handler
 }
 
+// newAPI serves FederatedDeployments to whoever asks.
 func newAPI(t *testing.T, plugins admission.Interface) *api {
+	t.Helper()
+	return serve(t, serving.Config{Admission: plugins, Authorizer: authorizerfactory.NewAlwaysAllowAuthorizer()}, federated.Kind{
+		Kind: "FederatedDeployment", Resource: "federateddeployments", Namespaced: true,
+		Target: schema.GroupVersionKind{Group: "apps", Version: "v1", Kind: "Deployment"}, TargetNamespaced: true,
+	})
+}
+
+// serve completes the configuration with a store and what else a test has no view on.
+func serve(t *testing.T, serverConfig serving.Config, kinds ...federated.Kind) *api {
 	t.Helper()
 	store, err := storage.Open(t.Context(), storage.Config{DataDir: t.TempDir()})
 	if err != nil {
@@ -60,24 +74,18 @@ func newAPI(t *testing.T, plugins admission.Interface) *api {
 	})
 	config := storagebackend.NewDefaultConfig("/registry", serializer.NewCodecFactory(runtime.NewScheme()).LegacyCodec())
 	config.Transport = store.Transport()
-	server := serving.NewServer(serving.Config{
-		RESTOptions: uncached{*config},
-		Admission:   plugins,
-		Authorizer:  authorizerfactory.NewAlwaysAllowAuthorizer(),
-		Equivalents: runtime.NewEquivalentResourceRegistry(),
-		Discovery:   nobody{},
-		Schemas:     noSchemas{},
-	})
+	serverConfig.RESTOptions = uncached{*config}
+	serverConfig.Equivalents = runtime.NewEquivalentResourceRegistry()
+	serverConfig.Discovery = nobody{}
+	serverConfig.Schemas = noSchemas{}
+	server := serving.NewServer(serverConfig)
 	t.Cleanup(server.Destroy)
-	if err := server.Serve([]federated.Kind{{
-		Kind: "FederatedDeployment", Resource: "federateddeployments", Namespaced: true,
-		Target: schema.GroupVersionKind{Group: "apps", Version: "v1", Kind: "Deployment"}, TargetNamespaced: true,
-	}}, nil); err != nil {
+	if err := server.Serve(kinds, nil); err != nil {
 		t.Fatal(err)
 	}
 	resolver := &genericapirequest.RequestInfoFactory{APIPrefixes: sets.NewString("apis"), GrouplessAPIPrefixes: sets.NewString()}
 	somebody := http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		ctx := audit.WithAuditContext(genericapirequest.WithUser(req.Context(), &user.DefaultInfo{Name: "somebody"}))
+		ctx := audit.WithAuditContext(genericapirequest.WithUser(req.Context(), &user.DefaultInfo{Name: cmp.Or(req.Header.Get(userHeader), "somebody")}))
 		server.ServeHTTP(w, req.WithContext(ctx))
 	})
 	return &api{t: t, handler: genericapifilters.WithRequestInfo(somebody, resolver)}
@@ -112,15 +120,17 @@ type object = map[string]any
 type request struct {
 	method, version, name, subresource string
 	manager                            string
-	contentType                        string
-	force                              bool
-	body                               any
+	// resource is federateddeployments unless it says otherwise, user somebody.
+	resource, user string
+	contentType    string
+	force          bool
+	body           any
 }
 
 // do returns the answer, and its code.
 func (a *api) do(r request) (int, object) {
 	a.t.Helper()
-	path := "/apis/types.kubefed.io/" + r.version + "/namespaces/" + namespace + "/federateddeployments"
+	path := "/apis/types.kubefed.io/" + r.version + "/namespaces/" + namespace + "/" + cmp.Or(r.resource, "federateddeployments")
 	if r.method != http.MethodPost {
 		path += "/" + r.name
 	}
@@ -140,6 +150,7 @@ func (a *api) do(r request) (int, object) {
 	}
 	req := httptest.NewRequestWithContext(a.t.Context(), r.method, path+"?"+query.Encode(), bytes.NewReader(body))
 	req.Header.Set("Accept", jsonBody)
+	req.Header.Set(userHeader, r.user)
 	if r.contentType != "" {
 		req.Header.Set("Content-Type", r.contentType)
 	}
@@ -206,7 +217,7 @@ func indented(v any) string {
 
 func same(t *testing.T, what string, want, got any) {
 	t.Helper()
-	if diff := cmp.Diff(want, got); diff != "" {
+	if diff := gocmp.Diff(want, got); diff != "" {
 		t.Errorf("%s (-want +got):\n%s", what, diff)
 	}
 }

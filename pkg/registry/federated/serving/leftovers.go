@@ -92,7 +92,7 @@ func (s *Server) storageOf(resource string) (storage *strategy.REST, release fun
 		}
 	}
 	kind := federated.Kind{Resource: resource, Namespaced: true} // each object says what it is
-	opened, err := strategy.NewStorage(strategy.Config{Types: wire.NewTypes(), Kind: kind}, s.config.UncachedRESTOptions)
+	opened, err := strategy.NewStorage(strategy.Config{Types: wire.NewTypes(), Kind: kind, Authorizer: s.config.Authorizer}, s.config.UncachedRESTOptions)
 	if err != nil {
 		return nil, nil, err
 	}

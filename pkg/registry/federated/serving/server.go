@@ -69,6 +69,10 @@ type Config struct {
 	StoredResources func(context.Context) ([]string, error)
 	// Placement checks targets at admission; nil checks nothing.
 	Placement strategy.PlacementChecker
+	// OtherEngine says whether another engine than ours propagates; nil says no.
+	OtherEngine func(context.Context) bool
+	// Namespaces of the host; nil checks no labels of FederatedNamespaces.
+	Namespaces strategy.HostNamespaces
 }
 
 // Server serves all federated kinds: everything below /apis/types.kubefed.io.
@@ -175,6 +179,7 @@ func (s *Server) newRegistry(kind federated.Kind) (*strategy.Storage, error) {
 	}
 	return strategy.NewStorage(strategy.Config{
 		Types: s.types, Kind: kind, Schema: schemaNow, Annotations: annotationsNow, Placement: s.config.Placement,
+		Authorizer: s.config.Authorizer, Namespaces: s.config.Namespaces, OtherEngine: s.config.OtherEngine,
 	}, s.config.RESTOptions)
 }
 

@@ -1,9 +1,13 @@
 package strategy
 
 import (
+	"context"
+	"errors"
+
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apiserver/pkg/authorization/authorizer"
 	"k8s.io/apiserver/pkg/registry/generic"
 	"k8s.io/apiserver/pkg/storage/names"
 	"k8s.io/apiserver/pkg/storage/storagebackend"
@@ -20,13 +24,15 @@ import (
 // REST is the registry of one federated kind.
 type REST struct {
 	*objectstore.REST
-	kind federated.Kind
+	kind   federated.Kind
+	rights rights
 }
 
 // Categories makes "kubectl get federated" list objects of all federated kinds.
 func (*REST) Categories() []string { return []string{"federated"} }
 
-// Config says what is special to one kind. All fields but Annotations and Placement are required.
+// Config says what is special to one kind. All fields but Annotations, Placement,
+// OtherEngine and Namespaces are required.
 type Config struct {
 	Types *wire.Types
 	Kind  federated.Kind
@@ -38,6 +44,13 @@ type Config struct {
 	Annotations func() manifest.Patterns
 	// Placement checks targets at admission; nil checks nothing.
 	Placement PlacementChecker
+	// OtherEngine says whether another engine than ours propagates. It is asked when that makes
+	// a difference to warnings; nil says no.
+	OtherEngine func(context.Context) bool
+	// Authorizer says who may write what gives rights in members, or deletes namespaces there.
+	Authorizer authorizer.Authorizer
+	// Namespaces are asked about labels that a FederatedNamespace may set; nil checks nothing.
+	Namespaces HostNamespaces
 }
 
 // Storage is the registry of one kind, of its objects and of their subresources. Object
@@ -51,8 +64,11 @@ type Storage struct {
 
 // NewStorage returns the registry of a kind.
 func NewStorage(c Config, optsGetter generic.RESTOptionsGetter) (*Storage, error) {
+	if c.Authorizer == nil {
+		return nil, errors.New("strategy: Authorizer must be set")
+	}
 	kind := c.Kind
-	s := strategy{Types: c.Types, NameGenerator: names.SimpleNameGenerator, kind: kind, placement: c.Placement, schema: c.Schema, annotations: c.Annotations}
+	s := strategy{Types: c.Types, NameGenerator: names.SimpleNameGenerator, kind: kind, placement: c.Placement, schema: c.Schema, annotations: c.Annotations, namespaces: c.Namespaces, otherEngine: c.OtherEngine}
 	config := objectstore.Config{
 		Group: federated.GroupName, Plural: kind.Resource, Singular: kind.Singular(),
 		New:            func() runtime.Object { return newOf(kind) },
@@ -70,7 +86,7 @@ func NewStorage(c Config, optsGetter generic.RESTOptionsGetter) (*Storage, error
 	if err != nil {
 		return nil, err
 	}
-	registry := &REST{object, kind}
+	registry := &REST{object, kind, rights{c.Authorizer, c.Namespaces, kind}}
 	return &Storage{Object: registry, Status: status, Scale: &ScaleREST{registry}}, nil
 }
 

@@ -37,6 +37,8 @@ type strategy struct {
 	// annotations are the patterns of those that propagate; nil if they are not known.
 	annotations func() manifest.Patterns
 	placement   PlacementChecker
+	namespaces  HostNamespaces
+	otherEngine func(context.Context) bool
 }
 
 var (
@@ -103,6 +105,7 @@ func (s strategy) complete(ctx context.Context, w *write, errs field.ErrorList) 
 			errs = append(errs, w.compare(s).UnknownFields...)
 		}
 	}
+	errs = append(errs, s.foreignLabels(ctx, w)...)
 	if len(errs) == 0 && w.placementChanged() {
 		refused, _ := w.checkPlacement(ctx, s)
 		errs = append(errs, refused...)
@@ -125,7 +128,9 @@ func (s strategy) WarningsOnUpdate(ctx context.Context, obj, old runtime.Object)
 }
 
 func (s strategy) warnings(ctx context.Context, w *write) []string {
-	warnings := validation.Warnings(w.obj, w.old, s.options(ctx, w))
+	options := s.options(ctx, w)
+	options.OtherEngine = s.otherEngine != nil && w.saysMoreThanV1beta1() && s.otherEngine(ctx)
+	warnings := validation.Warnings(w.obj, w.old, options)
 	if fieldValidationFrom(ctx) == metav1.FieldValidationWarn && w.template != nil {
 		for _, e := range w.compare(s).UnknownFields {
 			warnings = append(warnings, e.Error())

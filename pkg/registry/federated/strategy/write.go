@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"reflect"
+	"slices"
 	"sync/atomic"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -137,6 +138,11 @@ func (w *write) specChanged() bool {
 
 func (w *write) placementChanged() bool {
 	return w.old == nil || !reflect.DeepEqual(w.obj.Spec.Placement, w.old.Spec.Placement)
+}
+
+// saysMoreThanV1beta1 reports whether there is a mask or an override by selector.
+func (w *write) saysMoreThanV1beta1() bool {
+	return w.obj.Spec.PlacementMask != nil || slices.ContainsFunc(w.obj.Spec.Overrides, func(o typesv1beta2.Override) bool { return o.TopologySelector != nil })
 }
 
 // compare compares the template with the schema of its kind.

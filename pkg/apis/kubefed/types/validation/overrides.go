@@ -42,7 +42,7 @@ func (c *check) patches(patches []v1beta2.OverridePatch, path func() *field.Path
 	for i := range patches {
 		p := &patches[i]
 		at := func() *field.Path { return path().Index(i) }
-		c.add(manifest.PatchErrors(p, at)...)
+		c.patch(p, at)
 		if seen[p.Path] {
 			c.add(duplicate(at().Child("path"), p.Path, "a path is changed once per target"))
 		}
@@ -51,6 +51,14 @@ func (c *check) patches(patches []v1beta2.OverridePatch, path func() *field.Path
 			c.add(p.Value.Faults(at().Child("value"), v1beta2.MaxDepth)...)
 		}
 	}
+}
+
+func (c *check) patch(p *v1beta2.OverridePatch, at func() *field.Path) {
+	errs := manifest.PatchErrors(p, at)
+	if len(errs) == 0 && manifest.IsNamespace(c.opts.targetKind(c.obj)) {
+		errs = manifest.NamespacePatchErrors(p, c.opts.template(c.obj), at)
+	}
+	c.add(errs...)
 }
 
 // bounds checks how much the spec names; what it holds is payload's to check.

@@ -36,6 +36,9 @@ type Options struct {
 	// Propagates says of an annotation of the template whether it is sent to members. If it
 	// is nil, this is not known, and nothing is said of annotations.
 	Propagates func(annotation string) bool
+	// OtherEngine says that stock KubeFed controllers may propagate the object, so that what
+	// v1beta1 cannot say is warned about.
+	OtherEngine bool
 	// Template is the object's template as rawjson.Value.Tree returns it, for callers that
 	// have it. If it is nil, the template is parsed here.
 	Template map[string]any

@@ -565,6 +565,7 @@ func TestWarnings(t *testing.T) {
 			obj := federated(t, tc.spec)
 			opts := deployments
 			opts.Propagates = manifest.Patterns{"lb/*"}.Match
+			opts.OtherEngine = true
 			if diff := cmp.Diff(tc.want, validation.Warnings(obj, nil, opts)); diff != "" {
 				t.Errorf("create (-want +got):\n%s", diff)
 			}
@@ -572,6 +573,13 @@ func TestWarnings(t *testing.T) {
 				t.Errorf("an update that changes nothing warns: %q", got)
 			}
 		})
+	}
+}
+
+func TestOurEngineObeysMasksAndSelectors(t *testing.T) {
+	obj := federated(t, `"placementMask":{"topologies":[]},"overrides":[{"topologySelector":{}}]`)
+	if got := validation.Warnings(obj, nil, deployments); got != nil {
+		t.Errorf("got warnings %q", got)
 	}
 }
 

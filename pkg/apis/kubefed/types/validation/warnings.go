@@ -24,7 +24,7 @@ func Warnings(obj, old *v1beta2.FederatedObject, opts Options) []string {
 	}
 	maskChanged := !reflect.DeepEqual(obj.Spec.PlacementMask, old.Spec.PlacementMask)
 	placementChanged := !reflect.DeepEqual(obj.Spec.Placement, old.Spec.Placement)
-	if maskChanged && obj.Spec.PlacementMask != nil {
+	if maskChanged && obj.Spec.PlacementMask != nil && opts.OtherEngine {
 		w.warn(w.mask(), "clients of v1beta1, such as stock KubeFed controllers, do not see the mask and change every placed target")
 	}
 	if maskChanged || placementChanged {
@@ -89,7 +89,7 @@ func (w *warner) clusterSelector() {
 func (w *warner) overrides() {
 	for i := range w.obj.Spec.Overrides {
 		o := &w.obj.Spec.Overrides[i]
-		if o.TopologySelector != nil {
+		if o.TopologySelector != nil && w.opts.OtherEngine {
 			w.warn(w.override(i), "clients of v1beta1, such as stock KubeFed controllers, do not see an override with a topologySelector")
 		}
 		for j := range o.TopologyOverrides {

@@ -31,7 +31,12 @@ type verdict func(w *write, response *admissionv1.AdmissionResponse) error
 // admission answers an AdmissionReview. Deletions, connections and subresources other
 // than status are always allowed: they write no federated object.
 func (s shapes) admission(decide verdict) answer {
-	return func(body []byte) (any, error) {
+	return func(body []byte, held *account) ([]byte, error) {
+		release, err := held.decoded(body, s.decodedLimitBytes)
+		if err != nil {
+			return nil, err
+		}
+		defer release()
 		var in admissionv1.AdmissionReview
 		if err := kjson.UnmarshalCaseSensitivePreserveInts(body, &in); err != nil {
 			return nil, fmt.Errorf("decode AdmissionReview: %w", err)
@@ -39,11 +44,14 @@ func (s shapes) admission(decide verdict) answer {
 		if in.APIVersion != admissionv1.SchemeGroupVersion.String() || in.Kind != "AdmissionReview" || in.Request == nil {
 			return nil, fmt.Errorf("got %s %q, want a request in an AdmissionReview of %s", in.APIVersion, in.Kind, admissionv1.SchemeGroupVersion)
 		}
+		if err := errors.Join(s.checkSize(in.Request.Object.Raw), s.checkSize(in.Request.OldObject.Raw)); err != nil {
+			return nil, err
+		}
 		response := &admissionv1.AdmissionResponse{UID: in.Request.UID, Allowed: true}
 		if err := s.decide(in.Request, decide, response); err != nil {
 			*response = admissionv1.AdmissionResponse{UID: in.Request.UID, Result: refusal(in.Request, err)}
 		}
-		return &admissionv1.AdmissionReview{TypeMeta: in.TypeMeta, Response: response}, nil
+		return held.encode(&admissionv1.AdmissionReview{TypeMeta: in.TypeMeta, Response: response})
 	}
 }
 

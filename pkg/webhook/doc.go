@@ -12,8 +12,12 @@
 // state, does no I/O beside its connection, and may be called concurrently.
 //
 // A refusal is part of the answer, with HTTP status 200. A body that is not a review gets
-// 400, one that is too large 413, and 503 comes while other requests hold all the memory
-// that bodies may have.
+// 400, one that does not arrive in time 408, one that is too large, as it came or decoded,
+// 413, and 429 comes while other requests hold all that may be held.
+//
+// API servers call webhooks without credentials, so whoever reaches the port can do the same.
+// Therefore a server has these paths only when it is asked for them, clients have deadlines,
+// and what a request may cost is counted before it is spent: see Config.
 //
 // # What the stock cluster has to do
 //

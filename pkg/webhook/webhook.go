@@ -1,15 +1,15 @@
 package webhook
 
 import (
-	"bytes"
+	"cmp"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"mime"
 	"net/http"
+	"strconv"
 	"strings"
-	"sync/atomic"
+	"time"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	kjson "sigs.k8s.io/json"
@@ -19,20 +19,8 @@ import (
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
 )
 
-// Default limits on what a request may hold.
-const (
-	// DefaultConvertLimitBytes allows for a list of 10,000 objects of 20 KiB, which an API
-	// server sends in one request.
-	DefaultConvertLimitBytes = 256 << 20
-	// DefaultAdmissionLimitBytes allows for two objects, each as large as an API server
-	// accepts, and the review around them.
-	DefaultAdmissionLimitBytes = 8 << 20
-	// DefaultInFlightLimitBytes is what all bodies may hold at a time. Decoding takes
-	// about three times as much memory.
-	DefaultInFlightLimitBytes = 512 << 20
-)
-
-// Config says what is served. The zero value is a good one.
+// Config says what is served, and what clients may make it hold. The zero value is a good
+// one.
 type Config struct {
 	// Group of the federated kinds. Default: types.kubefed.io.
 	Group string
@@ -41,123 +29,98 @@ type Config struct {
 	// AdmissionLimitBytes is the largest body of /validate and /mutate. Default:
 	// DefaultAdmissionLimitBytes.
 	AdmissionLimitBytes int64
-	// InFlightLimitBytes is what the bodies of all requests may hold at a time; one more
-	// gets 503, since API servers call webhooks without credentials and anybody else can,
-	// too. Default: DefaultInFlightLimitBytes.
-	InFlightLimitBytes int64
+	// ObjectLimitBytes is the largest single object. Default: DefaultObjectLimitBytes.
+	ObjectLimitBytes int64
+	// DecodedLimitBytes is what is decoded at a time for one request: an object of a
+	// conversion review, or a whole admission review. Default: DefaultDecodedLimitBytes.
+	DecodedLimitBytes int64
+	// MemoryLimitBytes is what all requests to /convert may hold at a time, as bodies,
+	// decoded and as answers, and again all to /validate and /mutate. Default:
+	// DefaultMemoryLimitBytes.
+	MemoryLimitBytes int64
+	// MaxInFlight is how many requests there may be at a time, likewise. Default:
+	// DefaultMaxInFlight.
+	MaxInFlight int64
+	// TransferTimeout is how long a client may take to send a review, and again to read
+	// the answer. Default: DefaultTransferTimeout.
+	TransferTimeout time.Duration
 }
 
 func (c Config) withDefaults() Config {
-	if c.Group == "" {
-		c.Group = v1beta2.GroupName
-	}
-	if c.ConvertLimitBytes <= 0 {
-		c.ConvertLimitBytes = DefaultConvertLimitBytes
-	}
-	if c.AdmissionLimitBytes <= 0 {
-		c.AdmissionLimitBytes = DefaultAdmissionLimitBytes
-	}
-	if c.InFlightLimitBytes <= 0 {
-		c.InFlightLimitBytes = DefaultInFlightLimitBytes
-	}
+	c.Group = cmp.Or(c.Group, v1beta2.GroupName)
+	c.ConvertLimitBytes = cmp.Or(c.ConvertLimitBytes, DefaultConvertLimitBytes)
+	c.AdmissionLimitBytes = cmp.Or(c.AdmissionLimitBytes, DefaultAdmissionLimitBytes)
+	c.ObjectLimitBytes = cmp.Or(c.ObjectLimitBytes, DefaultObjectLimitBytes)
+	c.DecodedLimitBytes = cmp.Or(c.DecodedLimitBytes, DefaultDecodedLimitBytes)
+	c.MemoryLimitBytes = cmp.Or(c.MemoryLimitBytes, DefaultMemoryLimitBytes)
+	c.MaxInFlight = cmp.Or(c.MaxInFlight, DefaultMaxInFlight)
+	c.TransferTimeout = cmp.Or(c.TransferTimeout, DefaultTransferTimeout)
 	return c
 }
 
 // New returns a handler of /convert, /validate and /mutate.
 func New(config Config) http.Handler {
 	config = config.withDefaults()
-	s := shapes{group: config.Group}
-	held := &budget{limitBytes: config.InFlightLimitBytes}
+	s := shapes{group: config.Group, objectLimitBytes: config.ObjectLimitBytes, decodedLimitBytes: config.DecodedLimitBytes}
+	// Who fills one of them up does not hold up the other.
+	conversions := &gate{limitBytes: config.MemoryLimitBytes, maxInFlight: config.MaxInFlight}
+	admissions := &gate{limitBytes: config.MemoryLimitBytes, maxInFlight: config.MaxInFlight}
 	mux := http.NewServeMux()
-	mux.Handle("POST /convert", review(held, config.ConvertLimitBytes, s.convert))
-	mux.Handle("POST /validate", review(held, config.AdmissionLimitBytes, s.admission(s.validate)))
-	mux.Handle("POST /mutate", review(held, config.AdmissionLimitBytes, s.admission(s.mutate)))
+	mux.Handle("POST /convert", &reviewer{conversions, config.ConvertLimitBytes, config.TransferTimeout, s.convert})
+	mux.Handle("POST /validate", &reviewer{admissions, config.AdmissionLimitBytes, config.TransferTimeout, s.admission(s.validate)})
+	mux.Handle("POST /mutate", &reviewer{admissions, config.AdmissionLimitBytes, config.TransferTimeout, s.admission(s.mutate)})
 	return mux
 }
 
-// answer makes the answer to a review from its body. An error means that the body is no
-// review at all.
-type answer func(body []byte) (any, error)
+// answer makes the answer to a review from its body, and holds what that takes. An error
+// means that the body is no review at all, or more than may be held.
+type answer func(body []byte, held *account) ([]byte, error)
 
-// review reads a body of limited size, and writes the answer.
-func review(held *budget, limitBytes int64, do answer) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		if mediaType, _, err := mime.ParseMediaType(req.Header.Get("Content-Type")); err == nil && mediaType != "application/json" {
-			http.Error(w, fmt.Sprintf("Content-Type %q is not supported: send application/json", mediaType), http.StatusUnsupportedMediaType)
-			return
-		}
-		out, err := held.answer(http.MaxBytesReader(w, req.Body, limitBytes), do)
-		if err != nil {
-			refuse(w, err)
-			return
-		}
-		writeJSON(w, out)
-	})
-}
-
-func refuse(w http.ResponseWriter, err error) {
-	var tooLarge *http.MaxBytesError
-	switch {
-	case errors.As(err, &tooLarge):
-		http.Error(w, fmt.Sprintf("the review is larger than %d bytes", tooLarge.Limit), http.StatusRequestEntityTooLarge)
-	case errors.Is(err, errBusy):
-		w.Header().Set("Retry-After", "1")
-		http.Error(w, err.Error(), http.StatusServiceUnavailable)
-	default:
-		http.Error(w, err.Error(), http.StatusBadRequest)
-	}
-}
-
-// errBusy occurs while other requests hold all the memory that bodies may have; the
-// client should try again.
-var errBusy = errors.New("too many requests are being answered: try again")
-
-// budget is how many bytes of bodies are held at a time.
-type budget struct {
+// reviewer reads bodies within its limits, and writes the answers.
+type reviewer struct {
+	gate       *gate
 	limitBytes int64
-	used       atomic.Int64
+	timeout    time.Duration
+	do         answer
 }
 
-// answer reads a body and answers it. What the body holds is given back before the answer
-// is written, so that a client that got one can ask again.
-func (b *budget) answer(from io.Reader, do answer) (any, error) {
-	body := meteredBody{from: from, held: b}
-	defer body.release()
-	var buf bytes.Buffer
-	if _, err := buf.ReadFrom(&body); err != nil {
-		return nil, fmt.Errorf("read review: %w", err)
+// ServeHTTP implements http.Handler.
+func (r *reviewer) ServeHTTP(w http.ResponseWriter, req *http.Request) {
+	client := transfer{control: http.NewResponseController(w), timeout: r.timeout}
+	// First of all: after any answer, the server may read what is left of the body.
+	if err := client.beginBody(); err != nil {
+		refuse(w, err, r.timeout)
+		return
 	}
-	return do(buf.Bytes())
-}
-
-// meteredBody reads a body and counts it against the budget until it is released.
-type meteredBody struct {
-	from io.Reader
-	held *budget
-	size int64
-}
-
-func (b *meteredBody) Read(p []byte) (int, error) {
-	n, err := b.from.Read(p)
-	b.size += int64(n)
-	if b.held.used.Add(int64(n)) > b.held.limitBytes {
-		return n, errBusy
+	if mediaType, _, err := mime.ParseMediaType(req.Header.Get("Content-Type")); err == nil && mediaType != "application/json" {
+		http.Error(w, fmt.Sprintf("Content-Type %q is not supported: send application/json", mediaType), http.StatusUnsupportedMediaType)
+		return
 	}
-	return n, err
-}
-
-func (b *meteredBody) release() { b.held.used.Add(-b.size) }
-
-// writeJSON encodes before it writes, so that an error still has a status code.
-func writeJSON(w http.ResponseWriter, v any) {
-	var buf bytes.Buffer
-	if err := encodeJSON(&buf, v); err != nil {
-		http.Error(w, "encode answer: "+err.Error(), http.StatusInternalServerError)
+	held, err := r.gate.enter()
+	if err != nil {
+		refuse(w, err, r.timeout)
+		return
+	}
+	defer held.close()
+	body, err := held.read(http.MaxBytesReader(w, req.Body, r.limitBytes))
+	if err != nil {
+		refuse(w, err, r.timeout)
+		return
+	}
+	if err := client.endBody(); err != nil {
+		return // the connection is gone
+	}
+	out, err := r.do(body, held)
+	if err != nil {
+		refuse(w, err, r.timeout)
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
-	// The client hung up if this fails: there is nobody to tell.
-	_, _ = w.Write(buf.Bytes())
+	w.Header().Set("Content-Length", strconv.Itoa(len(out)))
+	if err := client.write(w, out); err != nil {
+		// There is nobody to tell; what is left of the answer must not be waited for.
+		panic(http.ErrAbortHandler)
+	}
 }
 
 // encodeJSON leaves the bytes of raw values as they are.
@@ -168,7 +131,18 @@ func encodeJSON(w io.Writer, v any) error {
 }
 
 // shapes decodes federated objects of one group in either version.
-type shapes struct{ group string }
+type shapes struct {
+	group                               string
+	objectLimitBytes, decodedLimitBytes int64
+}
+
+// checkSize returns a tooLargeError if an object is larger than it may be.
+func (s shapes) checkSize(raw []byte) error {
+	if int64(len(raw)) > s.objectLimitBytes {
+		return tooLargeError(fmt.Sprintf("an object of %d bytes is larger than %d", len(raw), s.objectLimitBytes))
+	}
+	return nil
+}
 
 // check reports whether an object of that version and kind is served.
 func (s shapes) check(apiVersion, kind string) (version string, err error) {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"strings"
 
+	"github.com/distribution/reference"
 	"github.com/spf13/cobra"
 	utilerrors "k8s.io/apimachinery/pkg/util/errors"
 	"k8s.io/apimachinery/pkg/util/validation"
@@ -26,7 +27,8 @@ func newManifestsCommand() *cobra.Command {
 		Use:   "install-manifests",
 		Short: "Print the manifests that install Koinon behind the aggregator of a cluster",
 		Long: `Print the manifests that install Koinon behind the aggregator of a cluster: two
-replicas, their rights, and what the roles view, edit and admin mean for federated objects.
+replicas, their rights, what may reach them, and what the roles view, edit and admin mean for
+federated objects.
 Nothing is sent anywhere.`,
 		Example: `  # Say where the data is, then install
   kubectl create namespace kube-federation-system
@@ -38,7 +40,7 @@ Nothing is sent anywhere.`,
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&options.Namespace, "namespace", options.Namespace, "The namespace for the servers, clusters, type configurations and their Secrets.")
-	flags.StringVar(&options.Image, "image", options.Image, "The container image, which has koinon in its PATH.")
+	flags.StringVar(&options.Image, "image", options.Image, "The container image, which has koinon in its PATH, with a tag other than latest or a digest. The default is a placeholder that no registry has.")
 	flags.StringVar(&options.DatastoreSecret, "datastore-secret", options.DatastoreSecret, "The Secret in that namespace that holds the address of the database under the key \"dsn\". It is not printed.")
 	return cmd
 }
@@ -48,13 +50,28 @@ func (o *manifestOptions) validate() error {
 	for _, message := range validation.IsDNS1123Label(o.Namespace) {
 		errs = append(errs, fmt.Errorf("--namespace is %q: %s", o.Namespace, message))
 	}
-	if o.Image == "" || strings.ContainsAny(o.Image, " \t\r\n#'\"{}") {
-		errs = append(errs, fmt.Errorf("--image is %q: it must be the reference of a container image", o.Image))
+	if err := checkImage(o.Image); err != nil {
+		errs = append(errs, err)
 	}
 	for _, message := range validation.IsDNS1123Subdomain(o.DatastoreSecret) {
 		errs = append(errs, fmt.Errorf("--datastore-secret is %q: %s", o.DatastoreSecret, message))
 	}
 	return utilerrors.NewAggregate(errs)
+}
+
+// checkImage refuses an image that is another one tomorrow, or on another node.
+func checkImage(image string) error {
+	named, err := reference.ParseNormalizedNamed(image)
+	if err != nil {
+		return fmt.Errorf("--image is %q: it must be the reference of a container image: %w", image, err)
+	}
+	if _, ok := named.(reference.Digested); ok {
+		return nil
+	}
+	if tagged, ok := named.(reference.Tagged); !ok || tagged.Tag() == "latest" {
+		return fmt.Errorf("--image is %q: it must say which release, by a tag that is not latest or by a digest, for all replicas to run the same", image)
+	}
+	return nil
 }
 
 // run prints the manifests with the options filled in.

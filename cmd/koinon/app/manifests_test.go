@@ -24,7 +24,7 @@ func printManifests(t *testing.T, args ...string) string {
 	t.Helper()
 	var out bytes.Buffer
 	cmd := newManifestsCommand()
-	cmd.SetArgs(args)
+	cmd.SetArgs(append([]string{}, args...)) // nil would be those of the test binary
 	cmd.SetOut(&out)
 	if err := cmd.ExecuteContext(t.Context()); err != nil {
 		t.Fatal(err)
@@ -58,6 +58,8 @@ func TestInstallManifestsRefuses(t *testing.T) {
 	for name, test := range map[string]struct{ arg, want string }{
 		"a namespace with a dot": {"--namespace=a.b", `--namespace is "a.b"`},
 		"an image with a quote":  {"--image=a\"b", `--image is "a\"b"`},
+		"an image of any day":    {"--image=registry.example/koinon", `--image is "registry.example/koinon": it must say which release`},
+		"the latest image":       {"--image=registry.example/koinon:latest", "a tag that is not latest or by a digest"},
 		"a Secret with a space":  {"--datastore-secret=a b", `--datastore-secret is "a b"`},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -30,7 +30,14 @@ const (
 	componentWebhook         = "webhook"
 )
 
-var allComponents = []string{componentAPIServer, componentControllers, componentHostControllers, componentWebhook}
+// allOnByDefault stands for the parts of a federation. The webhook is none of them: it is for
+// clusters that have our kinds as CRDs, and answers whoever reaches the port.
+const allOnByDefault = "all"
+
+var (
+	onByDefault = []string{componentAPIServer, componentControllers}
+	components  = []string{componentAPIServer, componentControllers, componentHostControllers, componentWebhook}
+)
 
 const defaultDataDir = "koinon-data"
 
@@ -88,7 +95,7 @@ func NewServerOptions() *ServerOptions {
 	generic.ShutdownWatchTerminationGracePeriod = 2 * time.Second
 	return &ServerOptions{
 		DataDir:     defaultDataDir,
-		Components:  []string{"all"},
+		Components:  []string{allOnByDefault},
 		Namespace:   "kube-federation-system",
 		SecurePort:  6443,
 		ServiceName: "koinon",
@@ -151,7 +158,7 @@ func (o *ServerOptions) addServerFlags(fs *pflag.FlagSet) {
 	fs.IntVar(&o.SecurePort, "secure-port", o.SecurePort, "The port on which to serve the API. 0 takes a free one.")
 	fs.DurationVar(&o.AdminCertificateLifetime, "admin-certificate-lifetime", o.AdminCertificateLifetime, "How long the certificate in DATA_DIR/"+kubeconfigName+" is good. The server writes the file again at its start and when two thirds of that have passed; \"koinon kubeconfig\" does it at any time.")
 	fs.StringSliceVar(&o.ExtraHosts, "tls-san", o.ExtraHosts, "Further DNS names or IP addresses in the serving certificate.")
-	fs.StringSliceVar(&o.Components, "components", o.Components, "The parts to run in this process: all, or some of "+strings.Join(allComponents, ", ")+". "+componentHostControllers+" are the controllers without propagation: cells and their clusters, defaults, garbage collection and deletion of namespaces; with them a stock KubeFed controller-manager can be the engine. All servers over one store are given the same of the two.")
+	fs.StringSliceVar(&o.Components, "components", o.Components, "The parts to run in this process, some of "+strings.Join(components, ", ")+"; all stands for "+strings.Join(onByDefault, " and ")+". The webhook must be named, for example as all,webhook: it is for a cluster that has federated kinds as CRDs, and it answers whoever reaches the port, since API servers call webhooks without credentials. "+componentHostControllers+" are the controllers without propagation: cells and their clusters, defaults, garbage collection and deletion of namespaces; with them a stock KubeFed controller-manager can be the engine. All servers over one store are given the same of the two.")
 	fs.StringVar(&o.Namespace, "kubefed-namespace", o.Namespace, "The namespace of clusters, type configurations and their Secrets.")
 }
 
@@ -175,7 +182,8 @@ func (o *ServerOptions) aggregated() bool { return o.HostKubeconfig != "" || o.I
 
 // runs says whether a component is part of this process.
 func (o *ServerOptions) runs(component string) bool {
-	return slices.Contains(o.Components, "all") || slices.Contains(o.Components, component)
+	return slices.Contains(o.Components, component) ||
+		(slices.Contains(o.Components, allOnByDefault) && slices.Contains(onByDefault, component))
 }
 
 // runsHostControllers says whether the controllers of the host run in this process, with
@@ -216,12 +224,12 @@ func (o *ServerOptions) reachableAddress() net.IP {
 func (o *ServerOptions) Validate() error {
 	var errs []error
 	for _, component := range o.Components {
-		if component != "all" && !slices.Contains(allComponents, component) {
-			errs = append(errs, fmt.Errorf("--components has the unknown part %q: allowed are all, %s", component, strings.Join(allComponents, ", ")))
+		if component != allOnByDefault && !slices.Contains(components, component) {
+			errs = append(errs, fmt.Errorf("--components has the unknown part %q: allowed are all, %s", component, strings.Join(components, ", ")))
 		}
 	}
 	if len(o.Components) == 0 {
-		errs = append(errs, errors.New("--components is empty: allowed are all, "+strings.Join(allComponents, ", ")))
+		errs = append(errs, errors.New("--components is empty: allowed are all, "+strings.Join(components, ", ")))
 	}
 	if o.SecurePort < 0 || o.SecurePort > 65535 {
 		errs = append(errs, fmt.Errorf("--secure-port is %d: it must be between 0 and 65535", o.SecurePort))

@@ -46,7 +46,7 @@ func runFederation(ctx context.Context, manager *federation.Manager) {
 }
 
 // newWebhook is the handler of conversion and admission for clusters that have our kinds as
-// custom resources. It is nil when the component is left out.
+// custom resources. It is nil unless --components names it.
 func (o *ServerOptions) newWebhook() http.Handler {
 	if !o.runs(componentWebhook) {
 		return nil
@@ -56,7 +56,7 @@ func (o *ServerOptions) newWebhook() http.Handler {
 
 // withWebhook answers the webhook's paths before the API server authenticates: an API
 // server that calls a webhook presents no credentials, and the answers are functions of the
-// request alone.
+// request alone. The webhook has limits of its own.
 func withWebhook(webhook, api http.Handler) http.Handler {
 	if webhook == nil {
 		return api

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -26,6 +27,10 @@ type Namespaces interface {
 	// nobody knows.
 	CurrentUID(ctx context.Context, name string) (types.UID, error)
 }
+
+// patience is how long a new object waits for the host's word on a namespace that a watch has
+// shown.
+const patience = time.Second
 
 // Config is what a Binder needs. All fields but Exempt are required.
 type Config struct {
@@ -148,7 +153,8 @@ func (b *Binder) bindNew(ctx context.Context, object metav1.Object) error {
 	if !b.binds(object) {
 		return nil
 	}
-	uid, err := b.config.Namespaces.CurrentUID(ctx, object.GetNamespace())
+	known := b.config.Namespaces.KnownUID(object.GetNamespace())
+	uid, err := b.ask(ctx, object.GetNamespace(), known)
 	if err != nil {
 		return unknown(object, err)
 	}
@@ -157,6 +163,22 @@ func (b *Binder) bindNew(ctx context.Context, object metav1.Object) error {
 	}
 	bind(object, uid)
 	return nil
+}
+
+// ask returns the UID that a namespace has by now, or what is known of it if the host does not
+// say soon: the store, or whoever else does not answer either, then has the last word on the
+// request. If the namespace was another one, the object is hidden, and shown to nobody else.
+func (b *Binder) ask(ctx context.Context, namespace string, known types.UID) (types.UID, error) {
+	if known == "" {
+		return b.config.Namespaces.CurrentUID(ctx, namespace)
+	}
+	soon, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	uid, err := b.config.Namespaces.CurrentUID(soon, namespace)
+	if err != nil {
+		return known, nil
+	}
+	return uid, nil
 }
 
 // bindChanged keeps the binding of an object over a change; was is what it was bound to. One

@@ -79,7 +79,22 @@ func (c *check) oldSpec() *v1beta2.FederatedObjectSpec {
 	return &c.old.Spec
 }
 
-func (c *check) add(errs ...*field.Error) { c.errs = append(c.errs, errs...) }
+// maxMistakes is how many mistakes are told. More help nobody, and the sentence that an API
+// server makes of all of them takes time that grows with the square of their number: minutes
+// for 100,000.
+const maxMistakes = 100
+
+// add tells mistakes, up to maxMistakes and a last one that says that there are more.
+func (c *check) add(errs ...*field.Error) {
+	for _, err := range errs {
+		switch {
+		case len(c.errs) < maxMistakes:
+			c.errs = append(c.errs, err)
+		case len(c.errs) == maxMistakes:
+			c.errs = append(c.errs, field.Forbidden(nil, fmt.Sprintf("there are more mistakes than these %d", maxMistakes)))
+		}
+	}
+}
 
 // ValidateObject returns what is wrong with a defaulted object: nil if nothing is.
 func ValidateObject(obj *v1beta2.FederatedObject, opts Options) field.ErrorList {

@@ -605,3 +605,13 @@ func BenchmarkValidateObject(b *testing.B) {
 		}
 	}
 }
+
+func TestMoreThanAHundredMistakesAreCounted(t *testing.T) {
+	obj := &v1beta2.FederatedObject{}
+	obj.Spec.TopologyType = v1beta2.TopologyCell
+	obj.Spec.Overrides = make([]v1beta2.Override, 10_000)
+	errs := validation.ValidateObject(obj, validation.Options{Namespaced: true})
+	if len(errs) != 101 || errs[100].Detail != "there are more mistakes than these 100" {
+		t.Errorf("got %d mistakes, the last of them %v", len(errs), errs[len(errs)-1])
+	}
+}

@@ -54,7 +54,8 @@ test-faults: ## Break databases, networks and servers under the store and check 
 test-faults-long: ## The same with two minutes of load in each test (KOINON_LONG_SECONDS for more)
 	KOINON_LONG=1 go test -race -v -count=1 -timeout 4h -p 1 ./test/storefaults/...
 
-test-store: ## Kubernetes' own storage tests against every kind of store (about five minutes)
+test-store: ## Kill copies at every step, and Kubernetes' own storage tests against every kind of store (about ten minutes)
+	KOINON_LONG=1 go test -race -count=1 -timeout 30m -v -run TestServersRefuse ./pkg/storage/admin
 	KOINON_LONG=1 go test -count=1 -timeout 60m -v ./test/storesuite
 
 soak-aggregated: build ## Write through a real host for 45 s while connections and replicas move; no write may fail

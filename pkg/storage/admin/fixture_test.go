@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"net"
 	"path/filepath"
@@ -26,10 +27,16 @@ func mariaDB(server *storagetest.MariaDB) database {
 	return func(t *testing.T) string { return "mysql://" + server.NewDatabase(t) }
 }
 
-// onEveryDatabase runs a test on SQLite and MariaDB.
+// onEveryDatabase runs a test on SQLite and MariaDB, at the same time.
 func onEveryDatabase(t *testing.T, test func(t *testing.T, database database)) {
-	t.Run("SQLite", func(t *testing.T) { test(t, sqlite) })
-	t.Run("MariaDB", func(t *testing.T) { test(t, mariaDB(storagetest.StartMariaDB(t))) })
+	t.Run("SQLite", func(t *testing.T) {
+		t.Parallel()
+		test(t, sqlite)
+	})
+	t.Run("MariaDB", func(t *testing.T) {
+		t.Parallel()
+		test(t, mariaDB(storagetest.StartMariaDB(t)))
+	})
 }
 
 func mustParse(t *testing.T, value string) Store {
@@ -138,11 +145,20 @@ func contents(t *testing.T, value string, revisions bool) []string {
 	return keysOf(t, source, revisions)
 }
 
+// describe is a key with its value and lease. Of a value that is too long to read it has the
+// hash.
+func describe(key, value []byte, lease int64) string {
+	if len(value) > 1<<10 {
+		return fmt.Sprintf("%s=%d bytes %x lease %d", key, len(value), sha256.Sum256(value), lease)
+	}
+	return fmt.Sprintf("%s=%q lease %d", key, value, lease)
+}
+
 func keysOf(t *testing.T, source archive.Source, revisions bool) []string {
 	t.Helper()
 	var keys []string
 	err := source.Each(t.Context(), func(kv archive.KeyValue) error {
-		key := fmt.Sprintf("%s=%q lease %d", kv.Key, kv.Value, kv.Lease)
+		key := describe(kv.Key, kv.Value, kv.Lease)
 		if revisions {
 			key += fmt.Sprintf(" mod %d create %d version %d", kv.Revision, kv.Created, kv.Version)
 		}

@@ -61,8 +61,8 @@ func TestARestoreUnderRunningServers(t *testing.T) {
 		value := database(t)
 		one, _ := serve(t, value)
 		fill(t, one)
-		for i := range 400 {
-			put(t, one, fmt.Sprintf("/registry/large/%03d", i), strings.Repeat("x", 20<<10))
+		for i := range 80 {
+			put(t, one, fmt.Sprintf("/registry/large/%03d", i), strings.Repeat("x", 100<<10))
 		}
 		path, _ := mustBackup(t, value)
 		want := contents(t, value, false)
@@ -99,7 +99,7 @@ func TestARestoreUnderRunningServers(t *testing.T) {
 			}
 			var got []string
 			for _, kv := range mustGet(t, server, "/registry/").Kvs {
-				got = append(got, fmt.Sprintf("%s=%q lease %d", kv.Key, kv.Value, kv.Lease))
+				got = append(got, describe(kv.Key, kv.Value, kv.Lease))
 				if kv.ModRevision <= seen+DefaultBump || kv.ModRevision != kv.CreateRevision {
 					t.Errorf("server %d: %s has revision %d, created at %d", i, kv.Key, kv.ModRevision, kv.CreateRevision)
 				}
@@ -293,7 +293,7 @@ func TestARestoreThatIsKilledChangesNothing(t *testing.T) {
 		source := database(t)
 		client, stop := serve(t, source)
 		large := strings.Repeat("x", 100<<10)
-		for i := range 300 {
+		for i := range 120 { // twenty are prepared at a time
 			put(t, client, fmt.Sprintf("/registry/large/%03d", i), large)
 		}
 		path, _ := mustBackup(t, source)
@@ -309,7 +309,7 @@ func TestARestoreThatIsKilledChangesNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer func() { _ = log.Close() }()
-		for _, rows := range []int64{1, 50, 150} {
+		for _, rows := range []int64{1, 21, 41} {
 			killed := helper(t, "restore", value, path)
 			if err := killed.Start(); err != nil {
 				t.Fatal(err)

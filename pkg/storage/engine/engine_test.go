@@ -132,7 +132,7 @@ func TestAWriteThatAReaderSawAndTheDatabaseLostIsNotAcknowledged(t *testing.T) {
 			})
 			return err
 		})
-		if _, _, ok, err := e.Update(t.Context(), "k", []byte("1"), created, 0); ok || status.Code(err) != codes.Unavailable {
+		if _, _, ok, err := e.Update(t.Context(), "k", []byte("1"), created, 0); ok || status.Code(err) != codes.Aborted {
 			t.Errorf("a write that is lost: %v, %v, want that it is unavailable", ok, err)
 		}
 	})

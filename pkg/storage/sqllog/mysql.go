@@ -145,7 +145,7 @@ func createDatabase(ctx context.Context, config MySQLConfig, name string) error 
 // unfit is a database that cannot be used as it is set up, or by this program: the reason is a
 // sentence.
 func unfit(format string, args ...any) error {
-	return unfitFor("the database cannot be used: " + fmt.Errorf(format, args...).Error())
+	return unfitFor("the database cannot be used: " + fmt.Sprintf(format, args...))
 }
 
 func (l *Log) prepareMySQL(ctx context.Context, connector *connector, tables Tables) error {

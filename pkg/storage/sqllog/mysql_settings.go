@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 
 	"github.com/go-sql-driver/mysql"
+
+	"github.com/koinon-io/koinon/pkg/storage/fault"
 )
 
 // setting is what every session is set to, and what happens if that cannot be done. A variable
@@ -131,5 +133,5 @@ func (s setting) apply(ctx context.Context, conn driver.ExecerContext) (taken bo
 	case !errors.As(err, &answer), classify(err).Kind.Passes():
 		return false, err
 	}
-	return false, unfit("it refuses to SET %s, on which it depends what it does and returns: %w", s.statement, err)
+	return false, fault.New("", fault.Fault{Kind: fault.Unfit, Reason: "the database cannot be used: it refuses to SET " + s.statement + ", on which it depends what it does and returns"}, err)
 }

@@ -129,30 +129,28 @@ func (l *Log) missing(ctx context.Context, tables Tables) error {
 		return nil
 	}
 	kine, err := l.hasKine(ctx)
-	if err == nil && kine {
-		err = ErrKine
-	}
-	if err == nil && !tables.fill() {
-		err = l.notFilling(ctx)
-	}
-	if err == nil && tables.Exist() {
-		err = ErrNoTables
-	}
 	if err != nil {
-		return fmt.Errorf("open the %s: %w", l.name, err)
+		return err
+	}
+	if kine {
+		return l.cannotOpen(ErrKine)
+	}
+	if !tables.fill() {
+		filling, err := l.dialect.filling(ctx, l)
+		if err != nil {
+			return l.failed("open", err)
+		}
+		if filling {
+			return l.cannotOpen(ErrUnfinished)
+		}
+	}
+	if tables.Exist() {
+		return l.cannotOpen(ErrNoTables)
 	}
 	return nil
 }
 
-// notFilling returns ErrUnfinished if somebody has begun to make the tables in order to fill
-// them.
-func (l *Log) notFilling(ctx context.Context) error {
-	filling, err := l.dialect.filling(ctx, l)
-	if err == nil && filling {
-		err = ErrUnfinished
-	}
-	return err
-}
+func (l *Log) cannotOpen(why error) error { return fmt.Errorf("open the %s: %w", l.name, why) }
 
 // refuseNothing keeps a server from beginning with nothing where there should be something.
 func (l *Log) refuseNothing(ctx context.Context, tables Tables) error {
@@ -166,11 +164,11 @@ func (l *Log) refuseNothing(ctx context.Context, tables Tables) error {
 			return err
 		}
 		if kine {
-			return fmt.Errorf("open the %s: %w", l.name, ErrKine)
+			return l.cannotOpen(ErrKine)
 		}
 	}
 	if m.unfinished() && tables == MakeTables {
-		return fmt.Errorf("open the %s: %w", l.name, ErrUnfinished)
+		return l.cannotOpen(ErrUnfinished)
 	}
 	return nil
 }

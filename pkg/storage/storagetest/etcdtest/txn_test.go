@@ -5,11 +5,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
-	"os"
 	"path/filepath"
-	"strconv"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -23,6 +20,7 @@ import (
 
 	"github.com/koinon-io/koinon/pkg/storage/datastore"
 	"github.com/koinon-io/koinon/pkg/storage/embedded"
+	"github.com/koinon-io/koinon/pkg/storage/storagetest"
 )
 
 // ours is a client of a store of this project, on SQLite.
@@ -50,20 +48,6 @@ func connect(t *testing.T, address string, options ...grpc.DialOption) *clientv3
 	return client
 }
 
-// seed is a new one each time, unless KOINON_SEED repeats one.
-func seed(t *testing.T) uint64 {
-	t.Helper()
-	n := uint64(time.Now().UnixNano())
-	if given := os.Getenv("KOINON_SEED"); given != "" {
-		var err error
-		if n, err = strconv.ParseUint(given, 10, 64); err != nil {
-			t.Fatal(err)
-		}
-	}
-	t.Logf("KOINON_SEED=%d repeats this", n)
-	return n
-}
-
 // TestTransactionsAreDoneAsEtcdDoesThemOrRefused sends the same random transactions to both.
 // Each is of the kind that this store has, or of another one by a single change. What it
 // refuses, etcd does not get.
@@ -71,7 +55,7 @@ func TestTransactionsAreDoneAsEtcdDoesThemOrRefused(t *testing.T) {
 	address, _ := Start(t)
 	etcd, koinon := connect(t, address), ours(t)
 	etcdKV, koinonKV := etcdserverpb.NewKVClient(etcd.ActiveConnection()), etcdserverpb.NewKVClient(koinon.ActiveConnection())
-	random := generator{Rand: rand.New(rand.NewPCG(seed(t), 0)), versions: map[string]*numbers{}}
+	random := generator{Rand: rand.New(rand.NewPCG(storagetest.Seed(t), 0)), versions: map[string]*numbers{}}
 	done, refused := 0, map[string]int{}
 	for range 3000 {
 		request := random.transaction()

@@ -205,11 +205,23 @@ func TestNothingIsHiddenWhenTheHostDoesNotAnswer(t *testing.T) {
 	if err := f.GetList(as(t, "tenant"), "", storage.ListOptions{}, &corev1.SecretList{}); !apierrors.IsServiceUnavailable(err) {
 		t.Errorf("list: got %v, want that it is not known", err)
 	}
-	if err := f.Create(as(t, "tenant"), "e", secret("shop", "e", ""), nil, 0); !apierrors.IsServiceUnavailable(err) {
-		t.Errorf("create: got %v, want that it is not known", err)
+	if err := f.Create(as(t, "tenant"), "e", secret("unseen", "e", ""), nil, 0); !apierrors.IsServiceUnavailable(err) {
+		t.Errorf("create in a namespace that no watch has shown: got %v, want that it is not known", err)
 	}
 	if err := f.Get(as(t, "tenant"), "a", storage.GetOptions{}, &corev1.Secret{}); err != nil {
 		t.Errorf("get of an object whose namespace is known: %v", err)
+	}
+}
+
+func TestANewObjectGoesOnToTheStoreWhileTheHostDoesNotAnswer(t *testing.T) {
+	f := newFixture(t)
+	known := f.host.known["shop"]
+	f.host.err = errors.New("no route")
+	if err := f.Create(as(t, "tenant"), "e", secret("shop", "e", ""), nil, 0); err != nil {
+		t.Fatalf("create in a namespace that a watch has shown: %v", err)
+	}
+	if got := Of(f.memory.objects["e"]); got != known || got == "" {
+		t.Errorf("bound to %q, want what is known, %q", got, known)
 	}
 }
 

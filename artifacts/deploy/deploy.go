@@ -7,7 +7,7 @@ import "embed"
 
 // What stands in the manifests where an installation may have something else.
 const (
-	Namespace       = "kube-federation-system"
+	Namespace = "kube-federation-system"
 	// Image is of no release: "install-manifests --image" or kustomize's "images" say which.
 	Image           = "ghcr.io/koinon-io/koinon:v0.0.0"
 	DatastoreSecret = "koinon-datastore"

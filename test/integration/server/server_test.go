@@ -175,7 +175,10 @@ func TestAnOperatorSeesNoNoise(t *testing.T) {
 	for scanner.Scan() {
 		ready := strings.HasPrefix(scanner.Text(), "koinon is ready: https://127.0.0.1:")
 		ours := strings.HasPrefix(scanner.Text(), "I") && strings.Contains(scanner.Text(), `logger="federation"`)
-		if !ready && !ours {
+		// On a busy machine a client may have opened a connection that it has not used yet. Go
+		// counts it as busy for five seconds, and the library waits for two.
+		unused := strings.HasSuffix(scanner.Text(), "Failed to shutdown server: context deadline exceeded")
+		if !ready && !ours && !unused {
 			t.Errorf("unexpected line: %s", scanner.Text())
 		}
 	}
@@ -444,7 +447,7 @@ func TestMistakesAreAnsweredInOneSentence(t *testing.T) {
 		},
 		"an unknown component": {
 			[]string{"--data-dir", t.TempDir(), "--components", "apiserver,kitchen"},
-			[]string{`"kitchen"`, "all, apiserver, controllers, webhook"},
+			[]string{`"kitchen"`, "all, apiserver, controllers, hostcontrollers, webhook"},
 		},
 	}
 	for name, c := range cases {

@@ -98,6 +98,7 @@ func (c *Config) Complete() (CompletedConfig, error) {
 	c.Generic.OpenAPIConfig.Info.Title = "Koinon"
 	c.Generic.OpenAPIV3Config = genericapiserver.DefaultOpenAPIV3Config(generatedopenapi.GetOpenAPIDefinitions, namer)
 	c.Generic.OpenAPIV3Config.Info.Title = "Koinon"
+	c.Generic.SkipOpenAPIInstallation = true // documents are made on demand, see New
 	c.Generic.Serializer = Codecs
 	return CompletedConfig{&completedConfig{generic: c.Generic.Complete(nil), extra: extra}}, nil
 }

@@ -15,7 +15,12 @@ import (
 	"k8s.io/apiserver/pkg/server/healthz"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/klog/v2"
+	"k8s.io/kube-openapi/pkg/cached"
+	"k8s.io/kube-openapi/pkg/handler3"
+	"k8s.io/kube-openapi/pkg/spec3"
+	"k8s.io/kube-openapi/pkg/validation/spec"
 
+	"github.com/koinon-io/koinon/pkg/openapi"
 	"github.com/koinon-io/koinon/pkg/registry/federated"
 	targetschema "github.com/koinon-io/koinon/pkg/registry/federated/schema"
 	"github.com/koinon-io/koinon/pkg/registry/federated/serving"
@@ -38,6 +43,7 @@ type Server struct {
 	remote     *targetschema.Remote
 	watch      *namespaceWatch
 	seats      *seats.Book
+	documents  *openapi.Documents
 
 	kindsChanged func(served []federated.Kind) // may be nil
 }
@@ -105,6 +111,10 @@ func (c CompletedConfig) New(delegate genericapiserver.DelegationTarget) (*Serve
 	s.controller = serving.NewController(s.federated, typeConfigs{registry, c.extra.Namespace}, s.announce)
 	generic.RegisterDestroyFunc(s.federated.Destroy)
 	s.installFederated()
+	s.documents = openapi.Install(openapi.Config{
+		Routes: generic.Handler.GoRestfulContainer, V2: c.generic.OpenAPIConfig, V3: c.generic.OpenAPIV3Config,
+		MoreV2: s.mergeDocument, MoreV3: s.addDocuments,
+	}, generic.Handler.NonGoRestfulMux)
 	return s, s.addHooks()
 }
 
@@ -165,24 +175,38 @@ func (s *Server) settle(ctx context.Context) {
 
 // announce tells of the kinds that are served now.
 func (s *Server) announce() {
-	s.publishOpenAPI()
+	s.documents.Changed()
 	s.watch.again()
 	if s.kindsChanged != nil {
 		s.kindsChanged(s.federated.Kinds())
 	}
 }
 
-// publishOpenAPI has the documents made of the kinds that are served now when somebody asks.
-func (s *Server) publishOpenAPI() {
-	if v3 := s.GenericAPIServer.OpenAPIV3VersionedService; v3 != nil {
-		for _, version := range []schema.GroupVersion{federated.V1beta1, federated.V1beta2} {
-			v3.UpdateGroupVersionLazy("apis/"+version.String(), s.federated.OpenAPIV3(version))
-		}
-		v3.UpdateGroupVersionLazy("apis/"+wire.ScaleKind.GroupVersion().String(), s.federated.ScaleOpenAPIV3())
+// addDocuments adds the documents of the federated kinds that are served now.
+// Before there are any it adds none: announce will tell.
+func (s *Server) addDocuments(v3 *handler3.OpenAPIService) {
+	if !s.federated.Serves() {
+		return
 	}
-	if v2 := s.GenericAPIServer.OpenAPIVersionedService; v2 != nil {
-		v2.UpdateSpecLazy(s.federated.OpenAPIV2(s.GenericAPIServer.StaticOpenAPISpec))
+	for _, version := range []schema.GroupVersion{federated.V1beta1, federated.V1beta2} {
+		addDocument(v3, version, func() (*spec3.OpenAPI, error) { return s.federated.OpenAPIV3(version) })
 	}
+	addDocument(v3, wire.ScaleKind.GroupVersion(), s.federated.ScaleOpenAPIV3)
+}
+
+// mergeDocument is addDocuments for v2, which has one document for all.
+func (s *Server) mergeDocument(routes *spec.Swagger) (*spec.Swagger, error) {
+	if !s.federated.Serves() {
+		return routes, nil
+	}
+	return s.federated.OpenAPIV2(routes)
+}
+
+func addDocument(v3 *handler3.OpenAPIService, version schema.GroupVersion, makeDocument func() (*spec3.OpenAPI, error)) {
+	v3.UpdateGroupVersionLazy("apis/"+version.String(), cached.Once(cached.Func(func() (*spec3.OpenAPI, string, error) {
+		document, err := makeDocument()
+		return document, "", err
+	})))
 }
 
 // GroupVersions are all that the server serves, preferred versions first.

@@ -25,9 +25,12 @@ import (
 	"k8s.io/klog/v2"
 	aggregatorapiserver "k8s.io/kube-aggregator/pkg/apiserver"
 	aggregatorscheme "k8s.io/kube-aggregator/pkg/apiserver/scheme"
+	openapicommon "k8s.io/kube-openapi/pkg/common"
 	"k8s.io/kubernetes/pkg/api/legacyscheme"
 	controlplaneapiserver "k8s.io/kubernetes/pkg/controlplane/apiserver"
 	"k8s.io/kubernetes/pkg/controlplane/apiserver/options"
+
+	"github.com/koinon-io/koinon/pkg/openapi"
 )
 
 func init() {
@@ -41,6 +44,8 @@ func init() {
 // Host is an embedded host that is ready to run.
 type Host struct {
 	aggregator *aggregatorapiserver.APIAggregator
+	// openAPI is how documents are made, of all servers in the chain.
+	openAPI *openapicommon.OpenAPIV3Config
 }
 
 // configs are the configurations of the servers in the chain.
@@ -88,7 +93,7 @@ func New(ctx context.Context, config Config) (*Host, error) {
 			return nil, err
 		}
 	}
-	return &Host{aggregator: aggregator}, nil
+	return &Host{aggregator: aggregator, openAPI: chain.native.Generic.OpenAPIV3Config}, nil
 }
 
 // wrap puts front before the handlers of the outermost server.
@@ -110,6 +115,7 @@ func (h *Host) Run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("prepare the host: %w", err)
 	}
+	h.openAPI.Definitions = nil // routes are there; documents make them anew
 	// Upstream's narration goes to its own logger, not to that of the caller.
 	return prepared.Run(klog.NewContext(ctx, klog.Background()))
 }
@@ -140,6 +146,7 @@ func newConfigs(opts options.CompletedOptions, config Config) (*configs, error) 
 	}
 	apiExtensions.GenericConfig.RESTOptionsGetter = config.Storage.wrap(apiExtensions.GenericConfig.RESTOptionsGetter)
 	apiExtensions.ExtraConfig.CRDRESTOptionsGetter = reserved.restOptions(config.Storage.wrap(apiExtensions.ExtraConfig.CRDRESTOptionsGetter))
+	native.Generic.SkipOpenAPIInstallation = true // documents are made on demand, see newNative
 	aggregator, err := controlplaneapiserver.CreateAggregatorConfig(*native.Generic, opts, informers, resolver, native.ProxyTransport, nil, initializers)
 	if err != nil {
 		return nil, fmt.Errorf("configure the aggregator: %w", err)
@@ -221,6 +228,10 @@ func newNative(config *controlplaneapiserver.Config, delegate genericapiserver.D
 	if err := native.InstallAPIs(providers...); err != nil {
 		return nil, fmt.Errorf("install native resources: %w", err)
 	}
+	openapi.Install(openapi.Config{
+		Routes: native.GenericAPIServer.Handler.GoRestfulContainer,
+		V2:     config.Generic.OpenAPIConfig, V3: config.Generic.OpenAPIV3Config,
+	}, native.GenericAPIServer.Handler.NonGoRestfulMux)
 	return native.GenericAPIServer, nil
 }
 

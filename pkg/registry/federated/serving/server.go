@@ -29,7 +29,6 @@ import (
 	"k8s.io/apiserver/pkg/registry/generic"
 	"k8s.io/apiserver/pkg/registry/rest"
 	"k8s.io/kube-openapi/pkg/aggregator"
-	"k8s.io/kube-openapi/pkg/cached"
 	"k8s.io/kube-openapi/pkg/spec3"
 	"k8s.io/kube-openapi/pkg/validation/spec"
 
@@ -408,46 +407,39 @@ func (s *Server) fail(w http.ResponseWriter, req *http.Request, err error) {
 	responsewriters.ErrorNegotiated(err, s.codec, schema.GroupVersion{}, w, req)
 }
 
-// OpenAPIV3 returns the document of one version of the group, made when it is asked for.
-// It is of the kinds that are served now; ask again after a change.
-func (s *Server) OpenAPIV3(version schema.GroupVersion) cached.Value[*spec3.OpenAPI] {
+// Serves says whether Serve was called: only then are there documents.
+func (s *Server) Serves() bool { return s.serving.Load() != nil }
+
+// OpenAPIV3 returns the document of one version of the group, of the kinds that are served
+// now. Nothing of what it is made of is kept.
+func (s *Server) OpenAPIV3(version schema.GroupVersion) (*spec3.OpenAPI, error) {
 	g := s.serving.Load()
-	return cached.Once(cached.Func(func() (*spec3.OpenAPI, string, error) {
-		services, err := g.services(version)
-		if err != nil {
-			return nil, "", err
-		}
-		doc, err := g.models().DocumentV3(services)
-		return doc, g.etag(), err
-	}))
+	services, err := g.services(version)
+	if err != nil {
+		return nil, err
+	}
+	return openapi.NewModels(g.kinds, s.config.Schemas).DocumentV3(services)
 }
 
 // ScaleOpenAPIV3 returns the document of autoscaling/v1, see openapi.Models. It does not
 // depend on the kinds that are served.
-func (s *Server) ScaleOpenAPIV3() cached.Value[*spec3.OpenAPI] {
-	return cached.Once(cached.Func(func() (*spec3.OpenAPI, string, error) {
-		doc, err := openapi.NewModels(nil, s.config.Schemas).ScaleDocumentV3()
-		return doc, fmt.Sprintf("%p", s), err
-	}))
+func (s *Server) ScaleOpenAPIV3() (*spec3.OpenAPI, error) {
+	return openapi.NewModels(nil, s.config.Schemas).ScaleDocumentV3()
 }
 
-// OpenAPIV2 returns the document of the group with static, which is that of the rest of
-// the server.
-func (s *Server) OpenAPIV2(static *spec.Swagger) cached.Value[*spec.Swagger] {
+// OpenAPIV2 returns the document of the group with that of the rest of the server.
+func (s *Server) OpenAPIV2(rest *spec.Swagger) (*spec.Swagger, error) {
 	g := s.serving.Load()
-	return cached.Once(cached.Func(func() (*spec.Swagger, string, error) {
-		services, err := g.services(federated.V1beta1, federated.V1beta2)
-		if err != nil {
-			return nil, "", err
-		}
-		doc, err := g.models().DocumentV2(services)
-		if err != nil {
-			return nil, "", err
-		}
-		merged := cloneSwagger(static)
-		err = aggregator.MergeSpecsIgnorePathConflictRenamingDefinitionsAndParameters(merged, doc)
-		return merged, g.etag(), err
-	}))
+	services, err := g.services(federated.V1beta1, federated.V1beta2)
+	if err != nil {
+		return nil, err
+	}
+	doc, err := openapi.NewModels(g.kinds, s.config.Schemas).DocumentV2(services)
+	if err != nil {
+		return nil, err
+	}
+	merged := cloneSwagger(rest)
+	return merged, aggregator.MergeSpecsIgnorePathConflictRenamingDefinitionsAndParameters(merged, doc)
 }
 
 // services returns routes to describe, made anew: those that serve v1beta1 may not be
@@ -471,6 +463,3 @@ func cloneSwagger(s *spec.Swagger) *spec.Swagger {
 	out.Paths = &spec.Paths{VendorExtensible: s.Paths.VendorExtensible, Paths: maps.Clone(s.Paths.Paths)}
 	return &out
 }
-
-// etag differs between any two generations of a process.
-func (g *generation) etag() string { return fmt.Sprintf("%p", g) }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -77,7 +78,8 @@ func NewStorage(c Config, optsGetter generic.RESTOptionsGetter) (*Storage, error
 		StatusStrategy: statusStrategy{s},
 		Table:          tableConvertor{},
 		// A federated object has the name of the objects that it makes.
-		Names: objectnames.Of(kind.Target.GroupKind()),
+		Names:        objectnames.Of(kind.Target.GroupKind()),
+		Confidential: kind.Target.GroupKind() == corev1.SchemeGroupVersion.WithKind("Secret").GroupKind(),
 	}
 	if kind.ShortName != "" {
 		config.ShortNames = []string{kind.ShortName}

@@ -50,20 +50,27 @@ func addAdministrators(server *genericapiserver.GenericAPIServer, group string) 
 // errNotYet says that RBAC has not read the binding.
 var errNotYet = errors.New("the binding of administrators is not in force yet")
 
+// ensureAdministrators writes only what is absent: a store that refuses writes still has what
+// was made before.
 func ensureAdministrators(ctx context.Context, client kubernetes.Interface, group string) error {
-	binding, err := client.RbacV1().ClusterRoleBindings().Create(ctx, &rbacv1.ClusterRoleBinding{
-		ObjectMeta: metav1.ObjectMeta{Name: administratorsName},
-		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "cluster-admin"},
-		Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.GroupKind, Name: group}},
-	}, metav1.CreateOptions{})
-	if apierrors.IsAlreadyExists(err) {
-		binding, err = client.RbacV1().ClusterRoleBindings().Get(ctx, administratorsName, metav1.GetOptions{})
+	bindings := client.RbacV1().ClusterRoleBindings()
+	binding, err := bindings.Get(ctx, administratorsName, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		binding, err = bindings.Create(ctx, &rbacv1.ClusterRoleBinding{
+			ObjectMeta: metav1.ObjectMeta{Name: administratorsName},
+			RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "cluster-admin"},
+			Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.GroupKind, Name: group}},
+		}, metav1.CreateOptions{})
 	}
 	if err != nil {
 		return err
 	}
 	// As for system:masters: who has to repair an overloaded server must get in.
-	_, err = client.FlowcontrolV1().FlowSchemas().Create(ctx, administratorsFlow(group), metav1.CreateOptions{})
+	schemas := client.FlowcontrolV1().FlowSchemas()
+	_, err = schemas.Get(ctx, administratorsName, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		_, err = schemas.Create(ctx, administratorsFlow(group), metav1.CreateOptions{})
+	}
 	if err != nil && !apierrors.IsAlreadyExists(err) {
 		return err
 	}

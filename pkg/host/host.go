@@ -131,6 +131,7 @@ func newConfigs(opts options.CompletedOptions, config Config) (*configs, error) 
 	if err != nil {
 		return nil, fmt.Errorf("configure the host: %w", err)
 	}
+	generic.Authorization.Authorizer = patient{generic.Authorization.Authorizer, rulesOf(informers)}
 	resolver := webhook.NewDefaultServiceResolver()
 	native, initializers, err := controlplaneapiserver.CreateConfig(opts, generic, informers, storageFactory, resolver, nil)
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 	"syscall"
 
 	"github.com/koinon-io/koinon/pkg/durable"
+	"github.com/koinon-io/koinon/pkg/storage/datastore"
 )
 
 // dataFormat is the first line of the version file. A directory with another one belongs to
@@ -121,6 +122,24 @@ func (d *dataDir) initialize() error {
 		return notWritable(d.path, err)
 	}
 	return nil
+}
+
+// refuseEmptied refuses an SQLite database with nothing in it in a directory that has been
+// used: the keys are made once the database is there. It was emptied by something else than
+// Koinon, and whoever begins anew without a word has lost everything.
+func (d *dataDir) refuseEmptied(url string) error {
+	where, err := datastore.Parse(url, d.path)
+	if err != nil || where.Kind != datastore.SQLite {
+		return nil // whoever opens it says why
+	}
+	info, err := os.Stat(where.Path())
+	if err != nil || info.Size() > 0 {
+		return nil
+	}
+	if _, err := os.Stat(d.file(pkiName)); err != nil {
+		return nil
+	}
+	return fmt.Errorf("the database file %s is empty, and the data directory %s has been used: put the file back, restore a backup with \"koinon datastore restore\", or remove the file to begin with nothing", where.Path(), d.path)
 }
 
 // notWritable turns the error of a first write into a sentence about the directory.

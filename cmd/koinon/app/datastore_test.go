@@ -209,3 +209,34 @@ func TestWhatIsInterruptedSaysWhatThatMeans(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+func TestADatabaseThatWasEmptiedIsNotBegunAnew(t *testing.T) {
+	path := t.TempDir()
+	dir, err := openDataDir(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = dir.Close() })
+	database := dir.file("koinon.db")
+	if err := os.WriteFile(database, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := dir.refuseEmptied(""); err != nil {
+		t.Errorf("a first start that was killed: %v", err)
+	}
+	if err := os.Mkdir(dir.file(pkiName), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := dir.refuseEmptied(""); err == nil || !strings.Contains(err.Error(), database) {
+		t.Errorf("an emptied database got %v", err)
+	}
+	if err := dir.refuseEmptied("mysql://u@127.0.0.1/x"); err != nil {
+		t.Errorf("another datastore: %v", err)
+	}
+	if err := os.Remove(database); err != nil {
+		t.Fatal(err)
+	}
+	if err := dir.refuseEmptied(""); err != nil {
+		t.Errorf("whoever removes it begins anew: %v", err)
+	}
+}

@@ -69,6 +69,9 @@ func (o *ServerOptions) runAPIServer(ctx context.Context, dir *dataDir, listener
 			return err
 		}
 	}
+	if err := dir.refuseEmptied(o.Datastore); err != nil {
+		return err
+	}
 	store, err := storage.Open(ctx, storage.Config{
 		Datastore: o.Datastore, DataDir: dir.path, TLS: o.DatastoreTLS, PasswordFile: o.DatastorePasswordFile,
 		MaxOpenConnections: o.DatastoreMaxOpenConnections, MaxIdleConnections: min(o.DatastoreMaxIdleConnections, o.DatastoreMaxOpenConnections),

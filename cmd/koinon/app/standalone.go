@@ -2,10 +2,15 @@ package app
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"strconv"
+	"syscall"
+
+	"k8s.io/klog/v2"
 
 	"github.com/koinon-io/koinon/pkg/host"
 	"github.com/koinon-io/koinon/pkg/pki"
@@ -28,7 +33,7 @@ type standalone struct {
 
 // run serves until ctx is done, and calls ready once.
 func (s *standalone) run(ctx context.Context, ready func(url, note string)) error {
-	keys, err := s.ensureKeys()
+	keys, err := s.ensureKeys(ctx)
 	if err != nil {
 		return err
 	}
@@ -61,15 +66,25 @@ func (s *standalone) run(ctx context.Context, ready func(url, note string)) erro
 	return server.Run(ctx)
 }
 
-// ensureKeys brings keys up to date and writes the administrator's kubeconfig.
-func (s *standalone) ensureKeys() (*pki.PKI, error) {
+// ensureKeys brings keys up to date and writes the administrator's kubeconfig. A disk that is
+// full, or takes no writes, is no reason not to serve reads.
+func (s *standalone) ensureKeys(ctx context.Context) (*pki.PKI, error) {
 	keys, err := pki.Ensure(pki.Config{Dir: s.dir.file(pkiName), Hosts: s.options.certificateHosts()})
 	if err != nil {
 		return nil, err
 	}
-	return keys, keys.KeepKubeconfig(pki.Kubeconfig{
+	err = keys.KeepKubeconfig(pki.Kubeconfig{
 		Path: s.dir.file(kubeconfigName), Server: s.url(), Group: pki.AdministratorsGroup, Lifetime: s.options.AdminCertificateLifetime,
 	})
+	if isAny(err, syscall.ENOSPC, syscall.EDQUOT, syscall.EROFS) {
+		klog.FromContext(ctx).Error(err, "The administrator's kubeconfig could not be written, and is tried again; koinon kubeconfig --output writes one to another place")
+		err = nil
+	}
+	return keys, err
+}
+
+func isAny(err error, targets ...error) bool {
+	return slices.ContainsFunc(targets, func(target error) bool { return errors.Is(err, target) })
 }
 
 func (s *standalone) hostConfig(ctx context.Context, keys *pki.PKI) (host.Config, error) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -51,19 +52,27 @@ type Store struct {
 	engine   *engine.Engine
 	listener *pairListener
 	server   *grpc.Server
+	held     *os.File // nil but for SQLite
 }
 
 // Open opens the database, which must be SQLite or MySQL, and returns once it answers and
 // its keys are read.
 func Open(ctx context.Context, where datastore.Datastore, config Config) (*Store, error) {
 	redirectLogs()
-	log, err := OpenLog(ctx, where, config, sqllog.MakeTables)
-	if err != nil {
+	store := &Store{}
+	var err error
+	if where.Kind == datastore.SQLite {
+		if store.held, err = holdSQLite(where); err != nil {
+			return nil, err
+		}
+	}
+	if store.log, err = OpenLog(ctx, where, config, sqllog.MakeTables); err != nil {
+		store.release()
 		return nil, err
 	}
-	store := &Store{log: log}
+	log := store.log
 	if store.network, err = notice.Join(ctx, log); err != nil {
-		_ = log.Close()
+		_ = store.closeLog()
 		return nil, err
 	}
 	config.Engine.Store = where.What()
@@ -143,5 +152,13 @@ func (s *Store) closeLog() error {
 	if s.network != nil {
 		s.network.Leave()
 	}
+	defer s.release()
 	return s.log.Close()
+}
+
+// release lets another server have the file of the database.
+func (s *Store) release() {
+	if s.held != nil {
+		_ = s.held.Close()
+	}
 }

@@ -275,6 +275,16 @@ func TestAnOverrideMayChangeTheVersion(t *testing.T) {
 	}
 }
 
+// What is stored may be older than the rule.
+func TestAnOverrideCannotMakeAnObjectOfAnotherGroup(t *testing.T) {
+	in := input(`{}`)
+	in.Overrides = []v1beta2.Override{forTarget("rz00a", patch("", "/apiVersion", `"v1"`))}
+	var refused *OverrideError
+	if _, err := Render(in); !errors.As(err, &refused) {
+		t.Errorf("got error %v, want the override refused", err)
+	}
+}
+
 func TestOverridesOfOthersCannotFail(t *testing.T) {
 	in := input(`{}`)
 	in.Overrides = []v1beta2.Override{forTarget("other", patch("", "/spec/x", "1"))}

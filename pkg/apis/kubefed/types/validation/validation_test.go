@@ -211,6 +211,11 @@ func TestRefusals(t *testing.T) {
 			v1beta2: `spec.overrides[0].topologyOverrides[0].value: Invalid value: "\"a/b/c\"": must be a version, such as apps/v1`,
 			v1beta1: `spec.overrides[0].clusterOverrides[0].value: Invalid value: "\"a/b/c\"": must be a version, such as apps/v1`,
 		},
+		"another group in an override": {
+			spec:    override(`{"path":"/apiVersion","value":"v1"}`),
+			v1beta2: `spec.overrides[0].topologyOverrides[0].value: Invalid value: "v1": must be a version of the template's group, such as apps/v1`,
+			v1beta1: `spec.overrides[0].clusterOverrides[0].value: Invalid value: "v1": must be a version of the template's group, such as apps/v1`,
+		},
 		"no version at all": {
 			spec:    override(`{"path":"/apiVersion","op":"remove"}`),
 			v1beta2: `spec.overrides[0].topologyOverrides[0].path: Invalid value: "/apiVersion": /apiVersion may be replaced, and nothing else: every object has one`,

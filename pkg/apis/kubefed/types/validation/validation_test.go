@@ -620,3 +620,16 @@ func TestMoreThanAHundredMistakesAreCounted(t *testing.T) {
 		t.Errorf("got %d mistakes, the last of them %v", len(errs), errs[len(errs)-1])
 	}
 }
+
+// Clients and proxies refuse an answer with more headers than they take.
+func TestManyWarningsAreCutShort(t *testing.T) {
+	annotations := make([]string, 50_000)
+	for i := range annotations {
+		annotations[i] = fmt.Sprintf(`"a%d":"x"`, i)
+	}
+	obj := federated(t, `"template":{"metadata":{"annotations":{`+strings.Join(annotations, ",")+"}}}")
+	got := validation.Warnings(obj, nil, validation.Options{Propagates: func(string) bool { return false }})
+	if len(got) != validation.MaxWarnings+1 || got[validation.MaxWarnings] != "there are more warnings than these 32" {
+		t.Errorf("got %d warnings, the last one %q", len(got), got[len(got)-1])
+	}
+}

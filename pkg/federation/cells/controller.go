@@ -327,8 +327,8 @@ func (c *Controller) setFinalizer(ctx context.Context, kind Kind, unit *Unit, wa
 	if err != nil {
 		return err
 	}
-	if err := kind.PatchMeta(ctx, unit.Namespace, unit.Name, patch); err != nil {
-		return ignoreNotFound(fmt.Errorf("set finalizers of %s %s/%s: %w", unit.TopologyType, unit.Namespace, unit.Name, err))
+	if err := kind.PatchMeta(ctx, unit.Namespace, unit.Name, patch); err != nil && !apierrors.IsNotFound(err) {
+		return fmt.Errorf("set finalizers of %s %s/%s: %w", unit.TopologyType, unit.Namespace, unit.Name, err)
 	}
 	return nil
 }
@@ -354,15 +354,8 @@ func (c *Controller) writeStatus(ctx context.Context, kind Kind, o observation) 
 	if err != nil {
 		return err
 	}
-	if err := kind.PatchStatus(ctx, o.unit.Namespace, o.unit.Name, patch); err != nil {
-		return ignoreNotFound(fmt.Errorf("write status of %s %s/%s: %w", o.unit.TopologyType, o.unit.Namespace, o.unit.Name, err))
+	if err := kind.PatchStatus(ctx, o.unit.Namespace, o.unit.Name, patch); err != nil && !apierrors.IsNotFound(err) {
+		return fmt.Errorf("write status of %s %s/%s: %w", o.unit.TopologyType, o.unit.Namespace, o.unit.Name, err)
 	}
 	return nil
-}
-
-func ignoreNotFound(err error) error {
-	if apierrors.IsNotFound(err) {
-		return nil
-	}
-	return err
 }

@@ -16,6 +16,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	utilerrors "k8s.io/apimachinery/pkg/util/errors"
 	corev1listers "k8s.io/client-go/listers/core/v1"
 	"k8s.io/client-go/util/retry"
 	"k8s.io/client-go/util/workqueue"
@@ -346,13 +347,13 @@ func (r *Registry) writeStatus(m *member, f finding) error {
 	defer cancel()
 	cluster, err := r.Clusters.Get(m.Name)
 	if err != nil {
-		return ignoreNotFound(err)
+		return utilerrors.FilterOut(err, apierrors.IsNotFound)
 	}
 	account := m.account
 	if m.Conn == nil { // whose credential it is was not read: what is known stands
 		account = cluster.Status.JoinNamespace
 	}
-	return ignoreNotFound(retry.RetryOnConflict(retry.DefaultRetry, func() error {
+	err = retry.RetryOnConflict(retry.DefaultRetry, func() error {
 		status := f.status(&cluster.Status, account, time.Now())
 		if status == nil {
 			return nil
@@ -366,12 +367,6 @@ func (r *Registry) writeStatus(m *member, f finding) error {
 			}
 		}
 		return err
-	}))
-}
-
-func ignoreNotFound(err error) error {
-	if apierrors.IsNotFound(err) {
-		return nil
-	}
-	return err
+	})
+	return utilerrors.FilterOut(err, apierrors.IsNotFound)
 }

@@ -12,6 +12,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	utilerrors "k8s.io/apimachinery/pkg/util/errors"
 
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
@@ -222,7 +223,7 @@ func (e *Engine) writeStatus(ctx context.Context, v *view, entries []v1beta2.Tar
 			v.memory.shrinkStatus()
 			continue
 		case !apierrors.IsConflict(err) || conflicts == 3:
-			return ignoreNotFound(err)
+			return utilerrors.FilterOut(err, apierrors.IsNotFound)
 		}
 		conflicts++
 		if stored, err = e.stored(ctx, v); err != nil || stored == nil {
@@ -260,17 +261,10 @@ func (e *Engine) stored(ctx context.Context, v *view) (*v1beta2.FederatedObject,
 	defer cancel()
 	latest, err := v.kind.factory.Resource(v.kind.plural, v.key.namespace).Get(ctx, v.key.name, metav1.GetOptions{})
 	if err != nil {
-		return nil, ignoreNotFound(err)
+		return nil, utilerrors.FilterOut(err, apierrors.IsNotFound)
 	}
 	if latest.UID != v.federated.UID || latest.Generation != v.federated.Generation {
 		return nil, nil
 	}
 	return latest, nil
-}
-
-func ignoreNotFound(err error) error {
-	if isNotFound(err) {
-		return nil
-	}
-	return err
 }

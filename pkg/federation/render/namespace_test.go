@@ -30,3 +30,17 @@ func TestAnOverrideOfAReservedLabelOfANamespaceIsNotSent(t *testing.T) {
 		}
 	}
 }
+
+// API servers set that label to the name: another value would be drift for ever.
+func TestTheNameInTheLabelsOfANamespaceIsThatInTheMember(t *testing.T) {
+	in := input(`{"metadata":{"labels":{"kubernetes.io/metadata.name":"shop"}}}`)
+	in.Kind, in.Name, in.Namespace = schema.GroupVersionKind{Version: "v1", Kind: "Namespace"}, "shop-rz00a", ""
+	m, err := Render(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	live := map[string]string{"kubernetes.io/metadata.name": "shop-rz00a", "kubefed.io/managed": "true"}
+	if !m.Has(live, m.Annotations) {
+		t.Errorf("got labels %v, which a namespace in a member never has", m.Labels)
+	}
+}

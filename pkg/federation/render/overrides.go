@@ -8,6 +8,7 @@ import (
 	jsonpatch "gopkg.in/evanphx/json-patch.v4"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/manifest"
@@ -79,7 +80,7 @@ func operationsFor(object map[string]any, in Input) ([]operation, error) {
 		}
 		for j, patch := range override.TopologyOverrides {
 			op := operation{i, j, patch}
-			if err := op.check(object, in.Kind.Kind); err != nil {
+			if err := op.check(object, in.Kind); err != nil {
 				return nil, err
 			}
 			out = append(out, op)
@@ -89,11 +90,11 @@ func operationsFor(object map[string]any, in Input) ([]operation, error) {
 }
 
 // check asks what admission asks, too: objects may be older than its rules.
-func (o *operation) check(object map[string]any, kind string) error {
+func (o *operation) check(object map[string]any, kind schema.GroupVersionKind) error {
 	o.Op, o.Value = manifest.Operation(&o.OverridePatch), manifest.Value(&o.OverridePatch)
 	nowhere := func() *field.Path { return nil }
-	errs := manifest.PatchErrors(&o.OverridePatch, nowhere)
-	if len(errs) == 0 && manifest.IsNamespace(kind) {
+	errs := manifest.PatchErrors(&o.OverridePatch, kind.GroupVersion().String(), nowhere)
+	if len(errs) == 0 && manifest.IsNamespace(kind.Kind) {
 		errs = manifest.NamespacePatchErrors(&o.OverridePatch, object, nowhere)
 	}
 	if len(errs) > 0 {

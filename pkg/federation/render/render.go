@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"maps"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
@@ -165,7 +166,11 @@ func identify(object map[string]any, in Input) {
 	if in.Namespace != "" {
 		metadata["namespace"] = in.Namespace
 	}
-	makeMap(metadata, "labels")[v1beta1.ManagedLabel] = "true"
+	marks := makeMap(metadata, "labels")
+	marks[v1beta1.ManagedLabel] = "true"
+	if _, there := marks[corev1.LabelMetadataName]; there && manifest.IsNamespace(in.Kind.Kind) {
+		marks[corev1.LabelMetadataName] = in.Name // API servers set it to that, whatever is sent
+	}
 	makeMap(metadata, "annotations")[SourceAnnotation] = in.Source
 	for key, value := range in.Annotations {
 		makeMap(metadata, "annotations")[key] = value

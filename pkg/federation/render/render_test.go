@@ -93,6 +93,13 @@ func TestRender(t *testing.T) {
 			change:   func(in *Input) { in.PropagatingAnnotations = []string{"*"} },
 			want:     rendered(`,`+managed+`,"annotations":{"federation.koinon.io/federated-object":"shop/web","lb.io/x":"2"}`, ``),
 		},
+		"an annotation that an override sets propagates whatever the patterns say": {
+			template: `{"metadata":{"annotations":{"a":"1"}}}`,
+			change: func(in *Input) {
+				in.Overrides = []v1beta2.Override{forTarget("rz00a", patch("add", "/metadata/annotations/b", `"2"`))}
+			},
+			want: rendered(`,`+managed+`,"annotations":{"b":"2","federation.koinon.io/federated-object":"shop/web"}`, ``),
+		},
 		"overrides of this target apply in order": {
 			template: `{"spec":{"replicas":1}}`,
 			change: func(in *Input) {
@@ -272,6 +279,16 @@ func TestAnOverrideMayChangeTheVersion(t *testing.T) {
 	in.TargetName = "other"
 	if got, err = Render(in); err != nil || got.Version != deployment.GroupVersion() {
 		t.Errorf("got version %s for another target, %v", got.Version, err)
+	}
+}
+
+// What is stored may be older than the rule.
+func TestAnOverrideCannotMakeAnObjectOfAnotherGroup(t *testing.T) {
+	in := input(`{}`)
+	in.Overrides = []v1beta2.Override{forTarget("rz00a", patch("", "/apiVersion", `"v1"`))}
+	var refused *OverrideError
+	if _, err := Render(in); !errors.As(err, &refused) {
+		t.Errorf("got error %v, want the override refused", err)
 	}
 }
 

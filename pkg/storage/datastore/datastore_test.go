@@ -5,6 +5,11 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/koinon-io/koinon/pkg/storage/fault"
 )
 
 func TestParseDatastore(t *testing.T) {
@@ -62,6 +67,35 @@ func TestParseSQLiteParameters(t *testing.T) {
 			}
 			if c.refused != "" && (err == nil || !strings.Contains(err.Error(), c.refused)) {
 				t.Errorf("got %v, want %q", err, c.refused)
+			}
+		})
+	}
+}
+
+// What stands between us and etcd says of itself where it is, and clients are told the reason.
+func TestOnlyEtcdsOwnWordsAreAReason(t *testing.T) {
+	for sentence, c := range map[string]struct {
+		err  error
+		want fault.Fault
+	}{
+		"etcd refuses a user": {
+			rpctypes.ErrGRPCPermissionDenied,
+			fault.Fault{Kind: fault.Denied, Reason: "permission denied"}},
+		"a proxy refuses a user": {
+			status.Error(codes.Unauthenticated, "10.0.0.7:2379: token of koinon@db.example is not known"),
+			fault.Fault{Kind: fault.Denied, Reason: "it does not accept the user, the password or the certificate"}},
+		"a proxy has no room": {
+			status.Error(codes.ResourceExhausted, "10.0.0.7:2379: too many requests"),
+			fault.Fault{Kind: fault.Full, Reason: "it has no room", Remedy: "compact and defragment it, raise its quota, and disarm its alarm"}},
+		"a proxy that speaks as etcd does": {
+			status.Error(codes.Unavailable, "etcdserver: 10.0.0.7:2379 is away"),
+			fault.Fault{Kind: fault.Away, Reason: "the connection was lost"}},
+		"etcd has no leader": {
+			rpctypes.ErrNoLeader, fault.Fault{Kind: fault.Away, Reason: "no leader"}},
+	} {
+		t.Run(sentence, func(t *testing.T) {
+			if diff := cmp.Diff(c.want, EtcdFault(c.err)); diff != "" {
+				t.Errorf("fault (-want +got):\n%s", diff)
 			}
 		})
 	}

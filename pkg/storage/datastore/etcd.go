@@ -1,6 +1,7 @@
 package datastore
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -115,17 +116,21 @@ func EtcdFault(err error) fault.Fault {
 		return silent
 	}
 	code, message := etcdSaid(err)
-	said, byServer := strings.CutPrefix(message, "etcdserver: ")
-	said = strings.TrimPrefix(said, "mvcc: ")
+	// Clients are told what etcd itself has words for, and no other text: it may hold addresses.
+	said := ""
+	var known rpctypes.EtcdError
+	if errors.As(rpctypes.Error(status.Error(code, message)), &known) {
+		said = strings.TrimPrefix(strings.TrimPrefix(known.Error(), "etcdserver: "), "mvcc: ")
+	}
 	switch code {
 	case codes.ResourceExhausted:
-		return fault.Fault{Kind: fault.Full, Reason: said, Remedy: "compact and defragment it, raise its quota, and disarm its alarm"}
+		return fault.Fault{Kind: fault.Full, Reason: cmp.Or(said, "it has no room"), Remedy: "compact and defragment it, raise its quota, and disarm its alarm"}
 	case codes.Unauthenticated, codes.PermissionDenied:
-		return fault.Fault{Kind: fault.Denied, Reason: said}
+		return fault.Fault{Kind: fault.Denied, Reason: cmp.Or(said, "it does not accept the user, the password or the certificate")}
 	case codes.DeadlineExceeded:
 		return silent
 	}
-	if byServer {
+	if said != "" {
 		return fault.Fault{Kind: fault.Away, Reason: said}
 	}
 	return connectionFault(message)

@@ -142,10 +142,11 @@ func createDatabase(ctx context.Context, config MySQLConfig, name string) error 
 	return nil
 }
 
-// unfit is a database that cannot be used as it is set up, or by this program: the reason is a
-// sentence.
-func unfit(format string, args ...any) error {
-	return unfitFor("the database cannot be used: " + fmt.Sprintf(format, args...))
+// unfit is a database that cannot be used as it is set up, or by this program: the reason
+// follows "it", and is for clients, too, who are not told where the database is.
+func (l *Log) unfit(format string, args ...any) error {
+	what := fault.Fault{Kind: fault.Unfit, Reason: "the database cannot be used: it " + fmt.Sprintf(format, args...)}
+	return fault.New("open the "+l.name, what, nil)
 }
 
 func (l *Log) prepareMySQL(ctx context.Context, connector *connector, tables Tables) error {
@@ -165,7 +166,7 @@ func (l *Log) prepareMySQL(ctx context.Context, connector *connector, tables Tab
 	}
 	l.dialect = dialect
 	if packet < minPacketBytes && tables != ForeignTables {
-		return unfit("the %s takes packets of %d bytes; set max_allowed_packet to %d or more", l.name, packet, minPacketBytes)
+		return l.unfit("takes packets of %d bytes; set max_allowed_packet to %d or more", packet, minPacketBytes)
 	}
 	l.batchBytes = min(maxBatchBytes, (packet-envelopeBytes)/2)
 	return l.prepare(ctx, mysqlSchema, "INSERT IGNORE INTO", tables)
@@ -182,7 +183,7 @@ func (l *Log) checkNoGalera(ctx context.Context) error {
 	if err != nil {
 		return l.failed("open", err)
 	}
-	return unfit("the %s is a Galera cluster of MySQL, which may run a part of a transaction outside of it; MariaDB's Galera is supported", l.name)
+	return l.unfit("is a Galera cluster of MySQL, which may run a part of a transaction outside of it; MariaDB's Galera is supported")
 }
 
 // checkReplicates refuses a node of a Galera cluster that would keep what this session writes
@@ -198,7 +199,7 @@ func (l *Log) checkReplicates(ctx context.Context) error {
 		return l.failed("open", err)
 	}
 	if on == 0 && provider.String != "" && provider.String != "none" {
-		return unfit("the %s is a node of a Galera cluster with wsrep_on off, so that other nodes would not get what is written to it; set it to ON, or leave it out of the data source name", l.name)
+		return l.unfit("is a node of a Galera cluster with wsrep_on off, so that other nodes would not get what is written to it; set it to ON, or leave it out of the data source name")
 	}
 	return nil
 }

@@ -109,7 +109,7 @@ func (l *Log) prepare(ctx context.Context, schema []table, insertNew string, tab
 		l.dialect.unnoteFilling() // the row says it now
 	}
 	if found != layout {
-		return unfit("the %s has tables of layout %d, and this program knows %d; use the version of Koinon that wrote them, or a newer one", l.name, found, layout)
+		return l.unfit("has tables of layout %d, and this program knows %d; use the version of Koinon that wrote them, or a newer one", found, layout)
 	}
 	if tables == MakeTablesBesideKine {
 		return nil

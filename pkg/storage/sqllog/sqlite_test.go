@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/koinon-io/koinon/pkg/storage/fault"
 	"github.com/koinon-io/koinon/pkg/storage/storagetest"
 )
 
@@ -231,5 +232,28 @@ func TestAGrownSQLiteFileGivesBackWhatIsFree(t *testing.T) {
 	info, err := os.Stat(config.Path)
 	if err != nil || info.Size() > 1<<20 {
 		t.Errorf("the file has %d bytes, %v", info.Size(), err)
+	}
+}
+
+// Clients are told the reason, and operators where the database is, too.
+func TestADatabaseThatIsUnfitIsNamedToOperatorsOnly(t *testing.T) {
+	config := SQLiteConfig{Path: filepath.Join(t.TempDir(), "log.db"), Name: "sqlite database /srv/koinon.db"}
+	l, err := OpenSQLite(t.Context(), config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.writes.ExecContext(t.Context(), "UPDATE koinon_meta SET layout = 99"); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	_, err = OpenSQLite(t.Context(), config)
+	what := fault.Of(err)
+	if what.Kind != fault.Unfit || strings.Contains(what.Reason, "koinon.db") || !strings.Contains(what.Reason, "it has tables of layout 99") {
+		t.Errorf("clients are told: %s: %s", what.Kind, what.Reason)
+	}
+	if err == nil || !strings.Contains(err.Error(), config.Name) {
+		t.Errorf("operators are told: %v", err)
 	}
 }

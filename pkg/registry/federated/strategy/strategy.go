@@ -137,7 +137,7 @@ func (s strategy) warnings(ctx context.Context, w *write) []string {
 		}
 	}
 	_, missing := w.checkPlacement(ctx, s)
-	return append(warnings, missing...)
+	return validation.BoundWarnings(append(warnings, missing...))
 }
 
 func (s strategy) options(ctx context.Context, w *write) validation.Options {

@@ -1,6 +1,7 @@
 package manifest
 
 import (
+	"fmt"
 	"strings"
 	"unicode/utf8"
 
@@ -51,9 +52,10 @@ func Value(p *v1beta2.OverridePatch) rawjson.Value {
 }
 
 // PatchErrors returns why a patch cannot be applied, whatever the template; nil if it
-// can. at returns the path of the patch, and is called only if there is an error. What is
-// in a value is not looked at but where it could identify the object.
-func PatchErrors(p *v1beta2.OverridePatch, at func() *field.Path) field.ErrorList {
+// can. apiVersion is that of the target kind, such as apps/v1, and empty if it is not known.
+// at returns the path of the patch, and is called only if there is an error. What is in a
+// value is not looked at but where it could identify the object.
+func PatchErrors(p *v1beta2.OverridePatch, apiVersion string, at func() *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	if !operations.Has(Operation(p)) {
 		errs = append(errs, field.NotSupported(at().Child("op"), p.Op, sets.List(operations)))
@@ -65,13 +67,13 @@ func PatchErrors(p *v1beta2.OverridePatch, at func() *field.Path) field.ErrorLis
 	if !ok {
 		return append(errs, field.Invalid(at().Child("path"), p.Path, "must be a JSON pointer (RFC 6901), such as /spec/replicas or /metadata/labels/example.com~1tier"))
 	}
-	if err := pathError(p, tokens, at); err != nil {
+	if err := pathError(p, tokens, apiVersion, at); err != nil {
 		errs = append(errs, err)
 	}
 	return errs
 }
 
-func pathError(p *v1beta2.OverridePatch, tokens []string, at func() *field.Path) *field.Error {
+func pathError(p *v1beta2.OverridePatch, tokens []string, apiVersion string, at func() *field.Path) *field.Error {
 	for _, forbidden := range forbiddenPaths {
 		if hasPrefix(tokens, forbidden) {
 			return field.Invalid(at().Child("path"), p.Path, forbiddenDetail)
@@ -81,26 +83,29 @@ func pathError(p *v1beta2.OverridePatch, tokens []string, at func() *field.Path)
 	case tokens[0] == "":
 		return field.Invalid(at().Child("path"), p.Path, "must begin with a field of the object, such as /spec: it cannot be replaced as a whole")
 	case tokens[0] == "apiVersion":
-		return versionError(p, tokens, at)
+		return versionError(p, tokens, apiVersion, at)
 	case len(tokens) == 1 && tokens[0] == "metadata":
 		return metadataError(p, at)
 	}
 	return nil
 }
 
-// versionError lets apiVersion be another one, and nothing else.
-func versionError(p *v1beta2.OverridePatch, tokens []string, at func() *field.Path) *field.Error {
+// versionError lets apiVersion be another one of the same group, and nothing else: in another
+// group it would be another kind, which other rules are for.
+func versionError(p *v1beta2.OverridePatch, tokens []string, apiVersion string, at func() *field.Path) *field.Error {
 	if len(tokens) > 1 || Operation(p) == OpRemove {
 		return field.Invalid(at().Child("path"), p.Path, "/apiVersion may be replaced, and nothing else: every object has one")
 	}
 	tree, err := Value(p).Tree()
-	text, ok := tree.(string)
-	if err == nil && ok {
-		if gv, err := schema.ParseGroupVersion(text); err == nil && gv.Version != "" {
-			return nil
-		}
+	text, _ := tree.(string)
+	version, parseErr := schema.ParseGroupVersion(text)
+	if err != nil || parseErr != nil || version.Version == "" {
+		return field.Invalid(at().Child("value"), excerpt(p.Value), "must be a version, such as apps/v1")
 	}
-	return field.Invalid(at().Child("value"), excerpt(p.Value), "must be a version, such as apps/v1")
+	if target, err := schema.ParseGroupVersion(apiVersion); err == nil && apiVersion != "" && target.Group != version.Group {
+		return field.Invalid(at().Child("value"), text, fmt.Sprintf("must be a version of the template's group, such as %s", apiVersion))
+	}
+	return nil
 }
 
 // metadataError keeps a patch of all metadata from doing what one of its parts may not.

@@ -43,8 +43,9 @@ func GrantVerb(targetGroup, targetKind string) string {
 	return ""
 }
 
-// IsNamespace reports whether objects of a target kind are namespaces. As an override may
-// replace apiVersion, the group does not matter.
+// IsNamespace reports whether objects of a target kind are namespaces. Of a kind of that name
+// in another group the same is asked: that costs little, and what is stored may be older than
+// the rule that overrides cannot change the group.
 func IsNamespace(targetKind string) bool { return targetKind == "Namespace" }
 
 // reservedDomains are those whose labels say of a namespace what its members' API servers

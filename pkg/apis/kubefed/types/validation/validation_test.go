@@ -211,6 +211,11 @@ func TestRefusals(t *testing.T) {
 			v1beta2: `spec.overrides[0].topologyOverrides[0].value: Invalid value: "\"a/b/c\"": must be a version, such as apps/v1`,
 			v1beta1: `spec.overrides[0].clusterOverrides[0].value: Invalid value: "\"a/b/c\"": must be a version, such as apps/v1`,
 		},
+		"another group in an override": {
+			spec:    override(`{"path":"/apiVersion","value":"v1"}`),
+			v1beta2: `spec.overrides[0].topologyOverrides[0].value: Invalid value: "v1": must be a version of the template's group, such as apps/v1`,
+			v1beta1: `spec.overrides[0].clusterOverrides[0].value: Invalid value: "v1": must be a version of the template's group, such as apps/v1`,
+		},
 		"no version at all": {
 			spec:    override(`{"path":"/apiVersion","op":"remove"}`),
 			v1beta2: `spec.overrides[0].topologyOverrides[0].path: Invalid value: "/apiVersion": /apiVersion may be replaced, and nothing else: every object has one`,
@@ -613,5 +618,18 @@ func TestMoreThanAHundredMistakesAreCounted(t *testing.T) {
 	errs := validation.ValidateObject(obj, validation.Options{Namespaced: true})
 	if len(errs) != 101 || errs[100].Detail != "there are more mistakes than these 100" {
 		t.Errorf("got %d mistakes, the last of them %v", len(errs), errs[len(errs)-1])
+	}
+}
+
+// Clients and proxies refuse an answer with more headers than they take.
+func TestManyWarningsAreCutShort(t *testing.T) {
+	annotations := make([]string, 50_000)
+	for i := range annotations {
+		annotations[i] = fmt.Sprintf(`"a%d":"x"`, i)
+	}
+	obj := federated(t, `"template":{"metadata":{"annotations":{`+strings.Join(annotations, ",")+"}}}")
+	got := validation.Warnings(obj, nil, validation.Options{Propagates: func(string) bool { return false }})
+	if len(got) != validation.MaxWarnings+1 || got[validation.MaxWarnings] != "there are more warnings than these 32" {
+		t.Errorf("got %d warnings, the last one %q", len(got), got[len(got)-1])
 	}
 }

@@ -3,6 +3,7 @@ package validation
 import (
 	"fmt"
 	"reflect"
+	"slices"
 
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
@@ -41,7 +42,20 @@ func Warnings(obj, old *v1beta2.FederatedObject, opts Options) []string {
 			w.warn(field.NewPath("metadata", "name"), problem)
 		}
 	}
-	return w.sentences
+	return BoundWarnings(w.sentences)
+}
+
+// MaxWarnings is how many warnings are told of one write. The API server's library puts each
+// into a header, of up to 256 characters if there are many, and however many there are: these
+// are 8 KiB, which is what common proxies take.
+const MaxWarnings = 32
+
+// BoundWarnings returns the first MaxWarnings of more, and a last one that says so.
+func BoundWarnings(sentences []string) []string {
+	if len(sentences) <= MaxWarnings {
+		return sentences
+	}
+	return append(slices.Clone(sentences[:MaxWarnings]), fmt.Sprintf("there are more warnings than these %d", MaxWarnings))
 }
 
 type warner struct {
@@ -50,6 +64,9 @@ type warner struct {
 }
 
 func (w *warner) warn(path *field.Path, sentence string) {
+	if len(w.sentences) > MaxWarnings {
+		return
+	}
 	w.sentences = append(w.sentences, path.String()+": "+sentence)
 }
 

@@ -13,7 +13,7 @@ import (
 )
 
 // What admission saw may be another than the namespace has now.
-func TestANamespaceIsNotSentWithReservedLabelsThatTheHostLacks(t *testing.T) {
+func TestANamespaceIsNotSentWithLabelsThatTheHostLacks(t *testing.T) {
 	const template = `{"metadata":{"labels":{"pod-security.kubernetes.io/enforce":"privileged","team":"a"}}}`
 	for name, test := range map[string]struct {
 		template string
@@ -21,8 +21,8 @@ func TestANamespaceIsNotSentWithReservedLabelsThatTheHostLacks(t *testing.T) {
 		want     string
 	}{
 		"no template":  {},
-		"free labels":  {template: `{"metadata":{"labels":{"team":"a"}}}`},
-		"the same":     {template: template, host: map[string]string{"pod-security.kubernetes.io/enforce": "privileged"}},
+		"any label":    {template: `{"metadata":{"labels":{"team":"a"}}}`, want: refusedTeam},
+		"the same":     {template: template, host: map[string]string{"pod-security.kubernetes.io/enforce": "privileged", "team": "a"}},
 		"another one":  {template: template, host: map[string]string{"pod-security.kubernetes.io/enforce": "restricted"}, want: refusedPrivileged},
 		"none":         {template: template, want: refusedPrivileged},
 		"no such text": {template: `{"metadata":{"labels":{"pod-security.kubernetes.io/enforce":1}}}`},
@@ -45,4 +45,7 @@ func TestANamespaceIsNotSentWithReservedLabelsThatTheHostLacks(t *testing.T) {
 	}
 }
 
-const refusedPrivileged = `spec.template.metadata.labels[pod-security.kubernetes.io/enforce]: Forbidden: "privileged" may be set only as the namespace that is federated has it: label that namespace first; keys outside of kubernetes.io, k8s.io, kubefed.io, koinon.io are free`
+const (
+	refusedPrivileged = `spec.template.metadata.labels[pod-security.kubernetes.io/enforce]: Forbidden: "privileged" may be set only as the namespace that is federated has it: label that namespace first`
+	refusedTeam       = `spec.template.metadata.labels[team]: Forbidden: "a" may be set only as the namespace that is federated has it: label that namespace first`
+)

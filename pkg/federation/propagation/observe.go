@@ -110,7 +110,7 @@ func (e *Engine) foreignLabels(v *view) string {
 		return "" // none, or one that render refuses
 	}
 	template, _ := tree.(map[string]any)
-	if len(manifest.ReservedLabels(template)) == 0 {
+	if len(manifest.NamespaceLabels(template)) == 0 {
 		return ""
 	}
 	var host map[string]string

@@ -2,6 +2,7 @@ package render
 
 import (
 	"errors"
+	"strings"
 	"testing"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -11,12 +12,16 @@ import (
 )
 
 // An object that is older than the rule of admission comes to the engine.
-func TestAnOverrideOfAReservedLabelOfANamespaceIsNotSent(t *testing.T) {
+func TestAnOverrideOfANamespaceIsNotSent(t *testing.T) {
 	for path, value := range map[string]string{
-		"/metadata/labels/pod-security.kubernetes.io~1enforce": `"privileged"`,
-		"/metadata/labels/federation.koinon.io~1tenant":        `"b"`,
-		"/metadata/labels": `{"pod-security.kubernetes.io/enforce":"privileged"}`,
-		"/metadata":        `{}`,
+		"/metadata/labels/pod-security.kubernetes.io~1enforce":               `"privileged"`,
+		"/metadata/labels/name":                                              `"kube-system"`,
+		"/metadata/labels":                                                   `{}`,
+		"/metadata/annotations/scheduler.alpha.kubernetes.io~1node-selector": `"pool=gpu"`,
+		"/metadata/ownerReferences":                                          `[{"apiVersion":"v1","kind":"ConfigMap","name":"gone","uid":"1"}]`,
+		"/metadata/finalizers":                                               `["example.com/for-ever"]`,
+		"/metadata":                                                          `{}`,
+		"/spec":                                                              `{"finalizers":["example.com/for-ever"]}`,
 	} {
 		in := input(`{"metadata":{"labels":{"pod-security.kubernetes.io/enforce":"restricted"}}}`)
 		in.Overrides = []v1beta2.Override{{TopologyName: "rz00a", TopologyOverrides: []v1beta2.OverridePatch{{Op: "add", Path: path, Value: rawjson.Value(value)}}}}
@@ -28,6 +33,18 @@ func TestAnOverrideOfAReservedLabelOfANamespaceIsNotSent(t *testing.T) {
 		if m, err := Render(in); !errors.As(err, &refused) {
 			t.Errorf("override %s: got %v and error %v, want an OverrideError", path, m, err)
 		}
+	}
+}
+
+func TestTheFinalizersOfANamespaceAreTheMembersOwn(t *testing.T) {
+	in := input(`{"spec":{"finalizers":["example.com/for-ever"]},"metadata":{"finalizers":["example.com/for-ever"],"ownerReferences":[{"name":"gone"}]}}`)
+	in.Kind, in.Namespace = schema.GroupVersionKind{Version: "v1", Kind: "Namespace"}, ""
+	m, err := Render(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(string(m.JSON), "for-ever") || strings.Contains(string(m.JSON), "gone") {
+		t.Errorf("sent is %s", m.JSON)
 	}
 }
 

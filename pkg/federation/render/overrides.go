@@ -95,7 +95,7 @@ func (o *operation) check(object map[string]any, kind schema.GroupVersionKind) e
 	nowhere := func() *field.Path { return nil }
 	errs := manifest.PatchErrors(&o.OverridePatch, kind.GroupVersion().String(), nowhere)
 	if len(errs) == 0 && manifest.IsNamespace(kind.Kind) {
-		errs = manifest.NamespacePatchErrors(&o.OverridePatch, object, nowhere)
+		errs = manifest.NamespacePatchErrors(&o.OverridePatch, nowhere)
 	}
 	if len(errs) > 0 {
 		return o.fail(errs[0].ErrorBody())

@@ -137,6 +137,9 @@ func decodeObject(template rawjson.Value) (map[string]any, error) {
 // lists and maps that an override may want to add to.
 func prepare(object map[string]any, in Input) {
 	manifest.Remove(object, manifest.Drops(object, manifest.Patterns(in.PropagatingAnnotations).Match))
+	if manifest.IsNamespace(in.Kind.Kind) {
+		manifest.Remove(object, manifest.NamespaceDrops(object))
+	}
 	metadata := makeMap(object, "metadata")
 	makeMap(metadata, "labels")
 	makeMap(metadata, "annotations")

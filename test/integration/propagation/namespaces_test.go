@@ -18,6 +18,7 @@ func TestFederatedNamespace(t *testing.T) {
 	f := start(t)
 	f.configMap("cm", "one", `  placement: {topologies: [{name: m2}]}`)
 	f.states("federatedconfigmaps", "cm", "m2", "")
+	f.label(f.namespace, "team", "shop")
 	f.apply(fmt.Sprintf(`{apiVersion: types.kubefed.io/v1beta2, kind: FederatedNamespace, metadata: {name: %[1]s, namespace: %[1]s}, spec: {template: {metadata: {labels: {team: shop}}}, placement: {topologies: [{name: m1}]}}}`, f.namespace))
 	f.states("federatednamespaces", f.namespace, "m1", "")
 	if got := f.object("m1", namespaces, "", f.namespace).GetLabels()["team"]; got != "shop" {

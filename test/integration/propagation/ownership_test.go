@@ -87,23 +87,25 @@ func (f *fixture) said(manifest string) string {
 	return strings.TrimSpace(result.Stderr)
 }
 
-// TestACellsNamespaceIsTheCellsAlone replays an attack: who owns the host namespace that is
-// called like a cell's member namespace runs a pod there, overwrites a Secret, takes Pod
-// Security off and deletes the namespace.
-// podSecurity labels a namespace of the host: its FederatedNamespace may have what it has.
-func (f *fixture) podSecurity(namespace, level string) {
+const podSecurity = "pod-security.kubernetes.io/enforce"
+
+// label labels a namespace of the host: its FederatedNamespace may have what it has.
+func (f *fixture) label(namespace, key, value string) {
 	f.Helper()
-	patch := fmt.Sprintf(`{"metadata":{"labels":{"pod-security.kubernetes.io/enforce":%q}}}`, level)
+	patch := fmt.Sprintf(`{"metadata":{"labels":{%q:%q}}}`, key, value)
 	_, err := f.kube.CoreV1().Namespaces().Patch(f.Context(), namespace, types.MergePatchType, []byte(patch), metav1.PatchOptions{})
 	if err != nil {
 		f.Fatal(err)
 	}
 }
 
+// TestACellsNamespaceIsTheCellsAlone replays an attack: who owns the host namespace that is
+// called like a cell's member namespace runs a pod there, overwrites a Secret, takes Pod
+// Security off and deletes the namespace.
 func TestACellsNamespaceIsTheCellsAlone(t *testing.T) {
 	f := start(t)
 	f.cells("rz00a", "m1")
-	f.podSecurity(f.namespace, "restricted")
+	f.label(f.namespace, podSecurity, "restricted")
 	const password = "c2hvcA=="
 	f.apply(fmt.Sprintf(`{apiVersion: types.kubefed.io/v1beta2, kind: FederatedSecret, metadata: {name: db, namespace: %s}, spec: {topologyType: cell, template: {data: {password: %s}}, placement: {topologies: [{name: rz00a}]}}}`, f.namespace, password))
 	f.apply(fmt.Sprintf(`{apiVersion: types.kubefed.io/v1beta2, kind: FederatedNamespace, metadata: {name: %[1]s, namespace: %[1]s}, spec: {topologyType: cell, template: {metadata: {labels: {pod-security.kubernetes.io/enforce: restricted}}}, placement: {topologies: [{name: rz00a}]}}}`, f.namespace))
@@ -116,7 +118,7 @@ func TestACellsNamespaceIsTheCellsAlone(t *testing.T) {
 	}
 
 	f.hostNamespace(place)
-	f.podSecurity(place, "privileged")
+	f.label(place, podSecurity, "privileged")
 	attacks := map[string]string{
 		"federatedsecrets":     fmt.Sprintf(`{apiVersion: types.kubefed.io/v1beta2, kind: FederatedSecret, metadata: {name: db, namespace: %s}, spec: {template: {data: {password: bWluZQ==}}, placement: PLACEMENT}}`, place),
 		"federatednamespaces":  fmt.Sprintf(`{apiVersion: types.kubefed.io/v1beta2, kind: FederatedNamespace, metadata: {name: %[1]s, namespace: %[1]s}, spec: {template: {metadata: {labels: {pod-security.kubernetes.io/enforce: privileged}}}, placement: PLACEMENT}}`, place),

@@ -144,31 +144,32 @@ func placed(names ...string) object {
 	return object{"placement": object{"topologies": targets}}
 }
 
-func TestAFederatedNamespaceHasReservedLabelsOnlyAsItsNamespaceDoes(t *testing.T) {
+func TestAFederatedNamespaceHasLabelsOnlyAsItsNamespaceDoes(t *testing.T) {
 	const enforce = "pod-security.kubernetes.io/enforce"
 	for name, test := range map[string]struct {
 		labels, more object
 		want         int
 	}{
-		"free labels":                    {object{"team": "a", "example.com/team": "a", "mykubernetes.io/a": "b"}, nil, http.StatusCreated},
-		"as the host":                    {object{enforce: "restricted", "kubernetes.io/metadata.name": "shop"}, nil, http.StatusCreated},
-		"weaker Pod Security":            {object{enforce: "privileged"}, nil, http.StatusUnprocessableEntity},
-		"Pod Security that it lacks":     {object{"pod-security.kubernetes.io/warn": "privileged"}, nil, http.StatusUnprocessableEntity},
-		"another tenant":                 {object{"federation.koinon.io/tenant": "b"}, nil, http.StatusUnprocessableEntity},
-		"another name":                   {object{"kubernetes.io/metadata.name": "kube-system"}, nil, http.StatusUnprocessableEntity},
-		"an override":                    {object{}, patched("/metadata/labels/pod-security.kubernetes.io~1enforce", `privileged`), http.StatusUnprocessableEntity},
-		"an override of a free label":    {object{}, patched("/metadata/labels/team", `b`), http.StatusCreated},
-		"an override of all labels":      {object{}, patched("/metadata/labels", object{enforce: "privileged"}), http.StatusUnprocessableEntity},
-		"an override of all metadata":    {object{}, patched("/metadata", object{"labels": object{enforce: "privileged"}}), http.StatusUnprocessableEntity},
-		"an override that takes away":    {object{enforce: "restricted"}, patched("/metadata/labels", object{}), http.StatusUnprocessableEntity},
-		"an override of all free labels": {object{}, patched("/metadata/labels", object{"team": "b"}), http.StatusCreated},
+		"as the host":                 {object{enforce: "restricted", "kubernetes.io/metadata.name": "shop", "team": "a"}, nil, http.StatusCreated},
+		"weaker Pod Security":         {object{enforce: "privileged"}, nil, http.StatusUnprocessableEntity},
+		"Pod Security that it lacks":  {object{"pod-security.kubernetes.io/warn": "privileged"}, nil, http.StatusUnprocessableEntity},
+		"another tenant":              {object{"federation.koinon.io/tenant": "b"}, nil, http.StatusUnprocessableEntity},
+		"another name":                {object{"kubernetes.io/metadata.name": "kube-system"}, nil, http.StatusUnprocessableEntity},
+		"what network policies go by": {object{"name": "kube-system"}, nil, http.StatusUnprocessableEntity},
+		"what a mesh goes by":         {object{"istio.io/rev": "x"}, nil, http.StatusUnprocessableEntity},
+		"an override of a label":      {object{}, patched("/metadata/labels/team", `b`), http.StatusUnprocessableEntity},
+		"an override of all labels":   {object{}, patched("/metadata/labels", object{enforce: "restricted"}), http.StatusUnprocessableEntity},
+		"an override of all metadata": {object{}, patched("/metadata", object{}), http.StatusUnprocessableEntity},
+		"an override of an owner":     {object{}, patched("/metadata/ownerReferences", []any{object{"apiVersion": "v1", "kind": "ConfigMap", "name": "gone", "uid": "1"}}), http.StatusUnprocessableEntity},
+		"an override of finalizers":   {object{}, patched("/metadata/finalizers", []any{"example.com/for-ever"}), http.StatusUnprocessableEntity},
+		"an override of annotations":  {object{}, patched("/metadata/annotations", object{"scheduler.alpha.kubernetes.io/node-selector": "pool=gpu"}), http.StatusUnprocessableEntity},
 	} {
 		t.Run(name, func(t *testing.T) {
-			a := namespaces(t, hostLabels{enforce: "restricted", "kubernetes.io/metadata.name": "shop"})
+			a := namespaces(t, hostLabels{enforce: "restricted", "kubernetes.io/metadata.name": "shop", "team": "a"})
 			expect(t, a, "create", test.want, namespaceRequest("mallory", http.MethodPost, jsonBody, labelled(test.labels, test.more)))
 		})
 	}
-	a := namespaces(t, hostLabels{enforce: "restricted"})
+	a := namespaces(t, hostLabels{enforce: "restricted", "team": "a"})
 	a.must(namespaceRequest("mallory", http.MethodPost, jsonBody, labelled(object{enforce: "restricted", "team": "a"}, nil)))
 	without := object{"spec": object{"template": object{"metadata": object{"labels": object{enforce: nil}}}}}
 	expect(t, a, "taking away what the namespace has", http.StatusForbidden, namespaceRequest("mallory", http.MethodPatch, mergePatch, without))

@@ -109,7 +109,7 @@ func (r rights) write(ctx context.Context, o, old *typesv1beta2.FederatedObject)
 }
 
 // writeNamespace checks what deletes namespaces in members as a deletion, and what takes a
-// label away that is not everybody's to set. Those that are added are validated.
+// label away that the namespace has here. Those that are added are validated.
 func (r rights) writeNamespace(ctx context.Context, o, old *typesv1beta2.FederatedObject) error {
 	if why := deletesNamespaces(o, old); why != "" {
 		if err := r.needDeletion(ctx, o, why); err != nil {
@@ -120,7 +120,7 @@ func (r rights) writeNamespace(ctx context.Context, o, old *typesv1beta2.Federat
 		return nil
 	}
 	template, was := treeOf(o), treeOf(old)
-	if len(manifest.TakenLabels(template, was, manifest.ReservedLabels(was))) == 0 {
+	if len(manifest.TakenLabels(template, was, manifest.NamespaceLabels(was))) == 0 {
 		return nil // the host need not be asked
 	}
 	host, err := r.namespaces.CurrentLabels(ctx, o.Namespace)
@@ -230,9 +230,9 @@ func (r rights) need(ctx context.Context, attributes authorizer.AttributesRecord
 		fmt.Errorf("%s takes the verb %q on %s, which %q does not have", why, attributes.Verb, resource, user.GetName()))
 }
 
-// foreignLabels validates the reserved labels of a namespace that is written.
+// foreignLabels validates the labels of a namespace that is written.
 func (s strategy) foreignLabels(ctx context.Context, w *write) field.ErrorList {
-	if s.namespaces == nil || !manifest.IsNamespace(s.kind.Target.Kind) || len(manifest.ReservedLabels(w.template)) == 0 {
+	if s.namespaces == nil || !manifest.IsNamespace(s.kind.Target.Kind) || len(manifest.NamespaceLabels(w.template)) == 0 {
 		return nil
 	}
 	path := field.NewPath("spec", "template")

@@ -56,7 +56,7 @@ func (c *check) patches(patches []v1beta2.OverridePatch, path func() *field.Path
 func (c *check) patch(p *v1beta2.OverridePatch, at func() *field.Path) {
 	errs := manifest.PatchErrors(p, c.opts.TargetAPIVersion, at)
 	if len(errs) == 0 && manifest.IsNamespace(c.opts.targetKind(c.obj)) {
-		errs = manifest.NamespacePatchErrors(p, c.opts.template(c.obj), at)
+		errs = manifest.NamespacePatchErrors(p, at)
 	}
 	c.add(errs...)
 }

@@ -73,7 +73,11 @@ func (w *warner) warn(path *field.Path, sentence string) {
 // template tells of every part that is not sent to members.
 func (w *warner) template() {
 	template := w.opts.template(w.obj)
-	for _, drop := range manifest.Drops(template, w.opts.Propagates) {
+	drops := manifest.Drops(template, w.opts.Propagates)
+	if manifest.IsNamespace(w.opts.targetKind(w.obj)) {
+		drops = append(drops, manifest.NamespaceDrops(template)...)
+	}
+	for _, drop := range drops {
 		if value := drop.Value(template); !manifest.IsEmpty(value) {
 			w.warn(drop.Path(templatePath), drop.Reason)
 		}

@@ -79,6 +79,7 @@ func (c CompletedConfig) New(delegate genericapiserver.DelegationTarget) (*Serve
 		RESTOptions: binder.RESTOptions(c.generic.RESTOptionsGetter),
 		Namespace:   c.extra.Namespace,
 		Namespaces:  namespaces,
+		Authorizer:  c.generic.Authorization.Authorizer,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("make the registries: %w", err)

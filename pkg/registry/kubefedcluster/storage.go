@@ -6,6 +6,7 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apiserver/pkg/authorization/authorizer"
 	genericapirequest "k8s.io/apiserver/pkg/endpoints/request"
 	"k8s.io/apiserver/pkg/registry/generic"
 	"k8s.io/apiserver/pkg/registry/rest"
@@ -17,9 +18,9 @@ import (
 
 // NewREST returns the storage of KubeFedClusters and of their status. Clusters outside
 // of systemNamespace are stored with a warning.
-func NewREST(scheme *runtime.Scheme, optsGetter generic.RESTOptionsGetter, systemNamespace string) (*objectstore.REST, *objectstore.StatusREST, error) {
+func NewREST(scheme *runtime.Scheme, optsGetter generic.RESTOptionsGetter, systemNamespace string, rules authorizer.Authorizer) (*REST, *objectstore.StatusREST, error) {
 	strategy := newStrategy(scheme, systemNamespace)
-	return objectstore.New(objectstore.Config{
+	clusters, status, err := objectstore.New(objectstore.Config{
 		Group:          v1beta1.GroupName,
 		Plural:         "kubefedclusters",
 		Singular:       "kubefedcluster",
@@ -40,6 +41,7 @@ func NewREST(scheme *runtime.Scheme, optsGetter generic.RESTOptionsGetter, syste
 				Value: func(c *v1beta1.KubeFedCluster) any { return c.Labels[federationv1alpha1.TopologyLabel] }},
 		),
 	}, optsGetter)
+	return &REST{clusters, rules}, status, err
 }
 
 // Ready returns the status of the Ready condition. A cluster that is Offline or whose

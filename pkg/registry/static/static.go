@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
+	"k8s.io/apiserver/pkg/authorization/authorizer"
 	"k8s.io/apiserver/pkg/registry/generic"
 	"k8s.io/apiserver/pkg/registry/rest"
 	genericapiserver "k8s.io/apiserver/pkg/server"
@@ -46,6 +47,8 @@ type Deps struct {
 	Namespace string
 	// Namespaces of the host, for their tenants.
 	Namespaces seats.Namespaces
+	// Authorizer says who may open namespaces that members have for themselves.
+	Authorizer authorizer.Authorizer
 }
 
 func (d *Deps) validate() error {
@@ -58,6 +61,8 @@ func (d *Deps) validate() error {
 		return errors.New("the static kinds need the name of the system namespace")
 	case d.Namespaces == nil:
 		return errors.New("the static kinds need the labels of namespaces")
+	case d.Authorizer == nil:
+		return errors.New("the static kinds need an authorizer")
 	}
 	return nil
 }
@@ -69,7 +74,7 @@ type Registry struct {
 
 	// Storage that other parts of the API server read or write without a way over the
 	// network.
-	Clusters         *objectstore.REST
+	Clusters         *kubefedcluster.REST
 	TypeConfigs      *federatedtypeconfig.REST
 	TypeConfigStatus *objectstore.StatusREST
 	Cells            *seats.REST
@@ -130,7 +135,7 @@ func (r *Registry) add(gv schema.GroupVersion, resource string, storage rest.Sto
 
 func (r *Registry) core(deps Deps) error {
 	gv := corev1beta1.SchemeGroupVersion
-	clusters, clusterStatus, err := kubefedcluster.NewREST(deps.Scheme, deps.RESTOptions, deps.Namespace)
+	clusters, clusterStatus, err := kubefedcluster.NewREST(deps.Scheme, deps.RESTOptions, deps.Namespace, deps.Authorizer)
 	if err != nil {
 		return err
 	}

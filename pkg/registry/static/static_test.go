@@ -21,6 +21,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/serializer"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/apiserver/pkg/authorization/authorizerfactory"
 	genericapirequest "k8s.io/apiserver/pkg/endpoints/request"
 	"k8s.io/apiserver/pkg/registry/generic"
 	genericregistry "k8s.io/apiserver/pkg/registry/generic/registry"
@@ -95,6 +96,7 @@ func newServer(t *testing.T, store *storage.Store) *static.Registry {
 	registry, err := static.New(static.Deps{
 		Scheme: scheme, Codecs: codecs, RESTOptions: options{*config},
 		Namespace: systemNamespace, Namespaces: namespaces{},
+		Authorizer: authorizerfactory.NewAlwaysAllowAuthorizer(),
 	})
 	if err != nil {
 		t.Fatal(err)

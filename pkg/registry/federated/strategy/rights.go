@@ -13,7 +13,6 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/apiserver/pkg/authorization/authorizer"
-	genericapirequest "k8s.io/apiserver/pkg/endpoints/request"
 	"k8s.io/apiserver/pkg/registry/rest"
 
 	corev1beta1 "github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
@@ -21,6 +20,7 @@ import (
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/manifest"
 	typesv1beta2 "github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
 	"github.com/koinon-io/koinon/pkg/registry/federated"
+	"github.com/koinon-io/koinon/pkg/registry/privilege"
 )
 
 // HostNamespaces knows the namespaces of the host.
@@ -207,27 +207,9 @@ func (r rights) needDeletion(ctx context.Context, o *typesv1beta2.FederatedObjec
 	}, o, what+" deletes namespaces in members, which")
 }
 
-// need returns a Forbidden unless the user of the request may do what attributes say. Without
-// a user it is this process that writes. why is a subject for "takes the verb".
+// need returns a Forbidden unless the user of the request may do what attributes say.
 func (r rights) need(ctx context.Context, attributes authorizer.AttributesRecord, o *typesv1beta2.FederatedObject, why string) error {
-	user, ok := genericapirequest.UserFrom(ctx)
-	if !ok {
-		return nil
-	}
-	attributes.User = user
-	decision, _, err := r.authorizer.Authorize(ctx, attributes)
-	if decision == authorizer.DecisionAllow {
-		return nil
-	}
-	resource := attributes.Resource
-	if attributes.APIGroup != "" {
-		resource += "." + attributes.APIGroup
-	}
-	if err != nil {
-		return apierrors.NewInternalError(fmt.Errorf("ask whether %s may %s %s: %w", user.GetName(), attributes.Verb, resource, err))
-	}
-	return apierrors.NewForbidden(r.kind.GroupResource(), o.Name,
-		fmt.Errorf("%s takes the verb %q on %s, which %q does not have", why, attributes.Verb, resource, user.GetName()))
+	return privilege.Need(ctx, r.authorizer, attributes, privilege.Object{Resource: r.kind.GroupResource(), Name: o.Name}, why)
 }
 
 // foreignLabels validates the labels of a namespace that is written.

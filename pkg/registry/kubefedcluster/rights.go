@@ -1,0 +1,72 @@
+package kubefedcluster
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apiserver/pkg/authorization/authorizer"
+	"k8s.io/apiserver/pkg/registry/rest"
+
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/manifest"
+	"github.com/koinon-io/koinon/pkg/registry/objectstore"
+	"github.com/koinon-io/koinon/pkg/registry/privilege"
+)
+
+// REST is the storage of KubeFedClusters. Who may write one need not be an administrator of
+// the member: to open namespaces that the member has for itself, with the account in them by
+// which it was joined, takes the verb "escalate" on kubefedclusters.
+type REST struct {
+	*objectstore.REST
+	authorizer authorizer.Authorizer
+}
+
+// Create stores a new object.
+func (r *REST) Create(ctx context.Context, obj runtime.Object, validate rest.ValidateObjectFunc, options *metav1.CreateOptions) (runtime.Object, error) {
+	return r.REST.Create(ctx, obj, r.creates(validate), options)
+}
+
+// Update changes an object. A server-side apply may create it.
+func (r *REST) Update(ctx context.Context, name string, info rest.UpdatedObjectInfo, createValidation rest.ValidateObjectFunc, updateValidation rest.ValidateObjectUpdateFunc, applies bool, options *metav1.UpdateOptions) (runtime.Object, bool, error) {
+	return r.REST.Update(ctx, name, info, r.creates(createValidation), r.updates(updateValidation), applies, options)
+}
+
+func (r *REST) creates(then rest.ValidateObjectFunc) rest.ValidateObjectFunc {
+	return func(ctx context.Context, obj runtime.Object) error {
+		if err := r.opens(ctx, obj.(*v1beta1.KubeFedCluster), nil); err != nil || then == nil {
+			return err
+		}
+		return then(ctx, obj)
+	}
+}
+
+func (r *REST) updates(then rest.ValidateObjectUpdateFunc) rest.ValidateObjectUpdateFunc {
+	return func(ctx context.Context, obj, old runtime.Object) error {
+		if err := r.opens(ctx, obj.(*v1beta1.KubeFedCluster), old.(*v1beta1.KubeFedCluster).Spec.AllowedSystemNamespaces); err != nil || then == nil {
+			return err
+		}
+		return then(ctx, obj, old)
+	}
+}
+
+// opens asks for the right to allow more system namespaces than before.
+func (r *REST) opens(ctx context.Context, cluster *v1beta1.KubeFedCluster, before []string) error {
+	var opened []string
+	for _, namespace := range cluster.Spec.AllowedSystemNamespaces {
+		if !slices.Contains(before, namespace) {
+			opened = append(opened, namespace)
+		}
+	}
+	if len(opened) == 0 {
+		return nil
+	}
+	return privilege.Need(ctx, r.authorizer, authorizer.AttributesRecord{
+		Verb: manifest.VerbEscalate, APIGroup: v1beta1.GroupName, APIVersion: v1beta1.SchemeGroupVersion.Version, Resource: "kubefedclusters",
+		Namespace: cluster.Namespace, Name: cluster.Name, ResourceRequest: true,
+	}, privilege.Object{Resource: v1beta1.SchemeGroupVersion.WithResource("kubefedclusters").GroupResource(), Name: cluster.Name},
+		fmt.Sprintf("spec.allowedSystemNamespaces: %s, which the member has for itself,", strings.Join(opened, ", ")))
+}

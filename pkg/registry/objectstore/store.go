@@ -42,8 +42,6 @@ type Config struct {
 	Decorator func(runtime.Object)
 	// Names is what objects may be called; nil is names.Subdomain.
 	Names names.Rule
-	// Confidential keeps what objects hold out of the errors of writes.
-	Confidential bool
 }
 
 // Strategy is what a kind does on writes of the object.
@@ -63,7 +61,7 @@ type REST struct {
 	*genericregistry.Store
 
 	shortNames []string
-	quotes     quotes
+	kind       schema.GroupKind
 }
 
 var (
@@ -79,16 +77,10 @@ func (r *REST) ShortNames() []string { return r.shortNames }
 // Categories returns Category.
 func (r *REST) Categories() []string { return []string{Category} }
 
-// Create stores a new object.
-func (r *REST) Create(ctx context.Context, obj runtime.Object, validate rest.ValidateObjectFunc, options *metav1.CreateOptions) (runtime.Object, error) {
-	created, err := r.Store.Create(ctx, obj, validate, options)
-	return created, r.quotes.leaveOut(err, "")
-}
-
 // Update changes an object. A server-side apply may create it.
 func (r *REST) Update(ctx context.Context, name string, info rest.UpdatedObjectInfo, createValidation rest.ValidateObjectFunc, updateValidation rest.ValidateObjectUpdateFunc, applies bool, options *metav1.UpdateOptions) (runtime.Object, bool, error) {
 	updated, created, err := r.Store.Update(ctx, name, info, createValidation, updateValidation, applies, options)
-	return updated, created, r.quotes.leaveOut(err, name)
+	return updated, created, r.withoutObject(err, name)
 }
 
 // namedStrategy checks what a new object is called.
@@ -133,20 +125,20 @@ func New(config Config, optsGetter generic.RESTOptionsGetter) (*REST, *StatusRES
 	if err := store.CompleteWithOptions(&generic.StoreOptions{RESTOptions: optsGetter}); err != nil {
 		return nil, nil, fmt.Errorf("make the storage of %s: %w", store.DefaultQualifiedResource, err)
 	}
-	object := &REST{Store: store, shortNames: config.ShortNames, quotes: quotesOf(config)}
+	object := &REST{Store: store, shortNames: config.ShortNames, kind: kindOf(config)}
 	if config.StatusStrategy == nil {
 		return object, nil, nil
 	}
 	statusStore := *store
 	statusStore.UpdateStrategy = config.StatusStrategy
 	statusStore.ResetFieldsStrategy = config.StatusStrategy
-	return object, &StatusREST{&statusStore, object.quotes}, nil
+	return object, &StatusREST{&statusStore, object}, nil
 }
 
 // StatusREST serves the status subresource of one kind.
 type StatusREST struct {
 	store  *genericregistry.Store
-	quotes quotes
+	object *REST
 }
 
 var (
@@ -168,7 +160,7 @@ func (r *StatusREST) Get(ctx context.Context, name string, options *metav1.GetOp
 // Update writes the status of an object, and never creates one.
 func (r *StatusREST) Update(ctx context.Context, name string, objInfo rest.UpdatedObjectInfo, createValidation rest.ValidateObjectFunc, updateValidation rest.ValidateObjectUpdateFunc, _ bool, options *metav1.UpdateOptions) (runtime.Object, bool, error) {
 	updated, created, err := r.store.Update(ctx, name, objInfo, createValidation, updateValidation, false, options)
-	return updated, created, r.quotes.leaveOut(err, name)
+	return updated, created, r.object.withoutObject(err, name)
 }
 
 // GetResetFields returns the fields that a write of the status does not change.

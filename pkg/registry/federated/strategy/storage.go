@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -78,8 +77,7 @@ func NewStorage(c Config, optsGetter generic.RESTOptionsGetter) (*Storage, error
 		StatusStrategy: statusStrategy{s},
 		Table:          tableConvertor{},
 		// A federated object has the name of the objects that it makes.
-		Names:        objectnames.Of(kind.Target.GroupKind()),
-		Confidential: kind.Target.GroupKind() == corev1.SchemeGroupVersion.WithKind("Secret").GroupKind(),
+		Names: objectnames.Of(kind.Target.GroupKind()),
 	}
 	if kind.ShortName != "" {
 		config.ShortNames = []string{kind.ShortName}

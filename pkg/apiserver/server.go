@@ -105,6 +105,7 @@ func (c CompletedConfig) New(delegate genericapiserver.DelegationTarget) (*Serve
 		MinRequestTimeout:   time.Duration(c.generic.MinRequestTimeout) * time.Second,
 		MaxRequestBodyBytes: c.generic.MaxRequestBodyBytes,
 		Schemas:             targetschema.FirstOf(c.extra.Builtin, s.remote),
+		SchemaProblem:       s.remote.Problem,
 		Placement:           strategy.NewPlacementChecker(targets{registry, c.extra.Namespace, namespaces}),
 		Namespaces:          namespaces,
 		OtherEngine:         c.extra.OtherEngine,

@@ -38,9 +38,10 @@ func (t typeConfigs) ListerWatcher() cache.ListerWatcher {
 	}
 }
 
-// SetServed makes each say of itself whether its kind is served, and if not, why.
-func (t typeConfigs) SetServed(served []*corev1beta1.FederatedTypeConfig, refused map[*corev1beta1.FederatedTypeConfig]string) {
-	t.registry.Served.Set(served, refused)
+// SetServed makes each say of itself whether its kind is served, and if not, why,
+// and what else there is to say.
+func (t typeConfigs) SetServed(served []*corev1beta1.FederatedTypeConfig, refused, remarks map[*corev1beta1.FederatedTypeConfig]string) {
+	t.registry.Served.Set(served, refused, remarks)
 }
 
 // unwrap takes the object out of what the watch cache hands to encoders.

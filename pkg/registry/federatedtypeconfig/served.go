@@ -36,7 +36,7 @@ type Served struct {
 // verdict is what is served of one configuration.
 type verdict struct {
 	ok         bool
-	message    string // why not
+	message    string // why not, or what else there is to say, in a whole sentence
 	generation int64  // of the configuration that was looked at
 	round      int    // in which it was new
 	at         time.Time
@@ -48,8 +48,9 @@ func NewServed(systemNamespace string) *Served {
 	return &Served{systemNamespace: systemNamespace, verdicts: map[types.UID]verdict{}, changed: make(chan struct{})}
 }
 
-// Set replaces what is known: which configurations are served, and why others are not.
-func (s *Served) Set(served []*v1beta1.FederatedTypeConfig, refused map[*v1beta1.FederatedTypeConfig]string) {
+// Set replaces what is known: which configurations are served, why others are not, and
+// remarks on those that are, in whole sentences.
+func (s *Served) Set(served []*v1beta1.FederatedTypeConfig, refused, remarks map[*v1beta1.FederatedTypeConfig]string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now, round := time.Now(), s.round+1
@@ -64,7 +65,7 @@ func (s *Served) Set(served []*v1beta1.FederatedTypeConfig, refused map[*v1beta1
 		next[config.UID] = v
 	}
 	for _, config := range served {
-		add(config, true, "")
+		add(config, true, remarks[config])
 	}
 	for config, reason := range refused {
 		add(config, false, reason)
@@ -131,6 +132,9 @@ func (s *Served) condition(config *v1beta1.FederatedTypeConfig) metav1.Condition
 		return condition
 	case v.ok:
 		condition.Status, condition.Reason, condition.Message = metav1.ConditionTrue, v1beta1.ReasonServed, "Served in v1beta1 and v1beta2."
+		if v.message != "" {
+			condition.Message += " " + v.message
+		}
 	default:
 		condition.Reason, condition.Message = v1beta1.ReasonNameConflict, v.message+"."
 	}

@@ -48,9 +48,14 @@ func TestServedIsWhatIsServedNow(t *testing.T) {
 		}
 	}
 	check("Unknown Loading", "Unknown Loading", "False ForeignNamespace")
-	served.Set([]*v1beta1.FederatedTypeConfig{a}, map[*v1beta1.FederatedTypeConfig]string{b: "taken"})
+	served.Set([]*v1beta1.FederatedTypeConfig{a}, map[*v1beta1.FederatedTypeConfig]string{b: "taken"}, nil)
 	check("True Served", "False NameConflict", "False ForeignNamespace")
-	served.Set(nil, nil)
+	served.Set([]*v1beta1.FederatedTypeConfig{a}, nil, map[*v1beta1.FederatedTypeConfig]string{a: "Its schema is odd."})
+	check("True Served", "Unknown Loading", "False ForeignNamespace")
+	if got, want := served.condition(a).Message, "Served in v1beta1 and v1beta2. Its schema is odd."; got != want {
+		t.Errorf("message: got %q, want %q", got, want)
+	}
+	served.Set(nil, nil, nil)
 	check("Unknown Loading", "Unknown Loading", "False ForeignNamespace")
 	if servedOf(a) != "False Old" {
 		t.Errorf("the array of conditions that a copy shares was written to: %s", servedOf(a))
@@ -99,16 +104,16 @@ func TestAWatchIsToldWhenAKindIsServedAlthoughNothingIsStored(t *testing.T) {
 	served := NewServed("system")
 	a := typeConfig("a", "5")
 	w := newWatched(t, served, "5", a)
-	served.Set([]*v1beta1.FederatedTypeConfig{a}, nil)
+	served.Set([]*v1beta1.FederatedTypeConfig{a}, nil, nil)
 	w.expect(watch.Modified, "a", "True Served")
-	served.Set(nil, map[*v1beta1.FederatedTypeConfig]string{a: "taken"})
+	served.Set(nil, map[*v1beta1.FederatedTypeConfig]string{a: "taken"}, nil)
 	w.expect(watch.Modified, "a", "False NameConflict")
 }
 
 func TestAWatchTellsWhatBecameServedBetweenListAndWatch(t *testing.T) {
 	served := NewServed("system")
 	a := typeConfig("a", "5")
-	served.Set([]*v1beta1.FederatedTypeConfig{a}, nil)
+	served.Set([]*v1beta1.FederatedTypeConfig{a}, nil, nil)
 	newWatched(t, served, "5", a).expect(watch.Modified, "a", "True Served")
 }
 
@@ -118,7 +123,7 @@ func TestAWatchNeverGoesBackInVersions(t *testing.T) {
 	w := newWatched(t, served, "5", a, b)
 	// b is stored, and its event is still on the way when it is served: an event of our own
 	// now would be followed by one of the past.
-	served.Set([]*v1beta1.FederatedTypeConfig{a, b}, nil)
+	served.Set([]*v1beta1.FederatedTypeConfig{a, b}, nil, nil)
 	w.expect(watch.Modified, "a", "True Served")
 	go w.stored.Add(b)
 	w.expect(watch.Added, "b", "True Served")

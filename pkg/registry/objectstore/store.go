@@ -3,13 +3,10 @@ package objectstore
 import (
 	"context"
 	"fmt"
-	"slices"
 
-	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/apiserver/pkg/registry/generic"
 	genericregistry "k8s.io/apiserver/pkg/registry/generic/registry"
 	"k8s.io/apiserver/pkg/registry/rest"
@@ -74,34 +71,14 @@ var (
 // ShortNames returns the short names of the resource.
 func (r *REST) ShortNames() []string { return r.shortNames }
 
-// Categories returns Category.
-func (r *REST) Categories() []string { return []string{Category} }
-
 // Update changes an object. A server-side apply may create it.
 func (r *REST) Update(ctx context.Context, name string, info rest.UpdatedObjectInfo, createValidation rest.ValidateObjectFunc, updateValidation rest.ValidateObjectUpdateFunc, applies bool, options *metav1.UpdateOptions) (runtime.Object, bool, error) {
-	updated, created, err := r.Store.Update(ctx, name, info, createValidation, updateValidation, applies, options)
+	updated, created, err := r.Store.Update(ctx, name, withMetadataCheck(r.Store, info), createValidation, updateValidation, applies, options)
 	return updated, created, r.withoutObject(err, name)
 }
 
-// namedStrategy checks what a new object is called.
-type namedStrategy struct {
-	rest.RESTCreateStrategy
-	names names.Rule
-}
-
-// Validate has errors for the name, unless the kind says more about it.
-func (s namedStrategy) Validate(ctx context.Context, obj runtime.Object) field.ErrorList {
-	errs := s.RESTCreateStrategy.Validate(ctx, obj)
-	path := field.NewPath("metadata")
-	if slices.ContainsFunc(errs, func(e *field.Error) bool { return e.Field == path.Child("name").String() }) {
-		return errs
-	}
-	meta, err := apimeta.Accessor(obj)
-	if err != nil {
-		return append(errs, field.InternalError(path, err))
-	}
-	return append(names.Validate(meta, s.names, path), errs...)
-}
+// Categories returns Category.
+func (r *REST) Categories() []string { return []string{Category} }
 
 // New returns the storage of a kind, and that of its status, which is nil if the kind has
 // no status subresource.
@@ -115,8 +92,8 @@ func New(config Config, optsGetter generic.RESTOptionsGetter) (*REST, *StatusRES
 		NewListFunc:               config.NewList,
 		DefaultQualifiedResource:  schema.GroupResource{Group: config.Group, Resource: config.Plural},
 		SingularQualifiedResource: schema.GroupResource{Group: config.Group, Resource: config.Singular},
-		CreateStrategy:            namedStrategy{config.Strategy, rule},
-		UpdateStrategy:            config.Strategy,
+		CreateStrategy:            createStrategy{config.Strategy, rule},
+		UpdateStrategy:            updateStrategy{config.Strategy},
 		DeleteStrategy:            config.Strategy,
 		ResetFieldsStrategy:       config.Strategy,
 		TableConvertor:            config.Table,
@@ -130,7 +107,7 @@ func New(config Config, optsGetter generic.RESTOptionsGetter) (*REST, *StatusRES
 		return object, nil, nil
 	}
 	statusStore := *store
-	statusStore.UpdateStrategy = config.StatusStrategy
+	statusStore.UpdateStrategy = updateStrategy{config.StatusStrategy}
 	statusStore.ResetFieldsStrategy = config.StatusStrategy
 	return object, &StatusREST{&statusStore, object}, nil
 }
@@ -159,7 +136,7 @@ func (r *StatusREST) Get(ctx context.Context, name string, options *metav1.GetOp
 
 // Update writes the status of an object, and never creates one.
 func (r *StatusREST) Update(ctx context.Context, name string, objInfo rest.UpdatedObjectInfo, createValidation rest.ValidateObjectFunc, updateValidation rest.ValidateObjectUpdateFunc, _ bool, options *metav1.UpdateOptions) (runtime.Object, bool, error) {
-	updated, created, err := r.store.Update(ctx, name, objInfo, createValidation, updateValidation, false, options)
+	updated, created, err := r.store.Update(ctx, name, withMetadataCheck(r.store, objInfo), createValidation, updateValidation, false, options)
 	return updated, created, r.object.withoutObject(err, name)
 }
 

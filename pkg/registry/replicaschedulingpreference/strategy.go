@@ -38,6 +38,6 @@ func (strategy) Validate(_ context.Context, obj runtime.Object) field.ErrorList 
 	return validation.ReplicaSchedulingPreference(obj.(*v1alpha1.ReplicaSchedulingPreference))
 }
 
-func (strategy) ValidateUpdate(_ context.Context, obj, _ runtime.Object) field.ErrorList {
-	return validation.ReplicaSchedulingPreference(obj.(*v1alpha1.ReplicaSchedulingPreference))
+func (strategy) ValidateUpdate(_ context.Context, obj, old runtime.Object) field.ErrorList {
+	return validation.ReplicaSchedulingPreferenceUpdate(obj.(*v1alpha1.ReplicaSchedulingPreference), old.(*v1alpha1.ReplicaSchedulingPreference))
 }

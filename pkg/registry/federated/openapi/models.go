@@ -135,7 +135,8 @@ func addScale(defs map[string]common.OpenAPIDefinition, scale *targetschema.Targ
 }
 
 // addTarget adds the schemas of a target kind under their own names. Where one is there
-// already it is the same: both are Kubernetes'.
+// already it is the same: both are Kubernetes'. Others do not share names, see
+// targetschema.Read.
 func addTarget(defs map[string]common.OpenAPIDefinition, target *targetschema.Target) {
 	for name, s := range target.Schemas {
 		if _, ok := defs[name]; !ok {

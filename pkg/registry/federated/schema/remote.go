@@ -2,18 +2,16 @@ package schema
 
 import (
 	"context"
-	"encoding/json"
+	"crypto/sha256"
 	"fmt"
-	"strings"
 	"sync"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/rest"
+	"k8s.io/client-go/util/flowcontrol"
 	"k8s.io/klog/v2"
-	"k8s.io/kube-openapi/pkg/spec3"
-	"k8s.io/kube-openapi/pkg/validation/spec"
 )
 
 const (
@@ -21,6 +19,12 @@ const (
 	remoteInterval = 30 * time.Second
 	// remoteTimeout bounds one request.
 	remoteTimeout = 10 * time.Second
+	// changeWait and maxChangeWait are how long a change of one kind's schema has to wait for
+	// the one before it: the wait doubles with each, and is short again after two of the
+	// longest. A change has all kinds installed anew, and a member may answer something else
+	// whenever it is asked.
+	changeWait    = time.Minute
+	maxChangeWait = 15 * time.Minute
 )
 
 // APIServers returns clients of the API servers to ask for schemas, best first: the
@@ -29,21 +33,43 @@ type APIServers func(ctx context.Context) []rest.Interface
 
 // Remote knows the kinds that the host or a member serves, custom resources
 // above all. What it was asked for and does not know it looks for in the background.
+//
+// What it is told is not trusted, see Read. A schema that is not usable is as one that nobody
+// has: the next server is asked, then the last usable one stays, if there is one. Problem says
+// so.
 type Remote struct {
 	servers APIServers
 	changed func()
 	kick    chan struct{}
+	changes *flowcontrol.Backoff                              // by kind
+	read    map[documentID]map[schema.GroupVersionKind]answer // the documents of the last round; update's own
 
 	mu     sync.Mutex // guards wanted and known
 	wanted map[schema.GroupVersionKind]bool
-	known  map[schema.GroupVersionKind]*Target
+	known  map[schema.GroupVersionKind]answer
+}
+
+// documentID tells documents apart.
+type documentID struct {
+	version schema.GroupVersion
+	sum     [sha256.Size]byte
+}
+
+// answer is what is made of what servers say of a kind. All may be empty: they do not have it.
+type answer struct {
+	target  *Target
+	problem string // why a schema is not used, where there is no better one
+}
+
+func (a answer) saysAs(other answer) bool {
+	return a.problem == other.problem && a.target.saysAs(other.target)
 }
 
 // NewRemote returns a source that calls changed when it has learnt of a schema,
-// or of a change of one. It learns only while Run runs.
+// or of a change of one, or of a problem. It learns only while Run runs.
 func NewRemote(servers APIServers, changed func()) *Remote {
-	return &Remote{servers: servers, changed: changed, kick: make(chan struct{}, 1),
-		wanted: map[schema.GroupVersionKind]bool{}, known: map[schema.GroupVersionKind]*Target{}}
+	return &Remote{servers: servers, changed: changed, kick: make(chan struct{}, 1), changes: flowcontrol.NewBackOff(changeWait, maxChangeWait),
+		wanted: map[schema.GroupVersionKind]bool{}, known: map[schema.GroupVersionKind]answer{}}
 }
 
 // TargetSchemas returns what is known now.
@@ -52,7 +78,7 @@ func (r *Remote) TargetSchemas(kinds []schema.GroupVersionKind) map[schema.Group
 	defer r.mu.Unlock()
 	out := map[schema.GroupVersionKind]*Target{}
 	for _, gvk := range kinds {
-		if s := r.known[gvk]; s != nil {
+		if s := r.known[gvk].target; s != nil {
 			out[gvk] = s
 		}
 		if !r.wanted[gvk] {
@@ -64,6 +90,22 @@ func (r *Remote) TargetSchemas(kinds []schema.GroupVersionKind) map[schema.Group
 		}
 	}
 	return out
+}
+
+// Problem says, in a sentence, why the schema of a kind is not used that a server has, and what
+// comes of it; "" if there is nothing to say.
+func (r *Remote) Problem(kind schema.GroupVersionKind) string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	a := r.known[kind]
+	switch {
+	case a.problem == "":
+		return ""
+	case a.target != nil:
+		return fmt.Sprintf("%s. The schema before it stays in use.", a.problem)
+	default:
+		return fmt.Sprintf("%s. Templates are not compared with a schema.", a.problem)
+	}
 }
 
 // Run looks for schemas until ctx is done.
@@ -94,47 +136,84 @@ func (r *Remote) update(ctx context.Context) bool {
 	if len(byVersion) == 0 {
 		return false
 	}
-	found := map[schema.GroupVersionKind]*Target{}
+	found := map[schema.GroupVersionKind]answer{}
+	before := r.read
+	r.read = map[documentID]map[schema.GroupVersionKind]answer{}
 	for _, server := range r.servers(ctx) {
 		for gv, kinds := range byVersion {
-			r.ask(ctx, server, gv, kinds, found)
+			r.ask(ctx, server, gv, kinds, found, before)
 		}
 	}
+	return r.learn(ctx, found)
+}
+
+// learn takes over what was found, unless a kind changes too often, and reports whether
+// anything is new.
+func (r *Remote) learn(ctx context.Context, found map[schema.GroupVersionKind]answer) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	news := false
-	for gvk, s := range found {
-		if !r.known[gvk].saysAs(s) {
-			r.known[gvk], news = s, true
+	news, now := false, r.changes.Clock.Now()
+	for gvk, next := range found {
+		if next.target == nil {
+			next.target = r.known[gvk].target
 		}
+		if r.known[gvk].saysAs(next) || r.changes.IsInBackOffSinceUpdate(gvk.String(), now) {
+			continue
+		}
+		r.changes.Next(gvk.String(), now)
+		if next.problem != "" && next.problem != r.known[gvk].problem {
+			klog.FromContext(ctx).Info("Refused the schema of a kind", "kind", gvk, "reason", next.problem)
+		}
+		r.known[gvk], news = next, true
 	}
 	return news
 }
 
-// ask adds to found what the server knows of the kinds and none before it did.
-func (r *Remote) ask(ctx context.Context, server rest.Interface, gv schema.GroupVersion, kinds []schema.GroupVersionKind, found map[schema.GroupVersionKind]*Target) {
+// ask adds to found what the server knows of the kinds and none before it did. Documents that
+// are as they were before are not read again.
+func (r *Remote) ask(ctx context.Context, server rest.Interface, gv schema.GroupVersion, kinds []schema.GroupVersionKind, found map[schema.GroupVersionKind]answer, before map[documentID]map[schema.GroupVersionKind]answer) {
 	var missing []schema.GroupVersionKind
 	for _, gvk := range kinds {
-		if found[gvk] == nil {
+		if found[gvk].target == nil {
 			missing = append(missing, gvk)
 		}
 	}
 	if len(missing) == 0 {
 		return
 	}
-	doc, err := fetch(ctx, server, gv)
+	data, err := fetch(ctx, server, gv)
 	if err != nil {
 		klog.FromContext(ctx).V(4).Info("Fetched no schema", "groupVersion", gv, "err", err)
 		return
 	}
+	id := documentID{gv, sha256.Sum256(data)}
+	if r.read[id] == nil {
+		r.read[id] = map[schema.GroupVersionKind]answer{}
+	}
+	var unread []schema.GroupVersionKind
 	for _, gvk := range missing {
-		if s := extract(doc, gvk); s != nil {
-			found[gvk] = s
+		if a, ok := before[id][gvk]; ok {
+			r.read[id][gvk] = a
+		} else if _, ok := r.read[id][gvk]; !ok {
+			unread = append(unread, gvk)
+		}
+	}
+	targets, problems := Read(data, unread)
+	for _, gvk := range unread {
+		a := answer{target: targets[gvk]}
+		if problem := problems[gvk]; problem != "" {
+			a.problem = fmt.Sprintf("The schema of %s %s that %s has is not used: %s", gv, gvk.Kind, server.Get().URL().Host, problem)
+		}
+		r.read[id][gvk] = a
+	}
+	for _, gvk := range missing {
+		if a := r.read[id][gvk]; a.target != nil || a.problem != "" && found[gvk].problem == "" {
+			found[gvk] = a
 		}
 	}
 }
 
-func fetch(ctx context.Context, server rest.Interface, gv schema.GroupVersion) (*spec3.OpenAPI, error) {
+func fetch(ctx context.Context, server rest.Interface, gv schema.GroupVersion) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, remoteTimeout)
 	defer cancel()
 	path := "/openapi/v3/apis/" + gv.String()
@@ -148,46 +227,5 @@ func fetch(ctx context.Context, server rest.Interface, gv schema.GroupVersion) (
 		}
 		return nil, err
 	}
-	doc := &spec3.OpenAPI{}
-	if err := json.Unmarshal(data, doc); err != nil {
-		return nil, fmt.Errorf("read OpenAPI of %s: %w", gv, err)
-	}
-	return doc, nil
-}
-
-// extract returns the schema of a kind and all it refers to, nil if doc has none.
-func extract(doc *spec3.OpenAPI, gvk schema.GroupVersionKind) *Target {
-	if doc.Components == nil {
-		return nil
-	}
-	for name, s := range doc.Components.Schemas {
-		if isOfKind(s, gvk) {
-			t := &Target{GVK: gvk, Root: name, Schemas: map[string]*spec.Schema{}}
-			collect(t.Schemas, doc.Components.Schemas, name)
-			return t
-		}
-	}
-	return nil
-}
-
-func collect(into, from map[string]*spec.Schema, name string) {
-	s, ok := from[name]
-	if !ok || into[name] != nil {
-		return
-	}
-	into[name] = s
-	for _, reference := range References(s) {
-		collect(into, from, reference)
-	}
-}
-
-func isOfKind(s *spec.Schema, gvk schema.GroupVersionKind) bool {
-	kinds, _ := s.Extensions["x-kubernetes-group-version-kind"].([]any)
-	for _, k := range kinds {
-		m, _ := k.(map[string]any)
-		if m["group"] == gvk.Group && m["version"] == gvk.Version && strings.EqualFold(fmt.Sprint(m["kind"]), gvk.Kind) {
-			return true
-		}
-	}
-	return false
+	return data, nil
 }

@@ -2,6 +2,7 @@ package schema
 
 import (
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 
@@ -107,7 +108,11 @@ func typesOf(s *spec.Schema) []string {
 	var types []string
 	for _, alternatives := range [][]spec.Schema{s.OneOf, s.AnyOf} {
 		for _, a := range alternatives {
-			types = append(types, a.Type...)
+			for _, t := range a.Type {
+				if !slices.Contains(types, t) {
+					types = append(types, t)
+				}
+			}
 		}
 	}
 	return types

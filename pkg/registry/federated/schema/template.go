@@ -10,8 +10,13 @@ import (
 	"k8s.io/kube-openapi/pkg/validation/spec"
 )
 
-// maxProblems is how many problems of one sort are told, as many as sigs.k8s.io/json tells.
-const maxProblems = 100
+const (
+	// maxProblems is how many problems of one sort are told, as many as sigs.k8s.io/json tells.
+	maxProblems = 100
+	// maxGuesses is for how many of them a field is looked for that may have been meant: each
+	// is compared with all fields that there are.
+	maxGuesses = 10
+)
 
 // Problems is what a template has that its kind does not. Errors are at paths below
 // spec.template, in the order of the keys.
@@ -115,6 +120,9 @@ func (w *walker) walkObject(at *place, object map[string]any, shape *shape) {
 
 func (w *walker) unknown(key string, s *shape) string {
 	sentence := fmt.Sprintf("%s %s has no such field", w.target.GVK.GroupVersion(), w.target.GVK.Kind)
+	if len(w.UnknownFields) >= maxGuesses {
+		return sentence
+	}
 	if name := resembling(key, s); name != "" {
 		sentence += fmt.Sprintf("; did you mean %q?", name)
 	}
@@ -179,7 +187,7 @@ func article(types []string) string {
 	words := make([]string, len(types))
 	for i, t := range types {
 		words[i] = "a " + t
-		if strings.ContainsRune("aeiou", rune(t[0])) {
+		if strings.IndexAny(t, "aeiou") == 0 {
 			words[i] = "an " + t
 		}
 	}

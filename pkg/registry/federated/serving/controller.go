@@ -24,9 +24,10 @@ type TypeConfigs interface {
 	// ListerWatcher for all of them.
 	ListerWatcher() cache.ListerWatcher
 	// SetServed makes each say of itself whether its kind is served; refused says why not.
+	// Remarks are on some that are served, in whole sentences.
 	// Nothing is stored: KubeFed's controllers take a write that is not theirs for a
 	// conflict.
-	SetServed(served []*corev1beta1.FederatedTypeConfig, refused map[*corev1beta1.FederatedTypeConfig]string)
+	SetServed(served []*corev1beta1.FederatedTypeConfig, refused, remarks map[*corev1beta1.FederatedTypeConfig]string)
 }
 
 // Controller keeps a Server in step with the FederatedTypeConfigs. It watches the
@@ -111,8 +112,22 @@ func (c *Controller) sync(ctx context.Context, store cache.Store) error {
 	if c.changed != nil {
 		c.changed()
 	}
-	c.configs.SetServed(accepted, conflicts)
+	c.configs.SetServed(accepted, conflicts, c.remarks(accepted))
 	return nil
+}
+
+// remarks are on kinds whose schema is not as it should be.
+func (c *Controller) remarks(configs []*corev1beta1.FederatedTypeConfig) map[*corev1beta1.FederatedTypeConfig]string {
+	out := map[*corev1beta1.FederatedTypeConfig]string{}
+	if c.server.config.SchemaProblem == nil {
+		return out
+	}
+	for _, config := range configs {
+		if problem := c.server.config.SchemaProblem(federated.KindOf(config).Target); problem != "" {
+			out[config] = problem
+		}
+	}
+	return out
 }
 
 // decide returns the configurations to serve, sorted by name, and why others are not.

@@ -48,6 +48,7 @@ const (
 // registry and the store, without a connection.
 type api struct {
 	t       *testing.T
+	server  *serving.Server
 	handler http.Handler
 }
 
@@ -77,7 +78,9 @@ func serve(t *testing.T, serverConfig serving.Config, kinds ...federated.Kind) *
 	serverConfig.RESTOptions = uncached{*config}
 	serverConfig.Equivalents = runtime.NewEquivalentResourceRegistry()
 	serverConfig.Discovery = nobody{}
-	serverConfig.Schemas = noSchemas{}
+	if serverConfig.Schemas == nil {
+		serverConfig.Schemas = noSchemas{}
+	}
 	server := serving.NewServer(serverConfig)
 	t.Cleanup(server.Destroy)
 	if err := server.Serve(kinds, nil); err != nil {
@@ -88,7 +91,7 @@ func serve(t *testing.T, serverConfig serving.Config, kinds ...federated.Kind) *
 		ctx := audit.WithAuditContext(genericapirequest.WithUser(req.Context(), &user.DefaultInfo{Name: cmp.Or(req.Header.Get(userHeader), "somebody")}))
 		server.ServeHTTP(w, req.WithContext(ctx))
 	})
-	return &api{t: t, handler: genericapifilters.WithRequestInfo(somebody, resolver)}
+	return &api{t: t, server: server, handler: genericapifilters.WithRequestInfo(somebody, resolver)}
 }
 
 // uncached reads and writes the store, which every request then sees as it is.

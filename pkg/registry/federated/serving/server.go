@@ -60,6 +60,9 @@ type Config struct {
 	MaxRequestBodyBytes int64
 	// Schemas of target kinds.
 	Schemas targetschema.Source
+	// SchemaProblem says in a sentence what is wrong with the schema of a target kind, "" for
+	// nothing; nil says that there never is anything.
+	SchemaProblem func(schema.GroupVersionKind) string
 	// UncachedRESTOptions are RESTOptions without watch caches: for resources that are looked
 	// at once.
 	UncachedRESTOptions generic.RESTOptionsGetter

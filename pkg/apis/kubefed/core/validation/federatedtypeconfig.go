@@ -8,6 +8,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
+	"github.com/koinon-io/koinon/pkg/apis/mistakes"
 )
 
 // whyImmutable says why a type's identity stays: its objects are stored under it.
@@ -15,6 +16,11 @@ const whyImmutable = "delete the FederatedTypeConfig and create another, objects
 
 // FederatedTypeConfig checks a whole FederatedTypeConfig but its status.
 func FederatedTypeConfig(config *v1beta1.FederatedTypeConfig) field.ErrorList {
+	return federatedTypeConfig(config, &v1beta1.FederatedTypeConfig{})
+}
+
+// federatedTypeConfig takes a list that is as long as it was.
+func federatedTypeConfig(config, old *v1beta1.FederatedTypeConfig) field.ErrorList {
 	spec := field.NewPath("spec")
 	errs := typeConfigName(config)
 	errs = append(errs, apiResource(&config.Spec.TargetType, spec.Child("targetType"))...)
@@ -26,13 +32,13 @@ func FederatedTypeConfig(config *v1beta1.FederatedTypeConfig) field.ErrorList {
 	if mode := config.Spec.StatusCollection; mode != nil {
 		errs = append(errs, oneOf(*mode, spec.Child("statusCollection"), v1beta1.Enabled, v1beta1.Disabled)...)
 	}
-	return append(errs, annotationPatterns(config.Spec.PropagatingAnnotations, spec.Child("propagatingAnnotations"))...)
+	return append(errs, annotationPatterns(config.Spec.PropagatingAnnotations, len(old.Spec.PropagatingAnnotations), spec.Child("propagatingAnnotations"))...)
 }
 
 // FederatedTypeConfigUpdate checks the new state of a FederatedTypeConfig.
 func FederatedTypeConfigUpdate(config, old *v1beta1.FederatedTypeConfig) field.ErrorList {
 	spec := field.NewPath("spec")
-	errs := FederatedTypeConfig(config)
+	errs := federatedTypeConfig(config, old)
 	errs = append(errs, sameType(&config.Spec.TargetType, &old.Spec.TargetType, spec.Child("targetType"))...)
 	return append(errs, sameType(&config.Spec.FederatedType, &old.Spec.FederatedType, spec.Child("federatedType"))...)
 }
@@ -103,7 +109,11 @@ func sameType(resource, old *v1beta1.APIResource, path *field.Path) field.ErrorL
 }
 
 // annotationPatterns takes annotation keys in which * stands for any characters.
-func annotationPatterns(patterns []string, path *field.Path) (errs field.ErrorList) {
+func annotationPatterns(patterns []string, old int, path *field.Path) field.ErrorList {
+	errs := mistakes.TooMany(len(patterns), old, v1beta1.MaxPropagatingAnnotations, path)
+	if len(errs) > 0 {
+		return errs
+	}
 	seen := map[string]bool{}
 	for i, pattern := range patterns {
 		errs = append(errs, unique(seen, pattern, path.Index(i))...)

@@ -13,22 +13,35 @@ import (
 	federationv1alpha1 "github.com/koinon-io/koinon/pkg/apis/federation/v1alpha1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/topology"
+	"github.com/koinon-io/koinon/pkg/apis/mistakes"
 )
 
 // KubeFedCluster checks a whole KubeFedCluster but its status.
 func KubeFedCluster(cluster *v1beta1.KubeFedCluster) field.ErrorList {
+	return kubeFedCluster(cluster, &v1beta1.KubeFedCluster{})
+}
+
+// kubeFedCluster takes lists that are as long as they were.
+func kubeFedCluster(cluster, old *v1beta1.KubeFedCluster) field.ErrorList {
 	spec := field.NewPath("spec")
 	errs := clusterName(cluster)
 	errs = append(errs, endpoint(cluster.Spec.APIEndpoint, spec.Child("apiEndpoint"))...)
 	errs = append(errs, objectName(cluster.Spec.SecretRef.Name, spec.Child("secretRef", "name"))...)
-	errs = append(errs, tlsValidations(cluster.Spec.DisabledTLSValidations, spec.Child("disabledTLSValidations"))...)
+	errs = append(errs, tlsValidations(cluster.Spec.DisabledTLSValidations, len(old.Spec.DisabledTLSValidations), spec.Child("disabledTLSValidations"))...)
 	errs = append(errs, proxyURL(cluster.Spec.ProxyURL, spec.Child("proxyURL"))...)
 	errs = append(errs, optional(cluster.Spec.JoinNamespace, spec.Child("joinNamespace"), validation.IsDNS1123Label)...)
+	return append(errs, systemNamespaces(cluster.Spec.AllowedSystemNamespaces, len(old.Spec.AllowedSystemNamespaces), spec.Child("allowedSystemNamespaces"))...)
+}
+
+func systemNamespaces(names []string, old int, path *field.Path) field.ErrorList {
+	errs := mistakes.TooMany(len(names), old, v1beta1.MaxAllowedSystemNamespaces, path)
+	if len(errs) > 0 {
+		return errs
+	}
 	seen := map[string]bool{}
-	for i, namespace := range cluster.Spec.AllowedSystemNamespaces {
-		path := spec.Child("allowedSystemNamespaces").Index(i)
-		errs = append(errs, matches(namespace, path, "the name of a namespace", validation.IsDNS1123Label)...)
-		errs = append(errs, unique(seen, namespace, path)...)
+	for i, namespace := range names {
+		errs = append(errs, matches(namespace, path.Index(i), "the name of a namespace", validation.IsDNS1123Label)...)
+		errs = append(errs, unique(seen, namespace, path.Index(i))...)
 	}
 	return errs
 }
@@ -36,7 +49,7 @@ func KubeFedCluster(cluster *v1beta1.KubeFedCluster) field.ErrorList {
 // KubeFedClusterUpdate checks the new state of a KubeFedCluster. An endpoint that was taken
 // before http was refused does not stand in the way of other changes.
 func KubeFedClusterUpdate(cluster, old *v1beta1.KubeFedCluster) field.ErrorList {
-	errs := KubeFedCluster(cluster)
+	errs := kubeFedCluster(cluster, old)
 	if cluster.Spec.APIEndpoint != old.Spec.APIEndpoint {
 		return errs
 	}
@@ -44,7 +57,11 @@ func KubeFedClusterUpdate(cluster, old *v1beta1.KubeFedCluster) field.ErrorList 
 }
 
 // KubeFedClusterStatus checks the status of a KubeFedCluster.
-func KubeFedClusterStatus(cluster *v1beta1.KubeFedCluster) (errs field.ErrorList) {
+func KubeFedClusterStatus(cluster *v1beta1.KubeFedCluster) field.ErrorList {
+	errs := mistakes.TooMany(len(cluster.Status.Conditions), 0, v1beta1.MaxConditions, field.NewPath("status", "conditions"))
+	if len(errs) > 0 {
+		return errs
+	}
 	seen := map[string]bool{}
 	for i, condition := range cluster.Status.Conditions {
 		path := field.NewPath("status", "conditions").Index(i)
@@ -121,7 +138,11 @@ func endpoint(value string, path *field.Path) field.ErrorList {
 	return nil
 }
 
-func tlsValidations(values []v1beta1.TLSValidation, path *field.Path) (errs field.ErrorList) {
+func tlsValidations(values []v1beta1.TLSValidation, old int, path *field.Path) field.ErrorList {
+	errs := mistakes.TooMany(len(values), old, v1beta1.MaxDisabledTLSValidations, path)
+	if len(errs) > 0 {
+		return errs
+	}
 	seen := map[string]bool{}
 	for i, value := range values {
 		errs = append(errs, oneOf(value, path.Index(i),

@@ -6,6 +6,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
+	"github.com/koinon-io/koinon/pkg/apis/mistakes"
 )
 
 // retryFactor is the jitter that client-go's leader election adds to a retry period.
@@ -14,12 +15,17 @@ const retryFactor = 1.2
 // KubeFedConfig checks a whole KubeFedConfig. Every section must be there: KubeFed's
 // controller manager refuses to start without one.
 func KubeFedConfig(config *v1beta1.KubeFedConfig) field.ErrorList {
+	return kubeFedConfig(config, &v1beta1.KubeFedConfig{})
+}
+
+// kubeFedConfig takes a list that is as long as it was.
+func kubeFedConfig(config, old *v1beta1.KubeFedConfig) field.ErrorList {
 	path := field.NewPath("spec")
 	spec := &config.Spec
 	errs := oneOf(spec.Scope, path.Child("scope"), v1beta1.ClusterScoped, v1beta1.NamespaceScoped)
 	errs = append(errs, required(spec.ControllerDuration, path.Child("controllerDuration"), durations)...)
 	errs = append(errs, required(spec.LeaderElect, path.Child("leaderElect"), leaderElect)...)
-	errs = append(errs, featureGates(spec.FeatureGates, path.Child("featureGates"))...)
+	errs = append(errs, featureGates(spec.FeatureGates, len(old.Spec.FeatureGates), path.Child("featureGates"))...)
 	errs = append(errs, required(spec.ClusterHealthCheck, path.Child("clusterHealthCheck"), healthCheck)...)
 	errs = append(errs, required(spec.SyncController, path.Child("syncController"), syncController)...)
 	return append(errs, required(spec.StatusController, path.Child("statusController"),
@@ -30,7 +36,7 @@ func KubeFedConfig(config *v1beta1.KubeFedConfig) field.ErrorList {
 
 // KubeFedConfigUpdate checks the new state of a KubeFedConfig.
 func KubeFedConfigUpdate(config, old *v1beta1.KubeFedConfig) field.ErrorList {
-	return append(KubeFedConfig(config), immutable(config.Spec.Scope, old.Spec.Scope,
+	return append(kubeFedConfig(config, old), immutable(config.Spec.Scope, old.Spec.Scope,
 		field.NewPath("spec", "scope"), "delete the KubeFedConfig and create it again")...)
 }
 
@@ -73,7 +79,11 @@ func leaderElect(config *v1beta1.LeaderElectConfig, path *field.Path) field.Erro
 	return errs
 }
 
-func featureGates(gates []v1beta1.FeatureGatesConfig, path *field.Path) (errs field.ErrorList) {
+func featureGates(gates []v1beta1.FeatureGatesConfig, old int, path *field.Path) field.ErrorList {
+	errs := mistakes.TooMany(len(gates), old, v1beta1.MaxFeatureGates, path)
+	if len(errs) > 0 {
+		return errs
+	}
 	seen := map[string]bool{}
 	for i, gate := range gates {
 		errs = append(errs, oneOf(gate.Name, path.Index(i).Child("name"),

@@ -17,6 +17,7 @@ import (
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/conversion"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
+	"github.com/koinon-io/koinon/pkg/apis/mistakes"
 	"github.com/koinon-io/koinon/pkg/apis/rawjson"
 )
 
@@ -79,22 +80,8 @@ func (c *check) oldSpec() *v1beta2.FederatedObjectSpec {
 	return &c.old.Spec
 }
 
-// maxMistakes is how many mistakes are told. More help nobody, and the sentence that an API
-// server makes of all of them takes time that grows with the square of their number: minutes
-// for 100,000.
-const maxMistakes = 100
-
-// add tells mistakes, up to maxMistakes and a last one that says that there are more.
-func (c *check) add(errs ...*field.Error) {
-	for _, err := range errs {
-		switch {
-		case len(c.errs) < maxMistakes:
-			c.errs = append(c.errs, err)
-		case len(c.errs) == maxMistakes:
-			c.errs = append(c.errs, field.Forbidden(nil, fmt.Sprintf("there are more mistakes than these %d", maxMistakes)))
-		}
-	}
-}
+// add tells mistakes, as many as are told.
+func (c *check) add(errs ...*field.Error) { c.errs = mistakes.Add(c.errs, errs...) }
 
 // ValidateObject returns what is wrong with a defaulted object: nil if nothing is.
 func ValidateObject(obj *v1beta2.FederatedObject, opts Options) field.ErrorList {

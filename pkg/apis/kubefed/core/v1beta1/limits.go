@@ -1,0 +1,16 @@
+package v1beta1
+
+// How long lists may be; docs/limits.md has them all. An object that was stored with a longer
+// one may be changed as long as the list does not grow.
+const (
+	// MaxAllowedSystemNamespaces is of KubeFedCluster.spec.allowedSystemNamespaces.
+	MaxAllowedSystemNamespaces = 100
+	// MaxDisabledTLSValidations is of KubeFedCluster.spec.disabledTLSValidations: each once.
+	MaxDisabledTLSValidations = 3
+	// MaxConditions is of KubeFedCluster.status.conditions: KubeFed has three.
+	MaxConditions = 16
+	// MaxPropagatingAnnotations is of FederatedTypeConfig.spec.propagatingAnnotations.
+	MaxPropagatingAnnotations = 100
+	// MaxFeatureGates is of KubeFedConfig.spec.featureGates.
+	MaxFeatureGates = 16
+)

@@ -86,7 +86,7 @@ const maxMistakes = 100
 
 // add tells mistakes, up to maxMistakes and a last one that says that there are more.
 func (c *check) add(errs ...*field.Error) {
-	for _, err := range errs {
+	for _, err := range WithoutContents(c.opts.targetKind(c.obj), errs) {
 		switch {
 		case len(c.errs) < maxMistakes:
 			c.errs = append(c.errs, err)

@@ -17,11 +17,8 @@ import (
 
 const header = "# Written by hack/update-crds.sh. Do not edit.\n"
 
-// caBundle stands where the authority of the webhook's serving certificate has to be, in
-// base64: see artifacts/crds/README.md.
-const caBundle = "CA_BUNDLE"
-
-// Where the webhooks run, unless the manifests are changed.
+// Where the webhooks run, unless the manifests are changed. The authority of the server's
+// certificate is in none of them: the server injects it, see pkg/cainjector.
 const (
 	serviceName      = "koinon-webhook"
 	serviceNamespace = "kube-federation-system"
@@ -98,7 +95,6 @@ func manifest(objects ...any) ([]byte, error) {
 		if meta, ok := tree["metadata"].(map[string]any); ok {
 			delete(meta, "creationTimestamp")
 		}
-		placeCABundle(tree)
 		if data, err = yaml.Marshal(tree); err != nil {
 			return nil, err
 		}
@@ -106,24 +102,6 @@ func manifest(objects ...any) ([]byte, error) {
 		out.Write(data)
 	}
 	return out.Bytes(), nil
-}
-
-// placeCABundle sets the placeholder in every client configuration; it is no base64, so
-// the typed object cannot hold it.
-func placeCABundle(tree any) {
-	switch v := tree.(type) {
-	case map[string]any:
-		if config, ok := v["clientConfig"].(map[string]any); ok {
-			config["caBundle"] = caBundle
-		}
-		for _, child := range v {
-			placeCABundle(child)
-		}
-	case []any:
-		for _, child := range v {
-			placeCABundle(child)
-		}
-	}
 }
 
 func (k kind) crd() (*apiextensionsv1.CustomResourceDefinition, error) {

@@ -1,14 +1,22 @@
 package main
 
 import (
+	"bytes"
+	"errors"
+	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apiextensions-apiserver/pkg/apis/apiextensions"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/validation"
+	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
+
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
 )
 
 func TestManifestsAreCurrent(t *testing.T) {
@@ -52,5 +60,37 @@ func TestCRDsAreValid(t *testing.T) {
 				t.Error(errs.ToAggregate())
 			}
 		})
+	}
+}
+
+// The server of artifacts/webhook injects its authority into every kind that is generated, and
+// may write no other.
+func TestTheWebhookServerMayWriteEachKind(t *testing.T) {
+	content, err := os.ReadFile(filepath.Join("..", "..", "artifacts", "webhook", "rbac.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"koinon"} // the webhook configurations
+	for _, k := range kinds {
+		want = append(want, "federated"+k.plural+"."+v1beta2.GroupName)
+	}
+	var got []string
+	for decoder := utilyaml.NewYAMLOrJSONDecoder(bytes.NewReader(content), 4096); ; {
+		var role rbacv1.ClusterRole
+		if err := decoder.Decode(&role); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		for _, rule := range role.Rules {
+			if role.Kind == "ClusterRole" && slices.Contains(rule.Verbs, "patch") {
+				got = append(got, rule.ResourceNames...)
+			}
+		}
+	}
+	slices.Sort(want)
+	slices.Sort(got)
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("names that it may patch (-kinds +role):\n%s", diff)
 	}
 }

@@ -11,7 +11,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/apiserver/pkg/server/dynamiccertificates"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/util/workqueue"
@@ -21,6 +20,7 @@ import (
 	"k8s.io/utils/clock"
 
 	"github.com/koinon-io/koinon/pkg/hoststate"
+	"github.com/koinon-io/koinon/pkg/servingcert"
 )
 
 const (
@@ -36,6 +36,13 @@ const (
 	// Corrections per second and at once, against somebody who keeps undoing them.
 	writesPerSecond, writesAtOnce = 1, 30
 )
+
+// SecretName is the Secret in the system namespace that holds the authorities of the serving
+// certificates.
+const SecretName = "koinon-serving-ca"
+
+// managedBy marks what this package makes.
+var managedBy = map[string]string{"app.kubernetes.io/managed-by": "koinon"}
 
 // Priority places a group version in the host's discovery.
 type Priority struct{ Group, Version int32 }
@@ -53,8 +60,8 @@ type Config struct {
 	// ExternalName is the DNS name or address by which the host reaches a server that does
 	// not run in it; a Service for it is kept. Empty: there is a Service already.
 	ExternalName string
-	// Hosts are names and addresses in the serving certificate beside the Service's.
-	Hosts []string
+	// Certificate keeps the serving certificate. Its authorities are what the APIServices trust.
+	Certificate *servingcert.Keeper
 	// GroupVersions are registered.
 	GroupVersions map[schema.GroupVersion]Priority
 	// KindsGroup is the group whose kinds KindsChanged is about.
@@ -65,11 +72,8 @@ type Config struct {
 
 // Registration keeps a server registered.
 type Registration struct {
-	config  Config
-	serving *serving
-	// known are the authorities as last seen; registered is that Register has succeeded.
-	// Prepare, Register and Run alone use them.
-	known      authorities
+	config Config
+	// registered is that Register has succeeded. Register and Run alone use it.
 	registered bool
 
 	queue  workqueue.TypedRateLimitingInterface[struct{}] // at most one item: "look again"
@@ -85,37 +89,29 @@ func New(config Config) (*Registration, error) {
 	switch {
 	case config.Client == nil || config.APIServices == nil:
 		return nil, errors.New("hostreg: clients of the host must be set")
+	case config.Certificate == nil:
+		return nil, errors.New("hostreg: Certificate must be set")
 	case config.Namespace == "" || config.ServiceName == "" || config.ServicePort == 0:
 		return nil, errors.New("hostreg: Namespace, ServiceName and ServicePort must be set")
 	}
 	if config.Clock == nil {
 		config.Clock = clock.RealClock{}
 	}
-	name := config.ServiceName + "." + config.Namespace
-	hosts := append([]string{name + ".svc", name, name + ".svc.cluster.local"}, config.Hosts...)
 	return &Registration{
-		config:  config,
-		serving: &serving{hosts: hosts},
-		writes:  rate.NewLimiter(writesPerSecond, writesAtOnce),
+		config: config,
+		writes: rate.NewLimiter(writesPerSecond, writesAtOnce),
 		queue: workqueue.NewTypedRateLimitingQueue(
 			workqueue.NewTypedItemExponentialFailureRateLimiter[struct{}](minRetry, maxRetry)),
 	}, nil
 }
 
-// Certificate is the serving certificate, there after Prepare and renewed by Run.
-func (r *Registration) Certificate() dynamiccertificates.CertKeyContentProvider { return r.serving }
-
-// Prepare makes what the server needs before it can serve: the namespace, the authorities
-// and its certificate. It registers nothing yet.
+// Prepare makes what the server needs before it can serve: the namespace, and the serving
+// certificate. It registers nothing yet.
 func (r *Registration) Prepare(ctx context.Context) error {
 	if err := hoststate.EnsureNamespace(ctx, r.config.Client, r.config.Namespace); err != nil {
 		return err
 	}
-	// The second attempt reads what another replica wrote at the time of the first.
-	if err := r.ensureServing(ctx); err == nil {
-		return nil
-	}
-	return r.ensureServing(ctx)
+	return r.config.Certificate.Prepare(ctx)
 }
 
 // Register registers the server. Call it when the server is ready: a host in which an
@@ -123,13 +119,18 @@ func (r *Registration) Prepare(ctx context.Context) error {
 func (r *Registration) Register(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
 	defer cancel()
-	if err := r.ensureServing(ctx); err != nil {
+	bundle, err := r.config.Certificate.Ensure(ctx)
+	if err != nil {
 		return err
 	}
 	if err := r.ensureService(ctx); err != nil {
 		return err
 	}
-	return r.ensureAPIServices(ctx, r.known.trust())
+	if err := r.ensureAPIServices(ctx, bundle); err != nil {
+		return err
+	}
+	r.config.Certificate.Trusted(bundle)
+	return nil
 }
 
 // Run registers the server and keeps it registered until ctx is done. What it registered
@@ -161,7 +162,7 @@ func (r *Registration) next(ctx context.Context, onRegistered *func()) bool {
 		return true
 	}
 	r.queue.Forget(item)
-	r.queue.AddAfter(item, lookAgain)
+	r.queue.AddAfter(item, r.config.Certificate.NextLook(lookAgain))
 	if *onRegistered != nil {
 		(*onRegistered)()
 		*onRegistered = nil
@@ -194,22 +195,6 @@ func (r *Registration) watch(ctx context.Context) {
 		return
 	}
 	informer.RunWithContext(ctx)
-}
-
-func (r *Registration) ensureServing(ctx context.Context) error {
-	known, err := r.ensureAuthorities(ctx)
-	if err != nil {
-		return err
-	}
-	r.known = known
-	renewed, err := r.serving.renew(known, r.config.Clock.Now())
-	if err != nil {
-		return err
-	}
-	if renewed {
-		klog.FromContext(ctx).V(2).Info("Renewed the serving certificate")
-	}
-	return nil
 }
 
 // mayWrite waits until another correction is allowed.

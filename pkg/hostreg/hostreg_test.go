@@ -3,9 +3,7 @@ package hostreg
 import (
 	"context"
 	"crypto/x509"
-	"encoding/pem"
 	"errors"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -22,10 +20,10 @@ import (
 	testingclock "k8s.io/utils/clock/testing"
 
 	"github.com/koinon-io/koinon/pkg/pki"
+	"github.com/koinon-io/koinon/pkg/servingcert"
 )
 
 const (
-	day    = 24 * time.Hour
 	system = "system"
 )
 
@@ -48,16 +46,32 @@ func newHost(t *testing.T) *fakeHost {
 	return &fakeHost{T: t, kube: fake.NewClientset(), aggregator: aggregatorfake.NewSimpleClientset(), clock: testingclock.NewFakeClock(begin)}
 }
 
+// bundle is what the Secret says is to be trusted.
+func (h *fakeHost) bundle() []byte {
+	h.Helper()
+	secret, err := h.kube.CoreV1().Secrets(system).Get(h.Context(), SecretName, metav1.GetOptions{})
+	if err != nil {
+		h.Fatal(err)
+	}
+	return secret.Data["ca.crt"]
+}
+
 // replica is a prepared registration.
 func (h *fakeHost) replica(change ...func(*Config)) *Registration {
 	h.Helper()
+	certificate, err := servingcert.New(servingcert.Config{
+		Client: h.kube, Namespace: system, SecretName: SecretName, Hosts: servingcert.ServiceHosts(system, "koinon"), Clock: h.clock,
+	})
+	if err != nil {
+		h.Fatal(err)
+	}
 	config := Config{
+		Certificate:   certificate,
 		Client:        h.kube,
 		APIServices:   h.aggregator.ApiregistrationV1().APIServices(),
 		Namespace:     system,
 		ServiceName:   "koinon",
 		ServicePort:   443,
-		Hosts:         []string{"127.0.0.1"},
 		GroupVersions: map[schema.GroupVersion]Priority{v1beta1: {1500, 99}, v1beta2: {1500, 100}, core: {1500, 100}},
 		KindsGroup:    v1beta1.Group,
 		Clock:         h.clock,
@@ -108,7 +122,7 @@ func (h *fakeHost) writes() int {
 func (h *fakeHost) trusted(r *Registration) error {
 	pool := x509.NewCertPool()
 	pool.AppendCertsFromPEM(h.apiService(core).Spec.CABundle)
-	certificate, _ := r.Certificate().CurrentCertKeyContent()
+	certificate, _ := r.config.Certificate.Certificate().CurrentCertKeyContent()
 	parsed, err := pki.ParseCertificate(certificate)
 	if err != nil {
 		return err
@@ -132,7 +146,7 @@ func TestRegistersEveryGroupVersionOnce(t *testing.T) {
 	port := int32(443)
 	want := apiregistrationv1.APIServiceSpec{
 		Service: &apiregistrationv1.ServiceReference{Namespace: system, Name: "koinon", Port: &port},
-		Group:   v1beta2.Group, Version: v1beta2.Version, CABundle: first.known.trust(),
+		Group:   v1beta2.Group, Version: v1beta2.Version, CABundle: host.bundle(),
 		GroupPriorityMinimum: 1500, VersionPriority: 100,
 	}
 	if diff := cmp.Diff(want, host.apiService(v1beta2).Spec); diff != "" {
@@ -180,64 +194,23 @@ func TestRepairs(t *testing.T) {
 	}
 }
 
-// TestAnAuthorityThatCannotBeReadIsNeverReplaced is about the Secret while a replica runs, and
-// when one starts.
-func TestAnAuthorityThatCannotBeReadIsNeverReplaced(t *testing.T) {
-	whole := func(data map[string][]byte) []byte { return slices.Clone(data[authoritiesKey]) }
-	for name, damage := range map[string]func(data map[string][]byte){
-		"garbage":               func(data map[string][]byte) { data[authoritiesKey] = []byte("x") },
-		"empty":                 func(data map[string][]byte) { data[authoritiesKey] = nil },
-		"without its key":       func(data map[string][]byte) { delete(data, authoritiesKey) },
-		"cut":                   func(data map[string][]byte) { data[authoritiesKey] = whole(data)[:len(whole(data))-40] },
-		"the certificate alone": func(data map[string][]byte) { data[authoritiesKey] = data[trustKey] },
-		"the key of another": func(data map[string][]byte) {
-			other, err := pki.NewAuthority("other", begin, day)
-			if err != nil {
-				t.Fatal(err)
-			}
-			encoded, err := authorities{other}.encode()
-			if err != nil {
-				t.Fatal(err)
-			}
-			_, foreignKey := pem.Decode(encoded)
-			data[authoritiesKey] = append(slices.Clone(data[trustKey]), foreignKey...)
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			host := newHost(t)
-			running := host.replica()
-			host.register(running)
-			before := host.apiService(core).Spec
-			secrets := host.kube.CoreV1().Secrets(system)
-			secret, err := secrets.Get(t.Context(), SecretName, metav1.GetOptions{})
-			if err != nil {
-				t.Fatal(err)
-			}
-			damage(secret.Data)
-			if secret, err = secrets.Update(t.Context(), secret, metav1.UpdateOptions{}); err != nil {
-				t.Fatal(err)
-			}
-			starting, err := New(running.config)
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(starting.queue.ShutDown)
-			for when, err := range map[string]error{"while it runs": running.Register(t.Context()), "at its start": starting.Prepare(t.Context())} {
-				if err == nil || !strings.Contains(err.Error(), "the Secret system/koinon-serving-ca") || !strings.Contains(err.Error(), "from a backup") {
-					t.Errorf("%s: got %v, want a sentence that says where and what to do", when, err)
-				}
-			}
-			now, err := secrets.Get(t.Context(), SecretName, metav1.GetOptions{})
-			if err != nil {
-				t.Fatal(err)
-			}
-			if diff := cmp.Diff(secret.Data, now.Data); diff != "" {
-				t.Errorf("the Secret was changed (-before +after):\n%s", diff)
-			}
-			if diff := cmp.Diff(before, host.apiService(core).Spec); diff != "" {
-				t.Errorf("the registration was changed (-before +after):\n%s", diff)
-			}
-		})
+// A server whose authority cannot be read leaves the registration as it is. What is an
+// authority that cannot be read is tested in package servingcert.
+func TestADamagedAuthorityLeavesTheRegistration(t *testing.T) {
+	host := newHost(t)
+	running := host.replica()
+	host.register(running)
+	before := host.apiService(core).Spec
+	secrets := host.kube.CoreV1().Secrets(system)
+	damaged := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: SecretName, Namespace: system}}
+	if _, err := secrets.Update(t.Context(), damaged, metav1.UpdateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := running.Register(t.Context()); err == nil || !strings.Contains(err.Error(), "the Secret system/koinon-serving-ca") {
+		t.Errorf("got %v, want a sentence about the Secret", err)
+	}
+	if diff := cmp.Diff(before, host.apiService(core).Spec); diff != "" {
+		t.Errorf("the registration was changed (-before +after):\n%s", diff)
 	}
 }
 
@@ -260,42 +233,14 @@ func TestTwoReplicasStayTrustedOverYears(t *testing.T) {
 				t.Fatalf("replica %d on %s: %v", i, host.clock.Now(), err)
 			}
 		}
-		if len(replicas[0].known) > 2 {
-			t.Fatalf("there are %d authorities", len(replicas[0].known))
+		bundle := string(host.apiService(core).Spec.CABundle)
+		if count := strings.Count(bundle, "BEGIN CERTIFICATE"); count > 2 {
+			t.Fatalf("there are %d authorities", count)
 		}
-		bundles[string(host.apiService(core).Spec.CABundle)] = true
+		bundles[bundle] = true
 	}
 	if len(bundles) < 5 {
 		t.Errorf("the authority was not renewed: %d bundles in three years", len(bundles))
-	}
-}
-
-func TestANewAuthoritySignsOnlyWhenAllKnowIt(t *testing.T) {
-	only, _, err := authorities(nil).at(begin)
-	if err != nil {
-		t.Fatal(err)
-	}
-	later := begin.Add(authorityLifetime / 3 * 2).Add(day)
-	both, changed, err := only.at(later)
-	if err != nil || !changed || len(both) != 2 {
-		t.Fatalf("when the first is due: got %d authorities, changed %v, %v", len(both), changed, err)
-	}
-	for name, test := range map[string]struct {
-		now  time.Time
-		want pki.Pair
-	}{
-		"at once":          {later, both[0]},
-		"within the day":   {later.Add(signsAfter / 2), both[0]},
-		"after a day":      {later.Add(signsAfter + time.Minute), both[1]},
-		"many weeks later": {later.Add(60 * day), both[1]},
-	} {
-		if got := both.signer(test.now); !got.Certificate.Equal(test.want.Certificate) {
-			t.Errorf("%s: got the signer %s, want %s", name, got.Certificate.Subject, test.want.Certificate.Subject)
-		}
-	}
-	expired, _, err := both.at(only[0].Certificate.NotAfter.Add(time.Second))
-	if err != nil || len(expired) != 1 || !expired[0].Certificate.Equal(both[1].Certificate) {
-		t.Errorf("after the end of the first: got %d authorities, %v; want the second alone", len(expired), err)
 	}
 }
 

@@ -126,13 +126,20 @@ func sign(template *x509.Certificate, key crypto.Signer, issuer Pair) (Pair, err
 
 // Issued is when the certificate was made. It begins to be valid a little earlier, for peers
 // whose clock is behind.
-func (p Pair) Issued() time.Time { return p.Certificate.NotBefore.Add(backdate) }
+func (p Pair) Issued() time.Time { return issued(p.Certificate) }
 
-// Due says that it is time to renew a certificate: two thirds of its life have passed. It is
-// due too if it is from the future.
+func issued(certificate *x509.Certificate) time.Time { return certificate.NotBefore.Add(backdate) }
+
+// Due says that it is time to renew a certificate that was made here: two thirds of its life
+// have passed. It is due too if it is from the future.
 func Due(certificate *x509.Certificate, now time.Time) bool {
-	lifetime := certificate.NotAfter.Sub(certificate.NotBefore)
-	return now.After(certificate.NotBefore.Add(lifetime/3*2)) || now.Before(certificate.NotBefore)
+	return now.After(RenewAt(certificate)) || now.Before(certificate.NotBefore)
+}
+
+// RenewAt is when a certificate that was made here is due.
+func RenewAt(certificate *x509.Certificate) time.Time {
+	issued := issued(certificate)
+	return issued.Add(certificate.NotAfter.Sub(issued) / 3 * 2)
 }
 
 // CertificatePEM is the certificate, encoded.

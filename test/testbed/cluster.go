@@ -5,9 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 
 	"github.com/koinon-io/koinon/cmd/koinon-playground/member"
 )
@@ -95,6 +98,23 @@ func (c *Cluster) Kubeconfig() string { return c.cluster.Kubeconfig() }
 func (c *Cluster) RESTConfig(t testing.TB) *rest.Config {
 	t.Helper()
 	return config(t, c.cluster.RESTConfig)
+}
+
+// AccountKubeconfig writes a kubeconfig with a token of a ServiceAccount, good for four hours, and
+// returns its path: for programs that run here with the rights that they have in the cluster.
+func (c *Cluster) AccountKubeconfig(t testing.TB, namespace, name string) string {
+	t.Helper()
+	token := Kubectl(t, c.Kubeconfig(), "-n", namespace, "create", "token", name, "--duration=4h", "--request-timeout=20s")
+	config := clientcmdapi.NewConfig()
+	config.Clusters[c.Name()] = &clientcmdapi.Cluster{Server: c.Server(), CertificateAuthority: c.CAFile()}
+	config.AuthInfos[name] = &clientcmdapi.AuthInfo{Token: strings.TrimSpace(token)}
+	config.Contexts[c.Name()] = &clientcmdapi.Context{Cluster: c.Name(), AuthInfo: name}
+	config.CurrentContext = c.Name()
+	path := filepath.Join(filepath.Dir(c.Kubeconfig()), namespace+"."+name+".kubeconfig")
+	if err := clientcmd.WriteToFile(*config, path); err != nil {
+		t.Fatal(err)
+	}
+	return path
 }
 
 // Server is the URL of the API server.

@@ -30,6 +30,7 @@ import (
 	"github.com/koinon-io/koinon/pkg/hostreg"
 	"github.com/koinon-io/koinon/pkg/hoststate"
 	"github.com/koinon-io/koinon/pkg/registry/federated"
+	"github.com/koinon-io/koinon/pkg/servingcert"
 	"github.com/koinon-io/koinon/pkg/storage"
 )
 
@@ -40,6 +41,8 @@ type aggregated struct {
 	listener net.Listener
 	store    *storage.Store
 	host     *rest.Config
+	// certificate is made with the registration, which renews it.
+	certificate *servingcert.Keeper
 }
 
 // run serves until ctx is done, and calls ready once, when the host knows the server.
@@ -78,6 +81,18 @@ func (a *aggregated) run(ctx context.Context, ready func(url, note string)) erro
 	return front.run(klog.NewContext(ctx, klog.Background()), server.PrepareRun().RunWithContext)
 }
 
+// newServingCertificate makes what keeps the certificate for the Service in a host. It does no
+// I/O yet.
+func (o *ServerOptions) newServingCertificate(client kubernetes.Interface, secretName string) (*servingcert.Keeper, error) {
+	return servingcert.New(servingcert.Config{
+		Client:     client,
+		Namespace:  o.Namespace,
+		SecretName: secretName,
+		Hosts:      append(servingcert.ServiceHosts(o.Namespace, o.ServiceName), o.certificateHosts()...),
+		Lifetime:   o.ServingCertificateLifetime,
+	})
+}
+
 // newRegistration makes what keeps the server registered in the host.
 func (a *aggregated) newRegistration() (*hostreg.Registration, error) {
 	client, err := kubernetes.NewForConfig(a.host)
@@ -88,13 +103,18 @@ func (a *aggregated) newRegistration() (*hostreg.Registration, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make a client of the host's aggregator: %w", err)
 	}
+	certificate, err := a.options.newServingCertificate(client, hostreg.SecretName)
+	if err != nil {
+		return nil, err
+	}
+	a.certificate = certificate
 	config := hostreg.Config{
 		Client:        client,
 		APIServices:   apiServices.APIServices(),
 		Namespace:     a.options.Namespace,
 		ServiceName:   a.options.ServiceName,
 		ServicePort:   a.options.ServicePort,
-		Hosts:         a.options.certificateHosts(),
+		Certificate:   certificate,
 		GroupVersions: map[schema.GroupVersion]hostreg.Priority{},
 		KindsGroup:    federated.GroupName,
 	}
@@ -114,7 +134,7 @@ func (a *aggregated) newRegistration() (*hostreg.Registration, error) {
 }
 
 func (a *aggregated) newServer(ctx context.Context, registration *hostreg.Registration) (*genericapiserver.GenericAPIServer, error) {
-	generic, hostInformers, err := a.genericConfig(ctx, registration.Certificate())
+	generic, hostInformers, err := a.genericConfig(ctx, a.certificate.Certificate())
 	if err != nil {
 		return nil, err
 	}

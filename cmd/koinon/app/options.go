@@ -18,6 +18,7 @@ import (
 
 	"github.com/koinon-io/koinon/cmd/koinon/app/datastorecmd"
 	"github.com/koinon-io/koinon/pkg/host"
+	"github.com/koinon-io/koinon/pkg/servingcert"
 	"github.com/koinon-io/koinon/pkg/storage"
 )
 
@@ -38,6 +39,9 @@ var (
 	onByDefault = []string{componentAPIServer, componentControllers}
 	components  = []string{componentAPIServer, componentControllers, componentHostControllers, componentWebhook}
 )
+
+// minServingLifetime leaves time for more than one attempt at a renewal.
+const minServingLifetime = 10 * time.Second
 
 const defaultDataDir = "koinon-data"
 
@@ -75,6 +79,8 @@ type ServerOptions struct {
 	// host, and SecurePort outside of it.
 	ServiceName string
 	ServicePort int32
+	// ServingCertificateLifetime is how long the certificate lives that a host trusts.
+	ServingCertificateLifetime time.Duration
 	// MaxConnectionAge is after how long the host's connections are made anew.
 	MaxConnectionAge time.Duration
 
@@ -100,8 +106,9 @@ func NewServerOptions() *ServerOptions {
 		SecurePort:  6443,
 		ServiceName: "koinon",
 
-		MaxConnectionAge:         5 * time.Minute,
-		AdminCertificateLifetime: defaultAdminLifetime,
+		MaxConnectionAge:           5 * time.Minute,
+		AdminCertificateLifetime:   defaultAdminLifetime,
+		ServingCertificateLifetime: servingcert.DefaultLifetime,
 
 		DatastoreMaxOpenConnections: 8,
 		DatastoreMaxIdleConnections: 4,
@@ -158,7 +165,7 @@ func (o *ServerOptions) addServerFlags(fs *pflag.FlagSet) {
 	fs.IntVar(&o.SecurePort, "secure-port", o.SecurePort, "The port on which to serve the API. 0 takes a free one.")
 	fs.DurationVar(&o.AdminCertificateLifetime, "admin-certificate-lifetime", o.AdminCertificateLifetime, "How long the certificate in DATA_DIR/"+kubeconfigName+" is good. The server writes the file again at its start and when two thirds of that have passed; \"koinon kubeconfig\" does it at any time.")
 	fs.StringSliceVar(&o.ExtraHosts, "tls-san", o.ExtraHosts, "Further DNS names or IP addresses in the serving certificate.")
-	fs.StringSliceVar(&o.Components, "components", o.Components, "The parts to run in this process, some of "+strings.Join(components, ", ")+"; all stands for "+strings.Join(onByDefault, " and ")+". The webhook must be named, for example as all,webhook: it is for a cluster that has federated kinds as CRDs, and it answers whoever reaches the port, since API servers call webhooks without credentials. "+componentHostControllers+" are the controllers without propagation: cells and their clusters, defaults, garbage collection and deletion of namespaces; with them a stock KubeFed controller-manager can be the engine. All servers over one store are given the same of the two.")
+	fs.StringSliceVar(&o.Components, "components", o.Components, "The parts to run in this process, some of "+strings.Join(components, ", ")+"; all stands for "+strings.Join(onByDefault, " and ")+". The webhook must be named, for example as all,webhook: it is for a cluster that has federated kinds as CRDs, and it answers whoever reaches the port, since API servers call webhooks without credentials. With --in-cluster or --host-kubeconfig, and without the apiserver, the authority of its certificate is kept in a Secret of that cluster, and in the CRDs and webhook configurations that name --service-name. "+componentHostControllers+" are the controllers without propagation: cells and their clusters, defaults, garbage collection and deletion of namespaces; with them a stock KubeFed controller-manager can be the engine. All servers over one store are given the same of the two.")
 	fs.StringVar(&o.Namespace, "kubefed-namespace", o.Namespace, "The namespace of clusters, type configurations and their Secrets.")
 }
 
@@ -172,7 +179,8 @@ func (o *ServerOptions) addStoreFlags(fs *pflag.FlagSet) {
 func (o *ServerOptions) addHostFlags(fs *pflag.FlagSet) {
 	fs.StringVar(&o.HostKubeconfig, "host-kubeconfig", "", "A kubeconfig for the cluster whose aggregator this server is behind.")
 	fs.BoolVar(&o.InCluster, "in-cluster", false, "Be behind the aggregator of the cluster that this server runs in.")
-	fs.StringVar(&o.ServiceName, "service-name", o.ServiceName, "The Service in the system namespace through which the host reaches this server. With --host-kubeconfig it is made, of the type ExternalName and for --external-hostname or --advertise-address, unless it is there.")
+	fs.StringVar(&o.ServiceName, "service-name", o.ServiceName, "The Service in the system namespace through which the host reaches this server. An API server with --host-kubeconfig makes it, of the type ExternalName and for --external-hostname or --advertise-address, unless it is there.")
+	fs.DurationVar(&o.ServingCertificateLifetime, "serving-certificate-lifetime", o.ServingCertificateLifetime, "How long the serving certificate behind a host lives. It is renewed when two thirds have passed, without a restart.")
 	fs.DurationVar(&o.MaxConnectionAge, "max-connection-age", o.MaxConnectionAge, "How old a connection from the host may get. It is closed with an answer, so that nothing fails, and the next one may lead to another server. HTTP/2, and with it --goaway-chance, is not used behind a host.")
 	fs.Int32Var(&o.ServicePort, "service-port", o.ServicePort, "The port of that Service. The default is 443 with --in-cluster, and the port of this server with --host-kubeconfig.")
 }
@@ -239,6 +247,9 @@ func (o *ServerOptions) Validate() error {
 	}
 	if err := checkAdminLifetime("--admin-certificate-lifetime", o.AdminCertificateLifetime); err != nil {
 		errs = append(errs, err)
+	}
+	if o.ServingCertificateLifetime < minServingLifetime {
+		errs = append(errs, fmt.Errorf("--serving-certificate-lifetime is %s: it must be %s or more", o.ServingCertificateLifetime, minServingLifetime))
 	}
 	if o.MaxConnectionAge < time.Second {
 		errs = append(errs, fmt.Errorf("--max-connection-age is %s: it must be 1s or more", o.MaxConnectionAge))

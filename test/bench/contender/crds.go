@@ -159,7 +159,6 @@ func (s *CRDs) create(ctx context.Context, client dynamic.Interface, file string
 	if err != nil {
 		return fmt.Errorf("read the webhook's authority: %w", err)
 	}
-	data = bytes.ReplaceAll(data, []byte("CA_BUNDLE"), []byte(base64.StdEncoding.EncodeToString(authority)))
 	decoder := utilyaml.NewYAMLOrJSONDecoder(bytes.NewReader(data), 4096)
 	for {
 		obj := &unstructured.Unstructured{}
@@ -171,7 +170,7 @@ func (s *CRDs) create(ctx context.Context, client dynamic.Interface, file string
 		if len(obj.Object) == 0 {
 			continue
 		}
-		useURL(obj.Object, s.url)
+		useURL(obj.Object, s.url, base64.StdEncoding.EncodeToString(authority))
 		if _, err := client.Resource(manifestResources[obj.GetKind()]).Create(ctx, obj, metav1.CreateOptions{}); err != nil {
 			return fmt.Errorf("create %s: %w", file, err)
 		}
@@ -179,21 +178,21 @@ func (s *CRDs) create(ctx context.Context, client dynamic.Interface, file string
 }
 
 // useURL replaces the Service in every client configuration: nothing routes Services here.
-func useURL(tree any, url string) {
+func useURL(tree any, url, authority string) {
 	switch v := tree.(type) {
 	case map[string]any:
 		if config, ok := v["clientConfig"].(map[string]any); ok {
 			service, _ := config["service"].(map[string]any)
 			path, _ := service["path"].(string)
-			config["url"] = url + path
+			config["url"], config["caBundle"] = url+path, authority
 			delete(config, "service")
 		}
 		for _, child := range v {
-			useURL(child, url)
+			useURL(child, url, authority)
 		}
 	case []any:
 		for _, child := range v {
-			useURL(child, url)
+			useURL(child, url, authority)
 		}
 	}
 }

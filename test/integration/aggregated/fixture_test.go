@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -21,8 +20,6 @@ import (
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
-	"k8s.io/client-go/tools/clientcmd"
-	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 	aggregator "k8s.io/kube-aggregator/pkg/client/clientset_generated/clientset"
 
 	"github.com/koinon-io/koinon/test/testbed"
@@ -89,31 +86,32 @@ func newFixture(t *testing.T, host *testbed.Cluster) *fixture {
 	return f
 }
 
-// install applies the manifests and returns a kubeconfig for the ServiceAccount in them.
+// install applies the directory artifacts/deploy and returns a kubeconfig for the ServiceAccount
+// in it.
 func install(t *testing.T, host *testbed.Cluster) string {
 	t.Helper()
-	koinon, err := testbed.Binary("koinon")
-	if err != nil {
-		t.Fatal(err)
-	}
-	manifests, err := exec.CommandContext(t.Context(), koinon, "install-manifests").Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	testbed.KubectlStdin(t, host.Kubeconfig(), string(manifests), "apply", "-f", "-", requestTimeout)
+	applyDirectory(t, host.Kubeconfig())
 	testbed.KubectlStdin(t, host.Kubeconfig(), outsideRole, "apply", "-f", "-", requestTimeout)
-	token := testbed.Kubectl(t, host.Kubeconfig(), "-n", system, "create", "token", "koinon", "--duration=4h", requestTimeout)
-	admin := host.RESTConfig(t)
-	config := clientcmdapi.NewConfig()
-	config.Clusters["host"] = &clientcmdapi.Cluster{Server: admin.Host, CertificateAuthority: host.CAFile()}
-	config.AuthInfos["koinon"] = &clientcmdapi.AuthInfo{Token: strings.TrimSpace(token)}
-	config.Contexts["host"] = &clientcmdapi.Context{Cluster: "host", AuthInfo: "koinon"}
-	config.CurrentContext = "host"
-	path := filepath.Join(filepath.Dir(host.Kubeconfig()), "koinon.kubeconfig")
-	if err := clientcmd.WriteToFile(*config, path); err != nil {
+	return host.AccountKubeconfig(t, system, "koinon")
+}
+
+// applyDirectory fails the test if the host has anything to warn of.
+func applyDirectory(t *testing.T, kubeconfig string) {
+	t.Helper()
+	applied := testbed.RunKubectl(t, kubeconfig, "", "apply", "--server-side", "--validate=strict", "-k", artifact(t, ""), requestTimeout)
+	if applied.Err != nil || applied.Stderr != "" {
+		t.Fatalf("kubectl apply -k artifacts/deploy: %v\n%s", applied.Err, applied.Stderr)
+	}
+}
+
+// artifact is the path of a file in artifacts/deploy, or of the directory.
+func artifact(t *testing.T, name string) string {
+	t.Helper()
+	root, err := testbed.Root()
+	if err != nil {
 		t.Fatal(err)
 	}
-	return path
+	return filepath.Join(root, "artifacts", "deploy", name)
 }
 
 // outsideRole is what a server outside of the host needs besides: it makes its Service.

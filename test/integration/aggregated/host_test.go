@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os/exec"
 	"slices"
 	"strings"
 	"testing"
@@ -31,6 +32,31 @@ func TestManifestsAreAcceptedByTheHost(t *testing.T) {
 		}
 		return err
 	})
+	f.eventually("the rules that the host fills in", func(ctx context.Context) error {
+		role, err := f.kube.RbacV1().ClusterRoles().Get(ctx, "koinon:admission-params", metav1.GetOptions{})
+		if err == nil && len(role.Rules) == 0 {
+			err = errors.New("there are none")
+		}
+		return err
+	})
+	applyDirectory(t, f.kubeconfig) // an upgrade
+}
+
+// "koinon install-manifests" prints what the directory is made of.
+func TestPrintedManifestsAreTheDirectory(t *testing.T) {
+	f := setup(t)
+	koinon, err := testbed.Binary("koinon")
+	if err != nil {
+		t.Fatal(err)
+	}
+	manifests, err := exec.CommandContext(t.Context(), koinon, "install-manifests").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	diff := testbed.RunKubectl(t, f.kubeconfig, string(manifests), "diff", "--server-side", "--field-manager=kubectl", "-f", "-", requestTimeout)
+	if diff.Err != nil || diff.Stdout+diff.Stderr != "" {
+		t.Errorf("kubectl diff: %v\n%s%s", diff.Err, diff.Stdout, diff.Stderr)
+	}
 }
 
 func TestKubectlThroughTheHost(t *testing.T) {

@@ -5,9 +5,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
-	"io"
 	"net"
-	"slices"
 	"strconv"
 	"sync"
 	"testing"
@@ -27,14 +25,14 @@ func TestOneReplicaTakesOverFromTheOther(t *testing.T) {
 	}
 	datastore := "mysql://" + storagetest.StartMariaDB(t).NewDatabase(t)
 	host := testbed.StartCluster(t, testbed.ClusterOptions{Name: "replicas"})
-	balancer := startBalancer(t)
+	balancer := testbed.StartBalancer(t)
 	var replicas [2]*testbed.Koinon
 	for i := range replicas {
 		replicas[i] = testbed.StartKoinon(t, testbed.KoinonOptions{
 			HostKubeconfig: host.Kubeconfig(), Datastore: datastore,
-			Args: []string{"--service-port=" + strconv.Itoa(balancer.port())},
+			Args: []string{"--service-port=" + strconv.Itoa(balancer.Port())},
 		})
-		balancer.add(replicas[i].Port())
+		balancer.Add(replicas[i].Port())
 	}
 	f := newFixture(t, host)
 	f.awaitServed("federateddeployments")
@@ -114,71 +112,4 @@ func trusted(ctx context.Context, port int, trust []byte) error {
 		return err
 	}
 	return conn.Close()
-}
-
-// balancer passes connections on to the first server that takes them.
-type balancer struct {
-	listener net.Listener
-
-	mu    sync.Mutex // guards ports
-	ports []int
-}
-
-// startBalancer listens until the test ends.
-func startBalancer(t *testing.T) *balancer {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	b := &balancer{listener: listener}
-	var running sync.WaitGroup
-	running.Go(func() { // ends with the listener
-		for {
-			conn, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			go b.serve(conn) // ends with either connection
-		}
-	})
-	t.Cleanup(func() {
-		_ = listener.Close()
-		running.Wait()
-	})
-	return b
-}
-
-func (b *balancer) port() int { return b.listener.Addr().(*net.TCPAddr).Port }
-
-func (b *balancer) add(port int) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.ports = append(b.ports, port)
-}
-
-// remove has no new connection passed on to a server.
-func (b *balancer) remove(port int) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.ports = slices.DeleteFunc(slices.Clone(b.ports), func(p int) bool { return p == port })
-}
-
-func (b *balancer) serve(conn net.Conn) {
-	defer func() { _ = conn.Close() }()
-	b.mu.Lock()
-	ports := b.ports
-	b.mu.Unlock()
-	for _, port := range ports {
-		backend, err := net.Dial("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
-		if err != nil {
-			continue
-		}
-		go func() { // ends with the connection
-			_, _ = io.Copy(backend, conn)
-			_ = backend.Close()
-		}()
-		_, _ = io.Copy(conn, backend)
-		return
-	}
 }

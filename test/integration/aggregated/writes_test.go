@@ -63,24 +63,24 @@ func TestNoWriteFailsWhileReplicasRoll(t *testing.T) {
 	}
 	datastore := "mysql://" + storagetest.StartMariaDB(t).NewDatabase(t)
 	host := testbed.StartCluster(t, testbed.ClusterOptions{Name: "rolled"})
-	balancer := startBalancer(t)
+	balancer := testbed.StartBalancer(t)
 	var replicas [2]*testbed.Koinon
 	for i := range replicas {
 		replicas[i] = testbed.StartKoinon(t, testbed.KoinonOptions{
 			HostKubeconfig: host.Kubeconfig(), Datastore: datastore,
-			Args: []string{"--service-port=" + strconv.Itoa(balancer.port()), "--shutdown-delay-duration=5s"},
+			Args: []string{"--service-port=" + strconv.Itoa(balancer.Port()), "--shutdown-delay-duration=5s"},
 		})
-		balancer.add(replicas[i].Port())
+		balancer.Add(replicas[i].Port())
 	}
 	f := newFixture(t, host)
 	f.awaitServed("federateddeployments")
 	stop := f.keepWriting()
 	for range max(1, int(soakSeconds(t)/(20*time.Second))) {
 		for _, replica := range replicas {
-			balancer.remove(replica.Port())
+			balancer.Remove(replica.Port())
 			replica.Stop(t)
 			replica.Start(t)
-			balancer.add(replica.Port())
+			balancer.Add(replica.Port())
 		}
 	}
 	f.report(stop())

@@ -1,19 +1,14 @@
-// Package webhook_test serves the federated kinds from a stock kube-apiserver: the CRDs of
-// artifacts/crds, and package webhook for conversion and admission. It then does to them
-// what an unmodified KubeFed controller-manager does, and looks for what was lost.
+// Package webhook_test serves the federated kinds from a stock kube-apiserver that has what
+// artifacts/webhook brings, and nothing else of ours. It then does to them what an unmodified
+// KubeFed controller-manager does, and looks for what was lost.
 package webhook_test
 
 import (
 	"bytes"
 	"context"
-	"encoding/base64"
-	"encoding/pem"
 	"errors"
 	"io"
 	"net/http"
-	"net/http/httptest"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -26,12 +21,10 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	utiljson "k8s.io/apimachinery/pkg/util/json"
 	"k8s.io/apimachinery/pkg/util/wait"
-	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/rest"
 
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta1"
-	"github.com/koinon-io/koinon/pkg/webhook"
 	"github.com/koinon-io/koinon/test/testbed"
 )
 
@@ -52,7 +45,8 @@ func TestStockCluster(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	install(t, client)
+	installed := install(t, cluster)
+	waitServed(t, client)
 
 	t.Run("both versions are served from one object", func(t *testing.T) { bothVersions(t, client) })
 	t.Run("a finalizer patch keeps the topology", func(t *testing.T) { finalizerPatch(t, client) })
@@ -63,82 +57,10 @@ func TestStockCluster(t *testing.T) {
 	t.Run("server-side apply in either version merges into one object", func(t *testing.T) { serverSideApply(t, client) })
 	t.Run("scale writes into the template", func(t *testing.T) { scale(t, client, cluster.Kubeconfig()) })
 	t.Run("kubectl shows both shapes", func(t *testing.T) { kubectl(t, cluster.Kubeconfig()) })
-}
-
-// install serves the webhook in this process, and creates the manifests, with its
-// address for the Service that they name.
-func install(t *testing.T, client dynamic.Interface) {
-	t.Helper()
-	server := httptest.NewTLSServer(webhook.New(webhook.Config{}))
-	t.Cleanup(server.Close)
-	authority := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
-
-	root, err := testbed.Root()
-	if err != nil {
-		t.Fatal(err)
-	}
-	files, err := filepath.Glob(filepath.Join(root, "artifacts", "crds", "*.yaml"))
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no manifests in artifacts/crds: %v", err)
-	}
-	resources := map[string]schema.GroupVersionResource{
-		"CustomResourceDefinition":       {Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"},
-		"MutatingWebhookConfiguration":   {Group: "admissionregistration.k8s.io", Version: "v1", Resource: "mutatingwebhookconfigurations"},
-		"ValidatingWebhookConfiguration": {Group: "admissionregistration.k8s.io", Version: "v1", Resource: "validatingwebhookconfigurations"},
-	}
-	for _, file := range files {
-		for _, obj := range documents(t, file, base64.StdEncoding.EncodeToString(authority)) {
-			resource, ok := resources[obj.GetKind()]
-			if !ok {
-				continue // kustomization.yaml
-			}
-			useURL(obj.Object, server.URL)
-			if _, err := client.Resource(resource).Create(t.Context(), obj, metav1.CreateOptions{}); err != nil {
-				t.Fatalf("create %s: %v", file, err)
-			}
-		}
-	}
-	waitServed(t, client)
-}
-
-// documents reads a manifest, with the placeholder of the authority filled in.
-func documents(t *testing.T, file, authority string) []*unstructured.Unstructured {
-	t.Helper()
-	data, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	decoder := utilyaml.NewYAMLOrJSONDecoder(strings.NewReader(strings.ReplaceAll(string(data), "CA_BUNDLE", authority)), 4096)
-	var out []*unstructured.Unstructured
-	for {
-		obj := &unstructured.Unstructured{}
-		if err := decoder.Decode(&obj.Object); errors.Is(err, io.EOF) {
-			return out
-		} else if err != nil {
-			t.Fatalf("decode %s: %v", file, err)
-		}
-		if len(obj.Object) > 0 {
-			out = append(out, obj)
-		}
-	}
-}
-
-// useURL replaces the Service in every client configuration.
-func useURL(tree any, url string) {
-	switch v := tree.(type) {
-	case map[string]any:
-		if config, ok := v["clientConfig"].(map[string]any); ok {
-			config["url"] = url + config["service"].(map[string]any)["path"].(string)
-			delete(config, "service")
-		}
-		for _, child := range v {
-			useURL(child, url)
-		}
-	case []any:
-		for _, child := range v {
-			useURL(child, url)
-		}
-	}
+	t.Run("the pods are let in", func(t *testing.T) { podsAreLetIn(t, cluster.Kubeconfig()) })
+	t.Run("what somebody did to an authority is put right", func(t *testing.T) { installed.repairs(t) })
+	t.Run("a kind that comes later is given the authority", func(t *testing.T) { installed.laterKind(t) })
+	t.Run("no request fails while certificate and authority are renewed, and while replicas restart", func(t *testing.T) { installed.renewals(t) })
 }
 
 // waitServed waits until the kinds are served and both webhooks are called: the server

@@ -100,9 +100,9 @@ func (s strategy) ValidateUpdate(ctx context.Context, obj, old runtime.Object) f
 // nothing wrong, what is wrong with its targets.
 func (s strategy) complete(ctx context.Context, w *write, errs field.ErrorList) field.ErrorList {
 	if w.template != nil {
-		errs = append(errs, w.compare(s).WrongTypes...)
+		errs = append(errs, validation.WithoutContents(s.kind.Target.Kind, w.compare(s).WrongTypes)...)
 		if fieldValidationFrom(ctx) == metav1.FieldValidationStrict {
-			errs = append(errs, w.compare(s).UnknownFields...)
+			errs = append(errs, validation.WithoutContents(s.kind.Target.Kind, w.compare(s).UnknownFields)...)
 		}
 	}
 	errs = append(errs, s.foreignLabels(ctx, w)...)

@@ -215,15 +215,15 @@ func TestRefusalsAreSentencesInTheWordsOfV1beta1(t *testing.T) {
 		},
 		"an annotation that is not JSON": {
 			cluster: annotated(`cell`) + `,"spec":{}`,
-			want:    `metadata.annotations[federation.koinon.io/topology]: Invalid value: "cell": must be the JSON that this server wrote there, with topologyType, placementMask, selectorOverrides: invalid character 'c' looking for beginning of value`,
+			want:    `metadata.annotations[federation.koinon.io/topology]: Invalid value: must be the JSON that this server wrote there, with topologyType, placementMask, selectorOverrides: invalid character 'c' looking for beginning of value`,
 		},
 		"an annotation with more than one value": {
 			cluster: annotated(`{}{}`) + `,"spec":{}`,
-			want:    `metadata.annotations[federation.koinon.io/topology]: Invalid value: "{}{}": must be the JSON that this server wrote there, with topologyType, placementMask, selectorOverrides: more than one JSON value`,
+			want:    `metadata.annotations[federation.koinon.io/topology]: Invalid value: must be the JSON that this server wrote there, with topologyType, placementMask, selectorOverrides: more than one JSON value`,
 		},
 		"an annotation with a field that would be lost": {
 			cluster: annotated(`{"topology":"cell"}`) + `,"spec":{}`,
-			want:    `metadata.annotations[federation.koinon.io/topology]: Invalid value: "{\"topology\":\"cell\"}": must be the JSON that this server wrote there, with topologyType, placementMask, selectorOverrides: json: unknown field "topology"`,
+			want:    `metadata.annotations[federation.koinon.io/topology]: Invalid value: must be the JSON that this server wrote there, with topologyType, placementMask, selectorOverrides: json: unknown field "topology"`,
 		},
 		"an override by name in the annotation": {
 			cluster: annotated(`{"selectorOverrides":[{"index":0,"override":{"topologyName":"m1"}}]}`) + `,"spec":{}`,

@@ -86,7 +86,8 @@ func readStash(value string) (v1beta1.TopologyStash, *field.Error) {
 		}
 	}
 	if err != nil {
-		return stash, field.Invalid(stashPath, shorten(value),
+		// The value is left out: it may hold overrides of a Secret, and refusals are audited.
+		return stash, field.Invalid(stashPath, field.OmitValueType{},
 			fmt.Sprintf("must be the JSON that this server wrote there, with topologyType, placementMask, selectorOverrides: %v", err))
 	}
 	for i := range stash.SelectorOverrides {
@@ -106,15 +107,6 @@ func ReadStash(value string) (v1beta1.TopologyStash, error) {
 		return stash, err
 	}
 	return stash, nil
-}
-
-// shorten keeps an error readable whatever the client sent.
-func shorten(value string) string {
-	const limitBytes = 128
-	if len(value) <= limitBytes {
-		return value
-	}
-	return value[:limitBytes] + "..."
 }
 
 // HasStash reports whether a write through v1beta1 carries the topology itself, so that

@@ -80,8 +80,10 @@ func (c *check) oldSpec() *v1beta2.FederatedObjectSpec {
 	return &c.old.Spec
 }
 
-// add tells mistakes, as many as are told.
-func (c *check) add(errs ...*field.Error) { c.errs = mistakes.Add(c.errs, errs...) }
+// add tells mistakes, as many as are told, without what Secrets hold.
+func (c *check) add(errs ...*field.Error) {
+	c.errs = mistakes.Add(c.errs, WithoutContents(c.opts.targetKind(c.obj), errs)...)
+}
 
 // ValidateObject returns what is wrong with a defaulted object: nil if nothing is.
 func ValidateObject(obj *v1beta2.FederatedObject, opts Options) field.ErrorList {

@@ -633,3 +633,31 @@ func TestManyWarningsAreCutShort(t *testing.T) {
 		t.Errorf("got %d warnings, the last one %q", len(got), got[len(got)-1])
 	}
 }
+
+// The message of a refusal is written to audit logs.
+func TestRefusalsDoNotShowWhatASecretHolds(t *testing.T) {
+	const content = "kanarienvogel"
+	for name, spec := range map[string]string{
+		"a template that is no object":   `{"template": "` + content + `"}`,
+		"metadata that is no object":     `{"template": {"metadata": "` + content + `"}}`,
+		"another kind":                   `{"template": {"kind": "` + content + `"}}`,
+		"the value of an override":       `{"template": {}, "overrides": [{"topologyName": "m1", "topologyOverrides": [{"path": "/metadata", "value": "` + content + `"}]}]}`,
+		"an override with an apiVersion": `{"template": {}, "overrides": [{"topologyName": "m1", "topologyOverrides": [{"path": "/apiVersion", "value": ["` + content + `"]}]}]}`,
+	} {
+		for kind, want := range map[string]bool{"FederatedSecret": false, "FederatedConfigMap": false, "FederatedDeployment": true} {
+			obj := &v1beta2.FederatedObject{}
+			obj.Kind, obj.Name, obj.Namespace = kind, "x", "default"
+			if err := json.Unmarshal([]byte(spec), &obj.Spec); err != nil {
+				t.Fatal(err)
+			}
+			obj.Spec.TopologyType = v1beta2.TopologyCluster
+			errs := validation.ValidateObject(obj, validation.Options{Namespaced: true})
+			if len(errs) == 0 {
+				t.Errorf("%s of a %s is accepted", name, kind)
+			}
+			if got := strings.Contains(errs.ToAggregate().Error(), content); got != want {
+				t.Errorf("%s of a %s: %v; shows the content: %v, want %v", name, kind, errs.ToAggregate(), got, want)
+			}
+		}
+	}
+}

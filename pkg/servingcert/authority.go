@@ -1,9 +1,8 @@
-package hostreg
+package servingcert
 
 import (
 	"bytes"
 	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/pem"
 	"errors"
 	"slices"
@@ -16,7 +15,6 @@ import (
 
 const (
 	authorityLifetime = 365 * 24 * time.Hour
-	servingLifetime   = 30 * 24 * time.Hour
 	// signsAfter is how long an authority is only trusted before it signs.
 	signsAfter = 24 * time.Hour
 )
@@ -25,41 +23,56 @@ const (
 type authorities []pki.Pair
 
 // at returns the authorities as they should be at a time: without expired ones, and with a
-// new one when the newest is due. changed says that they are not the same.
-func (a authorities) at(now time.Time) (result authorities, changed bool, err error) {
-	result = slices.DeleteFunc(slices.Clone(a), func(one pki.Pair) bool { return now.After(one.Certificate.NotAfter) })
-	changed = len(result) != len(a)
+// new one when the newest is due.
+func (a authorities) at(now time.Time) (authorities, error) {
+	result := slices.DeleteFunc(slices.Clone(a), func(one pki.Pair) bool { return now.After(one.Certificate.NotAfter) })
 	if len(result) > 0 && !pki.Due(result[len(result)-1].Certificate, now) {
-		return result, changed, nil
+		return result, nil
 	}
 	// Names differ, so that a verifier never confuses two authorities of one bundle.
 	one, err := pki.NewAuthority("koinon-serving-ca@"+now.UTC().Format("20060102150405"), now, authorityLifetime)
 	if err != nil {
-		return nil, false, err
+		return nil, err
 	}
-	return append(result, one), true, nil
+	return append(result, one), nil
 }
 
-// signer is the newest authority that everybody has had time to learn of, or the oldest.
-func (a authorities) signer(now time.Time) pki.Pair {
-	for _, one := range slices.Backward(a) {
-		if now.After(one.Issued().Add(signsAfter)) {
-			return one
+// with returns the authorities and others that signed a certificate which is still served, in
+// the order of their age.
+func (a authorities) with(others authorities) authorities {
+	result := slices.Clone(a)
+	for _, one := range others {
+		if !slices.ContainsFunc(result, func(known pki.Pair) bool { return known.Certificate.Equal(one.Certificate) }) {
+			result = append(result, one)
 		}
 	}
-	return a[0]
+	slices.SortStableFunc(result, func(x, y pki.Pair) int { return x.Certificate.NotBefore.Compare(y.Certificate.NotBefore) })
+	return result
 }
 
-// signed says that one of the authorities signed the certificate.
-func (a authorities) signed(certificate *x509.Certificate) bool {
-	return slices.ContainsFunc(a, func(one pki.Pair) bool { return certificate.CheckSignatureFrom(one.Certificate) == nil })
+// signer is the newest of those that callers were told of and every replica has had time to
+// read. One whose elder ends within the day needs no such time: nothing else will be left. If
+// there is none, it is the oldest that they were told of; and when nobody knows whom callers
+// trust, as at a start, the oldest.
+func (a authorities) signer(now time.Time, trusted func(pki.Pair) bool) pki.Pair {
+	told := slices.DeleteFunc(slices.Clone(a), func(one pki.Pair) bool { return !trusted(one) })
+	if len(told) == 0 {
+		return a[0]
+	}
+	for i := len(told) - 1; i > 0; i-- {
+		if now.After(told[i].Issued().Add(signsAfter)) || now.Add(signsAfter).After(told[i-1].Certificate.NotAfter) {
+			return told[i]
+		}
+	}
+	return told[0]
 }
 
-// signServing returns a new serving certificate.
-func signServing(authority pki.Pair, now time.Time, hosts []string) (pki.Pair, error) {
-	return authority.Issue(pki.Leaf{
-		Subject: pkix.Name{CommonName: "koinon"}, Usages: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}, Hosts: hosts, Lifetime: servingLifetime,
-	}, now)
+// signed returns those that signed the certificate, at most one.
+func (a authorities) signed(certificate *x509.Certificate) authorities {
+	if certificate == nil {
+		return nil
+	}
+	return slices.DeleteFunc(slices.Clone(a), func(one pki.Pair) bool { return certificate.CheckSignatureFrom(one.Certificate) != nil })
 }
 
 // trust is the certificates, PEM.

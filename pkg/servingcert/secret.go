@@ -1,4 +1,4 @@
-package hostreg
+package servingcert
 
 import (
 	"bytes"
@@ -11,36 +11,34 @@ import (
 	"k8s.io/klog/v2"
 )
 
-// SecretName is the Secret in the system namespace that holds the authorities.
-const SecretName = "koinon-serving-ca"
-
 const (
 	authoritiesKey = "authorities.pem"
 	trustKey       = "ca.crt"
 )
 
-// managedBy marks what this package makes.
+// managedBy marks the Secret.
 var managedBy = map[string]string{"app.kubernetes.io/managed-by": "koinon"}
 
 // ensureAuthorities returns the authorities of the Secret, which it creates and brings up to
 // date. A Secret in which they cannot be read is left alone: see readAuthorities. A conflict
 // is an error: the next attempt reads what another replica wrote.
-func (r *Registration) ensureAuthorities(ctx context.Context) (authorities, error) {
-	secrets := r.config.Client.CoreV1().Secrets(r.config.Namespace)
-	secret, err := secrets.Get(ctx, SecretName, metav1.GetOptions{})
+func (k *Keeper) ensureAuthorities(ctx context.Context) (authorities, error) {
+	secrets := k.config.Client.CoreV1().Secrets(k.config.Namespace)
+	secret, err := secrets.Get(ctx, k.config.SecretName, metav1.GetOptions{})
 	absent := apierrors.IsNotFound(err)
 	if absent {
-		secret = &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: SecretName, Namespace: r.config.Namespace, Labels: managedBy}}
+		secret = &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: k.config.SecretName, Namespace: k.config.Namespace, Labels: managedBy}}
 	} else if err != nil {
-		return nil, fmt.Errorf("read the Secret %s/%s of the host: %w", r.config.Namespace, SecretName, err)
+		return nil, fmt.Errorf("read the Secret %s/%s of the host: %w", k.config.Namespace, k.config.SecretName, err)
 	}
-	current := r.known // somebody has removed the Secret, or this is the first replica
+	current := k.known // somebody has removed the Secret, or this is the first replica
 	if !absent {
 		if current, err = readAuthorities(secret); err != nil {
 			return nil, err
 		}
+		current = current.with(k.known.signed(k.certificate.leaf()))
 	}
-	result, changed, err := current.at(r.config.Clock.Now())
+	result, err := current.at(k.config.Clock.Now())
 	if err != nil {
 		return nil, err
 	}
@@ -48,8 +46,7 @@ func (r *Registration) ensureAuthorities(ctx context.Context) (authorities, erro
 	if err != nil {
 		return nil, err
 	}
-	changed = changed || absent || !bytes.Equal(secret.Data[authoritiesKey], encoded) || !bytes.Equal(secret.Data[trustKey], result.trust())
-	if !changed {
+	if !absent && bytes.Equal(secret.Data[authoritiesKey], encoded) && bytes.Equal(secret.Data[trustKey], result.trust()) {
 		return result, nil
 	}
 	secret = secret.DeepCopy()
@@ -60,7 +57,7 @@ func (r *Registration) ensureAuthorities(ctx context.Context) (authorities, erro
 		_, err = secrets.Update(ctx, secret, metav1.UpdateOptions{})
 	}
 	if err != nil {
-		return nil, fmt.Errorf("write the Secret %s/%s of the host: %w", r.config.Namespace, SecretName, err)
+		return nil, fmt.Errorf("write the Secret %s/%s of the host: %w", k.config.Namespace, k.config.SecretName, err)
 	}
 	klog.FromContext(ctx).V(2).Info("Wrote the authorities of the serving certificates", "secret", klog.KObj(secret), "authorities", len(result))
 	return result, nil

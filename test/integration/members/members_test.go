@@ -1,0 +1,150 @@
+// Package members_test joins a member as docs/members.md says: it runs the commands that are in
+// the document, and nothing in their place.
+package members_test
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"k8s.io/client-go/tools/clientcmd"
+
+	"github.com/koinon-io/koinon/test/testbed"
+)
+
+const system = "kube-federation-system"
+
+func TestTheCommandsOfTheDocumentJoinAMember(t *testing.T) {
+	member := testbed.StartCluster(t, testbed.ClusterOptions{Name: "m1"})
+	koinon := testbed.StartKoinon(t, testbed.KoinonOptions{})
+	p := &person{T: t, kubeconfig: merged(t, koinon.Kubeconfig(), member), document: document(t)}
+
+	byHand := p.commands("## Join one")
+	if !strings.Contains(byHand, "server=https://m1.example:6443\n") {
+		t.Fatal("the document does not say where to put the member's address")
+	}
+	p.run(strings.Replace(byHand, "https://m1.example:6443", member.Server(), 1))
+	p.kubectl("-n", system, "wait", "kubefedcluster", "m1", "--for=condition=Ready", "--timeout=10s")
+	p.propagates("by-hand")
+	p.run(p.commands("## Rights in the member"))
+	p.propagates("with-less-rights")
+
+	// What kubefedctl join leaves: the token alone in the Secret, and the rest in the cluster.
+	token := p.kubectl("-n", system, "get", "secret", "m1", "-o", "jsonpath={.data.token}")
+	authority := p.kubectl("-n", system, "get", "secret", "m1", "-o", `jsonpath={.data.ca\.crt}`)
+	p.kubectl("-n", system, "delete", "kubefedcluster,secret", "m1")
+	p.apply(`{"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "m1-x7k2p", "namespace": "` + system + `"}, "data": {"token": "` + token + `"}}`)
+	p.apply(`{"apiVersion": "core.kubefed.io/v1beta1", "kind": "KubeFedCluster", "metadata": {"name": "m1", "namespace": "` + system + `"},
+		"spec": {"apiEndpoint": "` + member.Server() + `", "caBundle": "` + authority + `", "secretRef": {"name": "m1-x7k2p"}}}`)
+	p.kubectl("-n", system, "wait", "kubefedcluster", "m1", "--for=condition=ConfigMalformed", "--timeout=60s")
+	p.run(p.commands("### After `kubefedctl join`"))
+	p.kubectl("-n", system, "wait", "kubefedcluster", "m1", "--for=condition=Ready", "--timeout=60s")
+	p.propagates("after-kubefedctl")
+}
+
+// person is somebody with a shell, the document, and a kubeconfig: Koinon is its current context,
+// and the member its context m1.
+type person struct {
+	*testing.T
+	kubeconfig, document string
+}
+
+func document(t *testing.T) string {
+	t.Helper()
+	root, err := testbed.Root()
+	if err != nil {
+		t.Fatal(err)
+	}
+	content, err := os.ReadFile(filepath.Join(root, "docs", "members.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(content)
+}
+
+// merged is one kubeconfig of two.
+func merged(t *testing.T, koinon string, member *testbed.Cluster) string {
+	t.Helper()
+	config, err := clientcmd.LoadFromFile(koinon)
+	if err != nil {
+		t.Fatal(err)
+	}
+	theirs, err := clientcmd.LoadFromFile(member.Kubeconfig())
+	if err != nil {
+		t.Fatal(err)
+	}
+	context := theirs.Contexts[theirs.CurrentContext]
+	config.Clusters["m1"], config.AuthInfos["m1"] = theirs.Clusters[context.Cluster], theirs.AuthInfos[context.AuthInfo]
+	context.Cluster, context.AuthInfo = "m1", "m1"
+	config.Contexts["m1"] = context
+	path := filepath.Join(t.TempDir(), "kubeconfig")
+	if err := clientcmd.WriteToFile(*config, path); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+var shellBlock = regexp.MustCompile("(?s)```sh\n(.*?)```")
+
+// commands are all shell commands of a section.
+func (p *person) commands(heading string) string {
+	p.Helper()
+	_, section, found := strings.Cut(p.document, "\n"+heading+"\n")
+	if !found {
+		p.Fatalf("the document has no section %q", heading)
+	}
+	section, _, _ = strings.Cut(section, "\n#")
+	var all strings.Builder
+	for _, block := range shellBlock.FindAllStringSubmatch(section, -1) {
+		all.WriteString(block[1])
+	}
+	if all.Len() == 0 {
+		p.Fatalf("there are no commands in %q", heading)
+	}
+	return all.String()
+}
+
+// run pastes commands into a shell, which stops at the first that fails.
+func (p *person) run(commands string) {
+	p.Helper()
+	binary, err := testbed.Binary("kubectl")
+	if err != nil {
+		p.Fatal(err)
+	}
+	cmd := exec.CommandContext(p.Context(), "bash", "-euxo", "pipefail", "-c", commands)
+	cmd.Dir = p.TempDir()
+	cmd.Env = append(os.Environ(), "KUBECONFIG="+p.kubeconfig, "KUBECACHEDIR="+p.TempDir(),
+		"PATH="+filepath.Dir(binary)+string(os.PathListSeparator)+os.Getenv("PATH"))
+	var output bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &output, &output
+	if err := cmd.Run(); err != nil {
+		p.Fatalf("%v\n%s", err, &output)
+	}
+}
+
+func (p *person) kubectl(args ...string) string {
+	p.Helper()
+	return testbed.Kubectl(p, p.kubeconfig, args...)
+}
+
+func (p *person) apply(manifest string) {
+	p.Helper()
+	testbed.KubectlStdin(p, p.kubeconfig, manifest, "apply", "-f", "-")
+}
+
+// propagates sends a ConfigMap to the member.
+func (p *person) propagates(name string) {
+	p.Helper()
+	p.kubectl("create", "namespace", name)
+	p.apply(`{"apiVersion": "types.kubefed.io/v1beta2", "kind": "FederatedNamespace", "metadata": {"name": "` + name + `", "namespace": "` + name + `"}, "spec": {"template": {}, "placement": {"topologies": [{"name": "m1"}]}}}`)
+	p.apply(`{"apiVersion": "types.kubefed.io/v1beta2", "kind": "FederatedConfigMap", "metadata": {"name": "greeting", "namespace": "` + name + `"},
+		"spec": {"template": {"data": {"hello": "` + name + `"}}, "placement": {"topologies": [{"name": "m1"}]}}}`)
+	p.kubectl("-n", name, "wait", "federatedconfigmap", "greeting", "--for=condition=Propagation", "--timeout=90s")
+	if got := p.kubectl("--context", "m1", "-n", name, "get", "configmap", "greeting", "-o", "jsonpath={.data.hello}"); got != name {
+		p.Errorf("the member has %q, want %q", got, name)
+	}
+}

@@ -32,7 +32,8 @@ func TestOneReplicaTakesOverFromTheOther(t *testing.T) {
 	for i := range replicas {
 		replicas[i] = testbed.StartKoinon(t, testbed.KoinonOptions{
 			HostKubeconfig: host.Kubeconfig(), Datastore: datastore,
-			Args: []string{"--service-port=" + strconv.Itoa(balancer.port())},
+			// Reads may be sent twice, so that nothing is lost with an idle connection.
+			Args: []string{"--service-port=" + strconv.Itoa(balancer.port()), "--connection-drain-timeout=5s"},
 		})
 		balancer.add(replicas[i].Port())
 	}

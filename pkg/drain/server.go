@@ -15,15 +15,17 @@ import (
 )
 
 const (
-	// idleTimeout is longer than the 90 s after which Go's clients close an idle connection,
-	// the aggregator's among them. If the server were first, a request that is sent at that
-	// moment would fail.
-	idleTimeout       = 3 * time.Minute
-	readHeaderTimeout = 32 * time.Second
-	maxHeaderBytes    = 1 << 20
+	// ClientIdleTimeout is after how long Go's clients close an idle connection, the
+	// aggregator's among them.
+	ClientIdleTimeout = 90 * time.Second
+
+	// idleTimeout is longer. If the server were first, a request that is sent at that moment
+	// would fail.
+	idleTimeout    = 2 * ClientIdleTimeout
+	maxHeaderBytes = 1 << 20
 )
 
-// Config says what to serve. Every field but the clock is required.
+// Config says what to serve. Every field is required, unless it says otherwise.
 type Config struct {
 	// Listener accepts TCP connections. Shutdown closes it.
 	Listener net.Listener
@@ -32,6 +34,10 @@ type Config struct {
 	TLS *tls.Config
 	// Handler is served.
 	Handler http.Handler
+	// LongRunning picks the requests whose answers go on until the server ends, as watches do.
+	// Each is the last of its connection from its beginning, since there is no saying so later.
+	// Nil: there are none.
+	LongRunning func(*http.Request) bool
 	// MaxAge is how old a connection may get. Each lives up to a fifth less, so that those
 	// that were opened together are not closed together.
 	MaxAge time.Duration
@@ -43,10 +49,12 @@ type Config struct {
 
 // Server is an HTTPS server.
 type Server struct {
-	config   Config
-	http     *http.Server
-	listener net.Listener
-	draining atomic.Bool
+	config      Config
+	http        *http.Server
+	listener    net.Listener
+	connections connections
+	draining    atomic.Bool
+	closed      atomic.Bool // the listener
 }
 
 // New checks the configuration and starts nothing.
@@ -57,17 +65,23 @@ func New(config Config) (*Server, error) {
 	if config.Clock == nil {
 		config.Clock = clock.RealClock{}
 	}
-	s := &Server{config: config}
+	if config.LongRunning == nil {
+		config.LongRunning = func(*http.Request) bool { return false }
+	}
+	s := &Server{config: config, connections: connections{usable: map[net.Conn]struct{}{}}}
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
 	s.http = &http.Server{
-		Handler:           http.HandlerFunc(s.serve),
-		Protocols:         &protocols,
-		MaxHeaderBytes:    maxHeaderBytes,
-		IdleTimeout:       idleTimeout,
-		ReadHeaderTimeout: readHeaderTimeout,
+		Handler:        http.HandlerFunc(s.serve),
+		Protocols:      &protocols,
+		MaxHeaderBytes: maxHeaderBytes,
+		IdleTimeout:    idleTimeout,
+		// The library also closes a connection after this that has had no request yet. Clients
+		// make such in reserve, and use them as they use idle ones.
+		ReadHeaderTimeout: idleTimeout,
 		ErrorLog:          config.ErrorLog,
 		ConnContext:       s.open,
+		ConnState:         s.connections.changed,
 	}
 	secure := config.TLS.Clone()
 	secure.NextProtos = []string{"http/1.1"}
@@ -75,9 +89,10 @@ func New(config Config) (*Server, error) {
 	return s, nil
 }
 
-// Serve serves until Shutdown is called, and returns an error if it ends for another reason.
+// Serve serves until Wait or Shutdown stops listening, and returns an error if it ends for
+// another reason.
 func (s *Server) Serve() error {
-	if err := s.http.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
+	if err := s.http.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) && !s.closed.Load() {
 		return err
 	}
 	return nil
@@ -86,33 +101,49 @@ func (s *Server) Serve() error {
 // Drain has every client go with its next answer. Requests are served as before.
 func (s *Server) Drain() { s.draining.Store(true) }
 
-// Shutdown stops listening, closes idle connections and waits for the others. If ctx ends
-// before that, these are closed, and its error is returned.
+// Wait, after Drain, waits until no client can send another request: each has closed its
+// connection, or is being sent the last answer. Then it stops listening. Requests are served
+// as before. If ctx ends first, Wait stops listening and returns an error that wraps ctx's and
+// says how many connections are left.
+func (s *Server) Wait(ctx context.Context) error {
+	err := s.connections.wait(ctx)
+	s.closed.Store(true)
+	_ = s.listener.Close()
+	if err != nil {
+		return err
+	}
+	return s.connections.wait(ctx) // for who came in between
+}
+
+// Shutdown, after Wait, waits for the requests that are being served. If ctx ends before that,
+// their connections are closed, and its error is returned. Connections that Wait has left are
+// closed, with the requests that may be on their way.
 func (s *Server) Shutdown(ctx context.Context) error {
 	err := s.http.Shutdown(ctx)
+	if errors.Is(err, net.ErrClosed) { // Wait has closed the listener
+		err = nil
+	}
 	if err != nil {
 		_ = s.http.Close()
 	}
 	return err
 }
 
-// expiryKey is where the context of a request has the time at which its connection is too old.
-type expiryKey struct{}
-
-func (s *Server) open(ctx context.Context, _ net.Conn) context.Context {
+func (s *Server) open(ctx context.Context, conn net.Conn) context.Context {
 	age := s.config.MaxAge - rand.N(s.config.MaxAge/5+1)
-	return context.WithValue(ctx, expiryKey{}, s.config.Clock.Now().Add(age))
+	return context.WithValue(ctx, connectionKey{}, &connection{Conn: conn, expiry: s.config.Clock.Now().Add(age)})
 }
 
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	// An upgraded connection is no longer ours, and its answer has another "Connection".
-	if r.Header.Get("Upgrade") == "" && (s.draining.Load() || s.tooOld(r)) {
+	if conn, ok := r.Context().Value(connectionKey{}).(*connection); ok && r.Header.Get("Upgrade") == "" && s.last(conn, r) {
 		w.Header().Set("Connection", "close")
+		s.connections.remove(conn.Conn)
 	}
 	s.config.Handler.ServeHTTP(w, r)
 }
 
-func (s *Server) tooOld(r *http.Request) bool {
-	expiry, ok := r.Context().Value(expiryKey{}).(time.Time)
-	return ok && s.config.Clock.Now().After(expiry)
+// last says whether a request is to be the last one of its connection.
+func (s *Server) last(conn *connection, r *http.Request) bool {
+	return s.draining.Load() || s.config.Clock.Now().After(conn.expiry) || s.config.LongRunning(r)
 }

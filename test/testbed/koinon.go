@@ -1,6 +1,7 @@
 package testbed
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"path/filepath"
@@ -22,16 +23,18 @@ type KoinonOptions struct {
 	Args []string
 	// Env is added to the environment, as KEY=VALUE.
 	Env []string
+	// StopGrace is how long the server may take to end when it is asked to: 30 s by default.
+	StopGrace time.Duration
 }
 
 // Koinon is a running control plane.
 type Koinon struct {
-	place  place
-	server *koinon.Server
+	place     place
+	server    *koinon.Server
+	stopGrace time.Duration
 }
 
-// stopGrace is how long a server that is asked to end may take.
-const stopGrace = 30 * time.Second
+const defaultStopGrace = 30 * time.Second
 
 // StartKoinon starts a control plane that lives as long as the test, and returns once it
 // is ready. In aggregated mode, ready is what the server says of itself: the host's
@@ -74,7 +77,7 @@ func newKoinon(o KoinonOptions) (*Koinon, error) {
 		_, removeErr := p.remove("")
 		return nil, errors.Join(err, removeErr)
 	}
-	return &Koinon{place: p, server: server}, nil
+	return &Koinon{place: p, server: server, stopGrace: cmp.Or(o.StopGrace, defaultStopGrace)}, nil
 }
 
 // Kubeconfig is the path of the administrator's kubeconfig: in aggregated mode, the
@@ -113,11 +116,11 @@ func (k *Koinon) Kill9(t testing.TB) {
 func (k *Koinon) Stop(t testing.TB) {
 	t.Helper()
 	began := time.Now()
-	if err := k.server.Stop(context.WithoutCancel(t.Context()), stopGrace); err != nil {
+	if err := k.server.Stop(context.WithoutCancel(t.Context()), k.stopGrace); err != nil {
 		t.Fatal(err)
 	}
-	if time.Since(began) >= stopGrace {
-		t.Errorf("koinon did not end within %s of being asked to", stopGrace)
+	if time.Since(began) >= k.stopGrace {
+		t.Errorf("koinon did not end within %s of being asked to", k.stopGrace)
 	}
 }
 

@@ -54,11 +54,11 @@ func (a *aggregated) run(ctx context.Context, ready func(url, note string)) erro
 	if err := registration.Prepare(ctx); err != nil {
 		return err
 	}
-	server, err := a.newServer(ctx, registration)
+	server, longRunning, err := a.newServer(ctx, registration)
 	if err != nil {
 		return err
 	}
-	front, err := newFront(a.listener, server.SecureServingInfo, server.Handler, a.options.MaxConnectionAge)
+	front, err := newFront(a.listener, server, longRunning, a.options)
 	if err != nil {
 		return err
 	}
@@ -78,7 +78,7 @@ func (a *aggregated) run(ctx context.Context, ready func(url, note string)) erro
 	if a.options.runsHostControllers() {
 		beside.running.Go(func() { runFederation(ctx, federation) })
 	}
-	return front.run(klog.NewContext(ctx, klog.Background()), server.PrepareRun().RunWithContext)
+	return front.run(klog.NewContext(ctx, klog.Background()))
 }
 
 // newServingCertificate makes what keeps the certificate for the Service in a host. It does no
@@ -133,25 +133,36 @@ func (a *aggregated) newRegistration() (*hostreg.Registration, error) {
 	return hostreg.New(config)
 }
 
-func (a *aggregated) newServer(ctx context.Context, registration *hostreg.Registration) (*genericapiserver.GenericAPIServer, error) {
+// newServer makes the API server, and what picks the requests that go on until it ends.
+func (a *aggregated) newServer(ctx context.Context, registration *hostreg.Registration) (*genericapiserver.GenericAPIServer, func(*http.Request) bool, error) {
 	generic, hostInformers, err := a.genericConfig(ctx, a.certificate.Certificate())
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	announce := func(served []federated.Kind) { registration.KindsChanged(fingerprint(served)) }
 	server, err := a.options.newFederationAPI(generic, a.store, a.host, genericapiserver.NewEmptyDelegate(), announce)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	// Admission refuses everything until it knows the host's namespaces and webhooks.
 	if err := server.AddReadyzChecks(healthz.NewInformerSyncHealthz(hostInformers)); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	err = server.AddPostStartHook("koinon-host-informers", func(hook genericapiserver.PostStartHookContext) error {
 		hostInformers.Start(hook.Done())
 		return nil
 	})
-	return server, err
+	return server, longRunning(generic), err
+}
+
+// longRunning picks what the API server does not wait for when it ends: watches, and what is
+// carried on to members.
+func longRunning(generic *genericapiserver.Config) func(*http.Request) bool {
+	resolver := genericapiserver.NewRequestInfoResolver(generic)
+	return func(r *http.Request) bool {
+		info, err := resolver.NewRequestInfo(r)
+		return err == nil && generic.LongRunningFunc(r, info)
+	}
 }
 
 // fingerprint is the same for equal sets of kinds.

@@ -43,13 +43,9 @@ func (o *ServerOptions) newFederationAPI(generic *genericapiserver.Config, store
 	if err != nil {
 		return nil, err
 	}
-	var otherEngine func(context.Context) bool
-	if !o.runs(componentControllers) { // else this process propagates, or one that leads it does
-		engine, err := federation.NewEngine(hostConfig, o.Namespace)
-		if err != nil {
-			return nil, err
-		}
-		otherEngine = engine.Absent
+	otherEngine, err := o.otherEngine(hostConfig)
+	if err != nil {
+		return nil, err
 	}
 	config := &apiserver.Config{Generic: generic, Extra: apiserver.ExtraConfig{
 		Namespace: o.Namespace,
@@ -72,6 +68,19 @@ func (o *ServerOptions) newFederationAPI(generic *genericapiserver.Config, store
 		return nil, fmt.Errorf("make the federation API: %w", err)
 	}
 	return server.GenericAPIServer, nil
+}
+
+// otherEngine says whether another engine than ours propagates. It is nil where that need not be
+// asked: this process propagates, or one that leads it does.
+func (o *ServerOptions) otherEngine(hostConfig *rest.Config) (func(context.Context) bool, error) {
+	if o.runs(componentControllers) {
+		return nil, nil
+	}
+	engine, err := federation.NewEngine(hostConfig, o.Namespace)
+	if err != nil {
+		return nil, err
+	}
+	return engine.Absent, nil
 }
 
 // groupVersions are what the federation API serves, with their places in discovery.

@@ -26,12 +26,17 @@ const lastAnswers = 5 * time.Second
 // front serves an API server to the host in the place of its own listener, so that no write
 // fails when connections are moved to another replica. See pkg/drain.
 type front struct {
+	api          *genericapiserver.GenericAPIServer
 	server       *drain.Server
 	certificates *dynamiccertificates.DynamicServingCertificateController
+	// drainTimeout is how long clients may keep connections when the load balancer knows that
+	// the server ends.
+	drainTimeout time.Duration
 }
 
 // newFront makes the front of an API server that has a parkedListener.
-func newFront(listener net.Listener, serving *genericapiserver.SecureServingInfo, api http.Handler, maxAge time.Duration) (*front, error) {
+func newFront(listener net.Listener, api *genericapiserver.GenericAPIServer, longRunning func(*http.Request) bool, options *ServerOptions) (*front, error) {
+	serving := api.SecureServingInfo
 	base := &tls.Config{
 		MinVersion:       max(tls.VersionTLS12, serving.MinTLSVersion),
 		CipherSuites:     serving.CipherSuites,
@@ -50,24 +55,32 @@ func newFront(listener net.Listener, serving *genericapiserver.SecureServingInfo
 	config := base.Clone()
 	config.GetConfigForClient = certificates.GetConfigForClient
 	server, err := drain.New(drain.Config{
-		Listener: listener,
-		TLS:      config,
-		Handler:  api,
-		MaxAge:   maxAge,
-		ErrorLog: slog.NewLogLogger(logr.ToSlogHandler(klog.Background().V(4)), slog.LevelInfo),
+		Listener:    listener,
+		TLS:         config,
+		Handler:     api.Handler,
+		LongRunning: longRunning,
+		MaxAge:      options.MaxConnectionAge,
+		ErrorLog:    slog.NewLogLogger(logr.ToSlogHandler(klog.Background().V(4)), slog.LevelInfo),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("make the HTTPS server: %w", err)
 	}
-	return &front{server: server, certificates: certificates}, nil
+	return &front{api: api, server: server, certificates: certificates, drainTimeout: options.ConnectionDrainTimeout}, nil
 }
 
-// run serves while runAPI does, which ends when its context is done and requests are drained.
-// From that moment on clients are sent away.
-func (f *front) run(ctx context.Context, runAPI func(context.Context) error) error {
+// run serves until ctx is done and no client can send another request, or keeps one from
+// ending for longer than it may.
+func (f *front) run(ctx context.Context) error {
 	ctx, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
-	defer context.AfterFunc(ctx, f.server.Drain)()
+	// The API server refuses requests, and ends watches, when its hooks have returned.
+	leave := func() error {
+		f.sendAway(context.WithoutCancel(ctx))
+		return nil
+	}
+	if err := f.api.AddPreShutdownHook("koinon-connections", leave); err != nil {
+		return err
+	}
 	if err := f.certificates.RunOnce(); err != nil {
 		return fmt.Errorf("read the serving certificate: %w", err)
 	}
@@ -79,7 +92,7 @@ func (f *front) run(ctx context.Context, runAPI func(context.Context) error) err
 			fail(fmt.Errorf("serve HTTPS: %w", err))
 		}
 	})
-	apiErr := runAPI(ctx)
+	apiErr := f.api.PrepareRun().RunWithContext(ctx)
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastAnswers)
 	defer cancel()
 	if err := f.server.Shutdown(last); err != nil {
@@ -91,6 +104,22 @@ func (f *front) run(ctx context.Context, runAPI func(context.Context) error) err
 		return errors.Join(cause, apiErr)
 	}
 	return apiErr
+}
+
+// sendAway returns when all clients have gone to other replicas.
+func (f *front) sendAway(ctx context.Context) {
+	logger := klog.FromContext(ctx)
+	logger.Info("Sending clients away", "delay", f.api.ShutdownDelayDuration, "timeout", f.drainTimeout)
+	f.server.Drain()
+	select {
+	case <-time.After(f.api.ShutdownDelayDuration): // until then, new ones come
+	case <-ctx.Done():
+	}
+	ctx, cancel := context.WithTimeout(ctx, f.drainTimeout)
+	defer cancel()
+	if err := f.server.Wait(ctx); err != nil {
+		logger.Info("Closing connections while requests may be on their way", "err", err)
+	}
 }
 
 // parkedListener is what an API server listens on that has a front: nobody ever comes. It has

@@ -17,6 +17,7 @@ import (
 	logsapi "k8s.io/component-base/logs/api/v1"
 
 	"github.com/koinon-io/koinon/cmd/koinon/app/datastorecmd"
+	"github.com/koinon-io/koinon/pkg/drain"
 	"github.com/koinon-io/koinon/pkg/host"
 	"github.com/koinon-io/koinon/pkg/servingcert"
 	"github.com/koinon-io/koinon/pkg/storage"
@@ -83,6 +84,9 @@ type ServerOptions struct {
 	ServingCertificateLifetime time.Duration
 	// MaxConnectionAge is after how long the host's connections are made anew.
 	MaxConnectionAge time.Duration
+	// ConnectionDrainTimeout is how long the host may keep idle connections to a server that is
+	// told to end.
+	ConnectionDrainTimeout time.Duration
 
 	Generic   *genericoptions.ServerRunOptions
 	Audit     *genericoptions.AuditOptions
@@ -107,6 +111,7 @@ func NewServerOptions() *ServerOptions {
 		ServiceName: "koinon",
 
 		MaxConnectionAge:           5 * time.Minute,
+		ConnectionDrainTimeout:     drain.ClientIdleTimeout + 10*time.Second,
 		AdminCertificateLifetime:   defaultAdminLifetime,
 		ServingCertificateLifetime: servingcert.DefaultLifetime,
 
@@ -182,6 +187,7 @@ func (o *ServerOptions) addHostFlags(fs *pflag.FlagSet) {
 	fs.StringVar(&o.ServiceName, "service-name", o.ServiceName, "The Service in the system namespace through which the host reaches this server. An API server with --host-kubeconfig makes it, of the type ExternalName and for --external-hostname or --advertise-address, unless it is there.")
 	fs.DurationVar(&o.ServingCertificateLifetime, "serving-certificate-lifetime", o.ServingCertificateLifetime, "How long the serving certificate behind a host lives. It is renewed when two thirds have passed, without a restart.")
 	fs.DurationVar(&o.MaxConnectionAge, "max-connection-age", o.MaxConnectionAge, "How old a connection from the host may get. It is closed with an answer, so that nothing fails, and the next one may lead to another server. HTTP/2, and with it --goaway-chance, is not used behind a host.")
+	fs.DurationVar(&o.ConnectionDrainTimeout, "connection-drain-timeout", o.ConnectionDrainTimeout, "How long a server that is told to end goes on, after --shutdown-delay-duration, while the host keeps connections open: it may have a request on its way over each. A host closes those that it does not use after 90s. 0s waits for nobody.")
 	fs.Int32Var(&o.ServicePort, "service-port", o.ServicePort, "The port of that Service. The default is 443 with --in-cluster, and the port of this server with --host-kubeconfig.")
 }
 
@@ -253,6 +259,9 @@ func (o *ServerOptions) Validate() error {
 	}
 	if o.MaxConnectionAge < time.Second {
 		errs = append(errs, fmt.Errorf("--max-connection-age is %s: it must be 1s or more", o.MaxConnectionAge))
+	}
+	if o.ConnectionDrainTimeout < 0 {
+		errs = append(errs, fmt.Errorf("--connection-drain-timeout is %s: it must be 0s or more", o.ConnectionDrainTimeout))
 	}
 	if o.DatastoreMaxOpenConnections < 1 {
 		errs = append(errs, fmt.Errorf("--datastore-max-open-connections is %d: it must be 1 or more", o.DatastoreMaxOpenConnections))

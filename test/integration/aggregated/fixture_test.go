@@ -37,8 +37,9 @@ const (
 var (
 	sharedHost   = testbed.SharedCluster(testbed.ClusterOptions{Name: "host"})
 	sharedServer = testbed.SharedKoinon(func() (testbed.KoinonOptions, error) {
-		// The manifests' own Service leads to pods, of which this host runs none.
-		return testbed.KoinonOptions{HostKubeconfig: installed.kubeconfig, Args: []string{"--service-name=koinon-outside"}}, nil
+		// The manifests' own Service leads to pods, of which this host runs none. No test of this
+		// server minds a request that is lost when it ends.
+		return testbed.KoinonOptions{HostKubeconfig: installed.kubeconfig, Args: []string{"--service-name=koinon-outside", "--connection-drain-timeout=0s"}}, nil
 	})
 	installed struct {
 		once       sync.Once

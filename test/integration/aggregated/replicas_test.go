@@ -30,7 +30,8 @@ func TestOneReplicaTakesOverFromTheOther(t *testing.T) {
 	for i := range replicas {
 		replicas[i] = testbed.StartKoinon(t, testbed.KoinonOptions{
 			HostKubeconfig: host.Kubeconfig(), Datastore: datastore,
-			Args: []string{"--service-port=" + strconv.Itoa(balancer.Port())},
+			// Reads may be sent twice, so that nothing is lost with an idle connection.
+			Args: []string{"--service-port=" + strconv.Itoa(balancer.Port()), "--connection-drain-timeout=5s"},
 		})
 		balancer.Add(replicas[i].Port())
 	}

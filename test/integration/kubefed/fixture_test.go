@@ -2,7 +2,7 @@
 // to its host: the same requests, with the same headers and bodies, over plain HTTP. No
 // client of ours is in between that could put right what the server gets wrong.
 //
-// The server runs without controllers: the tests are the controller here.
+// The server that most tests share runs without controllers: the tests are the controller.
 package kubefed_test
 
 import (
@@ -55,7 +55,12 @@ type host struct {
 
 func newHost(t *testing.T, timeout time.Duration) *host {
 	t.Helper()
-	config := shared.Get(t).RESTConfig(t)
+	return hostOf(t, shared.Get(t), timeout)
+}
+
+func hostOf(t *testing.T, server *testbed.Koinon, timeout time.Duration) *host {
+	t.Helper()
+	config := server.RESTConfig(t)
 	tlsConfig, err := rest.TLSConfigFor(config)
 	if err != nil {
 		t.Fatal(err)

@@ -219,6 +219,12 @@ func TestKubeFedClustersAreWatchedAndTheirStatusIsPut(t *testing.T) {
 func TestNobodyWritesBetweenTheStockControllersPatchAndItsPutOfTheStatus(t *testing.T) {
 	h := newHost(t, patience)
 	h.enableDeployments(t)
+	patchesAndPutsTheStatus(t, h)
+}
+
+// patchesAndPutsTheStatus does with a FederatedTypeConfig what the stock controller does.
+func patchesAndPutsTheStatus(t *testing.T, h *host) {
+	t.Helper()
 	const path = typeConfigs + "/deployments.apps"
 	// A change of the spec too, of which the condition Served has to say the generation.
 	config := h.must(t, http.StatusOK, http.MethodPatch, path,

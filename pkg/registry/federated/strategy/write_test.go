@@ -137,3 +137,65 @@ func TestWhatCannotBeReadIsRefusedWhereItIsWritten(t *testing.T) {
 		})
 	}
 }
+
+// TestWhatV1beta1CannotSayIsWarnedAboutWhereAnotherEngineRuns also looks at when is asked who
+// propagates: that is a question to the host.
+func TestWhatV1beta1CannotSayIsWarnedAboutWhereAnotherEngineRuns(t *testing.T) {
+	const (
+		ofMask     = "spec.placementMask: clients of v1beta1, such as stock KubeFed controllers, do not see the mask and change every placed target"
+		ofSelector = "spec.overrides[0]: clients of v1beta1, such as stock KubeFed controllers, do not see an override with a topologySelector"
+	)
+	mask := func(o *typesv1beta2.FederatedObject) {
+		o.Spec.PlacementMask = &typesv1beta2.Placement{Topologies: []typesv1beta2.TopologyReference{{Name: "m1"}}}
+	}
+	bySelector := func(o *typesv1beta2.FederatedObject) {
+		o.Spec.Overrides = []typesv1beta2.Override{{TopologySelector: &metav1.LabelSelector{MatchLabels: map[string]string{"zone": "eu"}}}}
+	}
+	for name, test := range map[string]struct {
+		change func(*typesv1beta2.FederatedObject)
+		other  bool // engine
+		want   []string
+		asks   bool
+	}{
+		"a mask, and another engine":               {mask, true, []string{ofMask}, true},
+		"an override by selector, and another one": {bySelector, true, []string{ofSelector}, true},
+		"a mask, and our engine":                   {mask, false, nil, true},
+		"an override by selector, and our engine":  {bySelector, false, nil, true},
+		"neither, and another engine":              {func(*typesv1beta2.FederatedObject) {}, true, nil, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			asked := false
+			s := podStrategy()
+			s.otherEngine = func(context.Context) bool { asked = true; return test.other }
+			template := []byte(`{"spec":{"containers":[{"name":"web","image":"web:1"}]}}`)
+			created := podObject(template)
+			test.change(created)
+			got, err := create(requestContext(t, ""), s, created)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(test.want, got); diff != "" {
+				t.Errorf("warnings of a create (-want +got):\n%s", diff)
+			}
+			old := podObject(template)
+			updated := old.DeepCopy()
+			updated.Spec.Placement.Topologies = updated.Spec.Placement.Topologies[:1]
+			test.change(updated)
+			if got, err = update(requestContext(t, ""), s, updated, old); err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(test.want, got); diff != "" {
+				t.Errorf("warnings of an update (-want +got):\n%s", diff)
+			}
+			if asked != test.asks {
+				t.Errorf("asked who propagates: %t, want %t", asked, test.asks)
+			}
+			s.otherEngine = nil // as in a process that propagates
+			again := podObject(template)
+			test.change(again)
+			if got, err := create(requestContext(t, ""), s, again); err != nil || got != nil {
+				t.Errorf("warnings where nobody needs to be asked: got %v, %v", got, err)
+			}
+		})
+	}
+}

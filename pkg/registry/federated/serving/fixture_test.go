@@ -77,7 +77,9 @@ func serve(t *testing.T, serverConfig serving.Config, kinds ...federated.Kind) *
 	serverConfig.RESTOptions = uncached{*config}
 	serverConfig.Equivalents = runtime.NewEquivalentResourceRegistry()
 	serverConfig.Discovery = nobody{}
-	serverConfig.Schemas = noSchemas{}
+	if serverConfig.Schemas == nil {
+		serverConfig.Schemas = noSchemas{}
+	}
 	server := serving.NewServer(serverConfig)
 	t.Cleanup(server.Destroy)
 	if err := server.Serve(kinds, nil); err != nil {

@@ -8,17 +8,6 @@ import (
 	"github.com/koinon-io/koinon/pkg/storage/fault"
 )
 
-// Healthy says in one sentence, without credentials, why the store cannot be used: it is not
-// there, or it refuses writes. It says where the store is and what to do: that is not for
-// everybody. Nil means that it can be used. It does not ask the store: an embedded one finds out
-// by itself, and of an etcd a key is read every second.
-func (s *Store) Healthy() error {
-	if told := s.failure(); told != nil {
-		return errors.New(told.For(s.String()))
-	}
-	return nil
-}
-
 // failure is what is known to be wrong with the store; nil means nothing.
 func (s *Store) failure() *fault.Unavailable {
 	a := s.answers()
@@ -42,7 +31,10 @@ func (s *Store) Readiness() *Readiness { return &Readiness{store: s} }
 // Name implements healthz.HealthChecker.
 func (*Readiness) Name() string { return "datastore" }
 
-// Check implements healthz.HealthChecker.
+// Check implements healthz.HealthChecker. It says in one sentence, without credentials, why the
+// store cannot be used: it is not there, or it refuses writes. It says where the store is and
+// what to do: that is not for everybody. The store is not asked: an embedded one finds out by
+// itself, and of an etcd a key is read every second.
 func (r *Readiness) Check(*http.Request) error {
 	told := r.store.failure()
 	r.last.Store(told)

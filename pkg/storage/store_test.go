@@ -329,12 +329,12 @@ func TestAPasswordCanBeChanged(t *testing.T) {
 
 	account := user + "@'127.0.0.1'"
 	database.Exec(t, "SET PASSWORD FOR "+account+" = PASSWORD('changed')", "KILL USER "+account)
-	storagetest.Eventually(t, "the store is refused", func() bool { return store.Healthy() != nil })
-	if err := store.Healthy(); err == nil || !strings.Contains(err.Error(), "it does not accept this user and password") || strings.Contains(err.Error(), password) {
+	storagetest.Eventually(t, "the store is refused", func() bool { return store.Readiness().Check(nil) != nil })
+	if err := store.Readiness().Check(nil); err == nil || !strings.Contains(err.Error(), "it does not accept this user and password") || strings.Contains(err.Error(), password) {
 		t.Errorf("while the file has the old password: got %v", err)
 	}
 	write("changed")
-	storagetest.Eventually(t, "the store recovers", func() bool { return store.Healthy() == nil })
+	storagetest.Eventually(t, "the store recovers", func() bool { return store.Readiness().Check(nil) == nil })
 	if !create(t, client, "/registry/after", "v").Succeeded {
 		t.Error("no write with the new password")
 	}

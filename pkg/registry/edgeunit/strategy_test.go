@@ -20,13 +20,10 @@ func stored() *v1alpha1.EdgeUnit {
 	}
 }
 
-func TestWrites(t *testing.T) {
+func TestWhatIsLeftOutFollowsFromTheName(t *testing.T) {
 	object := newStrategy(runtime.NewScheme(), nil)
 	create := func(u, _ *v1alpha1.EdgeUnit) { object.PrepareForCreate(t.Context(), u) }
 	update := func(u, old *v1alpha1.EdgeUnit) { object.PrepareForUpdate(t.Context(), u, old) }
-	status := func(u, old *v1alpha1.EdgeUnit) {
-		newStatusStrategy(runtime.NewScheme()).PrepareForUpdate(t.Context(), u, old)
-	}
 	for name, test := range map[string]struct {
 		prepare      func(u, old *v1alpha1.EdgeUnit)
 		change, want func(*v1alpha1.EdgeUnit)
@@ -45,16 +42,6 @@ func TestWrites(t *testing.T) {
 			want: func(u *v1alpha1.EdgeUnit) {
 				u.Spec.NodeSelector, u.Generation = map[string]string{"edge.koinon.io/unit": "store7"}, 4
 			}},
-		"a write of the object keeps the status": {
-			prepare: update,
-			change:  func(u *v1alpha1.EdgeUnit) { u.Status = v1alpha1.EdgeUnitStatus{} },
-			want:    func(*v1alpha1.EdgeUnit) {}},
-		"a write of the status keeps all else": {
-			prepare: status,
-			change: func(u *v1alpha1.EdgeUnit) {
-				u.Spec.NodeSelector, u.Labels, u.Status.KubeFedCluster = nil, map[string]string{"a": "b"}, "x"
-			},
-			want: func(u *v1alpha1.EdgeUnit) { u.Status.KubeFedCluster = "x" }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, want := stored(), stored()

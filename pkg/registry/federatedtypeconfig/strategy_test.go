@@ -28,7 +28,6 @@ func stored() *v1beta1.FederatedTypeConfig {
 func TestWrites(t *testing.T) {
 	object := newStrategy(runtime.NewScheme(), "system")
 	create := func(c, _ *v1beta1.FederatedTypeConfig) { object.PrepareForCreate(t.Context(), c) }
-	update := func(c, old *v1beta1.FederatedTypeConfig) { object.PrepareForUpdate(t.Context(), c, old) }
 	status := func(c, old *v1beta1.FederatedTypeConfig) {
 		newStatusStrategy(object, runtime.NewScheme()).PrepareForUpdate(t.Context(), c, old)
 	}
@@ -44,28 +43,12 @@ func TestWrites(t *testing.T) {
 			want: func(c *v1beta1.FederatedTypeConfig) {
 				c.Status, c.Generation = v1beta1.FederatedTypeConfigStatus{}, 1
 			}},
-		"a write of the object keeps the status and counts": {
-			prepare: update,
-			change: func(c *v1beta1.FederatedTypeConfig) {
-				c.Status.ObservedGeneration, c.Spec.Propagation = 9, v1beta1.Disabled
-			},
-			want: func(c *v1beta1.FederatedTypeConfig) { c.Spec.Propagation, c.Generation = v1beta1.Disabled, 4 }},
-		"a finalizer does not count": {
-			prepare: update,
-			change:  func(c *v1beta1.FederatedTypeConfig) { c.Finalizers = []string{"f"} },
-			want:    func(c *v1beta1.FederatedTypeConfig) { c.Finalizers = []string{"f"} }},
 		"a status that is sent back as it was read": {
 			prepare: status,
 			change: func(c *v1beta1.FederatedTypeConfig) {
 				c.Status.Conditions = append(c.Status.Conditions, metav1.Condition{Type: v1beta1.TypeServed, Status: metav1.ConditionTrue})
 			},
 			want: func(*v1beta1.FederatedTypeConfig) {}},
-		"a write of the status keeps all else": {
-			prepare: status,
-			change: func(c *v1beta1.FederatedTypeConfig) {
-				c.Spec, c.Finalizers, c.Status.ObservedGeneration = v1beta1.FederatedTypeConfigSpec{}, []string{"f"}, 9
-			},
-			want: func(c *v1beta1.FederatedTypeConfig) { c.Status.ObservedGeneration = 9 }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, want := stored(), stored()

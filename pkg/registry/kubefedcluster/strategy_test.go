@@ -19,52 +19,6 @@ func stored() *v1beta1.KubeFedCluster {
 	}
 }
 
-func TestCreateDropsTheStatus(t *testing.T) {
-	got := stored()
-	newStrategy(runtime.NewScheme(), "system").PrepareForCreate(t.Context(), got)
-	want := stored()
-	want.Status, want.Generation = v1beta1.KubeFedClusterStatus{}, 1
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("object (-want +got):\n%s", diff)
-	}
-}
-
-func TestUpdate(t *testing.T) {
-	object := newStrategy(runtime.NewScheme(), "system")
-	status := newStatusStrategy(object, runtime.NewScheme())
-	change := func(c *v1beta1.KubeFedCluster) {
-		c.Labels, c.Spec.APIEndpoint, c.Status.KubernetesVersion = nil, "m2", "v2"
-	}
-	for name, test := range map[string]struct {
-		prepare func(c, old *v1beta1.KubeFedCluster)
-		change  func(*v1beta1.KubeFedCluster)
-		want    func(*v1beta1.KubeFedCluster)
-	}{
-		"a write of the object keeps the status and counts": {
-			prepare: func(c, old *v1beta1.KubeFedCluster) { object.PrepareForUpdate(t.Context(), c, old) },
-			change:  change,
-			want:    func(c *v1beta1.KubeFedCluster) { c.Labels, c.Spec.APIEndpoint, c.Generation = nil, "m2", 4 }},
-		"a write of the metadata does not count": {
-			prepare: func(c, old *v1beta1.KubeFedCluster) { object.PrepareForUpdate(t.Context(), c, old) },
-			change:  func(c *v1beta1.KubeFedCluster) { c.Labels = nil },
-			want:    func(c *v1beta1.KubeFedCluster) { c.Labels = nil }},
-		"a write of the status keeps all else": {
-			prepare: func(c, old *v1beta1.KubeFedCluster) { status.PrepareForUpdate(t.Context(), c, old) },
-			change:  change,
-			want:    func(c *v1beta1.KubeFedCluster) { c.Status.KubernetesVersion = "v2" }},
-	} {
-		t.Run(name, func(t *testing.T) {
-			got, want := stored(), stored()
-			test.change(got)
-			test.want(want)
-			test.prepare(got, stored())
-			if diff := cmp.Diff(want, got); diff != "" {
-				t.Errorf("object (-want +got):\n%s", diff)
-			}
-		})
-	}
-}
-
 func TestWarnings(t *testing.T) {
 	const ca = `spec.caBundle: there is no certificate in it; it must be one or more certificates in PEM form`
 	for name, test := range map[string]struct {

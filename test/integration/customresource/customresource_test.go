@@ -1,6 +1,10 @@
-// Package customresource_test writes the same JSON to a real kube-apiserver, as a custom
-// resource without a schema, and to Koinon, as a template and as an override's value: what
-// the one refuses the other refuses, and what both take they give back alike.
+// Package customresource_test compares Koinon with a real kube-apiserver that has custom
+// resources.
+//
+// It writes the same JSON to a resource without a schema, and to Koinon as a template and as an
+// override's value: what the one refuses the other refuses, and what both take they give back
+// alike. And it writes FederatedDeployments by several managers to both, with the schema that
+// Koinon publishes: both answer the same, and the same managers own the same fields.
 package customresource_test
 
 import (
@@ -23,6 +27,13 @@ import (
 )
 
 func TestMain(m *testing.M) { testbed.Main(m) }
+
+var (
+	sharedCluster = testbed.SharedCluster(testbed.ClusterOptions{Name: "custom"})
+	sharedKoinon  = testbed.SharedKoinon(func() (testbed.KoinonOptions, error) {
+		return testbed.KoinonOptions{Args: []string{"--components=apiserver"}}, nil
+	})
+)
 
 const (
 	// seedVariable repeats a run.
@@ -153,14 +164,22 @@ func decode(t *testing.T, body []byte) (out struct {
 	return out
 }
 
-func TestTemplatesAndValuesAreTakenAsCustomResourcesAre(t *testing.T) {
-	seed := uint64(time.Now().UnixNano())
-	if fixed := os.Getenv(seedVariable); fixed != "" {
-		var err error
-		if seed, err = strconv.ParseUint(fixed, 10, 64); err != nil {
-			t.Fatal(err)
-		}
+// seedFrom returns the seed of a run: a new one, unless the environment has one.
+func seedFrom(t *testing.T) uint64 {
+	t.Helper()
+	fixed := os.Getenv(seedVariable)
+	if fixed == "" {
+		return rand.Uint64()
 	}
+	seed, err := strconv.ParseUint(fixed, 10, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return seed
+}
+
+func TestTemplatesAndValuesAreTakenAsCustomResourcesAre(t *testing.T) {
+	seed := seedFrom(t)
 	t.Logf("repeat this run with %s=%d", seedVariable, seed)
 	kubernetesServer, templates, overrides := servers(t)
 	r := rand.New(rand.NewPCG(seed, 0))
@@ -204,10 +223,9 @@ func compare(t *testing.T, what, value string, want, got answer) {
 // servers starts both and returns three ways to write a value.
 func servers(t *testing.T) (custom, templates, overrides server) {
 	t.Helper()
-	cluster := testbed.StartCluster(t, testbed.ClusterOptions{Name: "custom"})
+	cluster, koinon := sharedCluster.Get(t), sharedKoinon.Get(t)
 	testbed.KubectlStdin(t, cluster.Kubeconfig(), definition, "apply", "-f", "-")
 	testbed.Kubectl(t, cluster.Kubeconfig(), "wait", "crd/things.example.com", "--for=condition=Established", "--timeout=60s")
-	koinon := testbed.StartKoinon(t, testbed.KoinonOptions{Args: []string{"--components=apiserver"}})
 	testbed.KubectlStdin(t, koinon.Kubeconfig(), typeConfig, "apply", "-f", "-")
 
 	custom = server{client: client(t, cluster.RESTConfig(t)), path: "/apis/example.com/v1/namespaces/default/things",
@@ -229,15 +247,20 @@ func servers(t *testing.T) (custom, templates, overrides server) {
 		read: func(t *testing.T, body []byte) any {
 			return decode(t, append(append([]byte(`{"spec":`), decode(t, body).Spec.Overrides[0].TopologyOverrides[0].Value...), '}')).Spec.Value
 		}}
-	for _, s := range []server{custom, templates} {
-		err := wait.PollUntilContextTimeout(t.Context(), 50*time.Millisecond, patience, true, func(ctx context.Context) (bool, error) {
-			return s.client.Get().AbsPath(s.path).Do(ctx).Error() == nil, nil
-		})
-		if err != nil {
-			t.Fatalf("%s is not served: %v", s.path, err)
-		}
-	}
+	waitServed(t, custom.client, custom.path)
+	waitServed(t, templates.client, templates.path)
 	return custom, templates, overrides
+}
+
+// waitServed waits until a list of a path is answered.
+func waitServed(t *testing.T, c rest.Interface, path string) {
+	t.Helper()
+	err := wait.PollUntilContextTimeout(t.Context(), 50*time.Millisecond, patience, true, func(ctx context.Context) (bool, error) {
+		return c.Get().AbsPath(path).Do(ctx).Error() == nil, nil
+	})
+	if err != nil {
+		t.Fatalf("%s is not served: %v", path, err)
+	}
 }
 
 func client(t *testing.T, config *rest.Config) rest.Interface {

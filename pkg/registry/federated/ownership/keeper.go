@@ -146,6 +146,11 @@ func (k *Keeper) complete(ctx context.Context, a admission.Attributes, obj, old 
 		w = &write{}
 	}
 	var err error
+	if w.applies && old != nil && a.GetSubresource() == "" {
+		if err := dropLeftNulls(obj, old); err != nil {
+			return err
+		}
+	}
 	switch {
 	case a.GetSubresource() == statusSubresource:
 		if k.version == federated.V1beta1 && old != nil {

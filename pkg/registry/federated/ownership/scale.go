@@ -12,12 +12,12 @@ import (
 
 const scaleSubresource = "scale"
 
-// ReplicasPath is what a Scale has in spec.replicas.
-var ReplicasPath = fieldpath.MakePathOrDie("spec", "template", "spec", "replicas")
+// replicasPath is what a Scale has in spec.replicas.
+var replicasPath = fieldpath.MakePathOrDie("spec", "template", "spec", "replicas")
 
 var replicasPaths = managedfields.ResourcePathMappings{
-	federated.V1beta1.String(): ReplicasPath,
-	federated.V1beta2.String(): ReplicasPath,
+	federated.V1beta1.String(): replicasPath,
+	federated.V1beta2.String(): replicasPath,
 }
 
 // ScaleOwners turns the managedFields of an object into those of its Scale, and back. It is

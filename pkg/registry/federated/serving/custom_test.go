@@ -15,7 +15,12 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/managedfields"
+	"k8s.io/apiserver/pkg/authorization/authorizerfactory"
 	"k8s.io/kube-openapi/pkg/validation/spec"
+
+	"github.com/koinon-io/koinon/pkg/registry/federated"
+	targetschema "github.com/koinon-io/koinon/pkg/registry/federated/schema"
+	"github.com/koinon-io/koinon/pkg/registry/federated/serving"
 )
 
 // customResources is the field manager that an API server has for custom resources, with the
@@ -256,5 +261,49 @@ func TestWhoMadeAMapOwnsItAfterAnApplyRemovedItsLastField(t *testing.T) {
 				t.Errorf("carol still owns %s: %v", c.path, fields)
 			}
 		})
+	}
+}
+
+// widgets are a custom kind with replicas, gizmos one without: a member's OpenAPI says so.
+type widgets struct{}
+
+func (widgets) TargetSchemas(gvks []schema.GroupVersionKind) map[schema.GroupVersionKind]*targetschema.Target {
+	out := map[schema.GroupVersionKind]*targetschema.Target{}
+	for _, gvk := range gvks {
+		field := map[string]string{"Widget": "replicas", "Gizmo": "size"}[gvk.Kind]
+		if field == "" {
+			continue
+		}
+		ofSpec := spec.Schema{SchemaProps: spec.SchemaProps{Type: []string{"object"}, Properties: map[string]spec.Schema{field: *spec.Int32Property()}}}
+		root := &spec.Schema{SchemaProps: spec.SchemaProps{Type: []string{"object"}, Properties: map[string]spec.Schema{"spec": ofSpec}}}
+		out[gvk] = &targetschema.Target{Root: gvk.Kind, Schemas: map[string]*spec.Schema{gvk.Kind: root}}
+	}
+	return out
+}
+
+func TestACustomKindWithReplicasScales(t *testing.T) {
+	kind := func(name string) federated.Kind {
+		return federated.Kind{Kind: "Federated" + name, Resource: "federated" + strings.ToLower(name) + "s", Namespaced: true,
+			Target: schema.GroupVersionKind{Group: "example.com", Version: "v1", Kind: name}, TargetNamespaced: true}
+	}
+	a := serve(t, serving.Config{Schemas: widgets{}, Authorizer: authorizerfactory.NewAlwaysAllowAuthorizer()}, kind("Widget"), kind("Gizmo"))
+	for _, version := range []string{"v1beta1", "v1beta2"} {
+		for _, name := range []string{"Widget", "Gizmo"} {
+			a.must(request{method: http.MethodPost, version: version, resource: kind(name).Resource, manager: "alice", contentType: jsonBody, body: object{
+				"apiVersion": "types.kubefed.io/" + version, "kind": kind(name).Kind, "metadata": object{"name": version, "namespace": namespace},
+				"spec": object{"template": object{"spec": object{"replicas": 2}}}}})
+		}
+		scale := request{method: http.MethodPatch, version: version, resource: "federatedwidgets", name: version, subresource: "scale",
+			manager: "bob", contentType: mergePatch, body: object{"spec": object{"replicas": 5}}}
+		same(t, "the scale", object{"replicas": 5.0}, a.must(scale)["spec"].(object))
+		widget := a.must(request{method: http.MethodGet, version: version, resource: "federatedwidgets", name: version})
+		same(t, "the template", object{"spec": object{"replicas": 5.0}}, specOf(widget)["template"].(object))
+		if got := owned(t, widget)["bob Update scale "+version]; !slices.Equal(got, []string{".spec.template.spec.replicas"}) {
+			t.Errorf("who scaled owns %v, want the replicas; owners are %v", got, owned(t, widget))
+		}
+		scale.resource = "federatedgizmos"
+		if code, answer := a.do(scale); code != http.StatusNotFound {
+			t.Errorf("the scale of a kind without replicas: got %d %v, want 404", code, answer["message"])
+		}
 	}
 }

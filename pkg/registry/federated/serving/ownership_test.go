@@ -252,3 +252,14 @@ func TestAStatusThroughV1beta1KeepsTheOwnersOfTheRest(t *testing.T) {
 		})
 	}
 }
+
+// Merging leaves null there, which a custom kind in a member would be refused for.
+func TestAnApplyThatRemovesTheLastItemRemovesTheField(t *testing.T) {
+	for _, version := range []string{"v1beta1", "v1beta2"} {
+		a := newAPI(t, nil)
+		template := func(spec object) object { return object{"template": object{"spec": spec}} }
+		a.apply(version, "web", "alice", false, template(object{"minReadySeconds": 1, "strategy": object{"rollingUpdate": object{"maxSurge": 1}}, "mine": nil}))
+		got := a.apply(version, "web", "alice", false, template(object{"minReadySeconds": 1, "mine": nil}))
+		same(t, "the template in "+version, template(object{"minReadySeconds": 1.0, "mine": nil})["template"], specOf(got)["template"])
+	}
+}

@@ -161,8 +161,11 @@ func (strategy) GetResetFields() map[fieldpath.APIVersion]*fieldpath.Set {
 	return resetFields("status")
 }
 
-func resetFields(name string) map[fieldpath.APIVersion]*fieldpath.Set {
-	set := fieldpath.NewSet(fieldpath.MakePathOrDie(name))
+func resetFields(names ...string) map[fieldpath.APIVersion]*fieldpath.Set {
+	set := &fieldpath.Set{}
+	for _, name := range names {
+		set.Insert(fieldpath.MakePathOrDie(name))
+	}
 	return map[fieldpath.APIVersion]*fieldpath.Set{
 		fieldpath.APIVersion(federated.V1beta1.String()): set,
 		fieldpath.APIVersion(federated.V1beta2.String()): set,
@@ -180,10 +183,9 @@ func (s statusStrategy) PrepareForUpdate(ctx context.Context, obj, old runtime.O
 		// First of all: what the client took the topology for tells how it names targets.
 		conversion.RestoreStatus(was, o)
 	}
-	o.Spec = was.Spec
-	o.Labels, o.Annotations = was.Labels, was.Annotations
-	o.Finalizers, o.OwnerReferences = was.Finalizers, was.OwnerReferences
-	o.Generation = was.Generation
+	owners := o.ManagedFields
+	o.Spec, o.ObjectMeta = was.Spec, was.ObjectMeta
+	o.ManagedFields = owners // of the status, too
 }
 
 // ValidateUpdate refuses a status that names a target twice, and the like.
@@ -198,13 +200,7 @@ func (statusStrategy) WarningsOnUpdate(context.Context, runtime.Object, runtime.
 
 // GetResetFields lists what a write to the status never changes.
 func (statusStrategy) GetResetFields() map[fieldpath.APIVersion]*fieldpath.Set {
-	set := fieldpath.NewSet(fieldpath.MakePathOrDie("spec"),
-		fieldpath.MakePathOrDie("metadata", "labels"), fieldpath.MakePathOrDie("metadata", "annotations"),
-		fieldpath.MakePathOrDie("metadata", "finalizers"), fieldpath.MakePathOrDie("metadata", "ownerReferences"))
-	return map[fieldpath.APIVersion]*fieldpath.Set{
-		fieldpath.APIVersion(federated.V1beta1.String()): set,
-		fieldpath.APIVersion(federated.V1beta2.String()): set,
-	}
+	return resetFields("metadata", "spec")
 }
 
 // requestVersion is the version that the client speaks, v1beta2 outside of requests.

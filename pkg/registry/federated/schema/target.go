@@ -37,6 +37,7 @@ func (t *Target) saysAs(other *Target) bool {
 // the value.
 type shape struct {
 	types        []string // allowed JSON types; empty means any
+	format       string   // of such a value, see unfit
 	properties   map[string]*spec.Schema
 	items        *spec.Schema
 	anyKey       bool         // keys that are no properties are allowed
@@ -61,7 +62,7 @@ func (t *Target) shape(s *spec.Schema) *shape {
 }
 
 func newShape(s *spec.Schema) *shape {
-	out := &shape{types: typesOf(s), properties: make(map[string]*spec.Schema, len(s.Properties)), keepsUnknown: preservesUnknown(s)}
+	out := &shape{types: typesOf(s), format: s.Format, properties: make(map[string]*spec.Schema, len(s.Properties)), keepsUnknown: preservesUnknown(s)}
 	for name, property := range s.Properties {
 		out.properties[name] = &property
 	}

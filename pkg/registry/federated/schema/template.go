@@ -46,7 +46,8 @@ type walker struct {
 
 // place is where in a template the walker is. It becomes a path only for an error.
 type place struct {
-	parent *place // nil for the template itself
+	parent *place // nil for the root
+	root   *field.Path
 	key    string
 	index  int
 	kind   placeKind
@@ -63,6 +64,9 @@ const (
 func (p *place) path() *field.Path {
 	if p == nil {
 		return field.NewPath("spec", "template")
+	}
+	if p.root != nil {
+		return p.root
 	}
 	parent := p.parent.path()
 	switch p.kind {
@@ -86,6 +90,12 @@ func (w *walker) walk(at *place, value any, s *spec.Schema) {
 	if len(shape.types) > 0 && !slices.ContainsFunc(shape.types, func(t string) bool { return isOfType(value, t) }) {
 		if len(w.WrongTypes) < maxProblems {
 			w.WrongTypes = append(w.WrongTypes, field.Invalid(at.path(), short(value), "must be "+article(shape.types)))
+		}
+		return
+	}
+	if rule := unfit(value, shape.format); rule != "" {
+		if len(w.WrongTypes) < maxProblems {
+			w.WrongTypes = append(w.WrongTypes, field.Invalid(at.path(), short(value), rule))
 		}
 		return
 	}

@@ -264,10 +264,10 @@ func TestWhoMadeAMapOwnsItAfterAnApplyRemovedItsLastField(t *testing.T) {
 	}
 }
 
-// widgets are a custom kind with replicas, gizmos one without: a member's OpenAPI says so.
-type widgets struct{}
+// scaled knows widgets, a custom kind with replicas, and gizmos, one without: a member's OpenAPI says so.
+type scaled struct{}
 
-func (widgets) TargetSchemas(gvks []schema.GroupVersionKind) map[schema.GroupVersionKind]*targetschema.Target {
+func (scaled) TargetSchemas(gvks []schema.GroupVersionKind) map[schema.GroupVersionKind]*targetschema.Target {
 	out := map[schema.GroupVersionKind]*targetschema.Target{}
 	for _, gvk := range gvks {
 		field := map[string]string{"Widget": "replicas", "Gizmo": "size"}[gvk.Kind]
@@ -286,7 +286,7 @@ func TestACustomKindWithReplicasScales(t *testing.T) {
 		return federated.Kind{Kind: "Federated" + name, Resource: "federated" + strings.ToLower(name) + "s", Namespaced: true,
 			Target: schema.GroupVersionKind{Group: "example.com", Version: "v1", Kind: name}, TargetNamespaced: true}
 	}
-	a := serve(t, serving.Config{Schemas: widgets{}, Authorizer: authorizerfactory.NewAlwaysAllowAuthorizer()}, kind("Widget"), kind("Gizmo"))
+	a := serve(t, serving.Config{Schemas: scaled{}, Authorizer: authorizerfactory.NewAlwaysAllowAuthorizer()}, kind("Widget"), kind("Gizmo"))
 	for _, version := range []string{"v1beta1", "v1beta2"} {
 		for _, name := range []string{"Widget", "Gizmo"} {
 			a.must(request{method: http.MethodPost, version: version, resource: kind(name).Resource, manager: "alice", contentType: jsonBody, body: object{

@@ -85,7 +85,7 @@ func checkDeployments(a *api, name string) {
 func checkDocuments(t *testing.T, server *serving.Server) {
 	t.Helper()
 	for _, version := range []schema.GroupVersion{federated.V1beta1, federated.V1beta2} {
-		doc, _, err := server.OpenAPIV3(version).Get()
+		doc, err := server.OpenAPIV3(version)
 		if err != nil {
 			t.Fatalf("OpenAPI v3 of %s: %v", version, err)
 		}
@@ -93,7 +93,7 @@ func checkDocuments(t *testing.T, server *serving.Server) {
 			t.Fatalf("types of %s: %v", version, err)
 		}
 	}
-	if _, _, err := server.OpenAPIV2(&spec.Swagger{SwaggerProps: spec.SwaggerProps{Paths: &spec.Paths{}}}).Get(); err != nil {
+	if _, err := server.OpenAPIV2(&spec.Swagger{SwaggerProps: spec.SwaggerProps{Paths: &spec.Paths{}}}); err != nil {
 		t.Fatalf("OpenAPI v2: %v", err)
 	}
 }

@@ -146,6 +146,9 @@ func (s strategy) options(ctx context.Context, w *write) validation.Options {
 		TargetAPIVersion: s.kind.TargetAPIVersion(),
 		Namespaced:       s.kind.Namespaced,
 		RequestedVersion: requestVersion(ctx),
+		CompareAt: func(steps []string, value any, at *field.Path) field.ErrorList {
+			return schema.CompareAt(s.schema(), steps, value, at)
+		},
 	}
 	if w != nil {
 		options.Template = w.template

@@ -63,7 +63,7 @@ func PatchErrors(p *v1beta2.OverridePatch, apiVersion string, at func() *field.P
 	if p.Path == "" {
 		return append(errs, field.Required(at().Child("path"), "a JSON pointer into the template, such as /spec/replicas"))
 	}
-	tokens, ok := pointerTokens(p.Path)
+	tokens, ok := Steps(p.Path)
 	if !ok {
 		return append(errs, field.Invalid(at().Child("path"), p.Path, "must be a JSON pointer (RFC 6901), such as /spec/replicas or /metadata/labels/example.com~1tier"))
 	}
@@ -127,8 +127,8 @@ func metadataError(p *v1beta2.OverridePatch, at func() *field.Path) *field.Error
 	return nil
 }
 
-// pointerTokens splits a JSON pointer. It returns false if it is none.
-func pointerTokens(pointer string) ([]string, bool) {
+// Steps splits a JSON pointer (RFC 6901). It returns false if it is none.
+func Steps(pointer string) ([]string, bool) {
 	if !strings.HasPrefix(pointer, "/") || !utf8.ValidString(pointer) {
 		return nil, false
 	}

@@ -98,7 +98,7 @@ func TakenLabels(template, old map[string]any, host map[string]string) []string 
 // over namespaces; owners and finalizers delete them with all that is in them, or never. at is
 // as in PatchErrors.
 func NamespacePatchErrors(p *v1beta2.OverridePatch, at func() *field.Path) field.ErrorList {
-	if tokens, ok := pointerTokens(p.Path); ok && tokens[0] == "apiVersion" {
+	if tokens, ok := Steps(p.Path); ok && tokens[0] == "apiVersion" {
 		return nil
 	}
 	return field.ErrorList{field.Invalid(at().Child("path"), p.Path, "a namespace is the same in all targets: what it has is set in the template")}

@@ -145,7 +145,7 @@ func IsEmpty(value any) bool {
 // is one without errors. Of a patch of all metadata only parts are not sent: see
 // MetadataDrops.
 func PatchDrop(p *v1beta2.OverridePatch) string {
-	tokens, ok := pointerTokens(p.Path)
+	tokens, ok := Steps(p.Path)
 	if !ok {
 		return ""
 	}

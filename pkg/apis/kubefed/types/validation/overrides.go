@@ -2,6 +2,7 @@ package validation
 
 import (
 	"fmt"
+	"reflect"
 
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
@@ -58,7 +59,23 @@ func (c *check) patch(p *v1beta2.OverridePatch, at func() *field.Path) {
 	if len(errs) == 0 && manifest.IsNamespace(c.opts.targetKind(c.obj)) {
 		errs = manifest.NamespacePatchErrors(p, at)
 	}
+	if len(errs) == 0 && p.Value != nil {
+		errs = c.compare(p, at)
+	}
 	c.add(errs...)
+}
+
+// compare compares a value with the schema of its place, unless it was there before.
+func (c *check) compare(p *v1beta2.OverridePatch, at func() *field.Path) field.ErrorList {
+	steps, ok := manifest.Steps(p.Path)
+	if !ok || c.opts.CompareAt == nil || manifest.Operation(p) == manifest.OpRemove || c.old != nil && reflect.DeepEqual(c.obj.Spec.Overrides, c.old.Spec.Overrides) {
+		return nil
+	}
+	value, err := p.Value.Tree()
+	if err != nil {
+		return nil // Faults tells
+	}
+	return c.opts.CompareAt(steps, value, at().Child("value"))
 }
 
 // bounds checks how much the spec names; what it holds is payload's to check.

@@ -40,6 +40,10 @@ type Options struct {
 	// OtherEngine says that stock KubeFed controllers may propagate the object, so that what
 	// v1beta1 cannot say is warned about.
 	OtherEngine bool
+	// CompareAt compares what an override puts at a place in the template, which steps lead to,
+	// with the schema of the target kind; at is the path of the value. If it is nil, the schema
+	// is not known.
+	CompareAt func(steps []string, value any, at *field.Path) field.ErrorList
 	// Template is the object's template as rawjson.Value.Tree returns it, for callers that
 	// have it. If it is nil, the template is parsed here.
 	Template map[string]any

@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -325,6 +326,42 @@ func TestTheMemberIsAskedWhatIsLeftThere(t *testing.T) {
 				t.Errorf("the claim is there: %v, want %v", kept, test.kept)
 			}
 		})
+	}
+}
+
+// TestAMemberThatFailsIsNotAskedForEveryPage: the claims in other members wait for it.
+func TestAMemberThatFailsIsNotAskedForEveryPage(t *testing.T) {
+	var asked atomic.Int64
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		asked.Add(1)
+		w.WriteHeader(http.StatusInternalServerError)
+	}))
+	t.Cleanup(server.Close)
+	conn, err := memberclient.NewConn(t.Context(), &rest.Config{Host: server.URL}, func(schema.GroupVersionResource, *memberclient.Live) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(conn.Close)
+	h := newHost()
+	for _, name := range []string{"team-a", "team-b"} {
+		h.claimed(t, name, cell, time.Now().Add(-time.Hour), "m1")
+	}
+	h.watch(t)
+	c := newTestCollector(t, h, &world{joined: map[string]membership.Member{"m1": {Health: membership.Ready, Conn: conn}}})
+	if err := c.collect(t.Context(), "team-a"); err == nil {
+		t.Error("got no error of a member that cannot tell")
+	}
+	first := asked.Load()
+	if err := c.collect(t.Context(), "team-b"); err != nil {
+		t.Error(err)
+	}
+	if n := asked.Load(); first == 0 || n != first {
+		t.Errorf("got %d requests for the first page and %d more for the second, want none", first, n-first)
+	}
+	for _, name := range []string{"team-a", "team-b"} {
+		if h.pages[name] == nil {
+			t.Errorf("the claim on %s is gone, though nobody could tell", name)
+		}
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 
 	"github.com/koinon-io/koinon/pkg/apis/federation/ownership"
 	"github.com/koinon-io/koinon/pkg/apis/federation/v1alpha1"
+	"github.com/koinon-io/koinon/pkg/federation/memberclient"
 	"github.com/koinon-io/koinon/pkg/federation/membership"
 	clientv1beta1 "github.com/koinon-io/koinon/pkg/generated/clientset/versioned/typed/core/v1beta1"
 	listersv1alpha1 "github.com/koinon-io/koinon/pkg/generated/listers/federation/v1alpha1"
@@ -27,6 +28,9 @@ const (
 	resync = 5 * time.Minute
 	// collectTimeout bounds the work on one page.
 	collectTimeout = time.Minute
+	// askTimeout bounds one question to a member. One that fails is not asked again before
+	// askPause has passed: the others' claims wait for the answer.
+	askTimeout, askPause = 5 * time.Second, resync
 )
 
 // Owners says which owners there are.
@@ -59,6 +63,8 @@ type CollectorConfig struct {
 type Collector struct {
 	CollectorConfig
 	queue workqueue.TypedRateLimitingInterface[string]
+	// failed is when members last failed to answer. Only the one worker uses it.
+	failed map[string]time.Time
 }
 
 // NewCollector returns a Collector that does nothing before Run.
@@ -68,6 +74,7 @@ func NewCollector(config CollectorConfig) (*Collector, error) {
 	}
 	return &Collector{
 		CollectorConfig: config,
+		failed:          map[string]time.Time{},
 		queue: workqueue.NewTypedRateLimitingQueueWithConfig(
 			workqueue.NewTypedItemExponentialFailureRateLimiter[string](time.Second, resync),
 			workqueue.TypedRateLimitingQueueConfig[string]{Name: "member-namespaces"}),
@@ -217,9 +224,19 @@ func (c *Collector) left(ctx context.Context, name string, owner ownership.Owner
 	if joined.Conn == nil || joined.Health != membership.Ready {
 		return true, nil
 	}
+	if time.Since(c.failed[member]) < askPause {
+		return true, nil // it is looked at with all pages later on
+	}
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
 	namespace, err := joined.Conn.Namespace(ctx, name)
-	if err != nil || namespace == nil {
-		return err != nil, err
+	if err != nil {
+		c.failed[member] = time.Now()
+		return true, fmt.Errorf("ask member %q: %s", member, memberclient.Problem(err))
+	}
+	delete(c.failed, member)
+	if namespace == nil {
+		return false, nil
 	}
 	marked, _ := ownership.Marked(namespace.Annotations, c.Federation, owner)
 	return marked, nil

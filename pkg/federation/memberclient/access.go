@@ -35,7 +35,8 @@ func malformed(format string, args ...any) error {
 	return &MalformedError{fmt.Sprintf(format, args...)}
 }
 
-// Config returns how to reach the member. secret is nil if it does not exist. now is
+// Config returns how to reach the member, with the bounds on what it may answer: whoever
+// makes a client of a member makes it of this. secret is nil if it does not exist. now is
 // what a client certificate's validity is checked against.
 //
 // A Secret with the key kubeconfig says everything: server, authorities, credentials.
@@ -56,7 +57,7 @@ func Config(cluster *v1beta1.KubeFedCluster, secret *corev1.Secret, now time.Tim
 	if problem := inTheClear(config); problem != "" {
 		return nil, malformed("%s", problem)
 	}
-	return config, nil
+	return guarded(config), nil
 }
 
 func fromSecret(cluster *v1beta1.KubeFedCluster, secret *corev1.Secret, now time.Time) (*rest.Config, error) {

@@ -2,20 +2,18 @@ package memberclient
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
+	"golang.org/x/time/rate"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/resourceversion"
-	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/tools/cache"
-
-	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
+	"k8s.io/utils/clock"
 )
 
 // State is what a cache knows.
@@ -35,10 +33,10 @@ const (
 const (
 	// recheck is how often a member is asked again for a type that it did not have.
 	recheck = 10 * time.Second
+	// surfeitPause is how long a type is left alone of which the member sent too much.
+	surfeitPause = 5 * time.Minute
 	// writeMemory is how long an answer to a write may be newer than the watch.
 	writeMemory = 30 * time.Second
-	// listTimeout bounds one list; a page holds 500 objects.
-	listTimeout = time.Minute
 )
 
 // Cache holds the managed objects of one type in one member.
@@ -47,11 +45,12 @@ type Cache struct {
 	target     Type
 	keepStatus bool
 	stop       context.CancelFunc
+	starts     *rate.Limiter // of watches
 
 	mu      sync.Mutex
 	state   State
 	err     error
-	store   cache.Store
+	objects map[string]*Live // by namespace/name
 	restart context.CancelFunc
 	// writes are results of our own writes that the watch has not shown yet, by key. It
 	// holds at most one entry per object written in the last 30 s.
@@ -63,6 +62,13 @@ type write struct {
 	live *Live
 	gone types.UID
 	at   time.Time
+}
+
+func (w write) sizeBytes() int64 {
+	if w.live == nil {
+		return int64(len(w.gone))
+	}
+	return w.live.sizeBytes()
 }
 
 // supersedes reports whether the write is newer than what the watch has shown.
@@ -91,10 +97,17 @@ func (c *Conn) Watch(t Type, keepStatus bool) {
 		old.stop()
 	}
 	ctx, stop := context.WithCancel(c.ctx)
-	created := &Cache{conn: c, target: t, keepStatus: keepStatus, stop: stop, state: Filling, writes: map[string]write{}}
+	created := newCache(c, t, keepStatus, stop)
 	c.caches[t.Resource] = created
 	// Ends with stop, or when the Conn is closed.
 	c.wg.Go(func() { created.run(ctx) })
+}
+
+func newCache(conn *Conn, t Type, keepStatus bool, stop context.CancelFunc) *Cache {
+	return &Cache{
+		conn: conn, target: t, keepStatus: keepStatus, stop: stop, state: Filling, writes: map[string]write{},
+		starts: rate.NewLimiter(rate.Every(watchEvery), watchBurst),
+	}
 }
 
 // Unwatch drops the cache of a type.
@@ -140,15 +153,12 @@ func (c *Cache) get(namespace, name string) (*Live, State, error) {
 		return nil, c.state, c.err
 	}
 	key := cache.NewObjectName(namespace, name).String()
-	var live *Live
-	if object, ok, _ := c.store.GetByKey(key); ok {
-		live = object.(*Live)
-	}
+	live := c.objects[key]
 	if ours, ok := c.writes[key]; ok {
 		if ours.supersedes(live) {
 			live = ours.live
 		} else {
-			delete(c.writes, key)
+			c.forget(key)
 		}
 	}
 	return live, Synced, nil
@@ -161,17 +171,30 @@ func older(a, b *Live) bool {
 	return err == nil && order < 0
 }
 
-// wrote remembers the result of a write until the watch shows it.
+// wrote remembers the result of a write until the watch shows it, if there is room.
 func (c *Cache) wrote(namespace, name string, result write) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for key, old := range c.writes {
 		if time.Since(old.at) > writeMemory {
-			delete(c.writes, key)
+			c.forget(key)
 		}
 	}
+	key := cache.NewObjectName(namespace, name).String()
+	c.forget(key)
+	if c.writes == nil || c.conn.budget.take(result.sizeBytes()) != nil {
+		return // nobody watches any more, or the watch will show it
+	}
 	result.at = time.Now()
-	c.writes[cache.NewObjectName(namespace, name).String()] = result
+	c.writes[key] = result
+}
+
+// forget drops the result of a write. c.mu is held.
+func (c *Cache) forget(key string) {
+	if old, ok := c.writes[key]; ok {
+		c.conn.budget.give(old.sizeBytes())
+		delete(c.writes, key)
+	}
 }
 
 // saw forgets the answer to an apply that the watch has caught up with.
@@ -179,7 +202,7 @@ func (c *Cache) saw(live *Live) {
 	c.mu.Lock()
 	key := cache.NewObjectName(live.Namespace, live.Name).String()
 	if ours, ok := c.writes[key]; ok && ours.live != nil && !older(live, ours.live) {
-		delete(c.writes, key)
+		c.forget(key)
 	}
 	c.mu.Unlock()
 	c.conn.onEvent(c.target.Resource, live)
@@ -195,120 +218,103 @@ func (c *Cache) set(state State, err error) {
 	}
 }
 
-// run asks whether the type is served, and watches while it is.
+// run asks whether the type is served, and lists and watches while it is.
 func (c *Cache) run(ctx context.Context) {
+	delay := retryDelay()
 	for ctx.Err() == nil {
 		attempt, cancel := context.WithCancel(ctx)
 		c.mu.Lock()
 		c.restart = cancel
 		c.mu.Unlock()
-		served, err := c.conn.serves(attempt, c.target)
-		switch {
-		case err != nil:
-			c.set(Filling, err)
-			wait(attempt, recheck)
-		case !served:
-			c.set(NotServed, nil)
-			wait(attempt, recheck)
-		default:
-			c.watch(attempt, cancel)
-		}
+		c.conn.sleep(attempt, c.try(attempt, delay))
 		cancel()
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for key := range c.writes {
+		c.forget(key)
+	}
+	c.writes = nil
+}
+
+// try keeps the cache as long as that goes well, and returns how long to wait before the
+// next try.
+func (c *Cache) try(ctx context.Context, delay wait.DelayFunc) time.Duration {
+	served, err := c.conn.serves(ctx, c.target)
+	switch {
+	case err != nil:
+		c.set(Filling, err)
+		return recheck
+	case !served:
+		c.set(NotServed, nil)
+		return recheck
+	}
+	if err := c.keep(ctx, delay); errors.Is(err, errTooMuch) {
+		return surfeitPause
+	}
+	return delay()
+}
+
+// retryDelay returns how long to wait between attempts to list and watch: as reflectors do,
+// 1 s or so, twice as long each time up to half a minute or so, and 1 s again after two
+// minutes without any.
+func retryDelay() wait.DelayFunc {
+	backoff := wait.Backoff{Duration: 800 * time.Millisecond, Factor: 2, Jitter: 1, Steps: 38, Cap: 30 * time.Second}
+	return backoff.DelayWithReset(clock.RealClock{}, 2*time.Minute)
+}
+
+// keep lists and watches until ctx ends, the type is gone, or the member answers what must
+// not be kept. It then returns that, and what the cache held is forgotten. Other failures
+// are tried again: what the cache holds is what the member had a moment ago.
+func (c *Cache) keep(ctx context.Context, delay wait.DelayFunc) error {
+	ctx, fail := context.WithCancelCause(ctx)
+	defer fail(nil)
+	s := &store{cache: c, fail: fail}
+	err := c.reflect(ctx, s, delay)
+	c.set(Filling, err)
+	s.close()
+	return err
+}
+
+func (c *Cache) reflect(ctx context.Context, s *store, delay wait.DelayFunc) error {
+	reflector := cache.NewReflectorWithOptions(s.source(), &Live{}, s,
+		cache.ReflectorOptions{TypeDescription: c.target.Resource.GroupResource().String()})
+	for {
+		err := reflector.ListAndWatchWithContext(ctx)
+		var answer *AnswerError
+		switch {
+		case ctx.Err() != nil:
+			if errors.As(context.Cause(ctx), &answer) {
+				return answer
+			}
+			return nil
+		case apierrors.IsNotFound(err), apierrors.IsMethodNotSupported(err):
+			return nil
+		case errors.As(err, &answer):
+			return answer
+		case err != nil:
+			c.failed(err)
+		}
+		c.conn.sleep(ctx, delay())
 	}
 }
 
-func wait(ctx context.Context, d time.Duration) {
+// failed says why a cache that holds nothing yet does not.
+func (c *Cache) failed(err error) {
+	c.mu.Lock()
+	filled := c.state == Synced
+	c.mu.Unlock()
+	if !filled {
+		c.set(Filling, err)
+	}
+}
+
+// sleep waits for d, or until ctx ends.
+func sleep(ctx context.Context, d time.Duration) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():
 	case <-timer.C:
 	}
-}
-
-// watch runs one informer until ctx ends, or the type is gone.
-func (c *Cache) watch(ctx context.Context, cancel context.CancelFunc) {
-	informer := c.newInformer()
-	_ = informer.SetTransform(c.trim) // these three fail only once the informer runs
-	_ = informer.SetWatchErrorHandlerWithContext(func(_ context.Context, _ *cache.Reflector, err error) {
-		if apierrors.IsNotFound(err) || apierrors.IsMethodNotSupported(err) {
-			cancel()
-			return
-		}
-		if !informer.HasSynced() {
-			c.set(Filling, err)
-		}
-	})
-	_, _ = informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
-		AddFunc:    c.handle,
-		UpdateFunc: func(_, object any) { c.handle(object) },
-		DeleteFunc: c.handle,
-	})
-	c.mu.Lock()
-	c.store = informer.GetStore()
-	c.mu.Unlock()
-	var wg sync.WaitGroup
-	// Ends with ctx.
-	wg.Go(func() {
-		if cache.WaitForCacheSync(ctx.Done(), informer.HasSynced) {
-			c.set(Synced, nil)
-		}
-	})
-	informer.RunWithContext(ctx)
-	wg.Wait()
-	c.set(Filling, nil)
-}
-
-func (c *Cache) handle(object any) {
-	if gone, ok := object.(cache.DeletedFinalStateUnknown); ok {
-		object = gone.Obj
-	}
-	if live, ok := object.(*Live); ok {
-		c.saw(live)
-	}
-}
-
-// trim makes what the informer stores. It may see its own result again.
-func (c *Cache) trim(object any) (any, error) {
-	switch object := object.(type) {
-	case *unstructured.Unstructured:
-		return NewLive(object, c.keepStatus)
-	case *metav1.PartialObjectMetadata:
-		return NewLive(object, false)
-	}
-	return object, nil
-}
-
-func (c *Cache) newInformer() cache.SharedIndexInformer {
-	if c.keepStatus {
-		client := c.conn.dynamic.Resource(c.target.Resource)
-		return newInformer(&unstructured.Unstructured{},
-			func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
-				return client.List(ctx, options)
-			}, client.Watch)
-	}
-	client := c.conn.metadata.Resource(c.target.Resource)
-	return newInformer(&metav1.PartialObjectMetadata{},
-		func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
-			return client.List(ctx, options)
-		}, client.Watch)
-}
-
-func newInformer(example runtime.Object,
-	list func(context.Context, metav1.ListOptions) (runtime.Object, error),
-	watchFunc func(context.Context, metav1.ListOptions) (watch.Interface, error),
-) cache.SharedIndexInformer {
-	const selector = v1beta1.ManagedLabel + "=true"
-	return cache.NewSharedIndexInformer(&cache.ListWatch{
-		ListWithContextFunc: func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
-			ctx, cancel := context.WithTimeout(ctx, listTimeout)
-			defer cancel()
-			options.LabelSelector = selector
-			return list(ctx, options)
-		},
-		WatchFuncWithContext: func(ctx context.Context, options metav1.ListOptions) (watch.Interface, error) {
-			options.LabelSelector = selector
-			return watchFunc(ctx, options)
-		},
-	}, example, 0, cache.Indexers{})
 }

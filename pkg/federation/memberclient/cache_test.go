@@ -7,7 +7,6 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/tools/cache"
 )
 
 func live(uid types.UID, resourceVersion string) *Live {
@@ -33,12 +32,10 @@ func TestOwnWritesAreSeenAtOnce(t *testing.T) {
 		"an event of an earlier version does not":   {nil, write{live: live("u", "5")}, live("u", "4"), live("u", "5")},
 	} {
 		t.Run(name, func(t *testing.T) {
-			conn := &Conn{onEvent: func(schema.GroupVersionResource, *Live) {}}
-			c := &Cache{conn: conn, state: Synced, store: cache.NewStore(cache.MetaNamespaceKeyFunc), writes: map[string]write{}}
+			conn := &Conn{budget: &budget{limitBytes: maxCachedBytes}, onEvent: func(schema.GroupVersionResource, *Live) {}}
+			c := &Cache{conn: conn, state: Synced, objects: map[string]*Live{}, writes: map[string]write{}}
 			if test.shown != nil {
-				if err := c.store.Add(test.shown); err != nil {
-					t.Fatal(err)
-				}
+				c.objects["ns/a"] = test.shown
 			}
 			c.wrote("ns", "a", test.write)
 			if test.event != nil {

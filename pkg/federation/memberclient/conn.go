@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/time/rate"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -19,6 +20,7 @@ import (
 	"k8s.io/client-go/util/flowcontrol"
 
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
+	"github.com/koinon-io/koinon/pkg/federation/status"
 )
 
 const (
@@ -29,6 +31,8 @@ const (
 	// Limits of requests per second to one member, all types together. Beyond them
 	// requests wait; the member's own priority and fairness does the rest.
 	memberQPS, memberBurst = 200, 400
+	// maxVersionBytes bounds the version of Kubernetes that goes into a KubeFedCluster.
+	maxVersionBytes = 128
 )
 
 // Type is a target kind.
@@ -44,6 +48,10 @@ type Conn struct {
 	metadata  metadata.Interface
 	discovery rest.Interface
 	onEvent   func(schema.GroupVersionResource, *Live)
+	budget    *budget
+	events    *rate.Limiter // of watches
+	// sleep waits for a time, or until ctx ends.
+	sleep func(ctx context.Context, d time.Duration)
 
 	ctx   context.Context
 	close context.CancelFunc
@@ -56,7 +64,7 @@ type Conn struct {
 	held map[string]held
 }
 
-// NewConn prepares a connection; it does no I/O. onEvent is called, from any goroutine
+// NewConn prepares a connection with a configuration that Config made; it does no I/O. onEvent is called, from any goroutine
 // and without blocking for long, for every change of an object in a watched type, and
 // with nil when a type's cache changes its state. ctx ends all caches, as Close does.
 func NewConn(ctx context.Context, config *rest.Config, onEvent func(schema.GroupVersionResource, *Live)) (*Conn, error) {
@@ -71,6 +79,7 @@ func NewConn(ctx context.Context, config *rest.Config, onEvent func(schema.Group
 	if err != nil {
 		return nil, fmt.Errorf("make metadata client: %w", err)
 	}
+	config.Timeout = pageTimeout // the longest of all that this client asks
 	discoveryClient, err := discovery.NewDiscoveryClientForConfig(config)
 	if err != nil {
 		return nil, fmt.Errorf("make discovery client: %w", err)
@@ -80,6 +89,9 @@ func NewConn(ctx context.Context, config *rest.Config, onEvent func(schema.Group
 		metadata:  metadataClient,
 		discovery: discoveryClient.RESTClient(),
 		onEvent:   onEvent,
+		budget:    &budget{limitBytes: maxCachedBytes},
+		events:    rate.NewLimiter(eventsPerSecond, eventBurst),
+		sleep:     sleep,
 		caches:    map[schema.GroupVersionResource]*Cache{},
 		held:      map[string]held{},
 	}
@@ -116,18 +128,14 @@ func (c *Conn) Health(ctx context.Context) (healthy bool, version string, err er
 	if err := json.Unmarshal(body, &info); err != nil {
 		return false, "", fmt.Errorf("read /version: %w", err)
 	}
-	return true, info.GitVersion, nil
+	return true, status.Cut(info.GitVersion, maxVersionBytes), nil
 }
 
 // serves asks whether the member has the type.
 func (c *Conn) serves(ctx context.Context, t Type) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	path := "/apis/" + t.Resource.GroupVersion().String()
-	if t.Resource.Group == "" {
-		path = "/api/" + t.Resource.Version
-	}
-	body, err := c.discovery.Get().AbsPath(path).SetHeader("Accept", "application/json").Do(ctx).Raw()
+	body, err := c.discovery.Get().AbsPath(versionPath(t.Resource.GroupVersion())).SetHeader("Accept", "application/json").Do(ctx).Raw()
 	if apierrors.IsNotFound(err) {
 		return false, nil
 	}
@@ -187,6 +195,9 @@ func (c *Conn) apply(ctx context.Context, gvr schema.GroupVersionResource, names
 		metav1.PatchOptions{FieldManager: FieldManager, Force: &force})
 	if err != nil {
 		return nil, err
+	}
+	if object.GetName() != name || object.GetNamespace() != namespace {
+		return nil, &AnswerError{Problem: "the member answers another object than the one that was applied"}
 	}
 	return c.remember(gvr, object)
 }

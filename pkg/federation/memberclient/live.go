@@ -6,8 +6,18 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/koinon-io/koinon/pkg/apis/rawjson"
+)
+
+const (
+	// maxNameBytes is how long names of objects and of namespaces are, at most.
+	maxNameBytes = 253
+	// maxTokenBytes bounds what is copied into our status: uid and resourceVersion. API
+	// servers write 36 and at most 20 bytes.
+	maxTokenBytes = 128
 )
 
 // Live is what a cache keeps of one object in the member.
@@ -15,6 +25,14 @@ type Live struct {
 	metav1.ObjectMeta
 	// Status is .status, where the type collects it.
 	Status rawjson.Value
+}
+
+// GetObjectKind makes a Live something that a reflector can handle. It has no kind.
+func (l *Live) GetObjectKind() schema.ObjectKind { return schema.EmptyObjectKind }
+
+// DeepCopyObject is there for the same reason.
+func (l *Live) DeepCopyObject() runtime.Object {
+	return &Live{ObjectMeta: *l.DeepCopy(), Status: append(rawjson.Value(nil), l.Status...)}
 }
 
 // Version stands for the object's spec: its generation, or its resourceVersion for kinds
@@ -26,7 +44,39 @@ func (l *Live) Version() string {
 	return "rv:" + l.ResourceVersion
 }
 
-// NewLive keeps of object what Live says. It does not modify object.
+// sizeBytes is about how much memory a Live takes.
+func (l *Live) sizeBytes() int64 {
+	const fields, entry = 512, 48
+	size := fields + len(l.Name) + len(l.Namespace) + len(l.UID) + len(l.ResourceVersion) + len(l.Status)
+	for _, texts := range []map[string]string{l.Labels, l.Annotations} {
+		for key, value := range texts {
+			size += entry + len(key) + len(value)
+		}
+	}
+	return int64(size)
+}
+
+// check says what of a Live no API server writes.
+func (l *Live) check() error {
+	for _, field := range []struct {
+		path, value string
+		limitBytes  int
+	}{
+		{"metadata.name", l.Name, maxNameBytes},
+		{"metadata.namespace", l.Namespace, maxNameBytes},
+		{"metadata.uid", string(l.UID), maxTokenBytes},
+		{"metadata.resourceVersion", l.ResourceVersion, maxTokenBytes},
+	} {
+		if len(field.value) > field.limitBytes {
+			return &AnswerError{Problem: fmt.Sprintf("the member answers an object whose %s is %d bytes long; at most %d are allowed",
+				field.path, len(field.value), field.limitBytes)}
+		}
+	}
+	return nil
+}
+
+// NewLive keeps of object what Live says. It does not modify object. It returns an
+// *AnswerError if no API server writes such objects.
 func NewLive(object metav1.Object, keepStatus bool) (*Live, error) {
 	live := &Live{ObjectMeta: metav1.ObjectMeta{
 		Name:              object.GetName(),
@@ -38,18 +88,26 @@ func NewLive(object metav1.Object, keepStatus bool) (*Live, error) {
 		Labels:            object.GetLabels(),
 		Annotations:       withoutLastApplied(object.GetAnnotations()),
 	}}
+	if err := live.check(); err != nil {
+		return nil, err
+	}
 	full, ok := object.(*unstructured.Unstructured)
 	if !ok || !keepStatus {
 		return live, nil
 	}
 	if status, ok := full.Object["status"]; ok {
-		data, err := json.Marshal(status)
-		if err != nil {
-			return nil, fmt.Errorf("encode status of %s/%s: %w", live.Namespace, live.Name, err)
-		}
-		live.Status = data
+		return live, live.setStatus(status)
 	}
 	return live, nil
+}
+
+func (l *Live) setStatus(status any) error {
+	data, err := json.Marshal(status)
+	if err != nil {
+		return fmt.Errorf("encode status of %s/%s: %w", l.Namespace, l.Name, err)
+	}
+	l.Status = data
+	return nil
 }
 
 // withoutLastApplied drops kubectl's copy of the whole manifest.

@@ -12,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
+	"github.com/koinon-io/koinon/pkg/federation/memberclient"
 )
 
 // Health of a member.
@@ -115,7 +116,12 @@ func explain(err error, secret string) finding {
 	var hostname x509.HostnameError
 	var invalid x509.CertificateInvalidError
 	var verification *tls.CertificateVerificationError
+	var answer *memberclient.AnswerError
 	switch {
+	case errors.As(err, &answer) && answer.Misdirected:
+		return finding{health: Malformed, problem: answer.Problem}
+	case errors.As(err, &answer):
+		return finding{health: NotReady, problem: answer.Problem}
 	case apierrors.IsUnauthorized(err):
 		return finding{health: Malformed, problem: fmt.Sprintf(
 			"the member refuses the credentials in Secret %q (401 Unauthorized): they have expired, or are for another cluster", secret)}
@@ -125,11 +131,11 @@ func explain(err error, secret string) finding {
 	case errors.As(err, &unknownAuthority):
 		return finding{health: Malformed, problem: "the member's certificate is not from the given authorities: they are for another cluster, or were replaced"}
 	case errors.As(err, &hostname):
-		return finding{health: Malformed, problem: "the member's certificate is for another host: " + hostname.Error()}
+		return finding{health: Malformed, problem: "the member's certificate is for another host: " + memberclient.Problem(hostname)}
 	case errors.As(err, &invalid), errors.As(err, &verification):
-		return finding{health: Malformed, problem: "the member's certificate is not valid: " + err.Error()}
+		return finding{health: Malformed, problem: "the member's certificate is not valid: " + memberclient.Problem(err)}
 	}
-	return finding{health: Offline, problem: "the member does not answer: " + err.Error()}
+	return finding{health: Offline, problem: "the member does not answer: " + memberclient.Problem(err)}
 }
 
 // conditions says a finding the way KubeFed does: only the conditions that it sets in

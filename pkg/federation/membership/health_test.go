@@ -4,6 +4,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
+	"github.com/koinon-io/koinon/pkg/federation/memberclient"
 )
 
 func TestThresholds(t *testing.T) {
@@ -70,7 +72,10 @@ func TestExplain(t *testing.T) {
 			`the member does not let the credentials in Secret "s" read /healthz (403 Forbidden)`},
 		"foreign authority": {fmt.Errorf("get: %w", x509.UnknownAuthorityError{}), Malformed,
 			"the member's certificate is not from the given authorities: they are for another cluster, or were replaced"},
-		"nobody there": {errors.New("connection refused"), Offline, "the member does not answer: connection refused"},
+		"a redirect":                         {fmt.Errorf("get: %w", &memberclient.AnswerError{Problem: "the member redirects", Misdirected: true}), Malformed, "the member redirects"},
+		"an answer that no API server gives": {fmt.Errorf("get: %w", &memberclient.AnswerError{Problem: "the answer is longer"}), NotReady, "the answer is longer"},
+		"a long answer":                      {errors.New(strings.Repeat("E", 2<<20)), Offline, "the member does not answer: " + strings.Repeat("E", 1015) + "... (cut)"},
+		"nobody there":                       {errors.New("connection refused"), Offline, "the member does not answer: connection refused"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := explain(test.err, "s")

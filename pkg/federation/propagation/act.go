@@ -15,6 +15,7 @@ import (
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
 	"github.com/koinon-io/koinon/pkg/federation/memberclient"
 	"github.com/koinon-io/koinon/pkg/federation/render"
+	"github.com/koinon-io/koinon/pkg/federation/status"
 )
 
 // targetKey names one target of one object.
@@ -129,9 +130,10 @@ type result struct {
 	failed, gone bool
 }
 
+// failed says what went wrong; members may quote whole objects.
 func (o observation) failed(state v1beta2.TargetState, message string) result {
 	record := o.record
-	record.State, record.Message = state, message
+	record.State, record.Message = state, status.Cut(message, v1beta2.MaxMessageBytes)
 	return result{record: record, failed: true}
 }
 
@@ -176,7 +178,7 @@ func (s spot) enter(ctx context.Context, o observation, a action) *result {
 	if refused := o.refusedHome(err); refused != nil {
 		return refused
 	}
-	failed := o.failed(state, err.Error())
+	failed := o.failed(state, memberclient.Problem(err))
 	return &failed
 }
 
@@ -199,7 +201,7 @@ func (e *Engine) apply(ctx context.Context, at spot, o observation) result {
 			return *refused
 		}
 		if err != nil {
-			return o.failed(state, err.Error())
+			return o.failed(state, memberclient.Problem(err))
 		}
 		record := o.record
 		record.State, record.Message = v1beta2.TargetOK, ""
@@ -216,7 +218,7 @@ func (e *Engine) prepare(ctx context.Context, at spot, o observation) (manifest 
 		return o.manifest.JSON, v1beta2.TargetUpdateFailed, nil
 	}
 	refuse := func(state v1beta2.TargetState, err error) ([]byte, v1beta2.TargetState, *result) {
-		failed := o.failed(state, err.Error())
+		failed := o.failed(state, memberclient.Problem(err))
 		return nil, "", &failed
 	}
 	existing, err := at.get(ctx)
@@ -281,7 +283,7 @@ func ours(ctx context.Context, at spot, o observation) (*unstructured.Unstructur
 func deleteThere(ctx context.Context, at spot, o observation, federated *v1beta2.FederatedObject) result {
 	existing, err := ours(ctx, at, o)
 	if err != nil {
-		return o.failed(v1beta2.TargetRetrievalFailed, err.Error())
+		return o.failed(v1beta2.TargetRetrievalFailed, memberclient.Problem(err))
 	}
 	if existing == nil {
 		return at.gone(o)
@@ -292,7 +294,7 @@ func deleteThere(ctx context.Context, at spot, o observation, federated *v1beta2
 			return o.failed(v1beta2.TargetDeletionFailed, err.Error())
 		}
 		if err := at.conn.Delete(ctx, at.kind.target.Resource, at.namespace, at.name, existing.GetUID(), options); err != nil {
-			return o.failed(v1beta2.TargetDeletionFailed, err.Error())
+			return o.failed(v1beta2.TargetDeletionFailed, memberclient.Problem(err))
 		}
 		if existing, err = ours(ctx, at, o); err == nil && existing == nil {
 			return at.gone(o)
@@ -305,11 +307,11 @@ func deleteThere(ctx context.Context, at spot, o observation, federated *v1beta2
 func releaseThere(ctx context.Context, at spot, o observation) result {
 	existing, err := ours(ctx, at, o)
 	if err != nil {
-		return o.failed(v1beta2.TargetRetrievalFailed, err.Error())
+		return o.failed(v1beta2.TargetRetrievalFailed, memberclient.Problem(err))
 	}
 	if existing != nil {
 		if err := at.conn.Release(ctx, at.kind.target.Resource, at.namespace, at.name, render.SourceAnnotation); err != nil {
-			return o.failed(v1beta2.TargetLabelRemovalFailed, err.Error())
+			return o.failed(v1beta2.TargetLabelRemovalFailed, memberclient.Problem(err))
 		}
 	}
 	return at.gone(o)

@@ -218,7 +218,7 @@ func notObserved(o observation) *decision {
 		return nil
 	}
 	if o.cacheErr != nil {
-		d := o.say(v1beta2.TargetCachedRetrievalError, "the member's objects cannot be listed: "+o.cacheErr.Error())
+		d := o.say(v1beta2.TargetCachedRetrievalError, "the member's objects cannot be listed: "+memberclient.Problem(o.cacheErr))
 		return &d
 	}
 	return o.undecided("the member's objects are being listed")

@@ -8,6 +8,7 @@ package schemaservers
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -16,6 +17,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/klog/v2"
+	"k8s.io/utils/clock"
 
 	federationv1alpha1 "github.com/koinon-io/koinon/pkg/apis/federation/v1alpha1"
 	corev1beta1 "github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
@@ -92,6 +94,7 @@ func (s *Servers) member(ctx context.Context, cluster *corev1beta1.KubeFedCluste
 		return nil, err
 	}
 	config.Timeout = timeout
+	config.Wrap(func(next http.RoundTripper) http.RoundTripper { return &patient{next: next, clock: clock.RealClock{}} })
 	client, err := discovery.NewDiscoveryClientForConfig(config)
 	if err != nil {
 		return nil, err

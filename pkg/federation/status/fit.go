@@ -24,7 +24,7 @@ const reservedBytes = 4 << 10
 func fit(targets []v1beta2.TargetStatus, limitBytes int) ([]v1beta2.TargetStatus, string) {
 	targets = slices.Clone(targets)
 	for i := range targets {
-		targets[i].Message = cut(targets[i].Message, v1beta2.MaxMessageBytes)
+		targets[i].Message = Cut(targets[i].Message, v1beta2.MaxMessageBytes)
 	}
 	free, largest := limitBytes-reservedBytes, 0
 	for i := range targets {
@@ -72,8 +72,8 @@ func targetBytes(t *v1beta2.TargetStatus) int {
 	return keysAndNumbers + len(t.Name) + len(t.State) + len(t.Message) + len(t.Cluster) + len(t.Namespace) + len(t.Hash) + len(t.Version)
 }
 
-// cut shortens a message, at the end of a character, and says so.
-func cut(message string, limitBytes int) string {
+// Cut shortens a message, at the end of a character, and says so.
+func Cut(message string, limitBytes int) string {
 	if len(message) <= limitBytes {
 		return message
 	}

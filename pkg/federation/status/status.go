@@ -31,7 +31,7 @@ func Fold(old *v1beta2.FederatedObjectStatus, generation int64, targets []v1beta
 	var leftOut string
 	folded.Targets, leftOut = fit(folded.Targets, limitBytes)
 	condition := judge(folded.Targets, problem)
-	condition.Message = cut(condition.Message, v1beta2.MaxMessageBytes) + leftOut
+	condition.Message = Cut(condition.Message, v1beta2.MaxMessageBytes) + leftOut
 	stamp := now.UTC().Format(time.RFC3339)
 	condition.LastUpdateTime, condition.LastTransitionTime = stamp, stamp
 	if old == nil {

@@ -1,0 +1,214 @@
+package memberclient
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	utiljson "k8s.io/apimachinery/pkg/util/json"
+
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
+)
+
+const (
+	// pageSize is how many objects are asked for at once. A list starts at the current
+	// version, since API servers ignore the size of pages at an arbitrary one.
+	pageSize = 500
+	// pageTimeout bounds one page, listTimeout all pages of one list together: they end
+	// when the member says so.
+	pageTimeout, listTimeout = time.Minute, 10 * time.Minute
+	// managedSelector selects what caches hold.
+	managedSelector = v1beta1.ManagedLabel + "=true"
+)
+
+// liveList is a list as a reflector takes it.
+type liveList struct {
+	metav1.TypeMeta
+	metav1.ListMeta
+	Items []Live
+}
+
+// DeepCopyObject makes a liveList a runtime.Object.
+func (l *liveList) DeepCopyObject() runtime.Object {
+	copied := &liveList{TypeMeta: l.TypeMeta, ListMeta: *l.ListMeta.DeepCopy()}
+	for i := range l.Items {
+		copied.Items = append(copied.Items, *l.Items[i].DeepCopyObject().(*Live))
+	}
+	return copied
+}
+
+// list gives keep all managed objects of a type, page by page and one at a time: neither a
+// page nor a spec is ever in memory as a whole. It returns the version of the list, and
+// ends with the first error of keep.
+func (c *Conn) list(ctx context.Context, t Type, keepStatus bool, keep func(*Live) error) (resourceVersion string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, listTimeout)
+	defer cancel()
+	var meta metav1.ListMeta
+	for first := true; first || meta.Continue != ""; first = false {
+		if meta, err = c.page(ctx, t, keepStatus, meta.Continue, keep); err != nil {
+			return "", err
+		}
+	}
+	return meta.ResourceVersion, nil
+}
+
+func (c *Conn) page(ctx context.Context, t Type, keepStatus bool, token string, keep func(*Live) error) (metav1.ListMeta, error) {
+	ctx, cancel := context.WithTimeout(asStream(ctx), pageTimeout)
+	defer cancel()
+	accept := runtime.ContentTypeJSON
+	if !keepStatus {
+		accept = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"
+	}
+	path := versionPath(t.Resource.GroupVersion()) + "/" + t.Resource.Resource
+	request := c.discovery.Get().AbsPath(path).SetHeader("Accept", accept).
+		Param("labelSelector", managedSelector).Param("limit", strconv.Itoa(pageSize))
+	if token != "" {
+		request = request.Param("continue", token)
+	}
+	body, err := request.Stream(ctx)
+	if err != nil {
+		return metav1.ListMeta{}, err
+	}
+	defer func() { _ = body.Close() }()
+	meta, err := readPage(body, path, keepStatus, keep)
+	if err != nil {
+		return metav1.ListMeta{}, fmt.Errorf("read %s: %w", path, err)
+	}
+	return meta, nil
+}
+
+// versionPath is where a group's version is served.
+func versionPath(gv schema.GroupVersion) string {
+	if gv.Group == "" {
+		return "/api/" + gv.Version
+	}
+	return "/apis/" + gv.String()
+}
+
+// listed is what is read of an item; the decoder skips the rest.
+type listed struct {
+	Metadata struct {
+		Name              string            `json:"name"`
+		Namespace         string            `json:"namespace"`
+		UID               types.UID         `json:"uid"`
+		ResourceVersion   string            `json:"resourceVersion"`
+		Generation        int64             `json:"generation"`
+		DeletionTimestamp *metav1.Time      `json:"deletionTimestamp"`
+		Labels            map[string]string `json:"labels"`
+		Annotations       map[string]string `json:"annotations"`
+	} `json:"metadata"`
+	Status json.RawMessage `json:"status"`
+}
+
+func (i *listed) live(keepStatus bool) (*Live, error) {
+	m := &i.Metadata
+	live, err := NewLive(&metav1.ObjectMeta{
+		Name: m.Name, Namespace: m.Namespace, UID: m.UID, ResourceVersion: m.ResourceVersion, Generation: m.Generation,
+		DeletionTimestamp: m.DeletionTimestamp, Labels: m.Labels, Annotations: m.Annotations,
+	}, false)
+	if err != nil || !keepStatus || len(i.Status) == 0 {
+		return live, err
+	}
+	var status any // as a watch and an apply give it: the same object has the same bytes
+	if err := utiljson.Unmarshal(i.Status, &status); err != nil {
+		return nil, err
+	}
+	return live, live.setStatus(status)
+}
+
+var errNoList = errors.New("the member's answer is no list")
+
+// readPage reads one page of a list in JSON. No value in it is longer than maxAnswerBytes.
+func readPage(body io.Reader, path string, keepStatus bool, keep func(*Live) error) (meta metav1.ListMeta, err error) {
+	page := newPageReader(body, path)
+	if err := page.expect(json.Delim('{')); err != nil {
+		return meta, err
+	}
+	hasItems := false
+	for page.More() {
+		key, err := page.token()
+		if err != nil {
+			return meta, err
+		}
+		switch key {
+		case "metadata":
+			err = page.value(&meta)
+		case "items":
+			hasItems, err = true, page.items(keepStatus, keep)
+		default:
+			var skipped json.RawMessage
+			err = page.value(&skipped)
+		}
+		if err != nil {
+			return meta, err
+		}
+	}
+	if err := page.expect(json.Delim('}')); err != nil {
+		return meta, err
+	}
+	if !hasItems {
+		return meta, errNoList
+	}
+	return meta, nil
+}
+
+// pageReader decodes a page value by value, and bounds each.
+type pageReader struct {
+	*json.Decoder
+	body *boundedBody
+}
+
+func newPageReader(body io.Reader, path string) *pageReader {
+	bounded := &boundedBody{ReadCloser: io.NopCloser(body), length: newLength("an object in the member's list of "+path, maxAnswerBytes)}
+	return &pageReader{Decoder: json.NewDecoder(bounded), body: bounded}
+}
+
+func (r *pageReader) value(into any) error {
+	r.body.readBytes = 0
+	return r.Decode(into)
+}
+
+func (r *pageReader) token() (json.Token, error) {
+	r.body.readBytes = 0
+	return r.Token()
+}
+
+func (r *pageReader) expect(delim json.Delim) error {
+	token, err := r.token()
+	if err == nil && token != delim {
+		return errNoList
+	}
+	return err
+}
+
+func (r *pageReader) items(keepStatus bool, keep func(*Live) error) error {
+	token, err := r.token()
+	if err != nil || token == nil { // Go writes an empty list as null
+		return err
+	}
+	if token != json.Delim('[') {
+		return errNoList
+	}
+	for r.More() {
+		var item listed
+		if err := r.value(&item); err != nil {
+			return err
+		}
+		live, err := item.live(keepStatus)
+		if err != nil {
+			return err
+		}
+		if err := keep(live); err != nil {
+			return err
+		}
+	}
+	return r.expect(json.Delim(']'))
+}

@@ -1,0 +1,188 @@
+package memberclient
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/tools/cache"
+)
+
+// maxCachedBytes bounds what all caches of one member hold together, some 100,000 objects.
+const maxCachedBytes = 256 << 20
+
+// errTooMuch says that a member has more than its caches may hold.
+var errTooMuch = &AnswerError{Problem: fmt.Sprintf(
+	"the member sends more than %d MiB of objects with the label kubefed.io/managed=true", maxCachedBytes>>20)}
+
+// budget is how much of its limit is taken. It may be used concurrently.
+type budget struct {
+	limitBytes int64
+	takenBytes atomic.Int64
+}
+
+// take returns errTooMuch if there is not as much left.
+func (b *budget) take(sizeBytes int64) error {
+	if b.takenBytes.Add(sizeBytes) > b.limitBytes {
+		b.give(sizeBytes)
+		return errTooMuch
+	}
+	return nil
+}
+
+func (b *budget) give(sizeBytes int64) { b.takenBytes.Add(-sizeBytes) }
+
+// store is what a reflector fills, for one attempt: the objects of a Cache. Its fields and
+// those objects are guarded by cache.mu.
+type store struct {
+	cache *Cache
+	// fail ends the attempt.
+	fail context.CancelCauseFunc
+
+	listedBytes int64 // taken for a list that is under way
+	heldBytes   int64 // taken for cache.objects
+	closed      bool
+}
+
+// pagedSource keeps reflectors from asking for a list as a stream of events: that has no
+// end but what the member says, and a member that says none is asked again without a pause.
+type pagedSource struct{ *cache.ListWatch }
+
+// IsWatchListSemanticsUnSupported is asked by reflectors.
+func (pagedSource) IsWatchListSemanticsUnSupported() bool { return true }
+
+func (s *store) source() cache.ListerWatcher {
+	return pagedSource{&cache.ListWatch{
+		ListWithContextFunc:  s.list,
+		WatchFuncWithContext: s.cache.watch,
+	}}
+}
+
+// list lists everything: the reflector's pages are of no use, since it keeps them all.
+func (s *store) list(ctx context.Context, _ metav1.ListOptions) (runtime.Object, error) {
+	s.unlist()
+	c, list := s.cache, &liveList{}
+	version, err := c.conn.list(ctx, c.target, c.keepStatus, func(live *Live) error {
+		if err := s.takeListed(live.sizeBytes()); err != nil {
+			return err
+		}
+		list.Items = append(list.Items, *live)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	list.ResourceVersion = version
+	return list, nil
+}
+
+func (s *store) takeListed(sizeBytes int64) error {
+	s.cache.mu.Lock()
+	defer s.cache.mu.Unlock()
+	if s.closed { // the reflector does not wait for its lists
+		return context.Canceled
+	}
+	if err := s.cache.conn.budget.take(sizeBytes); err != nil {
+		return err
+	}
+	s.listedBytes += sizeBytes
+	return nil
+}
+
+// unlist gives back what a list has taken that failed.
+func (s *store) unlist() {
+	s.cache.mu.Lock()
+	defer s.cache.mu.Unlock()
+	s.cache.conn.budget.give(s.listedBytes)
+	s.listedBytes = 0
+}
+
+// close gives everything back. The cache must not be Synced any more.
+func (s *store) close() {
+	s.cache.mu.Lock()
+	defer s.cache.mu.Unlock()
+	s.cache.conn.budget.give(s.listedBytes + s.heldBytes)
+	s.listedBytes, s.heldBytes, s.closed = 0, 0, true
+	s.cache.objects = nil
+}
+
+func keyOf(live *Live) string { return cache.NewObjectName(live.Namespace, live.Name).String() }
+
+// Replace takes the result of list. Whoever listens is told what is new and what is gone.
+func (s *store) Replace(items []any, _ string) error {
+	c := s.cache
+	objects := make(map[string]*Live, len(items))
+	for _, item := range items {
+		live := item.(*Live)
+		objects[keyOf(live)] = live
+	}
+	c.mu.Lock()
+	old := c.objects
+	c.objects = objects
+	c.conn.budget.give(s.heldBytes)
+	s.heldBytes, s.listedBytes = s.listedBytes, 0
+	c.mu.Unlock()
+	c.set(Synced, nil)
+	for key, live := range objects {
+		if before := old[key]; before == nil || before.UID != live.UID || before.ResourceVersion != live.ResourceVersion {
+			c.saw(live)
+		}
+	}
+	for key, live := range old {
+		if objects[key] == nil {
+			c.saw(live)
+		}
+	}
+	return nil
+}
+
+// Add is Update.
+func (s *store) Add(object any) error { return s.Update(object) }
+
+// Update takes an event of the watch. If there is no room for it the attempt ends: what is
+// left would not be what the member has.
+func (s *store) Update(object any) error {
+	live := object.(*Live)
+	if err := s.put(live); err != nil {
+		s.fail(err)
+		return nil // the reflector would log the object
+	}
+	s.cache.saw(live)
+	return nil
+}
+
+func (s *store) put(live *Live) error {
+	c, key := s.cache, keyOf(live)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	more := live.sizeBytes()
+	if old := c.objects[key]; old != nil {
+		more -= old.sizeBytes()
+	}
+	if err := c.conn.budget.take(more); err != nil {
+		return err
+	}
+	s.heldBytes += more
+	c.objects[key] = live
+	return nil
+}
+
+// Delete takes an event of the watch.
+func (s *store) Delete(object any) error {
+	live := object.(*Live)
+	c, key := s.cache, keyOf(live)
+	c.mu.Lock()
+	if old := c.objects[key]; old != nil {
+		c.conn.budget.give(old.sizeBytes())
+		s.heldBytes -= old.sizeBytes()
+		delete(c.objects, key)
+	}
+	c.mu.Unlock()
+	c.saw(live)
+	return nil
+}
+
+// Resync has nothing to do: the watch shows every change.
+func (s *store) Resync() error { return nil }

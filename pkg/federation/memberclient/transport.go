@@ -1,0 +1,224 @@
+package memberclient
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"golang.org/x/time/rate"
+	"k8s.io/client-go/rest"
+
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
+	"github.com/koinon-io/koinon/pkg/federation/status"
+)
+
+// A member is somebody else's server, and may answer anything, in any length and as slowly
+// as it likes. These are the bounds; all clients of members have them, since Config gives
+// no configuration without. docs/members.md says what they mean to users.
+const (
+	// maxAnswerBytes bounds one answer, after decompression, and one object in a list or a
+	// watch. A kube-apiserver stores objects of 1.5 MiB, which JSON may make twice as long.
+	maxAnswerBytes = 4 << 20
+	// maxSchemaBytes bounds the OpenAPI of one group and version: Kubernetes' own largest
+	// is some 3 MiB.
+	maxSchemaBytes = 16 << 20
+	// Lists and watches have no length, but a pace, for all of one member together: beyond
+	// it they are read as slowly, which costs other members nothing.
+	streamBytesPerSecond, streamBurstBytes = 16 << 20, 64 << 20
+)
+
+// AnswerError says in one sentence that a member answered as no API server does.
+type AnswerError struct {
+	Problem string
+	// Misdirected says that the address is most likely not that of an API server.
+	Misdirected bool
+}
+
+func (e *AnswerError) Error() string { return e.Problem }
+
+// Problem returns an error of a member as a sentence that may be shown and stored: what a
+// member says is cut at v1beta2.MaxMessageBytes.
+func Problem(err error) string {
+	var answer *AnswerError
+	if errors.As(err, &answer) {
+		err = answer
+	}
+	return status.Cut(err.Error(), v1beta2.MaxMessageBytes)
+}
+
+// guarded returns the configuration with the bounds on answers. Redirects are refused: the
+// credentials would be sent on to wherever the member says, and the Secret says that they are
+// for this address only (ADR 16).
+func guarded(config *rest.Config) *rest.Config {
+	config.WarningHandler = rest.NoWarnings{} // the default logs what a member says
+	pace := rate.NewLimiter(streamBytesPerSecond, streamBurstBytes)
+	config.Wrap(func(next http.RoundTripper) http.RoundTripper {
+		return &guard{next: next, pace: pace}
+	})
+	return config
+}
+
+// guard is right around the transport: it sees every request, also one that a client makes
+// by itself, and bodies after decompression.
+type guard struct {
+	next http.RoundTripper
+	pace *rate.Limiter
+}
+
+// WrappedRoundTripper lets the library cancel requests.
+func (g *guard) WrappedRoundTripper() http.RoundTripper { return g.next }
+
+// RoundTrip implements http.RoundTripper.
+func (g *guard) RoundTrip(request *http.Request) (*http.Response, error) {
+	response, err := g.next.RoundTrip(request)
+	if err != nil {
+		return nil, err
+	}
+	if response.StatusCode >= 300 && response.StatusCode < 400 {
+		_ = response.Body.Close()
+		return nil, redirected(request, response)
+	}
+	response.Body = g.bound(request, response)
+	return response, nil
+}
+
+func redirected(request *http.Request, response *http.Response) error {
+	target := "nowhere"
+	if location, err := response.Location(); err == nil {
+		target = (&url.URL{Scheme: location.Scheme, Host: location.Host}).String()
+	}
+	return &AnswerError{Misdirected: true, Problem: fmt.Sprintf(
+		"the member redirects %s to %q; redirects are not followed: the address of the member must be that of its API server itself",
+		request.URL.Path, status.Cut(target, 256))}
+}
+
+func (g *guard) bound(request *http.Request, response *http.Response) io.ReadCloser {
+	path := request.URL.Path
+	if isStream(request.Context()) && response.StatusCode == http.StatusOK {
+		paced := &pacedBody{ReadCloser: response.Body, ctx: request.Context(), pace: g.pace}
+		if request.URL.Query().Has("watch") && isJSON(response) {
+			return &eventBody{ReadCloser: paced, length: newLength("an event in the member's watch of "+path, maxAnswerBytes)}
+		}
+		return paced // lists are bounded by readPage, events in protobuf by their decoder
+	}
+	limitBytes := int64(maxAnswerBytes)
+	if strings.HasPrefix(path, "/openapi/") {
+		limitBytes = maxSchemaBytes
+	}
+	return &boundedBody{ReadCloser: response.Body, length: newLength("the member's answer to "+request.Method+" "+path, limitBytes)}
+}
+
+type streamKey struct{}
+
+// asStream marks the requests of a context as lists and watches, which are read as they
+// come and never kept as a whole.
+func asStream(ctx context.Context) context.Context {
+	return context.WithValue(ctx, streamKey{}, true)
+}
+
+func isStream(ctx context.Context) bool {
+	marked, _ := ctx.Value(streamKey{}).(bool)
+	return marked
+}
+
+func isJSON(response *http.Response) bool {
+	mediaType, _, err := mime.ParseMediaType(response.Header.Get("Content-Type"))
+	return err != nil || !strings.HasSuffix(mediaType, "protobuf")
+}
+
+// length counts bytes of one value.
+type length struct {
+	what              string // of whose length the error speaks
+	readBytes, atMost int64
+}
+
+func newLength(what string, limitBytes int64) length { return length{what: what, atMost: limitBytes} }
+
+func (l *length) count(n int) error {
+	if l.readBytes += int64(n); l.readBytes > l.atMost {
+		return &AnswerError{Problem: fmt.Sprintf("%s is longer than %d MiB, and is not read further", l.what, l.atMost>>20)}
+	}
+	return nil
+}
+
+// boundedBody is a body that ends with an error beyond its bound.
+type boundedBody struct {
+	io.ReadCloser
+	length
+}
+
+func (b *boundedBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if tooLong := b.count(n); tooLong != nil {
+		return 0, tooLong
+	}
+	return n, err
+}
+
+// eventBody is a watch in JSON, which its decoder reads however long an event is.
+type eventBody struct {
+	io.ReadCloser
+	length
+	nesting nesting
+}
+
+func (b *eventBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	tail := p[:n]
+	if end := b.nesting.lastEnd(tail); end > 0 {
+		tail, b.readBytes = tail[end:], 0
+	}
+	if tooLong := b.count(len(tail)); tooLong != nil {
+		return 0, tooLong
+	}
+	return n, err
+}
+
+// nesting follows a stream of JSON: in how many objects and arrays it is, and whether in a
+// string. What is no JSON does not matter: the decoder ends there.
+type nesting struct {
+	depth             int
+	inString, escaped bool
+}
+
+// lastEnd goes on with p. It returns where the last object or array ends in p that is in no
+// other, or 0 if none does.
+func (n *nesting) lastEnd(p []byte) (end int) {
+	for i, c := range p {
+		switch {
+		case n.escaped:
+			n.escaped = false
+		case n.inString:
+			n.escaped, n.inString = c == '\\', c != '"'
+		case c == '"':
+			n.inString = true
+		case c == '{', c == '[':
+			n.depth++
+		case c == '}', c == ']':
+			if n.depth--; n.depth <= 0 {
+				n.depth, end = 0, i+1
+			}
+		}
+	}
+	return end
+}
+
+// pacedBody is read no faster than its pace allows.
+type pacedBody struct {
+	io.ReadCloser
+	ctx  context.Context // the request's
+	pace *rate.Limiter
+}
+
+func (b *pacedBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p[:min(len(p), streamBurstBytes)])
+	if waitErr := b.pace.WaitN(b.ctx, n); waitErr != nil && err == nil {
+		return 0, waitErr
+	}
+	return n, err
+}

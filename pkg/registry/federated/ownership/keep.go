@@ -72,20 +72,22 @@ func keepOrder(w *write, obj, old *typesv1beta2.FederatedObject) {
 
 // keepWholeLists makes the list of overrides one field in a request in v1beta2, where it is
 // one: who changed a part of it owns all of it, and from whom a part was taken, of the list
-// as a whole, has lost it. Who owned only a part, by v1beta1, keeps what did not change.
+// as a whole, has lost it. Who owned only a part, by v1beta1, keeps what did not change. Who is
+// new and did not write stands for those before the first apply, and had all of it.
 func keepWholeLists(obj, old *typesv1beta2.FederatedObject) {
 	changed := changedParts(old.Spec.Overrides, obj.Spec.Overrides)
 	if changed.Empty() {
 		return
 	}
 	obj.ManagedFields, _ = eachEntry(obj.ManagedFields, func(e *metav1.ManagedFieldsEntry) bool {
-		was := setOf(find(old.ManagedFields, keyOf(e)))
+		before := find(old.ManagedFields, keyOf(e))
+		was := setOf(before)
 		return changeSet(e, func(set *fieldpath.Set) *fieldpath.Set {
 			switch owned := set.Intersection(wholeList); {
 			case !owned.Intersection(changed).Empty():
 				return set.Union(wholeList) // the writer
-			case was.Has(byNamePath) && was.Has(bySelectorPath):
-				return set.Difference(wholeList)
+			case before == nil || was.Has(byNamePath) && was.Has(bySelectorPath):
+				return set.Difference(wholeList).Difference(fieldpath.NewSet(overridesPath))
 			}
 			return set
 		})

@@ -263,3 +263,19 @@ func TestAnApplyThatRemovesTheLastItemRemovesTheField(t *testing.T) {
 		same(t, "the template in "+version, template(object{"minReadySeconds": 1.0, "mine": nil})["template"], specOf(got)["template"])
 	}
 }
+
+func TestWhoWroteBeforeTheFirstApplyLosesTheListAsAWhole(t *testing.T) {
+	a := newAPI(t, nil)
+	spec := func(replicas int) object {
+		return object{"template": object{}, "overrides": []any{object{"topologyName": "m1", "topologyOverrides": replicasTo(replicas)}, forGray}}
+	}
+	a.must(request{method: http.MethodPost, version: "v1beta2", manager: "alice", contentType: jsonBody, body: federatedDeployment("v1beta2", "web", spec(1))})
+	a.must(request{method: http.MethodPatch, version: "v1beta2", name: "web", manager: "alice", contentType: mergePatch,
+		body: object{"metadata": object{"managedFields": []any{object{}}}}})
+	got := owned(t, a.apply("v1beta2", "web", "bob", true, spec(2)))
+	for who, fields := range got {
+		if owns := slices.ContainsFunc(fields, func(field string) bool { return strings.HasPrefix(field, ".spec.overrides") }); owns != strings.HasPrefix(who, "bob ") {
+			t.Errorf("%s owns %v", who, fields)
+		}
+	}
+}

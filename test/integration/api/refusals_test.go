@@ -126,7 +126,7 @@ func TestEveryRefusalIsOneClearSentence(t *testing.T) {
 		},
 		"a template of 2 MiB": {
 			object("types.kubefed.io/v1beta2", "FederatedConfigMap", "web", `template: {data: {a: "`+strings.Repeat("x", 2<<20)+`"}}`),
-			`The FederatedConfigMap "web" is invalid: spec.template: Invalid value: "2097169 bytes": at most 1048576 bytes (1 MiB) are allowed, in which data of Secrets count in base64`,
+			`The FederatedConfigMap "web" is invalid: spec.template: Invalid value: at most 1048576 bytes (1 MiB) are allowed, in which data of Secrets count in base64`,
 		},
 		"an unknown field in a template": {
 			federated(`template: {spec: {replcas: 3}}`),

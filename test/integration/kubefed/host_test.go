@@ -234,8 +234,10 @@ func patchesAndPutsTheStatus(t *testing.T, h *host) {
 		if err := served(got); err != nil {
 			return err
 		}
-		if generation := got.at("status", "conditions"); fmt.Sprint(generation) == fmt.Sprint(config.at("status", "conditions")) {
-			return fmt.Errorf("conditions are still of the generation before: %v", generation)
+		for _, condition := range got.at("status", "conditions").([]any) {
+			if observed := object(condition.(map[string]any)).at("observedGeneration"); observed != config.at("metadata", "generation") {
+				return fmt.Errorf("a condition is of generation %v, and the spec of %v", observed, config.at("metadata", "generation"))
+			}
 		}
 		return nil
 	})

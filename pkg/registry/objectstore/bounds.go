@@ -2,6 +2,7 @@ package objectstore
 
 import (
 	"context"
+	"iter"
 	"slices"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -30,7 +31,7 @@ func (s createStrategy) Validate(ctx context.Context, obj runtime.Object) field.
 	if err != nil {
 		return field.ErrorList{field.InternalError(path, err)}
 	}
-	if errs := metadataMistakes(meta, s.NamespaceScoped()); len(errs) > 0 {
+	if errs := metadataMistakes(meta); len(errs) > 0 {
 		return errs
 	}
 	errs := s.RESTCreateStrategy.Validate(ctx, obj)
@@ -56,7 +57,7 @@ func withMetadataCheck(store *genericregistry.Store, info rest.UpdatedObjectInfo
 		if err != nil {
 			return nil, err
 		}
-		if errs := metadataMistakes(meta, store.CreateStrategy.NamespaceScoped()); len(errs) > 0 {
+		if errs := metadataMistakes(meta); len(errs) > 0 {
 			kinds, _, err := store.CreateStrategy.ObjectKinds(obj)
 			if err != nil {
 				return nil, err
@@ -70,14 +71,53 @@ func withMetadataCheck(store *genericregistry.Store, info rest.UpdatedObjectInfo
 // metadataMistakes returns the mistakes in the metadata of an object if there are more than are
 // told, and nil if there are not: the library will find those. Labels, owner references and the
 // like have no number of their own that is too high.
-func metadataMistakes(meta metav1.Object, namespaced bool) field.ErrorList {
+func metadataMistakes(meta metav1.Object) (errs field.ErrorList) {
 	entries := len(meta.GetLabels()) + len(meta.GetAnnotations()) + len(meta.GetFinalizers()) + len(meta.GetOwnerReferences()) + len(meta.GetManagedFields())
 	if entries <= mistakes.Max { // a few for each, at most
 		return nil
 	}
-	errs := apivalidation.ValidateObjectMetaAccessor(meta, namespaced, apivalidation.ValidateNameFunc(func(string, bool) []string { return nil }), field.NewPath("metadata"))
-	if len(errs) <= mistakes.Max {
-		return nil
+	anyName := func(string, bool) []string { return nil }
+	for part := range partsOf(meta) {
+		errs = append(errs, apivalidation.ValidateObjectMetaAccessor(part, false, anyName, field.NewPath("metadata"))...)
+		if len(errs) > mistakes.Max {
+			return mistakes.First(errs)
+		}
 	}
-	return mistakes.First(errs)
+	return nil
+}
+
+// partsOf divides the metadata of an object, so that not all of them are looked at if the first
+// are bad enough.
+func partsOf(meta metav1.Object) iter.Seq[*metav1.ObjectMeta] {
+	const name = "any"
+	return func(yield func(*metav1.ObjectMeta) bool) {
+		for labels := range chunks(meta.GetLabels()) {
+			if !yield(&metav1.ObjectMeta{Name: name, Labels: labels}) {
+				return
+			}
+		}
+		for annotations := range chunks(meta.GetAnnotations()) {
+			if !yield(&metav1.ObjectMeta{Name: name, Annotations: annotations}) {
+				return
+			}
+		}
+		yield(&metav1.ObjectMeta{Name: name, Finalizers: meta.GetFinalizers(), OwnerReferences: meta.GetOwnerReferences(), ManagedFields: meta.GetManagedFields()})
+	}
+}
+
+// chunks divides a map into maps of a thousand entries.
+func chunks(m map[string]string) iter.Seq[map[string]string] {
+	const size = 1000
+	return func(yield func(map[string]string) bool) {
+		chunk := make(map[string]string, min(size, len(m)))
+		for key, value := range m {
+			if chunk[key] = value; len(chunk) == size {
+				if !yield(chunk) {
+					return
+				}
+				chunk = make(map[string]string, size)
+			}
+		}
+		yield(chunk)
+	}
 }

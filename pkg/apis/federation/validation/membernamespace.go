@@ -7,6 +7,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/koinon-io/koinon/pkg/apis/federation/v1alpha1"
+	"github.com/koinon-io/koinon/pkg/apis/mistakes"
 )
 
 // MemberNamespace checks a page of the book: every namespace has one owner.
@@ -14,9 +15,15 @@ func MemberNamespace(page *v1alpha1.MemberNamespace) field.ErrorList {
 	errs := label(page.Name, field.NewPath("metadata", "name"))
 	holders := map[string]*field.Path{}
 	for i := range page.Spec.Owners {
+		if len(errs) > mistakes.Max {
+			return mistakes.First(errs)
+		}
 		entry, path := &page.Spec.Owners[i], field.NewPath("spec", "owners").Index(i)
 		errs = append(errs, owner(page, entry, path)...)
 		for j, name := range entry.Members {
+			if len(errs) > mistakes.Max {
+				break
+			}
 			at := path.Child("members").Index(j)
 			errs = append(errs, member(name, at)...)
 			if first, held := holders[name]; held {
@@ -26,7 +33,7 @@ func MemberNamespace(page *v1alpha1.MemberNamespace) field.ErrorList {
 			holders[name] = at
 		}
 	}
-	return errs
+	return mistakes.First(errs)
 }
 
 func owner(page *v1alpha1.MemberNamespace, entry *v1alpha1.MemberNamespaceOwner, path *field.Path) (errs field.ErrorList) {

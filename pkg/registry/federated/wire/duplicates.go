@@ -7,15 +7,19 @@ import (
 
 	typesv1beta1 "github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta1"
 	typesv1beta2 "github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
+	"github.com/koinon-io/koinon/pkg/apis/mistakes"
 	"github.com/koinon-io/koinon/pkg/apis/rawjson"
 )
 
-// duplicateFields returns an error, in the library's words, for every key that comes twice
-// in a raw value of an object, in the order in which they are written. Paths are those of
+// duplicateFields returns an error, in the library's words, for keys that come twice in a raw
+// value of an object, up to mistakes.Max and in the order in which they are written. Paths are those of
 // the version that the object is in.
 func duplicateFields(obj runtime.Object) []error {
 	var errs []error
 	look := func(v rawjson.Value, path string) {
+		if len(errs) >= mistakes.Max {
+			return
+		}
 		for _, duplicate := range v.Duplicates(path) {
 			errs = append(errs, fmt.Errorf("duplicate field %q", duplicate))
 		}
@@ -46,5 +50,5 @@ func duplicateFields(obj runtime.Object) []error {
 			}
 		}
 	}
-	return errs
+	return errs[:min(len(errs), mistakes.Max)]
 }

@@ -34,6 +34,7 @@ func duplicateFields(obj runtime.Object) []error {
 			}
 		}
 	case *typesv1beta1.FederatedObject:
+		errs = append(errs, stashDuplicates(o)...)
 		look(o.Spec.Template, "spec.template")
 		for i := range o.Spec.Overrides {
 			for j, p := range o.Spec.Overrides[i].ClusterOverrides {
@@ -45,6 +46,23 @@ func duplicateFields(obj runtime.Object) []error {
 				look(o.Status.Clusters[i].RemoteStatus, fmt.Sprintf("status.clusters[%d].remoteStatus", i))
 			}
 		}
+	}
+	return errs
+}
+
+// stashDuplicates does that for the annotation that holds what v1beta1 has no fields for.
+func stashDuplicates(obj runtime.Object) []error {
+	o, ok := obj.(*typesv1beta1.FederatedObject)
+	if !ok {
+		return nil
+	}
+	stash, ok := o.Annotations[typesv1beta1.TopologyAnnotation]
+	if !ok {
+		return nil
+	}
+	var errs []error
+	for _, duplicate := range rawjson.Value(stash).Duplicates("metadata.annotations[" + typesv1beta1.TopologyAnnotation + "]") {
+		errs = append(errs, fmt.Errorf("duplicate field %q", duplicate))
 	}
 	return errs
 }

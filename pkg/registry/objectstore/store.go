@@ -96,6 +96,34 @@ func (s namedStrategy) Validate(ctx context.Context, obj runtime.Object) field.E
 	return append(names.Validate(meta, s.names, path), errs...)
 }
 
+// WarningsOnCreate has those of the kind, and those on finalizers.
+func (s namedStrategy) WarningsOnCreate(ctx context.Context, obj runtime.Object) []string {
+	return append(finalizerWarnings(obj, nil), s.RESTCreateStrategy.WarningsOnCreate(ctx, obj)...)
+}
+
+// updateStrategy warns about finalizers.
+type updateStrategy struct{ rest.RESTUpdateStrategy }
+
+// WarningsOnUpdate has those of the kind, and those on finalizers.
+func (s updateStrategy) WarningsOnUpdate(ctx context.Context, obj, old runtime.Object) []string {
+	return append(finalizerWarnings(obj, old), s.RESTUpdateStrategy.WarningsOnUpdate(ctx, obj, old)...)
+}
+
+func finalizerWarnings(obj, old runtime.Object) []string {
+	meta, err := apimeta.Accessor(obj)
+	if err != nil {
+		return nil
+	}
+	if old == nil {
+		return names.FinalizerWarnings(meta, nil)
+	}
+	was, err := apimeta.Accessor(old)
+	if err != nil {
+		return nil
+	}
+	return names.FinalizerWarnings(meta, was)
+}
+
 // New returns the storage of a kind, and that of its status, which is nil if the kind has
 // no status subresource.
 func New(config Config, optsGetter generic.RESTOptionsGetter) (*REST, *StatusREST, error) {
@@ -109,7 +137,7 @@ func New(config Config, optsGetter generic.RESTOptionsGetter) (*REST, *StatusRES
 		DefaultQualifiedResource:  schema.GroupResource{Group: config.Group, Resource: config.Plural},
 		SingularQualifiedResource: schema.GroupResource{Group: config.Group, Resource: config.Singular},
 		CreateStrategy:            namedStrategy{config.Strategy, rule},
-		UpdateStrategy:            config.Strategy,
+		UpdateStrategy:            updateStrategy{config.Strategy},
 		DeleteStrategy:            config.Strategy,
 		ResetFieldsStrategy:       config.Strategy,
 		TableConvertor:            config.Table,

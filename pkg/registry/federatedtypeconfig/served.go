@@ -131,6 +131,9 @@ func (s *Served) condition(config *v1beta1.FederatedTypeConfig) metav1.Condition
 		return condition
 	case v.ok:
 		condition.Status, condition.Reason, condition.Message = metav1.ConditionTrue, v1beta1.ReasonServed, "Served in v1beta1 and v1beta2."
+		for _, problem := range targetProblems(config) {
+			condition.Message += " " + problem + "."
+		}
 	default:
 		condition.Reason, condition.Message = v1beta1.ReasonNameConflict, v.message+"."
 	}

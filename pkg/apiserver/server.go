@@ -73,6 +73,7 @@ func (c CompletedConfig) New(delegate genericapiserver.DelegationTarget) (*Serve
 		RESTOptions: binder.RESTOptions(c.generic.RESTOptionsGetter),
 		Namespace:   c.extra.Namespace,
 		Namespaces:  namespaces,
+		OtherEngine: c.extra.OtherEngine,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("make the registries: %w", err)

@@ -5,6 +5,7 @@
 package static
 
 import (
+	"context"
 	"errors"
 
 	"k8s.io/apimachinery/pkg/runtime"
@@ -35,7 +36,7 @@ import (
 	"github.com/koinon-io/koinon/pkg/registry/seats"
 )
 
-// Deps is what the registry needs. All fields are required.
+// Deps is what the registry needs. All fields but OtherEngine are required.
 type Deps struct {
 	// Scheme that package install prepared, and the codecs of it.
 	Scheme *runtime.Scheme
@@ -46,6 +47,8 @@ type Deps struct {
 	Namespace string
 	// Namespaces of the host, for their tenants.
 	Namespaces seats.Namespaces
+	// OtherEngine says whether another engine than ours propagates; nil says no.
+	OtherEngine func(context.Context) bool
 }
 
 func (d *Deps) validate() error {
@@ -172,7 +175,7 @@ func (r *Registry) records(deps Deps) error {
 }
 
 func (r *Registry) scheduling(deps Deps) error {
-	preferences, err := replicaschedulingpreference.NewREST(deps.Scheme, deps.RESTOptions)
+	preferences, err := replicaschedulingpreference.NewREST(deps.Scheme, deps.RESTOptions, deps.OtherEngine)
 	if err != nil {
 		return err
 	}

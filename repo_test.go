@@ -126,8 +126,9 @@ var layers = map[string][]string{
 	"pkg/apiserver":   {"pkg/apis", "pkg/generated", "pkg/openapi", "pkg/registry"},
 	"pkg/federation":  {"pkg/apis", "pkg/generated"},
 
-	"cmd/koinon":            {"artifacts", "pkg"},
-	"cmd/koinon-playground": {"artifacts", "pkg/apis", "pkg/durable", "pkg/generated", "pkg/pki"},
+	"cmd/internal":          {"pkg/version"},
+	"cmd/koinon":            {"artifacts", "cmd/internal", "pkg"},
+	"cmd/koinon-playground": {"artifacts", "cmd/internal", "pkg/apis", "pkg/durable", "pkg/generated", "pkg/pki", "pkg/version"},
 
 	"hack":             {"pkg/apis", "pkg/generated"},
 	"test/testbed":     {"cmd/koinon-playground", "pkg/apis", "pkg/generated"},

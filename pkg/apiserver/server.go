@@ -80,6 +80,7 @@ func (c CompletedConfig) New(delegate genericapiserver.DelegationTarget) (*Serve
 		Namespace:   c.extra.Namespace,
 		Namespaces:  namespaces,
 		Authorizer:  c.generic.Authorization.Authorizer,
+		OtherEngine: c.extra.OtherEngine,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("make the registries: %w", err)

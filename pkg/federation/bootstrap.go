@@ -22,12 +22,15 @@ const (
 	bootstrapTimeout = 15 * time.Second
 	minRetry         = 200 * time.Millisecond
 	maxRetry         = 10 * time.Second
+	// quietStart is how long the API may be away before that is an error: behind a host, the
+	// host looks first whether we serve.
+	quietStart = 20 * time.Second
 )
 
 // untilDone tries again, with backoff, until do succeeds. It fails only if ctx ends.
 func (m *Manager) untilDone(ctx context.Context, failed string, do func(context.Context) error) error {
 	retry := minRetry
-	for {
+	for started := time.Now(); ; {
 		call, cancel := context.WithTimeout(ctx, bootstrapTimeout)
 		err := do(call)
 		cancel()
@@ -37,8 +40,10 @@ func (m *Manager) untilDone(ctx context.Context, failed string, do func(context.
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		if retry >= time.Second { // the API may still be starting
+		if time.Since(started) >= quietStart {
 			klog.FromContext(ctx).Error(err, failed)
+		} else {
+			klog.FromContext(ctx).V(2).Info(failed+"; it is tried again", "problem", err.Error())
 		}
 		timer := time.NewTimer(retry)
 		select {

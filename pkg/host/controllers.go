@@ -10,7 +10,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/uuid"
 	validatingadmissionpolicy "k8s.io/apiserver/pkg/admission/plugin/policy/validating"
 	"k8s.io/apiserver/pkg/cel/openapi/resolver"
@@ -20,7 +19,6 @@ import (
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/metadata"
-	"k8s.io/client-go/metadata/metadatainformer"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/restmapper"
 	"k8s.io/client-go/tools/leaderelection"
@@ -94,7 +92,6 @@ func runControllers(ctx context.Context, config *rest.Config) {
 type controllers struct {
 	client    kubernetes.Interface
 	typed     informers.SharedInformerFactory
-	metadata  metadatainformer.SharedInformerFactory
 	started   chan struct{}
 	namespace *namespace.NamespaceController
 	roles     *clusterroleaggregation.ClusterRoleAggregationController
@@ -112,17 +109,16 @@ func newControllers(ctx context.Context, config *rest.Config) (*controllers, err
 		return nil, fmt.Errorf("make a metadata client for the controllers: %w", err)
 	}
 	c := &controllers{
-		client:   client,
-		typed:    informers.NewSharedInformerFactoryWithOptions(client, 0, informers.WithTransform(trim)),
-		metadata: metadatainformer.NewSharedInformerFactoryWithOptions(metadataClient, 0, metadatainformer.WithTransform(trim)),
-		started:  make(chan struct{}),
+		client:  client,
+		typed:   informers.NewSharedInformerFactoryWithOptions(client, 0, informers.WithTransform(trim)),
+		started: make(chan struct{}),
 	}
 	c.namespace = namespace.NewNamespaceController(ctx, client, metadataClient, client.Discovery().ServerPreferredNamespacedResources,
 		c.typed.Core().V1().Namespaces(), namespaceResync, corev1.FinalizerKubernetes)
 	c.roles = clusterroleaggregation.NewClusterRoleAggregation(c.typed.Rbac().V1().ClusterRoles(), client.RbacV1())
 	mapper := restmapper.NewDeferredDiscoveryRESTMapper(memory.NewMemCacheClient(client.Discovery()))
 	c.garbage, err = garbagecollector.NewGarbageCollector(ctx, client, metadataClient, mapper,
-		garbagecollector.DefaultIgnoredResources(), metadataInformers{c.metadata}, c.started)
+		garbagecollector.DefaultIgnoredResources(), garbageInformers{metadataClient}, c.started)
 	if err != nil {
 		return nil, fmt.Errorf("make the garbage collector: %w", err)
 	}
@@ -146,7 +142,6 @@ func newTypeChecker(client discovery.DiscoveryInterface, mapper meta.RESTMapper)
 
 func (c *controllers) run(ctx context.Context) {
 	c.typed.Start(ctx.Done())
-	c.metadata.Start(ctx.Done())
 	close(c.started)
 
 	var running sync.WaitGroup
@@ -156,15 +151,4 @@ func (c *controllers) run(ctx context.Context) {
 	running.Go(func() { c.policies.Run(ctx, controllerWorkers) })
 	running.Go(func() { c.garbage.Run(ctx, controllerWorkers, garbageSyncTimeout) })
 	running.Go(func() { c.garbage.Sync(ctx, c.client.Discovery(), discoveryPeriod) })
-}
-
-// metadataInformers gives garbage collection metadata only, of native resources too: it
-// must not keep a second copy of every Secret in memory.
-type metadataInformers struct {
-	metadatainformer.SharedInformerFactory
-}
-
-// ForResource implements informerfactory.InformerFactory.
-func (m metadataInformers) ForResource(resource schema.GroupVersionResource) (informers.GenericInformer, error) {
-	return m.SharedInformerFactory.ForResource(resource), nil
 }

@@ -14,6 +14,8 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 	"k8s.io/klog/v2"
+
+	"github.com/koinon-io/koinon/cmd/internal/commandline"
 )
 
 // Main runs the command line of this process and returns the exit code.
@@ -48,6 +50,7 @@ and so are kube-apiserver, kube-controller-manager and etcd.`,
 	cmd.AddCommand(newUpCommand(), newStatusCommand(), newKubeconfigCommand(),
 		newDownCommand("down [--dir DIR]", "Remove everything: processes, data and logs"),
 		newClusterCommand(), newNodesCommand())
+	commandline.Complete(cmd)
 	return cmd
 }
 

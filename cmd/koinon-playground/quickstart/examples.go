@@ -12,6 +12,7 @@ import (
 	"slices"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -31,9 +32,9 @@ const (
 	// typesGroup is the group of the federated kinds.
 	typesGroup     = "types.kubefed.io"
 	deploymentKind = "FederatedDeployment"
-	// applyManager is kubectl's: a user's "kubectl apply --server-side" of the same file
-	// goes on where the quickstart began.
-	applyManager = "kubectl"
+	// applyManager is that of "kubectl apply": a user's, of the same file, goes on where the
+	// quickstart began, and so does "kubectl apply --server-side".
+	applyManager = "kubectl-client-side-apply"
 
 	serveTimeout = 15 * time.Second
 	landTimeout  = time.Minute
@@ -188,8 +189,29 @@ func (a applier) apply(ctx context.Context, mapping *meta.RESTMapping, object *u
 	if !apierrors.IsNotFound(err) {
 		return false, err
 	}
-	_, err = client.Apply(ctx, object.GetName(), object, metav1.ApplyOptions{FieldManager: applyManager})
+	applied, err := withLastApplied(object)
+	if err != nil {
+		return false, err
+	}
+	_, err = client.Create(ctx, applied, metav1.CreateOptions{FieldManager: applyManager})
 	return true, err
+}
+
+// withLastApplied returns a copy with the annotation that "kubectl apply" makes and looks for.
+func withLastApplied(object *unstructured.Unstructured) (*unstructured.Unstructured, error) {
+	applied := object.DeepCopy()
+	annotations := applied.GetAnnotations()
+	if annotations == nil {
+		annotations = map[string]string{}
+	}
+	applied.SetAnnotations(annotations) // kubectl writes an empty map, too
+	data, err := applied.MarshalJSON()
+	if err != nil {
+		return nil, fmt.Errorf("encode an example: %w", err)
+	}
+	annotations[corev1.LastAppliedConfigAnnotation] = string(data)
+	applied.SetAnnotations(annotations)
+	return applied, nil
 }
 
 // decode reads an unstructured object as a typed one.

@@ -76,3 +76,21 @@ func TestLoadExamples(t *testing.T) {
 		t.Error("broken YAML was taken")
 	}
 }
+
+func TestExamplesAreMadeAsKubectlApplyMakesThem(t *testing.T) {
+	object := &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": "v1", "kind": "ConfigMap", "metadata": map[string]any{"namespace": "shop", "name": "a"}, "data": map[string]any{"k": "v"},
+	}}
+	applied, err := withLastApplied(object)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// This is what kubectl writes, to the byte.
+	want := map[string]string{"kubectl.kubernetes.io/last-applied-configuration": `{"apiVersion":"v1","data":{"k":"v"},"kind":"ConfigMap","metadata":{"annotations":{},"name":"a","namespace":"shop"}}` + "\n"}
+	if diff := cmp.Diff(want, applied.GetAnnotations()); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if len(object.GetAnnotations()) > 0 {
+		t.Error("the example itself was changed")
+	}
+}

@@ -5,11 +5,13 @@ package app
 
 import (
 	"fmt"
+	"io"
 
 	"github.com/spf13/cobra"
 	cliflag "k8s.io/component-base/cli/flag"
 	"k8s.io/component-base/term"
 
+	"github.com/koinon-io/koinon/cmd/internal/commandline"
 	"github.com/koinon-io/koinon/cmd/koinon/app/datastorecmd"
 	"github.com/koinon-io/koinon/pkg/version"
 )
@@ -23,7 +25,6 @@ func NewCommand() *cobra.Command {
 member clusters, to cells and to edge units.`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
-		Args:          cobra.NoArgs,
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(
@@ -31,6 +32,7 @@ member clusters, to cells and to edge units.`,
 		datastorecmd.New(datastorecmd.Config{DataDir: defaultDataDir, Fill: fillDataDir}),
 		newManifestsCommand(), newVersionCommand(),
 	)
+	commandline.Complete(root)
 	return root
 }
 
@@ -76,7 +78,23 @@ its data in SQLite in --data-dir, and writes a kubeconfig there. With --host-kub
 	for _, set := range sets.FlagSets {
 		cmd.Flags().AddFlagSet(set)
 	}
-	columns, _, _ := term.TerminalSize(cmd.OutOrStdout())
-	cliflag.SetUsageAndHelpFunc(cmd, sets, columns)
+	setHelp(cmd, sets)
 	return cmd
+}
+
+// setHelp shows what the command is for, examples, and then the flags in their groups.
+func setHelp(cmd *cobra.Command, sets cliflag.NamedFlagSets) {
+	usage := func(cmd *cobra.Command, out io.Writer) {
+		columns, _, _ := term.TerminalSize(out)
+		_, _ = fmt.Fprintf(out, "Usage:\n  %s\n", cmd.UseLine())
+		cliflag.PrintSections(out, sets, columns)
+	}
+	cmd.SetUsageFunc(func(cmd *cobra.Command) error {
+		usage(cmd, cmd.OutOrStderr())
+		return nil
+	})
+	cmd.SetHelpFunc(func(cmd *cobra.Command, _ []string) {
+		_, _ = fmt.Fprintf(cmd.OutOrStdout(), "%s\n\nExamples:\n%s\n\n", cmd.Long, cmd.Example)
+		usage(cmd, cmd.OutOrStdout())
+	})
 }

@@ -4,12 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/url"
+	"os"
 	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
-	utilerrors "k8s.io/apimachinery/pkg/util/errors"
 
 	"github.com/koinon-io/koinon/pkg/durable"
 	"github.com/koinon-io/koinon/pkg/pki"
@@ -106,10 +107,13 @@ func (o *kubeconfigOptions) validate() error {
 	if server, err := url.Parse(o.Server); o.Server != "" && (err != nil || server.Scheme != "https" || server.Host == "") {
 		errs = append(errs, fmt.Errorf("--server is %q: it must be a URL such as https://10.0.0.5:6443", o.Server))
 	}
-	return utilerrors.NewAggregate(errs)
+	return errors.Join(errs...)
 }
 
 func (o *kubeconfigOptions) run(out io.Writer, now time.Time) error {
+	if _, err := os.Stat(o.DataDir); errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("the directory --data-dir=%s is not there: it must be the one that the server was started with, and a server makes it", o.DataDir)
+	}
 	wanted := pki.Kubeconfig{Server: o.Server, Group: pki.AdministratorsGroup, Lifetime: o.Lifetime}
 	if o.BreakGlass {
 		wanted.Group = pki.BreakGlassGroup

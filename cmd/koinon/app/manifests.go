@@ -8,7 +8,6 @@ import (
 
 	"github.com/distribution/reference"
 	"github.com/spf13/cobra"
-	utilerrors "k8s.io/apimachinery/pkg/util/errors"
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/koinon-io/koinon/artifacts/deploy"
@@ -56,7 +55,7 @@ func (o *manifestOptions) validate() error {
 	for _, message := range validation.IsDNS1123Subdomain(o.DatastoreSecret) {
 		errs = append(errs, fmt.Errorf("--datastore-secret is %q: %s", o.DatastoreSecret, message))
 	}
-	return utilerrors.NewAggregate(errs)
+	return errors.Join(errs...)
 }
 
 // checkImage refuses an image that is another one tomorrow, or on another node.

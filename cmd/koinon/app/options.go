@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/spf13/pflag"
-	utilerrors "k8s.io/apimachinery/pkg/util/errors"
 	"k8s.io/apimachinery/pkg/util/validation"
 	genericoptions "k8s.io/apiserver/pkg/server/options"
 	cliflag "k8s.io/component-base/cli/flag"
@@ -152,13 +151,24 @@ func (o *ServerOptions) Flags() cliflag.NamedFlagSets {
 	return sets
 }
 
+// ownWords describe flags of the library of which it says what is not so here: it speaks of
+// the members of a cluster, which are nodes, and lists feature gates of its examples. What is
+// quoted backwards is the type that help shows.
+var ownWords = map[string]string{
+	"advertise-address": "The IP address at which clients, or the host, reach this server. The default is --bind-address, or 127.0.0.1 where that stands for all addresses.",
+	"external-hostname": "The DNS name at which clients, or the host, reach this server. It is in the serving certificate. The default is --advertise-address.",
+	"feature-gates":     "Features of the libraries of Kubernetes to switch on or off, as `NAME=true|false,...`. The names are those of Kubernetes' own API server; nothing here needs one.",
+}
+
 // pick copies the flags with the given names from what add would add.
 func pick(into *pflag.FlagSet, add func(*pflag.FlagSet), names []string) {
 	all := pflag.NewFlagSet("", pflag.ContinueOnError)
 	add(all)
 	for _, name := range names {
 		if flag := all.Lookup(name); flag != nil {
-			flag.Usage, _, _ = strings.Cut(flag.Usage, "\nkube:") // not the list of all gates of Kubernetes
+			if words, ok := ownWords[name]; ok {
+				flag.Usage = words
+			}
 			into.AddFlag(flag)
 		}
 	}
@@ -286,5 +296,5 @@ func (o *ServerOptions) Validate() error {
 	errs = append(errs, o.Traces.Validate()...)
 	errs = append(errs, o.Features.Validate()...)
 	errs = append(errs, o.Admission.Validate()...)
-	return utilerrors.NewAggregate(errs)
+	return errors.Join(errs...)
 }

@@ -2,6 +2,7 @@ package render
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -83,7 +84,9 @@ func operationsFor(object map[string]any, in Input) ([]operation, error) {
 			if err := op.check(object, in.Kind); err != nil {
 				return nil, err
 			}
-			out = append(out, op)
+			if manifest.PatchDrop(&op.OverridePatch) == "" { // else admission has said that it is not sent
+				out = append(out, op)
+			}
 		}
 	}
 	return out, nil
@@ -111,11 +114,27 @@ func apply(data []byte, all []operation) ([]byte, error) {
 	for _, op := range all {
 		patched, err := applySome(data, []operation{op})
 		if err != nil {
-			return nil, op.fail(err.Error())
+			return nil, op.fail(op.problem(err))
 		}
 		data = patched
 	}
 	return data, nil
+}
+
+// problem says why the patch cannot be applied. The library speaks of the steps that a replace
+// is made of.
+func (o operation) problem(err error) string {
+	if !errors.Is(err, jsonpatch.ErrMissing) {
+		return err.Error()
+	}
+	switch o.Op {
+	case manifest.OpReplace:
+		return "there is nothing to replace at this path; op: add sets what is not there (a patch without op replaces)"
+	case manifest.OpRemove:
+		return "there is nothing to remove at this path"
+	default:
+		return "what this path leads through is not there; add that first"
+	}
 }
 
 func applySome(data []byte, some []operation) ([]byte, error) {

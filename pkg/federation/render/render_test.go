@@ -222,6 +222,28 @@ func TestRender(t *testing.T) {
 	}
 }
 
+// TestWhatOverridesCannotSetDoesNotFail is for what admission warns about: it is not sent.
+func TestWhatOverridesCannotSetDoesNotFail(t *testing.T) {
+	in := input(`{"spec":{"a":1}}`)
+	without, err := Render(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{"/status", "/status/replicas", "/metadata/uid", "/metadata/labels/kubefed.io~1managed"} {
+		for _, op := range []string{"", "add", "replace", "remove"} {
+			in.Overrides = []v1beta2.Override{forTarget("rz00a", patch(op, path, `"x"`))}
+			got, err := Render(in)
+			if err != nil {
+				t.Errorf("%s %s: %v", op, path, err)
+				continue
+			}
+			if diff := cmp.Diff(string(without.JSON), string(got.JSON)); diff != "" {
+				t.Errorf("%s %s changes what is sent (-without +with):\n%s", op, path, diff)
+			}
+		}
+	}
+}
+
 func TestRenderRefuses(t *testing.T) {
 	overridden := func(patches ...v1beta2.OverridePatch) func(*Input) {
 		return func(in *Input) {
@@ -241,8 +263,10 @@ func TestRenderRefuses(t *testing.T) {
 		"an override of a field without a name": {`{}`, overridden(patch("", "/", `{}`)), `cannot be replaced as a whole`},
 		"an unknown operation":                  {`{}`, overridden(patch("move", "/spec", "1")), `Unsupported value: "move": supported values: "add", "remove", "replace"`},
 		"a replace of what is not there": {`{"spec":{"a":1}}`,
-			overridden(patch("", "/spec/a", "2"), patch("", "/spec/b", "2")), `spec.overrides[1].topologyOverrides[1] (path "/spec/b")`},
-		"an add under a missing parent": {`{}`, overridden(patch("add", "/spec/a", "2")), `spec.overrides[1].topologyOverrides[0] (path "/spec/a")`},
+			overridden(patch("", "/spec/a", "2"), patch("", "/spec/b", "2")), `spec.overrides[1].topologyOverrides[1] (path "/spec/b"): there is nothing to replace at this path; op: add sets`},
+		"a replace under a missing parent": {`{}`, overridden(patch("replace", "/spec/a", "2")), `(path "/spec/a"): there is nothing to replace at this path`},
+		"a remove of what is not there":    {`{}`, overridden(patch("remove", "/spec", "")), `(path "/spec"): there is nothing to remove at this path`},
+		"an add under a missing parent":    {`{}`, overridden(patch("add", "/spec/a", "2")), `spec.overrides[1].topologyOverrides[0] (path "/spec/a"): what this path leads through is not there`},
 		"a selector that is broken": {`{}`, func(in *Input) {
 			in.Overrides = []v1beta2.Override{{TopologySelector: &metav1.LabelSelector{
 				MatchExpressions: []metav1.LabelSelectorRequirement{{Key: "a", Operator: "Near"}},

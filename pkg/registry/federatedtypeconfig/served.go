@@ -135,6 +135,9 @@ func (s *Served) condition(config *v1beta1.FederatedTypeConfig) metav1.Condition
 		if v.message != "" {
 			condition.Message += " " + v.message
 		}
+		for _, problem := range targetProblems(config) {
+			condition.Message += " " + problem + "."
+		}
 	default:
 		condition.Reason, condition.Message = v1beta1.ReasonNameConflict, v.message+"."
 	}

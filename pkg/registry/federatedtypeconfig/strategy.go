@@ -49,24 +49,41 @@ func (strategy) PrepareForUpdate(_ context.Context, obj, old runtime.Object) {
 }
 
 func (strategy) Validate(_ context.Context, obj runtime.Object) field.ErrorList {
-	return validation.FederatedTypeConfig(obj.(*v1beta1.FederatedTypeConfig))
+	return validation.NewFederatedTypeConfig(obj.(*v1beta1.FederatedTypeConfig))
 }
 
 func (strategy) ValidateUpdate(_ context.Context, obj, old runtime.Object) field.ErrorList {
 	return validation.FederatedTypeConfigUpdate(obj.(*v1beta1.FederatedTypeConfig), old.(*v1beta1.FederatedTypeConfig))
 }
 
-// WarningsOnCreate tells about a FederatedTypeConfig that serves nothing.
+// WarningsOnCreate tells about a FederatedTypeConfig that serves nothing, and of one that can
+// propagate nothing.
 func (s strategy) WarningsOnCreate(_ context.Context, obj runtime.Object) []string {
-	if obj.(*v1beta1.FederatedTypeConfig).Namespace == s.systemNamespace {
+	config := obj.(*v1beta1.FederatedTypeConfig)
+	warnings := targetProblems(config)
+	if config.Namespace != s.systemNamespace {
+		warnings = append(warnings, fmt.Sprintf("metadata.namespace: a FederatedTypeConfig outside of namespace %q is kept and not used", s.systemNamespace))
+	}
+	return warnings
+}
+
+// WarningsOnUpdate tells of one that can propagate nothing.
+func (strategy) WarningsOnUpdate(_ context.Context, obj, old runtime.Object) []string {
+	config, oldConfig := obj.(*v1beta1.FederatedTypeConfig), old.(*v1beta1.FederatedTypeConfig)
+	if config.Spec.TargetType == oldConfig.Spec.TargetType {
 		return nil
 	}
-	return []string{fmt.Sprintf("metadata.namespace: a FederatedTypeConfig outside of namespace %q is kept and not used", s.systemNamespace)}
+	return targetProblems(config)
 }
 
 // statusStrategy is for writes of the status: they leave all else as it is.
 type statusStrategy struct {
 	strategy
+}
+
+// WarningsOnUpdate has nothing to say.
+func (statusStrategy) WarningsOnUpdate(context.Context, runtime.Object, runtime.Object) []string {
+	return nil
 }
 
 func newStatusStrategy(s strategy, scheme *runtime.Scheme) statusStrategy {

@@ -43,6 +43,9 @@ type memory struct {
 }
 
 func (m *memory) Create(_ context.Context, key string, object, out runtime.Object, _ uint64) error {
+	if _, there := m.objects[key]; there {
+		return storage.NewKeyExistsError(key, 0)
+	}
 	m.objects[key] = object.DeepCopyObject().(*corev1.Secret)
 	return nil
 }
@@ -239,6 +242,31 @@ func TestANewObjectIsBoundToTheNamespaceOfNow(t *testing.T) {
 	}
 	if err := f.Create(as(t, "tenant"), "g", secret("system", "g", ""), nil, 0); err != nil || Of(f.memory.objects["g"]) != "" {
 		t.Errorf("in the exempt namespace: bound to %q, %v", Of(f.memory.objects["g"]), err)
+	}
+}
+
+func TestANameThatIsHiddenIsSaidToBeTaken(t *testing.T) {
+	f := newFixture(t)
+	const want = `secrets "b": the name is taken by an object of an earlier namespace shop, which is not shown here: take another name, or ask somebody who may list secrets in all namespaces to delete it`
+	err := f.Create(as(t, "tenant"), "b", secret("shop", "b", ""), nil, 0)
+	if !apierrors.IsAlreadyExists(err) || err.Error() != want {
+		t.Errorf("create: got %v", err)
+	}
+	update := func(runtime.Object, storage.ResponseMeta) (runtime.Object, *uint64, error) {
+		return secret("shop", "b", ""), nil, nil
+	}
+	err = f.GuaranteedUpdate(as(t, "tenant"), "b", &corev1.Secret{}, true, nil, update, nil)
+	if !apierrors.IsConflict(err) || err.Error() != want {
+		t.Errorf("apply: got %v", err)
+	}
+	// Who sees the object, and whoever meets one of this namespace, is told as always.
+	for user, name := range map[string]string{"admin": "b", "tenant": "a"} {
+		if err := f.Create(as(t, user), name, secret("shop", name, ""), nil, 0); !storage.IsExist(err) {
+			t.Errorf("%s creates %s: got %v", user, name, err)
+		}
+	}
+	if got := Of(f.memory.objects["b"]); got != "old" {
+		t.Errorf("the object of the earlier namespace is bound to %q now", got)
 	}
 }
 

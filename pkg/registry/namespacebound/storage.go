@@ -7,6 +7,7 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
@@ -67,7 +68,31 @@ func (s *bound) Create(ctx context.Context, key string, object, out runtime.Obje
 	if err := s.binder.bindNew(ctx, accessor); err != nil {
 		return err
 	}
-	return s.Interface.Create(ctx, key, object, out, ttl)
+	err = s.Interface.Create(ctx, key, object, out, ttl)
+	if storage.IsExist(err) && s.hides(ctx, key, object) {
+		return s.taken(apierrors.NewAlreadyExists(s.resource, accessor.GetName()), accessor)
+	}
+	return err
+}
+
+// hides says that what is stored under a key is there and not shown to the request. If that
+// cannot be said, it is not.
+func (s *bound) hides(ctx context.Context, key string, like runtime.Object) bool {
+	stored := reflect.New(reflect.TypeOf(like).Elem()).Interface().(runtime.Object)
+	if err := s.Interface.Get(ctx, key, storage.GetOptions{}, stored); err != nil {
+		return false
+	}
+	visible, err := s.sees(ctx, stored)
+	return err == nil && !visible
+}
+
+// taken has an error say that the name of an object is that of one which the request is not
+// shown, and what to do.
+func (s *bound) taken(problem *apierrors.StatusError, object metav1.Object) error {
+	problem.ErrStatus.Message = fmt.Sprintf(
+		"%s %q: the name is taken by an object of an earlier namespace %s, which is not shown here: take another name, or ask somebody who may list %s in all namespaces to delete it",
+		s.resource, object.GetName(), object.GetNamespace(), s.resource.Resource)
+	return problem
 }
 
 // Get implements storage.Interface.
@@ -215,8 +240,7 @@ func (s *bound) changeable(ctx context.Context, object runtime.Object) (types.UI
 		return "", err
 	}
 	if !visible {
-		return "", apierrors.NewConflict(s.resource, accessor.GetName(),
-			fmt.Errorf("the name is taken by an object of an earlier namespace %s: take another name, or ask an administrator to delete it", accessor.GetNamespace()))
+		return "", s.taken(apierrors.NewConflict(s.resource, accessor.GetName(), nil), accessor)
 	}
 	return Of(accessor), nil
 }

@@ -1,6 +1,8 @@
 package replicaschedulingpreference
 
 import (
+	"context"
+
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apiserver/pkg/registry/generic"
 
@@ -10,8 +12,9 @@ import (
 
 type column = objectstore.Column[*v1alpha1.ReplicaSchedulingPreference]
 
-// NewREST returns the storage of ReplicaSchedulingPreferences.
-func NewREST(scheme *runtime.Scheme, optsGetter generic.RESTOptionsGetter) (*objectstore.REST, error) {
+// NewREST returns the storage of ReplicaSchedulingPreferences. otherEngine says whether another
+// engine than ours propagates; it may be nil, which says no.
+func NewREST(scheme *runtime.Scheme, optsGetter generic.RESTOptionsGetter, otherEngine func(context.Context) bool) (*objectstore.REST, error) {
 	object, _, err := objectstore.New(objectstore.Config{
 		Group:      v1alpha1.GroupName,
 		Plural:     "replicaschedulingpreferences",
@@ -19,7 +22,7 @@ func NewREST(scheme *runtime.Scheme, optsGetter generic.RESTOptionsGetter) (*obj
 		ShortNames: []string{"rsp"},
 		New:        func() runtime.Object { return &v1alpha1.ReplicaSchedulingPreference{} },
 		NewList:    func() runtime.Object { return &v1alpha1.ReplicaSchedulingPreferenceList{} },
-		Strategy:   newStrategy(scheme),
+		Strategy:   newStrategy(scheme, otherEngine),
 		Table: objectstore.Table(
 			column{Name: "Target-Kind", Description: "The federated kind whose replicas are divided.",
 				Value: func(p *v1alpha1.ReplicaSchedulingPreference) any { return p.Spec.TargetKind }},

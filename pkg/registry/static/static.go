@@ -5,6 +5,7 @@
 package static
 
 import (
+	"context"
 	"errors"
 
 	"k8s.io/apimachinery/pkg/runtime"
@@ -36,7 +37,7 @@ import (
 	"github.com/koinon-io/koinon/pkg/registry/seats"
 )
 
-// Deps is what the registry needs. All fields are required.
+// Deps is what the registry needs. All fields but OtherEngine are required.
 type Deps struct {
 	// Scheme that package install prepared, and the codecs of it.
 	Scheme *runtime.Scheme
@@ -49,6 +50,8 @@ type Deps struct {
 	Namespaces seats.Namespaces
 	// Authorizer says who may open namespaces that members have for themselves.
 	Authorizer authorizer.Authorizer
+	// OtherEngine says whether another engine than ours propagates; nil says no.
+	OtherEngine func(context.Context) bool
 }
 
 func (d *Deps) validate() error {
@@ -177,7 +180,7 @@ func (r *Registry) records(deps Deps) error {
 }
 
 func (r *Registry) scheduling(deps Deps) error {
-	preferences, err := replicaschedulingpreference.NewREST(deps.Scheme, deps.RESTOptions)
+	preferences, err := replicaschedulingpreference.NewREST(deps.Scheme, deps.RESTOptions, deps.OtherEngine)
 	if err != nil {
 		return err
 	}

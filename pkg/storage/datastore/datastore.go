@@ -32,6 +32,8 @@ const (
 // Datastore is a parsed --datastore value.
 type Datastore struct {
 	Kind Kind
+	// oceanBase says of MySQL that it was named as OceanBase, which speaks MySQL's protocol.
+	oceanBase bool
 	// source is the data source name of MySQL. It may hold a password.
 	source string
 	// path is the database file of SQLite; normal says that commits are not synced one by
@@ -52,8 +54,11 @@ func (d Datastore) String() string {
 
 // What is the kind of store, without saying where it is.
 func (d Datastore) What() string {
-	if d.Kind == SQLite {
+	switch {
+	case d.Kind == SQLite:
 		return "sqlite database"
+	case d.oceanBase:
+		return "oceanbase datastore"
 	}
 	return fmt.Sprintf("%s datastore", d.Kind)
 }
@@ -94,6 +99,9 @@ func (d Datastore) FromKine() string {
 	return fmt.Sprintf("'kine+%s' '%s'", name, name)
 }
 
+// oceanBase is the scheme of OceanBase.
+const oceanBase = "oceanbase"
+
 // Parse reads a --datastore value. Empty means SQLite in dataDir. Errors never
 // repeat what follows the scheme, since that is where passwords are.
 func Parse(value, dataDir string) (Datastore, error) {
@@ -107,7 +115,7 @@ func Parse(value, dataDir string) (Datastore, error) {
 	switch scheme {
 	case "sqlite":
 		return parseSQLite(rest, dataDir)
-	case "mysql", "oceanbase":
+	case "mysql", oceanBase:
 		return parseMySQL(scheme, rest)
 	case "etcd":
 		return parseEtcd(rest)
@@ -159,9 +167,13 @@ func parseSQLite(rest, dataDir string) (Datastore, error) {
 func parseMySQL(scheme, rest string) (Datastore, error) {
 	unreadable := fmt.Errorf("--datastore is not readable: after %s:// must follow USER:PASSWORD@HOST:PORT[,HOST:PORT…]/DATABASE", scheme)
 	credentials, network, hosts, path := splitMySQL(rest)
+	port := "3306"
+	if scheme == oceanBase {
+		port = "2881" // of observers; OBProxy has 2883
+	}
 	var addresses []string
 	for host := range strings.SplitSeq(hosts, ",") {
-		address, err := withPort(network, host)
+		address, err := withPort(network, host, port)
 		if err != nil {
 			return Datastore{}, unreadable
 		}
@@ -174,7 +186,7 @@ func parseMySQL(scheme, rest string) (Datastore, error) {
 	if config.DBName == "" {
 		config.DBName = "koinon"
 	}
-	return Datastore{Kind: MySQL, source: config.FormatDSN(), Addresses: addresses}, nil
+	return Datastore{Kind: MySQL, oceanBase: scheme == oceanBase, source: config.FormatDSN(), Addresses: addresses}, nil
 }
 
 // withoutCharacterSet leaves parameters out that mean nothing here, and that the driver would
@@ -211,8 +223,8 @@ func splitMySQL(rest string) (credentials, network, hosts, path string) {
 	return credentials, "tcp", hosts, path
 }
 
-// withPort checks an address, and adds MySQL's port where there is none.
-func withPort(network, host string) (string, error) {
+// withPort checks an address, and adds the port where there is none.
+func withPort(network, host, port string) (string, error) {
 	if network == "unix" {
 		return host, nil
 	}
@@ -223,7 +235,7 @@ func withPort(network, host string) (string, error) {
 		_, err = strconv.ParseUint(port, 10, 16)
 		return host, err
 	}
-	return net.JoinHostPort(strings.Trim(host, "[]"), "3306"), nil
+	return net.JoinHostPort(strings.Trim(host, "[]"), port), nil
 }
 
 // parseEtcd reads HOST:PORT[,HOST:PORT…].

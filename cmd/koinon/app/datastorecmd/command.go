@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/koinon-io/koinon/cmd/internal/commandline"
 	"github.com/koinon-io/koinon/pkg/storage/admin"
 	"github.com/koinon-io/koinon/pkg/storage/archive"
 )
@@ -41,9 +42,9 @@ All commands find the datastore as "koinon server" does: --datastore, or else th
 environment variable KOINON_DATASTORE, or else SQLite in --data-dir. Each can be interrupted
 at any moment and run again.`,
 		// The default would repeat an unknown command, which may be a data source name.
-		Args: func(_ *cobra.Command, args []string) error {
+		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
-				return errors.New("unknown command: see koinon datastore --help")
+				return errors.New(commandline.UnknownCommand(cmd, args[0], "unknown command"))
 			}
 			return nil
 		},

@@ -14,6 +14,7 @@ import (
 	"k8s.io/klog/v2"
 
 	corev1beta1 "github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/validation"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/manifest"
 	"github.com/koinon-io/koinon/pkg/registry/federated"
 )
@@ -144,6 +145,10 @@ func decide(configs []*corev1beta1.FederatedTypeConfig) (accepted []*corev1beta1
 	taken := map[string]string{}
 	for _, config := range byAge {
 		kind := federated.KindOf(config)
+		if problem := validation.FederatedKindProblem(kind.Kind); problem != "" {
+			conflicts[config] = kind.Kind + " " + problem
+			continue
+		}
 		words := []string{kind.Kind, kind.ListKind(), kind.Resource, kind.Singular()}
 		if reason := conflict(words, taken); reason != "" {
 			conflicts[config] = reason

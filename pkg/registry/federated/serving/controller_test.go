@@ -35,6 +35,11 @@ func TestDecide(t *testing.T) {
 			configs:  []*corev1beta1.FederatedTypeConfig{config("b", "FederatedX", "federatedxs", early), config("a", "FederatedX", "federatedxs", early)},
 			accepted: []string{"a"}, conflicts: map[string]string{"b": "FederatedX is served by FederatedTypeConfig a already"},
 		},
+		"a kind that every group has is not served": {
+			configs:  []*corev1beta1.FederatedTypeConfig{config("a", "Status", "federatedxs", early), config("b", "FederatedX", "federatedxs", late)},
+			accepted: []string{"b"}, conflicts: map[string]string{
+				"a": "Status is not free: Status is a kind that every API group has; the usual name is Federated followed by the target kind"},
+		},
 		"a resource is taken too": {
 			configs:  []*corev1beta1.FederatedTypeConfig{config("a", "FederatedX", "federatedxs", early), config("b", "FederatedY", "federatedxs", late)},
 			accepted: []string{"a"}, conflicts: map[string]string{"b": "federatedxs is served by FederatedTypeConfig a already"},

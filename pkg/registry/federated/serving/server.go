@@ -402,6 +402,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 			return
 		}
 	}
+	if ok && !info.IsResourceRequest {
+		w = &discoveryWriter{ResponseWriter: w}
+	}
 	ctx := strategy.ForRequest(req.Context(), req.URL.Query().Get("fieldValidation"))
 	container.Dispatch(w, req.WithContext(ctx))
 }

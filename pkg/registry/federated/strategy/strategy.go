@@ -2,19 +2,22 @@ package strategy
 
 import (
 	"context"
+	"slices"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	genericapirequest "k8s.io/apiserver/pkg/endpoints/request"
 	"k8s.io/apiserver/pkg/registry/rest"
-	"k8s.io/apiserver/pkg/storage/names"
+	namegenerator "k8s.io/apiserver/pkg/storage/names"
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/conversion"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/manifest"
 	typesv1beta2 "github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/validation"
+	"github.com/koinon-io/koinon/pkg/apis/names"
 	"github.com/koinon-io/koinon/pkg/registry/federated"
 	"github.com/koinon-io/koinon/pkg/registry/federated/schema"
 	"github.com/koinon-io/koinon/pkg/registry/federated/wire"
@@ -31,7 +34,7 @@ type PlacementChecker interface {
 // strategy is what is special to federated objects when they are written.
 type strategy struct {
 	*wire.Types
-	names.NameGenerator
+	namegenerator.NameGenerator
 	kind   federated.Kind
 	schema func() *schema.Target
 	// annotations are the patterns of those that propagate; nil if they are not known.
@@ -100,7 +103,7 @@ func (s strategy) ValidateUpdate(ctx context.Context, obj, old runtime.Object) f
 // nothing wrong, what is wrong with its targets.
 func (s strategy) complete(ctx context.Context, w *write, errs field.ErrorList) field.ErrorList {
 	if w.template != nil {
-		errs = append(errs, validation.WithoutContents(s.kind.Target.Kind, w.compare(s).WrongTypes)...)
+		errs = append(errs, elsewhere(validation.WithoutContents(s.kind.Target.Kind, w.compare(s).WrongTypes), errs)...)
 		if fieldValidationFrom(ctx) == metav1.FieldValidationStrict {
 			errs = append(errs, validation.WithoutContents(s.kind.Target.Kind, w.compare(s).UnknownFields)...)
 		}
@@ -113,18 +116,29 @@ func (s strategy) complete(ctx context.Context, w *write, errs field.ErrorList) 
 	return errs
 }
 
+// elsewhere returns those errors that are not at a field of which something is told already.
+func elsewhere(errs, told field.ErrorList) field.ErrorList {
+	fields := sets.New[string]()
+	for _, e := range told {
+		fields.Insert(e.Field)
+	}
+	return slices.DeleteFunc(slices.Clone(errs), func(e *field.Error) bool { return fields.Has(e.Field) })
+}
+
 // WarningsOnCreate tells what is accepted and probably not meant.
 func (s strategy) WarningsOnCreate(ctx context.Context, obj runtime.Object) []string {
-	return s.warnings(ctx, s.write(ctx, obj.(*typesv1beta2.FederatedObject), nil))
+	w := s.write(ctx, obj.(*typesv1beta2.FederatedObject), nil)
+	return append(names.FinalizerWarnings(w.obj, nil), s.warnings(ctx, w)...)
 }
 
 // WarningsOnUpdate tells what is accepted and probably not meant.
 func (s strategy) WarningsOnUpdate(ctx context.Context, obj, old runtime.Object) []string {
 	w := s.write(ctx, obj.(*typesv1beta2.FederatedObject), old.(*typesv1beta2.FederatedObject))
+	warnings := names.FinalizerWarnings(w.obj, w.old)
 	if !w.specChanged() {
-		return nil
+		return warnings
 	}
-	return s.warnings(ctx, w)
+	return append(warnings, s.warnings(ctx, w)...)
 }
 
 func (s strategy) warnings(ctx context.Context, w *write) []string {

@@ -21,7 +21,7 @@ var columns = []metav1.TableColumnDefinition{
 	{Name: "Masked", Type: "string", Description: "Targets that the placement mask leaves as they are."},
 	{Name: "Age", Type: "string", Description: "Time since creation."},
 	{Name: "Up-to-date", Type: "string", Priority: 1, Description: "Targets that run what the spec says, of all that are placed."},
-	{Name: "Not ready", Type: "string", Priority: 1, Description: "The first target that does not, and why."},
+	{Name: "Not-ready", Type: "string", Priority: 1, Description: "The first target that does not, and why."},
 }
 
 // tableConvertor prints what "kubectl get" shows.

@@ -75,7 +75,8 @@ func TestARequestForAnotherKindIsNotDecoded(t *testing.T) {
 
 func TestStrictDecodingFindsKeysThatComeTwiceInRawValues(t *testing.T) {
 	types := typesOfTwoKinds()
-	body := `{"kind":"FederatedConfigMap","apiVersion":"types.kubefed.io/v1beta1","spec":{"template":{"a":1,"a":2},"template2":1,` +
+	body := `{"kind":"FederatedConfigMap","apiVersion":"types.kubefed.io/v1beta1",` +
+		`"metadata":{"annotations":{"federation.koinon.io/topology":"{\"topologyType\":\"cell\",\"topologyType\":\"cell\"}"}},"spec":{"template":{"a":1,"a":2},"template2":1,` +
 		`"overrides":[{"clusterName":"m1","clusterOverrides":[{"path":"/a","value":[{"b":1,"b":2}]}]}]},"status":{"clusters":[{"name":"m1","remoteStatus":{"c":1,"c":2}}]}}`
 	strict := NewSerializer(types).SupportedMediaTypes()[0].StrictSerializer
 	obj, _, err := strict.Decode([]byte(body), nil, &typesv1beta1.FederatedObject{})
@@ -89,11 +90,34 @@ func TestStrictDecodingFindsKeysThatComeTwiceInRawValues(t *testing.T) {
 	}
 	want := []string{
 		`unknown field "spec.template2"`,
+		`duplicate field "metadata.annotations[federation.koinon.io/topology].topologyType"`,
 		`duplicate field "spec.template.a"`,
 		`duplicate field "spec.overrides[0].clusterOverrides[0].value[0].b"`,
 		`duplicate field "status.clusters[0].remoteStatus.c"`,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestStrictDecodingOfYAMLFindsKeysThatComeTwiceInTheTopology(t *testing.T) {
+	body := `
+kind: FederatedConfigMap
+apiVersion: types.kubefed.io/v1beta1
+metadata:
+  annotations:
+    federation.koinon.io/topology: '{"topologyType":"cell","topologyType":"edgeunit"}'
+`
+	for _, info := range NewSerializer(typesOfTwoKinds()).SupportedMediaTypes() {
+		if info.MediaType != runtime.ContentTypeYAML {
+			continue
+		}
+		_, _, err := info.StrictSerializer.Decode([]byte(body), nil, &typesv1beta1.FederatedObject{})
+		if want := `duplicate field "metadata.annotations[federation.koinon.io/topology].topologyType"`; !runtime.IsStrictDecodingError(err) || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want %s", err, want)
+		}
+		if _, _, err := info.Serializer.Decode([]byte(body), nil, &typesv1beta1.FederatedObject{}); err != nil {
+			t.Errorf("not in strict mode: %v", err)
+		}
 	}
 }

@@ -38,6 +38,7 @@ func duplicateFields(obj runtime.Object) []error {
 			}
 		}
 	case *typesv1beta1.FederatedObject:
+		errs = append(errs, stashDuplicates(o)...)
 		look(o.Spec.Template, "spec.template")
 		for i := range o.Spec.Overrides {
 			for j, p := range o.Spec.Overrides[i].ClusterOverrides {
@@ -51,4 +52,21 @@ func duplicateFields(obj runtime.Object) []error {
 		}
 	}
 	return errs[:min(len(errs), mistakes.Max)]
+}
+
+// stashDuplicates does that for the annotation that holds what v1beta1 has no fields for.
+func stashDuplicates(obj runtime.Object) []error {
+	o, ok := obj.(*typesv1beta1.FederatedObject)
+	if !ok {
+		return nil
+	}
+	stash, ok := o.Annotations[typesv1beta1.TopologyAnnotation]
+	if !ok {
+		return nil
+	}
+	var errs []error
+	for _, duplicate := range rawjson.Value(stash).Duplicates("metadata.annotations[" + typesv1beta1.TopologyAnnotation + "]") {
+		errs = append(errs, fmt.Errorf("duplicate field %q", duplicate))
+	}
+	return errs
 }

@@ -122,14 +122,18 @@ func newJSON(types *Types, options json.SerializerOptions) runtime.Serializer {
 
 func (s *jsonSerializer) Identifier() runtime.Identifier { return s.identifier }
 
-// Decode finds keys that come twice inside of raw values, where the library does not look:
-// in strict mode, which for YAML has met them before.
+// Decode finds keys that come twice inside of raw values, where the library does not look,
+// in strict mode. For YAML the library has met them, but for those in an annotation.
 func (s *jsonSerializer) Decode(data []byte, defaults *schema.GroupVersionKind, into runtime.Object) (runtime.Object, *schema.GroupVersionKind, error) {
 	obj, gvk, err := s.Serializer.Decode(data, defaults, into)
-	if obj == nil || !s.options.Strict || s.options.Yaml {
+	if obj == nil || !s.options.Strict {
 		return obj, gvk, err
 	}
-	duplicates := duplicateFields(obj)
+	find := duplicateFields
+	if s.options.Yaml {
+		find = stashDuplicates
+	}
+	duplicates := find(obj)
 	if len(duplicates) == 0 {
 		return obj, gvk, err
 	}

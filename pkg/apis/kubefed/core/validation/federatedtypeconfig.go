@@ -4,6 +4,10 @@ import (
 	"fmt"
 	"strings"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
@@ -33,6 +37,40 @@ func federatedTypeConfig(config, old *v1beta1.FederatedTypeConfig) field.ErrorLi
 		errs = append(errs, oneOf(*mode, spec.Child("statusCollection"), v1beta1.Enabled, v1beta1.Disabled)...)
 	}
 	return append(errs, annotationPatterns(config.Spec.PropagatingAnnotations, len(old.Spec.PropagatingAnnotations), spec.Child("propagatingAnnotations"))...)
+}
+
+// NewFederatedTypeConfig checks a whole FederatedTypeConfig that is being created.
+func NewFederatedTypeConfig(config *v1beta1.FederatedTypeConfig) field.ErrorList {
+	errs := FederatedTypeConfig(config)
+	if problem := FederatedKindProblem(config.Spec.FederatedType.Kind); problem != "" {
+		errs = append(errs, field.Invalid(field.NewPath("spec", "federatedType", "kind"), config.Spec.FederatedType.Kind, problem))
+	}
+	return errs
+}
+
+// metaKinds are the kinds that every group has, or every client: those of answers, of options,
+// of lists and of subresources.
+var metaKinds = func() sets.Set[string] {
+	gv := schema.GroupVersion{Group: v1beta1.FederatedGroup, Version: "v1beta1"}
+	scheme := runtime.NewScheme()
+	metav1.AddToGroupVersion(scheme, gv)
+	kinds := sets.New("List", "Scale", "Table", "PartialObjectMetadata", "PartialObjectMetadataList")
+	for gvk := range scheme.AllKnownTypes() {
+		kinds.Insert(gvk.Kind)
+	}
+	return kinds
+}()
+
+// FederatedKindProblem says why a federated kind of that name cannot be served, in words that
+// follow the name, and "" if it can: clients would take its objects for something else. Older
+// releases stored such FederatedTypeConfigs.
+func FederatedKindProblem(kind string) string {
+	for _, name := range []string{kind, kind + "List"} {
+		if metaKinds.Has(name) {
+			return fmt.Sprintf("is not free: %s is a kind that every API group has; the usual name is Federated followed by the target kind", name)
+		}
+	}
+	return ""
 }
 
 // FederatedTypeConfigUpdate checks the new state of a FederatedTypeConfig.

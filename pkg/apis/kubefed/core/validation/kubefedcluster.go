@@ -89,6 +89,13 @@ func clusterName(cluster *v1beta1.KubeFedCluster) field.ErrorList {
 	}
 	namespace := cluster.Labels[federationv1alpha1.TopologyNamespaceLabel]
 	name := cluster.Labels[federationv1alpha1.TopologyNameLabel]
+	for _, key := range []string{federationv1alpha1.TopologyNamespaceLabel, federationv1alpha1.TopologyNameLabel} {
+		if cluster.Labels[key] == "" {
+			return field.ErrorList{field.Required(field.NewPath("metadata", "labels").Key(key), fmt.Sprintf(
+				"the label %s=%s is for the KubeFedClusters that are made of cells and edge units, and these say of which one; leave it out on a member",
+				federationv1alpha1.TopologyLabel, topologyType))}
+		}
+	}
 	if want := topology.ClusterName(topologyType, namespace, name); cluster.Name != want {
 		return field.ErrorList{field.Invalid(path, cluster.Name, fmt.Sprintf(
 			"must be %q, as the labels %s, %s and %s say", want, federationv1alpha1.TopologyLabel,

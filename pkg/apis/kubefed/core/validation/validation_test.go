@@ -83,6 +83,14 @@ func TestKubeFedCluster(t *testing.T) {
 		"a member with the labels of a cell": {
 			change: scoped("m1", "cell", "shop", "rz00a"),
 			want:   []string{`metadata.name: Invalid value: "m1": must be "rz00a.shop", ` + labelsSay}},
+		"a member with the label of a cell": {
+			change: func(c *v1beta1.KubeFedCluster) {
+				c.Name, c.Labels = "m1", map[string]string{federationv1alpha1.TopologyLabel: "cell"}
+			},
+			want: []string{`metadata.labels[federation.koinon.io/topology-namespace]: Required value: the label federation.koinon.io/topology=cell is for the KubeFedClusters that are made of cells and edge units, and these say of which one; leave it out on a member`}},
+		"a cell without a name": {
+			change: scoped("m1", "cell", "shop", ""),
+			want:   []string{`metadata.labels[federation.koinon.io/topology-name]: Required value: the label federation.koinon.io/topology=cell is for the KubeFedClusters that are made of cells and edge units, and these say of which one; leave it out on a member`}},
 		"a topology type without clusters of its own": {
 			change: scoped("m1", "cluster", "", "m1"),
 			want:   []string{`metadata.labels[federation.koinon.io/topology]: Unsupported value: "cluster": supported values: "cell", "edgeunit"`}},
@@ -279,4 +287,22 @@ func TestKubeFedConfigKeepsItsScope(t *testing.T) {
 	namespaced := config(func(s *v1beta1.KubeFedConfigSpec) { s.Scope = v1beta1.NamespaceScoped })
 	expect(t, validation.KubeFedConfigUpdate(namespaced, config(nil)),
 		`spec.scope: Invalid value: "Namespaced": may not be changed from Cluster: delete the KubeFedConfig and create it again`)
+}
+
+func TestFederatedKindsThatClientsTakeForSomethingElseAreRefused(t *testing.T) {
+	config := func(kind string) *v1beta1.FederatedTypeConfig {
+		return typeConfig(func(c *v1beta1.FederatedTypeConfig) { c.Spec.FederatedType.Kind = kind })
+	}
+	for _, kind := range []string{"Status", "DeleteOptions", "WatchEvent", "List", "Scale", "APIGroup", "Table"} {
+		if errs := validation.NewFederatedTypeConfig(config(kind)); len(errs) != 1 || !strings.HasPrefix(errs[0].Error(), `spec.federatedType.kind: Invalid value: "`+kind+`": is not free: `) {
+			t.Errorf("%s: got %v", kind, errs)
+		}
+		// One of an earlier release can be changed, so that it can be deleted.
+		if errs := validation.FederatedTypeConfigUpdate(config(kind), config(kind)); len(errs) > 0 {
+			t.Errorf("%s, stored before: got %v", kind, errs)
+		}
+	}
+	if errs := validation.NewFederatedTypeConfig(config("FederatedStatus")); len(errs) > 0 {
+		t.Errorf("FederatedStatus: got %v", errs)
+	}
 }

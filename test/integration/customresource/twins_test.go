@@ -217,8 +217,9 @@ func plain(t *testing.T, obj object) object {
 					fields = append(fields, path.String())
 				}
 			}
-			sort(fields)
-			managed[who] = fields
+			if sort(fields); len(fields) > 0 {
+				managed[who] = fields
+			}
 		}
 		metadata["managedFields"] = managed
 	}

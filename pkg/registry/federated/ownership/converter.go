@@ -1,7 +1,9 @@
 package ownership
 
 import (
+	"errors"
 	"fmt"
+	"strings"
 	"sync"
 
 	autoscalingv1 "k8s.io/api/autoscaling/v1"
@@ -60,18 +62,38 @@ func (c *Converter) ObjectToTyped(obj runtime.Object, opts ...typed.ValidationOp
 	switch o := obj.(type) {
 	case *view:
 		// A template that holds duplicates is stored as it is; only who applies may not.
-		return tracked.FromUnstructured(o.Object, typed.AllowDuplicates)
+		value, err := tracked.FromUnstructured(o.Object, typed.AllowDuplicates)
+		return value, withoutValues(err)
 	case *unstructured.Unstructured:
 		written, ok := types.written[gvk]
 		if !ok {
 			return nil, runtime.NewNotRegisteredErrForKind("federated kinds", gvk)
 		}
 		if _, err := written.FromUnstructured(o.Object, opts...); err != nil {
-			return nil, err
+			return nil, withoutValues(err)
 		}
-		return tracked.FromUnstructured(configView(o).Object, opts...)
+		value, err := tracked.FromUnstructured(configView(o).Object, opts...)
+		return value, withoutValues(err)
 	}
 	return nil, fmt.Errorf("cannot track the fields of %T", obj)
+}
+
+// maxMisfits is how many fields of another type are told.
+const maxMisfits = 10
+
+// withoutValues returns an error about the types of fields without what is in them: the library
+// logs it, and answers it to who applies, and so it is in audit logs; some are of Secrets.
+func withoutValues(err error) error {
+	var misfits typed.ValidationErrors
+	if !errors.As(err, &misfits) {
+		return err
+	}
+	out := make(typed.ValidationErrors, 0, min(len(misfits), maxMisfits))
+	for _, misfit := range misfits[:min(len(misfits), maxMisfits)] {
+		misfit.ErrorMessage, _, _ = strings.Cut(misfit.ErrorMessage, ", got ")
+		out = append(out, misfit)
+	}
+	return out
 }
 
 // TypedToObject returns a view or, of a Scale, its fields.

@@ -279,3 +279,14 @@ func TestWhoWroteBeforeTheFirstApplyLosesTheListAsAWhole(t *testing.T) {
 		}
 	}
 }
+
+// The answer is in audit logs, and the library logs the same error for other writes.
+func TestAnApplyOfAnotherTypeDoesNotQuoteTheValue(t *testing.T) {
+	a := newAPI(t, nil)
+	for _, version := range []string{"v1beta1", "v1beta2"} {
+		code, answer := a.do(a.applyRequest(version, "web", "alice", false, object{"template": object{}, "overrides": "hunter2"}))
+		if text := indented(answer); code < 400 || strings.Contains(text, "hunter2") || !strings.Contains(text, ".spec.overrides: expected list") {
+			t.Errorf("%s: answered %d %s", version, code, text)
+		}
+	}
+}

@@ -4,7 +4,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/kube-openapi/pkg/validation/spec"
@@ -38,8 +37,8 @@ func TestOneMistakeInATemplateIsToldOnce(t *testing.T) {
 			got = append(got, err.Error())
 		}
 	}
-	if diff := cmp.Diff([]string{`spec.template.metadata.annotations[x]: Invalid value: "true": must be a string`}, got); diff != "" {
-		t.Errorf("(-want +got):\n%s", diff)
+	if len(got) != 1 || !strings.HasSuffix(got[0], "must be a string") {
+		t.Errorf("got %q, want one error", got)
 	}
 }
 

@@ -13,7 +13,7 @@ import (
 
 // NewCodec returns what objects of a kind are stored with: JSON, in v1beta2.
 func NewCodec(types *Types, kind federated.Kind) runtime.Codec {
-	s := negotiatedSerializer{types}
+	s := NewSerializer(types)
 	encoder := newJSON(types, json.SerializerOptions{})
 	decoder := json.NewSerializerWithOptions(storedMeta{}, types, types, json.SerializerOptions{})
 	return storedCodec{kind: kind, Codec: runtime.NewCodec(s.EncoderForVersion(encoder, federated.V1beta2), s.DecoderToVersion(decoder, federated.V1beta2))}

@@ -87,7 +87,7 @@ func TestListsAreWrittenAsTheLibraryWritesThem(t *testing.T) {
 // was converted before.
 func sameWhenStreamed(t *testing.T, list *typesv1beta2.FederatedObjectList, converted runtime.Object) {
 	t.Helper()
-	s := negotiatedSerializer{NewTypes()}
+	s := NewSerializer(NewTypes())
 	var got, want bytes.Buffer
 	if err := s.EncoderForVersion(s.SupportedMediaTypes()[0].Serializer, federated.V1beta1).Encode(list, &got); err != nil {
 		t.Fatal(err)
@@ -155,7 +155,7 @@ func BenchmarkEncodeList(b *testing.B) {
 		b.Run(version, func(b *testing.B) {
 			gv := federated.V1beta2
 			gv.Version = version
-			encoder := negotiatedSerializer{types}.EncoderForVersion(negotiatedSerializer{types}.SupportedMediaTypes()[0].Serializer, gv)
+			encoder := NewSerializer(types).EncoderForVersion(NewSerializer(types).SupportedMediaTypes()[0].Serializer, gv)
 			for b.Loop() {
 				if err := encoder.Encode(list, discard{}); err != nil {
 					b.Fatal(err)

@@ -17,27 +17,29 @@ import (
 // negotiatedSerializer speaks JSON and YAML. It must not offer protobuf: the metadata
 // clients of namespace deletion and garbage collection prefer that, and would get an
 // error instead of an object that has no such form.
-type negotiatedSerializer struct{ types *Types }
+type negotiatedSerializer struct {
+	types      *Types
+	mediaTypes []runtime.SerializerInfo // made once: every request asks for them
+}
 
 // NewSerializer returns what requests are decoded and responses encoded with: JSON and
 // YAML, in the version that is asked for.
-func NewSerializer(types *Types) runtime.NegotiatedSerializer { return negotiatedSerializer{types} }
-
-// SupportedMediaTypes lists JSON first: it is what a client without wishes gets.
-func (s negotiatedSerializer) SupportedMediaTypes() []runtime.SerializerInfo {
-	framer := json.Framer
-	return []runtime.SerializerInfo{{
+func NewSerializer(types *Types) runtime.NegotiatedSerializer {
+	return negotiatedSerializer{types, []runtime.SerializerInfo{{
 		MediaType: "application/json", MediaTypeType: "application", MediaTypeSubType: "json", EncodesAsText: true,
-		Serializer:       newJSON(s.types, json.SerializerOptions{}),
-		PrettySerializer: newJSON(s.types, json.SerializerOptions{Pretty: true}),
-		StrictSerializer: newJSON(s.types, json.SerializerOptions{Strict: true}),
-		StreamSerializer: &runtime.StreamSerializerInfo{EncodesAsText: true, Serializer: newJSON(s.types, json.SerializerOptions{}), Framer: framer},
+		Serializer:       newJSON(types, json.SerializerOptions{}),
+		PrettySerializer: newJSON(types, json.SerializerOptions{Pretty: true}),
+		StrictSerializer: newJSON(types, json.SerializerOptions{Strict: true}),
+		StreamSerializer: &runtime.StreamSerializerInfo{EncodesAsText: true, Serializer: newJSON(types, json.SerializerOptions{}), Framer: json.Framer},
 	}, {
 		MediaType: "application/yaml", MediaTypeType: "application", MediaTypeSubType: "yaml", EncodesAsText: true,
-		Serializer:       newJSON(s.types, json.SerializerOptions{Yaml: true}),
-		StrictSerializer: newJSON(s.types, json.SerializerOptions{Yaml: true, Strict: true}),
-	}}
+		Serializer:       newJSON(types, json.SerializerOptions{Yaml: true}),
+		StrictSerializer: newJSON(types, json.SerializerOptions{Yaml: true, Strict: true}),
+	}}}
 }
+
+// SupportedMediaTypes lists JSON first: it is what a client without wishes gets.
+func (s negotiatedSerializer) SupportedMediaTypes() []runtime.SerializerInfo { return s.mediaTypes }
 
 // EncoderForVersion converts to gv, then encodes.
 func (s negotiatedSerializer) EncoderForVersion(encoder runtime.Encoder, gv runtime.GroupVersioner) runtime.Encoder {

@@ -54,6 +54,9 @@ func newNamespaceWatch(host *rest.Config, leftovers func(context.Context, servin
 	if err := w.informer.SetTransform(identity); err != nil {
 		return nil, fmt.Errorf("trim the host's namespaces: %w", err)
 	}
+	if err := w.informer.SetWatchErrorHandlerWithContext(unlessStopped); err != nil {
+		return nil, err
+	}
 	_, err = w.informer.AddEventHandler(cache.ResourceEventHandlerFuncs{AddFunc: w.seen, UpdateFunc: w.changed, DeleteFunc: w.gone})
 	if err != nil {
 		return nil, fmt.Errorf("watch the host's namespaces: %w", err)
@@ -125,6 +128,14 @@ func (w *namespaceWatch) gone(object any) {
 func (w *namespaceWatch) again() {
 	for _, object := range w.informer.GetStore().List() {
 		w.seen(object)
+	}
+}
+
+// unlessStopped tells of a watch that failed, and not of one that the end of the server ended:
+// the library calls that an error, with the server's reason to end.
+func unlessStopped(ctx context.Context, reflector *cache.Reflector, err error) {
+	if ctx.Err() == nil {
+		cache.DefaultWatchErrorHandler(ctx, reflector, err)
 	}
 }
 

@@ -14,8 +14,10 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
+	"k8s.io/klog/v2"
 
 	"github.com/koinon-io/koinon/pkg/cainjector"
+	"github.com/koinon-io/koinon/pkg/drain"
 	"github.com/koinon-io/koinon/pkg/pki"
 	"github.com/koinon-io/koinon/pkg/registry/federated"
 	"github.com/koinon-io/koinon/pkg/servingcert"
@@ -139,30 +141,41 @@ func (b *bare) newInjector() (*cainjector.Injector, *servingcert.Keeper, error) 
 }
 
 // serve answers health checks and, if it is wanted, the webhook. When ctx is done it is not
-// ready any more, goes on serving for --shutdown-delay-duration, and drains.
+// ready any more, goes on serving for --shutdown-delay-duration, and until API servers have left:
+// one that finds its connection closed does not send its review again, and fails the request.
 func (b *bare) serve(ctx context.Context, certificate certificateFunc) error {
-	server := &http.Server{
-		Handler:           withWebhook(b.options.newWebhook(), b.health()),
-		ReadHeaderTimeout: 10 * time.Second,
-		IdleTimeout:       90 * time.Second,
-		TLSConfig:         &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: certificate},
+	server, err := drain.New(drain.Config{
+		Listener: b.listener,
+		TLS:      &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: certificate},
+		Handler:  withWebhook(b.options.newWebhook(), b.health()),
+		MaxAge:   b.options.MaxConnectionAge,
+		ErrorLog: connectionLog(),
+	})
+	if err != nil {
+		return fmt.Errorf("make the HTTPS server: %w", err)
 	}
 	failed := make(chan error, 1)
-	go func() { failed <- server.ServeTLS(b.listener, "", "") }() // ends with the server
+	go func() { failed <- server.Serve() }() // ends with the server
 	select {
 	case err := <-failed:
 		return fmt.Errorf("serve the webhook: %w", err)
 	case <-ctx.Done():
 	}
 	b.ending.Store(true)
+	server.Drain()
 	select {
 	case err := <-failed:
 		return fmt.Errorf("serve the webhook: %w", err)
 	case <-time.After(b.options.Generic.ShutdownDelayDuration):
 	}
-	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
+	left, cancel := context.WithTimeout(context.WithoutCancel(ctx), b.options.ConnectionDrainTimeout)
 	defer cancel()
-	if err := server.Shutdown(drain); err != nil {
+	if err := server.Wait(left); err != nil {
+		klog.FromContext(ctx).Info("Closing connections while requests may be on their way", "err", err)
+	}
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
+	defer cancel()
+	if err := server.Shutdown(last); err != nil {
 		return fmt.Errorf("requests to the webhook took longer than %s to end: %w", drainTimeout, err)
 	}
 	return nil

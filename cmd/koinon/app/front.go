@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"log"
 	"log/slog"
 	"net"
 	"net/http"
@@ -60,12 +61,18 @@ func newFront(listener net.Listener, api *genericapiserver.GenericAPIServer, lon
 		Handler:     api.Handler,
 		LongRunning: longRunning,
 		MaxAge:      options.MaxConnectionAge,
-		ErrorLog:    slog.NewLogLogger(logr.ToSlogHandler(klog.Background().V(4)), slog.LevelInfo),
+		ErrorLog:    connectionLog(),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("make the HTTPS server: %w", err)
 	}
 	return &front{api: api, server: server, certificates: certificates, drainTimeout: options.ConnectionDrainTimeout}, nil
+}
+
+// connectionLog is where the HTTPS server tells of connections that fail, such as those of
+// port scans.
+func connectionLog() *log.Logger {
+	return slog.NewLogLogger(logr.ToSlogHandler(klog.Background().V(4)), slog.LevelInfo)
 }
 
 // run serves until ctx is done and no client can send another request, or keeps one from

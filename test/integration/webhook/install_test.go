@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -101,11 +102,15 @@ func (i *installation) run(t *testing.T) {
 	}
 	kubeconfig := i.cluster.AccountKubeconfig(t, system, deployment.Spec.Template.Spec.ServiceAccountName)
 	for range *deployment.Spec.Replicas {
-		replica := testbed.StartKoinon(t, testbed.KoinonOptions{HostKubeconfig: kubeconfig, Args: commandLine(t, deployment)})
+		replica := testbed.StartKoinon(t, testbed.KoinonOptions{HostKubeconfig: kubeconfig, Args: commandLine(t, deployment), StopGrace: stopGrace})
 		i.replicas = append(i.replicas, replica)
 		i.balancer.Add(replica.Port())
 	}
 }
+
+// stopGrace is the Deployment's terminationGracePeriodSeconds, or so: API servers keep
+// connections open that they do not use.
+const stopGrace = 3 * time.Minute
 
 // commandLine is that of the Deployment, but for what the test bed has its own of: there is no
 // pod that says where the cluster is, and replicas on one machine need ports and directories of

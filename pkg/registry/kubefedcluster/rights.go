@@ -37,7 +37,7 @@ func (r *REST) Update(ctx context.Context, name string, info rest.UpdatedObjectI
 
 func (r *REST) creates(then rest.ValidateObjectFunc) rest.ValidateObjectFunc {
 	return func(ctx context.Context, obj runtime.Object) error {
-		if err := r.opens(ctx, obj.(*v1beta1.KubeFedCluster), nil); err != nil || then == nil {
+		if err := r.opens(ctx, obj.(*v1beta1.KubeFedCluster), &v1beta1.KubeFedClusterSpec{}); err != nil || then == nil {
 			return err
 		}
 		return then(ctx, obj)
@@ -46,20 +46,24 @@ func (r *REST) creates(then rest.ValidateObjectFunc) rest.ValidateObjectFunc {
 
 func (r *REST) updates(then rest.ValidateObjectUpdateFunc) rest.ValidateObjectUpdateFunc {
 	return func(ctx context.Context, obj, old runtime.Object) error {
-		if err := r.opens(ctx, obj.(*v1beta1.KubeFedCluster), old.(*v1beta1.KubeFedCluster).Spec.AllowedSystemNamespaces); err != nil || then == nil {
+		if err := r.opens(ctx, obj.(*v1beta1.KubeFedCluster), &old.(*v1beta1.KubeFedCluster).Spec); err != nil || then == nil {
 			return err
 		}
 		return then(ctx, obj, old)
 	}
 }
 
-// opens asks for the right to allow more system namespaces than before.
-func (r *REST) opens(ctx context.Context, cluster *v1beta1.KubeFedCluster, before []string) error {
+// opens asks for the right to open system namespaces that were closed before: to allow one, or
+// not to name the join account's any more.
+func (r *REST) opens(ctx context.Context, cluster *v1beta1.KubeFedCluster, before *v1beta1.KubeFedClusterSpec) error {
 	var opened []string
 	for _, namespace := range cluster.Spec.AllowedSystemNamespaces {
-		if !slices.Contains(before, namespace) {
+		if !slices.Contains(before.AllowedSystemNamespaces, namespace) {
 			opened = append(opened, namespace)
 		}
+	}
+	if join := before.JoinNamespace; join != "" && join != cluster.Spec.JoinNamespace && !slices.Contains(before.AllowedSystemNamespaces, join) {
+		opened = append(opened, join)
 	}
 	if len(opened) == 0 {
 		return nil
@@ -68,5 +72,5 @@ func (r *REST) opens(ctx context.Context, cluster *v1beta1.KubeFedCluster, befor
 		Verb: manifest.VerbEscalate, APIGroup: v1beta1.GroupName, APIVersion: v1beta1.SchemeGroupVersion.Version, Resource: "kubefedclusters",
 		Namespace: cluster.Namespace, Name: cluster.Name, ResourceRequest: true,
 	}, privilege.Object{Resource: v1beta1.SchemeGroupVersion.WithResource("kubefedclusters").GroupResource(), Name: cluster.Name},
-		fmt.Sprintf("spec.allowedSystemNamespaces: %s, which the member has for itself,", strings.Join(opened, ", ")))
+		fmt.Sprintf("spec: to open %s, which the member has for itself,", strings.Join(opened, ", ")))
 }

@@ -9,6 +9,8 @@ import (
 	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/apiserver/pkg/authorization/authorizer"
 	genericapirequest "k8s.io/apiserver/pkg/endpoints/request"
+
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
 )
 
 // onlyRoot may do everything, and nobody else anything.
@@ -47,12 +49,31 @@ func TestWhoOpensASystemNamespaceOfAMemberMayEscalate(t *testing.T) {
 				t.Errorf("who may was refused: %v", err)
 			}
 			err := as("carl")
-			if test.refused == "" && err != nil || test.refused != "" && (!apierrors.IsForbidden(err) || !strings.Contains(err.Error(), "spec.allowedSystemNamespaces: "+test.refused+",")) {
+			if test.refused == "" && err != nil || test.refused != "" && (!apierrors.IsForbidden(err) || !strings.Contains(err.Error(), "spec: to open "+test.refused+",")) {
 				t.Errorf("who may not got %v", err)
 			}
 			if err := clusters.updates(nil)(t.Context(), now, old); err != nil {
 				t.Errorf("the process itself was refused: %v", err)
 			}
 		})
+	}
+}
+
+// Behind a client certificate nothing else says where the join account is.
+func TestWhoHidesTheJoinAccountsNamespaceMayEscalate(t *testing.T) {
+	clusters := &REST{authorizer: authorizer.AuthorizerFunc(onlyRoot)}
+	old, named, hidden, moved := stored(), stored(), stored(), stored()
+	old.Spec.JoinNamespace, named.Spec.JoinNamespace, moved.Spec.JoinNamespace = "fleet", "fleet", "elsewhere"
+	ctx := genericapirequest.WithUser(t.Context(), &user.DefaultInfo{Name: "carl"})
+	if err := clusters.updates(nil)(ctx, named, old); err != nil {
+		t.Errorf("a write that leaves it: %v", err)
+	}
+	if err := clusters.updates(nil)(ctx, named, stored()); err != nil {
+		t.Errorf("who names it closes it: %v", err)
+	}
+	for name, changed := range map[string]*v1beta1.KubeFedCluster{"taken away": hidden, "another": moved} {
+		if err := clusters.updates(nil)(ctx, changed, old); !apierrors.IsForbidden(err) {
+			t.Errorf("%s: got %v", name, err)
+		}
 	}
 }

@@ -34,7 +34,8 @@ func TestABackupIsWhatThereWasAtItsRevision(t *testing.T) {
 			writing.Go(func() { writeRandomly(t, client, uint64(writer), stop) })
 		}
 		var backups []string
-		for range 6 {
+		for n := range 6 {
+			put(t, client, "/registry/between", fmt.Sprint(n)) // the writers may all be waiting for the disk
 			path, header := mustBackup(t, value)
 			if header.Keys == 0 {
 				t.Error("a backup is empty")

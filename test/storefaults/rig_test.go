@@ -187,6 +187,7 @@ func (r *rig) fault(name string) {
 // says what was found. The faults must be over.
 func (r *rig) finish() *history.Report {
 	r.t.Helper()
+	r.letRun()
 	r.stopLoad()
 	r.loading.Wait()
 	end := r.end()
@@ -221,6 +222,22 @@ func (r *rig) finish() *history.Report {
 		r.t.Errorf("only %d writes were acknowledged: the load did not run", report.Acknowledged)
 	}
 	return report
+}
+
+// letRun gives the load more time on a machine that is busy: it has run once as many writes were
+// acknowledged as there are clients.
+func (r *rig) letRun() {
+	for begun := time.Now(); time.Since(begun) < 2*recovery; r.wait(100 * time.Millisecond) {
+		acknowledged := 0
+		for _, o := range r.recorder.Operations() {
+			if o.IsWrite() && o.Outcome == history.Done {
+				acknowledged++
+			}
+		}
+		if acknowledged >= r.load.clients {
+			return
+		}
+	}
 }
 
 // recovery is how long a store may take, once the faults are over, until it takes writes and

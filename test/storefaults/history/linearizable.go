@@ -35,7 +35,7 @@ func step(now register, o *Operation) (bool, register) {
 	}
 	holds := now.revision == o.Compare // a create compares with 0
 	switch {
-	case !o.isWrite():
+	case !o.IsWrite():
 		return true, now
 	case o.Outcome == Refused:
 		return !holds, now
@@ -136,7 +136,7 @@ func byKey(operations []Operation, l *log) map[string][]porcupine.Operation {
 				o.Revision = revision
 				add(o)
 			}
-		case o.isWrite():
+		case o.IsWrite():
 			if revision, happened := revisions[o.Value]; happened {
 				o.Revision = revision
 				add(o)

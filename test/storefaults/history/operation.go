@@ -73,7 +73,8 @@ type Operation struct {
 	Err string
 }
 
-func (o Operation) isWrite() bool { return o.Kind <= Delete }
+// IsWrite reports whether it changes something, if it happens.
+func (o Operation) IsWrite() bool { return o.Kind <= Delete }
 
 // String is for reports.
 func (o Operation) String() string {

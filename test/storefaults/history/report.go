@@ -67,9 +67,9 @@ func Check(h History) *Report {
 	report := &Report{Operations: len(h.Operations), Watchers: len(h.Watchers)}
 	for _, o := range h.Operations {
 		switch {
-		case o.isWrite() && o.Outcome == Done:
+		case o.IsWrite() && o.Outcome == Done:
 			report.Acknowledged++
-		case o.isWrite() && o.Outcome == Unknown:
+		case o.IsWrite() && o.Outcome == Unknown:
 			report.Unknown++
 		}
 	}

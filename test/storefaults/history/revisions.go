@@ -8,7 +8,7 @@ import "slices"
 func checkRevisions(operations []Operation, report *Report) {
 	given := map[int64]Operation{}
 	for _, o := range operations {
-		if !o.isWrite() || o.Outcome != Done {
+		if !o.IsWrite() || o.Outcome != Done {
 			continue
 		}
 		if other, taken := given[o.Revision]; taken {
@@ -30,7 +30,7 @@ func checkRevisions(operations []Operation, report *Report) {
 			returned = returned[1:]
 		}
 		switch {
-		case o.isWrite() && o.Outcome == Done && o.Revision <= highest.Revision:
+		case o.IsWrite() && o.Outcome == Done && o.Revision <= highest.Revision:
 			report.violate("a write has a revision that is not above one seen before it: %v after %v", o, highest)
 		case o.Revision < highest.Revision:
 			report.violate("the revision of the store went back: %v after %v", o, highest)

@@ -18,7 +18,7 @@ func checkWatched(h History, l *log, report *Report) {
 		case Delete:
 			deletes[deletion{o.Key, o.Compare}] = append(deletes[deletion{o.Key, o.Compare}], o)
 		}
-		if o.isWrite() && o.Outcome == Done && l.covers(o.Revision) {
+		if o.IsWrite() && o.Outcome == Done && l.covers(o.Revision) {
 			checkLogged(o, l, report)
 		}
 	}

@@ -9,7 +9,6 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/time/rate"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -21,27 +20,14 @@ import (
 	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/metadata/metadatainformer"
 	"k8s.io/client-go/tools/cache"
-	"k8s.io/client-go/util/workqueue"
 	"k8s.io/klog/v2"
 
+	"github.com/koinon-io/koinon/pkg/reconcile"
 	"github.com/koinon-io/koinon/pkg/servingcert"
 )
 
-const (
-	// settle is how long Run waits for further changes before it acts on one.
-	settle = 50 * time.Millisecond
-	// lookAgain is how often the authorities are looked at although nothing changed. Their
-	// Secret is not watched.
-	lookAgain = 30 * time.Second
-	// attemptTimeout bounds one look.
-	attemptTimeout = 30 * time.Second
-
-	minRetry, maxRetry = 200 * time.Millisecond, time.Minute
-	// Corrections per second and at once, against somebody who keeps undoing them.
-	writesPerSecond, writesAtOnce = 1, 30
-	// fieldManager owns what is injected.
-	fieldManager = "koinon-cainjector"
-)
+// fieldManager owns what is injected.
+const fieldManager = "koinon-cainjector"
 
 // Config says whose callers to keep.
 type Config struct {
@@ -61,8 +47,7 @@ type Injector struct {
 	config    Config
 	informers metadatainformer.SharedInformerFactory
 	resources []resource
-	queue     workqueue.TypedRateLimitingInterface[struct{}] // at most one item: "look again"
-	writes    *rate.Limiter
+	loop      *reconcile.Loop
 	// bundle is what Sync injects, and right are the versions of objects that have it, by UID.
 	// Sync alone uses them.
 	bundle []byte
@@ -88,9 +73,7 @@ func New(config Config) (*Injector, error) {
 	i := &Injector{
 		config:    config,
 		informers: metadatainformer.NewSharedInformerFactory(config.Metadata, 0),
-		writes:    rate.NewLimiter(writesPerSecond, writesAtOnce),
-		queue: workqueue.NewTypedRateLimitingQueue(
-			workqueue.NewTypedItemExponentialFailureRateLimiter[struct{}](minRetry, maxRetry)),
+		loop:      reconcile.New(),
 	}
 	for gvr, suffix := range map[schema.GroupVersionResource]string{
 		customResourceDefinitions: "." + config.Group, mutatingConfigurations: "", validatingConfigurations: "",
@@ -107,7 +90,7 @@ func (i *Injector) follow(gvr schema.GroupVersionResource, suffix string) error 
 	if err := r.informer.Informer().SetTransform(nameAndVersion); err != nil {
 		return err
 	}
-	look := func(any) { i.queue.AddAfter(struct{}{}, settle) }
+	look := func(any) { i.loop.Changed() }
 	_, err := r.informer.Informer().AddEventHandler(cache.FilteringResourceEventHandler{
 		FilterFunc: r.concerns,
 		Handler:    cache.ResourceEventHandlerFuncs{AddFunc: look, UpdateFunc: func(_, obj any) { look(obj) }},
@@ -135,43 +118,23 @@ func (r resource) concerns(obj any) bool {
 // Run keeps certificate and callers until ctx is done. onFirst is called after the first
 // attempt, whether it has succeeded or not: what callers were told before is good too.
 func (i *Injector) Run(ctx context.Context, onFirst func()) {
-	var running sync.WaitGroup
-	defer running.Wait()
-	defer i.queue.ShutDown()
-	stop := context.AfterFunc(ctx, i.queue.ShutDown)
-	defer stop()
 	defer i.informers.Shutdown()
 	i.informers.Start(ctx.Done())
-	i.queue.Add(struct{}{})
-	for first := true; i.next(ctx); first = false {
-		if first {
-			onFirst()
-		}
+	attempt := func(ctx context.Context) (time.Duration, error) {
+		err := i.Sync(ctx)
+		return i.config.Certificate.NextLook(reconcile.Resync), err
 	}
-}
-
-func (i *Injector) next(ctx context.Context) bool {
-	item, quit := i.queue.Get()
-	if quit {
-		return false
-	}
-	defer i.queue.Done(item)
-	if err := i.Sync(ctx); err != nil {
-		if ctx.Err() == nil {
+	first := sync.OnceFunc(onFirst)
+	i.loop.Run(ctx, attempt, func(err error) {
+		if err != nil {
 			klog.FromContext(ctx).Error(err, "Webhooks were not given the authority of this server, which will be tried again", "service", i.config.Service)
 		}
-		i.queue.AddRateLimited(item)
-		return true
-	}
-	i.queue.Forget(item)
-	i.queue.AddAfter(item, i.config.Certificate.NextLook(lookAgain))
-	return true
+		first()
+	})
 }
 
 // Sync looks at everything once. Informers must have been started.
 func (i *Injector) Sync(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
-	defer cancel()
 	bundle, err := i.config.Certificate.Ensure(ctx)
 	if err != nil {
 		return err
@@ -236,8 +199,8 @@ func (i *Injector) inject(ctx context.Context, gvr schema.GroupVersionResource, 
 		i.right[object.GetUID()] = object.GetResourceVersion()
 		return nil
 	}
-	if err := i.writes.Wait(ctx); err != nil {
-		return fmt.Errorf("wait because something undoes every correction: %w", err)
+	if err := i.loop.MayWrite(ctx); err != nil {
+		return err
 	}
 	_, err = i.config.Dynamic.Resource(gvr).Patch(ctx, name, types.JSONPatchType, patch, metav1.PatchOptions{FieldManager: fieldManager})
 	if err == nil {

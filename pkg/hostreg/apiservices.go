@@ -71,7 +71,7 @@ func (r *Registration) wanted(gv schema.GroupVersion, priority Priority, trust [
 func (r *Registration) ensureAPIService(ctx context.Context, wanted *apiregistrationv1.APIService, annotations map[string]string) error {
 	current, err := r.config.APIServices.Get(ctx, wanted.Name, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
-		if err := r.mayWrite(ctx); err != nil {
+		if err := r.loop.MayWrite(ctx); err != nil {
 			return err
 		}
 		annotate(wanted, annotations)
@@ -94,7 +94,7 @@ func (r *Registration) ensureAPIService(ctx context.Context, wanted *apiregistra
 	if !changed {
 		return nil
 	}
-	if err := r.mayWrite(ctx); err != nil {
+	if err := r.loop.MayWrite(ctx); err != nil {
 		return err
 	}
 	if _, err := r.config.APIServices.Update(ctx, corrected, metav1.UpdateOptions{}); err != nil {
@@ -170,7 +170,7 @@ func (r *Registration) KindsChanged(fingerprint string) {
 	}
 	r.fingerprint = fingerprint
 	r.kinds = fingerprint + " " + r.config.Clock.Now().UTC().Format(time.RFC3339Nano)
-	r.queue.AddAfter(struct{}{}, settle)
+	r.loop.Changed()
 }
 
 func (r *Registration) pendingKinds() string {

@@ -3,38 +3,22 @@ package hostreg
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 	"time"
 
-	"golang.org/x/time/rate"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/cache"
-	"k8s.io/client-go/util/workqueue"
 	"k8s.io/klog/v2"
 	apiregistrationv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
 	apiregistrationclient "k8s.io/kube-aggregator/pkg/client/clientset_generated/clientset/typed/apiregistration/v1"
 	"k8s.io/utils/clock"
 
 	"github.com/koinon-io/koinon/pkg/hoststate"
+	"github.com/koinon-io/koinon/pkg/reconcile"
 	"github.com/koinon-io/koinon/pkg/servingcert"
-)
-
-const (
-	// settle is how long Run waits for further changes before it acts on one.
-	settle = 50 * time.Millisecond
-	// lookAgain is how often everything is looked at although nothing changed. The Secret
-	// is not watched.
-	lookAgain = 30 * time.Second
-	// attemptTimeout bounds one look.
-	attemptTimeout = 30 * time.Second
-
-	minRetry, maxRetry = 200 * time.Millisecond, time.Minute
-	// Corrections per second and at once, against somebody who keeps undoing them.
-	writesPerSecond, writesAtOnce = 1, 30
 )
 
 // SecretName is the Secret in the system namespace that holds the authorities of the serving
@@ -76,8 +60,7 @@ type Registration struct {
 	// registered is that Register has succeeded. Register and Run alone use it.
 	registered bool
 
-	queue  workqueue.TypedRateLimitingInterface[struct{}] // at most one item: "look again"
-	writes *rate.Limiter
+	loop *reconcile.Loop
 
 	mu          sync.Mutex // guards the rest
 	fingerprint string
@@ -97,12 +80,7 @@ func New(config Config) (*Registration, error) {
 	if config.Clock == nil {
 		config.Clock = clock.RealClock{}
 	}
-	return &Registration{
-		config: config,
-		writes: rate.NewLimiter(writesPerSecond, writesAtOnce),
-		queue: workqueue.NewTypedRateLimitingQueue(
-			workqueue.NewTypedItemExponentialFailureRateLimiter[struct{}](minRetry, maxRetry)),
-	}, nil
+	return &Registration{config: config, loop: reconcile.New()}, nil
 }
 
 // Prepare makes what the server needs before it can serve: the namespace, and the serving
@@ -117,8 +95,6 @@ func (r *Registration) Prepare(ctx context.Context) error {
 // Register registers the server. Call it when the server is ready: a host in which an
 // APIService is not available cannot delete namespaces.
 func (r *Registration) Register(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
-	defer cancel()
 	bundle, err := r.config.Certificate.Ensure(ctx)
 	if err != nil {
 		return err
@@ -139,35 +115,19 @@ func (r *Registration) Register(ctx context.Context) error {
 func (r *Registration) Run(ctx context.Context, onRegistered func()) {
 	var running sync.WaitGroup
 	defer running.Wait()
-	defer r.queue.ShutDown()
-	stop := context.AfterFunc(ctx, r.queue.ShutDown)
-	defer stop()
 	running.Go(func() { r.watch(ctx) })
-	r.queue.Add(struct{}{})
-	for r.next(ctx, &onRegistered) {
+	attempt := func(ctx context.Context) (time.Duration, error) {
+		err := r.Register(ctx)
+		return r.config.Certificate.NextLook(reconcile.Resync), err
 	}
-}
-
-func (r *Registration) next(ctx context.Context, onRegistered *func()) bool {
-	item, quit := r.queue.Get()
-	if quit {
-		return false
-	}
-	defer r.queue.Done(item)
-	if err := r.Register(ctx); err != nil {
-		if ctx.Err() == nil {
+	succeeded := sync.OnceFunc(onRegistered)
+	r.loop.Run(ctx, attempt, func(err error) {
+		if err != nil {
 			klog.FromContext(ctx).Error(err, "Registration in the host failed and will be tried again")
+			return
 		}
-		r.queue.AddRateLimited(item)
-		return true
-	}
-	r.queue.Forget(item)
-	r.queue.AddAfter(item, r.config.Certificate.NextLook(lookAgain))
-	if *onRegistered != nil {
-		(*onRegistered)()
-		*onRegistered = nil
-	}
-	return true
+		succeeded()
+	})
 }
 
 // watch looks again when one of our APIServices changes.
@@ -179,7 +139,7 @@ func (r *Registration) watch(ctx context.Context) {
 	enqueue := func(obj any) {
 		key, err := cache.DeletionHandlingMetaNamespaceKeyFunc(obj)
 		if err == nil && names[key] {
-			r.queue.AddAfter(struct{}{}, settle)
+			r.loop.Changed()
 		}
 	}
 	informer := cache.NewSharedInformer(cache.ToListWatcherWithWatchListSemantics(&cache.ListWatch{
@@ -191,16 +151,8 @@ func (r *Registration) watch(ctx context.Context) {
 	if _, err := informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
 		AddFunc: enqueue, UpdateFunc: func(_, obj any) { enqueue(obj) }, DeleteFunc: enqueue,
 	}); err != nil {
-		klog.FromContext(ctx).Error(err, "APIServices of the host are not watched, only looked at from time to time", "interval", lookAgain)
+		klog.FromContext(ctx).Error(err, "APIServices of the host are not watched, only looked at from time to time", "interval", reconcile.Resync)
 		return
 	}
 	informer.RunWithContext(ctx)
-}
-
-// mayWrite waits until another correction is allowed.
-func (r *Registration) mayWrite(ctx context.Context) error {
-	if err := r.writes.Wait(ctx); err != nil {
-		return fmt.Errorf("wait because something undoes every correction: %w", err)
-	}
-	return nil
 }

@@ -31,7 +31,7 @@ func (r *Registration) ensureService(ctx context.Context) error {
 	case err == nil && service.Spec.ExternalName != r.config.ExternalName && managed(service.Labels):
 		service = service.DeepCopy()
 		service.Spec.ExternalName = r.config.ExternalName
-		if err = r.mayWrite(ctx); err == nil {
+		if err = r.loop.MayWrite(ctx); err == nil {
 			_, err = services.Update(ctx, service, metav1.UpdateOptions{})
 		}
 	}

@@ -62,7 +62,7 @@ func (c *proxied) handshake() error {
 	if err != nil {
 		return err
 	}
-	if fault, _ := c.proxy.take("", CutInHandshake); fault != "" {
+	if c.proxy.take("", CutInHandshake) != "" {
 		return errCut
 	}
 	if err := c.send(c.client, raw); err != nil {
@@ -107,17 +107,17 @@ func (c *proxied) command() error {
 		return err
 	}
 	text := c.talk.command(payload)
-	fault, slow := Fault(""), time.Duration(0)
+	fault := Fault("")
 	if text != "" {
 		c.proxy.come(text)
-		fault, slow = c.proxy.take(text, atStatement...)
+		fault = c.proxy.take(text, atStatement...)
 	}
 	switch fault {
 	case CutBeforeQuery:
 		return errCut
 	case SlowQuery:
 		select {
-		case <-time.After(slow):
+		case <-time.After(slowQuery):
 		case <-c.ended:
 			return errCut
 		}

@@ -34,7 +34,7 @@ const (
 	CutBeforeLastAnswer Fault = "cut before the last answer"
 	// LoseAnswer keeps the answer and the connection: the client waits.
 	LoseAnswer Fault = "answer lost, connection kept"
-	// SlowQuery holds the statement back for a while.
+	// SlowQuery holds the statement back for 300 ms.
 	SlowQuery Fault = "slow query"
 	// CutInHandshake cuts a new connection when the server has greeted.
 	CutInHandshake Fault = "cut in the handshake"
@@ -50,6 +50,9 @@ const (
 	// and nobody is told.
 	LoseAll Fault = "all bytes lost"
 )
+
+// slowQuery is how long SlowQuery lasts.
+const slowQuery = 300 * time.Millisecond
 
 // atStatement are the faults that wait for a statement.
 var atStatement = []Fault{CutBeforeQuery, CutAfterQuery, CutBeforeAnswer, CutInAnswer, CutBeforeLastAnswer, LoseAnswer, SlowQuery}
@@ -72,7 +75,6 @@ type Proxy struct {
 	before   func(statement string)
 	losing   bool
 	closed   bool
-	slow     time.Duration
 	running  sync.WaitGroup
 }
 
@@ -86,7 +88,7 @@ type armed struct {
 // StartProxy forwards to a server until the test ends.
 func StartProxy(t testing.TB, backend string) *Proxy {
 	t.Helper()
-	p := &Proxy{Address: freeAddress(t), backend: backend, conns: map[*proxied]bool{}, counts: map[Fault]int{}, slow: 300 * time.Millisecond}
+	p := &Proxy{Address: freeAddress(t), backend: backend, conns: map[*proxied]bool{}, counts: map[Fault]int{}}
 	if err := p.Accept(); err != nil {
 		t.Fatal(err)
 	}
@@ -102,13 +104,6 @@ func (p *Proxy) SetBackend(address string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.backend = address
-}
-
-// Slow says how long SlowQuery lasts; 300 ms if it is not called.
-func (p *Proxy) Slow(delay time.Duration) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.slow = delay
 }
 
 // Arm makes the fault happen once, to the next statement that holds all of the patterns, or
@@ -255,7 +250,7 @@ func (p *Proxy) serve(client net.Conn) {
 }
 
 // take returns the first armed fault among those that a statement has, and counts it.
-func (p *Proxy) take(text string, among ...Fault) (Fault, time.Duration) {
+func (p *Proxy) take(text string, among ...Fault) Fault {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for i, a := range p.armed {
@@ -263,10 +258,10 @@ func (p *Proxy) take(text string, among ...Fault) (Fault, time.Duration) {
 			p.armed = slices.Delete(p.armed, i, i+1)
 			p.counts[a.fault]++
 			close(a.done)
-			return a.fault, p.slow
+			return a.fault
 		}
 	}
-	return "", 0
+	return ""
 }
 
 // Plan says what goes wrong at random.

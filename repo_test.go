@@ -158,7 +158,21 @@ func layerOf(importPath string) string {
 	return found
 }
 
+// notThere are the folders that none of our packages is in.
+func (g graph) notThere(folders ...string) []string {
+	return slices.DeleteFunc(slices.Clone(folders), func(folder string) bool {
+		return slices.ContainsFunc(g.ours(), func(p goPackage) bool {
+			return p.ImportPath == module && folder == "." || below(p.ImportPath, module+"/"+folder)
+		})
+	})
+}
+
 func TestDependenciesPointOneWay(t *testing.T) {
+	for folder, imports := range layers {
+		if gone := packages(t).notThere(append(imports, folder)...); len(gone) > 0 {
+			t.Errorf("the layer %s: there is no %s", folder, strings.Join(gone, ", "))
+		}
+	}
 	for _, p := range packages(t).ours() {
 		layer := layerOf(p.ImportPath)
 		if layer == "" {
@@ -200,7 +214,7 @@ func TestNobodyReachesWhatOthersKeepToThemselves(t *testing.T) {
 			[][]string{kubernetes, databases, servers, etcd}, nil},
 		{"controllers go through the API", []string{"pkg/federation"},
 			[][]string{kubernetes, databases, servers, etcd}, nil},
-		{"webhooks, keys and registration are clients of a cluster", []string{"pkg/webhook", "pkg/pki"},
+		{"webhooks, keys and registration are clients of a cluster", []string{"pkg/webhook", "pkg/pki", "pkg/hoststate", "pkg/reconcile"},
 			[][]string{kubernetes, databases, servers, etcd}, nil},
 		{"only the storage knows Kine and database drivers", []string{"pkg/hostreg", "pkg/servingcert", "pkg/cainjector", "pkg/host", "pkg/registry", "pkg/apiserver"},
 			[][]string{databases}, nil},
@@ -212,6 +226,9 @@ func TestNobodyReachesWhatOthersKeepToThemselves(t *testing.T) {
 	all := packages(t)
 	for _, rule := range rules {
 		t.Run(rule.name, func(t *testing.T) {
+			if gone := all.notThere(slices.Concat(rule.within, rule.gates)...); len(gone) > 0 {
+				t.Errorf("there is no %s", strings.Join(gone, ", "))
+			}
 			for _, p := range all.ours() {
 				if !below(p.ImportPath, inModule(rule.within)...) {
 					continue

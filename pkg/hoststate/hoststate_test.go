@@ -51,4 +51,16 @@ func TestANamespaceIsMadeOnce(t *testing.T) {
 			t.Error(err)
 		}
 	}
+	if _, err := client.CoreV1().Namespaces().Get(t.Context(), system, metav1.GetOptions{}); err != nil {
+		t.Error(err)
+	}
+	made := 0
+	for _, action := range client.Actions() {
+		if action.Matches("create", "namespaces") {
+			made++
+		}
+	}
+	if made != 1 {
+		t.Errorf("it was made %d times, want once", made)
+	}
 }

@@ -139,9 +139,9 @@ func TestConvert(t *testing.T) {
 func TestConversionKeepsWhatAClusterChecks(t *testing.T) {
 	server := serve(t, webhook.Config{})
 	nameless := strings.Replace(clusterShape, `"namespace":"shop",`, "", 1)
-	_, body := post(t, server.URL+"/convert", convertReview("types.kubefed.io/v1beta2", nameless))
-	if strings.Contains(body, `"namespace"`) {
-		t.Errorf("a namespace appeared: %s", body)
+	got := convertThrough(t, server.URL, "types.kubefed.io/v1beta2", []string{nameless})
+	if len(got) != 1 || !strings.Contains(got[0], `"topologyType":"cell"`) || strings.Contains(got[0], `"namespace"`) {
+		t.Errorf("got %s, want the cells, and no namespace", got)
 	}
 }
 
@@ -300,10 +300,11 @@ func TestValidate(t *testing.T) {
 			if got.Allowed != (tc.code == 0) {
 				t.Errorf("allowed: %t, %v", got.Allowed, got.Result)
 			}
-			if got.Result != nil {
-				if diff := cmp.Diff(fmt.Sprint(tc.code, tc.message), fmt.Sprint(got.Result.Code, got.Result.Message)); diff != "" {
-					t.Errorf("refusal (-want +got):\n%s", diff)
-				}
+			if got.Result == nil {
+				got.Result = &metav1.Status{}
+			}
+			if diff := cmp.Diff(fmt.Sprint(tc.code, tc.message), fmt.Sprint(got.Result.Code, got.Result.Message)); diff != "" {
+				t.Errorf("refusal (-want +got):\n%s", diff)
 			}
 			if diff := cmp.Diff(tc.warnings, got.Warnings); diff != "" {
 				t.Errorf("warnings (-want +got):\n%s", diff)

@@ -150,8 +150,13 @@ func (r *rig) failAtRandom(plan storagetest.Plan) (heal func()) {
 		stops = append(stops, proxy.Randomly(plan))
 	}
 	heal = func() {
-		for _, stop := range stops {
+		failures := 0
+		for i, stop := range stops {
 			stop()
+			failures += len(r.proxies[i].Faults())
+		}
+		if failures == 0 {
+			r.t.Error("no network has failed at all")
 		}
 	}
 	r.t.Cleanup(heal)

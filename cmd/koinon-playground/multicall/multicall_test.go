@@ -7,16 +7,17 @@ import (
 )
 
 func TestSelect(t *testing.T) {
-	programs := map[string]Program{"kubectl": func() int { return 0 }, "etcd": func() int { return 0 }}
+	const kubectl, etcd = 1, 2
+	programs := map[string]Program{"kubectl": func() int { return kubectl }, "etcd": func() int { return etcd }}
 	tests := map[string]struct {
 		args, rest []string
-		found      bool
+		program    int // 0 for none
 	}{
 		"a link's name is the program": {
-			args: []string{"/x/bin/kubectl", "get", "pods"}, rest: []string{"/x/bin/kubectl", "get", "pods"}, found: true,
+			args: []string{"/x/bin/kubectl", "get", "pods"}, rest: []string{"/x/bin/kubectl", "get", "pods"}, program: kubectl,
 		},
 		"the first argument is the program": {
-			args: []string{"koinon-playground", "etcd", "--name=a"}, rest: []string{"etcd", "--name=a"}, found: true,
+			args: []string{"koinon-playground", "etcd", "--name=a"}, rest: []string{"etcd", "--name=a"}, program: etcd,
 		},
 		"any other argument is a command of its own": {
 			args: []string{"koinon-playground", "up"}, rest: []string{"koinon-playground", "up"},
@@ -26,8 +27,12 @@ func TestSelect(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			program, found := Select(programs, &test.args)
-			if found != test.found || (program != nil) != test.found {
-				t.Errorf("found: got %t, want %t", found, test.found)
+			got := 0
+			if found {
+				got = program()
+			}
+			if got != test.program {
+				t.Errorf("program: got %d, want %d", got, test.program)
 			}
 			if diff := cmp.Diff(test.rest, test.args); diff != "" {
 				t.Errorf("arguments (-want +got):\n%s", diff)

@@ -10,12 +10,14 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/koinon-io/koinon/pkg/storage/archive"
+	"github.com/koinon-io/koinon/pkg/storage/storagetest"
 	"github.com/koinon-io/koinon/pkg/storage/storagetest/etcdtest"
 )
 
@@ -230,10 +232,18 @@ func TestAnInterruptedBackupLeavesNothing(t *testing.T) {
 	value := sqlite(t)
 	client, _ := serve(t, value)
 	fill(t, client)
-	dir := t.TempDir()
-	_, err := Backup(t.Context(), mustParse(t, value), Stdio, BackupOptions{Out: failing{}})
-	if err == nil || !errors.Is(err, errFull) {
-		t.Errorf("got %v, want that the disk is full", err)
+	if _, err := Backup(t.Context(), mustParse(t, value), Stdio, BackupOptions{Out: failing{}}); !errors.Is(err, errFull) {
+		t.Errorf("to standard output: got %v, want that the disk is full", err)
+	}
+
+	disk := storagetest.SmallDisk(t, 1<<20)
+	dir := filepath.Join(disk, "backups")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	storagetest.FillDisk(t, disk)
+	if _, err := Backup(t.Context(), mustParse(t, value), filepath.Join(dir, "backup"), BackupOptions{}); !errors.Is(err, syscall.ENOSPC) {
+		t.Errorf("to a file: got %v, want that the disk is full", err)
 	}
 	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
 		t.Errorf("there is %v, %v", left, err)

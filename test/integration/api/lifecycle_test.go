@@ -64,10 +64,8 @@ func TestOwnersAreCollectedAcrossKinds(t *testing.T) {
 	if _, err := f.dynamic.Resource(configMaps).Namespace(namespace).Create(t.Context(), owned, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"owner"} {
-		if err := f.dynamic.Resource(configMaps).Namespace(namespace).Delete(t.Context(), name, metav1.DeleteOptions{}); err != nil {
-			t.Fatal(err)
-		}
+	if err := f.dynamic.Resource(configMaps).Namespace(namespace).Delete(t.Context(), "owner", metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
 	}
 	if err := f.kube.CoreV1().ConfigMaps(namespace).Delete(t.Context(), "root", metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)

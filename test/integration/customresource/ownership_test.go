@@ -88,6 +88,8 @@ type sequence struct {
 	// of the version that its manager scaled in last, and is stored for that alone.
 	otherWords bool
 	log        []string
+	// writes are those that the kube-apiserver stored.
+	writes int
 }
 
 func newSequence(t *testing.T, stock, koinon *twin, seed uint64) *sequence {
@@ -124,6 +126,9 @@ func (s *sequence) run() {
 			s.t.Logf("after:\n%s", strings.Join(s.log[max(0, len(s.log)-12):], "\n"))
 			return
 		}
+	}
+	if s.writes < writesOfSequence/4 {
+		s.t.Errorf("only %d of %d requests wrote something: next to nothing was compared", s.writes, writesOfSequence)
 	}
 }
 
@@ -178,6 +183,9 @@ func (s *sequence) compare() {
 	s.have.stock, s.have.koinon = s.stock.get(s.t, "v1beta2", s.name), s.koinon.get(s.t, "v1beta2", s.name)
 	compareObjects(s.t, s.comparable(s.have.stock), s.comparable(s.have.koinon))
 	wrote := resourceVersion(s.have.stock) != resourceVersion(before.stock)
+	if wrote {
+		s.writes++
+	}
 	if got := resourceVersion(s.have.koinon) != resourceVersion(before.koinon); got != wrote && !s.otherWords {
 		s.t.Errorf("the kube-apiserver stored something: %v, Koinon: %v\nkube-apiserver (-before +after):\n%s\nKoinon (-before +after):\n%s", wrote, got,
 			cmp.Diff(before.stock, s.have.stock), cmp.Diff(before.koinon, s.have.koinon))

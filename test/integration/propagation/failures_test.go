@@ -8,6 +8,7 @@ import (
 	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
@@ -310,10 +311,11 @@ func TestACellWaitsForItsMember(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.eventually("the cell's cluster is gone", func() error {
-		if _, err := f.koinon.KubeFedCoreV1beta1().KubeFedClusters(system).Get(t.Context(), cluster.Name, metav1.GetOptions{}); err == nil {
-			return fmt.Errorf("it is there")
+		_, err := f.koinon.KubeFedCoreV1beta1().KubeFedClusters(system).Get(t.Context(), cluster.Name, metav1.GetOptions{})
+		if apierrors.IsNotFound(err) {
+			return nil
 		}
-		return nil
+		return fmt.Errorf("got error %v", err)
 	})
 	if err := f.koinon.KubeFedCoreV1beta1().KubeFedClusters(system).Delete(t.Context(), "m9", metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
@@ -58,10 +59,11 @@ func (i *installation) laterKind(t *testing.T) {
 		t.Fatal(err)
 	}
 	poll(t, "the CRD is not gone", func(ctx context.Context) error {
-		if _, err := client.Get(ctx, jobs.name, metav1.GetOptions{}); err == nil {
-			return errors.New("it is there")
+		_, err := client.Get(ctx, jobs.name, metav1.GetOptions{})
+		if apierrors.IsNotFound(err) {
+			return nil
 		}
-		return nil
+		return fmt.Errorf("got error %v", err)
 	})
 	i.apply(t)
 	i.awaitBundle(t, i.shared(t), jobs)
@@ -102,6 +104,9 @@ func (i *installation) renewals(t *testing.T) {
 		i.balancer.Add(replica.Port())
 	}
 	count, failures := requests()
+	if count == 0 {
+		t.Error("no request was made meanwhile")
+	}
 	t.Logf("%d requests, %d failed", count, len(failures))
 	for _, err := range failures {
 		t.Errorf("a request failed: %v", err)

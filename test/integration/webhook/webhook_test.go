@@ -9,6 +9,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -161,11 +162,11 @@ func bothVersions(t *testing.T, client dynamic.Interface) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i := range list.Items {
-		if list.Items[i].GetName() == "both" {
-			wantField(t, &list.Items[i], "spec", value(cellSpecInClusters))
-		}
+	listed := slices.IndexFunc(list.Items, func(one unstructured.Unstructured) bool { return one.GetName() == "both" })
+	if listed < 0 {
+		t.Fatalf("it is not in the list: %v", list.Items)
 	}
+	wantField(t, &list.Items[listed], "spec", value(cellSpecInClusters))
 	annotations := get(t, client, inTopology, "both").GetAnnotations()
 	if len(annotations) > 0 {
 		t.Errorf("annotations in v1beta2: %v, want none", annotations)

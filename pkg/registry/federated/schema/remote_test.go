@@ -116,6 +116,9 @@ func TestDocumentsThatDidNotChangeAreNotReadAgain(t *testing.T) {
 	remote.update(t.Context())
 	before := remote.read
 	remote.update(t.Context())
+	if len(remote.read) != 1 {
+		t.Errorf("%d documents were read, want one", len(remote.read))
+	}
 	for id, kinds := range remote.read {
 		if before[id][widget].target == nil || kinds[widget].target != before[id][widget].target {
 			t.Error("the same document was read again")

@@ -108,16 +108,15 @@ metadata:
   annotations:
     federation.koinon.io/topology: '{"topologyType":"cell","topologyType":"edgeunit"}'
 `
-	for _, info := range NewSerializer(typesOfTwoKinds()).SupportedMediaTypes() {
-		if info.MediaType != runtime.ContentTypeYAML {
-			continue
-		}
-		_, _, err := info.StrictSerializer.Decode([]byte(body), nil, &typesv1beta1.FederatedObject{})
-		if want := `duplicate field "metadata.annotations[federation.koinon.io/topology].topologyType"`; !runtime.IsStrictDecodingError(err) || !strings.Contains(err.Error(), want) {
-			t.Errorf("got %v, want %s", err, want)
-		}
-		if _, _, err := info.Serializer.Decode([]byte(body), nil, &typesv1beta1.FederatedObject{}); err != nil {
-			t.Errorf("not in strict mode: %v", err)
-		}
+	yaml, found := runtime.SerializerInfoForMediaType(NewSerializer(typesOfTwoKinds()).SupportedMediaTypes(), runtime.ContentTypeYAML)
+	if !found {
+		t.Fatal("YAML is not served")
+	}
+	_, _, err := yaml.StrictSerializer.Decode([]byte(body), nil, &typesv1beta1.FederatedObject{})
+	if want := `duplicate field "metadata.annotations[federation.koinon.io/topology].topologyType"`; !runtime.IsStrictDecodingError(err) || !strings.Contains(err.Error(), want) {
+		t.Errorf("got %v, want %s", err, want)
+	}
+	if _, _, err := yaml.Serializer.Decode([]byte(body), nil, &typesv1beta1.FederatedObject{}); err != nil {
+		t.Errorf("not in strict mode: %v", err)
 	}
 }

@@ -130,13 +130,6 @@ func (c *conversation) command(payload []byte) string {
 	return c.text
 }
 
-// asked is the text of the statement that is being answered.
-func (c *conversation) asked() string {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.text
-}
-
 // answered takes a packet of the server and says whether it is the last of the answer.
 func (c *conversation) answered(payload []byte) bool {
 	c.mu.Lock()

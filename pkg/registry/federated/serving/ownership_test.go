@@ -66,13 +66,6 @@ func cells() object {
 	}
 }
 
-func without(spec object, fields ...string) object {
-	for _, field := range fields {
-		delete(spec, field)
-	}
-	return spec
-}
-
 func specOf(obj object) object { return obj["spec"].(object) }
 
 func TestWhatV1beta1CannotSayKeepsItsOwners(t *testing.T) {

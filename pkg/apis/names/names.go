@@ -10,8 +10,8 @@ import (
 	"fmt"
 	"strings"
 
+	"k8s.io/apimachinery/pkg/api/validate/content"
 	"k8s.io/apimachinery/pkg/api/validation"
-	"k8s.io/apimachinery/pkg/api/validation/path"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	utilvalidation "k8s.io/apimachinery/pkg/util/validation"
@@ -29,7 +29,11 @@ var Subdomain Rule = validation.NameIsDNSSubdomain
 // PathSegment is the rule of RBAC's kinds: anything that can be one segment of a path.
 // Kubernetes sets no limit; names in URLs, records and the store need one.
 func PathSegment(name string, asPrefix bool) []string {
-	problems := path.ValidatePathSegmentName(name, asPrefix)
+	check := content.IsPathSegmentName
+	if asPrefix {
+		check = content.IsPathSegmentPrefix
+	}
+	problems := check(name)
 	if len(name) > utilvalidation.DNS1123SubdomainMaxLength {
 		problems = append(problems, utilvalidation.MaxLenError(utilvalidation.DNS1123SubdomainMaxLength))
 	}

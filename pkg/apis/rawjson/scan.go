@@ -227,7 +227,7 @@ func unquote(token []byte) string {
 // float64. Tiny numbers are: they are zero.
 func fitsFloat(token []byte) bool {
 	const certain = 300 // digits, without an exponent, are less than the largest float64
-	if len(token) < certain && bytes.IndexAny(token, "eE") < 0 {
+	if len(token) < certain && !bytes.ContainsAny(token, "eE") {
 		return true
 	}
 	_, err := strconv.ParseFloat(string(token), 64)

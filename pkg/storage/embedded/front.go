@@ -42,7 +42,6 @@ func newServer(e *engine.Engine, notifyInterval time.Duration) *grpc.Server {
 		grpc.MaxSendMsgSize(maxResponseBytes),
 		// An API server opens a connection for each resource: keep the idle ones small.
 		grpc.ReadBufferSize(8<<10),
-		grpc.SharedWriteBuffer(true),
 		grpc.ChainUnaryInterceptor(limitRequests, putAtOnce(e), answerTxn(e)),
 		grpc.StreamInterceptor(orderWatches(e)),
 	)

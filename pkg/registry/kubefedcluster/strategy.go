@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
+	federationv1alpha1 "github.com/koinon-io/koinon/pkg/apis/federation/v1alpha1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/validation"
 	"github.com/koinon-io/koinon/pkg/registry/objectstore"
@@ -63,8 +64,22 @@ func (s strategy) WarningsOnCreate(_ context.Context, obj runtime.Object) []stri
 	return warnings
 }
 
-func (strategy) WarningsOnUpdate(_ context.Context, obj, _ runtime.Object) []string {
-	return caWarnings(obj.(*v1beta1.KubeFedCluster))
+// WarningsOnUpdate tells besides what controllers have found out since.
+func (strategy) WarningsOnUpdate(_ context.Context, obj, old runtime.Object) []string {
+	cluster := obj.(*v1beta1.KubeFedCluster)
+	warnings := caWarnings(cluster)
+	if joinNamespaceUnknown(cluster) && cluster.Spec.SecretRef == old.(*v1beta1.KubeFedCluster).Spec.SecretRef {
+		warnings = append(warnings, "spec.joinNamespace: the credential of this member is no service account's token, which would say in which namespace of the member the account is: name it, so that no object is placed there (kube-system, if it is in no namespace)")
+	}
+	return warnings
+}
+
+// joinNamespaceUnknown says that controllers have reached a member and nobody has said where
+// its join account is: neither the credential nor the spec. Cells and edge units have their
+// member's account.
+func joinNamespaceUnknown(cluster *v1beta1.KubeFedCluster) bool {
+	return Ready(&cluster.Status) == "True" && cluster.Spec.JoinNamespace == "" && cluster.Status.JoinNamespace == "" &&
+		cluster.Labels[federationv1alpha1.TopologyLabel] == ""
 }
 
 // caWarnings tells about authorities that no connection can be checked against. KubeFed

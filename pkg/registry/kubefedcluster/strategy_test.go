@@ -8,6 +8,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 
+	federationv1alpha1 "github.com/koinon-io/koinon/pkg/apis/federation/v1alpha1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
 )
 
@@ -21,11 +22,24 @@ func stored() *v1beta1.KubeFedCluster {
 
 func TestWarnings(t *testing.T) {
 	const ca = `spec.caBundle: there is no certificate in it; it must be one or more certificates in PEM form`
+	const join = `spec.joinNamespace: the credential of this member is no service account's token, which would say in which namespace of the member the account is: name it, so that no object is placed there (kube-system, if it is in no namespace)`
+	reached := func(c *v1beta1.KubeFedCluster) {
+		c.Status.Conditions = []v1beta1.ClusterCondition{{Type: v1beta1.ClusterReady, Status: corev1.ConditionTrue}}
+	}
 	for name, test := range map[string]struct {
 		change func(*v1beta1.KubeFedCluster)
 		create []string
 		update []string
 	}{
+		"a member that was reached with a credential that does not say whose it is": {change: reached, update: []string{join}},
+		"a member that was reached with a token": {
+			change: func(c *v1beta1.KubeFedCluster) { reached(c); c.Status.JoinNamespace = "join" }},
+		"a member whose account's namespace somebody named": {
+			change: func(c *v1beta1.KubeFedCluster) { reached(c); c.Spec.JoinNamespace = "join" }},
+		"another credential than the one that was looked at": {
+			change: func(c *v1beta1.KubeFedCluster) { reached(c); c.Spec.SecretRef.Name = "another" }},
+		"a cell": {
+			change: func(c *v1beta1.KubeFedCluster) { reached(c); c.Labels[federationv1alpha1.TopologyLabel] = "cell" }},
 		"a member in the system namespace": {change: func(*v1beta1.KubeFedCluster) {}},
 		"a bundle without a certificate": {
 			change: func(c *v1beta1.KubeFedCluster) { c.Spec.CABundle = []byte("abc") },

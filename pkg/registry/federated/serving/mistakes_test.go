@@ -1,9 +1,12 @@
 package serving_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/koinon-io/koinon/pkg/apis/mistakes"
@@ -70,6 +73,44 @@ func TestTheLongestListOfMistakesIsAnsweredWithABoundedNumber(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+func TestWhoLeavesTheNamespaceOutIsToldWhereItIsMissing(t *testing.T) {
+	const other = "the object is of another namespace than the request: metadata.namespace says so or, where it is left out, the first cell or edge unit that spec names, as in <cell>.<namespace>"
+	spec := object{"template": object{"spec": object{}}, "placement": object{"clusters": one(object{"name": "rz00a.elsewhere"})}}
+	annotations := object{"federation.koinon.io/topology": `{"topologyType":"cell"}`}
+	const in = "/namespaces/" + namespace
+	a := newAPI(t, nil)
+	for name, test := range map[string]struct {
+		version, path string
+		metadata      object
+		spec          object
+		code          int
+		message       string
+	}{
+		"a cell of another namespace":             {"v1beta1", in, object{"annotations": annotations}, spec, 400, other},
+		"another namespace":                       {"v1beta1", in, object{"namespace": "elsewhere", "annotations": annotations}, spec, 400, other},
+		"another namespace in v1beta2":            {"v1beta2", in, object{"namespace": "elsewhere"}, object{"template": object{}}, 400, "the namespace of the provided object does not match the namespace sent on the request"},
+		"a path without one":                      {"v1beta1", "", object{}, object{"template": object{}}, 405, "federateddeployments are in namespaces: create them at /apis/types.kubefed.io/v1beta1/namespaces/<namespace>/federateddeployments"},
+		"a path without one in v1beta2":           {"v1beta2", "", object{"namespace": namespace}, object{"template": object{}}, 405, "federateddeployments are in namespaces: create them at /apis/types.kubefed.io/v1beta2/namespaces/<namespace>/federateddeployments"},
+		"an object that need not say where it is": {"v1beta1", in, object{"annotations": annotations}, object{"template": object{}, "placement": object{"clusters": one(object{"name": "rz00a." + namespace})}}, 201, "<nil>"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			test.metadata["name"] = "somewhere"
+			body := object{"apiVersion": "types.kubefed.io/" + test.version, "kind": "FederatedDeployment", "metadata": test.metadata, "spec": test.spec}
+			req := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/apis/types.kubefed.io/"+test.version+test.path+"/federateddeployments", strings.NewReader(compact(body)))
+			req.Header.Set("Content-Type", jsonBody)
+			recorder := httptest.NewRecorder()
+			a.handler.ServeHTTP(recorder, req)
+			var answer object
+			if err := json.Unmarshal(recorder.Body.Bytes(), &answer); err != nil {
+				t.Fatal(err)
+			}
+			if message := fmt.Sprint(answer["message"]); recorder.Code != test.code || message != test.message {
+				t.Errorf("got %d %s, want %d %s", recorder.Code, message, test.code, test.message)
+			}
+		})
 	}
 }
 

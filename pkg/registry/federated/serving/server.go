@@ -292,18 +292,23 @@ func (s *Server) newContainer() *restful.Container {
 	c.ServeMux = http.NewServeMux()
 	c.Router(restful.CurlyRouter{})
 	c.ServiceErrorHandler(func(e restful.ServiceError, req *restful.Request, resp *restful.Response) {
-		s.fail(resp, req.Request, s.routeError(e, req.Request.Method))
+		s.fail(resp, req.Request, s.routeError(e, req.Request))
 	})
 	return c
 }
 
 // routeError is the answer to a request that no route takes.
-func (s *Server) routeError(e restful.ServiceError, method string) error {
+func (s *Server) routeError(e restful.ServiceError, req *http.Request) error {
 	if e.Code != http.StatusUnsupportedMediaType {
-		return apierrors.NewGenericServerResponse(e.Code, "", schema.GroupResource{}, "", e.Message, 0, false)
+		err := apierrors.NewGenericServerResponse(e.Code, "", schema.GroupResource{}, "", e.Message, 0, false)
+		info, ok := genericapirequest.RequestInfoFrom(req.Context())
+		if ok && e.Code == http.StatusMethodNotAllowed && info.Verb == "create" && info.Namespace == "" && info.Subresource == "" {
+			err.ErrStatus.Message = fmt.Sprintf("%s are in namespaces: create them at /apis/%s/%s/namespaces/<namespace>/%[1]s", info.Resource, info.APIGroup, info.APIVersion)
+		}
+		return err
 	}
 	accepted := patchTypes
-	if method != http.MethodPatch {
+	if req.Method != http.MethodPatch {
 		accepted = nil
 		for _, info := range s.codec.SupportedMediaTypes() {
 			accepted = append(accepted, info.MediaType)

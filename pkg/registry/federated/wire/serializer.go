@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"io"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/runtime/serializer/json"
@@ -85,6 +86,11 @@ func (e versionedEncoder) encode(obj runtime.Object, w io.Writer) error {
 		// version that there is.
 		version = kinds[0].GroupVersion()
 	}
+	if status, ok := obj.(*metav1.Status); ok && status.Message == otherNamespace && isV1beta1(e.version) {
+		said := *status
+		said.Message = otherNamespaceInClusterWords
+		obj = &said
+	}
 	out, err := e.types.ConvertToVersion(obj, version)
 	if runtime.IsNotRegisteredError(err) {
 		// Not of this group: options are of version v1, Scale is of its own group.
@@ -94,6 +100,18 @@ func (e versionedEncoder) encode(obj runtime.Object, w io.Writer) error {
 		return err
 	}
 	return e.encoder.Encode(out, w)
+}
+
+// otherNamespace is what the library says of an object that is not of its request's namespace.
+// One of v1beta1 that has no metadata.namespace is of the one that its names and selectors say,
+// see package conversion: who sends it is told so.
+const (
+	otherNamespace               = "the namespace of the provided object does not match the namespace sent on the request"
+	otherNamespaceInClusterWords = "the object is of another namespace than the request: metadata.namespace says so or, where it is left out, the first cell or edge unit that spec names, as in <cell>.<namespace>"
+)
+
+func isV1beta1(version runtime.GroupVersioner) bool {
+	return version.Identifier() == federated.V1beta1.Identifier()
 }
 
 // encodeConverted writes a list item by item as each is converted, so that the list is in

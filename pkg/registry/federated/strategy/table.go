@@ -16,7 +16,7 @@ import (
 var columns = []metav1.TableColumnDefinition{
 	{Name: "Name", Type: "string", Format: "name", Description: "Name of the object."},
 	{Name: "Topology", Type: "string", Description: "What the object is placed by: cluster, cell or edgeunit."},
-	{Name: "Targets", Type: "string", Description: "Targets that are placed, and in brackets how many a mask holds back."},
+	{Name: "Targets", Type: "string", Description: "Targets that are placed."},
 	{Name: "Propagated", Type: "string", Description: "Whether every target that may change runs what the spec says."},
 	{Name: "Masked", Type: "string", Description: "Targets that the placement mask leaves as they are."},
 	{Name: "Age", Type: "string", Description: "Time since creation."},

@@ -12,7 +12,6 @@ import (
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/conversion"
 	typesv1beta1 "github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta1"
 	typesv1beta2 "github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
-	"github.com/koinon-io/koinon/pkg/apis/rawjson"
 	"github.com/koinon-io/koinon/pkg/registry/federated"
 )
 
@@ -104,56 +103,40 @@ func writeList(w io.Writer, kind metav1.TypeMeta, meta metav1.ListMeta, n int, a
 }
 
 func appendV1beta2(b []byte, o *typesv1beta2.FederatedObject) ([]byte, error) {
-	rest := o.Spec
-	rest.Template = nil
-	return appendObject(b, o.TypeMeta, &o.ObjectMeta, o.Spec.Template, rest, o.Status)
-}
-
-func appendV1beta1(b []byte, o *typesv1beta1.FederatedObject) ([]byte, error) {
-	rest := o.Spec
-	rest.Template = nil
-	return appendObject(b, o.TypeMeta, &o.ObjectMeta, o.Spec.Template, rest, o.Status)
-}
-
-// appendObject writes template as it is, and what is left of spec and status by reflection.
-// restOfSpec is the spec without its template.
-func appendObject[Status any](b []byte, kind metav1.TypeMeta, meta *metav1.ObjectMeta, template rawjson.Value, restOfSpec any, status *Status) ([]byte, error) {
-	b = appendKind(b, kind)
-	b = append(b, `,"metadata":`...)
-	b, err := appendMeta(b, meta)
+	b, err := appendHead(b, o.TypeMeta, &o.ObjectMeta)
 	if err != nil {
 		return nil, err
 	}
-	b = append(b, `,"spec":`...)
-	if b, err = appendSpec(b, template, restOfSpec); err != nil {
+	if b, err = appendTopologySpec(appendKey(b, "spec"), &o.Spec); err != nil {
 		return nil, err
 	}
-	if status != nil {
-		b = append(b, `,"status":`...)
-		if b, err = appendValue(b, status); err != nil {
+	if o.Status != nil {
+		if b, err = appendTopologyStatus(appendKey(b, "status"), o.Status); err != nil {
 			return nil, err
 		}
 	}
 	return append(b, '}'), nil
 }
 
-func appendSpec(b []byte, template rawjson.Value, rest any) ([]byte, error) {
-	if template == nil {
-		return appendValue(b, rest)
-	}
-	b = append(b, `{"template":`...)
-	b = append(b, template...)
-	b = append(b, ',')
-	start := len(b)
-	b, err := appendValue(b, rest)
+func appendV1beta1(b []byte, o *typesv1beta1.FederatedObject) ([]byte, error) {
+	b, err := appendHead(b, o.TypeMeta, &o.ObjectMeta)
 	if err != nil {
 		return nil, err
 	}
-	// rest is an object: drop its brace, and the comma too if it is empty.
-	if string(b[start:]) == "{}" {
-		return append(b[:start-1], '}'), nil
+	if b, err = appendClusterSpec(appendKey(b, "spec"), &o.Spec); err != nil {
+		return nil, err
 	}
-	return append(b[:start], b[start+1:]...), nil
+	if o.Status != nil {
+		if b, err = appendClusterStatus(appendKey(b, "status"), o.Status); err != nil {
+			return nil, err
+		}
+	}
+	return append(b, '}'), nil
+}
+
+// appendHead begins an object: its kind and metadata.
+func appendHead(b []byte, kind metav1.TypeMeta, meta *metav1.ObjectMeta) ([]byte, error) {
+	return appendMeta(appendKey(appendKind(b, kind), "metadata"), meta)
 }
 
 func appendKind(b []byte, kind metav1.TypeMeta) []byte {

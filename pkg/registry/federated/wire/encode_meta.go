@@ -139,15 +139,15 @@ func appendTexts(b []byte, name string, values map[string]string) []byte {
 	return append(b, '}')
 }
 
-// appendString writes a string. The library does it if there is more to escape than
-// quotes and backslashes: they are all that there is in JSON in an annotation.
+// appendString writes a string, with the bytes of the library. That does it if there is more
+// to escape than quotes and backslashes: they are all that there is in JSON in an annotation.
 func appendString(b []byte, s string) []byte {
 	escapes := 0
 	for i := range len(s) {
 		switch c := s[i]; {
 		case c == '"' || c == '\\':
 			escapes++
-		case c < ' ' || c > '~':
+		case c < ' ' || c > '~' || c == '<' || c == '>' || c == '&':
 			data, err := json.Marshal(s)
 			if err != nil {
 				panic(err) // strings have a JSON form

@@ -1,0 +1,80 @@
+package wire
+
+import (
+	"strconv"
+
+	typesv1beta1 "github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta1"
+	typesv1beta2 "github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
+)
+
+// appendTopologyStatus writes the status of v1beta2.
+func appendTopologyStatus(b []byte, s *typesv1beta2.FederatedObjectStatus) ([]byte, error) {
+	b = appendInt(append(b, '{'), "observedGeneration", s.ObservedGeneration)
+	b, err := appendFilledList(b, "conditions", s.Conditions, func(b []byte, c *typesv1beta2.Condition) ([]byte, error) {
+		b = appendString(appendKey(b, "type"), string(c.Type))
+		b = appendString(appendKey(b, "status"), string(c.Status))
+		b = appendText(b, "reason", c.Reason)
+		b = appendText(b, "message", c.Message)
+		b = appendText(b, "lastUpdateTime", c.LastUpdateTime)
+		return appendText(b, "lastTransitionTime", c.LastTransitionTime), nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	b, err = appendFilledList(b, "targets", s.Targets, appendTarget)
+	return append(b, '}'), err
+}
+
+func appendTarget(b []byte, t *typesv1beta2.TargetStatus) ([]byte, error) {
+	b = appendString(appendKey(b, "name"), t.Name)
+	b = appendText(b, "state", string(t.State))
+	b = appendText(b, "message", t.Message)
+	b = appendText(b, "cluster", t.Cluster)
+	b = appendText(b, "namespace", t.Namespace)
+	b = appendText(b, "hash", t.Hash)
+	b = appendText(b, "version", t.Version)
+	b = appendInt(b, "generation", t.Generation)
+	return appendRaw(b, "remoteStatus", t.RemoteStatus)
+}
+
+// appendClusterStatus writes the status of v1beta1.
+func appendClusterStatus(b []byte, s *typesv1beta1.FederatedObjectStatus) ([]byte, error) {
+	b = appendInt(append(b, '{'), "observedGeneration", s.ObservedGeneration)
+	b, err := appendFilledList(b, "conditions", s.Conditions, func(b []byte, c *typesv1beta1.Condition) ([]byte, error) {
+		b = appendString(appendKey(b, "type"), string(c.Type))
+		b = appendString(appendKey(b, "status"), string(c.Status))
+		b = appendText(b, "reason", c.Reason)
+		b = appendText(b, "lastUpdateTime", c.LastUpdateTime)
+		return appendText(b, "lastTransitionTime", c.LastTransitionTime), nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	b, err = appendFilledList(b, "clusters", s.Clusters, func(b []byte, c *typesv1beta1.ClusterStatus) ([]byte, error) {
+		b = appendString(appendKey(b, "name"), c.Name)
+		b = appendText(b, "status", string(c.Status))
+		return appendRaw(b, "remoteStatus", c.RemoteStatus)
+	})
+	if err != nil || s.Topology == nil {
+		return append(b, '}'), err
+	}
+	b = appendTexts(append(appendKey(b, "topology"), '{'), "messages", s.Topology.Messages)
+	b, err = appendFilledList(b, "targets", s.Topology.Targets, appendTarget)
+	return append(b, '}', '}'), err
+}
+
+// appendInt writes a member unless it is 0.
+func appendInt(b []byte, name string, value int64) []byte {
+	if value == 0 {
+		return b
+	}
+	return strconv.AppendInt(appendKey(b, name), value, 10)
+}
+
+// appendFilledList is appendList, but that it leaves out an empty list too.
+func appendFilledList[T any](b []byte, name string, list []T, appendMembers func([]byte, *T) ([]byte, error)) ([]byte, error) {
+	if len(list) == 0 {
+		return b, nil
+	}
+	return appendList(b, name, list, appendMembers)
+}

@@ -3,6 +3,11 @@ package wire
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -135,27 +140,33 @@ func TestTemplatesAreCopiedByteForByte(t *testing.T) {
 	}
 }
 
-func BenchmarkEncodeList(b *testing.B) {
+// benchmarkList is a list as it is in the watch cache: each object has its own 9 KiB.
+func benchmarkList(n int) *typesv1beta2.FederatedObjectList {
 	list := &typesv1beta2.FederatedObjectList{TypeMeta: metav1.TypeMeta{Kind: "FederatedDeploymentList", APIVersion: federated.V1beta2.String()}}
-	template := rawjson.Value(`{"spec":{"filler":"` + strings.Repeat("x", 4096) + `"}}`)
-	for range 1000 {
+	template := `{"spec":{"filler":"` + strings.Repeat("x", 4096) + `"}}`
+	fields := `{"f:spec":{` + strings.Repeat(`"f:field":{},`, 330) + `"f:replicas":{}}}`
+	for i := range n {
 		o := newDeployment()
-		o.Name, o.Namespace = "web", "shop"
-		o.Labels = map[string]string{"app": "web", "team": "shop"}
+		o.Name, o.Namespace, o.ResourceVersion = fmt.Sprintf("web-%d", i), "shop", strconv.Itoa(i)
+		o.Labels = map[string]string{"app": o.Name, "team": "shop"}
+		o.Annotations = map[string]string{"federation.koinon.io/namespace-uid": "c9d4bb0a-135c-401b-acb2-788a9f541e1d"}
 		managed := &metav1.FieldsV1{}
-		managed.SetRawBytes([]byte(`{"f:spec":{` + strings.Repeat(`"f:field":{},`, 250) + `"f:replicas":{}}}`))
+		managed.SetRawBytes([]byte(fields))
 		o.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: "kubectl", Operation: "Update", APIVersion: federated.V1beta2.String(), FieldsType: "FieldsV1", FieldsV1: managed}}
 		o.Spec.TopologyType = typesv1beta2.TopologyCell
-		o.Spec.Template = template
-		o.Spec.Placement = &typesv1beta2.Placement{Topologies: []typesv1beta2.TopologyReference{{Name: "a"}, {Name: "b"}}}
+		o.Spec.Template = rawjson.Value(template)
+		o.Spec.Placement = &typesv1beta2.Placement{Topologies: []typesv1beta2.TopologyReference{{Name: "rz00a"}, {Name: "rz01a"}, {Name: "rz02a"}}}
+		o.Spec.Overrides = []typesv1beta2.Override{{TopologyName: "rz00a", TopologyOverrides: []typesv1beta2.OverridePatch{{Op: "replace", Path: "/spec/replicas", Value: rawjson.Value("3")}}}}
 		list.Items = append(list.Items, *o)
 	}
-	types := NewTypes()
+	return list
+}
+
+func BenchmarkEncodeList(b *testing.B) {
+	list := benchmarkList(10_000)
 	for _, version := range []string{"v1beta2", "v1beta1"} {
 		b.Run(version, func(b *testing.B) {
-			gv := federated.V1beta2
-			gv.Version = version
-			encoder := NewSerializer(types).EncoderForVersion(NewSerializer(types).SupportedMediaTypes()[0].Serializer, gv)
+			encoder := encoderFor(version)
 			for b.Loop() {
 				if err := encoder.Encode(list, discard{}); err != nil {
 					b.Fatal(err)
@@ -163,6 +174,60 @@ func BenchmarkEncodeList(b *testing.B) {
 			}
 		})
 	}
+}
+
+// BenchmarkListOverHTTPS is a list from objects in memory to the last byte that a client has
+// read. "nothing to encode" is as many bytes that are there already: what TLS and HTTP/2 take.
+func BenchmarkListOverHTTPS(b *testing.B) {
+	list := benchmarkList(10_000)
+	var size countWriter
+	if err := encoderFor("v1beta1").Encode(list, &size); err != nil {
+		b.Fatal(err)
+	}
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		version := strings.TrimPrefix(r.URL.Path, "/")
+		if version != "" {
+			_ = encoderFor(version).Encode(list, w) // the client finds out
+			return
+		}
+		part := make([]byte, partBytes)
+		for range int(size) / len(part) {
+			_, _ = w.Write(part)
+		}
+	}))
+	server.EnableHTTP2 = true
+	server.StartTLS()
+	defer server.Close()
+	for name, version := range map[string]string{"nothing to encode": "", "v1beta2": "v1beta2", "v1beta1": "v1beta1"} {
+		b.Run(name, func(b *testing.B) {
+			b.SetBytes(int64(size))
+			for b.Loop() {
+				response, err := server.Client().Get(server.URL + "/" + version)
+				if err != nil {
+					b.Fatal(err)
+				}
+				if _, err := io.Copy(io.Discard, response.Body); err != nil {
+					b.Fatal(err)
+				}
+				response.Body.Close()
+			}
+		})
+	}
+}
+
+func encoderFor(version string) runtime.Encoder {
+	s := NewSerializer(NewTypes())
+	gv := federated.V1beta2
+	gv.Version = version
+	return s.EncoderForVersion(s.SupportedMediaTypes()[0].Serializer, gv)
+}
+
+// countWriter counts bytes.
+type countWriter int
+
+func (c *countWriter) Write(p []byte) (int, error) {
+	*c += countWriter(len(p))
+	return len(p), nil
 }
 
 type discard struct{}

@@ -124,7 +124,7 @@ func (e versionedEncoder) encodeConverted(list *typesv1beta2.FederatedObjectList
 	if to, ok := pickVersion(list.GroupVersionKind(), e.version); !ok || to.Version != federated.V1beta1.Version {
 		return false, nil
 	}
-	return true, writeConverted(list, w)
+	return true, listConverted(list).write(w)
 }
 
 // jsonSerializer is the library's serializer, but for how federated objects are

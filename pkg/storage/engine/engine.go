@@ -44,9 +44,11 @@ type Options struct {
 	Patience time.Duration
 	// Poll is how often a quiet log is asked for other processes' writes: every second.
 	Poll time.Duration
-	// CacheBytes bounds the values that are kept in memory: 128 MiB.
+	// CacheBytes bounds the values that are kept in memory: 16 MiB. API servers have all
+	// objects in their watch caches already, and come for a single value: see BenchmarkValues
+	// for what it then saves.
 	CacheBytes int
-	// EventBytes bounds the recent events that are kept in memory for watchers: 32 MiB.
+	// EventBytes bounds the recent events that are kept in memory for watchers: 16 MiB.
 	EventBytes int
 	// Notices tell of other processes' writes; nil if there are no other processes.
 	Notices Notices
@@ -56,8 +58,8 @@ const (
 	defaultStore      = "datastore"
 	defaultPatience   = 5 * time.Second
 	defaultPoll       = time.Second
-	defaultCacheBytes = 128 << 20
-	defaultEventBytes = 32 << 20
+	defaultCacheBytes = 16 << 20
+	defaultEventBytes = 16 << 20
 )
 
 // Engine is an open store. Make one with Open.

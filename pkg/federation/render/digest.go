@@ -9,6 +9,8 @@ import (
 	"hash"
 	"maps"
 	"slices"
+	"strings"
+	"sync"
 )
 
 // hashBytes of a digest are in a hash. A record of each target has it: it is kept short.
@@ -18,13 +20,20 @@ const hashBytes = 8
 // the same JSON with sorted keys. It is taken of a form that needs no escapes: a letter
 // for the type, the length, the content.
 func digest(tree map[string]any, retainReplicas bool) (sum [sha256.Size]byte) {
-	w := writer{hash: sha256.New(), buf: make([]byte, 0, 2*writeBytes)}
+	w := writers.Get().(*writer)
+	defer writers.Put(w)
+	w.hash.Reset()
 	w.value(tree)
 	w.value(retainReplicas)
-	w.hash.Write(w.buf)
+	w.flush()
 	w.hash.Sum(sum[:0])
 	return sum
 }
+
+// writers keep their buffers from one variant to the next.
+var writers = sync.Pool{New: func() any {
+	return &writer{hash: sha256.New(), buf: make([]byte, 0, 3*writeBytes)}
+}}
 
 // placed is the hash of a variant in a target.
 func placed(v *variant, t Target) string {
@@ -61,16 +70,19 @@ const writeBytes = 4096
 type writer struct {
 	hash hash.Hash
 	buf  []byte
+	// fields of the maps that are being written, those of outer ones first.
+	fields []mapField
+}
+
+type mapField struct {
+	key   string
+	value any
 }
 
 func (w *writer) value(value any) {
 	switch v := value.(type) {
 	case map[string]any:
-		w.start('{', len(v))
-		for _, key := range slices.Sorted(maps.Keys(v)) {
-			w.text('"', key)
-			w.value(v[key])
-		}
+		w.object(v)
 	case []any:
 		w.start('[', len(v))
 		for _, item := range v {
@@ -89,15 +101,40 @@ func (w *writer) value(value any) {
 	}
 }
 
+func (w *writer) object(v map[string]any) {
+	w.start('{', len(v))
+	begin := len(w.fields)
+	for key, value := range v {
+		w.fields = append(w.fields, mapField{key, value})
+	}
+	end := len(w.fields)
+	slices.SortFunc(w.fields[begin:end], func(a, b mapField) int { return strings.Compare(a.key, b.key) })
+	for i := begin; i < end; i++ {
+		w.text('"', w.fields[i].key)
+		w.value(w.fields[i].value)
+	}
+	clear(w.fields[begin:]) // which would keep the tree in memory
+	w.fields = w.fields[:begin]
+}
+
 func (w *writer) start(kind byte, length int) {
 	if len(w.buf) > writeBytes {
-		w.hash.Write(w.buf)
-		w.buf = w.buf[:0]
+		w.flush()
 	}
 	w.buf = binary.AppendUvarint(append(w.buf, kind), uint64(length))
 }
 
+func (w *writer) flush() {
+	w.hash.Write(w.buf) // never fails
+	w.buf = w.buf[:0]
+}
+
 func (w *writer) text(kind byte, text string) {
 	w.start(kind, len(text))
+	for len(text) > writeBytes {
+		w.buf = append(w.buf, text[:writeBytes]...)
+		w.flush()
+		text = text[writeBytes:]
+	}
 	w.buf = append(w.buf, text...)
 }

@@ -27,7 +27,8 @@ type Spec struct {
 	Federation string
 }
 
-// Target is what differs between the targets of an object.
+// Target is what differs between the targets of an object. Manifests keep it: its maps must not
+// be modified afterwards.
 type Target struct {
 	// Name and Labels of the target pick the overrides that are for it.
 	Name   string

@@ -107,6 +107,17 @@ func TestTheHashStandsForWhatIsSent(t *testing.T) {
 	}
 }
 
+// Records of targets hold the hash: if it were another one after an upgrade, every object in every
+// member would be written.
+func TestTheHashIsTheSameInAllReleases(t *testing.T) {
+	in := input(`{"metadata":{"labels":{"a":"b"}},"spec":{"n":[1,1.50,true,false,null,"x"],"template":{"spec":{}}}}`)
+	in.NodeSelector, in.Annotations = map[string]string{"unit": "north"}, map[string]string{"c": "d", "e": "f"}
+	in.Overrides = []v1beta2.Override{forTarget("rz00a", patch("add", "/spec/n/-", `{"g":{}}`))}
+	if got, want := hashOf(t, in), "b72a48637baf82d0"; got != want {
+		t.Errorf("got hash %s, want %s", got, want)
+	}
+}
+
 // Kinds without pods are not bound to nodes, and are not sent anew when these change.
 func TestTheNodesOfAUnitDoNotCountForKindsWithoutPods(t *testing.T) {
 	in := input(`{"data":{"a":"1"}}`)

@@ -21,12 +21,12 @@ const hashBytes = 8
 // for the type, the length, the content.
 func digest(tree map[string]any, retainReplicas bool) (sum [sha256.Size]byte) {
 	w := writers.Get().(*writer)
-	defer writers.Put(w)
 	w.hash.Reset()
 	w.value(tree)
 	w.value(retainReplicas)
 	w.flush()
 	w.hash.Sum(sum[:0])
+	writers.Put(w)
 	return sum
 }
 

@@ -187,7 +187,8 @@ func (o *operation) fail(problem string) *OverrideError {
 // newOperation asks what admission asks, too: objects may be older than its rules. It
 // returns nil for what admission has said that it is not sent.
 func newOperation(override, index int, patch *v1beta2.OverridePatch, kind schema.GroupVersionKind) (*operation, *OverrideError) {
-	o := &operation{override: override, index: index, op: manifest.Operation(patch), path: patch.Path}
+	patch = &v1beta2.OverridePatch{Op: manifest.Operation(patch), Path: patch.Path, Value: manifest.Value(patch)}
+	o := &operation{override: override, index: index, op: patch.Op, path: patch.Path}
 	nowhere := func() *field.Path { return nil }
 	errs := manifest.PatchErrors(patch, kind.GroupVersion().String(), nowhere)
 	if len(errs) == 0 && manifest.IsNamespace(kind.Kind) {
@@ -204,7 +205,7 @@ func newOperation(override, index int, patch *v1beta2.OverridePatch, kind schema
 		return o, nil
 	}
 	var err error
-	if o.value, err = decodeValue(manifest.Value(patch)); err != nil {
+	if o.value, err = decodeValue(patch.Value); err != nil {
 		return nil, o.fail("value: " + err.Error())
 	}
 	if len(o.steps)+depthOf(o.value) > depthLimit {

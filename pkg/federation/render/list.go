@@ -7,8 +7,8 @@ const chunkSize = 256
 
 // list is an array that is being changed. It is kept in chunks: to put an element into a list
 // of n moves at most 2*chunkSize others and looks at n/chunkSize lengths, where a slice would move n.
-// Sixteen thousand elements that go to the front of half a million take some 20 ms
-// instead of a minute.
+// Sixteen thousand elements that go to the front of half a million take less than 0.1 s of CPU
+// instead of eight.
 type list struct {
 	// chunks are in order, and none is empty.
 	chunks []chunk

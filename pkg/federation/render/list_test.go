@@ -65,7 +65,7 @@ func TestAListIsASlice(t *testing.T) {
 	}
 }
 
-// A slice would move all elements for each new one: 16,000 times half a million.
+// A slice would move all elements for each new one.
 func TestElementsAtTheFrontOfALongListMoveAChunkOnly(t *testing.T) {
 	l := newList(make([]any, 300_000))
 	for i := range 16_000 {

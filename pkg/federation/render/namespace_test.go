@@ -25,12 +25,12 @@ func TestAnOverrideOfANamespaceIsNotSent(t *testing.T) {
 	} {
 		in := input(`{"metadata":{"labels":{"pod-security.kubernetes.io/enforce":"restricted"}}}`)
 		in.Overrides = []v1beta2.Override{{TopologyName: "rz00a", TopologyOverrides: []v1beta2.OverridePatch{{Op: "add", Path: path, Value: rawjson.Value(value)}}}}
-		if _, err := Render(in); err != nil {
+		if _, err := render(t, in); err != nil {
 			t.Errorf("override %s of a Deployment: %v", path, err)
 		}
 		in.Kind = schema.GroupVersionKind{Version: "v1", Kind: "Namespace"}
 		var refused *OverrideError
-		if m, err := Render(in); !errors.As(err, &refused) {
+		if m, err := render(t, in); !errors.As(err, &refused) {
 			t.Errorf("override %s: got %v and error %v, want an OverrideError", path, m, err)
 		}
 	}
@@ -39,7 +39,7 @@ func TestAnOverrideOfANamespaceIsNotSent(t *testing.T) {
 func TestTheFinalizersOfANamespaceAreTheMembersOwn(t *testing.T) {
 	in := input(`{"spec":{"finalizers":["example.com/for-ever"]},"metadata":{"finalizers":["example.com/for-ever"],"ownerReferences":[{"name":"gone"}]}}`)
 	in.Kind, in.Namespace = schema.GroupVersionKind{Version: "v1", Kind: "Namespace"}, ""
-	m, err := Render(in)
+	m, err := render(t, in)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -51,8 +51,8 @@ func TestTheFinalizersOfANamespaceAreTheMembersOwn(t *testing.T) {
 // API servers set that label to the name: another value would be drift for ever.
 func TestTheNameInTheLabelsOfANamespaceIsThatInTheMember(t *testing.T) {
 	in := input(`{"metadata":{"labels":{"kubernetes.io/metadata.name":"shop"}}}`)
-	in.Kind, in.Name, in.Namespace = schema.GroupVersionKind{Version: "v1", Kind: "Namespace"}, "shop-rz00a", ""
-	m, err := Render(in)
+	in.Kind, in.ObjectName, in.Namespace = schema.GroupVersionKind{Version: "v1", Kind: "Namespace"}, "shop-rz00a", ""
+	m, err := render(t, in)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,12 +1,11 @@
 package render
 
 import (
-	"encoding/json"
-	"errors"
+	"context"
 	"fmt"
-	"strings"
+	"slices"
+	"sync"
 
-	jsonpatch "gopkg.in/evanphx/json-patch.v4"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -35,146 +34,203 @@ func (e *OverrideError) Error() string {
 	return fmt.Sprintf("spec.overrides[%d].topologyOverrides[%d] (path %q): %s", e.Override, e.Patch, e.Path, e.Problem)
 }
 
-// operation is a patch with the place it came from.
-type operation struct {
-	override, index int
-	v1beta2.OverridePatch
+// checkEvery is how many steps of a loop are made before its context is looked at again.
+const checkEvery = 256
+
+// checkpoint returns the error of ctx at every checkEvery-th step of a loop.
+func checkpoint(ctx context.Context, step int) error {
+	if step%checkEvery != checkEvery-1 {
+		return nil
+	}
+	return ctx.Err()
 }
 
-func (o operation) fail(problem string) *OverrideError {
-	return &OverrideError{Override: o.override, Patch: o.index, Path: o.Path, Problem: problem}
+// overrides are those of a spec, such that those for a target are found without a look at
+// all of them.
+type overrides struct {
+	// all is in the order of the spec; the others hold indexes into it, which rise.
+	all        []*override
+	byName     map[string][]int32
+	bySelector []selected
 }
 
-func applyOverrides(object map[string]any, in Input) (map[string]any, error) {
-	operations, err := operationsFor(object, in)
-	if err != nil || len(operations) == 0 {
-		return object, err
-	}
-	data, err := encode(object)
-	if err != nil {
-		return nil, &TemplateError{err.Error()}
-	}
-	patched, err := apply(data, operations)
-	if err != nil {
-		return nil, err
-	}
-	object = map[string]any{}
-	if err := decode(patched, &object); err != nil {
-		return nil, &TemplateError{"is no object after the overrides: " + err.Error()}
-	}
-	return object, nil
+// selected is an override by selector.
+type selected struct {
+	index    int32
+	selector labels.Selector
 }
 
-// operationsFor lists the patches of object for one target, in the order they are written.
-func operationsFor(object map[string]any, in Input) ([]operation, error) {
-	var out []operation
-	for i, override := range in.Overrides {
-		var selector labels.Selector
-		if override.TopologySelector != nil {
-			var err error
-			if selector, err = metav1.LabelSelectorAsSelector(override.TopologySelector); err != nil {
-				return nil, &OverrideError{Override: i, Patch: -1, Problem: "topologySelector: " + err.Error()}
-			}
+// override is one of the spec. Its patches are made ready when a target needs them first.
+type override struct {
+	index   int
+	patches []v1beta2.OverridePatch
+
+	mu         sync.Mutex // guards what follows
+	ready      bool
+	operations []operation
+	refused    *OverrideError
+}
+
+func sortOverrides(ctx context.Context, spec []v1beta2.Override) (overrides, error) {
+	out := overrides{all: make([]*override, len(spec)), byName: make(map[string][]int32, len(spec))}
+	for i := range spec {
+		if err := checkpoint(ctx, i); err != nil {
+			return overrides{}, err
 		}
-		if !selects(override, in.TargetName, selector, in.TargetLabels) {
+		o, index := &override{index: i, patches: spec[i].TopologyOverrides}, int32(i)
+		out.all[i] = o
+		if spec[i].TopologySelector == nil {
+			out.byName[spec[i].TopologyName] = append(out.byName[spec[i].TopologyName], index)
 			continue
 		}
-		for j, patch := range override.TopologyOverrides {
-			op := operation{i, j, patch}
-			if err := op.check(object, in.Kind); err != nil {
-				return nil, err
-			}
-			if manifest.PatchDrop(&op.OverridePatch) == "" { // else admission has said that it is not sent
-				out = append(out, op)
-			}
+		selector, err := metav1.LabelSelectorAsSelector(spec[i].TopologySelector)
+		if err != nil {
+			// Nobody knows whom it is for: it fails every target.
+			selector = labels.Everything()
+			o.ready, o.refused = true, &OverrideError{Override: i, Patch: -1, Problem: "topologySelector: " + err.Error()}
 		}
+		out.bySelector = append(out.bySelector, selected{index, selector})
 	}
 	return out, nil
 }
 
-// check asks what admission asks, too: objects may be older than its rules.
-func (o *operation) check(object map[string]any, kind schema.GroupVersionKind) error {
-	o.Op, o.Value = manifest.Operation(&o.OverridePatch), manifest.Value(&o.OverridePatch)
-	nowhere := func() *field.Path { return nil }
-	errs := manifest.PatchErrors(&o.OverridePatch, kind.GroupVersion().String(), nowhere)
-	if len(errs) == 0 && manifest.IsNamespace(kind.Kind) {
-		errs = manifest.NamespacePatchErrors(&o.OverridePatch, nowhere)
-	}
-	if len(errs) > 0 {
-		return o.fail(errs[0].ErrorBody())
-	}
-	return nil
-}
-
-// apply tries all patches at once, and one by one if that fails, to name the culprit.
-func apply(data []byte, all []operation) ([]byte, error) {
-	if patched, err := applySome(data, all); err == nil {
-		return patched, nil
-	}
-	for _, op := range all {
-		patched, err := applySome(data, []operation{op})
-		if err != nil {
-			return nil, op.fail(op.problem(err))
+// match appends the indexes of the overrides for a target to set, in the order of the spec.
+func (o *overrides) match(ctx context.Context, t Target, set []int32) ([]int32, error) {
+	for i, s := range o.bySelector {
+		if err := checkpoint(ctx, i); err != nil {
+			return nil, err
 		}
-		data = patched
-	}
-	return data, nil
-}
-
-// problem says why the patch cannot be applied. The library speaks of the steps that a replace
-// is made of.
-func (o operation) problem(err error) string {
-	if !errors.Is(err, jsonpatch.ErrMissing) {
-		return err.Error()
-	}
-	switch o.Op {
-	case manifest.OpReplace:
-		return "there is nothing to replace at this path; op: add sets what is not there (a patch without op replaces)"
-	case manifest.OpRemove:
-		return "there is nothing to remove at this path"
-	default:
-		return "what this path leads through is not there; add that first"
-	}
-}
-
-func applySome(data []byte, some []operation) ([]byte, error) {
-	patch := make(jsonpatch.Patch, 0, len(some))
-	for _, op := range some {
-		for _, step := range op.steps() {
-			one, err := patchOperation(step, op.Path, op.Value)
-			if err != nil {
-				return nil, err
-			}
-			patch = append(patch, one)
+		if s.selector.Matches(labels.Set(t.Labels)) {
+			set = append(set, s.index)
 		}
 	}
-	return patch.Apply(data)
+	named := o.byName[t.Name]
+	if len(named) == 0 {
+		return set, nil
+	}
+	set = append(set, named...)
+	slices.Sort(set)
+	return set, nil
 }
 
-// steps says which operations of the library do what op says. Its replace takes a
-// missing member for an add; RFC 6902 and KubeFed refuse that, and so does a remove that
-// comes first. An index from the end (KubeFed allows it) would move by that.
-func (o operation) steps() []string {
-	fromEnd := strings.HasPrefix(o.Path[strings.LastIndex(o.Path, "/")+1:], "-")
-	if o.Op == "replace" && !fromEnd {
-		return []string{"remove", "add"}
+// sizeBytes is about what they take in memory once all are ready.
+func (o *overrides) sizeBytes() int64 {
+	const (
+		overrideBytes = 256
+		patchBytes    = 256
+		decoded       = 3 // times the JSON of a value
+	)
+	size := int64(0)
+	for _, one := range o.all {
+		size += overrideBytes
+		for i := range one.patches {
+			size += int64(patchBytes + 2*len(one.patches[i].Path) + decoded*len(one.patches[i].Value))
+		}
 	}
-	return []string{o.Op}
+	return size
 }
 
-func patchOperation(op, path string, value []byte) (jsonpatch.Operation, error) {
-	fields := map[string]any{"op": op, "path": path}
-	if op != "remove" {
-		fields["value"] = json.RawMessage(value)
-	}
-	out := jsonpatch.Operation{}
-	for name, value := range fields {
-		data, err := json.Marshal(value)
+// operations lists the patches of a set of overrides, in the order they are written. It
+// returns an *OverrideError if one cannot be applied to any template, or the error of ctx.
+func (o *overrides) operations(ctx context.Context, set []int32, kind schema.GroupVersionKind) ([][]operation, error) {
+	out := make([][]operation, 0, len(set))
+	for _, i := range set {
+		some, err := o.all[i].prepare(ctx, kind)
 		if err != nil {
 			return nil, err
 		}
-		raw := json.RawMessage(data)
-		out[name] = &raw
+		out = append(out, some)
 	}
 	return out, nil
+}
+
+func (o *override) prepare(ctx context.Context, kind schema.GroupVersionKind) ([]operation, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if !o.ready {
+		operations := make([]operation, 0, len(o.patches))
+		for j := range o.patches {
+			if err := checkpoint(ctx, j); err != nil {
+				return nil, err
+			}
+			op, refused := newOperation(o.index, j, &o.patches[j], kind)
+			if refused != nil {
+				o.ready, o.refused = true, refused
+				return nil, refused
+			}
+			if op != nil {
+				operations = append(operations, *op)
+			}
+		}
+		o.ready, o.operations = true, operations
+	}
+	if o.refused != nil {
+		return nil, o.refused
+	}
+	return o.operations, nil
+}
+
+// operation is a patch that is ready to be applied.
+type operation struct {
+	override, index int
+	op              string
+	path            string
+	steps           []string
+	// value is shared by the manifests that it is set in.
+	value any
+}
+
+func (o *operation) fail(problem string) *OverrideError {
+	return &OverrideError{Override: o.override, Patch: o.index, Path: o.path, Problem: problem}
+}
+
+// newOperation asks what admission asks, too: objects may be older than its rules. It
+// returns nil for what admission has said that it is not sent.
+func newOperation(override, index int, patch *v1beta2.OverridePatch, kind schema.GroupVersionKind) (*operation, *OverrideError) {
+	patch = &v1beta2.OverridePatch{Op: manifest.Operation(patch), Path: patch.Path, Value: manifest.Value(patch)}
+	o := &operation{override: override, index: index, op: patch.Op, path: patch.Path}
+	nowhere := func() *field.Path { return nil }
+	errs := manifest.PatchErrors(patch, kind.GroupVersion().String(), nowhere)
+	if len(errs) == 0 && manifest.IsNamespace(kind.Kind) {
+		errs = manifest.NamespacePatchErrors(patch, nowhere)
+	}
+	if len(errs) > 0 {
+		return nil, o.fail(errs[0].ErrorBody())
+	}
+	if manifest.PatchDrop(patch) != "" {
+		return nil, nil
+	}
+	o.steps, _ = manifest.Steps(patch.Path)
+	if o.op == manifest.OpRemove {
+		return o, nil
+	}
+	var err error
+	if o.value, err = decodeValue(patch.Value); err != nil {
+		return nil, o.fail("value: " + err.Error())
+	}
+	if len(o.steps)+depthOf(o.value) > depthLimit {
+		return nil, o.fail(fmt.Sprintf("puts more than %d objects and lists around one another", depthLimit))
+	}
+	return o, nil
+}
+
+// depthLimit is how many objects and lists encoding/json reads around one another.
+const depthLimit = 10_000
+
+// depthOf counts the objects and lists around one another.
+func depthOf(tree any) int {
+	deepest := 0
+	switch v := tree.(type) {
+	case map[string]any:
+		for _, value := range v {
+			deepest = max(deepest, depthOf(value))
+		}
+	case []any:
+		for _, item := range v {
+			deepest = max(deepest, depthOf(item))
+		}
+	default:
+		return 0
+	}
+	return deepest + 1
 }

@@ -1,7 +1,6 @@
 package render
 
 import (
-	"encoding/json"
 	"errors"
 	"strings"
 	"testing"
@@ -16,11 +15,42 @@ import (
 
 var deployment = schema.GroupVersionKind{Group: "apps", Version: "v1", Kind: "Deployment"}
 
-func input(template string) Input {
-	return Input{
-		Template: rawjson.Value(template), Kind: deployment, Name: "web", Namespace: "shop",
-		Source: "shop/web", TargetName: "rz00a", TargetLabels: map[string]string{"zone": "a"},
+// request is one target of an object.
+type request struct {
+	Spec
+	Target
+}
+
+func input(template string) request {
+	return request{
+		Spec: Spec{Template: rawjson.Value(template), Kind: deployment, Source: "shop/web"},
+		Target: Target{
+			Name: "rz00a", Labels: map[string]string{"zone": "a"}, ObjectName: "web", Namespace: "shop",
+		},
 	}
+}
+
+// sent is a manifest with the JSON of its object.
+type sent struct {
+	*Manifest
+	JSON []byte
+}
+
+func render(t *testing.T, in request) (sent, error) {
+	t.Helper()
+	base, err := Compile(t.Context(), in.Spec)
+	if err != nil {
+		return sent{}, err
+	}
+	m, err := base.For(t.Context(), in.Target)
+	if err != nil {
+		return sent{}, err
+	}
+	data, err := encode(m.Object())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return sent{m, data}, nil
 }
 
 func patch(op, path, value string) v1beta2.OverridePatch {
@@ -52,7 +82,7 @@ const (
 func TestRender(t *testing.T) {
 	for name, test := range map[string]struct {
 		template string
-		change   func(*Input)
+		change   func(*request)
 		want     string
 	}{
 		"the template gets identity, label and source": {
@@ -85,24 +115,24 @@ func TestRender(t *testing.T) {
 		},
 		"annotations that match a pattern propagate": {
 			template: `{"metadata":{"annotations":{"a":"1","lb.io/x":"2"}}}`,
-			change:   func(in *Input) { in.PropagatingAnnotations = []string{"lb.io/*"} },
+			change:   func(in *request) { in.PropagatingAnnotations = []string{"lb.io/*"} },
 			want:     rendered(`,`+managed+`,"annotations":{"federation.koinon.io/federated-object":"shop/web","lb.io/x":"2"}`, ``),
 		},
 		"a bare star propagates all": {
 			template: `{"metadata":{"annotations":{"lb.io/x":"2"}}}`,
-			change:   func(in *Input) { in.PropagatingAnnotations = []string{"*"} },
+			change:   func(in *request) { in.PropagatingAnnotations = []string{"*"} },
 			want:     rendered(`,`+managed+`,"annotations":{"federation.koinon.io/federated-object":"shop/web","lb.io/x":"2"}`, ``),
 		},
 		"an annotation that an override sets propagates whatever the patterns say": {
 			template: `{"metadata":{"annotations":{"a":"1"}}}`,
-			change: func(in *Input) {
+			change: func(in *request) {
 				in.Overrides = []v1beta2.Override{forTarget("rz00a", patch("add", "/metadata/annotations/b", `"2"`))}
 			},
 			want: rendered(`,`+managed+`,"annotations":{"b":"2","federation.koinon.io/federated-object":"shop/web"}`, ``),
 		},
 		"overrides of this target apply in order": {
 			template: `{"spec":{"replicas":1}}`,
-			change: func(in *Input) {
+			change: func(in *request) {
 				in.Overrides = []v1beta2.Override{
 					forTarget("rz00a", patch("", "/spec/replicas", "2"), patch("add", "/spec/paused", "true")),
 					forTarget("rz01a", patch("replace", "/spec/replicas", "9")),
@@ -113,7 +143,7 @@ func TestRender(t *testing.T) {
 		},
 		"overrides by selector apply to targets with the label": {
 			template: `{"spec":{"replicas":1}}`,
-			change: func(in *Input) {
+			change: func(in *request) {
 				in.Overrides = []v1beta2.Override{{
 					TopologySelector:  &metav1.LabelSelector{MatchLabels: map[string]string{"zone": "a"}},
 					TopologyOverrides: []v1beta2.OverridePatch{patch("", "/spec/replicas", "4")},
@@ -126,7 +156,7 @@ func TestRender(t *testing.T) {
 		},
 		"an override may add the first label, annotation and finalizer": {
 			template: `{}`,
-			change: func(in *Input) {
+			change: func(in *request) {
 				in.Overrides = []v1beta2.Override{forTarget("rz00a",
 					patch("add", "/metadata/labels/a", `"1"`),
 					patch("add", "/metadata/annotations/b", `"2"`),
@@ -137,28 +167,28 @@ func TestRender(t *testing.T) {
 		},
 		"a value that is left out is null": {
 			template: `{"spec":{"a":1}}`,
-			change: func(in *Input) {
+			change: func(in *request) {
 				in.Overrides = []v1beta2.Override{forTarget("rz00a", patch("replace", "/spec/a", ``))}
 			},
 			want: rendered(plain, `"spec":{"a":null}`),
 		},
 		"all metadata may be replaced, and the identity stays": {
 			template: `{"metadata":{"labels":{"app":"web"}}}`,
-			change: func(in *Input) {
+			change: func(in *request) {
 				in.Overrides = []v1beta2.Override{forTarget("rz00a", patch("", "/metadata", `{"labels":{"a":"b"}}`))}
 			},
 			want: rendered(`,"labels":{"a":"b","kubefed.io/managed":"true"},`+source, ``),
 		},
 		"all metadata may be removed, and the identity stays": {
 			template: `{"metadata":{"labels":{"app":"web"}}}`,
-			change: func(in *Input) {
+			change: func(in *request) {
 				in.Overrides = []v1beta2.Override{forTarget("rz00a", patch("remove", "/metadata", ``))}
 			},
 			want: rendered(plain, ``),
 		},
 		"an override cannot set what members set": {
 			template: `{}`,
-			change: func(in *Input) {
+			change: func(in *request) {
 				in.Overrides = []v1beta2.Override{forTarget("rz00a",
 					patch("add", "/metadata/uid", `"1"`), patch("add", "/metadata/resourceVersion", `"2"`), patch("add", "/status", `{"replicas":1}`))}
 			},
@@ -166,19 +196,19 @@ func TestRender(t *testing.T) {
 		},
 		"a value may be an explicit null": {
 			template: `{"spec":{"a":1}}`,
-			change: func(in *Input) {
+			change: func(in *request) {
 				in.Overrides = []v1beta2.Override{forTarget("rz00a", patch("", "/spec/a", `null`))}
 			},
 			want: rendered(plain, `"spec":{"a":null}`),
 		},
 		"an edge unit binds pods to its nodes": {
 			template: `{"spec":{"template":{"spec":{"nodeSelector":{"disk":"ssd"}}}}}`,
-			change:   func(in *Input) { in.NodeSelector = map[string]string{"edge.koinon.io/unit": "north"} },
+			change:   func(in *request) { in.NodeSelector = map[string]string{"edge.koinon.io/unit": "north"} },
 			want:     rendered(plain, `"spec":{"template":{"spec":{"nodeSelector":{"disk":"ssd","edge.koinon.io/unit":"north"}}}}`),
 		},
 		"an override cannot move pods out of their edge unit": {
 			template: `{"spec":{"template":{"spec":{"nodeSelector":{}}}}}`,
-			change: func(in *Input) {
+			change: func(in *request) {
 				in.NodeSelector = map[string]string{"edge.koinon.io/unit": "north"}
 				in.Overrides = []v1beta2.Override{forTarget("rz00a",
 					patch("add", "/spec/template/spec/nodeSelector", `{"edge.koinon.io/unit":"south"}`))}
@@ -187,7 +217,7 @@ func TestRender(t *testing.T) {
 		},
 		"an edge unit leaves kinds without pods alone": {
 			template: `{"spec":{"ports":[]}}`,
-			change:   func(in *Input) { in.NodeSelector = map[string]string{"edge.koinon.io/unit": "north"} },
+			change:   func(in *request) { in.NodeSelector = map[string]string{"edge.koinon.io/unit": "north"} },
 			want:     rendered(plain, `"spec":{"ports":[]}`),
 		},
 	} {
@@ -196,7 +226,7 @@ func TestRender(t *testing.T) {
 			if test.change != nil {
 				test.change(&in)
 			}
-			got, err := Render(in)
+			got, err := render(t, in)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -211,7 +241,7 @@ func TestRender(t *testing.T) {
 			if diff := cmp.Diff(string(wanted), string(got.JSON)); diff != "" {
 				t.Errorf("manifest (-want +got):\n%s", diff)
 			}
-			again, err := Render(in)
+			again, err := render(t, in)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -225,14 +255,14 @@ func TestRender(t *testing.T) {
 // TestWhatOverridesCannotSetDoesNotFail is for what admission warns about: it is not sent.
 func TestWhatOverridesCannotSetDoesNotFail(t *testing.T) {
 	in := input(`{"spec":{"a":1}}`)
-	without, err := Render(in)
+	without, err := render(t, in)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, path := range []string{"/status", "/status/replicas", "/metadata/uid", "/metadata/labels/kubefed.io~1managed"} {
 		for _, op := range []string{"", "add", "replace", "remove"} {
 			in.Overrides = []v1beta2.Override{forTarget("rz00a", patch(op, path, `"x"`))}
-			got, err := Render(in)
+			got, err := render(t, in)
 			if err != nil {
 				t.Errorf("%s %s: %v", op, path, err)
 				continue
@@ -245,14 +275,14 @@ func TestWhatOverridesCannotSetDoesNotFail(t *testing.T) {
 }
 
 func TestRenderRefuses(t *testing.T) {
-	overridden := func(patches ...v1beta2.OverridePatch) func(*Input) {
-		return func(in *Input) {
+	overridden := func(patches ...v1beta2.OverridePatch) func(*request) {
+		return func(in *request) {
 			in.Overrides = []v1beta2.Override{forTarget("other"), forTarget("rz00a", patches...)}
 		}
 	}
 	for name, test := range map[string]struct {
 		template string
-		change   func(*Input)
+		change   func(*request)
 		want     string
 	}{
 		"a template that is a list":             {`[]`, nil, `spec.template: must be a JSON object`},
@@ -267,7 +297,7 @@ func TestRenderRefuses(t *testing.T) {
 		"a replace under a missing parent": {`{}`, overridden(patch("replace", "/spec/a", "2")), `(path "/spec/a"): there is nothing to replace at this path`},
 		"a remove of what is not there":    {`{}`, overridden(patch("remove", "/spec", "")), `(path "/spec"): there is nothing to remove at this path`},
 		"an add under a missing parent":    {`{}`, overridden(patch("add", "/spec/a", "2")), `spec.overrides[1].topologyOverrides[0] (path "/spec/a"): what this path leads through is not there`},
-		"a selector that is broken": {`{}`, func(in *Input) {
+		"a selector that is broken": {`{}`, func(in *request) {
 			in.Overrides = []v1beta2.Override{{TopologySelector: &metav1.LabelSelector{
 				MatchExpressions: []metav1.LabelSelectorRequirement{{Key: "a", Operator: "Near"}},
 			}}}
@@ -278,7 +308,7 @@ func TestRenderRefuses(t *testing.T) {
 			if test.change != nil {
 				test.change(&in)
 			}
-			_, err := Render(in)
+			_, err := render(t, in)
 			if err == nil || !strings.Contains(err.Error(), test.want) {
 				t.Fatalf("got error %v, want one with %q", err, test.want)
 			}
@@ -293,15 +323,15 @@ func TestRenderRefuses(t *testing.T) {
 func TestAnOverrideMayChangeTheVersion(t *testing.T) {
 	in := input(`{"apiVersion":"apps/v1"}`)
 	in.Overrides = []v1beta2.Override{forTarget("rz00a", patch("", "/apiVersion", `"apps/v1beta2"`))}
-	got, err := Render(in)
+	got, err := render(t, in)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if want := (schema.GroupVersion{Group: "apps", Version: "v1beta2"}); got.Version != want || !strings.Contains(string(got.JSON), `"apiVersion":"apps/v1beta2"`) {
 		t.Errorf("got version %s in %s", got.Version, got.JSON)
 	}
-	in.TargetName = "other"
-	if got, err = Render(in); err != nil || got.Version != deployment.GroupVersion() {
+	in.Target.Name = "other"
+	if got, err = render(t, in); err != nil || got.Version != deployment.GroupVersion() {
 		t.Errorf("got version %s for another target, %v", got.Version, err)
 	}
 }
@@ -311,7 +341,7 @@ func TestAnOverrideCannotMakeAnObjectOfAnotherGroup(t *testing.T) {
 	in := input(`{}`)
 	in.Overrides = []v1beta2.Override{forTarget("rz00a", patch("", "/apiVersion", `"v1"`))}
 	var refused *OverrideError
-	if _, err := Render(in); !errors.As(err, &refused) {
+	if _, err := render(t, in); !errors.As(err, &refused) {
 		t.Errorf("got error %v, want the override refused", err)
 	}
 }
@@ -319,19 +349,19 @@ func TestAnOverrideCannotMakeAnObjectOfAnotherGroup(t *testing.T) {
 func TestOverridesOfOthersCannotFail(t *testing.T) {
 	in := input(`{}`)
 	in.Overrides = []v1beta2.Override{forTarget("other", patch("", "/spec/x", "1"))}
-	if _, err := Render(in); err != nil {
+	if _, err := render(t, in); err != nil {
 		t.Errorf("an override of another target failed this one: %v", err)
 	}
 }
 
 func TestHashKnowsRetainReplicas(t *testing.T) {
 	in := input(`{"spec":{"replicas":1}}`)
-	off, err := Render(in)
+	off, err := render(t, in)
 	if err != nil {
 		t.Fatal(err)
 	}
 	in.RetainReplicas = true
-	on, err := Render(in)
+	on, err := render(t, in)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -340,75 +370,8 @@ func TestHashKnowsRetainReplicas(t *testing.T) {
 	}
 }
 
-func TestRetain(t *testing.T) {
-	for name, test := range map[string]struct {
-		kind                 schema.GroupVersionKind
-		retainReplicas       bool
-		template, live, want string
-		needsLive            bool
-	}{
-		"a cluster IP that the template names is the member's": {
-			kind:     schema.GroupVersionKind{Version: "v1", Kind: "Service"},
-			template: `{"spec":{"clusterIP":"10.0.0.1","type":"ClusterIP"}}`, live: `{"spec":{"clusterIP":"10.9.9.9"}}`,
-			want: `{"clusterIP":"10.9.9.9","type":"ClusterIP"}`, needsLive: true,
-		},
-		"a cluster IP that the template does not name is not claimed": {
-			kind:     schema.GroupVersionKind{Version: "v1", Kind: "Service"},
-			template: `{"spec":{"type":"ClusterIP"}}`, live: `{"spec":{"clusterIP":"10.9.9.9"}}`,
-			want: `{"type":"ClusterIP"}`, needsLive: true,
-		},
-		"a job's selector is the member's": {
-			kind:     schema.GroupVersionKind{Group: "batch", Version: "v1", Kind: "Job"},
-			template: `{"spec":{"selector":{"a":"1"}}}`, live: `{"spec":{"selector":{"a":"2"}}}`,
-			want: `{"selector":{"a":"2"}}`, needsLive: true,
-		},
-		"replicas are the member's on request": {
-			kind: deployment, retainReplicas: true,
-			template: `{"spec":{"replicas":1}}`, live: `{"spec":{"replicas":7}}`,
-			want: `{"replicas":7}`, needsLive: true,
-		},
-		"replicas are ours otherwise": {
-			kind: deployment, template: `{"spec":{"replicas":1}}`, live: `{"spec":{"replicas":7}}`,
-			want: `{"replicas":1}`,
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			in := input(test.template)
-			in.Kind, in.RetainReplicas = test.kind, test.retainReplicas
-			m, err := Render(in)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if m.NeedsLive() != test.needsLive {
-				t.Errorf("NeedsLive: got %v, want %v", m.NeedsLive(), test.needsLive)
-			}
-			live := map[string]any{}
-			if err := json.Unmarshal([]byte(test.live), &live); err != nil {
-				t.Fatal(err)
-			}
-			data, err := m.Retain(live, "42")
-			if err != nil {
-				t.Fatal(err)
-			}
-			var got struct {
-				Metadata metav1.ObjectMeta
-				Spec     json.RawMessage
-			}
-			if err := json.Unmarshal(data, &got); err != nil {
-				t.Fatal(err)
-			}
-			if diff := cmp.Diff(test.want, string(got.Spec)); diff != "" {
-				t.Errorf("spec (-want +got):\n%s", diff)
-			}
-			if got.Metadata.ResourceVersion != "42" {
-				t.Errorf("got resourceVersion %q, want the one given", got.Metadata.ResourceVersion)
-			}
-		})
-	}
-}
-
 func TestHas(t *testing.T) {
-	m, err := Render(input(`{"metadata":{"labels":{"app":"web"}}}`))
+	m, err := render(t, input(`{"metadata":{"labels":{"app":"web"}}}`))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -68,6 +68,8 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &corev1beta1.LeaderElectConfigApplyConfiguration{}
 	case v1beta1.SchemeGroupVersion.WithKind("LocalSecretReference"):
 		return &corev1beta1.LocalSecretReferenceApplyConfiguration{}
+	case v1beta1.SchemeGroupVersion.WithKind("RunToCompletion"):
+		return &corev1beta1.RunToCompletionApplyConfiguration{}
 	case v1beta1.SchemeGroupVersion.WithKind("StatusControllerConfig"):
 		return &corev1beta1.StatusControllerConfigApplyConfiguration{}
 	case v1beta1.SchemeGroupVersion.WithKind("SyncControllerConfig"):

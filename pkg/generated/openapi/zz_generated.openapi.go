@@ -67,6 +67,7 @@ func GetOpenAPIDefinitions(ref common.ReferenceCallback) map[string]common.OpenA
 		v1beta1.KubeFedConfigSpec{}.OpenAPIModelName():                            schema_apis_kubefed_core_v1beta1_KubeFedConfigSpec(ref),
 		v1beta1.LeaderElectConfig{}.OpenAPIModelName():                            schema_apis_kubefed_core_v1beta1_LeaderElectConfig(ref),
 		v1beta1.LocalSecretReference{}.OpenAPIModelName():                         schema_apis_kubefed_core_v1beta1_LocalSecretReference(ref),
+		v1beta1.RunToCompletion{}.OpenAPIModelName():                              schema_apis_kubefed_core_v1beta1_RunToCompletion(ref),
 		v1beta1.StatusControllerConfig{}.OpenAPIModelName():                       schema_apis_kubefed_core_v1beta1_StatusControllerConfig(ref),
 		v1beta1.SyncControllerConfig{}.OpenAPIModelName():                         schema_apis_kubefed_core_v1beta1_SyncControllerConfig(ref),
 		schedulingv1alpha1.ClusterPreferences{}.OpenAPIModelName():                schema_apis_kubefed_scheduling_v1alpha1_ClusterPreferences(ref),
@@ -1616,12 +1617,45 @@ func schema_apis_kubefed_core_v1beta1_FederatedTypeConfigSpec(ref common.Referen
 							},
 						},
 					},
+					"foreignFields": {
+						SchemaProps: spec.SchemaProps{
+							Description: "ForeignFields is what becomes of fields of spec, data and the like that somebody else has set in a member and the manifest does not: Remove (default) takes them out, as KubeFed does; Keep leaves what another field manager owns. An object may say otherwise by the annotation federation.koinon.io/foreign-fields.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"memberFields": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-type": "set",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "MemberFields are fields that the member decides, beside those that are known of built-in types: they are sent when an object is created, and are left as they are there afterwards. JSON pointers, such as /spec/caBundle; * stands for any item or key.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Default: "",
+										Type:    []string{"string"},
+										Format:  "",
+									},
+								},
+							},
+						},
+					},
+					"runToCompletion": {
+						SchemaProps: spec.SchemaProps{
+							Description: "RunToCompletion says when an object of the type has ended: it is then not made again after somebody, such as its TTL, removed it. Jobs and Pods need none.",
+							Ref:         ref(v1beta1.RunToCompletion{}.OpenAPIModelName()),
+						},
+					},
 				},
 				Required: []string{"targetType"},
 			},
 		},
 		Dependencies: []string{
-			v1beta1.APIResource{}.OpenAPIModelName()},
+			v1beta1.APIResource{}.OpenAPIModelName(), v1beta1.RunToCompletion{}.OpenAPIModelName()},
 	}
 }
 
@@ -2178,6 +2212,35 @@ func schema_apis_kubefed_core_v1beta1_LocalSecretReference(ref common.ReferenceC
 					},
 				},
 				Required: []string{"name"},
+			},
+		},
+	}
+}
+
+func schema_apis_kubefed_core_v1beta1_RunToCompletion(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "RunToCompletion is the rule for a type whose objects end.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"ended": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Ended is an expression in CEL that is true of an object that has ended. The object is self, as in validation rules: self.status.phase == 'Succeeded'. Where it cannot be computed, since a field is not there, the object has not ended.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"rerun": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Rerun is what a changed manifest does to an object that has ended and is gone: OnChange (default) makes it again, Never does not.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+				},
+				Required: []string{"ended"},
 			},
 		},
 	}
@@ -3453,6 +3516,13 @@ func schema_apis_kubefed_types_v1beta2_TargetStatus(ref common.ReferenceCallback
 							Description: "Generation of the federated object that the target runs.",
 							Type:        []string{"integer"},
 							Format:      "int64",
+						},
+					},
+					"ended": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Ended is set once the object in the member was seen to have run to its end: a Job that is complete or has failed, or what spec.runToCompletion of the FederatedTypeConfig says.",
+							Type:        []string{"boolean"},
+							Format:      "",
 						},
 					},
 					"remoteStatus": {

@@ -230,7 +230,51 @@ type FederatedTypeConfigSpec struct {
 	// +optional
 	// +listType=set
 	PropagatingAnnotations []string `json:"propagatingAnnotations,omitempty"`
+	// ForeignFields is what becomes of fields of spec, data and the like that somebody else
+	// has set in a member and the manifest does not: Remove (default) takes them out, as
+	// KubeFed does; Keep leaves what another field manager owns. An object may say otherwise
+	// by the annotation federation.koinon.io/foreign-fields.
+	// +optional
+	ForeignFields ForeignFields `json:"foreignFields,omitempty"`
+	// MemberFields are fields that the member decides, beside those that are known of built-in
+	// types: they are sent when an object is created, and are left as they are there
+	// afterwards. JSON pointers, such as /spec/caBundle; * stands for any item or key.
+	// +optional
+	// +listType=set
+	MemberFields []string `json:"memberFields,omitempty"`
+	// RunToCompletion says when an object of the type has ended: it is then not made again
+	// after somebody, such as its TTL, removed it. Jobs and Pods need none.
+	// +optional
+	RunToCompletion *RunToCompletion `json:"runToCompletion,omitempty"`
 }
+
+// ForeignFields is Remove or Keep.
+type ForeignFields string
+
+const (
+	RemoveForeignFields ForeignFields = "Remove"
+	KeepForeignFields   ForeignFields = "Keep"
+)
+
+// RunToCompletion is the rule for a type whose objects end.
+type RunToCompletion struct {
+	// Ended is an expression in CEL that is true of an object that has ended. The object is
+	// self, as in validation rules: self.status.phase == 'Succeeded'. Where it cannot be
+	// computed, since a field is not there, the object has not ended.
+	Ended string `json:"ended"`
+	// Rerun is what a changed manifest does to an object that has ended and is gone: OnChange
+	// (default) makes it again, Never does not.
+	// +optional
+	Rerun Rerun `json:"rerun,omitempty"`
+}
+
+// Rerun is OnChange or Never.
+type Rerun string
+
+const (
+	RerunOnChange Rerun = "OnChange"
+	RerunNever    Rerun = "Never"
+)
 
 // Mode is Enabled or Disabled.
 type Mode string

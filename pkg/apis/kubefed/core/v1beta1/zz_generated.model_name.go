@@ -96,6 +96,11 @@ func (in LocalSecretReference) OpenAPIModelName() string {
 }
 
 // OpenAPIModelName returns the OpenAPI model name for this type.
+func (in RunToCompletion) OpenAPIModelName() string {
+	return "io.kubefed.core.v1beta1.RunToCompletion"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
 func (in StatusControllerConfig) OpenAPIModelName() string {
 	return "io.kubefed.core.v1beta1.StatusControllerConfig"
 }

@@ -167,6 +167,7 @@ func restoredTargets(old, new []v1beta2.TargetStatus) []v1beta2.TargetStatus {
 		case found:
 			t := &out[i]
 			t.Cluster, t.Namespace, t.Hash, t.Version, t.Generation = was.Cluster, was.Namespace, was.Hash, was.Version, was.Generation
+			t.Ended = was.Ended
 			if t.State == was.State {
 				t.Message = was.Message
 			}

@@ -74,7 +74,7 @@ func (n names) clusterStatus(in *v1beta2.FederatedObjectStatus) *v1beta1.Federat
 
 // hubOnly reports whether the target has fields that KubeFed's format has no place for.
 func hubOnly(t *v1beta2.TargetStatus) bool {
-	return t.Message != "" || t.Cluster != "" || t.Namespace != "" || t.Hash != "" || t.Version != "" || t.Generation != 0
+	return t.Message != "" || t.Cluster != "" || t.Namespace != "" || t.Hash != "" || t.Version != "" || t.Generation != 0 || t.Ended
 }
 
 func (n names) topologyStatus(in *v1beta1.FederatedObjectStatus) *v1beta2.FederatedObjectStatus {

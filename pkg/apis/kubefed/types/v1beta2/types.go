@@ -188,6 +188,10 @@ const (
 	// TargetNamespaceForbidden: the namespace in the member is somebody else's, or the
 	// member's own.
 	TargetNamespaceForbidden TargetState = "NamespaceForbidden"
+	// TargetContested: somebody in the member writes against the manifest, over and over.
+	TargetContested TargetState = "Contested"
+	// TargetEnded: the object ran to its end and is gone. Nothing is wrong with that.
+	TargetEnded TargetState = "Ended"
 	// TargetTypeNotServed: the member does not serve the target kind.
 	TargetTypeNotServed TargetState = "TypeNotServed"
 
@@ -231,6 +235,10 @@ type TargetStatus struct {
 	// Generation of the federated object that the target runs.
 	// +optional
 	Generation int64 `json:"generation,omitempty"`
+	// Ended is set once the object in the member was seen to have run to its end: a Job that
+	// is complete or has failed, or what spec.runToCompletion of the FederatedTypeConfig says.
+	// +optional
+	Ended bool `json:"ended,omitempty"`
 	// RemoteStatus is the status of the object in the member, where the type collects
 	// it.
 	// +optional

@@ -30,6 +30,18 @@ type FederatedTypeConfigSpecApplyConfiguration struct {
 	// spec: set, changed and removed in members. A pattern is a key, in which * stands
 	// for any characters.
 	PropagatingAnnotations []string `json:"propagatingAnnotations,omitempty"`
+	// ForeignFields is what becomes of fields of spec, data and the like that somebody else
+	// has set in a member and the manifest does not: Remove (default) takes them out, as
+	// KubeFed does; Keep leaves what another field manager owns. An object may say otherwise
+	// by the annotation federation.koinon.io/foreign-fields.
+	ForeignFields *corev1beta1.ForeignFields `json:"foreignFields,omitempty"`
+	// MemberFields are fields that the member decides, beside those that are known of built-in
+	// types: they are sent when an object is created, and are left as they are there
+	// afterwards. JSON pointers, such as /spec/caBundle; * stands for any item or key.
+	MemberFields []string `json:"memberFields,omitempty"`
+	// RunToCompletion says when an object of the type has ended: it is then not made again
+	// after somebody, such as its TTL, removed it. Jobs and Pods need none.
+	RunToCompletion *RunToCompletionApplyConfiguration `json:"runToCompletion,omitempty"`
 }
 
 // FederatedTypeConfigSpecApplyConfiguration constructs a declarative configuration of the FederatedTypeConfigSpec type for use with
@@ -85,5 +97,31 @@ func (b *FederatedTypeConfigSpecApplyConfiguration) WithPropagatingAnnotations(v
 	for i := range values {
 		b.PropagatingAnnotations = append(b.PropagatingAnnotations, values[i])
 	}
+	return b
+}
+
+// WithForeignFields sets the ForeignFields field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the ForeignFields field is set to the value of the last call.
+func (b *FederatedTypeConfigSpecApplyConfiguration) WithForeignFields(value corev1beta1.ForeignFields) *FederatedTypeConfigSpecApplyConfiguration {
+	b.ForeignFields = &value
+	return b
+}
+
+// WithMemberFields adds the given value to the MemberFields field in the declarative configuration
+// and returns the receiver, so that objects can be build by chaining "With" function invocations.
+// If called multiple times, values provided by each call will be appended to the MemberFields field.
+func (b *FederatedTypeConfigSpecApplyConfiguration) WithMemberFields(values ...string) *FederatedTypeConfigSpecApplyConfiguration {
+	for i := range values {
+		b.MemberFields = append(b.MemberFields, values[i])
+	}
+	return b
+}
+
+// WithRunToCompletion sets the RunToCompletion field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the RunToCompletion field is set to the value of the last call.
+func (b *FederatedTypeConfigSpecApplyConfiguration) WithRunToCompletion(value *RunToCompletionApplyConfiguration) *FederatedTypeConfigSpecApplyConfiguration {
+	b.RunToCompletion = value
 	return b
 }

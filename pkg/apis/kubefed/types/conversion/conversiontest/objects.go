@@ -158,6 +158,7 @@ func randomStatus(c randfill.Continue) *v1beta2.FederatedObjectStatus {
 		if c.Bool() {
 			t.Message, t.Cluster, t.Namespace = pick(c, "", "sentence"), pick(c, "", "m1"), pick(c, "", "shop-a")
 			t.Hash, t.Version, t.Generation = pick(c, "", "abc"), pick(c, "", "gen:4"), int64(c.Intn(3))
+			t.Ended = c.Bool()
 		}
 		s.Targets = append(s.Targets, t)
 	}

@@ -1,0 +1,140 @@
+package compose
+
+import (
+	"encoding/json"
+	"maps"
+	"slices"
+
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/manifest"
+)
+
+// record is the value of manifest.RecordAnnotation.
+type record struct {
+	Labels      []string `json:"labels,omitempty"`
+	Annotations []string `json:"annotations,omitempty"`
+	Finalizers  []string `json:"finalizers,omitempty"`
+}
+
+func recordOf(metadata map[string]any) string {
+	r := record{
+		Labels:      keysBut(child(metadata, "labels"), v1beta1.ManagedLabel),
+		Annotations: keysBut(child(metadata, "annotations"), manifest.SourceAnnotation, manifest.RecordAnnotation),
+		Finalizers:  texts(metadata["finalizers"]),
+	}
+	slices.Sort(r.Finalizers)
+	data, err := json.Marshal(r)
+	if err != nil {
+		return "" // never: these are strings
+	}
+	return string(data)
+}
+
+func keysBut(m map[string]any, but ...string) []string {
+	return slices.DeleteFunc(slices.Sorted(maps.Keys(m)), func(key string) bool { return slices.Contains(but, key) })
+}
+
+func texts(value any) []string {
+	list, _ := value.([]any)
+	var out []string
+	for _, item := range list {
+		if text, ok := item.(string); ok {
+			out = append(out, text)
+		}
+	}
+	return out
+}
+
+// ours tells what of the metadata in a member has come from a manifest.
+type ours struct{ label, annotation, finalizer, owner func(string) bool }
+
+// oursIn reads the record. Objects that KubeFed or an older release wrote have none, nor do those
+// from which somebody took it; there, managedFields are all that is known. Finalizers and
+// owners are then ours only as far as we applied them, for a finalizer that is taken away by
+// mistake is data that is lost, while one that stays is seen.
+func oursIn(live map[string]any, m managers) ours {
+	text, _ := child(live, "annotations")[manifest.RecordAnnotation].(string)
+	var r record
+	if text == "" || json.Unmarshal([]byte(text), &r) != nil {
+		kubefed := child(live, "labels")[v1beta1.ManagedLabel] == "true"
+		return ours{
+			label: func(key string) bool {
+				return m.own(isOurs, "labels", key) || kubefed && m.own(isKubeFeds, "labels", key)
+			},
+			annotation: func(key string) bool { return m.own(isOurs, "annotations", key) },
+			finalizer:  func(name string) bool { return m.own(isApplied, "finalizers", name) },
+			owner:      func(uid string) bool { return m.own(isApplied, "ownerReferences", uid) },
+		}
+	}
+	return ours{
+		label:      func(key string) bool { return slices.Contains(r.Labels, key) },
+		annotation: func(key string) bool { return slices.Contains(r.Annotations, key) },
+		finalizer:  func(name string) bool { return slices.Contains(r.Finalizers, name) },
+		owner:      func(uid string) bool { return m.own(isApplied, "ownerReferences", uid) },
+	}
+}
+
+// mergeMetadata returns the manifest's metadata with what others have set in live.
+func mergeMetadata(object, live map[string]any, m managers) map[string]any {
+	mine := oursIn(live, m)
+	goes := func(field string, mine func(string) bool) func(string) bool {
+		return func(key string) bool { return mine(key) && !m.own(isOthers, field, key) }
+	}
+	for field, mine := range map[string]func(string) bool{"labels": mine.label, "annotations": mine.annotation} {
+		if merged := mergeMap(child(object, field), child(live, field), goes(field, mine)); merged != nil {
+			object[field] = merged
+		}
+	}
+	mergeList(object, live, "finalizers", func(item any) string { s, _ := item.(string); return s }, goes("finalizers", mine.finalizer))
+	mergeList(object, live, "ownerReferences", uidOf, goes("ownerReferences", mine.owner))
+	for _, field := range []string{"uid", "resourceVersion"} {
+		if value, there := live[field]; there {
+			object[field] = value
+		}
+	}
+	delete(object, "managedFields")
+	return object
+}
+
+func mergeMap(manifest, live map[string]any, goes func(string) bool) map[string]any {
+	out := maps.Clone(live)
+	maps.DeleteFunc(out, func(key string, _ any) bool { return goes(key) })
+	if out == nil {
+		return manifest
+	}
+	maps.Copy(out, manifest)
+	return out
+}
+
+// mergeList keeps live's order, and adds nothing to an object that is being deleted: API servers
+// refuse further finalizers there.
+func mergeList(manifest, live map[string]any, field string, id func(any) string, goes func(string) bool) {
+	wanted, _ := manifest[field].([]any)
+	there, _ := live[field].([]any)
+	var out []any
+	for _, item := range there {
+		i := slices.IndexFunc(wanted, func(w any) bool { return id(w) == id(item) })
+		switch {
+		case i >= 0:
+			out = append(out, wanted[i])
+		case !goes(id(item)):
+			out = append(out, item)
+		}
+	}
+	for _, item := range wanted {
+		isThere := slices.ContainsFunc(there, func(t any) bool { return id(t) == id(item) })
+		if !isThere && live["deletionTimestamp"] == nil {
+			out = append(out, item)
+		}
+	}
+	delete(manifest, field)
+	if len(out) > 0 {
+		manifest[field] = out
+	}
+}
+
+func uidOf(item any) string {
+	reference, _ := item.(map[string]any)
+	uid, _ := reference["uid"].(string)
+	return uid
+}

@@ -25,12 +25,12 @@ type manager struct {
 
 type managers []manager
 
-func isOurs(m *manager) bool { return m.name == FieldManager }
-func isApplied(m *manager) bool {
-	return isOurs(m) && m.operation == string(metav1.ManagedFieldsOperationApply)
-}
-func isKubeFeds(m *manager) bool { return slices.Contains(kubefedManagers, m.name) }
-func isOthers(m *manager) bool   { return !isOurs(m) && !isKubeFeds(m) }
+func isOurs(m *manager) bool         { return m.name == FieldManager }
+func isKubeFeds(m *manager) bool     { return slices.Contains(kubefedManagers, m.name) }
+func isOthers(m *manager) bool       { return !isOurs(m) && !isKubeFeds(m) }
+func applies(m *manager) bool        { return m.operation == string(metav1.ManagedFieldsOperationApply) }
+func isApplied(m *manager) bool      { return isOurs(m) && applies(m) }
+func isOtherApplier(m *manager) bool { return isOthers(m) && applies(m) }
 
 // readManagers reads the managedFields of an object. Entries that cannot be read say nothing.
 func readManagers(object map[string]any) managers {

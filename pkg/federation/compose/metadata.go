@@ -78,7 +78,8 @@ func oursIn(live map[string]any, m managers) ours {
 func mergeMetadata(object, live map[string]any, m managers) map[string]any {
 	mine := oursIn(live, m)
 	goes := func(field string, mine func(string) bool) func(string) bool {
-		return func(key string) bool { return mine(key) && !m.own(isOthers, field, key) }
+		// Who applies a key, too, says that he wants it. An edit of what is ours is drift.
+		return func(key string) bool { return mine(key) && !m.own(isOtherApplier, field, key) }
 	}
 	for field, mine := range map[string]func(string) bool{"labels": mine.label, "annotations": mine.annotation} {
 		if merged := mergeMap(child(object, field), child(live, field), goes(field, mine)); merged != nil {

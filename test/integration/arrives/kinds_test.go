@@ -23,8 +23,8 @@ type kind struct {
 	A, B string
 	// Drift is a merge patch of what somebody does by hand in the member, which is to go.
 	Drift string
-	// Allocated are paths of what is the member's.
-	Allocated []string
+	// Allocated are paths of what the member allocates at once, Later of what it decides later.
+	Allocated, Later []string
 	// NoFinalizer: nobody may add one.
 	NoFinalizer bool
 	// Runs waits for what a copy of a running object would have; nil: nothing.
@@ -72,7 +72,7 @@ func has(fields ...string) func(*unstructured.Unstructured) error {
 
 const (
 	podA = `{metadata: {labels: {app: a}}, spec: {containers: [{name: app, image: "example.org/app:1", env: [{name: X, value: "1"}, {name: X, value: "2"}], ports: [{name: web, containerPort: 80}]}, {name: helper, image: "example.org/helper:1"}]}}`
-	podB = `{metadata: {labels: {app: a, more: b}}, spec: {hostAliases: [{ip: 10.1.1.1, hostnames: [x]}, {ip: 10.1.1.1, hostnames: [y]}], containers: [{name: app, image: "example.org/app:2", ports: [{name: web, containerPort: 81}, {name: dns, containerPort: 81, protocol: UDP}]}]}}`
+	podB = `{metadata: {labels: {app: a, more: b}}, spec: {hostAliases: [{ip: 10.1.1.1, hostnames: [one]}, {ip: 10.1.1.1, hostnames: [two]}], containers: [{name: app, image: "example.org/app:2", ports: [{name: web, containerPort: 81}, {name: dns, containerPort: 81, protocol: UDP}]}]}}`
 	// podDrift is what somebody edits in a pod template.
 	podDrift = `{spec: {template: {metadata: {annotations: {kubectl.kubernetes.io/restartedAt: now}}, spec: {nodeSelector: {by: hand}, dnsPolicy: Default, containers: [{name: app, image: "example.org/hand:1", command: [hand]}, {name: sidecar, image: "example.org/hand:2"}]}}}}`
 	// webhook is a webhook that is never called.
@@ -92,7 +92,7 @@ var kinds = []kind{
 	{Version: "v1", Kind: "Namespace", Resource: "namespaces", Cluster: true,
 		A: `{metadata: {labels: {team: a}}}`, B: `{metadata: {labels: {team: b, more: c}}}`},
 	{Version: "v1", Kind: "ConfigMap", Resource: "configmaps",
-		A: `{data: {a: "1", b: "2"}, binaryData: {x: AAAA}}`, B: `{metadata: {labels: {x: y}}, data: {a: "2"}}`,
+		A: `{data: {a: "1", b: "2"}, binaryData: {x: AAAA}}`, B: `{metadata: {labels: {x: b}}, data: {a: "2"}}`,
 		Drift: `{data: {hand: made, a: "9"}}`},
 	{Version: "v1", Kind: "Secret", Resource: "secrets",
 		A: `{stringData: {a: "1", old: gone}, data: {a: Mg==}}`, B: `{stringData: {a: "2"}, data: {c: Mw==}}`,
@@ -152,14 +152,14 @@ var kinds = []kind{
 	{Version: "v1", Kind: "Pod", Resource: "pods", Runs: has("spec", "nodeName"),
 		A:     `{metadata: {labels: {x: a}}, spec: {initContainers: [{name: first, image: "example.org/first:1"}], containers: [{name: app, image: "example.org/app:1"}, {name: more, image: "example.org/more:1"}]}}`,
 		B:     `{metadata: {labels: {x: b}}, spec: {initContainers: [{name: first, image: "example.org/first:2"}], containers: [{name: app, image: "example.org/app:2"}, {name: more, image: "example.org/more:1"}]}}`,
-		Drift: `{metadata: {labels: {x: hand}}}`, Allocated: []string{"spec.nodeName", "spec.volumes", "spec.containers.volumeMounts", "spec.initContainers.volumeMounts"}},
+		Drift: `{metadata: {labels: {x: hand}}}`, Allocated: []string{"spec.volumes", "spec.containers.volumeMounts", "spec.initContainers.volumeMounts"}, Later: []string{"spec.nodeName"}},
 	{Version: "v1", Kind: "PersistentVolumeClaim", Resource: "persistentvolumeclaims",
 		A:     `{spec: {storageClassName: none, accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}}`,
-		B:     `{metadata: {labels: {x: y}}, spec: {storageClassName: none, accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}}`,
+		B:     `{metadata: {labels: {x: b}}, spec: {storageClassName: none, accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}}`,
 		Drift: `{metadata: {labels: {x: hand}}}`},
 	{Version: "v1", Kind: "PersistentVolumeClaim", Resource: "persistentvolumeclaims", Variant: "data-source",
 		A:     `{spec: {storageClassName: none, dataSource: {kind: PersistentVolumeClaim, name: source}, accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}}`,
-		B:     `{metadata: {labels: {x: y}}, spec: {storageClassName: none, dataSource: {kind: PersistentVolumeClaim, name: source}, accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}}`,
+		B:     `{metadata: {labels: {x: b}}, spec: {storageClassName: none, dataSource: {kind: PersistentVolumeClaim, name: source}, accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}}`,
 		Drift: `{metadata: {labels: {x: hand}}}`},
 	{Version: "v1", Kind: "PersistentVolume", Resource: "persistentvolumes", Cluster: true,
 		A:     `{spec: {capacity: {storage: 1Gi}, accessModes: [ReadWriteOnce], storageClassName: x, claimRef: {namespace: default, name: nobody}, hostPath: {path: /x}}}`,
@@ -174,12 +174,12 @@ var kinds = []kind{
 	{Version: "v1", Kind: "ResourceQuota", Resource: "resourcequotas",
 		A: `{spec: {hard: {pods: "1", requests.cpu: 1000m}}}`, B: `{spec: {hard: {pods: "2"}}}`, Drift: `{spec: {hard: {services: "1"}}}`},
 	{Version: "v1", Kind: "PodTemplate", Resource: "podtemplates",
-		A: `{template: ` + podA + `}`, B: `{template: ` + podB + `}`, Drift: strings.Replace(podDrift, "spec: ", "", 1)},
+		A: `{template: ` + podA + `}`, B: `{template: ` + podB + `}`, Drift: `{template: {metadata: {annotations: {by: hand}}, spec: {dnsPolicy: Default, containers: [{name: app, image: "example.org/hand:1", command: [hand]}]}}}`},
 	{Version: "v1", Kind: "ReplicationController", Resource: "replicationcontrollers",
 		A: `{spec: {template: ` + podA + `}}`, B: `{spec: {replicas: 2, selector: {app: a}, template: ` + podB + `}}`, Drift: podDrift},
 	{Version: "v1", Kind: "Node", Resource: "nodes", Cluster: true,
-		A: `{spec: {unschedulable: true, taints: [{key: x, effect: PreferNoSchedule}]}}`, B: `{metadata: {labels: {x: y}}, spec: {unschedulable: true, taints: [{key: y, effect: PreferNoSchedule}]}}`,
-		Drift: `{spec: {providerID: "test://x"}, metadata: {labels: {x: hand}}}`, Allocated: []string{"spec.podCIDR", "spec.podCIDRs", "spec.providerID", "spec.taints"}},
+		A: `{spec: {unschedulable: true, taints: [{key: x, effect: PreferNoSchedule}]}}`, B: `{metadata: {labels: {x: b}}, spec: {unschedulable: true, taints: [{key: other, effect: PreferNoSchedule}]}}`,
+		Drift: `{spec: {providerID: "test://x"}, metadata: {labels: {x: hand}}}`, Later: []string{"spec.podCIDR", "spec.podCIDRs", "spec.providerID", "spec.taints"}},
 	{Version: "apps/v1", Kind: "StatefulSet", Resource: "statefulsets",
 		A: `{spec: {selector: {matchLabels: {app: a}}, updateStrategy: {rollingUpdate: {partition: 1}}, volumeClaimTemplates: [{metadata: {name: d}, spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}}], template: ` + podA + `}}`,
 		B: `{spec: {replicas: 2, selector: {matchLabels: {app: a}}, updateStrategy: {type: OnDelete}, volumeClaimTemplates: [{metadata: {name: d}, spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}}], template: ` + podB + `}}`, Drift: podDrift},
@@ -194,7 +194,7 @@ var kinds = []kind{
 		Drift: `{spec: {startingDeadlineSeconds: 7, jobTemplate: {spec: {backoffLimit: 9}}}}`},
 	{Version: "networking.k8s.io/v1", Kind: "NetworkPolicy", Resource: "networkpolicies",
 		A:     `{spec: {podSelector: {}, ingress: [{from: [{podSelector: {matchLabels: {a: b}}}], ports: [{port: 80}]}]}}`,
-		B:     `{spec: {podSelector: {matchLabels: {x: y}}, policyTypes: [Egress], egress: [{to: [{ipBlock: {cidr: 10.0.0.0/8}}]}]}}`,
+		B:     `{spec: {podSelector: {matchLabels: {x: b}}, policyTypes: [Egress], egress: [{to: [{ipBlock: {cidr: 10.0.0.0/8}}]}]}}`,
 		Drift: `{spec: {egress: [{}], policyTypes: [Egress]}}`},
 	{Version: "networking.k8s.io/v1", Kind: "IngressClass", Resource: "ingressclasses", Cluster: true,
 		A: `{spec: {controller: example.com/x, parameters: {kind: X, name: a}}}`, B: `{spec: {controller: example.com/x}}`, Drift: `{spec: {parameters: {kind: X, name: hand}}}`},
@@ -229,9 +229,9 @@ var kinds = []kind{
 	{Version: "storage.k8s.io/v1", Kind: "CSIStorageCapacity", Resource: "csistoragecapacities",
 		A: `{storageClassName: x, capacity: 1Gi}`, B: `{storageClassName: x, capacity: 2Gi, maximumVolumeSize: 1Gi}`, Drift: `{capacity: 9Gi}`},
 	{Version: "storage.k8s.io/v1", Kind: "VolumeAttachment", Resource: "volumeattachments", Cluster: true,
-		A: `{spec: {attacher: x, nodeName: none, source: {persistentVolumeName: none}}}`, B: `{metadata: {labels: {x: y}}, spec: {attacher: x, nodeName: none, source: {persistentVolumeName: none}}}`, Drift: `{metadata: {labels: {x: hand}}}`},
+		A: `{spec: {attacher: x, nodeName: none, source: {persistentVolumeName: none}}}`, B: `{metadata: {labels: {x: b}}, spec: {attacher: x, nodeName: none, source: {persistentVolumeName: none}}}`, Drift: `{metadata: {labels: {x: hand}}}`},
 	{Version: "storage.k8s.io/v1", Kind: "VolumeAttributesClass", Resource: "volumeattributesclasses", Cluster: true,
-		A: `{driverName: x, parameters: {a: b}}`, B: `{metadata: {labels: {x: y}}, driverName: x, parameters: {a: b}}`, Drift: `{metadata: {labels: {x: hand}}}`},
+		A: `{driverName: x, parameters: {a: b}}`, B: `{metadata: {labels: {x: b}}, driverName: x, parameters: {a: b}}`, Drift: `{metadata: {labels: {x: hand}}}`},
 	{Version: "node.k8s.io/v1", Kind: "RuntimeClass", Resource: "runtimeclasses", Cluster: true,
 		A: `{handler: x, overhead: {podFixed: {cpu: 1m}}}`, B: `{handler: x, scheduling: {nodeSelector: {a: b}}}`, Drift: `{scheduling: {nodeSelector: {by: hand}}}`},
 	{Version: "admissionregistration.k8s.io/v1", Kind: "ValidatingWebhookConfiguration", Resource: "validatingwebhookconfigurations", Cluster: true,
@@ -240,7 +240,7 @@ var kinds = []kind{
 		A: webhookA, B: webhookB, Drift: strings.Replace(webhookA, "one.example.com", "hand.example.com", 1)},
 	{Version: "admissionregistration.k8s.io/v1", Kind: "ValidatingAdmissionPolicy", Resource: "validatingadmissionpolicies", Cluster: true,
 		A:     `{spec: {matchConstraints: {resourceRules: [{apiGroups: [none.example.com], apiVersions: [v1], resources: [things], operations: [CREATE]}]}, validations: [{expression: "true"}]}}`,
-		B:     `{spec: {failurePolicy: Ignore, matchConstraints: {resourceRules: [{apiGroups: [none.example.com], apiVersions: [v1], resources: [things], operations: [CREATE]}]}, validations: [{expression: "false", message: no}], variables: [{name: x, expression: "1"}]}}`,
+		B:     `{spec: {failurePolicy: Ignore, matchConstraints: {resourceRules: [{apiGroups: [none.example.com], apiVersions: [v1], resources: [things], operations: [CREATE]}]}, validations: [{expression: "false", message: never}], variables: [{name: x, expression: "1"}]}}`,
 		Drift: `{spec: {matchConditions: [{name: hand, expression: "true"}]}}`},
 	{Version: "admissionregistration.k8s.io/v1", Kind: "ValidatingAdmissionPolicyBinding", Resource: "validatingadmissionpolicybindings", Cluster: true,
 		A: `{spec: {policyName: none, validationActions: [Deny]}}`, B: `{spec: {policyName: none, validationActions: [Warn, Audit]}}`, Drift: `{spec: {matchResources: {namespaceSelector: {matchLabels: {by: hand}}}}}`},
@@ -257,14 +257,14 @@ var kinds = []kind{
 		B:     `{spec: {group: NAME.example.com, version: v1, groupPriorityMinimum: 20, versionPriority: 10, service: {namespace: none, name: none, port: 8443}}}`,
 		Drift: `{spec: {versionPriority: 99}}`},
 	{Version: "certificates.k8s.io/v1", Kind: "CertificateSigningRequest", Resource: "certificatesigningrequests", Cluster: true,
-		A: `{spec: {signerName: example.com/x, usages: [client auth], request: ` + certificateRequest + `}}`, B: `{metadata: {labels: {x: y}}, spec: {signerName: example.com/x, usages: [client auth], request: ` + certificateRequest + `}}`,
+		A: `{spec: {signerName: example.com/x, usages: [client auth], request: ` + certificateRequest + `}}`, B: `{metadata: {labels: {x: b}}, spec: {signerName: example.com/x, usages: [client auth], request: ` + certificateRequest + `}}`,
 		Drift: `{metadata: {labels: {x: hand}}}`},
 	{Version: "resource.k8s.io/v1", Kind: "DeviceClass", Resource: "deviceclasses", Cluster: true,
 		A: `{spec: {selectors: [{cel: {expression: "true"}}]}}`, B: `{spec: {selectors: [{cel: {expression: "false"}}]}}`, Drift: `{spec: {selectors: []}}`},
 	{Version: "resource.k8s.io/v1", Kind: "ResourceClaimTemplate", Resource: "resourceclaimtemplates",
-		A: `{spec: {spec: {devices: {requests: [{name: a, exactly: {deviceClassName: x}}]}}}}`, B: `{metadata: {labels: {x: y}}, spec: {spec: {devices: {requests: [{name: a, exactly: {deviceClassName: x}}]}}}}`, Drift: `{metadata: {labels: {x: hand}}}`},
+		A: `{spec: {spec: {devices: {requests: [{name: a, exactly: {deviceClassName: x}}]}}}}`, B: `{metadata: {labels: {x: b}}, spec: {spec: {devices: {requests: [{name: a, exactly: {deviceClassName: x}}]}}}}`, Drift: `{metadata: {labels: {x: hand}}}`},
 	{Version: "resource.k8s.io/v1", Kind: "ResourceClaim", Resource: "resourceclaims",
-		A: `{spec: {devices: {requests: [{name: a, exactly: {deviceClassName: x}}]}}}`, B: `{metadata: {labels: {x: y}}, spec: {devices: {requests: [{name: a, exactly: {deviceClassName: x}}]}}}`, Drift: `{metadata: {labels: {x: hand}}}`},
+		A: `{spec: {devices: {requests: [{name: a, exactly: {deviceClassName: x}}]}}}`, B: `{metadata: {labels: {x: b}}, spec: {devices: {requests: [{name: a, exactly: {deviceClassName: x}}]}}}`, Drift: `{metadata: {labels: {x: hand}}}`},
 	{Version: "resource.k8s.io/v1", Kind: "ResourceSlice", Resource: "resourceslices", Cluster: true,
 		A: `{spec: {driver: x.example.com, allNodes: true, pool: {name: p, generation: 1, resourceSliceCount: 1}, devices: [{name: a}]}}`, B: `{spec: {driver: x.example.com, allNodes: true, pool: {name: p, generation: 1, resourceSliceCount: 1}, devices: [{name: b}, {name: c}]}}`, Drift: `{spec: {devices: []}}`},
 }

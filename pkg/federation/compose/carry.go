@@ -1,6 +1,7 @@
 package compose
 
 import (
+	"encoding/json"
 	"fmt"
 	"reflect"
 	"strconv"
@@ -232,16 +233,28 @@ func indexBy(list []any, field string) (map[string]int, bool) {
 }
 
 func pairEqual(first, second []any) map[int]int {
-	pairs, taken := map[int]int{}, map[int]bool{}
-	for i := range first {
-		for j := range second {
-			if !taken[j] && equal(first[i], second[j]) {
-				pairs[i], taken[j] = j, true
-				break
-			}
+	positions := map[string][]int{}
+	for j, item := range second {
+		text := encoded(item)
+		positions[text] = append(positions[text], j)
+	}
+	pairs := map[int]int{}
+	for i, item := range first {
+		text := encoded(item)
+		if left := positions[text]; len(left) > 0 {
+			pairs[i], positions[text] = left[0], left[1:]
 		}
 	}
 	return pairs
+}
+
+// encoded is the text of a tree, the same for equal ones.
+func encoded(value any) string {
+	data, err := json.Marshal(value)
+	if err != nil {
+		return "" // never: it was decoded from JSON
+	}
+	return string(data)
 }
 
 // scalar is the text of a value, the same for a number however it was decoded.

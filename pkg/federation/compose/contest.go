@@ -100,9 +100,9 @@ func (d *differ) maps(path string, before, after map[string]any, owned []holding
 	}
 	maps.Copy(keys, after)
 	for key := range keys {
-		d.values(path+"."+keyText(key), before[key], after[key], below(owned, func(e fieldpath.PathElement) bool {
-			return e.FieldName != nil && *e.FieldName == key
-		}))
+		if !equal(before[key], after[key]) {
+			d.values(path+"."+keyText(key), before[key], after[key], below(owned, []fieldpath.PathElement{fieldpath.FieldNameElement(key)}))
+		}
 	}
 }
 
@@ -116,32 +116,46 @@ func keyText(key string) string {
 
 // lists compares item by item. It returns false if only the order is different.
 func (d *differ) lists(path string, before, after []any, owned []holding) bool {
+	indexes := make([]*itemElements, len(owned))
+	for i, h := range owned {
+		if !h.whole {
+			indexes[i] = indexElements(h.set)
+		}
+	}
+	item := func(before, after any, position int) {
+		if equal(before, after) {
+			return
+		}
+		one := before
+		if one == nil {
+			one = after
+		}
+		var theirs []holding
+		for i, h := range owned {
+			if h.whole {
+				theirs = append(theirs, h)
+			} else {
+				theirs = append(theirs, below([]holding{h}, indexes[i].of(one, position))...)
+			}
+		}
+		d.values(path+itemText(one, position), before, after, theirs)
+	}
 	pairs, paired := pairItems(before, after), map[int]bool{}
 	count := len(d.found)
-	for i, item := range before {
+	for i, one := range before {
 		j, both := pairs[i]
 		var other any
 		if both {
 			other, paired[j] = after[j], true
 		}
-		d.item(path, item, other, i, owned)
+		item(one, other, i)
 	}
-	for j, item := range after {
+	for j, one := range after {
 		if !paired[j] {
-			d.item(path, nil, item, j, owned)
+			item(nil, one, j)
 		}
 	}
 	return len(d.found) > count
-}
-
-func (d *differ) item(path string, before, after any, position int, owned []holding) {
-	item := before
-	if item == nil {
-		item = after
-	}
-	d.values(path+itemText(item, position), before, after, below(owned, func(e fieldpath.PathElement) bool {
-		return isItem(item, e) || e.Index != nil && *e.Index == position
-	}))
 }
 
 func itemText(item any, position int) string {
@@ -157,21 +171,18 @@ func itemText(item any, position int) string {
 	return "[" + strconv.Itoa(position) + "]"
 }
 
-// below goes down with each manager that owns something there.
-func below(owned []holding, is func(fieldpath.PathElement) bool) []holding {
+// below goes down one of some elements with each manager that owns something there.
+func below(owned []holding, elements []fieldpath.PathElement) []holding {
 	var out []holding
 	for _, h := range owned {
 		if h.whole {
 			out = append(out, h)
 			continue
 		}
-		for _, e := range elements(h.set) {
-			if !is(e) {
-				continue
-			}
+		for _, e := range elements {
 			if set := descend(h.set, e); set != nil {
 				out = append(out, holding{h.manager, set, false})
-			} else {
+			} else if h.set.Members.Has(e) {
 				out = append(out, holding{h.manager, h.set, true})
 			}
 		}

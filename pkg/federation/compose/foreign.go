@@ -78,30 +78,29 @@ func keepBelow(object, live any, set *fieldpath.Set) any {
 // keepItems goes through live in its order, so that what is appended keeps it. Of an item that is
 // in both, and owned in parts, the parts are kept. Items of atomic lists are owned with them.
 func keepItems(to, from []any, set *fieldpath.Set) []any {
-	owned := elements(set)
-	for j, item := range from {
-		for _, element := range owned {
-			if isItem(item, element) || element.Index != nil && *element.Index == j {
-				to = keepItem(to, item, j, set, element)
+	owned := indexElements(set)
+	at := map[string]int{} // where an element's item is in the list, by the element's text
+	for i, item := range to {
+		for _, element := range owned.of(item, i) {
+			if _, there := at[element.String()]; !there {
+				at[element.String()] = i
 			}
 		}
 	}
-	return to
-}
-
-func keepItem(to []any, item any, position int, set *fieldpath.Set, element fieldpath.PathElement) []any {
-	i := itemOf(to, element)
-	if element.Index != nil && position < len(to) {
-		i = position
-	}
-	below := descend(set, element)
-	switch {
-	case i >= 0 && below != nil:
-		to[i] = keepBelow(to[i], item, below)
-	case i < 0 && below == nil:
-		to = append(to, item)
-	case i < 0 && set.Members.Has(element):
-		to = append(to, withKeys(item, below, element))
+	for j, item := range from {
+		for _, element := range owned.of(item, j) {
+			below := descend(set, element)
+			i, there := at[element.String()]
+			switch {
+			case there && below != nil:
+				to[i] = keepBelow(to[i], item, below)
+			case there:
+			case below == nil:
+				to = append(to, item)
+			case set.Members.Has(element):
+				to = append(to, withKeys(item, below, element))
+			}
+		}
 	}
 	return to
 }

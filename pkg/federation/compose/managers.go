@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"slices"
+	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
@@ -114,35 +115,80 @@ func elements(set *fieldpath.Set) []fieldpath.PathElement {
 // managedFields have them.
 var keyDefaults = map[string]string{"protocol": "TCP"}
 
-// itemOf returns the position of the item that an element means, or -1.
-func itemOf(list []any, element fieldpath.PathElement) int {
-	return slices.IndexFunc(list, func(item any) bool { return isItem(item, element) })
+// itemElements finds the elements of a set that mean an item of a list.
+type itemElements struct {
+	// shapes are the names of key fields that elements have: one shape, but for odd lists.
+	shapes [][]string
+	// byKey, byValue and byIndex find elements by what itemKey returns, by their text, and by position.
+	byKey   map[string]fieldpath.PathElement
+	byValue map[string]fieldpath.PathElement
+	byIndex map[int]fieldpath.PathElement
 }
 
-func isItem(item any, element fieldpath.PathElement) bool {
-	switch {
-	case element.Key != nil:
-		m, ok := item.(map[string]any)
-		if !ok {
-			return false
-		}
-		for _, field := range *element.Key {
-			got, there := m[field.Name]
-			text := scalar(got)
-			if !there {
-				if text, there = keyDefaults[field.Name]; !there {
-					return false
-				}
+func indexElements(set *fieldpath.Set) *itemElements {
+	x := &itemElements{byKey: map[string]fieldpath.PathElement{}, byValue: map[string]fieldpath.PathElement{}, byIndex: map[int]fieldpath.PathElement{}}
+	for _, e := range elements(set) {
+		switch {
+		case e.Key != nil:
+			names, fields := []string{}, map[string]any{}
+			for _, field := range *e.Key {
+				names = append(names, field.Name)
+				fields[field.Name] = field.Value.Unstructured()
 			}
-			if text != scalar(field.Value.Unstructured()) {
-				return false
+			key, _ := itemKey(fields, names)
+			x.byKey[key] = e
+			if !slices.ContainsFunc(x.shapes, func(shape []string) bool { return slices.Equal(shape, names) }) {
+				x.shapes = append(x.shapes, names)
 			}
+		case e.Value != nil:
+			x.byValue[encoded((*e.Value).Unstructured())] = e
+		case e.Index != nil:
+			x.byIndex[*e.Index] = e
 		}
-		return true
-	case element.Value != nil:
-		return equal(item, (*element.Value).Unstructured())
 	}
-	return false
+	return x
+}
+
+// of returns the elements that mean an item; none, one, or several in odd lists.
+func (x *itemElements) of(item any, position int) []fieldpath.PathElement {
+	var out []fieldpath.PathElement
+	for _, shape := range x.shapes {
+		if key, ok := itemKey(item, shape); ok {
+			if e, ok := x.byKey[key]; ok {
+				out = append(out, e)
+			}
+		}
+	}
+	if len(x.byValue) > 0 {
+		if e, ok := x.byValue[encoded(item)]; ok {
+			out = append(out, e)
+		}
+	}
+	if e, ok := x.byIndex[position]; ok {
+		out = append(out, e)
+	}
+	return out
+}
+
+// itemKey is the text of the key fields of an item; false if it lacks one that has no default.
+func itemKey(item any, names []string) (string, bool) {
+	m, ok := item.(map[string]any)
+	if !ok {
+		return "", false
+	}
+	var key strings.Builder
+	for _, name := range names {
+		value, there := m[name]
+		if !there {
+			text, hasDefault := keyDefaults[name]
+			if !hasDefault {
+				return "", false
+			}
+			value = text
+		}
+		key.WriteString(name + "=" + encoded(value) + "\n")
+	}
+	return key.String(), true
 }
 
 // writesStatus reports whether an entry is of a status, of which a manifest says nothing.

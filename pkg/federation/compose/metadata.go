@@ -5,6 +5,8 @@ import (
 	"maps"
 	"slices"
 
+	"k8s.io/apimachinery/pkg/util/sets"
+
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/manifest"
 )
@@ -67,9 +69,9 @@ func oursIn(live map[string]any, m managers) ours {
 		}
 	}
 	return ours{
-		label:      func(key string) bool { return slices.Contains(r.Labels, key) },
-		annotation: func(key string) bool { return slices.Contains(r.Annotations, key) },
-		finalizer:  func(name string) bool { return slices.Contains(r.Finalizers, name) },
+		label:      sets.New(r.Labels...).Has,
+		annotation: sets.New(r.Annotations...).Has,
+		finalizer:  sets.New(r.Finalizers...).Has,
 		owner:      func(uid string) bool { return m.own(isApplied, "ownerReferences", uid) },
 	}
 }
@@ -109,28 +111,31 @@ func mergeMap(manifest, live map[string]any, goes func(string) bool) map[string]
 
 // mergeList keeps live's order, and adds nothing to an object that is being deleted: API servers
 // refuse further finalizers there.
-func mergeList(manifest, live map[string]any, field string, id func(any) string, goes func(string) bool) {
-	wanted, _ := manifest[field].([]any)
+func mergeList(object, live map[string]any, field string, id func(any) string, goes func(string) bool) {
+	wanted, _ := object[field].([]any)
 	there, _ := live[field].([]any)
+	left := map[string]any{}
+	for _, item := range wanted {
+		left[id(item)] = item
+	}
 	var out []any
 	for _, item := range there {
-		i := slices.IndexFunc(wanted, func(w any) bool { return id(w) == id(item) })
-		switch {
-		case i >= 0:
-			out = append(out, wanted[i])
-		case !goes(id(item)):
+		if mine, ok := left[id(item)]; ok {
+			out = append(out, mine)
+			delete(left, id(item))
+		} else if !goes(id(item)) {
 			out = append(out, item)
 		}
 	}
 	for _, item := range wanted {
-		isThere := slices.ContainsFunc(there, func(t any) bool { return id(t) == id(item) })
-		if !isThere && live["deletionTimestamp"] == nil {
+		if _, ok := left[id(item)]; ok && live["deletionTimestamp"] == nil {
 			out = append(out, item)
+			delete(left, id(item))
 		}
 	}
-	delete(manifest, field)
+	delete(object, field)
 	if len(out) > 0 {
-		manifest[field] = out
+		object[field] = out
 	}
 }
 

@@ -1,6 +1,7 @@
 package manifest
 
 import (
+	"encoding/json"
 	"reflect"
 	"regexp"
 	"slices"
@@ -47,6 +48,10 @@ func (c Copied) Path(template *field.Path) *field.Path {
 	return path
 }
 
+// maxCopied is how many parts of a template are looked for. No running object has as many, and what
+// is done for each part and target stays small whatever somebody writes.
+const maxCopied = 1000
+
 // CopiedFields lists what of a template belongs to the place that it was copied from, in the
 // order of the rules and then of the template. They go by the template, and not by what
 // overrides make of it: what an override sets is meant, and sent. See TakeOut.
@@ -55,7 +60,7 @@ func CopiedFields(template map[string]any, kind schema.GroupKind) []Copied {
 	for _, rules := range [][]copiedRule{copiedRules[kind], copiedAnywhere} {
 		for _, rule := range rules {
 			find(template, rule.steps, nil, func(steps []step, value any) {
-				if rule.when == nil || rule.when(template, value) {
+				if len(out) < maxCopied && (rule.when == nil || rule.when(template, value)) {
 					out = append(out, Copied{Reason: rule.reason, steps: slices.Clone(steps), value: runtime.DeepCopyJSONValue(value)})
 				}
 			})
@@ -95,50 +100,79 @@ func nameOf(item any) string {
 // overrides have changed since stays: only what is as it was is taken out. Items of lists are
 // found by their names, or by their position where they have none.
 func TakeOut(object map[string]any, copied []Copied) {
-	for _, c := range copied {
-		takeOut(object, c.steps, c.value)
+	for len(copied) > 0 {
+		// Those of one parent are next to each other.
+		parent := copied[0].steps[:len(copied[0].steps)-1]
+		n := 1
+		for n < len(copied) && slices.Equal(parent, copied[n].steps[:len(copied[n].steps)-1]) {
+			n++
+		}
+		takeOut(object, parent, copied[:n])
+		copied = copied[n:]
 	}
 }
 
-// takeOut returns parent without what steps lead to, if that has the value.
-func takeOut(parent any, steps []step, value any) any {
-	last := len(steps) == 1
-	switch p := parent.(type) {
+// takeOut returns a tree without those parts that are where the steps lead.
+func takeOut(tree any, steps []step, parts []Copied) any {
+	switch t := tree.(type) {
 	case map[string]any:
-		inner, there := p[steps[0].key]
-		switch {
-		case !there || steps[0].item >= 0:
-		case !last:
-			p[steps[0].key] = takeOut(inner, steps[1:], value)
-		case reflect.DeepEqual(inner, value):
-			delete(p, steps[0].key)
+		if len(steps) == 0 {
+			takeKeys(t, parts)
+		} else if inner, there := t[steps[0].key]; there && steps[0].item < 0 {
+			t[steps[0].key] = takeOut(inner, steps[1:], parts)
 		}
 	case []any:
-		if steps[0].item < 0 {
-			return parent
-		}
-		if last {
-			if i := slices.IndexFunc(p, func(item any) bool { return reflect.DeepEqual(item, value) }); i >= 0 {
-				return slices.Delete(p, i, i+1)
-			}
-			return parent
-		}
-		if i := steps[0].in(p); i >= 0 {
-			p[i] = takeOut(p[i], steps[1:], value)
+		if len(steps) == 0 {
+			return takeItems(t, parts)
+		} else if i := steps[0].in(t); i >= 0 {
+			t[i] = takeOut(t[i], steps[1:], parts)
 		}
 	}
-	return parent
+	return tree
+}
+
+func takeKeys(m map[string]any, parts []Copied) {
+	for _, part := range parts {
+		key := part.steps[len(part.steps)-1].key
+		if value, there := m[key]; there && reflect.DeepEqual(value, part.value) {
+			delete(m, key)
+		}
+	}
+}
+
+// takeItems takes out one item for each part.
+func takeItems(list []any, parts []Copied) []any {
+	gone := map[string]int{}
+	for _, part := range parts {
+		gone[encoded(part.value)]++
+	}
+	return slices.DeleteFunc(list, func(item any) bool {
+		text := encoded(item)
+		gone[text]--
+		return gone[text] >= 0
+	})
+}
+
+// encoded is the text of a value, the same for equal ones.
+func encoded(value any) string {
+	data, err := json.Marshal(value)
+	if err != nil {
+		return "" // never: it was decoded from JSON
+	}
+	return string(data)
 }
 
 // in returns the position of the item in a list, or -1.
 func (s step) in(list []any) int {
-	if s.name != "" {
-		return slices.IndexFunc(list, func(item any) bool { return nameOf(item) == s.name })
-	}
-	if s.item < len(list) {
+	switch {
+	case s.item < 0:
+		return -1
+	case s.item < len(list) && nameOf(list[s.item]) == s.name:
 		return s.item
+	case s.name == "":
+		return -1
 	}
-	return -1
+	return slices.IndexFunc(list, func(item any) bool { return nameOf(item) == s.name })
 }
 
 // copiedRule is what of a kind is taken out.

@@ -5,24 +5,34 @@ import (
 	"fmt"
 	"reflect"
 	"strconv"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/util/sets"
 
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/manifest"
 )
 
 // carryOver puts what the member decides into object, which it modifies, from live, which is given
-// up to it.
-func carryOver(object, live map[string]any, fields manifest.Fields) {
+// up to it. ours are the paths, as of setFields, of what the last manifest set.
+func carryOver(object, live map[string]any, fields manifest.Fields, ours sets.Set[string]) {
 	for i := range fields {
 		f := &fields[i]
 		if f.When == nil || f.When(object, live) {
-			carryField(object, live, f, f.Steps)
+			c := carrier{f, ours}
+			c.walk(object, live, "", f.Steps)
 		}
 	}
 }
 
-// carryField walks down what both have. A map on the way that the manifest lacks is made only
-// where live has the field.
-func carryField(object, live any, f *manifest.Field, steps []string) {
+// carrier carries one field over.
+type carrier struct {
+	*manifest.Field
+	ours sets.Set[string]
+}
+
+// walk goes down what both have. A map on the way that the manifest lacks is made only where live
+// has the field.
+func (c carrier) walk(object, live any, path string, steps []string) {
 	switch from := live.(type) {
 	case map[string]any:
 		to, ok := object.(map[string]any)
@@ -30,7 +40,7 @@ func carryField(object, live any, f *manifest.Field, steps []string) {
 			return
 		}
 		for _, key := range keysOf(steps[0], to, from) {
-			carryKey(to, from, key, f, steps)
+			c.key(to, from, key, path+"/"+key, steps)
 		}
 	case []any:
 		to, ok := object.([]any)
@@ -40,7 +50,42 @@ func carryField(object, live any, f *manifest.Field, steps []string) {
 		pairs := pairItems(to, from)
 		for i := range to {
 			if j, paired := pairs[i]; paired && (steps[0] == manifest.AnyStep || steps[0] == strconv.Itoa(i)) {
-				carryItem(to, from, i, j, f, steps)
+				c.item(to, from, i, j, path+itemText(to[i], i), steps)
+			}
+		}
+	}
+}
+
+// setFields lists the paths of what an object sets of fields that members decide where it does not,
+// sorted. Items of lists are told by what identifies them: /webhooks[name=a]/clientConfig/caBundle.
+func setFields(object map[string]any, fields manifest.Fields) []string {
+	found := sets.New[string]()
+	for i := range fields {
+		if f := &fields[i]; f.Carry == manifest.CarryUnset {
+			findSet(object, "", f.Steps, f.BlankCounts, found)
+		}
+	}
+	return sets.List(found)
+}
+
+func findSet(value any, path string, steps []string, blankCounts bool, found sets.Set[string]) {
+	if len(steps) == 0 {
+		if !isUnset(value, blankCounts) {
+			found.Insert(path)
+		}
+		return
+	}
+	switch v := value.(type) {
+	case map[string]any:
+		for _, key := range keysOf(steps[0], v, nil) {
+			if inner, there := v[key]; there {
+				findSet(inner, path+"/"+key, steps[1:], blankCounts, found)
+			}
+		}
+	case []any:
+		for i, item := range v {
+			if steps[0] == manifest.AnyStep || steps[0] == strconv.Itoa(i) {
+				findSet(item, path+itemText(item, i), steps[1:], blankCounts, found)
 			}
 		}
 	}
@@ -63,19 +108,19 @@ func keysOf(step string, to, from map[string]any) []string {
 	return keys
 }
 
-func carryKey(to, from map[string]any, key string, f *manifest.Field, steps []string) {
+func (c carrier) key(to, from map[string]any, key, path string, steps []string) {
 	value, there := from[key]
 	if len(steps) > 1 {
 		if !there || value == nil {
 			return
 		}
-		if _, both := to[key]; !both && holds(value, steps[1:]) {
+		if _, both := to[key]; !both && holds(value, steps[1:]) && !c.ours.Has(path+"/"+strings.Join(steps[1:], "/")) {
 			to[key] = map[string]any{}
 		}
-		carryField(to[key], value, f, steps[1:])
+		c.walk(to[key], value, path, steps[1:])
 		return
 	}
-	switch f.Carry {
+	switch c.Carry {
 	case manifest.CarryAlways:
 		if there {
 			to[key] = value
@@ -86,21 +131,42 @@ func carryKey(to, from map[string]any, key string, f *manifest.Field, steps []st
 		if there {
 			to[key] = beneath(to[key], value)
 		}
+	case manifest.CarryItems:
+		c.appendItems(to, key, value)
 	default:
-		if there && isUnset(to[key], f.BlankCounts) {
+		if there && isUnset(to[key], c.BlankCounts) && !c.ours.Has(path) {
 			to[key] = value
 		}
 	}
 }
 
-// carryItem is carryKey for an item that both lists have.
-func carryItem(to, from []any, i, j int, f *manifest.Field, steps []string) {
+// appendItems puts the member's items after those of the manifest.
+func (c carrier) appendItems(to map[string]any, key string, live any) {
+	from, _ := live.([]any)
+	list, ok := to[key].([]any)
+	if !ok && to[key] != nil {
+		return
+	}
+	there := sets.New[string]()
+	for _, item := range list {
+		there.Insert(encoded(item))
+	}
+	for _, item := range from {
+		if c.Item(item) && !there.Has(encoded(item)) {
+			to[key] = append(list, item)
+			list = to[key].([]any)
+		}
+	}
+}
+
+// item is key for an item that both lists have.
+func (c carrier) item(to, from []any, i, j int, path string, steps []string) {
 	switch {
 	case len(steps) > 1:
-		carryField(to[i], from[j], f, steps[1:])
-	case f.Carry == manifest.CarryAlways:
+		c.walk(to[i], from[j], path, steps[1:])
+	case c.Carry == manifest.CarryAlways:
 		to[i] = from[j]
-	case f.Carry == manifest.CarryBeneath:
+	case c.Carry == manifest.CarryBeneath:
 		to[i] = beneath(to[i], from[j])
 	}
 }

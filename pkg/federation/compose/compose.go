@@ -5,6 +5,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/sets"
 
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/manifest"
 )
@@ -20,11 +21,11 @@ type Rules struct {
 }
 
 // ForCreate returns the body of a POST.
-func ForCreate(rendered map[string]any, kind schema.GroupVersionKind, _ Rules) map[string]any {
+func ForCreate(rendered map[string]any, kind schema.GroupVersionKind, rules Rules) map[string]any {
 	object := runtime.DeepCopyJSON(rendered)
 	foldStringData(object, kind.GroupKind())
 	metadata := makeMap(object, "metadata")
-	if record := recordOf(metadata); record != "" {
+	if record := recordOf(metadata, setFields(object, fieldsOf(kind.GroupKind(), rules))); record != "" {
 		makeMap(metadata, "annotations")[manifest.RecordAnnotation] = record
 	}
 	return object
@@ -36,7 +37,8 @@ func ForCreate(rendered map[string]any, kind schema.GroupVersionKind, _ Rules) m
 func ForUpdate(rendered, live map[string]any, kind schema.GroupVersionKind, rules Rules) map[string]any {
 	object := ForCreate(rendered, kind, rules)
 	live = runtime.DeepCopyJSON(live)
-	carryOver(object, live, fieldsOf(kind.GroupKind(), rules))
+	before, _ := readRecord(child(live, "metadata"))
+	carryOver(object, live, fieldsOf(kind.GroupKind(), rules), sets.New(before.Fields...))
 	if rules.RetainReplicas {
 		retainReplicas(object, live)
 	}

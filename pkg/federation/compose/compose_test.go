@@ -104,6 +104,17 @@ func TestUpdateCarriesOverWhatTheMemberDecides(t *testing.T) {
 			`{spec: {conversion: {webhook: {clientConfig: {caBundle: c}}}}}`,
 			`{spec: {conversion: {strategy: Webhook, webhook: {clientConfig: {url: x, caBundle: c}}}}}`},
 		"the authority of an APIService": {apiService, `{spec: {}}`, `{spec: {caBundle: c}}`, `{spec: {caBundle: c}}`},
+		"not an authority that the manifest had itself": {apiService,
+			`{spec: {}}`, `{metadata: {annotations: {federation.koinon.io/manifest-metadata: '{"fields":["/spec/caBundle"]}'}}, spec: {caBundle: c}}`, `{spec: {}}`},
+		"not that of a webhook that the manifest had itself": {webhooks,
+			`{webhooks: [{name: a, clientConfig: {url: x}}, {name: b, clientConfig: {url: x}}]}`,
+			`{metadata: {annotations: {federation.koinon.io/manifest-metadata: '{"fields":["/webhooks[name=a]/clientConfig/caBundle"]}'}}, webhooks: [{name: b, clientConfig: {caBundle: bb}}, {name: a, clientConfig: {caBundle: aa}}]}`,
+			`{webhooks: [{name: a, clientConfig: {url: x}}, {name: b, clientConfig: {url: x, caBundle: bb}}]}`},
+		"taints by conditions of a Node": {node,
+			`{spec: {taints: [{key: mine}]}}`, `{spec: {taints: [{key: hand}, {key: node.kubernetes.io/unschedulable}, {key: mine}]}}`, `{spec: {taints: [{key: mine}, {key: node.kubernetes.io/unschedulable}]}}`},
+		"generated Secrets of a ServiceAccount": {account,
+			`{secrets: [{name: mine}]}`, `{secrets: [{name: hand}, {name: sa-token-x2b5z}], imagePullSecrets: [{name: hand}, {name: sa-dockercfg-x2b5z}]}`,
+			`{secrets: [{name: mine}, {name: sa-token-x2b5z}], imagePullSecrets: [{name: sa-dockercfg-x2b5z}]}`},
 		"not beside insecureSkipTLSVerify": {apiService,
 			`{spec: {insecureSkipTLSVerify: true}}`, `{spec: {caBundle: c}}`, `{spec: {insecureSkipTLSVerify: true}}`},
 		"the addresses of a Node": {node,
@@ -148,6 +159,14 @@ func TestUpdateLeavesTheFieldsThatAreNamed(t *testing.T) {
 				t.Errorf("-want +got:\n%s", diff)
 			}
 		})
+	}
+}
+
+func TestCreateRecordsWhatTheManifestSets(t *testing.T) {
+	object := tree(t, `{metadata: {labels: {kubefed.io/managed: "true", b: "1", a: "1"}, annotations: {federation.koinon.io/federated-object: n/n}, finalizers: [x/z, x/y]}, webhooks: [{name: a, clientConfig: {caBundle: x}}, {name: b}]}`)
+	got := child(ForCreate(object, webhooks, Rules{}), "metadata", "annotations")[manifest.RecordAnnotation]
+	if want := `{"labels":["a","b"],"finalizers":["x/y","x/z"],"fields":["/webhooks[name=a]/clientConfig/caBundle"]}`; got != want {
+		t.Errorf("got %s, want %s", got, want)
 	}
 }
 

@@ -16,10 +16,12 @@ type record struct {
 	Labels      []string `json:"labels,omitempty"`
 	Annotations []string `json:"annotations,omitempty"`
 	Finalizers  []string `json:"finalizers,omitempty"`
+	Fields      []string `json:"fields,omitempty"`
 }
 
-func recordOf(metadata map[string]any) string {
+func recordOf(metadata map[string]any, fields []string) string {
 	r := record{
+		Fields:      fields,
 		Labels:      keysBut(child(metadata, "labels"), v1beta1.ManagedLabel),
 		Annotations: keysBut(child(metadata, "annotations"), manifest.SourceAnnotation, manifest.RecordAnnotation),
 		Finalizers:  texts(metadata["finalizers"]),
@@ -55,9 +57,8 @@ type ours struct{ label, annotation, finalizer, owner func(string) bool }
 // owners are then ours only as far as we applied them, for a finalizer that is taken away by
 // mistake is data that is lost, while one that stays is seen.
 func oursIn(live map[string]any, m managers) ours {
-	text, _ := child(live, "annotations")[manifest.RecordAnnotation].(string)
-	var r record
-	if text == "" || json.Unmarshal([]byte(text), &r) != nil {
+	r, ok := readRecord(live)
+	if !ok {
 		kubefed := child(live, "labels")[v1beta1.ManagedLabel] == "true"
 		return ours{
 			label: func(key string) bool {
@@ -74,6 +75,13 @@ func oursIn(live map[string]any, m managers) ours {
 		finalizer:  sets.New(r.Finalizers...).Has,
 		owner:      func(uid string) bool { return m.own(isApplied, "ownerReferences", uid) },
 	}
+}
+
+// readRecord reads the record in the metadata of an object. It returns false if there is none, or
+// none that can be read.
+func readRecord(metadata map[string]any) (r record, ok bool) {
+	text, _ := child(metadata, "annotations")[manifest.RecordAnnotation].(string)
+	return r, text != "" && json.Unmarshal([]byte(text), &r) == nil
 }
 
 // mergeMetadata returns the manifest's metadata with what others have set in live.

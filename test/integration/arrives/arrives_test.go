@@ -220,14 +220,20 @@ func (o *object) put(template map[string]any, rules compose.Rules) (*unstructure
 		body := compose.ForUpdate(o.render(template), live.Object, o.kind.kind(), rules)
 		written, err = o.resource.Update(o.Context(), &unstructured.Unstructured{Object: body}, metav1.UpdateOptions{FieldManager: compose.FieldManager, FieldValidation: "Warn"})
 		if err == nil {
-			o.changed = ""
-			if written.GetResourceVersion() != live.GetResourceVersion() {
-				o.changed = cmp.Diff(live.Object, written.Object)
-			}
+			o.changed = cmp.Diff(contents(live), contents(written))
 		}
 		return err
 	})
 	return written, err
+}
+
+// contents is an object without its version. An empty list where API servers store none changes
+// hands in managedFields with every write.
+func contents(u *unstructured.Unstructured) map[string]any {
+	out := u.DeepCopy()
+	out.SetManagedFields(nil)
+	out.SetResourceVersion("")
+	return out.Object
 }
 
 func (o *object) update(template map[string]any) *unstructured.Unstructured {

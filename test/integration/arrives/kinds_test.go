@@ -80,7 +80,8 @@ const (
 	webhookB = `{webhooks: [{name: two.example.com, sideEffects: None, admissionReviewVersions: [v1], clientConfig: {url: "https://127.0.0.1:2/"}, namespaceSelector: {matchLabels: {none: such}}, rules: [{apiGroups: [none.example.com], apiVersions: [v1], resources: [things], operations: [UPDATE]}]}, {name: one.example.com, failurePolicy: Ignore, sideEffects: None, admissionReviewVersions: [v1], clientConfig: {url: "https://127.0.0.1:1/"}, namespaceSelector: {matchLabels: {none: such}}, rules: [{apiGroups: [none.example.com], apiVersions: [v1], resources: [things], operations: [CREATE]}]}]}`
 )
 
-var serviceAllocated = []string{"spec.clusterIP", "spec.clusterIPs", "spec.healthCheckNodePort", "spec.ports.nodePort"}
+// serviceAllocated: API servers carry the policy of families over by themselves.
+var serviceAllocated = []string{"spec.clusterIP", "spec.clusterIPs", "spec.healthCheckNodePort", "spec.ports.nodePort", "spec.ipFamilyPolicy"}
 
 var jobAllocated = []string{
 	"spec.selector", "spec.template.metadata.labels",
@@ -139,7 +140,7 @@ var kinds = []kind{
 		Drift: `{spec: {ttlSecondsAfterFinished: 600}}`},
 	{Version: "batch/v1", Kind: "Job", Resource: "jobs", Variant: "manual-selector",
 		A:     `{spec: {manualSelector: true, selector: {matchLabels: {app: a}}, template: {metadata: {labels: {app: a}}, spec: {restartPolicy: Never, containers: [{name: app, image: "example.org/app:1"}]}}}}`,
-		B:     `{spec: {parallelism: 2, manualSelector: true, selector: {matchLabels: {app: a}}, template: {metadata: {labels: {app: a}}, spec: {restartPolicy: Never, containers: [{name: app, image: "example.org/app:1"}]}}}}`,
+		B:     `{spec: {backoffLimit: 2, manualSelector: true, selector: {matchLabels: {app: a}}, template: {metadata: {labels: {app: a}}, spec: {restartPolicy: Never, containers: [{name: app, image: "example.org/app:1"}]}}}}`,
 		Drift: `{spec: {ttlSecondsAfterFinished: 600}}`},
 	{Version: "networking.k8s.io/v1", Kind: "Ingress", Resource: "ingresses",
 		A:     `{spec: {rules: [{host: a.example.com, http: {paths: [{path: /, pathType: Prefix, backend: {service: {name: a, port: {number: 80}}}}]}}]}}`,

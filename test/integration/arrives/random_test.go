@@ -149,11 +149,9 @@ func (g *grower) manifest(t *testing.T, o *object, base map[string]any) map[stri
 	if schema == nil {
 		t.Fatal("no schema")
 	}
-	scratch := o.kind.cluster()
 	probe := *o
-	if scratch {
-		probe.named("probe")
-	}
+	probe.named("probe")
+	start := base
 	for range 25 {
 		grown := runtime.DeepCopyJSON(base)
 		names := slices.DeleteFunc(slices.Sorted(maps.Keys(schema.Properties)), func(name string) bool {
@@ -167,6 +165,13 @@ func (g *grower) manifest(t *testing.T, o *object, base map[string]any) map[stri
 		if err == nil || apierrors.IsAlreadyExists(err) {
 			base = grown
 		}
+	}
+	// A dry run allocates nothing, and misses what cannot be.
+	body := compose.ForCreate(probe.render(base), o.kind.kind(), compose.Rules{})
+	defer probe.remove()
+	if _, err := probe.resource.Create(t.Context(), &unstructured.Unstructured{Object: body}, metav1.CreateOptions{FieldManager: compose.FieldManager}); err != nil {
+		t.Logf("a dry run took what cannot be created: %v", err)
+		return start
 	}
 	return base
 }

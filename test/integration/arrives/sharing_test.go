@@ -38,9 +38,10 @@ func TestWhatOthersWroteBeforeTakeoverGoes(t *testing.T) {
 				labels["before"] = "takeover"
 				if writer == compose.FieldManager {
 					delete(theirs, "stringData")
-					template, _ := theirs["spec"].(map[string]any)["template"].(map[string]any)
-					if template != nil { // an apply refuses what a create takes
-						delete(template["spec"].(map[string]any)["containers"].([]any)[0].(map[string]any), "env")
+					// An apply refuses what a create takes.
+					if containers, ok, _ := unstructured.NestedSlice(theirs, "spec", "template", "spec", "containers"); ok {
+						delete(containers[0].(map[string]any), "env")
+						_ = unstructured.SetNestedSlice(theirs, containers, "spec", "template", "spec", "containers")
 					}
 					o.patch(types.ApplyPatchType, theirs, writer)
 				} else if _, err := o.resource.Create(t.Context(), &unstructured.Unstructured{Object: theirs}, metav1.CreateOptions{FieldManager: writer}); err != nil {

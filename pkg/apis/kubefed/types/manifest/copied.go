@@ -258,6 +258,7 @@ var copiedRules = map[schema.GroupKind][]copiedRule{
 		{[]string{"spec", "podCIDR"}, nil, reasonAllocated},
 		{[]string{"spec", "podCIDRs"}, nil, reasonAllocated},
 		{[]string{"spec", "providerID"}, nil, reasonAllocated},
+		{[]string{"spec", "taints", AnyStep}, func(_ map[string]any, taint any) bool { return isConditionTaint(taint) }, reasonRecord},
 	},
 	{Group: "apps", Kind: "Deployment"}: {annotationRule("deployment.kubernetes.io/revision", reasonRecord)},
 	{Group: "apps", Kind: "DaemonSet"}:  {annotationRule("deprecated.daemonset.template.generation", reasonRecord)},
@@ -357,7 +358,9 @@ func isNumber(value any, want int64) bool {
 	return false
 }
 
-func isGeneratedSecret(_ map[string]any, value any) bool { return tokenName.MatchString(nameOf(value)) }
+func isTokenReference(item any) bool { return tokenName.MatchString(nameOf(item)) }
+
+func isGeneratedSecret(_ map[string]any, value any) bool { return isTokenReference(value) }
 
 func ofTokenSecret(secret map[string]any, _ any) bool { return holdsToken(secret) }
 

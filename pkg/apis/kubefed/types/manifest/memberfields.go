@@ -24,6 +24,8 @@ type Field struct {
 	// BlankCounts says that an empty string in a manifest is a value. Else it is as if the
 	// manifest did not have the field.
 	BlankCounts bool
+	// Item says of an item of a list whether it is the member's, for CarryItems.
+	Item func(item any) bool
 	// When says of a manifest and what the member has whether it is for the member to decide;
 	// nil: always.
 	When func(manifest, live map[string]any) bool
@@ -33,14 +35,17 @@ type Field struct {
 type Carry int
 
 const (
-	// CarryUnset carries over what the manifest does not set. What it sets is sent: where the
-	// member cannot take it, it says so.
+	// CarryUnset carries over what the manifest does not set, nor did set before. What it sets is
+	// sent: where the member cannot take it, it says so.
 	CarryUnset Carry = iota
 	// CarryAlways leaves the field as it is in the member, absent included, once its parent is
 	// there.
 	CarryAlways
 	// CarryBeneath puts what the manifest has over what the member has, at any depth.
 	CarryBeneath
+	// CarryItems appends those items of a list that are the member's by Item, and that the manifest
+	// does not have.
+	CarryItems
 )
 
 // AnyStep is the step that is any item or key.
@@ -144,19 +149,25 @@ var builtinFields = map[schema.GroupKind]Fields{
 		{Steps: []string{"spec", "claimRef", "resourceVersion"}, When: sameClaim},
 	},
 	// The token controller of clusters before 1.24, and of distributions, lists its Secrets here and
-	// makes another one when it is taken away. KubeFed retains the list too.
-	{Kind: "ServiceAccount"}: {{Steps: []string{"secrets"}}},
+	// makes another one when it is taken away. KubeFed retains the first list too.
+	{Kind: "ServiceAccount"}: {
+		{Steps: []string{"secrets"}},
+		{Steps: []string{"secrets"}, Carry: CarryItems, Item: isTokenReference},
+		{Steps: []string{"imagePullSecrets"}, Carry: CarryItems, Item: isTokenReference},
+	},
 	// The token controller fills Secrets of this type.
 	{Kind: "Secret"}: {
 		{Steps: []string{"data", "token"}, When: manifestIs(holdsToken)},
 		{Steps: []string{"data", "ca.crt"}, When: manifestIs(holdsToken)},
 		{Steps: []string{"data", "namespace"}, When: manifestIs(holdsToken)},
 	},
-	// core/node: the IPAM and cloud controllers, once.
+	// core/node: the IPAM and cloud controllers, once; the node lifecycle controller taints by the
+	// conditions of a node, all the time.
 	{Kind: "Node"}: {
 		{Steps: []string{"spec", "podCIDR"}},
 		{Steps: []string{"spec", "podCIDRs"}},
 		{Steps: []string{"spec", "providerID"}},
+		{Steps: []string{"spec", "taints"}, Carry: CarryItems, Item: isConditionTaint},
 	},
 	// admission/network/defaultingressclass fills it on create alone.
 	{Group: "networking.k8s.io", Kind: "Ingress"}: {{Steps: []string{"spec", "ingressClassName"}}},
@@ -198,6 +209,13 @@ func generatesSelector(job map[string]any) bool {
 const tokenSecretType = "kubernetes.io/service-account-token"
 
 func holdsToken(secret map[string]any) bool { return secret["type"] == tokenSecretType }
+
+// isConditionTaint: these keys are reserved to Kubernetes and cloud controllers.
+func isConditionTaint(item any) bool {
+	taint, _ := item.(map[string]any)
+	key, _ := taint["key"].(string)
+	return strings.HasPrefix(key, "node.kubernetes.io/") || strings.HasPrefix(key, "node.cloudprovider.kubernetes.io/")
+}
 
 // verifiesAuthority: an authority beside insecureSkipTLSVerify is refused.
 func verifiesAuthority(service map[string]any) bool {

@@ -88,7 +88,7 @@ func TestCopiedFieldsAreThoseOfAnotherPlace(t *testing.T) {
 		"a ServiceAccount with tokens":  {gk("", "ServiceAccount"), `{secrets: [{name: mine}, {name: sa-token-x2b5z}], imagePullSecrets: [{name: sa-dockercfg-x2b5z}, {name: mine}]}`, []string{"secrets[1]", "imagePullSecrets[0]"}},
 		"a Secret with a token":         {gk("", "Secret"), `{type: kubernetes.io/service-account-token, data: {token: x, ca.crt: y, mine: z}}`, []string{"data[token]", "data[ca.crt]"}},
 		"another Secret":                {gk("", "Secret"), `{type: Opaque, data: {token: x}}`, nil},
-		"a Node":                        {gk("", "Node"), `{spec: {podCIDR: x, podCIDRs: [x], providerID: y, unschedulable: true}}`, []string{"spec.podCIDR", "spec.podCIDRs", "spec.providerID"}},
+		"a Node":                        {gk("", "Node"), `{spec: {podCIDR: x, podCIDRs: [x], providerID: y, unschedulable: true, taints: [{key: mine}, {key: node.kubernetes.io/not-ready}]}}`, []string{"spec.podCIDR", "spec.podCIDRs", "spec.providerID", "spec.taints[1]"}},
 		"records of any kind":           {gk("apps", "Deployment"), `{metadata: {annotations: {deployment.kubernetes.io/revision: "3", kubectl.kubernetes.io/last-applied-configuration: x, mine: y}}}`, []string{"metadata.annotations[deployment.kubernetes.io/revision]", "metadata.annotations[kubectl.kubernetes.io/last-applied-configuration]"}},
 		"shapes that are wrong":         {gk("", "Service"), `{spec: {clusterIP: 7, clusterIPs: x, ports: {a: b}}}`, nil},
 	} {

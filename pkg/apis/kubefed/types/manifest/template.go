@@ -19,7 +19,9 @@ const SourceAnnotation = "federation.koinon.io/federated-object"
 // RecordAnnotation says of an object in a member which labels, annotations and finalizers are of
 // the manifest, so that they go when the manifest has them no longer, while those of others
 // stay: {"labels":["app"],"finalizers":["example.com/guard"]}, sorted, what is empty left out. The
-// label and the annotation that every object of ours has are not listed.
+// label and the annotation that every object of ours has are not listed. Beside them are
+// the "fields" that the manifest sets of those that members decide where it does not, such as
+// /spec/ingressClassName.
 //
 // managedFields do not tell. What admission adds to our requests, such as the finalizer
 // kubernetes.io/pvc-protection or what webhooks put in, is recorded there as ours, and

@@ -16,6 +16,18 @@ import (
 // object that it came from: <namespace>/<name>, or <name> for cluster-scoped ones.
 const SourceAnnotation = "federation.koinon.io/federated-object"
 
+// RecordAnnotation says of an object in a member which labels, annotations and finalizers are of
+// the manifest, so that they go when the manifest has them no longer, while those of others
+// stay: {"labels":["app"],"finalizers":["example.com/guard"]}, sorted, what is empty left out. The
+// label and the annotation that every object of ours has are not listed. Beside them are
+// the "fields" that the manifest sets of those that members decide where it does not, such as
+// /spec/ingressClassName.
+//
+// managedFields do not tell. What admission adds to our requests, such as the finalizer
+// kubernetes.io/pvc-protection or what webhooks put in, is recorded there as ours, and
+// what somebody else had set to the same value before as theirs.
+const RecordAnnotation = "federation.koinon.io/manifest-metadata"
+
 // Drop is a part of a template that is not sent to members.
 type Drop struct {
 	// Steps are the keys that lead to it from the template: up to three, the last one of
@@ -102,7 +114,7 @@ func annotationDrops(value any, propagates func(string) bool) (out []Drop) {
 	annotations, _ := value.(map[string]any)
 	for _, key := range slices.Sorted(maps.Keys(annotations)) {
 		switch {
-		case key == SourceAnnotation:
+		case isOurs("annotations", key):
 			out = append(out, Drop{[]string{"metadata", "annotations", key}, reasonOurs})
 		case propagates != nil && !propagates(key):
 			out = append(out, Drop{[]string{"metadata", "annotations", key}, reasonAnnotation})
@@ -161,7 +173,7 @@ func PatchDrop(p *v1beta2.OverridePatch) string {
 }
 
 func isOurs(field, key string) bool {
-	return field == "labels" && key == v1beta1.ManagedLabel || field == "annotations" && key == SourceAnnotation
+	return field == "labels" && key == v1beta1.ManagedLabel || field == "annotations" && (key == SourceAnnotation || key == RecordAnnotation)
 }
 
 // ServerFields lists what no manifest may hold, with or without overrides: the fields that

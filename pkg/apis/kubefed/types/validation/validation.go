@@ -10,6 +10,7 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	metav1validation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	utilvalidation "k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
@@ -54,6 +55,13 @@ func (o Options) targetKind(obj *v1beta2.FederatedObject) string {
 		return o.TargetKind
 	}
 	return strings.TrimPrefix(obj.Kind, "Federated")
+}
+
+// targetGroupKind is the kind of the template with its group, which is empty, as that of the
+// core group, if it is not known.
+func (o Options) targetGroupKind(obj *v1beta2.FederatedObject) schema.GroupKind {
+	version, _ := schema.ParseGroupVersion(o.TargetAPIVersion)
+	return schema.GroupKind{Group: version.Group, Kind: o.targetKind(obj)}
 }
 
 func (o *Options) template(obj *v1beta2.FederatedObject) map[string]any {

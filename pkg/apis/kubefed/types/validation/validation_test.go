@@ -581,6 +581,25 @@ func TestWarnings(t *testing.T) {
 	}
 }
 
+func TestWhatWasCopiedFromAnotherPlaceIsWarnedAbout(t *testing.T) {
+	obj := federated(t, `"template":{"metadata":{"annotations":{"kubectl.kubernetes.io/last-applied-configuration":"{}"}},"spec":{"clusterIP":"10.0.0.1","ports":[{"port":80,"nodePort":30000}]}}`)
+	obj.Kind = "FederatedService"
+	const belongs = `is not sent to members: it belongs to the cluster that the template was copied from, and each member allocates its own`
+	want := []string{
+		`spec.template.metadata.annotations[kubectl.kubernetes.io/last-applied-configuration]: is not sent to members: no pattern in spec.propagatingAnnotations of the FederatedTypeConfig matches it`,
+		`spec.template.spec.clusterIP: ` + belongs,
+		`spec.template.spec.ports[0].nodePort: ` + belongs,
+	}
+	opts := validation.Options{TargetKind: "Service", TargetAPIVersion: "v1", Namespaced: true, Propagates: manifest.Patterns{}.Match}
+	if diff := cmp.Diff(want, validation.Warnings(obj, nil, opts)); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	opts.TargetAPIVersion = "serving.example.com/v1"
+	if diff := cmp.Diff(want[:1], validation.Warnings(obj, nil, opts)); diff != "" {
+		t.Errorf("of another group (-want +got):\n%s", diff)
+	}
+}
+
 func TestOurEngineObeysMasksAndSelectors(t *testing.T) {
 	obj := federated(t, `"placementMask":{"topologies":[]},"overrides":[{"topologySelector":{}}]`)
 	if got := validation.Warnings(obj, nil, deployments); got != nil {

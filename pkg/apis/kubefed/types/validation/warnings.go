@@ -70,16 +70,24 @@ func (w *warner) warn(path *field.Path, sentence string) {
 	w.sentences = append(w.sentences, path.String()+": "+sentence)
 }
 
-// template tells of every part that is not sent to members.
+// template tells of every part that is not sent to members, of each once.
 func (w *warner) template() {
 	template := w.opts.template(w.obj)
 	drops := manifest.Drops(template, w.opts.Propagates)
 	if manifest.IsNamespace(w.opts.targetKind(w.obj)) {
 		drops = append(drops, manifest.NamespaceDrops(template)...)
 	}
+	told := map[string]bool{}
 	for _, drop := range drops {
 		if value := drop.Value(template); !manifest.IsEmpty(value) {
-			w.warn(drop.Path(templatePath), drop.Reason)
+			path := drop.Path(templatePath)
+			told[path.String()] = true
+			w.warn(path, drop.Reason)
+		}
+	}
+	for _, copied := range manifest.CopiedFields(template, w.opts.targetGroupKind(w.obj)) {
+		if path := copied.Path(templatePath); !told[path.String()] {
+			w.warn(path, copied.Reason)
 		}
 	}
 }

@@ -31,6 +31,9 @@ const (
 	// MaxStatusBytes is how large controllers make a status. Beyond it they leave statuses
 	// of members' objects out, and then messages, and say so.
 	MaxStatusBytes = 384 << 10
+	// MaxRemoteStatusBytes is how large the status of a member's object may be for controllers to
+	// copy it: that of a Deployment is 1 KiB, that of a Job with failed indexes some 10 KiB.
+	MaxRemoteStatusBytes = 32 << 10
 	// MaxMessageBytes is how long controllers make the message of a target. Messages of
 	// members may quote whole objects.
 	MaxMessageBytes = 1 << 10

@@ -210,6 +210,10 @@ const (
 	TargetManagedLabelFalse    TargetState = "ManagedLabelFalse"
 )
 
+// UpToDate reports whether nothing is left to do in the target: it runs what the spec says, or
+// ran it to its end.
+func (s TargetState) UpToDate() bool { return s == TargetOK || s == TargetEnded }
+
 // TargetStatus is what is known of one target.
 type TargetStatus struct {
 	// Name of the target, in the words of spec.topologyType.

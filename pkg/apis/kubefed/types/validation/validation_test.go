@@ -391,6 +391,29 @@ func TestReservedAnnotation(t *testing.T) {
 	}
 }
 
+func TestForeignFieldsAreKeptOrRemoved(t *testing.T) {
+	object := func(value string) *v1beta2.FederatedObject {
+		obj := federated(t, cluster)
+		obj.Annotations = map[string]string{"federation.koinon.io/foreign-fields": value}
+		return obj
+	}
+	refused := []string{`metadata.annotations[federation.koinon.io/foreign-fields]: Unsupported value: "keep": supported values: "Keep", "Remove"`}
+	for sentence, test := range map[string]struct {
+		errs field.ErrorList
+		want []string
+	}{
+		"Keep is taken":                      {validation.ValidateObject(object("Keep"), deployments), nil},
+		"Remove is taken":                    {validation.ValidateObject(object("Remove"), deployments), nil},
+		"another word is refused":            {validation.ValidateObject(object("keep"), deployments), refused},
+		"a change to another word, too":      {validation.ValidateUpdate(object("keep"), object("Keep"), deployments), refused},
+		"one that was stored before is kept": {validation.ValidateUpdate(object("keep"), object("keep"), deployments), nil},
+	} {
+		if diff := cmp.Diff(test.want, sentences(test.errs)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", sentence, diff)
+		}
+	}
+}
+
 func TestClusterScopedKindsKnowClustersOnly(t *testing.T) {
 	obj := federated(t, cell)
 	obj.Kind, obj.Namespace = "FederatedClusterRole", ""

@@ -2904,7 +2904,7 @@ func schema_apis_kubefed_types_v1beta1_OverridePatch(ref common.ReferenceCallbac
 					},
 					"path": {
 						SchemaProps: spec.SchemaProps{
-							Description: "Path is a JSON pointer into the template, such as /spec/replicas. The paths /kind, /metadata/name, /metadata/namespace and /metadata/generateName are not allowed.",
+							Description: "Path is a JSON pointer into the template, such as /spec/replicas. The paths /kind, /metadata/name, /metadata/namespace, /metadata/generateName, /metadata/finalizers and /metadata/ownerReferences are not allowed.",
 							Default:     "",
 							Type:        []string{"string"},
 							Format:      "",
@@ -3397,7 +3397,7 @@ func schema_apis_kubefed_types_v1beta2_OverridePatch(ref common.ReferenceCallbac
 					},
 					"path": {
 						SchemaProps: spec.SchemaProps{
-							Description: "Path is a JSON pointer into the template, such as /spec/replicas. The paths /kind, /metadata/name, /metadata/namespace and /metadata/generateName are not allowed.",
+							Description: "Path is a JSON pointer into the template, such as /spec/replicas. The paths /kind, /metadata/name, /metadata/namespace, /metadata/generateName, /metadata/finalizers and /metadata/ownerReferences are not allowed.",
 							Default:     "",
 							Type:        []string{"string"},
 							Format:      "",

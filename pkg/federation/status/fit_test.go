@@ -146,3 +146,17 @@ func TestALongMessageIsCutAtACharacter(t *testing.T) {
 		}
 	}
 }
+
+// A thousand of them are in an object that everybody watches.
+func TestTheRecordOfACellIsAtMost120Bytes(t *testing.T) {
+	record := v1beta2.TargetStatus{
+		Name: "rz0042", Cluster: "m1", Namespace: "shop-rz0042", Hash: strings.Repeat("a", 16), Version: "gen:7", Generation: 7,
+	}
+	data, err := json.Marshal(record)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(data) > 120 {
+		t.Errorf("got %d bytes: %s", len(data), data)
+	}
+}

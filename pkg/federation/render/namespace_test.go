@@ -18,10 +18,8 @@ func TestAnOverrideOfANamespaceIsNotSent(t *testing.T) {
 		"/metadata/labels/name":                                              `"kube-system"`,
 		"/metadata/labels":                                                   `{}`,
 		"/metadata/annotations/scheduler.alpha.kubernetes.io~1node-selector": `"pool=gpu"`,
-		"/metadata/ownerReferences":                                          `[{"apiVersion":"v1","kind":"ConfigMap","name":"gone","uid":"1"}]`,
-		"/metadata/finalizers":                                               `["example.com/for-ever"]`,
-		"/metadata":                                                          `{}`,
-		"/spec":                                                              `{"finalizers":["example.com/for-ever"]}`,
+		"/metadata": `{}`,
+		"/spec":     `{"finalizers":["example.com/for-ever"]}`,
 	} {
 		in := input(`{"metadata":{"labels":{"pod-security.kubernetes.io/enforce":"restricted"}}}`)
 		in.Overrides = []v1beta2.Override{{TopologyName: "rz00a", TopologyOverrides: []v1beta2.OverridePatch{{Op: "add", Path: path, Value: rawjson.Value(value)}}}}

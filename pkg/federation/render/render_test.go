@@ -154,16 +154,15 @@ func TestRender(t *testing.T) {
 			},
 			want: rendered(plain, `"spec":{"replicas":4}`),
 		},
-		"an override may add the first label, annotation and finalizer": {
+		"an override may add the first label and annotation": {
 			template: `{}`,
 			change: func(in *request) {
 				in.Overrides = []v1beta2.Override{forTarget("rz00a",
 					patch("add", "/metadata/labels/a", `"1"`),
-					patch("add", "/metadata/annotations/b", `"2"`),
-					patch("add", "/metadata/finalizers/-", `"c/d"`))}
+					patch("add", "/metadata/annotations/b", `"2"`))}
 			},
 			want: rendered(`,"labels":{"a":"1","kubefed.io/managed":"true"},`+
-				`"annotations":{"b":"2","federation.koinon.io/federated-object":"shop/web"},"finalizers":["c/d"]`, ``),
+				`"annotations":{"b":"2","federation.koinon.io/federated-object":"shop/web"}`, ``),
 		},
 		"a value that is left out is null": {
 			template: `{"spec":{"a":1}}`,

@@ -1,8 +1,10 @@
 package status
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
@@ -14,30 +16,36 @@ const DoesNotFit = "the status does not fit: the object is close to the 1.5 MiB 
 // reservedBytes is for what is around targets: conditions with a message, braces.
 const reservedBytes = 4 << 10
 
+// tooLarge is said of a target whose object has a status above v1beta2.MaxRemoteStatusBytes. It
+// says no size, which would be news with every change there.
+var tooLarge = fmt.Sprintf("the status of the object there is left out, since it is larger than %d KiB", v1beta2.MaxRemoteStatusBytes>>10)
+
 // fit returns copies of the targets that are at most limitBytes as JSON, as far as that is
 // possible, and what was left out, in words. What the engine has to remember of a target is
 // never left out: name, state, place, hash, version and generation.
 //
-// Messages are cut at v1beta2.MaxMessageBytes. Where that is not enough, the statuses of
-// members' objects are kept in the order of the targets as far as they fit, and then no
-// messages. The same targets give the same result.
+// Messages are cut at v1beta2.MaxMessageBytes. The status of a member's object above
+// v1beta2.MaxRemoteStatusBytes is left out, and the target's message says so: what one member
+// says is no reason to say less of the others. Where that is not enough, the smallest statuses are
+// kept, as many as fit, and then no messages. The same targets give the same result.
 func fit(targets []v1beta2.TargetStatus, limitBytes int) ([]v1beta2.TargetStatus, string) {
 	targets = slices.Clone(targets)
+	free, largest, dropped := limitBytes-reservedBytes, 0, 0
 	for i := range targets {
-		targets[i].Message = Cut(targets[i].Message, v1beta2.MaxMessageBytes)
-	}
-	free, largest := limitBytes-reservedBytes, 0
-	for i := range targets {
-		size := targetBytes(&targets[i])
+		t := &targets[i]
+		if cutTarget(t) {
+			dropped++
+		}
+		size := targetBytes(t)
 		free -= size
-		largest += size + len(targets[i].RemoteStatus)
+		largest += size + len(t.RemoteStatus)
 	}
-	if largest <= limitBytes-reservedBytes {
-		return targets, ""
+	if largest > limitBytes-reservedBytes {
+		dropped += keepStatuses(targets, free)
 	}
 	note := ""
-	if n := keepStatuses(targets, free); n > 0 {
-		note = fmt.Sprintf("; the status of %d objects is left out, since it does not fit", n)
+	if dropped > 0 {
+		note = fmt.Sprintf("; the status of %d objects is left out, since it does not fit", dropped)
 	}
 	if free >= 0 {
 		return targets, note
@@ -48,21 +56,45 @@ func fit(targets []v1beta2.TargetStatus, limitBytes int) ([]v1beta2.TargetStatus
 	return targets, note + "; messages are left out, since they do not fit"
 }
 
-// keepStatuses leaves out what does not fit, and returns for how many targets.
+// cutTarget bounds what one target may say, and returns whether its object's status had to go.
+func cutTarget(t *v1beta2.TargetStatus) bool {
+	message, said := strings.CutSuffix(t.Message, tooLarge)
+	if said { // it comes from the stored status
+		message = strings.TrimSuffix(message, "; ")
+	}
+	if len(t.RemoteStatus) <= v1beta2.MaxRemoteStatusBytes {
+		t.Message = Cut(message, v1beta2.MaxMessageBytes)
+		return false
+	}
+	t.RemoteStatus = nil
+	if message != "" {
+		message = Cut(message, v1beta2.MaxMessageBytes-len(tooLarge)-len("; ")) + "; "
+	}
+	t.Message = message + tooLarge
+	return true
+}
+
+// keepStatuses leaves out what does not fit, the largest first, and returns for how many targets.
 func keepStatuses(targets []v1beta2.TargetStatus, free int) (dropped int) {
+	var with []*v1beta2.TargetStatus
 	for i := range targets {
-		const key = len(`,"remoteStatus":`)
-		size := key + len(targets[i].RemoteStatus)
-		switch {
-		case targets[i].RemoteStatus == nil:
-		case size > free:
-			targets[i].RemoteStatus = nil
-			dropped++
-		default:
-			free -= size
+		if targets[i].RemoteStatus != nil {
+			with = append(with, &targets[i])
 		}
 	}
-	return dropped
+	slices.SortStableFunc(with, func(a, b *v1beta2.TargetStatus) int {
+		return cmp.Compare(len(a.RemoteStatus), len(b.RemoteStatus))
+	})
+	for i, t := range with {
+		const key = len(`,"remoteStatus":`)
+		if free -= key + len(t.RemoteStatus); free < 0 {
+			for _, rest := range with[i:] {
+				rest.RemoteStatus = nil
+			}
+			return len(with) - i
+		}
+	}
+	return 0
 }
 
 // targetBytes is about how many bytes a target is as JSON without the status of the object

@@ -3,6 +3,8 @@ package status
 import (
 	"encoding/json"
 	"fmt"
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -28,6 +30,55 @@ func fleet(n, messageBytes, remoteBytes int) []v1beta2.TargetStatus {
 	return out
 }
 
+func named(prefix string, targets []v1beta2.TargetStatus) []v1beta2.TargetStatus {
+	for i := range targets {
+		targets[i].Name = prefix + targets[i].Name
+	}
+	return targets
+}
+
+// A member decides what its objects' statuses hold.
+func TestAHugeStatusCostsItsTargetAlone(t *testing.T) {
+	huge, cut := fleet(4, 0, 1<<20), fleet(4, 0, 1<<20)
+	huge[1].Message, huge[2].Message = "the member says no", strings.Repeat("m", v1beta2.MaxMessageBytes)
+	cut[1].Message = huge[1].Message
+	targets := slices.Concat(huge, named("small", fleet(100, 20, 1<<10)))
+	got := Fold(nil, 7, targets, "", v1beta2.MaxStatusBytes, now)
+	if want := "; the status of 4 objects is left out, since it does not fit"; !strings.HasSuffix(got.Conditions[0].Message, want) {
+		t.Errorf("got condition %q", got.Conditions[0].Message)
+	}
+	const note = "the status of the object there is left out, since it is larger than 32 KiB"
+	for i, target := range got.Targets {
+		switch {
+		case i >= len(huge):
+			if target.RemoteStatus == nil || strings.Contains(target.Message, note) {
+				t.Fatalf("%s: got %d bytes of status and message %q", target.Name, len(target.RemoteStatus), target.Message)
+			}
+		case target.RemoteStatus != nil || !strings.HasSuffix(target.Message, note) || len(target.Message) > v1beta2.MaxMessageBytes:
+			t.Errorf("%s: got %d bytes of status and message %q", target.Name, len(target.RemoteStatus), target.Message)
+		}
+	}
+	if got := got.Targets[1].Message; got != "the member says no; "+note {
+		t.Errorf("got message %q", got)
+	}
+	// After a restart messages come from the stored status.
+	stored := slices.Clone(got.Targets)
+	for i := range huge {
+		stored[i].RemoteStatus = huge[i].RemoteStatus
+	}
+	if !reflect.DeepEqual(got.Targets, Fold(got, 7, stored, "", v1beta2.MaxStatusBytes, now).Targets) {
+		t.Error("the note is added to itself")
+	}
+	for i := range huge {
+		stored[i].RemoteStatus = []byte(`{}`)
+	}
+	for i, target := range Fold(got, 7, stored, "", v1beta2.MaxStatusBytes, now).Targets[:2] {
+		if target.RemoteStatus == nil || target.Message != cut[i].Message {
+			t.Errorf("a status that is small again: got %d bytes and message %q", len(target.RemoteStatus), target.Message)
+		}
+	}
+}
+
 func TestAStatusIsMadeToFit(t *testing.T) {
 	for sentence, test := range map[string]struct {
 		targets []v1beta2.TargetStatus
@@ -43,6 +94,8 @@ func TestAStatusIsMadeToFit(t *testing.T) {
 			fleet(100, 20, 10<<10), v1beta2.MaxStatusBytes, "; the status of 65 objects is left out, since it does not fit", 35, 100},
 		"then messages go": {
 			fleet(1000, 1000, 10<<10), v1beta2.MaxStatusBytes, "; the status of 1000 objects is left out, since it does not fit; messages are left out, since they do not fit", 0, 0},
+		"the smallest statuses are kept": {
+			slices.Concat(fleet(20, 20, 31<<10), named("small", fleet(100, 20, 1<<10))), v1beta2.MaxStatusBytes, "; the status of 12 objects is left out, since it does not fit", 108, 120},
 		"there is no room at all": {
 			fleet(3, 20, 10), 0, "; the status of 3 objects is left out, since it does not fit; messages are left out, since they do not fit", 0, 0},
 	} {
@@ -76,8 +129,8 @@ func TestAStatusIsMadeToFit(t *testing.T) {
 				t.Errorf("got %d statuses and %d messages, want %d and %d", statuses, messages, test.statuses, test.messages)
 			}
 			again := Fold(got, 7, test.targets, "", test.limit, now.Add(1))
-			if diff := cmp.Diff(got, again); diff != "" {
-				t.Errorf("folding again says something new, so it would be written for ever (-first +second):\n%s", diff)
+			if !reflect.DeepEqual(got, again) { // cmp looks at each byte
+				t.Error("folding again says something new, so it would be written for ever")
 			}
 		})
 	}
@@ -91,5 +144,19 @@ func TestALongMessageIsCutAtACharacter(t *testing.T) {
 		if len(message) > v1beta2.MaxMessageBytes || !utf8.ValidString(message) || !strings.HasSuffix(message, "... (cut)") {
 			t.Errorf("got %d bytes: %.20s...%s", len(message), message, message[len(message)-20:])
 		}
+	}
+}
+
+// A thousand of them are in an object that everybody watches.
+func TestTheRecordOfACellIsAtMost120Bytes(t *testing.T) {
+	record := v1beta2.TargetStatus{
+		Name: "rz0042", Cluster: "m1", Namespace: "shop-rz0042", Hash: strings.Repeat("a", 16), Version: "gen:7", Generation: 7,
+	}
+	data, err := json.Marshal(record)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(data) > 120 {
+		t.Errorf("got %d bytes: %s", len(data), data)
 	}
 }

@@ -68,9 +68,9 @@ func judge(targets []v1beta2.TargetStatus, problem string) v1beta2.Condition {
 	}
 	masked, behind := 0, []string{}
 	for _, target := range targets {
-		switch target.State {
-		case v1beta2.TargetOK:
-		case v1beta2.TargetMasked:
+		switch {
+		case target.State.UpToDate():
+		case target.State == v1beta2.TargetMasked:
 			masked++
 		default:
 			behind = append(behind, target.Name+": "+string(target.State))

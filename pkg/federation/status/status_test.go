@@ -40,6 +40,14 @@ func TestCondition(t *testing.T) {
 			targets: targets("m1", "", "m2", "Masked"),
 			want:    v1beta2.Condition{Status: "True", Message: "1 of 1 targets are up to date, 1 masked"},
 		},
+		"what ran to its end is up to date": {
+			targets: targets("m1", "Ended", "m2", ""),
+			want:    v1beta2.Condition{Status: "True", Message: "2 of 2 targets are up to date"},
+		},
+		"what somebody writes against is behind": {
+			targets: targets("m1", "Contested", "m2", ""),
+			want:    v1beta2.Condition{Status: "False", Reason: "CheckClusters", Message: "1 of 2 targets are up to date; m1: Contested"},
+		},
 		"a frozen object is true": {
 			targets: targets("m2", "Masked"),
 			want:    v1beta2.Condition{Status: "True", Message: "0 of 0 targets are up to date, 1 masked"},

@@ -2226,7 +2226,7 @@ func schema_apis_kubefed_core_v1beta1_RunToCompletion(ref common.ReferenceCallba
 				Properties: map[string]spec.Schema{
 					"ended": {
 						SchemaProps: spec.SchemaProps{
-							Description: "Ended is an expression in CEL that is true of an object that has ended. The object is self, as in validation rules: self.status.phase == 'Succeeded'. Where it cannot be computed, since a field is not there, the object has not ended.",
+							Description: "Ended is an expression in CEL that is true of an object that has ended. The object is self, as in validation rules: self.status.phase == 'Succeeded'. Where it cannot be computed, since a field is not there or it takes too long, the object has not ended. At most 4096 bytes.",
 							Default:     "",
 							Type:        []string{"string"},
 							Format:      "",
@@ -2904,7 +2904,7 @@ func schema_apis_kubefed_types_v1beta1_OverridePatch(ref common.ReferenceCallbac
 					},
 					"path": {
 						SchemaProps: spec.SchemaProps{
-							Description: "Path is a JSON pointer into the template, such as /spec/replicas. The paths /kind, /metadata/name, /metadata/namespace and /metadata/generateName are not allowed.",
+							Description: "Path is a JSON pointer into the template, such as /spec/replicas. The paths /kind, /metadata/name, /metadata/namespace, /metadata/generateName, /metadata/finalizers and /metadata/ownerReferences are not allowed.",
 							Default:     "",
 							Type:        []string{"string"},
 							Format:      "",
@@ -3397,7 +3397,7 @@ func schema_apis_kubefed_types_v1beta2_OverridePatch(ref common.ReferenceCallbac
 					},
 					"path": {
 						SchemaProps: spec.SchemaProps{
-							Description: "Path is a JSON pointer into the template, such as /spec/replicas. The paths /kind, /metadata/name, /metadata/namespace and /metadata/generateName are not allowed.",
+							Description: "Path is a JSON pointer into the template, such as /spec/replicas. The paths /kind, /metadata/name, /metadata/namespace, /metadata/generateName, /metadata/finalizers and /metadata/ownerReferences are not allowed.",
 							Default:     "",
 							Type:        []string{"string"},
 							Format:      "",

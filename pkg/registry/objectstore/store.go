@@ -2,8 +2,10 @@ package objectstore
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
+	metainternalversion "k8s.io/apimachinery/pkg/apis/meta/internalversion"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -77,6 +79,22 @@ func (r *REST) Update(ctx context.Context, name string, info rest.UpdatedObjectI
 	return updated, created, r.withoutObject(err, name)
 }
 
+// Delete deletes an object, or begins to if it has finalizers.
+func (r *REST) Delete(ctx context.Context, name string, validate rest.ValidateObjectFunc, options *metav1.DeleteOptions) (runtime.Object, bool, error) {
+	for begun := 1; ; begun++ {
+		object, deleted, err := r.Store.Delete(withDeletion(ctx), name, validate, options)
+		if !errors.Is(err, errFinalized) || begun == maxDeletions {
+			return object, deleted, err
+		}
+	}
+}
+
+// DeleteCollection deletes objects. Where one has got a finalizer meanwhile, it ends with a
+// conflict.
+func (r *REST) DeleteCollection(ctx context.Context, validate rest.ValidateObjectFunc, options *metav1.DeleteOptions, list *metainternalversion.ListOptions) (runtime.Object, error) {
+	return r.Store.DeleteCollection(withDeletion(ctx), validate, options, list)
+}
+
 // Categories returns Category.
 func (r *REST) Categories() []string { return []string{Category} }
 
@@ -99,7 +117,7 @@ func New(config Config, optsGetter generic.RESTOptionsGetter) (*REST, *StatusRES
 		TableConvertor:            config.Table,
 		Decorator:                 config.Decorator,
 	}
-	if err := store.CompleteWithOptions(&generic.StoreOptions{RESTOptions: optsGetter}); err != nil {
+	if err := store.CompleteWithOptions(&generic.StoreOptions{RESTOptions: finalizedOptions{optsGetter}}); err != nil {
 		return nil, nil, fmt.Errorf("make the storage of %s: %w", store.DefaultQualifiedResource, err)
 	}
 	object := &REST{Store: store, shortNames: config.ShortNames, kind: kindOf(config)}

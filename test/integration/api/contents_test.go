@@ -202,7 +202,7 @@ spec: {template: {metadata: {annotations: {lb.example/kind: internal, private: x
 				t.Fatal(said)
 			}
 			want := `Warning: spec.template.metadata.annotations[private]: is not sent to members: no pattern in spec.propagatingAnnotations of the FederatedTypeConfig matches it
-Warning: spec.template.metadata.finalizers: are not sent to members: add them by overrides where a controller in the member removes them
+Warning: spec.template.metadata.finalizers: are not sent to members: they are for controllers of this cluster
 Warning: spec.template.metadata.resourceVersion: is not sent to members: their API servers set it
 federatedconfigmap.types.kubefed.io/web created (server dry run)`
 			if diff := cmp.Diff(want, said); diff != "" {

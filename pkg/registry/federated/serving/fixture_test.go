@@ -126,6 +126,7 @@ type request struct {
 	// resource is federateddeployments unless it says otherwise, user somebody.
 	resource, user string
 	contentType    string
+	accept         string // JSON unless it says otherwise
 	force          bool
 	body           any
 }
@@ -134,7 +135,7 @@ type request struct {
 func (a *api) do(r request) (int, object) {
 	a.t.Helper()
 	path := "/apis/types.kubefed.io/" + r.version + "/namespaces/" + namespace + "/" + cmp.Or(r.resource, "federateddeployments")
-	if r.method != http.MethodPost {
+	if r.method != http.MethodPost && r.name != "" {
 		path += "/" + r.name
 	}
 	if r.subresource != "" {
@@ -152,7 +153,7 @@ func (a *api) do(r request) (int, object) {
 		a.t.Fatal(err)
 	}
 	req := httptest.NewRequestWithContext(a.t.Context(), r.method, path+"?"+query.Encode(), bytes.NewReader(body))
-	req.Header.Set("Accept", jsonBody)
+	req.Header.Set("Accept", cmp.Or(r.accept, jsonBody))
 	req.Header.Set(userHeader, r.user)
 	if r.contentType != "" {
 		req.Header.Set("Content-Type", r.contentType)

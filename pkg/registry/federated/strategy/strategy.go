@@ -63,11 +63,12 @@ func (s strategy) PrepareForCreate(ctx context.Context, obj runtime.Object) {
 	s.write(ctx, o, nil)
 }
 
-// PrepareForUpdate keeps the status, puts back what a writer of the cluster shape cannot
-// know, and counts a generation if the spec changed.
+// PrepareForUpdate keeps the status, and the finalizer that a deletion waits for, puts back what a
+// writer of the cluster shape cannot know, and counts a generation if the spec changed.
 func (s strategy) PrepareForUpdate(ctx context.Context, obj, old runtime.Object) {
 	o, was := obj.(*typesv1beta2.FederatedObject), old.(*typesv1beta2.FederatedObject)
 	o.Status = was.Status
+	keepGuard(ctx, o, was)
 	w := s.write(ctx, o, was)
 	o.Generation = was.Generation
 	if w.specChanged() {

@@ -20,7 +20,7 @@ var columns = []metav1.TableColumnDefinition{
 	{Name: "Propagated", Type: "string", Description: "Whether every target that may change runs what the spec says."},
 	{Name: "Masked", Type: "string", Description: "Targets that the placement mask leaves as they are."},
 	{Name: "Age", Type: "string", Description: "Time since creation."},
-	{Name: "Up-to-date", Type: "string", Priority: 1, Description: "Targets that run what the spec says, of all that are placed."},
+	{Name: "Up-to-date", Type: "string", Priority: 1, Description: "Targets that run what the spec says, or ran it to its end, of all that are placed."},
 	{Name: "Not-ready", Type: "string", Priority: 1, Description: "The first target that does not, and why."},
 }
 
@@ -70,7 +70,7 @@ func summarize(status *typesv1beta2.FederatedObjectStatus) summary {
 	trouble := ""
 	for _, t := range status.Targets {
 		switch {
-		case t.State == typesv1beta2.TargetOK:
+		case t.State.UpToDate():
 			ok++
 		case t.State == typesv1beta2.TargetMasked:
 			masked++

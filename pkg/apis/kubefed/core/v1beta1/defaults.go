@@ -45,6 +45,9 @@ func SetDefaults_FederatedTypeConfig(obj *FederatedTypeConfig) {
 		setDefault(&status.Version, federated.Version)
 	}
 	setDefault(&obj.Spec.Propagation, Enabled)
+	if rule := obj.Spec.RunToCompletion; rule != nil {
+		setDefault(&rule.Rerun, RerunOnChange)
+	}
 }
 
 // FederatedScope returns the scope that the federated kind of a target has: the

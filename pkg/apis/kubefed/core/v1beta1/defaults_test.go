@@ -154,3 +154,17 @@ func TestFederatedTypeConfigDefaults(t *testing.T) {
 		})
 	}
 }
+
+func TestATypeThatEndsRunsAgainOnChangeByDefault(t *testing.T) {
+	config := &v1beta1.FederatedTypeConfig{}
+	config.Spec.RunToCompletion = &v1beta1.RunToCompletion{Ended: "true"}
+	v1beta1.SetDefaults_FederatedTypeConfig(config)
+	if got := config.Spec.RunToCompletion.Rerun; got != v1beta1.RerunOnChange {
+		t.Errorf("got %q, want %q", got, v1beta1.RerunOnChange)
+	}
+	config.Spec.RunToCompletion.Rerun = v1beta1.RerunNever
+	v1beta1.SetDefaults_FederatedTypeConfig(config)
+	if got := config.Spec.RunToCompletion.Rerun; got != v1beta1.RerunNever {
+		t.Errorf("got %q, want what was set", got)
+	}
+}

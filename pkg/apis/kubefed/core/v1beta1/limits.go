@@ -11,6 +11,11 @@ const (
 	MaxConditions = 16
 	// MaxPropagatingAnnotations is of FederatedTypeConfig.spec.propagatingAnnotations.
 	MaxPropagatingAnnotations = 100
+	// MaxMemberFields is of FederatedTypeConfig.spec.memberFields.
+	MaxMemberFields = 100
+	// MaxEndedBytes is how long the expression FederatedTypeConfig.spec.runToCompletion.ended
+	// may be.
+	MaxEndedBytes = 4 << 10
 	// MaxFeatureGates is of KubeFedConfig.spec.featureGates.
 	MaxFeatureGates = 16
 )

@@ -14,6 +14,9 @@ const (
 	// OrphanAnnotation "true" on a federated object leaves members' objects in place
 	// when it is deleted.
 	OrphanAnnotation = "kubefed.io/orphan"
+	// ForeignFieldsAnnotation on a federated object, Keep or Remove, takes the place of
+	// spec.foreignFields of the FederatedTypeConfig for that object.
+	ForeignFieldsAnnotation = "federation.koinon.io/foreign-fields"
 	// DeleteOptionsAnnotation holds JSON DeleteOptions for deletions in members.
 	DeleteOptionsAnnotation = "kubefed.io/deleteoption"
 	// DefaultNamespace holds clusters, type configurations and credentials.
@@ -260,7 +263,8 @@ const (
 type RunToCompletion struct {
 	// Ended is an expression in CEL that is true of an object that has ended. The object is
 	// self, as in validation rules: self.status.phase == 'Succeeded'. Where it cannot be
-	// computed, since a field is not there, the object has not ended.
+	// computed, since a field is not there or it takes too long, the object has not ended.
+	// At most 4096 bytes.
 	Ended string `json:"ended"`
 	// Rerun is what a changed manifest does to an object that has ended and is gone: OnChange
 	// (default) makes it again, Never does not.

@@ -11,7 +11,9 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/completion"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/manifest"
 	"github.com/koinon-io/koinon/pkg/apis/mistakes"
 )
 
@@ -36,7 +38,12 @@ func federatedTypeConfig(config, old *v1beta1.FederatedTypeConfig) field.ErrorLi
 	if mode := config.Spec.StatusCollection; mode != nil {
 		errs = append(errs, oneOf(*mode, spec.Child("statusCollection"), v1beta1.Enabled, v1beta1.Disabled)...)
 	}
-	return append(errs, annotationPatterns(config.Spec.PropagatingAnnotations, len(old.Spec.PropagatingAnnotations), spec.Child("propagatingAnnotations"))...)
+	errs = append(errs, annotationPatterns(config.Spec.PropagatingAnnotations, len(old.Spec.PropagatingAnnotations), spec.Child("propagatingAnnotations"))...)
+	if fields := config.Spec.ForeignFields; fields != "" {
+		errs = append(errs, oneOf(fields, spec.Child("foreignFields"), v1beta1.RemoveForeignFields, v1beta1.KeepForeignFields)...)
+	}
+	errs = append(errs, memberFields(config.Spec.MemberFields, len(old.Spec.MemberFields), spec.Child("memberFields"))...)
+	return append(errs, runToCompletion(config.Spec.RunToCompletion, spec.Child("runToCompletion"))...)
 }
 
 // NewFederatedTypeConfig checks a whole FederatedTypeConfig that is being created.
@@ -161,4 +168,34 @@ func annotationPatterns(patterns []string, old int, path *field.Path) field.Erro
 		}
 	}
 	return errs
+}
+
+// memberFields takes JSON pointers to what a member may decide.
+func memberFields(pointers []string, old int, path *field.Path) field.ErrorList {
+	errs := mistakes.TooMany(len(pointers), old, v1beta1.MaxMemberFields, path)
+	if len(errs) > 0 {
+		return errs
+	}
+	seen := map[string]bool{}
+	for i, pointer := range pointers {
+		errs = append(errs, unique(seen, pointer, path.Index(i))...)
+		if problem := manifest.FieldPointerProblem(pointer); problem != "" {
+			errs = append(errs, field.Invalid(path.Index(i), pointer, problem))
+		}
+	}
+	return errs
+}
+
+// runToCompletion takes a rule whose expression compiles.
+func runToCompletion(rule *v1beta1.RunToCompletion, path *field.Path) (errs field.ErrorList) {
+	if rule == nil {
+		return nil
+	}
+	const example = "an expression in CEL that is true of an object that has ended, such as self.status.phase == 'Succeeded'"
+	if rule.Ended == "" {
+		errs = append(errs, field.Required(path.Child("ended"), "must be "+example))
+	} else if err := completion.Compile(rule.Ended); err != nil {
+		errs = append(errs, field.Invalid(path.Child("ended"), rule.Ended, fmt.Sprintf("must be %s: %v", example, err)))
+	}
+	return append(errs, oneOf(rule.Rerun, path.Child("rerun"), v1beta1.RerunOnChange, v1beta1.RerunNever)...)
 }

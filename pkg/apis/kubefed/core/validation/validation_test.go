@@ -215,6 +215,36 @@ func TestFederatedTypeConfig(t *testing.T) {
 			want: []string{
 				`spec.propagatingAnnotations[0]: Invalid value: "a/b/*": must be an annotation key, in which * stands for any characters, such as service.beta.kubernetes.io/*`,
 				`spec.propagatingAnnotations[2]: Duplicate value: "c"`}},
+		"foreign fields may be kept": {change: func(c *v1beta1.FederatedTypeConfig) { c.Spec.ForeignFields = v1beta1.KeepForeignFields }},
+		"a field may be the member's": {change: func(c *v1beta1.FederatedTypeConfig) {
+			c.Spec.MemberFields = []string{"/webhooks/*/clientConfig/caBundle"}
+		}},
+		"a type may run to its end": {change: func(c *v1beta1.FederatedTypeConfig) {
+			c.Spec.RunToCompletion = &v1beta1.RunToCompletion{Ended: "self.status.phase == 'Succeeded'", Rerun: v1beta1.RerunNever}
+		}},
+		"foreign fields that are neither kept nor removed": {
+			change: func(c *v1beta1.FederatedTypeConfig) { c.Spec.ForeignFields = "Merge" },
+			want:   []string{`spec.foreignFields: Unsupported value: "Merge": supported values: "Remove", "Keep"`}},
+		"fields that cannot be the member's": {
+			change: func(c *v1beta1.FederatedTypeConfig) { c.Spec.MemberFields = []string{"spec", "/spec/a", "/spec/a"} },
+			want: []string{
+				`spec.memberFields[0]: Invalid value: "spec": must be a JSON pointer (RFC 6901), in which * stands for any item or key, such as /webhooks/*/clientConfig/caBundle`,
+				`spec.memberFields[2]: Duplicate value: "/spec/a"`}},
+		"too many fields of the member": {
+			change: func(c *v1beta1.FederatedTypeConfig) { c.Spec.MemberFields = make([]string, 101) },
+			want:   []string{`spec.memberFields: Too many: 101: must have at most 100 items`}},
+		"a rule that says nothing": {
+			change: func(c *v1beta1.FederatedTypeConfig) { c.Spec.RunToCompletion = &v1beta1.RunToCompletion{} },
+			want: []string{
+				`spec.runToCompletion.ended: Required value: must be an expression in CEL that is true of an object that has ended, such as self.status.phase == 'Succeeded'`,
+				`spec.runToCompletion.rerun: Required value: must be one of ["OnChange" "Never"]`}},
+		"a rule that does not compile": {
+			change: func(c *v1beta1.FederatedTypeConfig) {
+				c.Spec.RunToCompletion = &v1beta1.RunToCompletion{Ended: "status.phase == 'Succeeded'", Rerun: "Always"}
+			},
+			want: []string{
+				`spec.runToCompletion.ended: Invalid value: "status.phase == 'Succeeded'": must be an expression in CEL that is true of an object that has ended, such as self.status.phase == 'Succeeded': line 1, column 1: undeclared reference to 'status' (in container '')`,
+				`spec.runToCompletion.rerun: Unsupported value: "Always": supported values: "OnChange", "Never"`}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			expect(t, validation.FederatedTypeConfig(typeConfig(test.change)), test.want...)

@@ -2,7 +2,6 @@ package manifest
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -48,12 +47,6 @@ const (
 	CarryItems
 )
 
-// AnyStep is the step that is any item or key.
-const AnyStep = "*"
-
-// MaxMemberFields is how many fields a FederatedTypeConfig may name.
-const MaxMemberFields = 64
-
 // FieldError says why a pointer is none to fields that a member may decide. Its message is a
 // sentence whose subject is the pointer.
 type FieldError struct {
@@ -67,41 +60,18 @@ func (e *FieldError) Error() string { return fmt.Sprintf("%q %s", e.Pointer, e.P
 
 // ParseFields reads the memberFields of a FederatedTypeConfig: JSON pointers in which * stands
 // for any item of a list or key of a map. They are carried over always. The error is a
-// *FieldError, of the first pointer that is wrong.
+// *FieldError, of the first pointer that is wrong. How many there may be, admission says.
 func ParseFields(pointers []string) (Fields, error) {
-	if len(pointers) > MaxMemberFields {
-		return nil, &FieldError{MaxMemberFields, pointers[MaxMemberFields], fmt.Sprintf("is one too many: up to %d fields may be named", MaxMemberFields)}
-	}
 	var out Fields
 	for i, pointer := range pointers {
-		steps, problem := parseField(pointer)
-		if problem == "" && slices.Index(pointers, pointer) < i {
-			problem = "is named twice"
-		}
+		problem := FieldPointerProblem(pointer)
 		if problem != "" {
 			return nil, &FieldError{i, pointer, problem}
 		}
+		steps, _ := Steps(pointer)
 		out = append(out, Field{Steps: steps, Carry: CarryAlways})
 	}
 	return out, nil
-}
-
-func parseField(pointer string) (steps []string, problem string) {
-	steps, ok := Steps(pointer)
-	if !ok || slices.Contains(steps, "") {
-		return nil, "must be a JSON pointer (RFC 6901), such as /spec/caBundle or /webhooks/*/clientConfig/caBundle"
-	}
-	switch steps[0] {
-	case "apiVersion", "kind":
-		return nil, "says what the object is: members do not decide it"
-	case "metadata":
-		return nil, "is metadata: labels, annotations, finalizers and owners that others set in members stay there anyway"
-	case "status":
-		return nil, "is status, which is the member's anyway"
-	case AnyStep:
-		return nil, "must begin with the name of a field, such as /spec: not everything can be the member's"
-	}
-	return steps, ""
 }
 
 // BuiltinFields returns what the member decides of a built-in kind, none of others. The result

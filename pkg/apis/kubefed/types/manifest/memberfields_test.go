@@ -2,7 +2,6 @@ package manifest_test
 
 import (
 	"errors"
-	"fmt"
 	"strings"
 	"testing"
 
@@ -23,33 +22,22 @@ func TestMemberFieldsArePointers(t *testing.T) {
 		t.Errorf("got %q", got)
 	}
 	for pointer, problem := range map[string]string{
-		"spec":              "JSON pointer",
-		"":                  "JSON pointer",
-		"/":                 "JSON pointer",
-		"/spec//x":          "JSON pointer",
-		"/spec/~2":          "JSON pointer",
-		"/kind":             "what the object is",
-		"/apiVersion":       "what the object is",
-		"/metadata/labels":  "is metadata",
-		"/status/x":         "is status",
-		"/*/x":              "begin with the name of a field",
-		"/spec/given-twice": "twice",
+		"spec":             "JSON pointer",
+		"":                 "JSON pointer",
+		"/":                "JSON pointer",
+		"/spec//x":         "JSON pointer",
+		"/spec/~2":         "JSON pointer",
+		"/kind":            "below /spec or another field",
+		"/apiVersion":      "below /spec or another field",
+		"/metadata/labels": "below /spec or another field",
+		"/status/x":        "below /spec or another field",
+		"/*/x":             "begin with a field",
 	} {
-		_, err := manifest.ParseFields([]string{"/spec/given-twice", pointer})
+		_, err := manifest.ParseFields([]string{"/spec/good", pointer})
 		var wrong *manifest.FieldError
 		if !errors.As(err, &wrong) || wrong.Index != 1 || wrong.Pointer != pointer || !strings.Contains(wrong.Error(), problem) {
 			t.Errorf("%q: got %v, want that it %s", pointer, err, problem)
 		}
-	}
-	var many []string
-	for i := range manifest.MaxMemberFields {
-		many = append(many, fmt.Sprintf("/spec/f%d", i))
-	}
-	if _, err := manifest.ParseFields(many); err != nil {
-		t.Error(err)
-	}
-	if _, err := manifest.ParseFields(append(many, "/spec/more")); err == nil {
-		t.Error("one too many was taken")
 	}
 }
 

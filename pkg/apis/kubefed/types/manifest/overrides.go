@@ -2,6 +2,8 @@ package manifest
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -33,6 +35,14 @@ var forbiddenPaths = [][]string{
 }
 
 const forbiddenDetail = "/kind, /metadata/name, /metadata/namespace and /metadata/generateName may not be overridden: they say which object it is"
+
+// ties are what would take an object out of our hands: members delete what has an owner that they
+// do not know, and never delete what has a finalizer that nobody takes off. KubeFed lets
+// overrides set them.
+var ties = map[string]string{
+	"ownerReferences": "/metadata/ownerReferences may not be overridden: a member deletes an object whose owner is not there",
+	"finalizers":      "/metadata/finalizers may not be overridden: the copies could not be deleted before somebody in the member takes them off",
+}
 
 // Operation returns what a patch does: replace unless it says otherwise.
 func Operation(p *v1beta2.OverridePatch) string {
@@ -80,6 +90,8 @@ func pathError(p *v1beta2.OverridePatch, tokens []string, apiVersion string, at 
 		}
 	}
 	switch {
+	case len(tokens) > 1 && tokens[0] == "metadata" && ties[tokens[1]] != "":
+		return field.Invalid(at().Child("path"), p.Path, ties[tokens[1]])
 	case tokens[0] == "":
 		return field.Invalid(at().Child("path"), p.Path, "must begin with a field of the object, such as /spec: it cannot be replaced as a whole")
 	case tokens[0] == "apiVersion":
@@ -122,6 +134,11 @@ func metadataError(p *v1beta2.OverridePatch, at func() *field.Path) *field.Error
 	for _, key := range []string{"name", "namespace", "generateName"} {
 		if name, there := metadata[key]; there {
 			return field.Invalid(at().Child("value", key), name, forbiddenDetail)
+		}
+	}
+	for _, key := range slices.Sorted(maps.Keys(ties)) {
+		if !IsEmpty(metadata[key]) {
+			return field.Invalid(at().Child("value", key), field.OmitValueType{}, ties[key])
 		}
 	}
 	return nil

@@ -52,7 +52,7 @@ const (
 	reasonNamespace  = "is ignored: the namespace in members follows from the federated object and where it is placed"
 	reasonServer     = "is not sent to members: their API servers set it"
 	reasonStatus     = "is not sent to members: the status is theirs"
-	reasonFinalizers = "are not sent to members: add them by overrides where a controller in the member removes them"
+	reasonFinalizers = "are not sent to members: they are for controllers of this cluster"
 	reasonOwners     = "are not sent to members: they name their owners by UIDs that only this cluster knows"
 	reasonAnnotation = "is not sent to members: no pattern in spec.propagatingAnnotations of the FederatedTypeConfig matches it"
 	reasonUnknown    = "is not sent to members: of the metadata they get labels, and annotations that propagate"

@@ -85,7 +85,8 @@ type OverridePatch struct {
 	// +optional
 	Op string `json:"op,omitempty"`
 	// Path is a JSON pointer into the template, such as /spec/replicas. The paths /kind,
-	// /metadata/name, /metadata/namespace and /metadata/generateName are not allowed.
+	// /metadata/name, /metadata/namespace, /metadata/generateName, /metadata/finalizers and
+	// /metadata/ownerReferences are not allowed.
 	Path string `json:"path"`
 	// Value is the new value, any JSON. Not used by remove.
 	// +optional

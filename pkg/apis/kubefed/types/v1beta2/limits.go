@@ -20,7 +20,7 @@ const (
 	// (Python), and YAML indents every line by its depth.
 	MaxDepth = 128
 	// MaxTargets is how many targets a placement or a mask may name, and how many overrides
-	// there may be. The status has an entry of some 200 bytes for each target, and its field
+	// there may be. The status has an entry of some 120 bytes for each target, and its field
 	// manager owns as much again. A selector may select more, as long as the status fits.
 	MaxTargets = 1000
 	// MaxTargetPatches is how many patches may apply to one target: those of its entry and
@@ -31,6 +31,9 @@ const (
 	// MaxStatusBytes is how large controllers make a status. Beyond it they leave statuses
 	// of members' objects out, and then messages, and say so.
 	MaxStatusBytes = 384 << 10
+	// MaxRemoteStatusBytes is how large the status of a member's object may be for controllers to
+	// copy it: that of a Deployment is 1 KiB, that of a Job with failed indexes some 10 KiB.
+	MaxRemoteStatusBytes = 32 << 10
 	// MaxMessageBytes is how long controllers make the message of a target. Messages of
 	// members may quote whole objects.
 	MaxMessageBytes = 1 << 10

@@ -108,7 +108,8 @@ type OverridePatch struct {
 	// +optional
 	Op string `json:"op,omitempty"`
 	// Path is a JSON pointer into the template, such as /spec/replicas. The paths /kind,
-	// /metadata/name, /metadata/namespace and /metadata/generateName are not allowed.
+	// /metadata/name, /metadata/namespace, /metadata/generateName, /metadata/finalizers and
+	// /metadata/ownerReferences are not allowed.
 	Path string `json:"path"`
 	// Value is the new value, any JSON. Not used by remove.
 	// +optional
@@ -208,6 +209,10 @@ const (
 	TargetAlreadyExists        TargetState = "AlreadyExists"
 	TargetManagedLabelFalse    TargetState = "ManagedLabelFalse"
 )
+
+// UpToDate reports whether nothing is left to do in the target: it runs what the spec says, or
+// ran it to its end.
+func (s TargetState) UpToDate() bool { return s == TargetOK || s == TargetEnded }
 
 // TargetStatus is what is known of one target.
 type TargetStatus struct {

@@ -14,6 +14,7 @@ import (
 	utilvalidation "k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
+	corev1beta1 "github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/topology"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/conversion"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta1"
@@ -106,7 +107,7 @@ func ValidateObject(obj *v1beta2.FederatedObject, opts Options) field.ErrorList 
 
 func (c *check) object() {
 	obj := c.obj
-	c.reservedAnnotation()
+	c.annotations()
 	c.topologyTypeAllowed()
 	if !c.sameTemplate() {
 		c.template()
@@ -129,7 +130,7 @@ func (c *check) object() {
 func ValidateUpdate(obj, old *v1beta2.FederatedObject, opts Options) field.ErrorList {
 	c := newCheck(obj, old, opts)
 	if conversion.SameSpec(&obj.Spec, &old.Spec) {
-		c.reservedAnnotation()
+		c.annotations()
 		return c.errs
 	}
 	if was := old.Spec.TopologyType; obj.Spec.TopologyType != was {
@@ -205,7 +206,18 @@ func (c *check) statusName(name string, path *field.Path) {
 	}
 }
 
-func (c *check) reservedAnnotation() {
+// annotations checks those that mean something to the control plane.
+func (c *check) annotations() {
+	const key = corev1beta1.ForeignFieldsAnnotation
+	value, there := c.obj.Annotations[key]
+	if there && (c.old == nil || c.old.Annotations[key] != value) {
+		switch corev1beta1.ForeignFields(value) {
+		case corev1beta1.KeepForeignFields, corev1beta1.RemoveForeignFields:
+		default:
+			c.add(field.NotSupported(field.NewPath("metadata", "annotations").Key(key), value,
+				[]corev1beta1.ForeignFields{corev1beta1.KeepForeignFields, corev1beta1.RemoveForeignFields}))
+		}
+	}
 	if _, there := c.obj.Annotations[v1beta1.TopologyAnnotation]; there {
 		c.add(field.Forbidden(stashPath, "is reserved for the v1beta1 form of the object: set spec.topologyType, spec.placementMask and spec.overrides instead"))
 	}

@@ -53,6 +53,11 @@ func override(patch string) string {
 
 const forbidden = `/kind, /metadata/name, /metadata/namespace and /metadata/generateName may not be overridden: they say which object it is`
 
+const (
+	finalizers = `/metadata/finalizers may not be overridden: the copies could not be deleted before somebody in the member takes them off`
+	owners     = `/metadata/ownerReferences may not be overridden: a member deletes an object whose owner is not there`
+)
+
 func TestRefusals(t *testing.T) {
 	for sentence, tc := range map[string]struct {
 		spec string
@@ -200,6 +205,36 @@ func TestRefusals(t *testing.T) {
 			spec:    override(`{"path":"/metadata/generateName/x"}`),
 			v1beta2: `spec.overrides[0].topologyOverrides[0].path: Invalid value: "/metadata/generateName/x": ` + forbidden,
 			v1beta1: `spec.overrides[0].clusterOverrides[0].path: Invalid value: "/metadata/generateName/x": ` + forbidden,
+		},
+		"an override that adds a finalizer": {
+			spec:    override(`{"op":"add","path":"/metadata/finalizers/-","value":"a/b"}`),
+			v1beta2: `spec.overrides[0].topologyOverrides[0].path: Invalid value: "/metadata/finalizers/-": ` + finalizers,
+			v1beta1: `spec.overrides[0].clusterOverrides[0].path: Invalid value: "/metadata/finalizers/-": ` + finalizers,
+		},
+		"an override of all finalizers": {
+			spec:    override(`{"path":"/metadata/finalizers","value":["a/b"]}`),
+			v1beta2: `spec.overrides[0].topologyOverrides[0].path: Invalid value: "/metadata/finalizers": ` + finalizers,
+			v1beta1: `spec.overrides[0].clusterOverrides[0].path: Invalid value: "/metadata/finalizers": ` + finalizers,
+		},
+		"an override of the owners": {
+			spec:    override(`{"path":"/metadata/ownerReferences","value":[]}`),
+			v1beta2: `spec.overrides[0].topologyOverrides[0].path: Invalid value: "/metadata/ownerReferences": ` + owners,
+			v1beta1: `spec.overrides[0].clusterOverrides[0].path: Invalid value: "/metadata/ownerReferences": ` + owners,
+		},
+		"an override below an owner": {
+			spec:    override(`{"path":"/metadata/ownerReferences/0/uid","value":"1"}`),
+			v1beta2: `spec.overrides[0].topologyOverrides[0].path: Invalid value: "/metadata/ownerReferences/0/uid": ` + owners,
+			v1beta1: `spec.overrides[0].clusterOverrides[0].path: Invalid value: "/metadata/ownerReferences/0/uid": ` + owners,
+		},
+		"an override of all metadata with finalizers in it": {
+			spec:    override(`{"path":"/metadata","value":{"finalizers":["a/b"],"ownerReferences":[]}}`),
+			v1beta2: `spec.overrides[0].topologyOverrides[0].value.finalizers: Invalid value: ` + finalizers,
+			v1beta1: `spec.overrides[0].clusterOverrides[0].value.finalizers: Invalid value: ` + finalizers,
+		},
+		"an override of all metadata with an owner in it": {
+			spec:    override(`{"path":"/metadata","value":{"ownerReferences":[{"name":"x"}]}}`),
+			v1beta2: `spec.overrides[0].topologyOverrides[0].value.ownerReferences: Invalid value: ` + owners,
+			v1beta1: `spec.overrides[0].clusterOverrides[0].value.ownerReferences: Invalid value: ` + owners,
 		},
 		"an override of the whole object": {
 			spec:    override(`{"path":"/","value":{}}`),
@@ -353,6 +388,29 @@ func TestReservedAnnotation(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, sentences(validation.ValidateUpdate(obj, federated(t, cluster), deployments))); diff != "" {
 		t.Errorf("update of metadata (-want +got):\n%s", diff)
+	}
+}
+
+func TestForeignFieldsAreKeptOrRemoved(t *testing.T) {
+	object := func(value string) *v1beta2.FederatedObject {
+		obj := federated(t, cluster)
+		obj.Annotations = map[string]string{"federation.koinon.io/foreign-fields": value}
+		return obj
+	}
+	refused := []string{`metadata.annotations[federation.koinon.io/foreign-fields]: Unsupported value: "keep": supported values: "Keep", "Remove"`}
+	for sentence, test := range map[string]struct {
+		errs field.ErrorList
+		want []string
+	}{
+		"Keep is taken":                      {validation.ValidateObject(object("Keep"), deployments), nil},
+		"Remove is taken":                    {validation.ValidateObject(object("Remove"), deployments), nil},
+		"another word is refused":            {validation.ValidateObject(object("keep"), deployments), refused},
+		"a change to another word, too":      {validation.ValidateUpdate(object("keep"), object("Keep"), deployments), refused},
+		"one that was stored before is kept": {validation.ValidateUpdate(object("keep"), object("keep"), deployments), nil},
+	} {
+		if diff := cmp.Diff(test.want, sentences(test.errs)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", sentence, diff)
+		}
 	}
 }
 
@@ -527,7 +585,7 @@ func TestWarnings(t *testing.T) {
 			[]string{
 				`spec.template.metadata.annotations[other]: is not sent to members: no pattern in spec.propagatingAnnotations of the FederatedTypeConfig matches it`,
 				`spec.template.metadata.creationTimestamp: is not sent to members: their API servers set it`,
-				`spec.template.metadata.finalizers: are not sent to members: add them by overrides where a controller in the member removes them`,
+				`spec.template.metadata.finalizers: are not sent to members: they are for controllers of this cluster`,
 				`spec.template.metadata.label: is not sent to members: of the metadata they get labels, and annotations that propagate`,
 				`spec.template.metadata.labels[kubefed.io/managed]: is not sent to members: the control plane sets it`,
 				`spec.template.metadata.ownerReferences: are not sent to members: they name their owners by UIDs that only this cluster knows`,

@@ -13,7 +13,8 @@ import (
 type RunToCompletionApplyConfiguration struct {
 	// Ended is an expression in CEL that is true of an object that has ended. The object is
 	// self, as in validation rules: self.status.phase == 'Succeeded'. Where it cannot be
-	// computed, since a field is not there, the object has not ended.
+	// computed, since a field is not there or it takes too long, the object has not ended.
+	// At most 4096 bytes.
 	Ended *string `json:"ended,omitempty"`
 	// Rerun is what a changed manifest does to an object that has ended and is gone: OnChange
 	// (default) makes it again, Never does not.

@@ -1,0 +1,36 @@
+package manifest
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestWhichFieldsMayBeTheMembers(t *testing.T) {
+	for pointer, want := range map[string]string{
+		"/spec/caBundle":                     "",
+		"/webhooks/*/clientConfig/caBundle":  "",
+		"/spec/template/example.com~1volume": "",
+		"/secrets":                           "",
+		"/data/ca.crt":                       "",
+
+		"":                              "must be a JSON pointer",
+		"spec/caBundle":                 "must be a JSON pointer",
+		"/spec/":                        "must be a JSON pointer",
+		"/":                             "must be a JSON pointer",
+		"/spec/a~2b":                    "must be a JSON pointer",
+		"/spec/\xff":                    "must be a JSON pointer",
+		"/*":                            "must begin with a field of the object",
+		"/*/caBundle":                   "must begin with a field of the object",
+		"/spec":                         "must be a field below /spec",
+		"/metadata/labels":              "must be below /spec or another field",
+		"/status":                       "must be below /spec or another field",
+		"/kind":                         "must be below /spec or another field",
+		"/apiVersion":                   "must be below /spec or another field",
+		"/" + strings.Repeat("a", 2000): "must be at most 1024 bytes",
+	} {
+		got := FieldPointerProblem(pointer)
+		if (want == "") != (got == "") || !strings.HasPrefix(got, want) {
+			t.Errorf("%.40q: got %q, want it to begin with %q", pointer, got, want)
+		}
+	}
+}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
@@ -45,40 +46,52 @@ func (l *liveList) DeepCopyObject() runtime.Object {
 	return copied
 }
 
-// list gives keep all managed objects of a type, page by page and one at a time: neither a
+// query says what to list.
+type query struct {
+	resource schema.GroupVersionResource
+	keep     Keep
+	// cached asks for what the member's cache has, which may be some time ago; else it is
+	// what the member has now.
+	cached bool
+}
+
+// list gives each all managed objects of a type, page by page and one at a time: neither a
 // page nor a spec is ever in memory as a whole. It returns the version of the list, and
-// ends with the first error of keep.
-func (c *Conn) list(ctx context.Context, t Type, keepStatus bool, keep func(*Live) error) (resourceVersion string, err error) {
+// ends with the first error of each.
+func (c *Conn) list(ctx context.Context, q query, each func(*Live) error) (resourceVersion string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, listTimeout)
 	defer cancel()
 	var meta metav1.ListMeta
 	for first := true; first || meta.Continue != ""; first = false {
-		if meta, err = c.page(ctx, t, keepStatus, meta.Continue, keep); err != nil {
+		if meta, err = c.page(ctx, q, meta.Continue, each); err != nil {
 			return "", err
 		}
 	}
 	return meta.ResourceVersion, nil
 }
 
-func (c *Conn) page(ctx context.Context, t Type, keepStatus bool, token string, keep func(*Live) error) (metav1.ListMeta, error) {
+func (c *Conn) page(ctx context.Context, q query, token string, each func(*Live) error) (metav1.ListMeta, error) {
 	ctx, cancel := context.WithTimeout(asStream(ctx), pageTimeout)
 	defer cancel()
 	accept := runtime.ContentTypeJSON
-	if !keepStatus {
+	if !q.keep.whole() {
 		accept = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"
 	}
-	path := versionPath(t.Resource.GroupVersion()) + "/" + t.Resource.Resource
+	path := versionPath(q.resource.GroupVersion()) + "/" + q.resource.Resource
 	request := c.discovery.Get().AbsPath(path).SetHeader("Accept", accept).
 		Param("labelSelector", managedSelector).Param("limit", strconv.Itoa(pageSize))
-	if token != "" {
+	switch {
+	case token != "":
 		request = request.Param("continue", token)
+	case q.cached:
+		request = request.Param("resourceVersion", "0")
 	}
 	body, err := request.Stream(ctx)
 	if err != nil {
 		return metav1.ListMeta{}, err
 	}
 	defer func() { _ = body.Close() }()
-	meta, err := readPage(body, path, keepStatus, keep)
+	meta, err := readPage(body, path, q.keep, each)
 	if err != nil {
 		return metav1.ListMeta{}, fmt.Errorf("read %s: %w", path, err)
 	}
@@ -108,16 +121,16 @@ type listed struct {
 	Status json.RawMessage `json:"status"`
 }
 
-func (i *listed) live(keepStatus bool) (*Live, error) {
+func (i *listed) live(keep Keep) (*Live, error) {
 	m := &i.Metadata
 	live, err := NewLive(&metav1.ObjectMeta{
 		Name: m.Name, Namespace: m.Namespace, UID: m.UID, ResourceVersion: m.ResourceVersion, Generation: m.Generation,
 		DeletionTimestamp: m.DeletionTimestamp, Labels: m.Labels, Annotations: m.Annotations,
-	}, false)
-	if err != nil || !keepStatus || len(i.Status) == 0 {
+	}, Keep{})
+	if err != nil || !keep.Status || len(i.Status) == 0 {
 		return live, err
 	}
-	var status any // as a watch and an apply give it: the same object has the same bytes
+	var status any // as a watch and a write give it: the same object has the same bytes
 	if err := utiljson.Unmarshal(i.Status, &status); err != nil {
 		return nil, err
 	}
@@ -127,7 +140,7 @@ func (i *listed) live(keepStatus bool) (*Live, error) {
 var errNoList = errors.New("the member's answer is no list")
 
 // readPage reads one page of a list in JSON. No value in it is longer than maxAnswerBytes.
-func readPage(body io.Reader, path string, keepStatus bool, keep func(*Live) error) (meta metav1.ListMeta, err error) {
+func readPage(body io.Reader, path string, keep Keep, each func(*Live) error) (meta metav1.ListMeta, err error) {
 	page := newPageReader(body, path)
 	if err := page.expect(json.Delim('{')); err != nil {
 		return meta, err
@@ -142,7 +155,7 @@ func readPage(body io.Reader, path string, keepStatus bool, keep func(*Live) err
 		case "metadata":
 			err = page.value(&meta)
 		case "items":
-			hasItems, err = true, page.items(keepStatus, keep)
+			hasItems, err = true, page.items(keep, each)
 		default:
 			var skipped json.RawMessage
 			err = page.value(&skipped)
@@ -189,7 +202,7 @@ func (r *pageReader) expect(delim json.Delim) error {
 	return err
 }
 
-func (r *pageReader) items(keepStatus bool, keep func(*Live) error) error {
+func (r *pageReader) items(keep Keep, each func(*Live) error) error {
 	token, err := r.token()
 	if err != nil || token == nil { // Go writes an empty list as null
 		return err
@@ -198,17 +211,33 @@ func (r *pageReader) items(keepStatus bool, keep func(*Live) error) error {
 		return errNoList
 	}
 	for r.More() {
-		var item listed
-		if err := r.value(&item); err != nil {
-			return err
-		}
-		live, err := item.live(keepStatus)
+		live, err := r.live(keep)
 		if err != nil {
 			return err
 		}
-		if err := keep(live); err != nil {
+		if err := each(live); err != nil {
 			return err
 		}
 	}
 	return r.expect(json.Delim(']'))
+}
+
+// live reads an item, with all that is in it only if it may have ended.
+func (r *pageReader) live(keep Keep) (*Live, error) {
+	if keep.Ended == nil {
+		var item listed
+		if err := r.value(&item); err != nil {
+			return nil, err
+		}
+		return item.live(keep)
+	}
+	var raw json.RawMessage
+	if err := r.value(&raw); err != nil {
+		return nil, err
+	}
+	item := map[string]any{}
+	if err := utiljson.Unmarshal(raw, &item); err != nil {
+		return nil, err
+	}
+	return NewLive(&unstructured.Unstructured{Object: item}, keep)
 }

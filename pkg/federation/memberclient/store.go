@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync/atomic"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -41,8 +42,9 @@ type store struct {
 	// fail ends the attempt.
 	fail context.CancelCauseFunc
 
-	listedBytes int64 // taken for a list that is under way
-	heldBytes   int64 // taken for cache.objects
+	listing     time.Time // when the last list was begun
+	listedBytes int64     // taken for a list that is under way
+	heldBytes   int64     // taken for cache.objects
 	closed      bool
 }
 
@@ -64,7 +66,7 @@ func (s *store) source() cache.ListerWatcher {
 func (s *store) list(ctx context.Context, _ metav1.ListOptions) (runtime.Object, error) {
 	s.unlist()
 	c, list := s.cache, &liveList{}
-	version, err := c.conn.list(ctx, c.target, c.keepStatus, func(live *Live) error {
+	version, err := c.conn.list(ctx, query{resource: c.servedVersion(), keep: c.keep}, func(live *Live) error {
 		if err := s.takeListed(live.sizeBytes()); err != nil {
 			return err
 		}
@@ -91,12 +93,13 @@ func (s *store) takeListed(sizeBytes int64) error {
 	return nil
 }
 
-// unlist gives back what a list has taken that failed.
+// unlist begins a list, and gives back what the last one has taken if it failed.
 func (s *store) unlist() {
 	s.cache.mu.Lock()
 	defer s.cache.mu.Unlock()
 	s.cache.conn.budget.give(s.listedBytes)
 	s.listedBytes = 0
+	s.listing = time.Now()
 }
 
 // close gives everything back. The cache must not be Synced any more.
@@ -105,13 +108,16 @@ func (s *store) close() {
 	defer s.cache.mu.Unlock()
 	s.cache.conn.budget.give(s.listedBytes + s.heldBytes)
 	s.listedBytes, s.heldBytes, s.closed = 0, 0, true
-	s.cache.objects = nil
+	s.cache.objects, s.cache.shown = nil, ""
+	s.cache.deletions = deletions{}
 }
 
 func keyOf(live *Live) string { return cache.NewObjectName(live.Namespace, live.Name).String() }
 
-// Replace takes the result of list. Whoever listens is told what is new and what is gone.
-func (s *store) Replace(items []any, _ string) error {
+// Replace takes the result of list. Whoever listens is told what is new and what is gone,
+// and what has become of our own writes: the list was made after them, so that they are no
+// news any more.
+func (s *store) Replace(items []any, resourceVersion string) error {
 	c := s.cache
 	objects := make(map[string]*Live, len(items))
 	for _, item := range items {
@@ -119,22 +125,37 @@ func (s *store) Replace(items []any, _ string) error {
 		objects[keyOf(live)] = live
 	}
 	c.mu.Lock()
-	old := c.objects
-	c.objects = objects
+	old, listing := c.objects, s.listing
+	c.objects, c.shown = objects, resourceVersion
+	c.deletions = deletions{}
 	c.conn.budget.give(s.heldBytes)
 	s.heldBytes, s.listedBytes = s.listedBytes, 0
+	done := c.settle(func(w write) bool { return w.at.Before(listing) })
+	c.due.filled(time.Now())
+	select {
+	case <-c.anew: // it was listed anew
+	default:
+	}
 	c.mu.Unlock()
 	c.set(Synced, nil)
 	for key, live := range objects {
 		if before := old[key]; before == nil || before.UID != live.UID || before.ResourceVersion != live.ResourceVersion {
 			c.saw(live)
+			delete(done, key)
 		}
 	}
 	for key, live := range old {
 		if objects[key] == nil {
-			c.saw(live)
+			c.lost(live)
+			delete(done, key)
 		}
 	}
+	for key, ours := range done {
+		if shown := objects[key]; shown != nil || ours.live != nil {
+			c.tell(shown, ours.live)
+		}
+	}
+	c.conn.wakeUpkeep()
 	return nil
 }
 
@@ -166,23 +187,37 @@ func (s *store) put(live *Live) error {
 	}
 	s.heldBytes += more
 	c.objects[key] = live
+	c.deletions.forget(key)
 	return nil
 }
 
-// Delete takes an event of the watch.
+// Delete takes an event of the watch, with the last state of the object.
 func (s *store) Delete(object any) error {
 	live := object.(*Live)
 	c, key := s.cache, keyOf(live)
 	c.mu.Lock()
 	if old := c.objects[key]; old != nil {
+		live.Ended = live.Ended || (old.Ended && old.UID == live.UID)
 		c.conn.budget.give(old.sizeBytes())
 		s.heldBytes -= old.sizeBytes()
 		delete(c.objects, key)
 	}
+	c.deletions.add(key, Deletion{UID: live.UID, Ended: live.Ended, At: time.Now(), resourceVersion: live.ResourceVersion})
 	c.mu.Unlock()
-	c.saw(live)
+	c.lost(live)
 	return nil
 }
 
-// Resync has nothing to do: the watch shows every change.
+// UpdateResourceVersion is told of the version of every event of the watch, bookmarks among
+// them, after the event.
+func (s *store) UpdateResourceVersion(resourceVersion string) {
+	c := s.cache
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !isBefore(resourceVersion, c.shown) {
+		c.shown = resourceVersion
+	}
+}
+
+// Resync has nothing to do: upkeep compares with what the member has.
 func (s *store) Resync() error { return nil }

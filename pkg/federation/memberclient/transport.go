@@ -2,7 +2,6 @@ package memberclient
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"mime"
@@ -13,7 +12,6 @@ import (
 	"golang.org/x/time/rate"
 	"k8s.io/client-go/rest"
 
-	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
 	"github.com/koinon-io/koinon/pkg/federation/status"
 )
 
@@ -41,21 +39,11 @@ type AnswerError struct {
 
 func (e *AnswerError) Error() string { return e.Problem }
 
-// Problem returns an error of a member as a sentence that may be shown and stored: what a
-// member says is cut at v1beta2.MaxMessageBytes.
-func Problem(err error) string {
-	var answer *AnswerError
-	if errors.As(err, &answer) {
-		err = answer
-	}
-	return status.Cut(err.Error(), v1beta2.MaxMessageBytes)
-}
-
 // guarded returns the configuration with the bounds on answers. Redirects are refused: the
 // credentials would be sent on to wherever the member says, and the Secret says that they are
 // for this address only (ADR 16).
 func guarded(config *rest.Config) *rest.Config {
-	config.WarningHandler = rest.NoWarnings{} // the default logs what a member says
+	config.WarningHandlerWithContext = warningCollector{} // the default logs what a member says
 	pace := rate.NewLimiter(streamBytesPerSecond, streamBurstBytes)
 	config.Wrap(func(next http.RoundTripper) http.RoundTripper {
 		return &guard{next: next, pace: pace}

@@ -27,9 +27,10 @@ func (c *Cache) watch(ctx context.Context, options metav1.ListOptions) (watch.In
 	c.conn.sleep(ctx, c.starts.Reserve().Delay())
 	options.LabelSelector = managedSelector
 	ctx, cancel := context.WithTimeout(asStream(ctx), time.Duration(*options.TimeoutSeconds)*time.Second+watchGrace)
-	begin := c.conn.metadata.Resource(c.target.Resource).Watch
-	if c.keepStatus {
-		begin = c.conn.dynamic.Resource(c.target.Resource).Watch
+	served := c.servedVersion()
+	begin := c.conn.metadata.Resource(served).Watch
+	if c.keep.whole() {
+		begin = c.conn.dynamic.Resource(served).Watch
 	}
 	events, err := begin(ctx, options)
 	if err != nil {
@@ -63,6 +64,13 @@ func (w *liveWatch) run(ctx context.Context, c *Cache) {
 		select {
 		case <-ctx.Done():
 			return
+		case <-c.anew:
+			expired := apierrors.NewResourceExpired("events were lost").ErrStatus
+			select {
+			case <-ctx.Done():
+			case w.results <- watch.Event{Type: watch.Error, Object: &expired}:
+			}
+			return
 		case event, ok := <-w.events.ResultChan():
 			if !ok || c.conn.events.Wait(ctx) != nil {
 				return
@@ -92,7 +100,7 @@ func (c *Cache) trim(event watch.Event) watch.Event {
 	if !ok {
 		return c.trim(watch.Event{Type: watch.Error, Object: event.Object})
 	}
-	live, err := NewLive(object, c.keepStatus)
+	live, err := NewLive(object, c.keep)
 	if err != nil {
 		failed := apierrors.NewInternalError(err).ErrStatus
 		return watch.Event{Type: watch.Error, Object: &failed}

@@ -60,7 +60,7 @@ type Config struct {
 	// health. It must not block.
 	OnChange func(member string)
 	// OnEvent is called for events of the members' caches: see memberclient.NewConn.
-	OnEvent func(member string, resource schema.GroupVersionResource, live *memberclient.Live)
+	OnEvent func(member string, resource schema.GroupVersionResource, event memberclient.Event)
 }
 
 // Registry holds the members.
@@ -217,7 +217,7 @@ func (r *Registry) reconcile(ctx context.Context, name string) error {
 			created.System.Join = append(created.System.Join, created.account)
 		}
 		created.Conn, malformed = memberclient.NewConn(created.ctx, config,
-			func(gvr schema.GroupVersionResource, live *memberclient.Live) { r.OnEvent(name, gvr, live) })
+			func(gvr schema.GroupVersionResource, event memberclient.Event) { r.OnEvent(name, gvr, event) })
 	}
 	if malformed != nil {
 		created.judged = judgement{finding: finding{health: Malformed, problem: malformed.Error()}}

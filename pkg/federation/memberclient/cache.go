@@ -46,8 +46,6 @@ type Cache struct {
 	keep   Keep
 	stop   context.CancelFunc
 	starts *rate.Limiter // of watches
-	// anew ends the watch, so that everything is listed anew. It holds one wish.
-	anew chan struct{}
 
 	mu    sync.Mutex // guards what follows
 	state State
@@ -64,6 +62,9 @@ type Cache struct {
 	// at most one entry per object written; upkeep takes those out that do not show.
 	writes map[string]write
 	due    due
+	// anew has everything listed anew before it is watched again; cut ends the watch.
+	anew bool
+	cut  context.CancelFunc
 }
 
 // Watch fills and keeps a cache of the type. Calling it again is cheap; to keep something
@@ -95,7 +96,7 @@ func (c *Conn) Watch(t Type, keep Keep) {
 func newCache(conn *Conn, t Type, keep Keep, stop context.CancelFunc) *Cache {
 	return &Cache{
 		conn: conn, target: t, keep: keep, stop: stop, state: Filling, writes: map[string]write{},
-		starts: rate.NewLimiter(rate.Every(watchEvery), watchBurst), anew: make(chan struct{}, 1),
+		starts: rate.NewLimiter(rate.Every(watchEvery), watchBurst),
 	}
 }
 

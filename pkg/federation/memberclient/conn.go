@@ -14,8 +14,8 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/util/flowcontrol"
@@ -45,12 +45,12 @@ type Type struct {
 
 // Conn is a connection to one member with one set of credentials.
 type Conn struct {
-	dynamic   dynamic.Interface
-	metadata  metadata.Interface
-	discovery rest.Interface
-	onEvent   func(schema.GroupVersionResource, Event)
-	budget    *budget
-	events    *rate.Limiter // of watches
+	dynamic  dynamic.Interface
+	metadata metadata.Interface
+	client   rest.Interface // of lists, watches, discovery and health
+	onEvent  func(schema.GroupVersionResource, Event)
+	budget   *budget
+	events   *rate.Limiter // of watches
 	// sleep waits for a time, or until ctx ends.
 	sleep func(ctx context.Context, d time.Duration)
 	// wake tells upkeep that something is due sooner.
@@ -95,22 +95,22 @@ func NewConn(ctx context.Context, config *rest.Config, onEvent func(resource sch
 	if err != nil {
 		return nil, fmt.Errorf("make metadata client: %w", err)
 	}
-	config.Timeout = pageTimeout // the longest of all that this client asks
-	discoveryClient, err := discovery.NewDiscoveryClientForConfig(config)
+	config.NegotiatedSerializer = scheme.Codecs
+	client, err := rest.UnversionedRESTClientFor(config)
 	if err != nil {
-		return nil, fmt.Errorf("make discovery client: %w", err)
+		return nil, fmt.Errorf("make client: %w", err)
 	}
 	c := &Conn{
-		dynamic:   dynamicClient,
-		metadata:  metadataClient,
-		discovery: discoveryClient.RESTClient(),
-		onEvent:   onEvent,
-		budget:    &budget{limitBytes: maxCachedBytes},
-		events:    rate.NewLimiter(eventsPerSecond, eventBurst),
-		sleep:     sleep,
-		wake:      make(chan struct{}, 1),
-		caches:    map[schema.GroupVersionResource]*Cache{},
-		held:      map[string]held{},
+		dynamic:  dynamicClient,
+		metadata: metadataClient,
+		client:   client,
+		onEvent:  onEvent,
+		budget:   &budget{limitBytes: maxCachedBytes},
+		events:   rate.NewLimiter(eventsPerSecond, eventBurst),
+		sleep:    sleep,
+		wake:     make(chan struct{}, 1),
+		caches:   map[schema.GroupVersionResource]*Cache{},
+		held:     map[string]held{},
 	}
 	c.ctx, c.close = context.WithCancel(ctx)
 	return c, nil
@@ -125,7 +125,7 @@ func (c *Conn) Close() {
 // Health asks whether the member is well. healthy is false if it answered and said no;
 // err is set if it did not answer, or refused our credentials.
 func (c *Conn) Health(ctx context.Context) (healthy bool, version string, err error) {
-	body, err := c.discovery.Get().AbsPath("/healthz").Do(ctx).Raw()
+	body, err := c.client.Get().AbsPath("/healthz").Do(ctx).Raw()
 	if apierrors.IsInternalError(err) {
 		return false, "", nil
 	}
@@ -135,7 +135,7 @@ func (c *Conn) Health(ctx context.Context) (healthy bool, version string, err er
 	if string(body) != "ok" {
 		return false, "", nil
 	}
-	body, err = c.discovery.Get().AbsPath("/version").Do(ctx).Raw()
+	body, err = c.client.Get().AbsPath("/version").Do(ctx).Raw()
 	if err != nil {
 		return false, "", err
 	}

@@ -55,6 +55,19 @@ type query struct {
 	cached bool
 }
 
+// path is where the objects are listed and watched.
+func (q query) path() string {
+	return versionPath(q.resource.GroupVersion()) + "/" + q.resource.Resource
+}
+
+// accept asks for no more of objects than is kept; kind is what their metadata comes as.
+func (q query) accept(kind string) string {
+	if q.keep.whole() {
+		return runtime.ContentTypeJSON
+	}
+	return "application/json;as=" + kind + ";g=meta.k8s.io;v=v1,application/json"
+}
+
 // list gives each all managed objects of a type, page by page and one at a time: neither a
 // page nor a spec is ever in memory as a whole. It returns the version of the list, and
 // ends with the first error of each.
@@ -73,12 +86,8 @@ func (c *Conn) list(ctx context.Context, q query, each func(*Live) error) (resou
 func (c *Conn) page(ctx context.Context, q query, token string, each func(*Live) error) (metav1.ListMeta, error) {
 	ctx, cancel := context.WithTimeout(asStream(ctx), pageTimeout)
 	defer cancel()
-	accept := runtime.ContentTypeJSON
-	if !q.keep.whole() {
-		accept = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"
-	}
-	path := versionPath(q.resource.GroupVersion()) + "/" + q.resource.Resource
-	request := c.discovery.Get().AbsPath(path).SetHeader("Accept", accept).
+	path := q.path()
+	request := c.client.Get().AbsPath(path).SetHeader("Accept", q.accept("PartialObjectMetadataList")).
 		Param("labelSelector", managedSelector).Param("limit", strconv.Itoa(pageSize))
 	switch {
 	case token != "":
@@ -106,7 +115,7 @@ func versionPath(gv schema.GroupVersion) string {
 	return "/apis/" + gv.String()
 }
 
-// listed is what is read of an item; the decoder skips the rest.
+// listed is what is read of an object in a list or a watch; the decoder skips the rest.
 type listed struct {
 	Metadata struct {
 		Name              string            `json:"name"`
@@ -222,7 +231,7 @@ func (r *pageReader) items(keep Keep, each func(*Live) error) error {
 	return r.expect(json.Delim(']'))
 }
 
-// live reads an item, with all that is in it only if it may have ended.
+// live reads an item.
 func (r *pageReader) live(keep Keep) (*Live, error) {
 	if keep.Ended == nil {
 		var item listed
@@ -235,9 +244,22 @@ func (r *pageReader) live(keep Keep) (*Live, error) {
 	if err := r.value(&raw); err != nil {
 		return nil, err
 	}
-	item := map[string]any{}
-	if err := utiljson.Unmarshal(raw, &item); err != nil {
+	return readLive(raw, keep)
+}
+
+// readLive makes a Live of an object in JSON. All that is in it is decoded only if it may
+// have ended.
+func readLive(object json.RawMessage, keep Keep) (*Live, error) {
+	if keep.Ended == nil {
+		var read listed
+		if err := json.Unmarshal(object, &read); err != nil {
+			return nil, err
+		}
+		return read.live(keep)
+	}
+	whole := map[string]any{}
+	if err := utiljson.Unmarshal(object, &whole); err != nil {
 		return nil, err
 	}
-	return NewLive(&unstructured.Unstructured{Object: item}, keep)
+	return NewLive(&unstructured.Unstructured{Object: whole}, keep)
 }

@@ -92,7 +92,7 @@ func TestProblemsOfTheLibraryAreStable(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return conn.discovery.Get().AbsPath(path).Do(ctx).Error()
+		return conn.client.Get().AbsPath(path).Do(ctx).Error()
 	}
 	if got := Problem(get(&rest.Config{Host: closed.URL}, "/version", time.Minute)); got != "connection refused" {
 		t.Errorf("nobody there: got %s", got)

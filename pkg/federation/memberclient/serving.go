@@ -116,7 +116,7 @@ func (c *Conn) versions(ctx context.Context, group string) ([]string, error) {
 
 // document reads a document of discovery; found is false if there is none.
 func (c *Conn) document(ctx context.Context, path string, into any) (found bool, err error) {
-	body, err := c.discovery.Get().AbsPath(path).SetHeader("Accept", "application/json").Do(ctx).Raw()
+	body, err := c.client.Get().AbsPath(path).SetHeader("Accept", "application/json").Do(ctx).Raw()
 	if apierrors.IsNotFound(err) {
 		return false, nil
 	}

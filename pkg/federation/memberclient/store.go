@@ -132,10 +132,7 @@ func (s *store) Replace(items []any, resourceVersion string) error {
 	s.heldBytes, s.listedBytes = s.listedBytes, 0
 	done := c.settle(func(w write) bool { return w.at.Before(listing) })
 	c.due.filled(time.Now())
-	select {
-	case <-c.anew: // it was listed anew
-	default:
-	}
+	c.anew = false
 	c.mu.Unlock()
 	c.set(Synced, nil)
 	for key, live := range objects {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"mime"
 	"net/http"
 	"net/url"
 	"strings"
@@ -89,10 +88,10 @@ func (g *guard) bound(request *http.Request, response *http.Response) io.ReadClo
 	path := request.URL.Path
 	if isStream(request.Context()) && response.StatusCode == http.StatusOK {
 		paced := &pacedBody{ReadCloser: response.Body, ctx: request.Context(), pace: g.pace}
-		if request.URL.Query().Has("watch") && isJSON(response) {
+		if request.URL.Query().Has("watch") {
 			return &eventBody{ReadCloser: paced, length: newLength("an event in the member's watch of "+path, maxAnswerBytes)}
 		}
-		return paced // lists are bounded by readPage, events in protobuf by their decoder
+		return paced // lists are bounded by readPage
 	}
 	limitBytes := int64(maxAnswerBytes)
 	if strings.HasPrefix(path, "/openapi/") {
@@ -112,11 +111,6 @@ func asStream(ctx context.Context) context.Context {
 func isStream(ctx context.Context) bool {
 	marked, _ := ctx.Value(streamKey{}).(bool)
 	return marked
-}
-
-func isJSON(response *http.Response) bool {
-	mediaType, _, err := mime.ParseMediaType(response.Header.Get("Content-Type"))
-	return err != nil || !strings.HasSuffix(mediaType, "protobuf")
 }
 
 // length counts bytes of one value.
@@ -148,7 +142,7 @@ func (b *boundedBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// eventBody is a watch in JSON, which its decoder reads however long an event is.
+// eventBody is a watch, which its decoder reads however long an event is.
 type eventBody struct {
 	io.ReadCloser
 	length

@@ -187,9 +187,8 @@ func (c *Cache) listAnew(now time.Time) {
 		return
 	}
 	c.due.anew = now.Add(anewEvery)
-	select {
-	case c.anew <- struct{}{}:
-	default:
+	if c.anew = true; c.cut != nil {
+		c.cut()
 	}
 }
 

@@ -271,10 +271,8 @@ func (c *Cache) hold(ctx context.Context, delay wait.DelayFunc) error {
 }
 
 func (c *Cache) reflect(ctx context.Context, s *store, delay wait.DelayFunc) error {
-	reflector := cache.NewReflectorWithOptions(s.source(), &Live{}, s,
-		cache.ReflectorOptions{TypeDescription: c.target.Resource.GroupResource().String()})
 	for {
-		err := reflector.ListAndWatchWithContext(ctx)
+		err := s.listAndWatch(ctx, delay)
 		var answer *AnswerError
 		switch {
 		case ctx.Err() != nil:

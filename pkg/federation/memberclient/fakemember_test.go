@@ -115,11 +115,9 @@ func calls(conn *Conn) map[string]func(context.Context) error {
 			return err
 		},
 		"a watch": func(ctx context.Context) error {
-			seconds := int64(300)
-			c := newCache(conn, configMaps, Keep{}, nil)
-			w, err := c.watch(ctx, metav1.ListOptions{TimeoutSeconds: &seconds})
+			watched, err := newCache(conn, configMaps, Keep{}, nil).beginWatch(ctx)
 			if err == nil {
-				w.Stop()
+				watched.end()
 			}
 			return err
 		},

@@ -30,22 +30,6 @@ const (
 	managedSelector = v1beta1.ManagedLabel + "=true"
 )
 
-// liveList is a list as a reflector takes it.
-type liveList struct {
-	metav1.TypeMeta
-	metav1.ListMeta
-	Items []Live
-}
-
-// DeepCopyObject makes a liveList a runtime.Object.
-func (l *liveList) DeepCopyObject() runtime.Object {
-	copied := &liveList{TypeMeta: l.TypeMeta, ListMeta: *l.ListMeta.DeepCopy()}
-	for i := range l.Items {
-		copied.Items = append(copied.Items, *l.Items[i].DeepCopyObject().(*Live))
-	}
-	return copied
-}
-
 // query says what to list.
 type query struct {
 	resource schema.GroupVersionResource

@@ -6,8 +6,6 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
 	"github.com/koinon-io/koinon/pkg/apis/rawjson"
@@ -48,14 +46,6 @@ type Live struct {
 	Status rawjson.Value
 	// Ended: it ran to its end, as Keep.Ended says of it.
 	Ended bool
-}
-
-// GetObjectKind makes a Live something that a reflector can handle. It has no kind.
-func (l *Live) GetObjectKind() schema.ObjectKind { return schema.EmptyObjectKind }
-
-// DeepCopyObject is there for the same reason.
-func (l *Live) DeepCopyObject() runtime.Object {
-	return &Live{ObjectMeta: *l.DeepCopy(), Status: append(rawjson.Value(nil), l.Status...), Ended: l.Ended}
 }
 
 // Version stands for the object's spec: its generation, or its resourceVersion for kinds

@@ -4,9 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
-	"net/http"
+	"math/rand/v2"
 	"strconv"
 	"time"
 
@@ -14,11 +13,15 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	utilnet "k8s.io/apimachinery/pkg/util/net"
 	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/klog/v2"
 )
 
 const (
-	// A type's watch is begun so often: a reflector begins the next one at once if the last
-	// has shown anything, and a member may end each. They are meant to last 5 to 10 minutes.
+	// A watch is asked for so long, and up to twice as long. One that ends sooner than
+	// shortWatch without any event has everything listed anew.
+	watchLasts, shortWatch = 5 * time.Minute, time.Second
+	// A type's watch is begun so often: the next one is begun at once if the last has shown
+	// anything, and a member may end each.
 	watchEvery, watchBurst = 5 * time.Second, 10
 	// watchGrace is how long after the time that was asked for a watch is ended by us.
 	watchGrace = 30 * time.Second
@@ -28,88 +31,81 @@ const (
 	eventsPerSecond, eventBurst = 1000, 20000
 )
 
-// watch watches the managed objects of the type from a version on.
-func (c *Cache) watch(ctx context.Context, options metav1.ListOptions) (watch.Interface, error) {
+// watch follows one watch of the managed objects, from the version that was shown last. It
+// returns how many events it had, and why it could not be begun.
+func (s *store) watch(ctx context.Context) (events int, err error) {
+	c := s.cache
 	c.conn.sleep(ctx, c.starts.Reserve().Delay())
-	limit := time.Duration(*options.TimeoutSeconds)*time.Second + watchGrace
-	request, cancel := context.WithTimeout(asStream(ctx), limit)
-	if !c.cutWith(cancel) {
-		cancel()
-		return nil, apierrors.NewResourceExpired(eventsLost)
-	}
-	body, err := c.stream(request, options)
+	stream, err := c.beginWatch(ctx)
 	if err != nil {
-		cancel()
 		if utilnet.IsProbableEOF(err) || utilnet.IsTimeout(err) {
-			return watch.NewEmptyWatch(), nil // nothing was lost: from the same version on
+			return 0, nil // nothing was lost: from the same version on
 		}
-		return nil, err
+		return 0, err
 	}
-	w := &liveWatch{results: make(chan watch.Event), body: body, cancel: cancel}
-	// Ends with ctx, at the latest with the deadline, or with the member's events.
-	go w.run(ctx, request, c)
-	return w, nil
-}
-
-// eventsLost is why a watch is ended of which upkeep has found that it shows not everything.
-const eventsLost = "events were lost"
-
-// cutWith says how the watch that begins is ended, unless everything is to be listed first.
-func (c *Cache) cutWith(cancel context.CancelFunc) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.cut = cancel
-	return !c.anew
-}
-
-func (c *Cache) stream(ctx context.Context, options metav1.ListOptions) (io.ReadCloser, error) {
-	q := query{resource: c.servedVersion(), keep: c.keep}
-	return c.conn.client.Get().AbsPath(q.path()).SetHeader("Accept", q.accept("PartialObjectMetadata")).
-		Param("watch", "true").
-		Param("labelSelector", managedSelector).
-		Param("resourceVersion", options.ResourceVersion).
-		Param("allowWatchBookmarks", "true").
-		Param("timeoutSeconds", strconv.FormatInt(*options.TimeoutSeconds, 10)).
-		Stream(ctx)
-}
-
-// liveWatch reads events of objects, one at a time, and gives events of Lives.
-type liveWatch struct {
-	results chan watch.Event
-	body    io.ReadCloser
-	cancel  context.CancelFunc
-}
-
-// ResultChan implements watch.Interface.
-func (w *liveWatch) ResultChan() <-chan watch.Event { return w.results }
-
-// Stop implements watch.Interface.
-func (w *liveWatch) Stop() { w.cancel() }
-
-// run gives events until request ends, which is part of ctx.
-func (w *liveWatch) run(ctx, request context.Context, c *Cache) {
-	defer close(w.results)
-	defer func() { _ = w.body.Close() }()
-	defer w.cancel()
-	for decoder := json.NewDecoder(w.body); ; {
+	defer stream.end()
+	decoder := json.NewDecoder(stream.body)
+	for {
 		var read watchedEvent
 		err := decoder.Decode(&read)
-		if err == nil && c.conn.events.Wait(request) != nil {
-			return
+		if err == nil && c.conn.events.Wait(stream.ctx) != nil {
+			return events, nil
 		}
-		event := c.event(read, err)
-		if event == nil {
-			return
+		live, err := c.event(read, err)
+		if err != nil {
+			klog.FromContext(ctx).V(2).Info("Watch of a member failed", "type", c.target.Resource.GroupResource(), "problem", Problem(err))
+			return 0, errListAnew
 		}
-		select {
-		case <-ctx.Done():
-			return
-		case w.results <- *event:
+		if live == nil {
+			return events, nil
 		}
-		if event.Type == watch.Error {
-			return
-		}
+		events++
+		s.take(read.Type, live)
 	}
+}
+
+// errListAnew says that a watch does not show everything: its version is too old, or nobody
+// knows what it says.
+var errListAnew = apierrors.NewResourceExpired("events were lost")
+
+// stream is a watch that was begun.
+type stream struct {
+	body io.ReadCloser
+	ctx  context.Context // ends with the watch
+	cut  context.CancelFunc
+}
+
+func (s *stream) end() {
+	s.cut()
+	_ = s.body.Close()
+}
+
+// beginWatch asks for events for some minutes, at most until ctx ends. It returns errListAnew
+// if upkeep wants everything listed first.
+func (c *Cache) beginWatch(ctx context.Context) (*stream, error) {
+	lasts := time.Duration((1 + rand.Float64()) * float64(watchLasts))
+	ctx, cut := context.WithTimeout(asStream(ctx), lasts+watchGrace)
+	c.mu.Lock()
+	version, anew := c.shown, c.anew
+	c.cut = cut
+	c.mu.Unlock()
+	if anew {
+		cut()
+		return nil, errListAnew
+	}
+	q := query{resource: c.servedVersion(), keep: c.keep}
+	body, err := c.conn.client.Get().AbsPath(q.path()).SetHeader("Accept", q.accept("PartialObjectMetadata")).
+		Param("watch", "true").
+		Param("labelSelector", managedSelector).
+		Param("resourceVersion", version).
+		Param("allowWatchBookmarks", "true").
+		Param("timeoutSeconds", strconv.Itoa(int(lasts.Seconds()))).
+		Stream(ctx)
+	if err != nil {
+		cut()
+		return nil, err
+	}
+	return &stream{body: body, ctx: ctx, cut: cut}, nil
 }
 
 // watchedEvent is an event as it is sent.
@@ -118,42 +114,27 @@ type watchedEvent struct {
 	Object json.RawMessage `json:"object"`
 }
 
-// event makes a Live of an event's object, or an event of the error, which ends the watch.
-// It is nil if the watch ended as watches do. The reflector logs errors.
-func (c *Cache) event(read watchedEvent, err error) *watch.Event {
+// event makes a Live of an event's object, which was read with an error or none. It is nil
+// if the watch ended as watches do; an error says that it does not show everything.
+func (c *Cache) event(read watchedEvent, err error) (*Live, error) {
 	c.mu.Lock()
 	anew := c.anew
 	c.mu.Unlock()
 	switch {
 	case anew:
-		return failed(apierrors.NewResourceExpired(eventsLost))
+		return nil, errListAnew
 	case err == io.EOF, err != nil && (errors.Is(err, context.Canceled) || utilnet.IsProbableEOF(err) || utilnet.IsTimeout(err)):
-		return nil
+		return nil, nil
 	case err != nil:
-		return failed(fmt.Errorf("read an event of the watch: %w", err))
+		return nil, err
 	case read.Type == watch.Error:
 		var status metav1.Status
 		if err := json.Unmarshal(read.Object, &status); err != nil {
-			return failed(err)
+			return nil, err
 		}
-		return failed(apierrors.FromObject(&status))
+		return nil, apierrors.FromObject(&status)
 	case read.Type != watch.Added && read.Type != watch.Modified && read.Type != watch.Deleted && read.Type != watch.Bookmark:
-		return failed(errors.New("the member sends an event of no known type"))
+		return nil, errors.New("the member sends an event of no known type")
 	}
-	live, err := readLive(read.Object, c.keep)
-	if err != nil {
-		return failed(err)
-	}
-	return &watch.Event{Type: read.Type, Object: live}
-}
-
-// failed is the event of an error, in bounds.
-func failed(err error) *watch.Event {
-	status := metav1.Status{Status: metav1.StatusFailure, Code: http.StatusInternalServerError, Reason: metav1.StatusReasonInternalError}
-	var answered apierrors.APIStatus
-	if errors.As(err, &answered) {
-		status.Code, status.Reason = answered.Status().Code, answered.Status().Reason
-	}
-	status.Message = Problem(err)
-	return &watch.Event{Type: watch.Error, Object: &status}
+	return readLive(read.Object, c.keep)
 }

@@ -122,8 +122,8 @@ func (t *term) buildPropagation() (err error) {
 		Client:     coreClient.KubeFedClusters(namespace),
 		Thresholds: func() membership.Thresholds { return membership.ThresholdsOf(currentConfig(configs)) },
 		OnChange:   func(member string) { t.engine.MemberChanged(member) },
-		OnEvent: func(member string, resource schema.GroupVersionResource, live *memberclient.Live) {
-			t.engine.MemberEvent(member, resource, live)
+		OnEvent: func(member string, resource schema.GroupVersionResource, event memberclient.Event) {
+			t.engine.MemberEvent(member, resource, event.Live)
 		},
 	})
 	if err != nil {

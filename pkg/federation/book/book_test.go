@@ -305,12 +305,14 @@ func TestTheMemberIsAskedWhatIsLeftThere(t *testing.T) {
 					answer = apierrors.NewInternalError(errors.New("broken")).ErrStatus
 				case test.annotations == nil:
 					w.WriteHeader(http.StatusNotFound)
-					answer = apierrors.NewNotFound(schema.GroupResource{Resource: "namespaces"}, "team-rz00a").ErrStatus
+					missing := apierrors.NewNotFound(schema.GroupResource{Resource: "namespaces"}, "team-rz00a").ErrStatus
+					missing.TypeMeta = metav1.TypeMeta{Kind: "Status", APIVersion: "v1"}
+					answer = missing
 				}
 				_ = json.NewEncoder(w).Encode(answer)
 			}))
 			t.Cleanup(server.Close)
-			conn, err := memberclient.NewConn(t.Context(), &rest.Config{Host: server.URL}, func(schema.GroupVersionResource, *memberclient.Live) {})
+			conn, err := memberclient.NewConn(t.Context(), &rest.Config{Host: server.URL}, func(schema.GroupVersionResource, memberclient.Event) {})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -337,7 +339,7 @@ func TestAMemberThatFailsIsNotAskedForEveryPage(t *testing.T) {
 		w.WriteHeader(http.StatusInternalServerError)
 	}))
 	t.Cleanup(server.Close)
-	conn, err := memberclient.NewConn(t.Context(), &rest.Config{Host: server.URL}, func(schema.GroupVersionResource, *memberclient.Live) {})
+	conn, err := memberclient.NewConn(t.Context(), &rest.Config{Host: server.URL}, func(schema.GroupVersionResource, memberclient.Event) {})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -215,6 +215,19 @@ func checkCertificate(data []byte, now time.Time) error {
 	return nil
 }
 
+// ValidUntil is when the client certificate of a configuration expires; zero if it has none.
+func ValidUntil(config *rest.Config) time.Time {
+	block, _ := pem.Decode(config.CertData)
+	if block == nil {
+		return time.Time{}
+	}
+	certificate, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		return time.Time{}
+	}
+	return certificate.NotAfter
+}
+
 // AccountNamespace returns the namespace of the service account that a token stands for, as
 // its claim sub says; empty if the credential is something else. The token is not verified:
 // the member does that, and nobody else is told.

@@ -9,7 +9,6 @@ import (
 	"golang.org/x/time/rate"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/resourceversion"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/tools/cache"
@@ -24,88 +23,79 @@ const (
 	Unwatched State = iota
 	// Filling: the cache does not know yet.
 	Filling
-	// NotServed: the member does not have the type.
+	// NotServed: the member does not serve the type, in no version. Whether there are objects
+	// of it all the same is not known: see Vanished.
 	NotServed
 	// Synced: what the cache holds is what the member has, or had a moment ago.
 	Synced
 )
 
 const (
-	// recheck is how often a member is asked again for a type that it did not have.
+	// recheck is how often a member is asked again for a type that it did not have, or not in
+	// the version that is wanted.
 	recheck = 10 * time.Second
 	// surfeitPause is how long a type is left alone of which the member sent too much.
 	surfeitPause = 5 * time.Minute
-	// writeMemory is how long an answer to a write may be newer than the watch.
-	writeMemory = 30 * time.Second
 )
 
-// Cache holds the managed objects of one type in one member.
+// Cache holds the managed objects of one type in one member: what the list and the watch
+// have shown, and, where our own writes are newer, what the member answered to them.
 type Cache struct {
-	conn       *Conn
-	target     Type
-	keepStatus bool
-	stop       context.CancelFunc
-	starts     *rate.Limiter // of watches
+	conn   *Conn
+	target Type
+	keep   Keep
+	stop   context.CancelFunc
+	starts *rate.Limiter // of watches
 
-	mu      sync.Mutex
-	state   State
-	err     error
-	objects map[string]*Live // by namespace/name
+	mu    sync.Mutex // guards what follows
+	state State
+	err   error
+	// served is what is listed and watched; empty while that is not known, or nothing is.
+	served  schema.GroupVersionResource
+	objects map[string]*Live // by namespace/name; read-only
 	restart context.CancelFunc
-	// writes are results of our own writes that the watch has not shown yet, by key. It
-	// holds at most one entry per object written in the last 30 s.
+	// shown is the highest version that the list and the watch have delivered.
+	shown string
+	// deletions are those that the watch has shown since the last list.
+	deletions deletions
+	// writes are results of our own writes that the watch has not shown yet, by key. It holds
+	// at most one entry per object written; upkeep takes those out that do not show.
 	writes map[string]write
+	due    due
+	// anew has everything listed anew before it is watched again; cut ends the watch.
+	anew bool
+	cut  context.CancelFunc
 }
 
-// write is the answer to an apply, or, without live, the end of the object with that UID.
-type write struct {
-	live *Live
-	gone types.UID
-	at   time.Time
-}
-
-func (w write) sizeBytes() int64 {
-	if w.live == nil {
-		return int64(len(w.gone))
-	}
-	return w.live.sizeBytes()
-}
-
-// supersedes reports whether the write is newer than what the watch has shown.
-func (w write) supersedes(shown *Live) bool {
-	switch {
-	case time.Since(w.at) > writeMemory:
-		return false
-	case w.live == nil:
-		return shown != nil && shown.UID == w.gone
-	}
-	return shown == nil || older(shown, w.live)
-}
-
-// Watch fills and keeps a cache of the type. Calling it again is cheap; with another
-// keepStatus the cache is filled anew.
-func (c *Conn) Watch(t Type, keepStatus bool) {
+// Watch fills and keeps a cache of the type. Calling it again is cheap; to keep something
+// else, the cache is filled anew.
+func (c *Conn) Watch(t Type, keep Keep) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.ctx.Err() != nil {
 		return
 	}
 	if old := c.caches[t.Resource]; old != nil {
-		if old.keepStatus == keepStatus && old.target == t {
+		if old.keep.same(keep) && old.target == t {
 			return
 		}
 		old.stop()
 	}
 	ctx, stop := context.WithCancel(c.ctx)
-	created := newCache(c, t, keepStatus, stop)
+	created := newCache(c, t, keep, stop)
 	c.caches[t.Resource] = created
 	// Ends with stop, or when the Conn is closed.
 	c.wg.Go(func() { created.run(ctx) })
+	if !c.tended {
+		c.tended = true
+		// Ends when the Conn is closed.
+		c.wg.Go(c.upkeep)
+	}
 }
 
-func newCache(conn *Conn, t Type, keepStatus bool, stop context.CancelFunc) *Cache {
+func newCache(conn *Conn, t Type, keep Keep, stop context.CancelFunc) *Cache {
 	return &Cache{
-		conn: conn, target: t, keepStatus: keepStatus, stop: stop, state: Filling, writes: map[string]write{},
+		conn: conn, target: t, keep: keep, stop: stop, state: Filling, writes: map[string]write{},
 		starts: rate.NewLimiter(rate.Every(watchEvery), watchBurst),
 	}
 }
@@ -152,69 +142,70 @@ func (c *Cache) get(namespace, name string) (*Live, State, error) {
 	if c.state != Synced {
 		return nil, c.state, c.err
 	}
-	key := cache.NewObjectName(namespace, name).String()
-	live := c.objects[key]
-	if ours, ok := c.writes[key]; ok {
-		if ours.supersedes(live) {
-			live = ours.live
-		} else {
-			c.forget(key)
-		}
+	return c.current(cache.NewObjectName(namespace, name).String()), Synced, nil
+}
+
+// current is the object as far as it is known: as the watch has shown it, or as a write of
+// ours has left it since. c.mu is held.
+func (c *Cache) current(key string) *Live {
+	shown := c.objects[key]
+	if ours, ok := c.writes[key]; ok && c.isNews(ours, shown) {
+		return ours.live
 	}
-	return live, Synced, nil
+	return shown
+}
+
+// SeenDeleted returns how an object ended that the cache does not hold, if the watch has
+// shown that; false if nobody watched when it went, or that was long ago: it may not have
+// been there at all.
+func (c *Conn) SeenDeleted(gvr schema.GroupVersionResource, namespace, name string) (Deletion, bool) {
+	c.mu.Lock()
+	found := c.caches[gvr]
+	c.mu.Unlock()
+	if found == nil {
+		return Deletion{}, false
+	}
+	found.mu.Lock()
+	defer found.mu.Unlock()
+	return found.deletions.of(cache.NewObjectName(namespace, name).String())
 }
 
 // older reports whether a is an earlier version than b. What cannot be compared is
 // current.
-func older(a, b *Live) bool {
-	order, err := resourceversion.CompareResourceVersion(a.ResourceVersion, b.ResourceVersion)
+func older(a, b *Live) bool { return isBefore(a.ResourceVersion, b.ResourceVersion) }
+
+// isBefore reports whether one resourceVersion is known to be earlier than another.
+func isBefore(a, b string) bool {
+	order, err := resourceversion.CompareResourceVersion(a, b)
 	return err == nil && order < 0
 }
 
-// wrote remembers the result of a write until the watch shows it, if there is room.
-func (c *Cache) wrote(namespace, name string, result write) {
+func (c *Cache) servedVersion() schema.GroupVersionResource {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for key, old := range c.writes {
-		if time.Since(old.at) > writeMemory {
-			c.forget(key)
-		}
-	}
-	key := cache.NewObjectName(namespace, name).String()
-	c.forget(key)
-	if c.writes == nil || c.conn.budget.take(result.sizeBytes()) != nil {
-		return // nobody watches any more, or the watch will show it
-	}
-	result.at = time.Now()
-	c.writes[key] = result
+	return c.served
 }
 
-// forget drops the result of a write. c.mu is held.
-func (c *Cache) forget(key string) {
-	if old, ok := c.writes[key]; ok {
-		c.conn.budget.give(old.sizeBytes())
-		delete(c.writes, key)
+// tell says that an object is now live, or is gone if that is nil; last is what was known
+// of it.
+func (c *Cache) tell(live, last *Live) {
+	event := Event{Live: live}
+	if live == nil {
+		event = Event{Live: last, Deleted: true}
 	}
-}
-
-// saw forgets the answer to an apply that the watch has caught up with.
-func (c *Cache) saw(live *Live) {
-	c.mu.Lock()
-	key := cache.NewObjectName(live.Namespace, live.Name).String()
-	if ours, ok := c.writes[key]; ok && ours.live != nil && !older(live, ours.live) {
-		c.forget(key)
-	}
-	c.mu.Unlock()
-	c.conn.onEvent(c.target.Resource, live)
+	c.conn.onEvent(c.target.Resource, event)
 }
 
 func (c *Cache) set(state State, err error) {
 	c.mu.Lock()
 	changed := c.state != state || (err != nil && c.err == nil)
 	c.state, c.err = state, err
+	if state == NotServed {
+		c.served = schema.GroupVersionResource{}
+	}
 	c.mu.Unlock()
 	if changed {
-		c.conn.onEvent(c.target.Resource, nil)
+		c.conn.onEvent(c.target.Resource, Event{})
 	}
 }
 
@@ -240,16 +231,19 @@ func (c *Cache) run(ctx context.Context) {
 // try keeps the cache as long as that goes well, and returns how long to wait before the
 // next try.
 func (c *Cache) try(ctx context.Context, delay wait.DelayFunc) time.Duration {
-	served, err := c.conn.serves(ctx, c.target)
+	served, err := c.conn.findServed(ctx, c.target)
 	switch {
 	case err != nil:
 		c.set(Filling, err)
 		return recheck
-	case !served:
+	case served.Empty():
 		c.set(NotServed, nil)
 		return recheck
 	}
-	if err := c.keep(ctx, delay); errors.Is(err, errTooMuch) {
+	c.mu.Lock()
+	c.served = served
+	c.mu.Unlock()
+	if err := c.hold(ctx, delay); errors.Is(err, errTooMuch) {
 		return surfeitPause
 	}
 	return delay()
@@ -263,10 +257,10 @@ func retryDelay() wait.DelayFunc {
 	return backoff.DelayWithReset(clock.RealClock{}, 2*time.Minute)
 }
 
-// keep lists and watches until ctx ends, the type is gone, or the member answers what must
+// hold lists and watches until ctx ends, the type is gone, or the member answers what must
 // not be kept. It then returns that, and what the cache held is forgotten. Other failures
 // are tried again: what the cache holds is what the member had a moment ago.
-func (c *Cache) keep(ctx context.Context, delay wait.DelayFunc) error {
+func (c *Cache) hold(ctx context.Context, delay wait.DelayFunc) error {
 	ctx, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
 	s := &store{cache: c, fail: fail}
@@ -277,10 +271,8 @@ func (c *Cache) keep(ctx context.Context, delay wait.DelayFunc) error {
 }
 
 func (c *Cache) reflect(ctx context.Context, s *store, delay wait.DelayFunc) error {
-	reflector := cache.NewReflectorWithOptions(s.source(), &Live{}, s,
-		cache.ReflectorOptions{TypeDescription: c.target.Resource.GroupResource().String()})
 	for {
-		err := reflector.ListAndWatchWithContext(ctx)
+		err := s.listAndWatch(ctx, delay)
 		var answer *AnswerError
 		switch {
 		case ctx.Err() != nil:

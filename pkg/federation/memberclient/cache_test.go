@@ -32,7 +32,7 @@ func TestOwnWritesAreSeenAtOnce(t *testing.T) {
 		"an event of an earlier version does not":   {nil, write{live: live("u", "5")}, live("u", "4"), live("u", "5")},
 	} {
 		t.Run(name, func(t *testing.T) {
-			conn := &Conn{budget: &budget{limitBytes: maxCachedBytes}, onEvent: func(schema.GroupVersionResource, *Live) {}}
+			conn := &Conn{budget: &budget{limitBytes: maxCachedBytes}, onEvent: func(schema.GroupVersionResource, Event) {}}
 			c := &Cache{conn: conn, state: Synced, objects: map[string]*Live{}, writes: map[string]write{}}
 			if test.shown != nil {
 				c.objects["ns/a"] = test.shown
@@ -58,7 +58,7 @@ func TestNewLiveKeepsLittle(t *testing.T) {
 		},
 		"status": map[string]any{"replicas": int64(1)},
 	}}
-	got, err := NewLive(object, true)
+	got, err := NewLive(object, Keep{Status: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,11 +68,11 @@ func TestNewLiveKeepsLittle(t *testing.T) {
 	if len(object.GetAnnotations()) != 2 {
 		t.Error("the object was modified")
 	}
-	if got, err = NewLive(object, false); err != nil || got.Status != nil {
+	if got, err = NewLive(object, Keep{}); err != nil || got.Status != nil {
 		t.Errorf("got status %s, error %v, want none of a type that does not collect it", got.Status, err)
 	}
 	object.SetGeneration(0)
-	if got, err = NewLive(object, false); err != nil || got.Version() != "rv:9" {
+	if got, err = NewLive(object, Keep{}); err != nil || got.Version() != "rv:9" {
 		t.Errorf("got version %s, error %v", got.Version(), err)
 	}
 }

@@ -3,6 +3,7 @@ package memberclient
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -13,8 +14,8 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/util/flowcontrol"
@@ -44,32 +45,47 @@ type Type struct {
 
 // Conn is a connection to one member with one set of credentials.
 type Conn struct {
-	dynamic   dynamic.Interface
-	metadata  metadata.Interface
-	discovery rest.Interface
-	onEvent   func(schema.GroupVersionResource, *Live)
-	budget    *budget
-	events    *rate.Limiter // of watches
+	dynamic  dynamic.Interface
+	metadata metadata.Interface
+	client   rest.Interface // of lists, watches, discovery and health
+	onEvent  func(schema.GroupVersionResource, Event)
+	budget   *budget
+	events   *rate.Limiter // of watches
 	// sleep waits for a time, or until ctx ends.
 	sleep func(ctx context.Context, d time.Duration)
+	// wake tells upkeep that something is due sooner.
+	wake chan struct{}
 
 	ctx   context.Context
 	close context.CancelFunc
 	wg    sync.WaitGroup
 
 	mu     sync.Mutex
+	tended bool                                   // upkeep runs; guarded by mu
 	caches map[schema.GroupVersionResource]*Cache // guarded by mu
 	// held are the namespaces that were seen to be held, by name: at most one entry for
 	// each that was written to. Guarded by mu.
 	held map[string]held
 }
 
-// NewConn prepares a connection with a configuration that Config made; it does no I/O. onEvent is called, from any goroutine
-// and without blocking for long, for every change of an object in a watched type, and
-// with nil when a type's cache changes its state. ctx ends all caches, as Close does.
-func NewConn(ctx context.Context, config *rest.Config, onEvent func(schema.GroupVersionResource, *Live)) (*Conn, error) {
+// Event is a change in the cache of a type.
+type Event struct {
+	// Live is the object as it is now or, if Deleted is set, as it was last known; nil if the
+	// cache has changed its state.
+	Live *Live
+	// Deleted: the object is not there any more, or has lost our label. Whether anybody saw
+	// that happen says SeenDeleted.
+	Deleted bool
+}
+
+// NewConn prepares a connection with a configuration that Config made; it does no I/O. onEvent
+// is called, from any goroutine and without blocking for long, for every change of an object
+// in a watched type, and when a type's cache changes its state; resource is that of the Type
+// that is watched. ctx ends all caches, as Close does.
+func NewConn(ctx context.Context, config *rest.Config, onEvent func(resource schema.GroupVersionResource, event Event)) (*Conn, error) {
 	config = rest.CopyConfig(config)
 	config.UserAgent = "koinon"
+	config.WarningHandler, config.WarningHandlerWithContext = nil, warningCollector{}
 	config.RateLimiter = flowcontrol.NewTokenBucketRateLimiter(memberQPS, memberBurst)
 	dynamicClient, err := dynamic.NewForConfig(config)
 	if err != nil {
@@ -79,21 +95,22 @@ func NewConn(ctx context.Context, config *rest.Config, onEvent func(schema.Group
 	if err != nil {
 		return nil, fmt.Errorf("make metadata client: %w", err)
 	}
-	config.Timeout = pageTimeout // the longest of all that this client asks
-	discoveryClient, err := discovery.NewDiscoveryClientForConfig(config)
+	config.NegotiatedSerializer = scheme.Codecs
+	client, err := rest.UnversionedRESTClientFor(config)
 	if err != nil {
-		return nil, fmt.Errorf("make discovery client: %w", err)
+		return nil, fmt.Errorf("make client: %w", err)
 	}
 	c := &Conn{
-		dynamic:   dynamicClient,
-		metadata:  metadataClient,
-		discovery: discoveryClient.RESTClient(),
-		onEvent:   onEvent,
-		budget:    &budget{limitBytes: maxCachedBytes},
-		events:    rate.NewLimiter(eventsPerSecond, eventBurst),
-		sleep:     sleep,
-		caches:    map[schema.GroupVersionResource]*Cache{},
-		held:      map[string]held{},
+		dynamic:  dynamicClient,
+		metadata: metadataClient,
+		client:   client,
+		onEvent:  onEvent,
+		budget:   &budget{limitBytes: maxCachedBytes},
+		events:   rate.NewLimiter(eventsPerSecond, eventBurst),
+		sleep:    sleep,
+		wake:     make(chan struct{}, 1),
+		caches:   map[schema.GroupVersionResource]*Cache{},
+		held:     map[string]held{},
 	}
 	c.ctx, c.close = context.WithCancel(ctx)
 	return c, nil
@@ -108,7 +125,7 @@ func (c *Conn) Close() {
 // Health asks whether the member is well. healthy is false if it answered and said no;
 // err is set if it did not answer, or refused our credentials.
 func (c *Conn) Health(ctx context.Context) (healthy bool, version string, err error) {
-	body, err := c.discovery.Get().AbsPath("/healthz").Do(ctx).Raw()
+	body, err := c.client.Get().AbsPath("/healthz").Do(ctx).Raw()
 	if apierrors.IsInternalError(err) {
 		return false, "", nil
 	}
@@ -118,7 +135,7 @@ func (c *Conn) Health(ctx context.Context) (healthy bool, version string, err er
 	if string(body) != "ok" {
 		return false, "", nil
 	}
-	body, err = c.discovery.Get().AbsPath("/version").Do(ctx).Raw()
+	body, err = c.client.Get().AbsPath("/version").Do(ctx).Raw()
 	if err != nil {
 		return false, "", err
 	}
@@ -131,29 +148,6 @@ func (c *Conn) Health(ctx context.Context) (healthy bool, version string, err er
 	return true, status.Cut(info.GitVersion, maxVersionBytes), nil
 }
 
-// serves asks whether the member has the type.
-func (c *Conn) serves(ctx context.Context, t Type) (bool, error) {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	body, err := c.discovery.Get().AbsPath(versionPath(t.Resource.GroupVersion())).SetHeader("Accept", "application/json").Do(ctx).Raw()
-	if apierrors.IsNotFound(err) {
-		return false, nil
-	}
-	if err != nil {
-		return false, err
-	}
-	var list metav1.APIResourceList
-	if err := json.Unmarshal(body, &list); err != nil {
-		return false, fmt.Errorf("read discovery of %s: %w", t.Resource.GroupVersion(), err)
-	}
-	for _, resource := range list.APIResources {
-		if resource.Name == t.Resource.Resource && resource.Namespaced == t.Namespaced {
-			return true, nil
-		}
-	}
-	return false, nil
-}
-
 func (c *Conn) resource(gvr schema.GroupVersionResource, namespace string) dynamic.ResourceInterface {
 	if namespace == "" {
 		return c.dynamic.Resource(gvr)
@@ -161,79 +155,42 @@ func (c *Conn) resource(gvr schema.GroupVersionResource, namespace string) dynam
 	return c.dynamic.Resource(gvr).Namespace(namespace)
 }
 
-// Get reads an object from the member, past the cache. It returns nil and no error if
-// there is none.
+// ErrTypeNotServed says that the member does not serve the type of an object: whether the
+// object is there is not known.
+var ErrTypeNotServed = errors.New("the member does not serve this type")
+
+// Get reads an object from the member, past the cache, in the version that the member serves.
+// It returns nil and no error if there is none.
 func (c *Conn) Get(ctx context.Context, gvr schema.GroupVersionResource, namespace, name string) (*unstructured.Unstructured, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	object, err := c.resource(gvr, namespace).Get(ctx, name, metav1.GetOptions{})
-	if apierrors.IsNotFound(err) {
-		return nil, nil
-	}
-	return object, err
-}
-
-// Apply applies a manifest. Its namespace must be held: if it is not there, although it was
-// a moment ago, it is held anew. The answer is in the cache at once.
-func (c *Conn) Apply(ctx context.Context, gvr schema.GroupVersionResource, namespace, name string, manifest []byte, hold Hold) (*Live, error) {
-	live, err := c.apply(ctx, gvr, namespace, name, manifest)
-	if namespace == "" || !isNamespaceMissing(err) {
-		return live, err
-	}
-	c.forgetHeld(hold.Name)
-	if err := c.Hold(ctx, hold); err != nil {
-		return nil, err
-	}
-	return c.apply(ctx, gvr, namespace, name, manifest)
-}
-
-func (c *Conn) apply(ctx context.Context, gvr schema.GroupVersionResource, namespace, name string, manifest []byte) (*Live, error) {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	force := true
-	object, err := c.resource(gvr, namespace).Patch(ctx, name, types.ApplyPatchType, manifest,
-		metav1.PatchOptions{FieldManager: FieldManager, Force: &force})
+	object, err := c.resource(c.Served(gvr), namespace).Get(ctx, name, metav1.GetOptions{})
 	if err != nil {
-		return nil, err
+		return nil, unlessMissing(err, name)
 	}
-	if object.GetName() != name || object.GetNamespace() != namespace {
-		return nil, &AnswerError{Problem: "the member answers another object than the one that was applied"}
-	}
-	return c.remember(gvr, object)
+	return object, nil
 }
 
-func (c *Conn) remember(gvr schema.GroupVersionResource, object *unstructured.Unstructured) (*Live, error) {
-	c.mu.Lock()
-	cache := c.caches[gvr]
-	c.mu.Unlock()
-	if cache == nil {
-		return NewLive(object, false)
-	}
-	live, err := NewLive(object, cache.keepStatus)
-	if err == nil {
-		cache.wrote(live.Namespace, live.Name, write{live: live})
-	}
-	return live, err
-}
-
-// Gone tells the cache that the object with that UID is not there any more, or not ours,
-// ahead of the watch.
-func (c *Conn) Gone(gvr schema.GroupVersionResource, namespace, name string, uid types.UID) {
-	c.mu.Lock()
-	cache := c.caches[gvr]
-	c.mu.Unlock()
-	if cache != nil {
-		cache.wrote(namespace, name, write{gone: uid})
-	}
-}
-
-// isNamespaceMissing tells "no such namespace" from "no such object" and "no such type".
-func isNamespaceMissing(err error) bool {
+// unlessMissing turns the error of a request for an object into none if the object is not
+// there. API servers answer 404 also where there is no such type.
+func unlessMissing(err error, name string) error {
 	if !apierrors.IsNotFound(err) {
+		return err
+	}
+	if isMissing(err, name) {
+		return nil
+	}
+	return fmt.Errorf("%w (404 Not Found)", ErrTypeNotServed)
+}
+
+// isMissing reports whether an API server says that it has no object of that name.
+func isMissing(err error, name string) bool {
+	answered, ok := err.(apierrors.APIStatus)
+	if !ok || !apierrors.IsNotFound(err) || apierrors.HasStatusCause(err, metav1.CauseTypeUnexpectedServerResponse) {
 		return false
 	}
-	status, ok := err.(apierrors.APIStatus)
-	return ok && status.Status().Details != nil && status.Status().Details.Kind == "namespaces"
+	details := answered.Status().Details
+	return details != nil && details.Name == name
 }
 
 // Delete deletes one object, if it is still the one with that UID.
@@ -248,11 +205,7 @@ func (c *Conn) Delete(ctx context.Context, gvr schema.GroupVersionResource, name
 		background := metav1.DeletePropagationBackground
 		options.PropagationPolicy = &background
 	}
-	err := c.resource(gvr, namespace).Delete(ctx, name, options)
-	if apierrors.IsNotFound(err) {
-		return nil
-	}
-	return err
+	return unlessMissing(c.resource(c.Served(gvr), namespace).Delete(ctx, name, options), name)
 }
 
 // Release takes our label and the given annotation from an object and leaves the rest as
@@ -267,9 +220,6 @@ func (c *Conn) Release(ctx context.Context, gvr schema.GroupVersionResource, nam
 	if err != nil {
 		return err
 	}
-	_, err = c.resource(gvr, namespace).Patch(ctx, name, types.MergePatchType, patch, metav1.PatchOptions{FieldManager: FieldManager})
-	if apierrors.IsNotFound(err) {
-		return nil
-	}
-	return err
+	_, err = c.resource(c.Served(gvr), namespace).Patch(ctx, name, types.MergePatchType, patch, metav1.PatchOptions{FieldManager: FieldManager})
+	return unlessMissing(err, name)
 }

@@ -82,7 +82,7 @@ func serve(t *testing.T, member http.Handler) *Conn {
 	if err != nil {
 		t.Fatal(err)
 	}
-	conn, err := NewConn(t.Context(), config, func(schema.GroupVersionResource, *Live) {})
+	conn, err := NewConn(t.Context(), config, func(schema.GroupVersionResource, Event) {})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -111,15 +111,13 @@ func calls(conn *Conn) map[string]func(context.Context) error {
 			return err
 		},
 		"a list": func(ctx context.Context) error {
-			_, err := conn.list(ctx, configMaps, false, func(*Live) error { return nil })
+			_, err := conn.list(ctx, query{resource: configMaps.Resource}, func(*Live) error { return nil })
 			return err
 		},
 		"a watch": func(ctx context.Context) error {
-			seconds := int64(300)
-			c := newCache(conn, configMaps, false, nil)
-			w, err := c.watch(ctx, metav1.ListOptions{TimeoutSeconds: &seconds})
+			watched, err := newCache(conn, configMaps, Keep{}, nil).beginWatch(ctx)
 			if err == nil {
-				w.Stop()
+				watched.end()
 			}
 			return err
 		},

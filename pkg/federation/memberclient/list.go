@@ -10,6 +10,7 @@ import (
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
@@ -29,56 +30,61 @@ const (
 	managedSelector = v1beta1.ManagedLabel + "=true"
 )
 
-// liveList is a list as a reflector takes it.
-type liveList struct {
-	metav1.TypeMeta
-	metav1.ListMeta
-	Items []Live
+// query says what to list.
+type query struct {
+	resource schema.GroupVersionResource
+	keep     Keep
+	// cached asks for what the member's cache has, which may be some time ago; else it is
+	// what the member has now.
+	cached bool
 }
 
-// DeepCopyObject makes a liveList a runtime.Object.
-func (l *liveList) DeepCopyObject() runtime.Object {
-	copied := &liveList{TypeMeta: l.TypeMeta, ListMeta: *l.ListMeta.DeepCopy()}
-	for i := range l.Items {
-		copied.Items = append(copied.Items, *l.Items[i].DeepCopyObject().(*Live))
+// path is where the objects are listed and watched.
+func (q query) path() string {
+	return versionPath(q.resource.GroupVersion()) + "/" + q.resource.Resource
+}
+
+// accept asks for no more of objects than is kept; kind is what their metadata comes as.
+func (q query) accept(kind string) string {
+	if q.keep.whole() {
+		return runtime.ContentTypeJSON
 	}
-	return copied
+	return "application/json;as=" + kind + ";g=meta.k8s.io;v=v1,application/json"
 }
 
-// list gives keep all managed objects of a type, page by page and one at a time: neither a
+// list gives each all managed objects of a type, page by page and one at a time: neither a
 // page nor a spec is ever in memory as a whole. It returns the version of the list, and
-// ends with the first error of keep.
-func (c *Conn) list(ctx context.Context, t Type, keepStatus bool, keep func(*Live) error) (resourceVersion string, err error) {
+// ends with the first error of each.
+func (c *Conn) list(ctx context.Context, q query, each func(*Live) error) (resourceVersion string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, listTimeout)
 	defer cancel()
 	var meta metav1.ListMeta
 	for first := true; first || meta.Continue != ""; first = false {
-		if meta, err = c.page(ctx, t, keepStatus, meta.Continue, keep); err != nil {
+		if meta, err = c.page(ctx, q, meta.Continue, each); err != nil {
 			return "", err
 		}
 	}
 	return meta.ResourceVersion, nil
 }
 
-func (c *Conn) page(ctx context.Context, t Type, keepStatus bool, token string, keep func(*Live) error) (metav1.ListMeta, error) {
+func (c *Conn) page(ctx context.Context, q query, token string, each func(*Live) error) (metav1.ListMeta, error) {
 	ctx, cancel := context.WithTimeout(asStream(ctx), pageTimeout)
 	defer cancel()
-	accept := runtime.ContentTypeJSON
-	if !keepStatus {
-		accept = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"
-	}
-	path := versionPath(t.Resource.GroupVersion()) + "/" + t.Resource.Resource
-	request := c.discovery.Get().AbsPath(path).SetHeader("Accept", accept).
+	path := q.path()
+	request := c.client.Get().AbsPath(path).SetHeader("Accept", q.accept("PartialObjectMetadataList")).
 		Param("labelSelector", managedSelector).Param("limit", strconv.Itoa(pageSize))
-	if token != "" {
+	switch {
+	case token != "":
 		request = request.Param("continue", token)
+	case q.cached:
+		request = request.Param("resourceVersion", "0")
 	}
 	body, err := request.Stream(ctx)
 	if err != nil {
 		return metav1.ListMeta{}, err
 	}
 	defer func() { _ = body.Close() }()
-	meta, err := readPage(body, path, keepStatus, keep)
+	meta, err := readPage(body, path, q.keep, each)
 	if err != nil {
 		return metav1.ListMeta{}, fmt.Errorf("read %s: %w", path, err)
 	}
@@ -93,7 +99,7 @@ func versionPath(gv schema.GroupVersion) string {
 	return "/apis/" + gv.String()
 }
 
-// listed is what is read of an item; the decoder skips the rest.
+// listed is what is read of an object in a list or a watch; the decoder skips the rest.
 type listed struct {
 	Metadata struct {
 		Name              string            `json:"name"`
@@ -108,16 +114,16 @@ type listed struct {
 	Status json.RawMessage `json:"status"`
 }
 
-func (i *listed) live(keepStatus bool) (*Live, error) {
+func (i *listed) live(keep Keep) (*Live, error) {
 	m := &i.Metadata
 	live, err := NewLive(&metav1.ObjectMeta{
 		Name: m.Name, Namespace: m.Namespace, UID: m.UID, ResourceVersion: m.ResourceVersion, Generation: m.Generation,
 		DeletionTimestamp: m.DeletionTimestamp, Labels: m.Labels, Annotations: m.Annotations,
-	}, false)
-	if err != nil || !keepStatus || len(i.Status) == 0 {
+	}, Keep{})
+	if err != nil || !keep.Status || len(i.Status) == 0 {
 		return live, err
 	}
-	var status any // as a watch and an apply give it: the same object has the same bytes
+	var status any // as a watch and a write give it: the same object has the same bytes
 	if err := utiljson.Unmarshal(i.Status, &status); err != nil {
 		return nil, err
 	}
@@ -127,7 +133,7 @@ func (i *listed) live(keepStatus bool) (*Live, error) {
 var errNoList = errors.New("the member's answer is no list")
 
 // readPage reads one page of a list in JSON. No value in it is longer than maxAnswerBytes.
-func readPage(body io.Reader, path string, keepStatus bool, keep func(*Live) error) (meta metav1.ListMeta, err error) {
+func readPage(body io.Reader, path string, keep Keep, each func(*Live) error) (meta metav1.ListMeta, err error) {
 	page := newPageReader(body, path)
 	if err := page.expect(json.Delim('{')); err != nil {
 		return meta, err
@@ -142,7 +148,7 @@ func readPage(body io.Reader, path string, keepStatus bool, keep func(*Live) err
 		case "metadata":
 			err = page.value(&meta)
 		case "items":
-			hasItems, err = true, page.items(keepStatus, keep)
+			hasItems, err = true, page.items(keep, each)
 		default:
 			var skipped json.RawMessage
 			err = page.value(&skipped)
@@ -189,7 +195,7 @@ func (r *pageReader) expect(delim json.Delim) error {
 	return err
 }
 
-func (r *pageReader) items(keepStatus bool, keep func(*Live) error) error {
+func (r *pageReader) items(keep Keep, each func(*Live) error) error {
 	token, err := r.token()
 	if err != nil || token == nil { // Go writes an empty list as null
 		return err
@@ -198,17 +204,46 @@ func (r *pageReader) items(keepStatus bool, keep func(*Live) error) error {
 		return errNoList
 	}
 	for r.More() {
-		var item listed
-		if err := r.value(&item); err != nil {
-			return err
-		}
-		live, err := item.live(keepStatus)
+		live, err := r.live(keep)
 		if err != nil {
 			return err
 		}
-		if err := keep(live); err != nil {
+		if err := each(live); err != nil {
 			return err
 		}
 	}
 	return r.expect(json.Delim(']'))
+}
+
+// live reads an item.
+func (r *pageReader) live(keep Keep) (*Live, error) {
+	if keep.Ended == nil {
+		var item listed
+		if err := r.value(&item); err != nil {
+			return nil, err
+		}
+		return item.live(keep)
+	}
+	var raw json.RawMessage
+	if err := r.value(&raw); err != nil {
+		return nil, err
+	}
+	return readLive(raw, keep)
+}
+
+// readLive makes a Live of an object in JSON. All that is in it is decoded only if it may
+// have ended.
+func readLive(object json.RawMessage, keep Keep) (*Live, error) {
+	if keep.Ended == nil {
+		var read listed
+		if err := json.Unmarshal(object, &read); err != nil {
+			return nil, err
+		}
+		return read.live(keep)
+	}
+	whole := map[string]any{}
+	if err := utiljson.Unmarshal(object, &whole); err != nil {
+		return nil, err
+	}
+	return NewLive(&unstructured.Unstructured{Object: whole}, keep)
 }

@@ -24,7 +24,7 @@ func TestListsAreReadPageByPage(t *testing.T) {
 		say(first)(w, r)
 	}}
 	var got []string
-	version, err := serve(t, member).list(t.Context(), configMaps, true, func(live *Live) error {
+	version, err := serve(t, member).list(t.Context(), query{resource: configMaps.Resource, keep: Keep{Status: true}}, func(live *Live) error {
 		got = append(got, fmt.Sprintf("%s/%s %s %s %s", live.Namespace, live.Name, live.UID, live.Version(), live.Status))
 		return nil
 	})

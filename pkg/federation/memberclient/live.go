@@ -6,9 +6,8 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
 	"github.com/koinon-io/koinon/pkg/apis/rawjson"
 )
 
@@ -20,19 +19,33 @@ const (
 	maxTokenBytes = 128
 )
 
+// Keep says what a cache keeps of objects beside their metadata. The zero value keeps
+// nothing more.
+type Keep struct {
+	// Status keeps .status.
+	Status bool
+	// Ended tells from an object whether it ran to its end. It must not modify it, and may be
+	// called concurrently. Nil: nothing ends.
+	Ended func(object map[string]any) bool
+	// Rule stands for Ended: a cache with another one is filled anew.
+	Rule string
+}
+
+// whole reports whether objects are needed with all that is in them.
+func (k Keep) whole() bool { return k.Status || k.Ended != nil }
+
+// same reports whether a cache that keeps k has what one that keeps other would.
+func (k Keep) same(other Keep) bool {
+	return k.Status == other.Status && k.Rule == other.Rule && (k.Ended == nil) == (other.Ended == nil)
+}
+
 // Live is what a cache keeps of one object in the member.
 type Live struct {
 	metav1.ObjectMeta
 	// Status is .status, where the type collects it.
 	Status rawjson.Value
-}
-
-// GetObjectKind makes a Live something that a reflector can handle. It has no kind.
-func (l *Live) GetObjectKind() schema.ObjectKind { return schema.EmptyObjectKind }
-
-// DeepCopyObject is there for the same reason.
-func (l *Live) DeepCopyObject() runtime.Object {
-	return &Live{ObjectMeta: *l.DeepCopy(), Status: append(rawjson.Value(nil), l.Status...)}
+	// Ended: it ran to its end, as Keep.Ended says of it.
+	Ended bool
 }
 
 // Version stands for the object's spec: its generation, or its resourceVersion for kinds
@@ -77,7 +90,7 @@ func (l *Live) check() error {
 
 // NewLive keeps of object what Live says. It does not modify object. It returns an
 // *AnswerError if no API server writes such objects.
-func NewLive(object metav1.Object, keepStatus bool) (*Live, error) {
+func NewLive(object metav1.Object, keep Keep) (*Live, error) {
 	live := &Live{ObjectMeta: metav1.ObjectMeta{
 		Name:              object.GetName(),
 		Namespace:         object.GetNamespace(),
@@ -91,15 +104,19 @@ func NewLive(object metav1.Object, keepStatus bool) (*Live, error) {
 	if err := live.check(); err != nil {
 		return nil, err
 	}
-	full, ok := object.(*unstructured.Unstructured)
-	if !ok || !keepStatus {
+	whole, ok := object.(*unstructured.Unstructured)
+	if !ok {
 		return live, nil
 	}
-	if status, ok := full.Object["status"]; ok {
+	live.Ended = keep.Ended != nil && keep.Ended(whole.Object)
+	if status, ok := whole.Object["status"]; ok && keep.Status {
 		return live, live.setStatus(status)
 	}
 	return live, nil
 }
+
+// isManaged reports whether an object carries the label of those that caches hold.
+func isManaged(object metav1.Object) bool { return object.GetLabels()[v1beta1.ManagedLabel] == "true" }
 
 func (l *Live) setStatus(status any) error {
 	data, err := json.Marshal(status)

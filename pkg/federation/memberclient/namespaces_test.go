@@ -50,6 +50,7 @@ func (m *member) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	refuse := func(status *apierrors.StatusError) {
 		w.Header().Set("Content-Type", "application/json")
 		w.WriteHeader(int(status.ErrStatus.Code))
+		status.ErrStatus.TypeMeta = metav1.TypeMeta{Kind: "Status", APIVersion: "v1"}
 		_ = json.NewEncoder(w).Encode(status.ErrStatus)
 	}
 	resource := schema.GroupResource{Resource: "namespaces"}
@@ -189,7 +190,7 @@ func connect(t *testing.T, m *member) *Conn {
 	t.Helper()
 	server := httptest.NewServer(m)
 	t.Cleanup(server.Close)
-	conn, err := NewConn(t.Context(), &rest.Config{Host: server.URL}, func(schema.GroupVersionResource, *Live) {})
+	conn, err := NewConn(t.Context(), &rest.Config{Host: server.URL}, func(schema.GroupVersionResource, Event) {})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,9 +4,12 @@ import (
 	"context"
 	"fmt"
 	"sync/atomic"
+	"time"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	utilnet "k8s.io/apimachinery/pkg/util/net"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/tools/cache"
 )
 
@@ -34,56 +37,61 @@ func (b *budget) take(sizeBytes int64) error {
 
 func (b *budget) give(sizeBytes int64) { b.takenBytes.Add(-sizeBytes) }
 
-// store is what a reflector fills, for one attempt: the objects of a Cache. Its fields and
-// those objects are guarded by cache.mu.
+// store fills a Cache with objects, in one attempt. Its fields and those objects are guarded
+// by cache.mu.
 type store struct {
 	cache *Cache
 	// fail ends the attempt.
 	fail context.CancelCauseFunc
 
-	listedBytes int64 // taken for a list that is under way
-	heldBytes   int64 // taken for cache.objects
+	listing     time.Time // when the last list was begun
+	listedBytes int64     // taken for a list that is under way
+	heldBytes   int64     // taken for cache.objects
 	closed      bool
 }
 
-// pagedSource keeps reflectors from asking for a list as a stream of events: that has no
-// end but what the member says, and a member that says none is asked again without a pause.
-type pagedSource struct{ *cache.ListWatch }
-
-// IsWatchListSemanticsUnSupported is asked by reflectors.
-func (pagedSource) IsWatchListSemanticsUnSupported() bool { return true }
-
-func (s *store) source() cache.ListerWatcher {
-	return pagedSource{&cache.ListWatch{
-		ListWithContextFunc:  s.list,
-		WatchFuncWithContext: s.cache.watch,
-	}}
+// listAndWatch lists everything, and follows watches from there on as long as they show
+// everything. Then it returns why a watch could not be begun, or nil: everything is to be
+// listed anew, after a pause.
+func (s *store) listAndWatch(ctx context.Context, delay wait.DelayFunc) error {
+	objects, version, err := s.list(ctx)
+	if err != nil {
+		return err
+	}
+	s.replace(objects, version)
+	for ctx.Err() == nil {
+		begun := time.Now()
+		events, err := s.watch(ctx)
+		switch {
+		case utilnet.IsConnectionRefused(err), apierrors.IsTooManyRequests(err):
+			s.cache.conn.sleep(ctx, delay())
+		case err != nil:
+			return err
+		case events == 0 && time.Since(begun) < shortWatch:
+			return nil
+		}
+	}
+	return nil
 }
 
-// list lists everything: the reflector's pages are of no use, since it keeps them all.
-func (s *store) list(ctx context.Context, _ metav1.ListOptions) (runtime.Object, error) {
+// list lists everything.
+func (s *store) list(ctx context.Context) (objects map[string]*Live, version string, err error) {
 	s.unlist()
-	c, list := s.cache, &liveList{}
-	version, err := c.conn.list(ctx, c.target, c.keepStatus, func(live *Live) error {
+	c := s.cache
+	objects = map[string]*Live{}
+	version, err = c.conn.list(ctx, query{resource: c.servedVersion(), keep: c.keep}, func(live *Live) error {
 		if err := s.takeListed(live.sizeBytes()); err != nil {
 			return err
 		}
-		list.Items = append(list.Items, *live)
+		objects[keyOf(live)] = live
 		return nil
 	})
-	if err != nil {
-		return nil, err
-	}
-	list.ResourceVersion = version
-	return list, nil
+	return objects, version, err
 }
 
 func (s *store) takeListed(sizeBytes int64) error {
 	s.cache.mu.Lock()
 	defer s.cache.mu.Unlock()
-	if s.closed { // the reflector does not wait for its lists
-		return context.Canceled
-	}
 	if err := s.cache.conn.budget.take(sizeBytes); err != nil {
 		return err
 	}
@@ -91,12 +99,13 @@ func (s *store) takeListed(sizeBytes int64) error {
 	return nil
 }
 
-// unlist gives back what a list has taken that failed.
+// unlist begins a list, and gives back what the last one has taken if it failed.
 func (s *store) unlist() {
 	s.cache.mu.Lock()
 	defer s.cache.mu.Unlock()
 	s.cache.conn.budget.give(s.listedBytes)
 	s.listedBytes = 0
+	s.listing = time.Now()
 }
 
 // close gives everything back. The cache must not be Synced any more.
@@ -104,53 +113,64 @@ func (s *store) close() {
 	s.cache.mu.Lock()
 	defer s.cache.mu.Unlock()
 	s.cache.conn.budget.give(s.listedBytes + s.heldBytes)
-	s.listedBytes, s.heldBytes, s.closed = 0, 0, true
-	s.cache.objects = nil
+	s.listedBytes, s.heldBytes = 0, 0
+	s.cache.objects, s.cache.shown = nil, ""
+	s.cache.deletions = deletions{}
 }
 
 func keyOf(live *Live) string { return cache.NewObjectName(live.Namespace, live.Name).String() }
 
-// Replace takes the result of list. Whoever listens is told what is new and what is gone.
-func (s *store) Replace(items []any, _ string) error {
+// replace takes the result of list. Whoever listens is told what is new and what is gone,
+// and what has become of our own writes: the list was made after them, so that they are no
+// news any more.
+func (s *store) replace(objects map[string]*Live, resourceVersion string) {
 	c := s.cache
-	objects := make(map[string]*Live, len(items))
-	for _, item := range items {
-		live := item.(*Live)
-		objects[keyOf(live)] = live
-	}
 	c.mu.Lock()
-	old := c.objects
-	c.objects = objects
+	old, listing := c.objects, s.listing
+	c.objects, c.shown = objects, resourceVersion
+	c.deletions = deletions{}
 	c.conn.budget.give(s.heldBytes)
 	s.heldBytes, s.listedBytes = s.listedBytes, 0
+	done := c.settle(func(w write) bool { return w.at.Before(listing) })
+	c.due.filled(time.Now())
+	c.anew = false
 	c.mu.Unlock()
 	c.set(Synced, nil)
 	for key, live := range objects {
 		if before := old[key]; before == nil || before.UID != live.UID || before.ResourceVersion != live.ResourceVersion {
 			c.saw(live)
+			delete(done, key)
 		}
 	}
 	for key, live := range old {
 		if objects[key] == nil {
-			c.saw(live)
+			c.lost(live)
+			delete(done, key)
 		}
 	}
-	return nil
+	for key, ours := range done {
+		if shown := objects[key]; shown != nil || ours.live != nil {
+			c.tell(shown, ours.live)
+		}
+	}
+	c.conn.wakeUpkeep()
 }
 
-// Add is Update.
-func (s *store) Add(object any) error { return s.Update(object) }
-
-// Update takes an event of the watch. If there is no room for it the attempt ends: what is
+// take takes an event of the watch. If there is no room for it the attempt ends: what is
 // left would not be what the member has.
-func (s *store) Update(object any) error {
-	live := object.(*Live)
-	if err := s.put(live); err != nil {
-		s.fail(err)
-		return nil // the reflector would log the object
+func (s *store) take(event watch.EventType, live *Live) {
+	switch event {
+	case watch.Added, watch.Modified:
+		if err := s.put(live); err != nil {
+			s.fail(err)
+			return
+		}
+		s.cache.saw(live)
+	case watch.Deleted:
+		s.drop(live)
+		s.cache.lost(live)
 	}
-	s.cache.saw(live)
-	return nil
+	s.passed(live.ResourceVersion)
 }
 
 func (s *store) put(live *Live) error {
@@ -166,23 +186,30 @@ func (s *store) put(live *Live) error {
 	}
 	s.heldBytes += more
 	c.objects[key] = live
+	c.deletions.forget(key)
 	return nil
 }
 
-// Delete takes an event of the watch.
-func (s *store) Delete(object any) error {
-	live := object.(*Live)
+// drop takes an object out; live is its last state.
+func (s *store) drop(live *Live) {
 	c, key := s.cache, keyOf(live)
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	if old := c.objects[key]; old != nil {
+		live.Ended = live.Ended || (old.Ended && old.UID == live.UID)
 		c.conn.budget.give(old.sizeBytes())
 		s.heldBytes -= old.sizeBytes()
 		delete(c.objects, key)
 	}
-	c.mu.Unlock()
-	c.saw(live)
-	return nil
+	c.deletions.add(key, Deletion{UID: live.UID, Ended: live.Ended, At: time.Now(), resourceVersion: live.ResourceVersion})
 }
 
-// Resync has nothing to do: the watch shows every change.
-func (s *store) Resync() error { return nil }
+// passed says that everything up to a version was shown: that of an event or a bookmark.
+func (s *store) passed(resourceVersion string) {
+	c := s.cache
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if resourceVersion != "" && !isBefore(resourceVersion, c.shown) {
+		c.shown = resourceVersion
+	}
+}

@@ -2,10 +2,8 @@ package memberclient
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"mime"
 	"net/http"
 	"net/url"
 	"strings"
@@ -13,7 +11,6 @@ import (
 	"golang.org/x/time/rate"
 	"k8s.io/client-go/rest"
 
-	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
 	"github.com/koinon-io/koinon/pkg/federation/status"
 )
 
@@ -41,21 +38,11 @@ type AnswerError struct {
 
 func (e *AnswerError) Error() string { return e.Problem }
 
-// Problem returns an error of a member as a sentence that may be shown and stored: what a
-// member says is cut at v1beta2.MaxMessageBytes.
-func Problem(err error) string {
-	var answer *AnswerError
-	if errors.As(err, &answer) {
-		err = answer
-	}
-	return status.Cut(err.Error(), v1beta2.MaxMessageBytes)
-}
-
 // guarded returns the configuration with the bounds on answers. Redirects are refused: the
 // credentials would be sent on to wherever the member says, and the Secret says that they are
 // for this address only (ADR 16).
 func guarded(config *rest.Config) *rest.Config {
-	config.WarningHandler = rest.NoWarnings{} // the default logs what a member says
+	config.WarningHandlerWithContext = warningCollector{} // the default logs what a member says
 	pace := rate.NewLimiter(streamBytesPerSecond, streamBurstBytes)
 	config.Wrap(func(next http.RoundTripper) http.RoundTripper {
 		return &guard{next: next, pace: pace}
@@ -101,10 +88,10 @@ func (g *guard) bound(request *http.Request, response *http.Response) io.ReadClo
 	path := request.URL.Path
 	if isStream(request.Context()) && response.StatusCode == http.StatusOK {
 		paced := &pacedBody{ReadCloser: response.Body, ctx: request.Context(), pace: g.pace}
-		if request.URL.Query().Has("watch") && isJSON(response) {
+		if request.URL.Query().Has("watch") {
 			return &eventBody{ReadCloser: paced, length: newLength("an event in the member's watch of "+path, maxAnswerBytes)}
 		}
-		return paced // lists are bounded by readPage, events in protobuf by their decoder
+		return paced // lists are bounded by readPage
 	}
 	limitBytes := int64(maxAnswerBytes)
 	if strings.HasPrefix(path, "/openapi/") {
@@ -124,11 +111,6 @@ func asStream(ctx context.Context) context.Context {
 func isStream(ctx context.Context) bool {
 	marked, _ := ctx.Value(streamKey{}).(bool)
 	return marked
-}
-
-func isJSON(response *http.Response) bool {
-	mediaType, _, err := mime.ParseMediaType(response.Header.Get("Content-Type"))
-	return err != nil || !strings.HasSuffix(mediaType, "protobuf")
 }
 
 // length counts bytes of one value.
@@ -160,7 +142,7 @@ func (b *boundedBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// eventBody is a watch in JSON, which its decoder reads however long an event is.
+// eventBody is a watch, which its decoder reads however long an event is.
 type eventBody struct {
 	io.ReadCloser
 	length

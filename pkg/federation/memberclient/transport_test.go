@@ -146,7 +146,7 @@ func TestEveryRequestHasADeadline(t *testing.T) {
 			return next.RoundTrip(r)
 		})
 	})
-	conn, err := NewConn(t.Context(), config, func(schema.GroupVersionResource, *Live) {})
+	conn, err := NewConn(t.Context(), config, func(schema.GroupVersionResource, Event) {})
 	if err != nil {
 		t.Fatal(err)
 	}

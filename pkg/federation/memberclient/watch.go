@@ -2,17 +2,26 @@ package memberclient
 
 import (
 	"context"
-	"net/http"
+	"encoding/json"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"strconv"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	utilnet "k8s.io/apimachinery/pkg/util/net"
 	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/klog/v2"
 )
 
 const (
-	// A type's watch is begun so often: a reflector begins the next one at once if the last
-	// has shown anything, and a member may end each. They are meant to last 5 to 10 minutes.
+	// A watch is asked for so long, and up to twice as long. One that ends sooner than
+	// shortWatch without any event has everything listed anew.
+	watchLasts, shortWatch = 5 * time.Minute, time.Second
+	// A type's watch is begun so often: the next one is begun at once if the last has shown
+	// anything, and a member may end each.
 	watchEvery, watchBurst = 5 * time.Second, 10
 	// watchGrace is how long after the time that was asked for a watch is ended by us.
 	watchGrace = 30 * time.Second
@@ -22,80 +31,110 @@ const (
 	eventsPerSecond, eventBurst = 1000, 20000
 )
 
-// watch watches the managed objects of the type from a version on.
-func (c *Cache) watch(ctx context.Context, options metav1.ListOptions) (watch.Interface, error) {
+// watch follows one watch of the managed objects, from the version that was shown last. It
+// returns how many events it had, and why it could not be begun.
+func (s *store) watch(ctx context.Context) (events int, err error) {
+	c := s.cache
 	c.conn.sleep(ctx, c.starts.Reserve().Delay())
-	options.LabelSelector = managedSelector
-	ctx, cancel := context.WithTimeout(asStream(ctx), time.Duration(*options.TimeoutSeconds)*time.Second+watchGrace)
-	begin := c.conn.metadata.Resource(c.target.Resource).Watch
-	if c.keepStatus {
-		begin = c.conn.dynamic.Resource(c.target.Resource).Watch
-	}
-	events, err := begin(ctx, options)
+	stream, err := c.beginWatch(ctx)
 	if err != nil {
-		cancel()
+		if utilnet.IsProbableEOF(err) || utilnet.IsTimeout(err) {
+			return 0, nil // nothing was lost: from the same version on
+		}
+		return 0, err
+	}
+	defer stream.end()
+	decoder := json.NewDecoder(stream.body)
+	for {
+		var read watchedEvent
+		err := decoder.Decode(&read)
+		if err == nil && c.conn.events.Wait(stream.ctx) != nil {
+			return events, nil
+		}
+		live, err := c.event(read, err)
+		if err != nil {
+			klog.FromContext(ctx).V(2).Info("Watch of a member failed", "type", c.target.Resource.GroupResource(), "problem", Problem(err))
+			return 0, errListAnew
+		}
+		if live == nil {
+			return events, nil
+		}
+		events++
+		s.take(read.Type, live)
+	}
+}
+
+// errListAnew says that a watch does not show everything: its version is too old, or nobody
+// knows what it says.
+var errListAnew = apierrors.NewResourceExpired("events were lost")
+
+// stream is a watch that was begun.
+type stream struct {
+	body io.ReadCloser
+	ctx  context.Context // ends with the watch
+	cut  context.CancelFunc
+}
+
+func (s *stream) end() {
+	s.cut()
+	_ = s.body.Close()
+}
+
+// beginWatch asks for events for some minutes, at most until ctx ends. It returns errListAnew
+// if upkeep wants everything listed first.
+func (c *Cache) beginWatch(ctx context.Context) (*stream, error) {
+	lasts := time.Duration((1 + rand.Float64()) * float64(watchLasts))
+	ctx, cut := context.WithTimeout(asStream(ctx), lasts+watchGrace)
+	c.mu.Lock()
+	version, anew := c.shown, c.anew
+	c.cut = cut
+	c.mu.Unlock()
+	if anew {
+		cut()
+		return nil, errListAnew
+	}
+	q := query{resource: c.servedVersion(), keep: c.keep}
+	body, err := c.conn.client.Get().AbsPath(q.path()).SetHeader("Accept", q.accept("PartialObjectMetadata")).
+		Param("watch", "true").
+		Param("labelSelector", managedSelector).
+		Param("resourceVersion", version).
+		Param("allowWatchBookmarks", "true").
+		Param("timeoutSeconds", strconv.Itoa(int(lasts.Seconds()))).
+		Stream(ctx)
+	if err != nil {
+		cut()
 		return nil, err
 	}
-	w := &liveWatch{results: make(chan watch.Event), events: events, cancel: cancel}
-	// Ends with ctx, at the latest with its deadline, or with the member's events.
-	go w.run(ctx, c)
-	return w, nil
+	return &stream{body: body, ctx: ctx, cut: cut}, nil
 }
 
-// liveWatch turns events of objects into events of Lives.
-type liveWatch struct {
-	results chan watch.Event
-	events  watch.Interface
-	cancel  context.CancelFunc
+// watchedEvent is an event as it is sent.
+type watchedEvent struct {
+	Type   watch.EventType `json:"type"`
+	Object json.RawMessage `json:"object"`
 }
 
-// ResultChan implements watch.Interface.
-func (w *liveWatch) ResultChan() <-chan watch.Event { return w.results }
-
-// Stop implements watch.Interface.
-func (w *liveWatch) Stop() { w.cancel() }
-
-func (w *liveWatch) run(ctx context.Context, c *Cache) {
-	defer close(w.results)
-	defer w.cancel()
-	defer w.events.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case event, ok := <-w.events.ResultChan():
-			if !ok || c.conn.events.Wait(ctx) != nil {
-				return
-			}
-			select {
-			case <-ctx.Done():
-				return
-			case w.results <- c.trim(event):
-			}
+// event makes a Live of an event's object, which was read with an error or none. It is nil
+// if the watch ended as watches do; an error says that it does not show everything.
+func (c *Cache) event(read watchedEvent, err error) (*Live, error) {
+	c.mu.Lock()
+	anew := c.anew
+	c.mu.Unlock()
+	switch {
+	case anew:
+		return nil, errListAnew
+	case err == io.EOF, err != nil && (errors.Is(err, context.Canceled) || utilnet.IsProbableEOF(err) || utilnet.IsTimeout(err)):
+		return nil, nil
+	case err != nil:
+		return nil, err
+	case read.Type == watch.Error:
+		var status metav1.Status
+		if err := json.Unmarshal(read.Object, &status); err != nil {
+			return nil, err
 		}
+		return nil, apierrors.FromObject(&status)
+	case read.Type != watch.Added && read.Type != watch.Modified && read.Type != watch.Deleted && read.Type != watch.Bookmark:
+		return nil, errors.New("the member sends an event of no known type")
 	}
-}
-
-// trim makes a Live of an event's object, or an event of the error, which ends the watch.
-// The reflector logs that one.
-func (c *Cache) trim(event watch.Event) watch.Event {
-	if event.Type == watch.Error {
-		status := metav1.Status{Status: metav1.StatusFailure, Code: http.StatusInternalServerError, Reason: metav1.StatusReasonInternalError}
-		err := apierrors.FromObject(event.Object)
-		if answered, ok := err.(apierrors.APIStatus); ok {
-			status.Code, status.Reason = answered.Status().Code, answered.Status().Reason
-		}
-		status.Message = Problem(err)
-		return watch.Event{Type: watch.Error, Object: &status}
-	}
-	object, ok := event.Object.(metav1.Object)
-	if !ok {
-		return c.trim(watch.Event{Type: watch.Error, Object: event.Object})
-	}
-	live, err := NewLive(object, c.keepStatus)
-	if err != nil {
-		failed := apierrors.NewInternalError(err).ErrStatus
-		return watch.Event{Type: watch.Error, Object: &failed}
-	}
-	return watch.Event{Type: event.Type, Object: live}
+	return readLive(read.Object, c.keep)
 }

@@ -39,7 +39,7 @@ func (p *pauses) sleep(ctx context.Context, d time.Duration) {
 func watchSlowly(conn *Conn) *pauses {
 	p := &pauses{begun: make(chan time.Duration), end: make(chan struct{})}
 	conn.sleep = p.sleep
-	conn.Watch(configMaps, false)
+	conn.Watch(configMaps, Keep{})
 	return p
 }
 
@@ -178,14 +178,17 @@ func TestACacheFollowsItsWatch(t *testing.T) {
 	}
 	seen := make(chan string, 8)
 	conn := serve(t, member)
-	conn.onEvent = func(_ schema.GroupVersionResource, live *Live) {
-		if live == nil {
+	conn.onEvent = func(_ schema.GroupVersionResource, event Event) {
+		switch {
+		case event.Live == nil:
 			seen <- "state"
-			return
+		case event.Deleted:
+			seen <- event.Live.Name + " deleted"
+		default:
+			seen <- event.Live.Name + " " + event.Live.ResourceVersion
 		}
-		seen <- live.Name + " " + live.ResourceVersion
 	}
-	conn.Watch(configMaps, false)
+	conn.Watch(configMaps, Keep{})
 	expect := func(want string, version string) {
 		t.Helper()
 		if got := <-seen; got != want {
@@ -201,7 +204,7 @@ func TestACacheFollowsItsWatch(t *testing.T) {
 	events <- metadataEvent("MODIFIED", 1)
 	expect("o1 12", "12")
 	events <- metadataEvent("DELETED", 1)
-	expect("o1 12", "")
+	expect("o1 deleted", "")
 	if taken := conn.budget.takenBytes.Load(); taken != 0 {
 		t.Errorf("%d bytes are taken for nothing", taken)
 	}

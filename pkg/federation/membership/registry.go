@@ -30,8 +30,13 @@ import (
 	listersv1beta1 "github.com/koinon-io/koinon/pkg/generated/listers/core/v1beta1"
 )
 
-// statusTimeout bounds one write of a KubeFedCluster's status.
-const statusTimeout = 10 * time.Second
+const (
+	// statusTimeout bounds one write of a KubeFedCluster's status.
+	statusTimeout = 10 * time.Second
+	// workers is how many members are set up at a time. One is never set up twice at once: the
+	// queue sees to that.
+	workers = 8
+)
 
 // Member is one member at one moment. Its fields must not be modified.
 type Member struct {
@@ -57,10 +62,11 @@ type Config struct {
 	// Thresholds is asked before every check.
 	Thresholds func() Thresholds
 	// OnChange is called after a member came, went, or changed its labels, connection or
-	// health. It must not block.
+	// health: Get says by then what it is now. It must not block, and may be called for several
+	// members at a time.
 	OnChange func(member string)
 	// OnEvent is called for events of the members' caches: see memberclient.NewConn.
-	OnEvent func(member string, resource schema.GroupVersionResource, live *memberclient.Live)
+	OnEvent func(member string, resource schema.GroupVersionResource, event memberclient.Event)
 }
 
 // Registry holds the members.
@@ -79,7 +85,9 @@ type member struct {
 	secret string
 	// account is the namespace of the join account, empty if it is not known.
 	account string
-	judged  judgement
+	// until is when the client certificate expires; zero if there is none.
+	until  time.Time
+	judged judgement
 	// ctx ends with this epoch; stop ends it.
 	ctx  context.Context
 	stop context.CancelFunc
@@ -114,7 +122,9 @@ func (r *Registry) EnqueueForSecret(secret string) {
 	}
 }
 
-// Get returns a member by the name of its KubeFedCluster.
+// Get returns a member by the name of its KubeFedCluster. One that is not there may not be
+// set up yet: no KubeFedCluster, or one that is of a cell or an edge unit, says that there is
+// no such member.
 func (r *Registry) Get(name string) (Member, bool) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
@@ -145,11 +155,13 @@ func (r *Registry) Run(ctx context.Context) error {
 	for _, cluster := range clusters {
 		r.queue.Add(cluster.Name)
 	}
-	// Ends when the queue is shut down.
-	r.wg.Go(func() {
-		for r.processNext(ctx) {
-		}
-	})
+	for range workers {
+		// Ends when the queue is shut down.
+		r.wg.Go(func() {
+			for r.processNext(ctx) {
+			}
+		})
+	}
 	<-ctx.Done()
 	r.queue.ShutDown()
 	r.wg.Wait()
@@ -213,11 +225,12 @@ func (r *Registry) reconcile(ctx context.Context, name string) error {
 	}
 	created.ctx, created.stop = context.WithCancel(ctx)
 	if malformed == nil {
+		created.until = memberclient.ValidUntil(config)
 		if created.account = memberclient.AccountNamespace(config); created.account != "" {
 			created.System.Join = append(created.System.Join, created.account)
 		}
 		created.Conn, malformed = memberclient.NewConn(created.ctx, config,
-			func(gvr schema.GroupVersionResource, live *memberclient.Live) { r.OnEvent(name, gvr, live) })
+			func(gvr schema.GroupVersionResource, event memberclient.Event) { r.OnEvent(name, gvr, event) })
 	}
 	if malformed != nil {
 		created.judged = judgement{finding: finding{health: Malformed, problem: malformed.Error()}}
@@ -287,8 +300,9 @@ func (r *Registry) watch(m *member) {
 	for {
 		thresholds := r.Thresholds()
 		r.check(m, thresholds)
-		// A certificate expires without anybody changing anything.
-		r.queue.Add(m.Name)
+		if m.mayChangeByItself(time.Now()) {
+			r.queue.Add(m.Name)
+		}
 		timer := time.NewTimer(thresholds.pause(m.judged.health))
 		select {
 		case <-m.ctx.Done():
@@ -297,6 +311,12 @@ func (r *Registry) watch(m *member) {
 		case <-timer.C:
 		}
 	}
+}
+
+// mayChangeByItself reports whether another Conn, or none, may come of what the member is
+// made of, although nobody changed it: a certificate becomes valid, or expires.
+func (m *member) mayChangeByItself(now time.Time) bool {
+	return m.Conn == nil || (!m.until.IsZero() && now.After(m.until))
 }
 
 func (r *Registry) check(m *member, thresholds Thresholds) {

@@ -209,7 +209,9 @@ func (e *Engine) writeTypeStatus(ctx context.Context, ftc *v1beta1.FederatedType
 	return err
 }
 
-func (k *kind) watchIn(conn *memberclient.Conn) { conn.Watch(k.target, k.collectStatus) }
+func (k *kind) watchIn(conn *memberclient.Conn) {
+	conn.Watch(k.target, memberclient.Keep{Status: k.collectStatus})
+}
 
 // get returns a federated object from the cache, nil if there is none.
 func (k *kind) get(key objectKey) *v1beta2.FederatedObject {

@@ -1,0 +1,126 @@
+package memberclient
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/url"
+	"os"
+	"regexp"
+	"strings"
+	"syscall"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
+	"github.com/koinon-io/koinon/pkg/federation/status"
+)
+
+// Problem returns an error of a member as a sentence that may be shown and stored: what a
+// member says is cut at v1beta2.MaxMessageBytes, and what differs each time although the
+// problem is the same is taken out (ports, addresses, UIDs, times), since a status that
+// differs is written.
+func Problem(err error) string {
+	var answer *AnswerError
+	if errors.As(err, &answer) {
+		return status.Cut(answer.Problem, v1beta2.MaxMessageBytes)
+	}
+	if problem := ofConnection(err); problem != "" {
+		return problem
+	}
+	return sentence(err.Error(), v1beta2.MaxMessageBytes)
+}
+
+// Sentences for what a connection suffers: which of several errors the library returns is
+// luck.
+const (
+	problemQueue   = "too many requests to the member are waiting"
+	problemTimeout = "no answer in time"
+	problemBroken  = "the connection broke"
+	problemRefused = "connection refused"
+)
+
+// ofConnection returns the sentence for an error that is not the member's answer; empty if
+// it has none of its own.
+func ofConnection(err error) string {
+	var timeout interface{ Timeout() bool }
+	var lookup *net.DNSError
+	var answered apierrors.APIStatus
+	switch {
+	case errors.As(err, &answered):
+		return ""
+	case strings.Contains(err.Error(), "client rate limiter Wait returned an error"):
+		return problemQueue
+	case errors.As(err, &lookup) && !lookup.IsTimeout:
+		return sentence("lookup "+lookup.Name+": "+lookup.Err, v1beta2.MaxMessageBytes)
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
+		return problemTimeout
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return problemRefused
+	case isBroken(err):
+		return problemBroken
+	}
+	return ""
+}
+
+// isBroken reports whether a connection ended before the answer did.
+func isBroken(err error) bool {
+	for _, broken := range []error{io.EOF, io.ErrUnexpectedEOF, net.ErrClosed, syscall.ECONNRESET, syscall.ECONNABORTED, syscall.EPIPE} {
+		if errors.Is(err, broken) {
+			return true
+		}
+	}
+	var request *url.Error // the errors of HTTP/2 have no types outside of the library
+	return errors.As(err, &request) && brokenHTTP2.MatchString(request.Err.Error())
+}
+
+var brokenHTTP2 = regexp.MustCompile(`^http2: (client connection|server sent GOAWAY|client conn)|^(http2: )?stream error:|^http: server closed idle connection`)
+
+// sentence makes a text stable and cuts it.
+func sentence(text string, limitBytes int) string {
+	const enough = 4 // times what is kept: what is taken out makes it shorter
+	return status.Cut(stable(status.Cut(text, enough*limitBytes)), limitBytes)
+}
+
+// volatile is what differs from one time to the next, and what stands for it. The order
+// counts.
+var volatile = []struct {
+	pattern *regexp.Regexp
+	instead string
+}{
+	// Where a request went is known, and its parameters differ.
+	{regexp.MustCompile(`\b(Get|Head|Post|Put|Patch|Delete) "https?://[^"]*": `), ""},
+	{regexp.MustCompile(`[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}`), "<uid>"},
+	{regexp.MustCompile(addressPattern + `->` + addressPattern), "<address>"},
+	{regexp.MustCompile(addressPattern), "<address>"},
+	{regexp.MustCompile(`\b0x[0-9a-f]{6,}\b`), "<pointer>"},
+	{regexp.MustCompile(`\b\d+(?:\.\d+)?(?:ns|us|µs|ms)\b|\b\d+\.\d+s\b`), "<duration>"},
+	{regexp.MustCompile(`(?i)(resource ?version:? )\d+(?: \(\d+\))?`), "$1<version>"},
+}
+
+const addressPattern = `(?:\b\d{1,3}(?:\.\d{1,3}){3}|\[[0-9a-fA-F:.]*:[0-9a-fA-F:.]*(?:%\w+)?\]):\d{1,5}\b`
+
+const timePattern = `\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d+)?(?:Z| ?[+-]\d\d:?\d\d(?: [A-Z]{3,4})?)?(?: m=[+-][\d.]+)?`
+
+// currentTime begins what X.509 says of a certificate that is not valid now.
+const currentTime = "current time "
+
+var times = regexp.MustCompile(currentTime + timePattern + ` is (?:after|before) ` + timePattern + `|` + timePattern)
+
+// withoutTime stands for a match of times. What a certificate says does not change.
+func withoutTime(found string) string {
+	if _, valid, ok := strings.Cut(found, " is "); ok && strings.HasPrefix(found, currentTime) {
+		return "the current time is " + valid
+	}
+	return "<time>"
+}
+
+// stable takes out of a text what differs each time although it says the same.
+func stable(text string) string {
+	text = times.ReplaceAllStringFunc(text, withoutTime)
+	for _, v := range volatile {
+		text = v.pattern.ReplaceAllString(text, v.instead)
+	}
+	return text
+}

@@ -91,17 +91,22 @@ func (t *term) buildHost() (err error) {
 	if err != nil {
 		return err
 	}
+	cellUnits, err := cells.NewCells(t.everywhere.Federation().V1alpha1().Cells().Informer(), t.koinon.FederationV1alpha1())
+	if err != nil {
+		return err
+	}
+	edgeUnits, err := cells.NewEdgeUnits(t.everywhere.Edge().V1alpha1().EdgeUnits().Informer(), t.koinon.EdgeV1alpha1())
+	if err != nil {
+		return err
+	}
 	t.cells, err = cells.New(cells.Config{
 		SystemNamespace: namespace,
-		Kinds: []cells.Kind{
-			cells.Cells{Lister: t.everywhere.Federation().V1alpha1().Cells().Lister(), Client: t.koinon.FederationV1alpha1()},
-			cells.EdgeUnits{Lister: t.everywhere.Edge().V1alpha1().EdgeUnits().Lister(), Client: t.koinon.EdgeV1alpha1()},
-		},
-		Clusters:    t.system.KubeFedCore().V1beta1().KubeFedClusters().Lister().KubeFedClusters(namespace),
-		Client:      t.koinon.KubeFedCoreV1beta1().KubeFedClusters(namespace),
-		Namespaces:  t.host.Core().V1().Namespaces().Lister(),
-		Claims:      t.book,
-		OtherEngine: t.config.OtherEngine,
+		Kinds:           []cells.Kind{cellUnits, edgeUnits},
+		Clusters:        t.system.KubeFedCore().V1beta1().KubeFedClusters().Lister().KubeFedClusters(namespace),
+		Client:          t.koinon.KubeFedCoreV1beta1().KubeFedClusters(namespace),
+		Namespaces:      t.host.Core().V1().Namespaces().Lister(),
+		Claims:          t.book,
+		OtherEngine:     t.config.OtherEngine,
 	})
 	return err
 }
@@ -252,14 +257,12 @@ func (t *term) clusterChanged(old, current metav1.Object) {
 // concerns nobody else: who wants it finds out.
 func (t *term) pageChanged(old, current metav1.Object) {
 	page := current.(*federationv1alpha1.MemberNamespace)
-	if old != nil {
-		holders := ownership.Holders(page)
-		given := func(member string) bool { _, held := holders[member]; return !held }
-		if !slices.ContainsFunc(slices.Collect(maps.Keys(ownership.Holders(old.(*federationv1alpha1.MemberNamespace)))), given) {
-			return
-		}
+	before, _ := old.(*federationv1alpha1.MemberNamespace)
+	given := givenUp(before, page)
+	if len(given) == 0 && old != nil {
+		return
 	}
-	t.cells.NamespaceReleased(page.Name)
+	t.cells.NamespaceReleased(page.Name, given...)
 	if t.engine == nil {
 		return
 	}
@@ -269,6 +272,21 @@ func (t *term) pageChanged(old, current metav1.Object) {
 			t.engine.NamespaceChanged(owner.Namespace)
 		}
 	}
+}
+
+// givenUp returns the members whose namespace somebody has no more: all on a page that may be
+// gone, for which before is nil.
+func givenUp(before, page *federationv1alpha1.MemberNamespace) (members []string) {
+	holders := ownership.Holders(page)
+	if before == nil {
+		return slices.Sorted(maps.Keys(holders))
+	}
+	for _, member := range slices.Sorted(maps.Keys(ownership.Holders(before))) {
+		if _, held := holders[member]; !held {
+			members = append(members, member)
+		}
+	}
+	return members
 }
 
 func (t *term) secretChanged(_, current metav1.Object) {

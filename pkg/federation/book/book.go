@@ -23,6 +23,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/util/retry"
+	"k8s.io/utils/lru"
 
 	"github.com/koinon-io/koinon/pkg/apis/federation/ownership"
 	"github.com/koinon-io/koinon/pkg/apis/federation/v1alpha1"
@@ -46,11 +47,26 @@ type Book struct {
 	// yet when it is read first.
 	written map[string]written
 	turns   map[string]*turn // by page; guarded by mu
+	// holders of pages with many owners, by page. It has a lock of its own.
+	holders *lru.Cache
 }
 
 type written struct {
 	page *v1alpha1.MemberNamespace
 	at   time.Time
+}
+
+const (
+	// manyOwners is how many owners on a page are worth an index.
+	manyOwners = 16
+	// manyPages is for how many such pages an index is kept.
+	manyPages = 1024
+)
+
+// holders is who has the namespaces of a page.
+type holders struct {
+	page     *v1alpha1.MemberNamespace
+	byMember map[string]ownership.Owner
 }
 
 // turn lets one goroutine at a time write a page: the others find what it wrote.
@@ -70,6 +86,7 @@ func New(client clientv1alpha1.MemberNamespaceInterface, store cache.Store) (*Bo
 		cache:   store,
 		written: map[string]written{},
 		turns:   map[string]*turn{},
+		holders: lru.New(manyPages),
 	}, nil
 }
 
@@ -118,13 +135,35 @@ func (b *Book) forget(namespace string) {
 
 // Holder returns the owner of the namespace of that name in a member.
 func (b *Book) Holder(namespace, member string) (owner ownership.Owner, held bool) {
-	return ownership.Holder(b.page(namespace), member)
+	return b.holderOn(b.page(namespace))(member)
+}
+
+// holderOn returns who has a member's namespace on a page, which may be nil. Cells of many
+// members may name the same namespace, and each of them is asked for at every sync: a page with
+// many owners is read once for all.
+func (b *Book) holderOn(page *v1alpha1.MemberNamespace) func(member string) (ownership.Owner, bool) {
+	if page == nil || len(page.Spec.Owners) < manyOwners {
+		return func(member string) (ownership.Owner, bool) { return ownership.Holder(page, member) }
+	}
+	known, ok := b.holders.Get(page.Name)
+	index, _ := known.(holders)
+	if !ok || index.page != page {
+		index = holders{page, ownership.Holders(page)}
+		b.holders.Add(page.Name, index)
+	}
+	return func(member string) (ownership.Owner, bool) {
+		owner, held := index.byMember[member]
+		return owner, held
+	}
 }
 
 // Claim makes owner the owner of the namespaces of that name in those of members where
 // nobody is, with one write for all of them and none if it has them already. It returns who
 // has the others.
 func (b *Book) Claim(ctx context.Context, owner ownership.Owner, namespace string, members []string) (taken map[string]ownership.Owner, err error) {
+	if free, taken := ownership.Free(b.holderOn(b.page(namespace)), owner, members); len(free) == 0 {
+		return taken, nil
+	}
 	defer b.take(namespace)()
 	page := b.page(namespace)
 	err = retry.OnError(races, isRace, func() error {
@@ -150,16 +189,26 @@ func (b *Book) Claim(ctx context.Context, owner ownership.Owner, namespace strin
 	return taken, nil
 }
 
-// release takes owner's claims in members from the page, if it is still as it was looked
-// at. A page that holds nobody is deleted.
-func (b *Book) release(ctx context.Context, page *v1alpha1.MemberNamespace, owner ownership.Owner, members []string) error {
+// claim is what an owner has on a page.
+type claim struct {
+	owner   ownership.Owner
+	members []string
+}
+
+// release takes claims from the page in one write, if it is still as it was looked at. A page
+// that holds nobody is deleted.
+func (b *Book) release(ctx context.Context, page *v1alpha1.MemberNamespace, claims []claim) error {
 	defer b.take(page.Name)()
 	changed := page.DeepCopy()
-	if !ownership.Release(changed, owner, members...) {
+	wanted := false
+	for _, c := range claims {
+		wanted = ownership.Release(changed, c.owner, c.members...) || wanted
+	}
+	if !wanted {
 		return nil
 	}
 	if err := b.write(ctx, changed); err != nil {
-		return fmt.Errorf("release namespace %q of %d members for %s: %w", page.Name, len(members), owner, err)
+		return fmt.Errorf("release namespace %q for %d owners, %s first: %w", page.Name, len(claims), claims[0].owner, err)
 	}
 	if len(changed.Spec.Owners) > 0 {
 		return nil

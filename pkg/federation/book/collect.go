@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -26,8 +27,12 @@ const (
 	grace = 2 * time.Minute
 	// resync is how often all pages are looked at: what is left in a member may have gone.
 	resync = 5 * time.Minute
-	// collectTimeout bounds the work on one page.
-	collectTimeout = time.Minute
+	// collectTimeout bounds the work on one page, and lookTimeout the part of it before the
+	// first write.
+	collectTimeout, lookTimeout = time.Minute, 30 * time.Second
+	// together is how many owners are taken from a page in one write at most: the work that is
+	// lost when somebody else writes it.
+	together = 100
 	// askTimeout bounds one question to a member. One that fails is not asked again before
 	// askPause has passed: the others' claims wait for the answer.
 	askTimeout, askPause = 5 * time.Second, resync
@@ -141,23 +146,43 @@ func (c *Collector) collect(ctx context.Context, name string) error {
 	if page == nil {
 		return nil
 	}
+	claims, err := c.endedOn(ctx, page)
+	// It took a while: an owner may have come back.
+	claims = slices.DeleteFunc(claims, func(ended claim) bool {
+		return slices.ContainsFunc(ended.members, func(member string) bool { return c.Owners.Known(ended.owner, name, member) })
+	})
+	if len(claims) == 0 {
+		return err
+	}
+	if releaseErr := c.Book.release(ctx, page, claims); releaseErr != nil {
+		return errors.Join(err, releaseErr)
+	}
+	for _, claim := range claims {
+		klog.FromContext(ctx).V(2).Info("Released namespaces of members", "namespace", name, "owner", claim.owner.String(), "members", claim.members)
+	}
+	c.queue.Add(name) // the page is another one now
+	return nil
+}
+
+// endedOn returns claims on a page that have ended: all of them, if they are few. What it
+// could not find out about the others is in the error.
+func (c *Collector) endedOn(ctx context.Context, page *v1alpha1.MemberNamespace) (claims []claim, err error) {
+	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
+	defer cancel()
 	var errs []error
 	for i := range page.Spec.Owners {
+		if len(claims) == together || ctx.Err() != nil {
+			break
+		}
 		entry := &page.Spec.Owners[i]
 		owner := ownership.OwnerOn(entry)
-		ended, err := c.ended(ctx, name, owner, entry)
-		if len(ended) == 0 {
-			errs = append(errs, err)
-			continue
+		members, err := c.ended(ctx, page.Name, owner, entry)
+		if len(members) > 0 {
+			claims = append(claims, claim{owner, members})
 		}
-		if releaseErr := c.Book.release(ctx, page, owner, ended); releaseErr != nil {
-			return errors.Join(err, releaseErr)
-		}
-		klog.FromContext(ctx).V(2).Info("Released namespaces of members", "namespace", name, "owner", owner.String(), "members", ended)
-		c.queue.Add(name) // the page is another one now
-		return nil
+		errs = append(errs, err)
 	}
-	return errors.Join(errs...)
+	return claims, errors.Join(append(errs, ctx.Err())...)
 }
 
 // ended returns the members in which the owner's claim has ended. What it could not find

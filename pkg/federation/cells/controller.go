@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -15,35 +16,48 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	corev1listers "k8s.io/client-go/listers/core/v1"
+	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/klog/v2"
 
 	"github.com/koinon-io/koinon/pkg/apis/federation/ownership"
 	"github.com/koinon-io/koinon/pkg/apis/federation/tenancy"
 	federationv1alpha1 "github.com/koinon-io/koinon/pkg/apis/federation/v1alpha1"
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/topology"
 	clientv1beta1 "github.com/koinon-io/koinon/pkg/generated/clientset/versioned/typed/core/v1beta1"
 	listersv1beta1 "github.com/koinon-io/koinon/pkg/generated/listers/core/v1beta1"
 )
 
-// callTimeout bounds one reconciliation, which is a handful of small calls.
-const callTimeout = 30 * time.Second
+const (
+	// callTimeout bounds one reconciliation, which is a handful of small calls.
+	callTimeout = 30 * time.Second
+	// workers is how many units are looked at at a time: most of the time of a new one is
+	// spent waiting for the host. One unit is never looked at twice at once.
+	workers = 8
+)
 
-// Kind reads and writes the units of one kind.
+// Kind reads and writes the units of one kind. Units is the one there is; tests have others.
 type Kind interface {
 	// TopologyType that the units are targets of.
 	TopologyType() string
-	// List returns all units, those of one namespace unless that is empty.
-	List(namespace string) ([]Unit, error)
+	// List returns all units. That is for a start: what happens later asks Indexed.
+	List() []Unit
+	// Indexed returns the names of the units that have a value in an index.
+	Indexed(index, value string) ([]cache.ObjectName, error)
 	// Get returns an apierrors NotFound if there is no such unit.
 	Get(namespace, name string) (*Unit, error)
-	// PatchMeta sends a JSON merge patch of metadata.
-	PatchMeta(ctx context.Context, namespace, name string, patch []byte) error
-	// PatchStatus sends a JSON merge patch of the status.
-	PatchStatus(ctx context.Context, namespace, name string, patch []byte) error
+	// Exists asks the API, where Get reads a cache.
+	Exists(ctx context.Context, namespace, name string) (bool, error)
+	// Patch sends a JSON merge patch of the unit or its subresource, and returns the version
+	// that is stored then.
+	Patch(ctx context.Context, namespace, name string, patch []byte, subresources ...string) (resourceVersion string, err error)
 }
 
 // Claims is the book of who owns which namespace of which member.
 type Claims interface {
+	// Holder returns the owner of the namespace of that name in a member.
+	Holder(namespace, member string) (owner ownership.Owner, held bool)
 	// Claim makes owner the owner of the namespaces of that name in those of members where
 	// nobody is, and returns who has the others.
 	Claim(ctx context.Context, owner ownership.Owner, namespace string, members []string) (taken map[string]ownership.Owner, err error)
@@ -70,8 +84,15 @@ type key struct{ topologyType, namespace, name string }
 // Controller keeps the KubeFedClusters of units.
 type Controller struct {
 	Config
-	kinds map[string]Kind
-	queue workqueue.TypedRateLimitingInterface[key]
+	kinds  map[string]Kind
+	queue  workqueue.TypedRateLimitingInterface[key]
+	writes writes
+	// started is from when on probes are worth a write.
+	started time.Time
+
+	mu sync.Mutex
+	// told are the members that units were told of, as they were then. Guarded by mu.
+	told map[string]*v1beta1.KubeFedCluster
 }
 
 // New returns a Controller that does nothing before Run.
@@ -80,8 +101,11 @@ func New(config Config) (*Controller, error) {
 		return nil, errors.New("cells: every field of Config but OtherEngine must be set")
 	}
 	c := &Controller{
-		Config: config,
-		kinds:  map[string]Kind{},
+		Config:  config,
+		started: time.Now(),
+		kinds:   map[string]Kind{},
+		writes:  writes{byUnit: map[key]versions{}},
+		told:    map[string]*v1beta1.KubeFedCluster{},
 		queue: workqueue.NewTypedRateLimitingQueueWithConfig(
 			workqueue.NewTypedItemExponentialFailureRateLimiter[key](200*time.Millisecond, 30*time.Second),
 			workqueue.TypedRateLimitingQueueConfig[key]{Name: "cells"}),
@@ -100,32 +124,61 @@ func (c *Controller) Enqueue(topologyType, namespace, name string) {
 
 // NamespaceChanged has the units of a namespace looked at again: its tenant may be
 // another.
-func (c *Controller) NamespaceChanged(namespace string) {
-	c.enqueueIf(namespace, func(*Unit) bool { return true })
-}
+func (c *Controller) NamespaceChanged(namespace string) { c.enqueueIndexed(byNamespace, namespace) }
 
-// ClusterChanged has the units looked at again that lie in the cluster, or appear as it.
+// ClusterChanged has the unit looked at again that appears as the cluster, be it there or
+// not: nobody else removes the cluster of a unit that is gone. Of a cluster that is a member
+// those are looked at that lie there, if it says something new: it is probed every minute,
+// and has many units.
 func (c *Controller) ClusterChanged(cluster string) {
-	c.enqueueIf("", func(u *Unit) bool { return u.Member == cluster || u.ClusterName() == cluster })
+	for _, kind := range c.Kinds {
+		if name, namespace, ok := topology.Split(kind.TopologyType(), cluster); ok {
+			c.Enqueue(kind.TopologyType(), namespace, name)
+		}
+	}
+	if c.saysNew(cluster) {
+		c.enqueueIndexed(byMember, cluster)
+	}
 }
 
-// NamespaceReleased has the units looked at again that want a namespace of that name in a
-// member: somebody gave one up.
-func (c *Controller) NamespaceReleased(memberNamespace string) {
-	c.enqueueIf("", func(u *Unit) bool { return u.memberNamespace() == memberNamespace })
+// saysNew reports whether units have not been told yet of how a cluster is now. They are
+// looked at with a cache that shows at least that.
+func (c *Controller) saysNew(name string) bool {
+	cluster, err := c.Clusters.Get(name)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	told := c.told[name]
+	if err != nil || cluster.Labels[federationv1alpha1.TopologyLabel] != "" { // no member
+		delete(c.told, name)
+		return true
+	}
+	if told != nil && !concernsUnits(told, cluster) {
+		return false
+	}
+	c.told[name] = cluster
+	return true
+}
+
+// NamespaceReleased has the units looked at again that want the namespace of that name in
+// one of members: somebody gave it up.
+func (c *Controller) NamespaceReleased(memberNamespace string, members ...string) {
+	for _, member := range members {
+		c.enqueueIndexed(byPlace, place(member, memberNamespace))
+	}
 }
 
 // Settle claims the namespaces of units that were made before there was a book, the oldest
 // unit first. It must come before anything else claims: a unit was made by an administrator
-// for its namespace, while anybody may have a namespace in the host.
+// for its namespace, while anybody may have a namespace in the host. Where everything is
+// somebody's it asks the host nothing.
 func (c *Controller) Settle(ctx context.Context) error {
 	var units []Unit
 	for _, kind := range c.Kinds {
-		more, err := kind.List("")
-		if err != nil {
-			return fmt.Errorf("list units of topology %s: %w", kind.TopologyType(), err)
+		for _, unit := range kind.List() {
+			if _, held := c.Claims.Holder(unit.memberNamespace(), unit.Member); !held {
+				units = append(units, unit)
+			}
 		}
-		units = append(units, more...)
 	}
 	slices.SortStableFunc(units, func(a, b Unit) int {
 		return cmp.Or(a.Created.Compare(b.Created), cmp.Compare(a.Owner().String(), b.Owner().String()))
@@ -150,34 +203,37 @@ func (c *Controller) claim(ctx context.Context, unit *Unit) (*ownership.Owner, e
 	return nil, nil
 }
 
-func (c *Controller) enqueueIf(namespace string, wanted func(*Unit) bool) {
+func (c *Controller) enqueueIndexed(index, value string) {
 	for _, kind := range c.Kinds {
-		units, err := kind.List(namespace)
+		names, err := kind.Indexed(index, value)
 		if err != nil {
-			continue // listers fail only for want of an index
+			continue // fails only for want of an index
 		}
-		for i := range units {
-			if wanted(&units[i]) {
-				c.Enqueue(kind.TopologyType(), units[i].Namespace, units[i].Name)
-			}
+		for _, name := range names {
+			c.Enqueue(kind.TopologyType(), name.Namespace, name.Name)
 		}
 	}
 }
 
 // Run keeps the KubeFedClusters until ctx ends.
 func (c *Controller) Run(ctx context.Context) error {
-	c.NamespaceChanged("")
-	c.enqueueOrphans()
-	done := make(chan struct{})
-	// Ends when the queue is shut down.
-	go func() {
-		defer close(done)
-		for c.processNext(ctx) {
+	for _, kind := range c.Kinds {
+		for _, unit := range kind.List() {
+			c.Enqueue(kind.TopologyType(), unit.Namespace, unit.Name)
 		}
-	}()
+	}
+	c.enqueueOrphans()
+	var working sync.WaitGroup
+	for range workers {
+		// Ends when the queue is shut down.
+		working.Go(func() {
+			for c.processNext(ctx) {
+			}
+		})
+	}
 	<-ctx.Done()
 	c.queue.ShutDown()
-	<-done
+	working.Wait()
 	return nil
 }
 
@@ -219,19 +275,27 @@ func (c *Controller) reconcile(ctx context.Context, k key) error {
 		return nil
 	}
 	unit, err := kind.Get(k.namespace, k.name)
-	if apierrors.IsNotFound(err) {
-		return c.removeCluster(ctx, &Unit{TopologyType: k.topologyType, Namespace: k.namespace, Name: k.name})
+	if err != nil && !apierrors.IsNotFound(err) {
+		return err
 	}
+	current, err := c.current(k)
 	if err != nil {
 		return err
 	}
+	if wait := c.writes.wait(k, unit, current); wait > 0 {
+		c.queue.AddAfter(k, wait)
+		return nil
+	}
+	if unit == nil {
+		return c.removeOrphan(ctx, kind, k, current)
+	}
 	if unit.Deleting {
-		if err := c.removeCluster(ctx, unit); err != nil {
+		if err := c.removeCluster(ctx, k, current); err != nil {
 			return err
 		}
 		return c.setFinalizer(ctx, kind, unit, false)
 	}
-	o, err := c.observe(unit)
+	o, err := c.observe(unit, current)
 	if err != nil {
 		return err
 	}
@@ -247,8 +311,18 @@ func (c *Controller) reconcile(ctx context.Context, k key) error {
 	return c.writeStatus(ctx, kind, o)
 }
 
-func (c *Controller) observe(unit *Unit) (observation, error) {
-	o := observation{unit: *unit}
+// current returns the KubeFedCluster of the name that the unit appears as, nil if there is
+// none.
+func (c *Controller) current(k key) (*v1beta1.KubeFedCluster, error) {
+	cluster, err := c.Clusters.Get(topology.ClusterName(k.topologyType, k.namespace, k.name))
+	if apierrors.IsNotFound(err) {
+		return nil, nil
+	}
+	return cluster, err
+}
+
+func (c *Controller) observe(unit *Unit, current *v1beta1.KubeFedCluster) (observation, error) {
+	o := observation{unit: *unit, current: current}
 	namespace, err := c.Namespaces.Get(unit.Namespace)
 	if err != nil {
 		return o, fmt.Errorf("get namespace %q: %w", unit.Namespace, err)
@@ -262,57 +336,70 @@ func (c *Controller) observe(unit *Unit) (observation, error) {
 	return o, err
 }
 
-func (c *Controller) applyCluster(ctx context.Context, o observation) error {
-	wanted := o.cluster(c.SystemNamespace)
+func (c *Controller) applyCluster(ctx context.Context, o observation) (err error) {
+	wanted, current := o.cluster(c.SystemNamespace), o.current
 	if wanted == nil {
-		return c.removeCluster(ctx, &o.unit)
+		return c.removeCluster(ctx, o.unit.key(), current)
 	}
-	current, err := c.Clusters.Get(wanted.Name)
-	if apierrors.IsNotFound(err) {
-		current, err = c.Client.Create(ctx, wanted, metav1.CreateOptions{})
-	}
-	if err != nil {
-		return fmt.Errorf("make cluster %q: %w", wanted.Name, err)
+	if current == nil {
+		if current, err = c.Client.Create(ctx, wanted, metav1.CreateOptions{}); err != nil {
+			return fmt.Errorf("make cluster %q: %w", wanted.Name, err)
+		}
+		c.writes.wroteCluster(o.unit.key(), current.ResourceVersion)
 	}
 	if merged, changed := merge(current, wanted); changed {
 		if current, err = c.Client.Update(ctx, merged, metav1.UpdateOptions{}); err != nil {
 			return fmt.Errorf("update cluster %q: %w", wanted.Name, err)
 		}
+		c.writes.wroteCluster(o.unit.key(), current.ResourceVersion)
 	}
 	if c.OtherEngine {
 		return nil
 	}
-	status, changed := mirror(&current.Status, &o.member.Status)
+	status, changed := mirror(&current.Status, &o.member.Status, probeAge(wanted.Name), c.started)
 	if !changed {
 		return nil
 	}
 	updated := current.DeepCopy()
 	updated.Status = *status
-	if _, err := c.Client.UpdateStatus(ctx, updated, metav1.UpdateOptions{}); err != nil {
+	if updated, err = c.Client.UpdateStatus(ctx, updated, metav1.UpdateOptions{}); err != nil {
 		return fmt.Errorf("update status of cluster %q: %w", wanted.Name, err)
 	}
+	c.writes.wroteCluster(o.unit.key(), updated.ResourceVersion)
 	return nil
+}
+
+// removeOrphan deletes the KubeFedCluster of a unit that the cache does not show, if it is
+// gone: the cache of clusters may be ahead of that of units.
+func (c *Controller) removeOrphan(ctx context.Context, kind Kind, k key, cluster *v1beta1.KubeFedCluster) error {
+	if cluster == nil || !isOf(cluster, k) {
+		return nil
+	}
+	exists, err := kind.Exists(ctx, k.namespace, k.name)
+	if err != nil {
+		return fmt.Errorf("look for %s %s/%s: %w", k.topologyType, k.namespace, k.name, err)
+	}
+	if exists {
+		return nil // its event comes
+	}
+	return c.removeCluster(ctx, k, cluster)
 }
 
 // removeCluster deletes the unit's KubeFedCluster, if it is one that we made.
-func (c *Controller) removeCluster(ctx context.Context, unit *Unit) error {
-	cluster, err := c.Clusters.Get(unit.ClusterName())
-	if apierrors.IsNotFound(err) {
+func (c *Controller) removeCluster(ctx context.Context, k key, cluster *v1beta1.KubeFedCluster) error {
+	if cluster == nil || !isOf(cluster, k) || cluster.DeletionTimestamp != nil {
 		return nil
 	}
-	if err != nil {
-		return err
-	}
-	if !isOf(cluster, unit) {
-		return nil
-	}
-	err = c.Client.Delete(ctx, cluster.Name, metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &cluster.UID}})
+	err := c.Client.Delete(ctx, cluster.Name, metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &cluster.UID}})
 	if err != nil && !apierrors.IsNotFound(err) {
 		return fmt.Errorf("delete cluster %q: %w", cluster.Name, err)
 	}
+	c.writes.deleted(k)
 	return nil
 }
 
+// setFinalizer sets or takes the finalizer. A unit that is gone has none to be taken; but
+// nothing is made for it.
 func (c *Controller) setFinalizer(ctx context.Context, kind Kind, unit *Unit, wanted bool) error {
 	if slices.Contains(unit.Finalizers, Finalizer) == wanted {
 		return nil
@@ -327,9 +414,14 @@ func (c *Controller) setFinalizer(ctx context.Context, kind Kind, unit *Unit, wa
 	if err != nil {
 		return err
 	}
-	if err := kind.PatchMeta(ctx, unit.Namespace, unit.Name, patch); err != nil && !apierrors.IsNotFound(err) {
+	version, err := kind.Patch(ctx, unit.Namespace, unit.Name, patch)
+	if apierrors.IsNotFound(err) && !wanted {
+		return nil
+	}
+	if err != nil {
 		return fmt.Errorf("set finalizers of %s %s/%s: %w", unit.TopologyType, unit.Namespace, unit.Name, err)
 	}
+	c.writes.wroteUnit(unit.key(), version)
 	return nil
 }
 
@@ -337,7 +429,7 @@ func (c *Controller) writeStatus(ctx context.Context, kind Kind, o observation) 
 	conditions := slices.Clone(o.unit.Conditions)
 	meta.SetStatusCondition(&conditions, o.ready())
 	clusterName := ""
-	if o.cluster(c.SystemNamespace) != nil {
+	if o.mayAppear() {
 		clusterName = o.unit.ClusterName()
 	}
 	if c.OtherEngine && clusterName != "" {
@@ -354,8 +446,13 @@ func (c *Controller) writeStatus(ctx context.Context, kind Kind, o observation) 
 	if err != nil {
 		return err
 	}
-	if err := kind.PatchStatus(ctx, o.unit.Namespace, o.unit.Name, patch); err != nil && !apierrors.IsNotFound(err) {
+	version, err := kind.Patch(ctx, o.unit.Namespace, o.unit.Name, patch, "status")
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	if err != nil {
 		return fmt.Errorf("write status of %s %s/%s: %w", o.unit.TopologyType, o.unit.Namespace, o.unit.Name, err)
 	}
+	c.writes.wroteUnit(o.unit.key(), version)
 	return nil
 }

@@ -2,7 +2,9 @@ package cells
 
 import (
 	"fmt"
+	"hash/fnv"
 	"maps"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -19,9 +21,21 @@ import (
 // Finalizer holds a Cell or EdgeUnit until its KubeFedCluster is removed.
 const Finalizer = "federation.koinon.io/kubefedcluster"
 
-// probeAge is how old a mirrored lastProbeTime may get while nothing else changes: there
-// are many cells per member, and each write is seen by everyone who watches clusters.
-const probeAge = 10 * time.Minute
+const (
+	// minProbeAge is how old a mirrored lastProbeTime may get at least while nothing else
+	// changes: there are many cells per member, and each write is seen by everyone who watches
+	// clusters. See probeAge.
+	minProbeAge = time.Hour
+	// toldAge is how often the units in a member are looked at for its probes alone.
+	toldAge = minProbeAge / 6
+)
+
+// probeAge spreads over an hour what the clusters of one member would write at once.
+func probeAge(clusterName string) time.Duration {
+	hash := fnv.New32a()
+	hash.Write([]byte(clusterName)) // never fails
+	return minProbeAge + time.Duration(hash.Sum32()%3600)*time.Second
+}
 
 // Unit is what a Cell and an EdgeUnit have in common.
 type Unit struct {
@@ -44,6 +58,8 @@ type Unit struct {
 // ClusterName is the name of the KubeFedCluster that the unit appears as.
 func (u *Unit) ClusterName() string { return topology.ClusterName(u.TopologyType, u.Namespace, u.Name) }
 
+func (u *Unit) key() key { return key{u.TopologyType, u.Namespace, u.Name} }
+
 // Owner is the unit in the book of who owns which namespace of which member.
 func (u *Unit) Owner() ownership.Owner {
 	return ownership.UnitOwner(u.TopologyType, u.Namespace, u.Name)
@@ -62,6 +78,9 @@ type observation struct {
 	member *v1beta1.KubeFedCluster
 	// holder is who else owns the unit's namespace in the member, nil if nobody does.
 	holder *ownership.Owner
+	// current is the KubeFedCluster that has the name which the unit appears as, nil if there
+	// is none.
+	current *v1beta1.KubeFedCluster
 }
 
 // refusal is why a unit may not be where it is, as reason and message; both are empty if it
@@ -123,10 +142,16 @@ func (o observation) seenTwice() metav1.Condition {
 	}
 }
 
-// cluster returns the KubeFedCluster that should be there; nil if there is nothing to
-// say where it is, or the unit may not be there.
+// mayAppear reports whether the unit has a KubeFedCluster: not if there is nothing to say
+// where it is, or it may not be there.
+func (o observation) mayAppear() bool {
+	reason, _ := o.refusal()
+	return !o.unit.Deleting && o.member != nil && reason == ""
+}
+
+// cluster returns the KubeFedCluster that should be there, nil if none should.
 func (o observation) cluster(systemNamespace string) *v1beta1.KubeFedCluster {
-	if reason, _ := o.refusal(); o.unit.Deleting || o.member == nil || reason != "" {
+	if !o.mayAppear() {
 		return nil
 	}
 	labels := maps.Clone(o.unit.Labels)
@@ -154,6 +179,14 @@ func (o observation) cluster(systemNamespace string) *v1beta1.KubeFedCluster {
 // merge returns current with the labels, annotation and spec of wanted, and whether that
 // is a change. Foreign annotations stay; labels are the unit's alone.
 func merge(current, wanted *v1beta1.KubeFedCluster) (*v1beta1.KubeFedCluster, bool) {
+	annotated := true
+	for name, value := range wanted.Annotations {
+		is, ok := current.Annotations[name]
+		annotated = annotated && ok && is == value
+	}
+	if annotated && maps.Equal(current.Labels, wanted.Labels) && equality.Semantic.DeepEqual(&current.Spec, &wanted.Spec) {
+		return current, false
+	}
 	merged := current.DeepCopy()
 	merged.Labels = wanted.Labels
 	if merged.Annotations == nil {
@@ -161,35 +194,61 @@ func merge(current, wanted *v1beta1.KubeFedCluster) (*v1beta1.KubeFedCluster, bo
 	}
 	maps.Copy(merged.Annotations, wanted.Annotations)
 	merged.Spec = wanted.Spec
-	return merged, !equality.Semantic.DeepEqual(current, merged)
+	return merged, true
 }
 
 // mirror returns the member's status for its cell's KubeFedCluster, and whether it is
-// worth a write.
-func mirror(current, member *v1beta1.KubeFedClusterStatus) (*v1beta1.KubeFedClusterStatus, bool) {
-	undated := func(status *v1beta1.KubeFedClusterStatus) *v1beta1.KubeFedClusterStatus {
-		status = status.DeepCopy()
-		for i := range status.Conditions {
-			status.Conditions[i].LastProbeTime = metav1.Time{}
+// worth a write. A probe alone is that once it is age later than the one that was mirrored,
+// and than since: else all would be written after a restart.
+func mirror(current, member *v1beta1.KubeFedClusterStatus, age time.Duration, since time.Time) (*v1beta1.KubeFedClusterStatus, bool) {
+	if sameState(current, member) && !probedLater(current, member, age, since) {
+		return nil, false
+	}
+	return member.DeepCopy(), true
+}
+
+// sameState compares everything but the times of probes.
+func sameState(a, b *v1beta1.KubeFedClusterStatus) bool {
+	if !slices.EqualFunc(a.Conditions, b.Conditions, func(a, b v1beta1.ClusterCondition) bool {
+		a.LastProbeTime, b.LastProbeTime = metav1.Time{}, metav1.Time{}
+		return equality.Semantic.DeepEqual(&a, &b)
+	}) {
+		return false
+	}
+	one, other := *a, *b
+	one.Conditions, other.Conditions = nil, nil
+	return equality.Semantic.DeepEqual(&one, &other)
+}
+
+// probedLater reports whether a probe of later, which has the same state, is age or more
+// after that of earlier, and after since.
+func probedLater(earlier, later *v1beta1.KubeFedClusterStatus, age time.Duration, since time.Time) bool {
+	for i := range earlier.Conditions {
+		from := earlier.Conditions[i].LastProbeTime.Time
+		if since.After(from) {
+			from = since
 		}
-		return status
-	}
-	if !equality.Semantic.DeepEqual(undated(current), undated(member)) {
-		return member.DeepCopy(), true
-	}
-	for i := range current.Conditions {
-		if member.Conditions[i].LastProbeTime.Sub(current.Conditions[i].LastProbeTime.Time) > probeAge {
-			return member.DeepCopy(), true
+		if later.Conditions[i].LastProbeTime.Sub(from) >= age {
+			return true
 		}
 	}
-	return nil, false
+	return false
+}
+
+// concernsUnits reports whether the units in a member have to be looked at, which have been
+// told of it as it was.
+func concernsUnits(told, member *v1beta1.KubeFedCluster) bool {
+	return !maps.Equal(told.Labels, member.Labels) ||
+		!equality.Semantic.DeepEqual(&told.Spec, &member.Spec) ||
+		!sameState(&told.Status, &member.Status) ||
+		probedLater(&told.Status, &member.Status, toldAge, time.Time{})
 }
 
 // isOf reports whether a KubeFedCluster is the one that the controller made for the unit.
-func isOf(cluster *v1beta1.KubeFedCluster, u *Unit) bool {
-	return cluster.Labels[federationv1alpha1.TopologyLabel] == u.TopologyType &&
-		cluster.Labels[federationv1alpha1.TopologyNamespaceLabel] == u.Namespace &&
-		cluster.Labels[federationv1alpha1.TopologyNameLabel] == u.Name
+func isOf(cluster *v1beta1.KubeFedCluster, k key) bool {
+	return cluster.Labels[federationv1alpha1.TopologyLabel] == k.topologyType &&
+		cluster.Labels[federationv1alpha1.TopologyNamespaceLabel] == k.namespace &&
+		cluster.Labels[federationv1alpha1.TopologyNameLabel] == k.name
 }
 
 func isReady(cluster *v1beta1.KubeFedCluster) bool {

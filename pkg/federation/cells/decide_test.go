@@ -109,23 +109,31 @@ func TestCluster(t *testing.T) {
 }
 
 func TestMirror(t *testing.T) {
+	day := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	at := func(status corev1.ConditionStatus, probed time.Duration) *v1beta1.KubeFedClusterStatus {
 		s := member(status, nil).Status
-		s.Conditions[0].LastProbeTime = metav1.NewTime(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC).Add(probed))
+		s.Conditions[0].LastProbeTime = metav1.NewTime(day.Add(probed))
 		return &s
 	}
+	upgraded := at(corev1.ConditionTrue, 0)
+	upgraded.KubernetesVersion = "v1.36.0"
 	for name, test := range map[string]struct {
 		current, member *v1beta1.KubeFedClusterStatus
+		since           time.Time
 		want            bool
 	}{
-		"the first status is written":          {&v1beta1.KubeFedClusterStatus{}, at(corev1.ConditionTrue, 0), true},
-		"another probe is not worth a write":   {at(corev1.ConditionTrue, 0), at(corev1.ConditionTrue, time.Minute), false},
-		"a probe much later is":                {at(corev1.ConditionTrue, 0), at(corev1.ConditionTrue, time.Hour), true},
-		"another state is":                     {at(corev1.ConditionTrue, 0), at(corev1.ConditionFalse, time.Second), true},
-		"a member that was not checked yet is": {at(corev1.ConditionTrue, 0), &v1beta1.KubeFedClusterStatus{}, true},
+		"the first status is written":            {&v1beta1.KubeFedClusterStatus{}, at(corev1.ConditionTrue, 0), day, true},
+		"another probe is not worth a write":     {at(corev1.ConditionTrue, 0), at(corev1.ConditionTrue, time.Minute), day, false},
+		"a probe much later is":                  {at(corev1.ConditionTrue, 0), at(corev1.ConditionTrue, time.Hour), day, true},
+		"but not soon after a restart":           {at(corev1.ConditionTrue, 0), at(corev1.ConditionTrue, 25*time.Hour), day.Add(24*time.Hour + time.Minute), false},
+		"another state is":                       {at(corev1.ConditionTrue, 0), at(corev1.ConditionFalse, time.Second), day, true},
+		"another version is":                     {at(corev1.ConditionTrue, 0), upgraded, day, true},
+		"a member that was not checked yet is":   {at(corev1.ConditionTrue, 0), &v1beta1.KubeFedClusterStatus{}, day, true},
+		"an earlier probe is not worth a write":  {at(corev1.ConditionTrue, time.Hour), at(corev1.ConditionTrue, 0), day, false},
+		"two that were not checked are the same": {&v1beta1.KubeFedClusterStatus{}, &v1beta1.KubeFedClusterStatus{}, day, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if _, got := mirror(test.current, test.member); got != test.want {
+			if _, got := mirror(test.current, test.member, time.Hour, test.since); got != test.want {
 				t.Errorf("got %v, want %v", got, test.want)
 			}
 		})

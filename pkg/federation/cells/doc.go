@@ -8,5 +8,11 @@
 //
 // A cell on a member that does not exist is not an error: its condition says so, and it
 // recovers when the member appears. The KubeFedCluster of a cell has the health of its
-// member; nobody checks it separately.
+// member; nobody checks it separately. Its lastProbeTime is up to two hours behind the
+// member's while nothing else changes.
+//
+// There may be 10,000 units: each has a KubeFedCluster whose events come back here, and a
+// member that has a hundred of them is probed every minute. So units are looked up in indexes,
+// an event costs what it concerns, and a unit that is as it should be is asked of the host
+// nothing. A Controller may be told of changes concurrently, before and while it runs.
 package cells

@@ -2,68 +2,151 @@ package cells
 
 import (
 	"context"
+	"fmt"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/cache"
 
 	edgev1alpha1 "github.com/koinon-io/koinon/pkg/apis/edge/v1alpha1"
 	federationv1alpha1 "github.com/koinon-io/koinon/pkg/apis/federation/v1alpha1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
 	edgeclient "github.com/koinon-io/koinon/pkg/generated/clientset/versioned/typed/edge/v1alpha1"
 	federationclient "github.com/koinon-io/koinon/pkg/generated/clientset/versioned/typed/federation/v1alpha1"
-	edgelisters "github.com/koinon-io/koinon/pkg/generated/listers/edge/v1alpha1"
-	federationlisters "github.com/koinon-io/koinon/pkg/generated/listers/federation/v1alpha1"
 )
 
-// Cells is the Kind of Cell.
-type Cells struct {
-	Lister federationlisters.CellLister
-	Client federationclient.CellsGetter
+// Indexes of units. The values of byPlace are made by place.
+const (
+	byNamespace = cache.NamespaceIndex
+	byMember    = "member"
+	byPlace     = "place"
+)
+
+// place is a namespace of a member, as byPlace knows it. No name holds a slash.
+func place(member, memberNamespace string) string { return member + "/" + memberNamespace }
+
+// Units is the Kind of the units that an informer caches.
+type Units struct {
+	topologyType string
+	resource     schema.GroupResource
+	indexer      cache.Indexer
+	// unit reads what the informer holds.
+	unit  func(object any) Unit
+	get   func(ctx context.Context, namespace, name string) error
+	patch func(ctx context.Context, namespace, name string, patch []byte, subresources ...string) (metav1.Object, error)
 }
 
-var _ Kind = Cells{}
+var _ Kind = &Units{}
 
-// TopologyType is cell.
-func (Cells) TopologyType() string { return v1beta2.TopologyCell }
+// NewCells is the Kind of Cell. The informer is one that a generated factory made; indexes
+// are added to it, which costs least before it is started.
+func NewCells(informer cache.SharedIndexInformer, client federationclient.CellsGetter) (*Units, error) {
+	return newUnits(informer, Units{
+		topologyType: v1beta2.TopologyCell,
+		resource:     federationv1alpha1.Resource("cells"),
+		unit:         func(object any) Unit { return fromCell(object.(*federationv1alpha1.Cell)) },
+		get: func(ctx context.Context, namespace, name string) error {
+			_, err := client.Cells(namespace).Get(ctx, name, metav1.GetOptions{})
+			return err
+		},
+		patch: func(ctx context.Context, namespace, name string, patch []byte, subresources ...string) (metav1.Object, error) {
+			return client.Cells(namespace).Patch(ctx, name, types.MergePatchType, patch, metav1.PatchOptions{}, subresources...)
+		},
+	})
+}
+
+// NewEdgeUnits is the Kind of EdgeUnit: see NewCells.
+func NewEdgeUnits(informer cache.SharedIndexInformer, client edgeclient.EdgeUnitsGetter) (*Units, error) {
+	return newUnits(informer, Units{
+		topologyType: v1beta2.TopologyEdgeUnit,
+		resource:     edgev1alpha1.Resource("edgeunits"),
+		unit:         func(object any) Unit { return fromEdgeUnit(object.(*edgev1alpha1.EdgeUnit)) },
+		get: func(ctx context.Context, namespace, name string) error {
+			_, err := client.EdgeUnits(namespace).Get(ctx, name, metav1.GetOptions{})
+			return err
+		},
+		patch: func(ctx context.Context, namespace, name string, patch []byte, subresources ...string) (metav1.Object, error) {
+			return client.EdgeUnits(namespace).Patch(ctx, name, types.MergePatchType, patch, metav1.PatchOptions{}, subresources...)
+		},
+	})
+}
+
+func newUnits(informer cache.SharedIndexInformer, units Units) (*Units, error) {
+	units.indexer = informer.GetIndexer()
+	indexed := func(value func(Unit) string) cache.IndexFunc {
+		return func(object any) ([]string, error) { return []string{value(units.unit(object))}, nil }
+	}
+	err := informer.AddIndexers(cache.Indexers{
+		byMember: indexed(func(u Unit) string { return u.Member }),
+		byPlace:  indexed(func(u Unit) string { return place(u.Member, u.memberNamespace()) }),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("index units of topology %s: %w", units.topologyType, err)
+	}
+	return &units, nil
+}
+
+// TopologyType is cell or edgeunit.
+func (u *Units) TopologyType() string { return u.topologyType }
 
 // List reads the cache.
-func (c Cells) List(namespace string) ([]Unit, error) {
-	cells, err := c.list(namespace)
-	units := make([]Unit, 0, len(cells))
-	for _, cell := range cells {
-		units = append(units, fromCell(cell))
+func (u *Units) List() []Unit {
+	objects := u.indexer.List()
+	units := make([]Unit, 0, len(objects))
+	for _, object := range objects {
+		units = append(units, u.unit(object))
 	}
-	return units, err
+	return units
 }
 
-func (c Cells) list(namespace string) ([]*federationv1alpha1.Cell, error) {
-	if namespace == "" {
-		return c.Lister.List(labels.Everything())
+// Indexed reads the cache.
+func (u *Units) Indexed(index, value string) ([]cache.ObjectName, error) {
+	keys, err := u.indexer.IndexKeys(index, value)
+	if err != nil {
+		return nil, fmt.Errorf("look for units of topology %s: %w", u.topologyType, err)
 	}
-	return c.Lister.Cells(namespace).List(labels.Everything())
+	names := make([]cache.ObjectName, 0, len(keys))
+	for _, key := range keys {
+		name, err := cache.ParseObjectName(key)
+		if err != nil {
+			return nil, err
+		}
+		names = append(names, name)
+	}
+	return names, nil
 }
 
 // Get reads the cache.
-func (c Cells) Get(namespace, name string) (*Unit, error) {
-	cell, err := c.Lister.Cells(namespace).Get(name)
+func (u *Units) Get(namespace, name string) (*Unit, error) {
+	object, found, err := u.indexer.GetByKey(cache.NewObjectName(namespace, name).String())
 	if err != nil {
 		return nil, err
 	}
-	unit := fromCell(cell)
+	if !found {
+		return nil, apierrors.NewNotFound(u.resource, name)
+	}
+	unit := u.unit(object)
 	return &unit, nil
 }
 
-// PatchMeta patches the Cell.
-func (c Cells) PatchMeta(ctx context.Context, namespace, name string, patch []byte) error {
-	_, err := c.Client.Cells(namespace).Patch(ctx, name, types.MergePatchType, patch, metav1.PatchOptions{})
-	return err
+// Exists asks the API.
+func (u *Units) Exists(ctx context.Context, namespace, name string) (bool, error) {
+	err := u.get(ctx, namespace, name)
+	if apierrors.IsNotFound(err) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
-// PatchStatus patches the Cell's status.
-func (c Cells) PatchStatus(ctx context.Context, namespace, name string, patch []byte) error {
-	_, err := c.Client.Cells(namespace).Patch(ctx, name, types.MergePatchType, patch, metav1.PatchOptions{}, "status")
-	return err
+// Patch patches the unit, or a subresource of it.
+func (u *Units) Patch(ctx context.Context, namespace, name string, patch []byte, subresources ...string) (resourceVersion string, err error) {
+	stored, err := u.patch(ctx, namespace, name, patch, subresources...)
+	if err != nil {
+		return "", err
+	}
+	return stored.GetResourceVersion(), nil
 }
 
 func fromCell(cell *federationv1alpha1.Cell) Unit {
@@ -71,56 +154,6 @@ func fromCell(cell *federationv1alpha1.Cell) Unit {
 	u.Member, u.MemberNamespace = cell.Spec.ClusterName, cell.Spec.MemberNamespace
 	u.Conditions, u.Observed, u.Cluster = cell.Status.Conditions, cell.Status.ObservedGeneration, cell.Status.KubeFedCluster
 	return u
-}
-
-// EdgeUnits is the Kind of EdgeUnit.
-type EdgeUnits struct {
-	Lister edgelisters.EdgeUnitLister
-	Client edgeclient.EdgeUnitsGetter
-}
-
-var _ Kind = EdgeUnits{}
-
-// TopologyType is edgeunit.
-func (EdgeUnits) TopologyType() string { return v1beta2.TopologyEdgeUnit }
-
-// List reads the cache.
-func (e EdgeUnits) List(namespace string) ([]Unit, error) {
-	list, err := e.list(namespace)
-	units := make([]Unit, 0, len(list))
-	for _, unit := range list {
-		units = append(units, fromEdgeUnit(unit))
-	}
-	return units, err
-}
-
-func (e EdgeUnits) list(namespace string) ([]*edgev1alpha1.EdgeUnit, error) {
-	if namespace == "" {
-		return e.Lister.List(labels.Everything())
-	}
-	return e.Lister.EdgeUnits(namespace).List(labels.Everything())
-}
-
-// Get reads the cache.
-func (e EdgeUnits) Get(namespace, name string) (*Unit, error) {
-	edgeUnit, err := e.Lister.EdgeUnits(namespace).Get(name)
-	if err != nil {
-		return nil, err
-	}
-	unit := fromEdgeUnit(edgeUnit)
-	return &unit, nil
-}
-
-// PatchMeta patches the EdgeUnit.
-func (e EdgeUnits) PatchMeta(ctx context.Context, namespace, name string, patch []byte) error {
-	_, err := e.Client.EdgeUnits(namespace).Patch(ctx, name, types.MergePatchType, patch, metav1.PatchOptions{})
-	return err
-}
-
-// PatchStatus patches the EdgeUnit's status.
-func (e EdgeUnits) PatchStatus(ctx context.Context, namespace, name string, patch []byte) error {
-	_, err := e.Client.EdgeUnits(namespace).Patch(ctx, name, types.MergePatchType, patch, metav1.PatchOptions{}, "status")
-	return err
 }
 
 func fromEdgeUnit(unit *edgev1alpha1.EdgeUnit) Unit {

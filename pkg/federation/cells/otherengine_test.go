@@ -18,13 +18,13 @@ type written struct {
 	conditions []metav1.Condition
 }
 
-func (w *written) PatchStatus(_ context.Context, _, _ string, patch []byte) error {
+func (w *written) Patch(_ context.Context, _, _ string, patch []byte, _ ...string) (string, error) {
 	var object struct {
 		Status struct{ Conditions []metav1.Condition }
 	}
 	err := json.Unmarshal(patch, &object)
 	w.conditions = object.Status.Conditions
-	return err
+	return "", err
 }
 
 func (w *written) status(name string) string {
@@ -52,7 +52,7 @@ func TestACellSaysThatAnotherEngineSeesItsMemberTwice(t *testing.T) {
 		"our engine propagates from then": {false, observation{unit: seen, member: member}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			c := &Controller{Config: Config{SystemNamespace: "system", OtherEngine: test.other}}
+			c := &Controller{Config: Config{SystemNamespace: "system", OtherEngine: test.other}, writes: writes{byUnit: map[key]versions{}}}
 			kind := &written{}
 			if err := c.writeStatus(t.Context(), kind, test.o); err != nil {
 				t.Fatal(err)

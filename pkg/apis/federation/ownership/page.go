@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/sets"
 
 	"github.com/koinon-io/koinon/pkg/apis/federation/v1alpha1"
 )
@@ -60,22 +61,28 @@ func Other(page *v1alpha1.MemberNamespace, owner Owner) (Owner, bool) {
 	return Owner{}, false
 }
 
+// Free returns those of members that are nobody's, and the owners of those that are somebody
+// else's than owner, nil if there are none. holder says who has a member's namespace.
+func Free(holder func(member string) (Owner, bool), owner Owner, members []string) (free []string, taken map[string]Owner) {
+	for _, member := range members {
+		switch other, held := holder(member); {
+		case !held:
+			free = append(free, member)
+		case other != owner:
+			if taken == nil {
+				taken = map[string]Owner{}
+			}
+			taken[member] = other
+		}
+	}
+	return free, taken
+}
+
 // Claim makes owner the owner in those of members that are nobody's. It returns the owners
 // of the others, nil if there are none, and whether the page has changed.
 func Claim(page *v1alpha1.MemberNamespace, owner Owner, members []string, now metav1.Time) (taken map[string]Owner, changed bool) {
 	holders := Holders(page)
-	var free []string
-	for _, member := range members {
-		switch holder, held := holders[member]; {
-		case !held:
-			free = append(free, member)
-		case holder != owner:
-			if taken == nil {
-				taken = map[string]Owner{}
-			}
-			taken[member] = holder
-		}
-	}
+	free, taken := Free(func(member string) (Owner, bool) { holder, held := holders[member]; return holder, held }, owner, members)
 	if len(free) == 0 {
 		return taken, false
 	}
@@ -101,7 +108,8 @@ func Release(page *v1alpha1.MemberNamespace, owner Owner, members ...string) boo
 		return false
 	}
 	entry := &page.Spec.Owners[i]
-	kept := slices.DeleteFunc(slices.Clone(entry.Members), func(m string) bool { return slices.Contains(members, m) })
+	released := sets.New(members...)
+	kept := slices.DeleteFunc(slices.Clone(entry.Members), released.Has)
 	if len(kept) == len(entry.Members) {
 		return false
 	}

@@ -20,9 +20,10 @@
 // a member grow by one with each change of any type.
 //
 // What is not: authorisation, validation, defaults (Options.Admit is where a test puts them),
-// managedFields, garbage collection of owned objects, and controllers. Server-side apply is a
-// merge patch that creates what is not there. Strategic merge patches are taken for merge
-// patches. Answers are JSON, uncompressed; metadata in watches is protobuf for who asks for it.
+// garbage collection of owned objects, and controllers. managedFields are kept, and manifests
+// applied as API servers do, with Options.ManagedFields; without, an apply is a merge patch that
+// creates what is not there. Strategic merge patches are taken for merge patches. Answers are
+// JSON, uncompressed; metadata in watches is protobuf for who asks for it.
 //
 // Faults are drawn from the seed and from what is asked: which requests fail does not depend on
 // the order in which goroutines come. Everything may be used concurrently.

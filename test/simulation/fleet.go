@@ -26,6 +26,9 @@ type Options struct {
 	Now func() time.Time
 	// Admit may change what is written. May be nil.
 	Admit Admission
+	// ManagedFields has members keep managedFields, refuse conflicts, and apply as API servers
+	// do, by the schemas of the built-in types. It costs time and memory.
+	ManagedFields bool
 	// OnChange is told of every change, in the order of the member's versions. It must be
 	// quick, and not call the member. May be nil.
 	OnChange func(Event)

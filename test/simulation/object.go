@@ -27,6 +27,9 @@ var (
 type intent struct {
 	dryRun      bool
 	subresource string
+	// manager is who writes; applied: its fields are in managedFields already.
+	manager string
+	applied bool
 	// direct: by the simulation itself, status, managedFields and all.
 	direct bool
 }
@@ -65,11 +68,11 @@ func (m *Member) create(of *registry, namespace string, object map[string]any, h
 	for _, field := range []string{"selfLink", "deletionTimestamp", "deletionGracePeriodSeconds", "generation"} {
 		delete(meta, field)
 	}
-	if !how.direct {
+	if !how.direct && !how.applied {
 		delete(meta, "managedFields")
-		if of.Status {
-			delete(object, "status")
-		}
+	}
+	if !how.direct && of.Status {
+		delete(object, "status")
 	}
 	meta["uid"], meta["creationTimestamp"] = string(m.nextUID()), m.now()
 	if of.Generation {
@@ -80,7 +83,7 @@ func (m *Member) create(of *registry, namespace string, object map[string]any, h
 	if err := m.admit(of, how, object, nil); err != nil {
 		return nil, err
 	}
-	return m.store(of, nil, object, how), nil
+	return m.store(of, nil, m.own(of, how, object, nil), how), nil
 }
 
 // identify sees to name and namespace of a new object.
@@ -211,11 +214,12 @@ func (m *Member) update(of *registry, old *stored, object map[string]any, how in
 	if how.subresource == "status" {
 		object = withStatus(was, object)
 	}
-	settle(of, was, object, how)
+	settle(of, was, object, how, m.options.ManagedFields)
 	foldSecret(of, object)
 	if err := m.admit(of, how, object, was); err != nil {
 		return nil, err
 	}
+	object = m.own(of, how, object, was)
 	meta, oldMeta := metadataOf(object), metadataOf(was)
 	if text(oldMeta, "deletionTimestamp") != "" {
 		for _, finalizer := range list(meta, "finalizers") {
@@ -279,10 +283,11 @@ func withStatus(was, object map[string]any) map[string]any {
 }
 
 // settle sets what an update cannot change.
-func settle(of *registry, was, object map[string]any, how intent) {
+// It leaves managedFields alone if they are kept.
+func settle(of *registry, was, object map[string]any, how intent, owned bool) {
 	meta, oldMeta := metadataOf(object), metadataOf(was)
 	fields := []string{"namespace", "uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation", "managedFields", "generateName"}
-	if how.direct {
+	if how.direct || owned {
 		fields = slices.DeleteFunc(fields, func(field string) bool { return field == "managedFields" })
 	}
 	for _, field := range fields {

@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 	utiljson "k8s.io/apimachinery/pkg/util/json"
+	"k8s.io/apimachinery/pkg/util/managedfields"
 )
 
 // stored is one version of an object. It is never modified.
@@ -103,6 +104,8 @@ type registry struct {
 	changed chan struct{}
 	// epoch counts up to end the watches that began before.
 	epoch int
+	// owners keep managedFields, by subresource.
+	owners map[string]*managedfields.FieldManager
 }
 
 // wait returns what is closed at the next change.

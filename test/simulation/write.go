@@ -54,20 +54,20 @@ func (m *Member) serveWrite(w http.ResponseWriter, r *http.Request, of *registry
 	if err != nil {
 		return err
 	}
-	dryRun := r.URL.Query().Get("dryRun") == metav1.DryRunAll
+	how := intent{dryRun: r.URL.Query().Get("dryRun") == metav1.DryRunAll, subresource: q.subresource, manager: managerOf(r)}
 	if q.verb == "delete" {
-		return m.serveDelete(w, of, q, body, dryRun)
+		return m.serveDelete(w, of, q, body, how.dryRun)
 	}
 	code, result := http.StatusOK, (*stored)(nil)
 	m.mu.Lock()
 	switch q.verb {
 	case "create":
 		code = http.StatusCreated
-		result, err = m.createFrom(r, of, q, body, dryRun)
+		result, err = m.createFrom(r, of, q, body, how)
 	case "update":
-		result, err = m.updateFrom(r, of, q, body, dryRun)
+		result, err = m.updateFrom(r, of, q, body, how)
 	case "patch":
-		code, result, err = m.patchFrom(r, of, q, body, dryRun)
+		code, result, err = m.patchFrom(r, of, q, body, how)
 	}
 	m.mu.Unlock()
 	if err != nil {
@@ -77,15 +77,15 @@ func (m *Member) serveWrite(w http.ResponseWriter, r *http.Request, of *registry
 	return nil
 }
 
-func (m *Member) createFrom(r *http.Request, of *registry, q *request, body []byte, dryRun bool) (*stored, error) {
+func (m *Member) createFrom(r *http.Request, of *registry, q *request, body []byte, how intent) (*stored, error) {
 	object, err := decodeObject(r, of, body)
 	if err != nil {
 		return nil, err
 	}
-	return m.create(of, q.namespace, object, intent{dryRun: dryRun})
+	return m.create(of, q.namespace, object, how)
 }
 
-func (m *Member) updateFrom(r *http.Request, of *registry, q *request, body []byte, dryRun bool) (*stored, error) {
+func (m *Member) updateFrom(r *http.Request, of *registry, q *request, body []byte, how intent) (*stored, error) {
 	object, err := decodeObject(r, of, body)
 	if err != nil {
 		return nil, err
@@ -94,7 +94,7 @@ func (m *Member) updateFrom(r *http.Request, of *registry, q *request, body []by
 	if old == nil {
 		return nil, apierrors.NewNotFound(of.GroupResource(), q.name)
 	}
-	return m.update(of, old, object, intent{dryRun: dryRun, subresource: q.subresource})
+	return m.update(of, old, object, how)
 }
 
 // decodeObject reads an object of the type from a request.
@@ -122,10 +122,9 @@ func decodeTree(body []byte) (map[string]any, error) {
 }
 
 // patchFrom returns the status code too: apply creates what is not there.
-func (m *Member) patchFrom(r *http.Request, of *registry, q *request, body []byte, dryRun bool) (int, *stored, error) {
+func (m *Member) patchFrom(r *http.Request, of *registry, q *request, body []byte, how intent) (int, *stored, error) {
 	old := of.objects[objectKey(q.namespace, q.name)]
 	kind := types.PatchType(mediaType(r))
-	how := intent{dryRun: dryRun, subresource: q.subresource}
 	if kind == types.ApplyPatchType {
 		return m.apply(r, of, q, old, body, how)
 	}
@@ -174,25 +173,37 @@ func (m *Member) apply(r *http.Request, of *registry, q *request, old *stored, b
 	if err != nil {
 		return 0, nil, apierrors.NewBadRequest(err.Error())
 	}
+	object, err := m.applied(r, of, old, data, how)
+	if err != nil {
+		return 0, nil, err
+	}
+	how.applied = m.options.ManagedFields
 	if old == nil {
-		object, err := decodeTree(data)
-		if err != nil {
-			return 0, nil, err
-		}
 		metadataOf(object)["name"] = q.name
 		result, err := m.create(of, q.namespace, object, how)
 		return http.StatusCreated, result, err
 	}
-	patched, err := patch(types.MergePatchType, old.data, data)
-	if err != nil {
-		return 0, nil, err
-	}
-	object, err := decodeTree(patched)
-	if err != nil {
-		return 0, nil, err
-	}
 	result, err := m.update(of, old, object, how)
 	return http.StatusOK, result, err
+}
+
+// applied returns what an object becomes with a manifest.
+func (m *Member) applied(r *http.Request, of *registry, old *stored, data []byte, how intent) (map[string]any, error) {
+	switch {
+	case m.options.ManagedFields:
+		manifest, err := decodeTree(data)
+		if err != nil {
+			return nil, err
+		}
+		return m.merge(of, r, how, old, manifest)
+	case old != nil:
+		patched, err := patch(types.MergePatchType, old.data, data)
+		if err != nil {
+			return nil, err
+		}
+		data = patched
+	}
+	return decodeTree(data)
 }
 
 func (m *Member) serveDelete(w http.ResponseWriter, of *registry, q *request, body []byte, dryRun bool) error {

@@ -196,3 +196,54 @@ func TestAdmitChangesWhatIsStored(t *testing.T) {
 		t.Errorf("got %q", got)
 	}
 }
+
+func TestManagedFieldsSayWhoseAFieldIs(t *testing.T) {
+	m, client := start(t, Options{ManagedFields: true})
+	deployments := client.Resource(Deployments).Namespace("shop")
+	manifest := func(containers ...any) *unstructured.Unstructured {
+		return &unstructured.Unstructured{Object: map[string]any{
+			"apiVersion": "apps/v1", "kind": "Deployment", "metadata": map[string]any{"name": "web"},
+			"spec": map[string]any{"template": map[string]any{"spec": map[string]any{"containers": containers}}},
+		}}
+	}
+	container := func(name, image string) any { return map[string]any{"name": name, "image": image} }
+	ctx, ours := t.Context(), metav1.ApplyOptions{FieldManager: "ours"}
+	first, err := deployments.Apply(ctx, "web", manifest(container("a", "1"), container("b", "1")), ours)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if fields := first.GetManagedFields(); len(fields) != 1 || fields[0].Manager != "ours" || fields[0].Operation != metav1.ManagedFieldsOperationApply {
+		t.Errorf("got managedFields %v", fields)
+	}
+	again, err := deployments.Apply(ctx, "web", manifest(container("a", "1"), container("b", "1")), ours)
+	if err != nil || again.GetResourceVersion() != first.GetResourceVersion() {
+		t.Errorf("the same again: version %s, error %v, want version %s", again.GetResourceVersion(), err, first.GetResourceVersion())
+	}
+	if _, err := deployments.Apply(ctx, "web", manifest(container("a", "2")), metav1.ApplyOptions{FieldManager: "theirs"}); !apierrors.IsConflict(err) {
+		t.Errorf("another manager: %v, want Conflict", err)
+	}
+	less, err := deployments.Apply(ctx, "web", manifest(container("a", "1")), ours)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if left, _, _ := unstructured.NestedSlice(less.Object, "spec", "template", "spec", "containers"); len(left) != 1 {
+		t.Errorf("what was applied before is there: %v", left)
+	}
+	if err := unstructured.SetNestedField(less.Object, int64(3), "spec", "replicas"); err != nil {
+		t.Fatal(err)
+	}
+	updated, err := deployments.Update(ctx, less, metav1.UpdateOptions{FieldManager: "scaler"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if fields := updated.GetManagedFields(); len(fields) != 2 || fields[1].Manager != "scaler" {
+		t.Errorf("got managedFields %v, want those of the scaler, too", fields)
+	}
+	same, err := deployments.Update(ctx, updated, metav1.UpdateOptions{FieldManager: "somebody"})
+	if err != nil || same.GetResourceVersion() != updated.GetResourceVersion() {
+		t.Errorf("an update that changes nothing: %v, %v", same, err)
+	}
+	if m.Object(Deployments, "shop", "web") == nil {
+		t.Error("the object is gone")
+	}
+}

@@ -133,7 +133,7 @@ var layers = map[string][]string{
 	"hack":                  {"pkg/apis", "pkg/generated"},
 	"test/testbed":          {"cmd/koinon-playground", "pkg/apis", "pkg/generated"},
 	"test/bench":            {"cmd/koinon-playground", "pkg/apis", "pkg/generated", "test/testbed"},
-	"test/integration":      {"artifacts", "cmd/koinon-playground", "pkg", "test/testbed"},
+	"test/integration":      {"artifacts", "cmd/koinon-playground", "pkg", "test/simulation", "test/testbed"},
 	"test/propagationbench": {"cmd/koinon-playground", "pkg/apis", "pkg/generated", "test/bench", "test/simulation", "test/testbed"},
 	"test/simulation":       {"pkg/apis"},
 	"test/storebench":       {"cmd/koinon-playground", "pkg/storage", "test/bench"},

@@ -30,6 +30,7 @@ type fixture struct {
 	host    *simulation.Member
 	client  dynamic.Interface // of the host
 	members []*simulation.Member
+	stop    func() // ends the controllers
 }
 
 // start joins members to a host of their own, and runs the controllers until the test ends.
@@ -41,19 +42,8 @@ func start(t *testing.T, members int) *fixture {
 	if f.client, err = dynamic.NewForConfig(f.host.RESTConfig()); err != nil {
 		t.Fatal(err)
 	}
-	manager, err := federation.New(federation.Config{RESTConfig: f.host.RESTConfig()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
-	var running sync.WaitGroup
-	running.Go(func() { // ends with stop
-		if err := manager.Run(ctx); err != nil {
-			t.Errorf("the controllers ended: %v", err)
-		}
-	})
-	t.Cleanup(running.Wait)
-	t.Cleanup(stop)
+	f.run()
+	t.Cleanup(func() { f.stop() })
 	f.put(simulation.Namespaces, map[string]any{"metadata": map[string]any{"name": "shop"}})
 	f.put(simulation.Namespaces, map[string]any{"metadata": map[string]any{"name": v1beta1.DefaultNamespace}})
 	for _, m := range f.members {
@@ -61,6 +51,26 @@ func start(t *testing.T, members int) *fixture {
 		f.put(v1beta1.SchemeGroupVersion.WithResource("kubefedclusters"), f.tree(m.Cluster(map[string]string{"all": "true"})))
 	}
 	return f
+}
+
+// run runs the controllers until stop is called.
+func (f *fixture) run() {
+	f.Helper()
+	manager, err := federation.New(federation.Config{RESTConfig: f.host.RESTConfig()})
+	if err != nil {
+		f.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.WithoutCancel(f.Context()))
+	var running sync.WaitGroup
+	running.Go(func() { // ends with stop
+		if err := manager.Run(ctx); err != nil {
+			f.Errorf("the controllers ended: %v", err)
+		}
+	})
+	f.stop = func() {
+		cancel()
+		running.Wait()
+	}
 }
 
 func fleet(t *testing.T, options simulation.Options) *simulation.Fleet {

@@ -15,7 +15,7 @@ KUBE_LINKED = $(shell go list -f '$(LINKS_KUBERNETES)' ./pkg/... ./cmd/...)
 RACE_PACKAGES = $(filter-out $(KUBE_LINKED),$(shell go list . ./pkg/... ./cmd/... ./hack/... | grep -v /pkg/generated))
 
 .DEFAULT_GOAL := help
-.PHONY: help build up down status test test-fast test-unit test-race test-unraced test-integration test-faults test-faults-long test-store soak-aggregated bench bench-store generate verify lint clean
+.PHONY: help build up down status test test-fast test-unit test-race test-unraced test-integration test-faults test-faults-long test-store soak-aggregated bench bench-store bench-propagation generate verify lint clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -70,6 +70,9 @@ bench: build ## Measure against CRDs in a stock kube-apiserver, then the stores,
 
 bench-store: ## Measure the stores only: ours, upstream Kine's and etcd under the same load (under 20 minutes)
 	go run ./test/storebench
+
+bench-propagation: build ## Measure what propagation to hundreds of simulated members costs (about 40 minutes)
+	go run ./test/propagationbench
 
 generate: ## Write generated code and manifests
 	hack/update-codegen.sh

@@ -63,8 +63,11 @@ func (w *world) sizes(ctx context.Context, what string, targetObjects int) error
 	if err != nil {
 		return err
 	}
-	// The aim is of 100,000 target objects.
-	w.aim("MB", float64(stored)/1e6, 160*float64(targetObjects)/100_000, "%s, bytes stored", what)
+	if targetObjects == 100_000 { // what the aim is of
+		w.aim("MB", float64(stored)/1e6, 160, "%s, bytes stored", what)
+	} else {
+		w.tell("MB", float64(stored)/1e6, "%s, bytes stored", what)
+	}
 	return nil
 }
 

@@ -37,7 +37,7 @@ type fixture struct {
 func start(t *testing.T, members int) *fixture {
 	t.Helper()
 	hosts := fleet(t, simulation.Options{Types: simulation.HostTypes(), Name: func(int) string { return "host" }})
-	f := &fixture{T: t, host: hosts.Members()[0], members: fleet(t, simulation.Options{Members: members, Seed: 1}).Members()}
+	f := &fixture{T: t, host: hosts.Members()[0], members: fleet(t, simulation.Options{Members: members, Seed: 1, ManagedFields: true}).Members()}
 	var err error
 	if f.client, err = dynamic.NewForConfig(f.host.RESTConfig()); err != nil {
 		t.Fatal(err)

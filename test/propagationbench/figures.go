@@ -41,12 +41,18 @@ func (f *figures) save(file string) error {
 	return os.WriteFile(file, append(data, '\n'), 0o644)
 }
 
+// load adds the figures of a file.
 func (f *figures) load(file string) error {
 	data, err := os.ReadFile(file)
 	if err != nil {
 		return fmt.Errorf("read figures: %w", err)
 	}
-	return json.Unmarshal(data, &f.list)
+	var loaded []figure
+	if err := json.Unmarshal(data, &loaded); err != nil {
+		return fmt.Errorf("read figures: %s: %w", file, err)
+	}
+	f.list = append(f.list, loaded...)
+	return nil
 }
 
 // table sets figures beside those of another run, if there are any.

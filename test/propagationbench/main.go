@@ -26,7 +26,7 @@ func main() {
 	flag.Float64Var(&o.scale, "scale", 1, "by how much to multiply members, objects and cells; 0.02 shows in two minutes that it works")
 	flag.IntVar(&o.rounds, "rounds", 20, "how often each change is made; 99th percentiles of fewer than 100 are the slowest")
 	flag.StringVar(&o.json, "json", "", "a file to write the figures to as well")
-	flag.StringVar(&o.before, "before", "", "a file that --json wrote, for a column beside")
+	flag.StringVar(&o.before, "before", "", "files that --json wrote, separated by commas, for a column beside")
 	flag.StringVar(&o.markdown, "markdown", "", "a file to write the table to as well")
 	flag.StringVar(&o.keepLogs, "keep-logs", "", "a directory to copy the server's logs to")
 	timeout := flag.Duration("timeout", 2*time.Hour, "when to give up")

@@ -143,8 +143,11 @@ func (b *bench) write() error {
 		}
 	}
 	var before figures
-	if b.before != "" {
-		if err := before.load(b.before); err != nil {
+	for file := range strings.SplitSeq(b.before, ",") {
+		if file == "" {
+			continue
+		}
+		if err := before.load(file); err != nil {
 			return err
 		}
 	}

@@ -12,10 +12,10 @@ MEMBERS ?= 2
 # all of it a second time.
 LINKS_KUBERNETES = {{$$p := .ImportPath}}{{range .Deps}}{{if eq . "k8s.io/kubernetes/pkg/api/legacyscheme"}}{{$$p}}{{end}}{{end}}
 KUBE_LINKED = $(shell go list -f '$(LINKS_KUBERNETES)' ./pkg/... ./cmd/...)
-RACE_PACKAGES = $(filter-out $(KUBE_LINKED),$(shell go list . ./pkg/... ./cmd/... ./hack/... | grep -v /pkg/generated))
+RACE_PACKAGES = $(filter-out $(KUBE_LINKED),$(shell go list . ./pkg/... ./cmd/... ./hack/... ./test/simulation ./test/integration/simulated | grep -v /pkg/generated))
 
 .DEFAULT_GOAL := help
-.PHONY: help build up down status test test-fast test-unit test-race test-unraced test-integration test-faults test-faults-long test-store soak-aggregated bench bench-store generate verify lint clean
+.PHONY: help build up down status test test-fast test-unit test-race test-unraced test-integration test-faults test-faults-long test-store soak-aggregated bench bench-store bench-propagation generate verify lint clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,7 +46,7 @@ test-unraced: ## Unit tests of the rest, without it
 	go test $(KUBE_LINKED)
 
 test-integration: build ## Tests against real servers: Koinon, kube-apiserver, MariaDB and Galera if installed
-	go test -count=1 -timeout 30m -p 1 $$(go list ./test/... | grep -v /test/storefaults)
+	go test -count=1 -timeout 30m -p 1 $$(go list ./test/... | grep -Ev '/test/(storefaults|simulation|integration/simulated)')
 
 test-faults: ## Break databases, networks and servers under the store and check what it answered
 	go test -race -count=1 -timeout 20m -p 1 ./test/storefaults/...
@@ -70,6 +70,9 @@ bench: build ## Measure against CRDs in a stock kube-apiserver, then the stores,
 
 bench-store: ## Measure the stores only: ours, upstream Kine's and etcd under the same load (under 20 minutes)
 	go run ./test/storebench
+
+bench-propagation: build ## Measure what propagation to hundreds of simulated members costs (about 40 minutes)
+	go run ./test/propagationbench
 
 generate: ## Write generated code and manifests
 	hack/update-codegen.sh

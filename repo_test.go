@@ -131,17 +131,20 @@ var layers = map[string][]string{
 	"cmd/koinon":            {"artifacts", "cmd/internal", "pkg"},
 	"cmd/koinon-playground": {"artifacts", "cmd/internal", "pkg/apis", "pkg/durable", "pkg/generated", "pkg/pki", "pkg/version"},
 
-	"hack":             {"pkg/apis", "pkg/generated"},
-	"test/testbed":     {"cmd/koinon-playground", "pkg/apis", "pkg/generated"},
-	"test/bench":       {"cmd/koinon-playground", "pkg/apis", "pkg/generated", "test/testbed"},
-	"test/integration": {"artifacts", "cmd/koinon-playground", "pkg", "test/testbed"},
-	"test/storebench":  {"cmd/koinon-playground", "pkg/storage", "test/bench"},
-	"test/storefaults": {"cmd/koinon-playground", "pkg/storage", "test/testbed"},
-	"test/storesuite":  {"pkg/storage"},
+	"hack":                  {"pkg/apis", "pkg/generated"},
+	"test/testbed":          {"cmd/koinon-playground", "pkg/apis", "pkg/generated"},
+	"test/bench":            {"cmd/koinon-playground", "pkg/apis", "pkg/generated", "test/testbed"},
+	"test/integration":      {"artifacts", "cmd/koinon-playground", "pkg", "test/simulation", "test/testbed"},
+	"test/propagationbench": {"cmd/koinon-playground", "pkg/apis", "pkg/generated", "test/bench", "test/simulation", "test/testbed"},
+	"test/simulation":       {"pkg/apis"},
+	"test/storebench":       {"cmd/koinon-playground", "pkg/storage", "test/bench"},
+	"test/storefaults":      {"cmd/koinon-playground", "pkg/storage", "test/testbed"},
+	"test/storesuite":       {"pkg/storage"},
 }
 
-// testsUse is what tests of any folder may import besides: they run over a real store.
-var testsUse = []string{"pkg/storage"}
+// testsUse is what tests of any folder may import besides: they run over a real store, and
+// against simulated members.
+var testsUse = []string{"pkg/storage", "test/simulation"}
 
 // layerOf returns the folder of layers that a package is in, "" if in none.
 func layerOf(importPath string) string {
@@ -211,6 +214,8 @@ func TestNobodyReachesWhatOthersKeepToThemselves(t *testing.T) {
 		{"API types know neither servers nor clients", []string{"pkg/apis"},
 			[][]string{kubernetes, databases, servers, etcd, {"k8s.io/client-go"}}, nil},
 		{"clients are clients", []string{"pkg/generated", "pkg/version"},
+			[][]string{kubernetes, databases, servers, etcd}, nil},
+		{"simulated members are for the tests of everybody", []string{"test/simulation"},
 			[][]string{kubernetes, databases, servers, etcd}, nil},
 		{"controllers go through the API", []string{"pkg/federation"},
 			[][]string{kubernetes, databases, servers, etcd}, nil},

@@ -1,0 +1,67 @@
+package main
+
+import (
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestTable(t *testing.T) {
+	var now, before figures
+	now.tell("s", 0.25, "one object → %d targets", 100)
+	now.aim("", 11.5, 12, "ratio")
+	now.aim("bytes", 270, 120, "record")
+	before.tell("s", 0.7, "one object → 100 targets")
+	file := filepath.Join(t.TempDir(), "before.json")
+	if err := before.save(file); err != nil {
+		t.Fatal(err)
+	}
+	var loaded figures
+	if err := loaded.load(file); err != nil {
+		t.Fatal(err)
+	}
+	want := `| Measure                     | Aim   | Before | Measured | Verdict |
+|-----------------------------|-------|--------|----------|---------|
+| one object → 100 targets, s |       | 0.70   | 0.25     |         |
+| ratio                       | ≤ 12  | –      | 11.5     | met     |
+| record, bytes               | ≤ 120 | –      | 270      | missed  |
+`
+	if diff := cmp.Diff(want, now.table(loaded)); diff != "" {
+		t.Errorf("table (-want +got):\n%s", diff)
+	}
+}
+
+func TestPercentile(t *testing.T) {
+	var hundred []time.Duration
+	for i := range 100 {
+		hundred = append(hundred, time.Duration(100-i))
+	}
+	for name, test := range map[string]struct {
+		of   []time.Duration
+		p    float64
+		want time.Duration
+	}{
+		"of none":             {nil, 99, 0},
+		"of few, the longest": {[]time.Duration{3, 1, 2}, 99, 3},
+		"of few, the middle":  {[]time.Duration{3, 1, 2}, 50, 2},
+		"of a hundred":        {hundred, 99, 99},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := percentile(test.of, test.p); got != test.want {
+				t.Errorf("got %v, want %v", got, test.want)
+			}
+		})
+	}
+}
+
+func TestRowsAreSelectedByName(t *testing.T) {
+	if _, err := selected("update,nothing"); err == nil {
+		t.Error("a row that there is not is no error")
+	}
+	chosen, err := selected("idle,update")
+	if err != nil || len(chosen) != 2 || chosen[0].name != "idle" {
+		t.Errorf("got %v, %v", chosen, err)
+	}
+}

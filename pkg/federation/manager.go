@@ -52,6 +52,8 @@ type Manager struct {
 	koinon versioned.Interface
 	// federation is what this one is called on namespaces of members; bootstrap sets it.
 	federation string
+	// do is work, or what a test has instead.
+	do func(context.Context) error
 }
 
 // New checks the configuration and makes clients. It does no I/O and starts nothing.
@@ -80,7 +82,9 @@ func New(config Config) (*Manager, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make federation client: %w", err)
 	}
-	return &Manager{config: config, kube: kube, koinon: koinon}, nil
+	m := &Manager{config: config, kube: kube, koinon: koinon}
+	m.do = m.work
+	return m, nil
 }
 
 func setDefault(d *time.Duration, value time.Duration) {
@@ -96,7 +100,7 @@ func (m *Manager) Run(ctx context.Context) error {
 	logger := klog.FromContext(ctx).WithName("federation")
 	ctx = klog.NewContext(ctx, logger)
 	if !m.config.LeaderElection {
-		return m.work(ctx)
+		return m.do(ctx)
 	}
 	for ctx.Err() == nil {
 		if err := m.compete(ctx); err != nil {
@@ -108,6 +112,8 @@ func (m *Manager) Run(ctx context.Context) error {
 
 // compete waits for the lease, works while it is held, and returns when it is lost.
 func (m *Manager) compete(ctx context.Context) error {
+	ctx, giveUp := context.WithCancel(ctx)
+	defer giveUp()
 	var working sync.WaitGroup
 	var workErr error
 	working.Add(1)
@@ -128,7 +134,8 @@ func (m *Manager) compete(ctx context.Context) error {
 			OnStartedLeading: func(ctx context.Context) {
 				close(started)
 				defer working.Done()
-				workErr = m.work(ctx)
+				defer giveUp() // who does not work gives the lease to somebody who may
+				workErr = m.do(ctx)
 			},
 			OnStoppedLeading: func() {},
 		},

@@ -1,10 +1,14 @@
 package federation
 
 import (
+	"context"
+	"errors"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes/fake"
 	"k8s.io/client-go/rest"
 
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
@@ -54,5 +58,25 @@ func TestTheTypesOfKubeFedsChartCanBeCreatedAndServed(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, names); diff != "" {
 		t.Errorf("types (-want +got):\n%s", diff)
+	}
+}
+
+func TestWhoCannotWorkGivesTheLeaseBack(t *testing.T) {
+	manager, err := New(Config{RESTConfig: &rest.Config{Host: "http://host"}, LeaderElection: true, Identity: "a"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	manager.kube = fake.NewClientset()
+	broken := errors.New("broken")
+	manager.do = func(context.Context) error { return broken }
+	if err := manager.Run(t.Context()); !errors.Is(err, broken) {
+		t.Fatalf("got error %v, want %v", err, broken)
+	}
+	lease, err := manager.kube.CoordinationV1().Leases(v1beta1.DefaultNamespace).Get(t.Context(), leaseName, metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if holder := lease.Spec.HolderIdentity; holder != nil && *holder != "" {
+		t.Errorf("the lease is still held by %q", *holder)
 	}
 }

@@ -15,12 +15,16 @@ import (
 type Rule struct {
 	ended func(object map[string]any) bool
 	rerun v1beta1.Rerun
+	// forever: most objects of the type are meant to run for ever.
+	forever bool
 }
+
+var podKind = schema.GroupKind{Group: corev1.GroupName, Kind: "Pod"}
 
 // builtIn are the rules of types that are meant to end whatever a FederatedTypeConfig says.
 var builtIn = map[schema.GroupKind]func(map[string]any) bool{
 	{Group: batchv1.GroupName, Kind: "Job"}: jobEnded,
-	{Group: corev1.GroupName, Kind: "Pod"}:  podEnded,
+	podKind:                                 podEnded,
 }
 
 // For returns the rule of a target type, nil if its objects do not end. spec is that of the
@@ -29,11 +33,12 @@ var builtIn = map[schema.GroupKind]func(map[string]any) bool{
 // than admission. The rule is then the one that the type has without it.
 func For(target schema.GroupKind, spec *v1beta1.RunToCompletion) (*Rule, error) {
 	ended, err := builtIn[target], error(nil)
+	forever := target == podKind
 	rerun := v1beta1.RerunOnChange
 	if spec != nil {
 		var expression func(map[string]any) bool
 		if expression, err = compile(spec.Ended); err == nil {
-			ended = expression
+			ended, forever = expression, false
 			if spec.Rerun != "" {
 				rerun = spec.Rerun
 			}
@@ -42,8 +47,13 @@ func For(target schema.GroupKind, spec *v1beta1.RunToCompletion) (*Rule, error) 
 	if ended == nil {
 		return nil, err
 	}
-	return &Rule{ended, rerun}, err
+	return &Rule{ended, rerun, forever}, err
 }
+
+// EndsUnseen reports whether an object that went while nobody watched is taken for one that had
+// ended: to run a Job twice is worse than to be asked for it. Pods are not: most of them
+// are meant to run for ever, and are wanted again.
+func (r *Rule) EndsUnseen() bool { return r != nil && !r.forever }
 
 // Ended reports whether an object has ended. It is decoded JSON, with the types that
 // unstructured objects have, and is not modified. One that is not there has not, and a nil

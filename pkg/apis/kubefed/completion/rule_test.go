@@ -175,3 +175,25 @@ func TestARuleIsUsedConcurrently(t *testing.T) {
 	}
 	group.Wait()
 }
+
+func TestWhatWentUnseen(t *testing.T) {
+	for name, test := range map[string]struct {
+		kind schema.GroupKind
+		spec *v1beta1.RunToCompletion
+		want bool
+	}{
+		"a Job has ended":                       {job, nil, true},
+		"a Pod is wanted again":                 {pod, nil, false},
+		"a Pod has, if its type has a rule":     {pod, ended(`self.status.phase == 'Succeeded'`), true},
+		"an object of a type with a rule has":   {workflow, ended(`self.status.phase == 'Succeeded'`), true},
+		"one of a type without is wanted again": {workflow, nil, false},
+	} {
+		rule, err := For(test.kind, test.spec)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := rule.EndsUnseen(); got != test.want {
+			t.Errorf("%s: got %v, want %v", name, got, test.want)
+		}
+	}
+}

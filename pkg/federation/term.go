@@ -245,11 +245,19 @@ func (t *term) clusterChanged(old, current metav1.Object) {
 		return
 	}
 	t.members.Enqueue(current.GetName())
-	// Members are told of by the registry. The clusters of cells are not members, and can
-	// be named by objects of topology cluster.
-	ofCell := current.GetLabels()[federationv1alpha1.TopologyLabel] != ""
-	if ofCell && (old == nil || !maps.Equal(old.GetLabels(), current.GetLabels()) || !maps.Equal(old.GetAnnotations(), current.GetAnnotations())) {
-		t.engine.ClustersChanged()
+	if old != nil && maps.Equal(old.GetLabels(), current.GetLabels()) && maps.Equal(old.GetAnnotations(), current.GetAnnotations()) {
+		return // what concerns the member itself, the registry tells
+	}
+	for _, version := range []metav1.Object{old, current} {
+		if version == nil {
+			continue
+		}
+		if version.GetLabels()[federationv1alpha1.TopologyLabel] == "" {
+			t.engine.ClustersChanged()
+			continue
+		}
+		// The cluster of a cell can be named by objects of the cell's namespace only.
+		t.engine.NamespaceChanged(version.GetLabels()[federationv1alpha1.TopologyNamespaceLabel])
 	}
 }
 

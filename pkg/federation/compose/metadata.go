@@ -7,6 +7,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/util/sets"
 
+	federationv1alpha1 "github.com/koinon-io/koinon/pkg/apis/federation/v1alpha1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/manifest"
 )
@@ -23,7 +24,7 @@ func recordOf(metadata map[string]any, fields []string) string {
 	r := record{
 		Fields:      fields,
 		Labels:      keysBut(child(metadata, "labels"), v1beta1.ManagedLabel),
-		Annotations: keysBut(child(metadata, "annotations"), manifest.SourceAnnotation, manifest.RecordAnnotation),
+		Annotations: keysBut(child(metadata, "annotations"), manifest.SourceAnnotation, manifest.RecordAnnotation, federationv1alpha1.FederationAnnotation),
 		Finalizers:  texts(metadata["finalizers"]),
 	}
 	slices.Sort(r.Finalizers)

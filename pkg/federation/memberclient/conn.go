@@ -208,14 +208,18 @@ func (c *Conn) Delete(ctx context.Context, gvr schema.GroupVersionResource, name
 	return unlessMissing(c.resource(c.Served(gvr), namespace).Delete(ctx, name, options), name)
 }
 
-// Release takes our label and the given annotation from an object and leaves the rest as
+// Release takes our label and the given annotations from an object and leaves the rest as
 // it is. It is no error if the object does not exist.
-func (c *Conn) Release(ctx context.Context, gvr schema.GroupVersionResource, namespace, name, annotation string) error {
+func (c *Conn) Release(ctx context.Context, gvr schema.GroupVersionResource, namespace, name string, annotations ...string) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
+	none := map[string]any{}
+	for _, annotation := range annotations {
+		none[annotation] = nil
+	}
 	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{
 		"labels":      map[string]any{v1beta1.ManagedLabel: nil},
-		"annotations": map[string]any{annotation: nil},
+		"annotations": none,
 	}})
 	if err != nil {
 		return err

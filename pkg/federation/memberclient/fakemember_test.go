@@ -92,12 +92,12 @@ func serve(t *testing.T, member http.Handler) *Conn {
 
 // calls are all requests that a Conn makes but those of caches.
 func calls(conn *Conn) map[string]func(context.Context) error {
-	manifest := []byte(`{"kind":"ConfigMap","apiVersion":"v1","metadata":{"name":"a","namespace":"ns"}}`)
+	manifest := map[string]any{"kind": "ConfigMap", "apiVersion": "v1", "metadata": map[string]any{"name": "a", "namespace": "ns"}}
 	return map[string]func(context.Context) error{
 		"a check of health": func(ctx context.Context) error { _, _, err := conn.Health(ctx); return err },
 		"discovery":         func(ctx context.Context) error { _, err := conn.serves(ctx, configMaps); return err },
-		"an apply": func(ctx context.Context) error {
-			_, err := conn.Apply(ctx, configMaps.Resource, "ns", "a", manifest, Hold{})
+		"a creation": func(ctx context.Context) error {
+			_, err := conn.Create(ctx, configMaps.Resource, "ns", "a", manifest, Hold{})
 			return err
 		},
 		"a get":     func(ctx context.Context) error { _, err := conn.Get(ctx, configMaps.Resource, "ns", "a"); return err },

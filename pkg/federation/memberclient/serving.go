@@ -46,7 +46,7 @@ func (c *Conn) cachesOf(gvr schema.GroupVersionResource) []*Cache {
 	return others
 }
 
-// findServed asks in which version the member serves the type: in that of t if it can,
+// servedVersion asks in which version the member serves the type: in that of t if it can,
 // else in the one that the member prefers. It is empty if there is none.
 func (c *Conn) findServed(ctx context.Context, t Type) (schema.GroupVersionResource, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)

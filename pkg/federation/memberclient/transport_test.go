@@ -76,7 +76,7 @@ func TestAnswersOfMembersAreBounded(t *testing.T) {
 		"/version without an end":              {&fakeMember{version: text}, "a check of health"},
 		"/version that is large decompressed":  {&fakeMember{version: bomb}, "a check of health"},
 		"discovery without an end":             {&fakeMember{discovery: text}, "discovery"},
-		"the answer to an apply":               {&fakeMember{object: text}, "an apply"},
+		"the answer to a creation":             {&fakeMember{object: text}, "a creation"},
 		"the answer to a get":                  {&fakeMember{object: text}, "a get"},
 		"the answer to a namespace's creation": {&fakeMember{object: text}, "a namespace's creation"},
 		"a key of a list":                      {&fakeMember{list: flood(&sent, `{"`, "x")}, "a list"},
@@ -110,7 +110,7 @@ func TestWhatMembersSayIsCut(t *testing.T) {
 	if err != nil || !healthy || len(version) > maxVersionBytes || !strings.HasPrefix(version, "v1.EEE") {
 		t.Errorf("got healthy %v, version of %d bytes, error %v", healthy, len(version), err)
 	}
-	if problem := Problem(calls(conn)["an apply"](t.Context())); len(problem) > v1beta2.MaxMessageBytes || !strings.HasPrefix(problem, "EEE") {
+	if problem := Problem(calls(conn)["a creation"](t.Context())); len(problem) > v1beta2.MaxMessageBytes || !strings.HasPrefix(problem, "EEE") {
 		t.Errorf("got a problem of %d bytes", len(problem))
 	}
 }
@@ -125,7 +125,7 @@ func TestAnswersToAppliesThatNoAPIServerGivesAreRefused(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			conn := serve(t, &fakeMember{object: say(map[string]any{"kind": "ConfigMap", "apiVersion": "v1", "metadata": metadata})})
 			var answer *AnswerError
-			if err := calls(conn)["an apply"](t.Context()); !errors.As(err, &answer) || len(err.Error()) > 256 {
+			if err := calls(conn)["a creation"](t.Context()); !errors.As(err, &answer) || len(err.Error()) > 256 {
 				t.Errorf("got error %v, want one sentence", err)
 			}
 		})

@@ -82,19 +82,6 @@ func (c *Conn) write(ctx context.Context, gvr schema.GroupVersionResource, names
 	return Written{Live: live, Object: object, Warnings: collected.list()}, nil
 }
 
-// Apply applies a manifest. Its namespace must be held: if it is not there, although it was
-// a moment ago, it is held anew. The answer is in the cache at once.
-func (c *Conn) Apply(ctx context.Context, gvr schema.GroupVersionResource, namespace, name string, manifest []byte, hold Hold) (*Live, error) {
-	return inHeldNamespace(ctx, c, namespace, hold, func() (*Live, error) {
-		written, err := c.write(ctx, gvr, namespace, name, "", func(ctx context.Context) (*unstructured.Unstructured, error) {
-			force := true
-			return c.resource(gvr, namespace).Patch(ctx, name, types.ApplyPatchType, manifest,
-				metav1.PatchOptions{FieldManager: FieldManager, Force: &force})
-		})
-		return written.Live, err
-	})
-}
-
 // remember tells the caches of the type of an answer to a write, and returns what they keep.
 func (c *Conn) remember(gvr schema.GroupVersionResource, object *unstructured.Unstructured) (live *Live, err error) {
 	caches := c.cachesOf(gvr)

@@ -5,114 +5,77 @@ import (
 	"encoding/json"
 	"fmt"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/client-go/util/workqueue"
 	"k8s.io/klog/v2"
 
+	federationv1alpha1 "github.com/koinon-io/koinon/pkg/apis/federation/v1alpha1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/manifest"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
+	"github.com/koinon-io/koinon/pkg/federation/compose"
 	"github.com/koinon-io/koinon/pkg/federation/memberclient"
 	"github.com/koinon-io/koinon/pkg/federation/render"
 	"github.com/koinon-io/koinon/pkg/federation/status"
 )
 
-// targetKey names one target of one object.
-type targetKey struct {
-	object objectKey
-	target string
-}
-
-// executor acts in one member.
-type executor struct {
-	queue workqueue.TypedRateLimitingInterface[targetKey]
-}
-
-// executor returns the executor of a member, started if there is none.
-func (e *Engine) executor(member string) *executor {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if x := e.executors[member]; x != nil {
-		return x
+// act does what sync ordered, if that is still what things as they are now ask for, and has
+// the object synced, which says how it went.
+func (e *Engine) act(ctx context.Context, key targetKey) {
+	m := e.recall(key.object)
+	if m == nil {
+		return
 	}
-	x := &executor{queue: workqueue.NewTypedRateLimitingQueueWithConfig(backoff[targetKey](),
-		workqueue.TypedRateLimitingQueueConfig[targetKey]{Name: "member-" + member})}
-	e.executors[member] = x
-	ctx := e.runCtx
-	for range targetWorkers {
-		// Ends when the queue is shut down: with the engine, or when the member has left.
-		e.wg.Go(func() { x.work(ctx, e) })
+	ordered := m.take(key.target)
+	if ordered == nil {
+		return
 	}
-	if ctx.Err() != nil {
-		x.queue.ShutDown()
+	defer func() { e.objects.AddAfter(key.object, gatherFor(len(ordered.view.targets))) }()
+	v, t := ordered.view, ordered.target
+	if v.memory != m || e.isOutdated(v) {
+		e.follow(m, key, m.rest(key.target))
+		return
 	}
-	return x
-}
-
-func (e *Engine) dropExecutor(member string) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if x := e.executors[member]; x != nil {
-		x.queue.ShutDown()
-		delete(e.executors, member)
-	}
-}
-
-func (x *executor) work(ctx context.Context, e *Engine) {
-	for {
-		key, shutdown := x.queue.Get()
-		if shutdown {
-			return
-		}
-		if e.act(ctx, key) && ctx.Err() == nil {
-			x.queue.AddRateLimited(key)
-		} else {
-			x.queue.Forget(key)
-		}
-		x.queue.Done(key)
-	}
-}
-
-// act decides on one target as things are now and does it. It reports whether to try
-// again, and has the object synced, which says how it went.
-func (e *Engine) act(ctx context.Context, key targetKey) (again bool) {
-	v, err := e.look(key.object)
-	if err != nil || v == nil {
-		return err != nil
-	}
-	t, ok := v.target(key.target)
-	if !ok {
-		return false
-	}
-	defer e.objects.AddAfter(key.object, gather)
 	o := e.observe(v, t)
+	o.manifest = ordered.manifest
 	d := decide(o)
-	if d.action == nothing {
-		return false
+	if d.action == nothing || o.member == nil {
+		e.follow(m, key, m.rest(key.target))
+		return
 	}
-	if !v.mayAct(o, d) {
-		v.memory.cancel(t.Name)
-		return false
+	r := o.failed(v1beta2.TargetPending, "the target has to be recorded before it is written to")
+	if v.mayAct(o, d) {
+		r = e.carry(ctx, v, t, o, d.action)
 	}
-	result := e.carry(ctx, v, t, o, d.action)
-	v.memory.end(t.Name, about(o, d), result.record, result.failed, result.gone)
+	e.follow(m, key, m.end(t.Name, r))
 	logger := klog.FromContext(ctx).WithValues("object", key.object.source(), "type", key.object.kind, "target", t.Name, "member", t.Member)
-	if result.failed {
-		logger.V(2).Info("Failed to act in member", "action", d.action, "state", result.record.State, "problem", result.record.Message)
+	if r.failed {
+		logger.V(2).Info("Failed to act in member", "action", d.action, "state", r.record.State, "problem", r.record.Message)
 	} else {
-		logger.V(4).Info("Acted in member", "action", d.action, "gone", result.gone)
+		logger.V(4).Info("Acted in member", "action", d.action, "gone", r.gone)
 	}
-	return result.failed
 }
 
-func (v *view) target(name string) (viewTarget, bool) {
-	for _, t := range v.targets {
-		if t.Name == name {
-			return t, true
-		}
+// follow has done what becomes of a job.
+func (e *Engine) follow(m *memory, key targetKey, next sequel) {
+	if next.enqueue {
+		e.dispatch(next.member, key)
 	}
-	return viewTarget{}, false
+	if next.wait > 0 {
+		e.dispatchAfter(m, key, next.turn, next.wait)
+	}
+}
+
+// isOutdated reports whether an object or its type has changed since the view was made: sync
+// looks at it anew.
+func (e *Engine) isOutdated(v *view) bool {
+	current := v.kind.get(v.key)
+	if e.kind(v.key.kind) != v.kind || current == nil || current.UID != v.federated.UID ||
+		current.Generation > v.federated.Generation || (current.DeletionTimestamp == nil) != (v.federated.DeletionTimestamp == nil) {
+		return true
+	}
+	tenant, departed, err := e.tenantOf(current)
+	return err != nil || tenant != v.tenant || departed != v.departed
 }
 
 // mayAct reports whether sync has stored what has to be stored before a first write. If
@@ -139,15 +102,17 @@ func (o observation) failed(state v1beta2.TargetState, message string) result {
 
 func (e *Engine) carry(ctx context.Context, v *view, t viewTarget, o observation, a action) result {
 	namespace, name := v.place(t.Candidate)
-	at := spot{conn: o.member.Conn, kind: v.kind, namespace: namespace, name: name, home: e.hold(v, t.Owner, o.home)}
+	at := spot{conn: o.member.Conn, kind: v.kind, namespace: namespace, name: name, home: e.hold(v, t.Owner, o.home), rules: v.rules()}
 	if refused := at.enter(ctx, o, a); refused != nil {
 		return *refused
 	}
 	switch a {
 	case markNamespace:
 		return result{record: o.record}
+	case markObject:
+		return at.mark(ctx, o)
 	case applyManifest:
-		return e.apply(ctx, at, o)
+		return e.write(ctx, v, at, o)
 	case deleteObject:
 		return deleteThere(ctx, at, o, v.federated)
 	default:
@@ -162,6 +127,8 @@ type spot struct {
 	namespace, name string
 	// home is whose the namespace must be that the object is in, or is.
 	home memberclient.Hold
+	// rules say what is sent of a manifest.
+	rules compose.Rules
 }
 
 // enter looks at the marks of the object's home, and makes or marks it before something is
@@ -186,75 +153,16 @@ func (s spot) get(ctx context.Context) (*unstructured.Unstructured, error) {
 	return s.conn.Get(ctx, s.kind.target.Resource, s.namespace, s.name)
 }
 
-// apply sends the manifest, again if somebody else wrote in between.
-func (e *Engine) apply(ctx context.Context, at spot, o observation) result {
-	for attempt := 0; ; attempt++ {
-		manifest, state, refused := e.prepare(ctx, at, o)
-		if refused != nil {
-			return *refused
-		}
-		live, err := at.conn.Apply(ctx, o.manifest.Version.WithResource(at.kind.target.Resource.Resource), at.namespace, at.name, manifest, at.home)
-		if apierrors.IsConflict(err) && attempt < 3 {
-			continue
-		}
-		if refused := o.refusedHome(err); refused != nil {
-			return *refused
-		}
-		if err != nil {
-			return o.failed(state, memberclient.Problem(err))
-		}
-		record := o.record
-		record.State, record.Message = v1beta2.TargetOK, ""
-		record.Hash, record.Version, record.Generation = o.manifest.Hash, live.Version(), o.generation
-		return result{record: record}
-	}
-}
-
-// prepare returns the manifest to send and the state to report should that fail. What the
-// cache does not show may be there all the same, without our label: it is looked at
-// before it is taken over.
-func (e *Engine) prepare(ctx context.Context, at spot, o observation) (manifest []byte, state v1beta2.TargetState, refused *result) {
-	if o.live != nil && !o.manifest.NeedsLive() {
-		return o.manifest.JSON, v1beta2.TargetUpdateFailed, nil
-	}
-	refuse := func(state v1beta2.TargetState, err error) ([]byte, v1beta2.TargetState, *result) {
-		failed := o.failed(state, memberclient.Problem(err))
-		return nil, "", &failed
-	}
-	existing, err := at.get(ctx)
-	if err != nil {
-		return refuse(v1beta2.TargetRetrievalFailed, err)
-	}
-	if existing == nil {
-		return o.manifest.JSON, v1beta2.TargetCreationFailed, nil
-	}
-	if refused := e.refuseExisting(existing, o); refused != nil {
-		return nil, "", refused
-	}
-	if manifest, err = o.manifest.Retain(existing.Object, retainedVersion(o.manifest, existing)); err != nil {
-		return refuse(v1beta2.TargetComputeFailed, err)
-	}
-	return manifest, v1beta2.TargetUpdateFailed, nil
-}
-
-// retainedVersion makes the write conditional where it sends back what the member had.
-func retainedVersion(manifest *render.Manifest, existing *unstructured.Unstructured) string {
-	if manifest.NeedsLive() {
-		return existing.GetResourceVersion()
-	}
-	return ""
-}
-
 // refuseExisting says why an object that is there already is not taken over; nil if it is.
 func (e *Engine) refuseExisting(existing *unstructured.Unstructured, o observation) *result {
 	managed := existing.GetLabels()[v1beta1.ManagedLabel]
-	owner, owned := existing.GetAnnotations()[render.SourceAnnotation]
+	owner := o.foreign(existing.GetAnnotations())
 	var refused result
 	switch {
 	case managed == "false":
 		refused = o.failed(v1beta2.TargetManagedLabelFalse, "the object there has the label "+v1beta1.ManagedLabel+"=false")
-	case managed == "true" && owned && owner != o.source && owner != render.NoSource:
-		refused = o.failed(v1beta2.TargetAlreadyExists, fmt.Sprintf("the object there comes from the federated object %q", owner))
+	case managed == "true" && owner != "":
+		refused = o.failed(v1beta2.TargetAlreadyExists, owner)
 	case existing.GetDeletionTimestamp() != nil:
 		refused = o.failed(v1beta2.TargetWaitingForRemoval, "the object there is being deleted; it is made anew once it is gone")
 	case managed != "true" && !e.Adopt():
@@ -272,8 +180,7 @@ func ours(ctx context.Context, at spot, o observation) (*unstructured.Unstructur
 	if err != nil || existing == nil {
 		return nil, err
 	}
-	owner, owned := existing.GetAnnotations()[render.SourceAnnotation]
-	if existing.GetLabels()[v1beta1.ManagedLabel] != "true" || (owned && owner != o.source) {
+	if !o.ours(existing.GetLabels(), existing.GetAnnotations()) {
 		return nil, nil
 	}
 	return existing, nil
@@ -281,6 +188,9 @@ func ours(ctx context.Context, at spot, o observation) (*unstructured.Unstructur
 
 // deleteThere deletes the object and confirms that it is gone.
 func deleteThere(ctx context.Context, at spot, o observation, federated *v1beta2.FederatedObject) result {
+	if o.cache == memberclient.NotServed {
+		return at.vanished(ctx, o)
+	}
 	existing, err := ours(ctx, at, o)
 	if err != nil {
 		return o.failed(v1beta2.TargetRetrievalFailed, memberclient.Problem(err))
@@ -303,6 +213,20 @@ func deleteThere(ctx context.Context, at spot, o observation, federated *v1beta2
 	return o.failed(v1beta2.TargetWaitingForRemoval, "the object is being deleted")
 }
 
+// vanished finds out whether what the member does not serve is gone. Gone is what was seen
+// gone: a version that is not served any more has its objects still.
+func (s spot) vanished(ctx context.Context, o observation) result {
+	vanished, err := s.conn.Vanished(ctx, s.kind.target)
+	switch {
+	case err != nil:
+		return o.failed(v1beta2.TargetWaitingForRemoval, mayStillHold+memberclient.Problem(err))
+	case vanished:
+		return s.gone(o)
+	}
+	return o.failed(v1beta2.TargetWaitingForRemoval, fmt.Sprintf(
+		"the member does not serve the type any more, and may have the object stored; the annotation %s=true leaves it there", v1beta1.OrphanAnnotation))
+}
+
 // releaseThere takes our label from the object.
 func releaseThere(ctx context.Context, at spot, o observation) result {
 	existing, err := ours(ctx, at, o)
@@ -310,7 +234,7 @@ func releaseThere(ctx context.Context, at spot, o observation) result {
 		return o.failed(v1beta2.TargetRetrievalFailed, memberclient.Problem(err))
 	}
 	if existing != nil {
-		if err := at.conn.Release(ctx, at.kind.target.Resource, at.namespace, at.name, render.SourceAnnotation); err != nil {
+		if err := at.conn.Release(ctx, at.kind.target.Resource, at.namespace, at.name, render.SourceAnnotation, federationv1alpha1.FederationAnnotation, manifest.RecordAnnotation); err != nil {
 			return o.failed(v1beta2.TargetLabelRemovalFailed, memberclient.Problem(err))
 		}
 	}

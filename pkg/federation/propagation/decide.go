@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	federationv1alpha1 "github.com/koinon-io/koinon/pkg/apis/federation/v1alpha1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
 	"github.com/koinon-io/koinon/pkg/federation/memberclient"
@@ -34,7 +35,8 @@ const (
 	nothing       action = ""
 	applyManifest action = "apply"
 	deleteObject  action = "delete"
-	markNamespace action = "mark" // the namespace that the object is in
+	markNamespace action = "mark namespace" // the one that the object is in
+	markObject    action = "mark"           // an object of ours that lacks the federation's name
 	releaseObject action = "release"
 )
 
@@ -43,16 +45,23 @@ type observation struct {
 	intent intent
 	// reason is why the target is absent, or kept though no longer placed.
 	reason string
-	// source is the federated object, as it is named in members.
-	source     string
-	generation int64
+	// source and federation are the federated object and the federation, as they are named
+	// in members. unmarkedIsOurs: what has our label and names no source is this object's,
+	// since KubeFed knows no other place of that name.
+	source, federation string
+	unmarkedIsOurs     bool
+	generation         int64
 
 	// record is what was last known of the target. Its Hash is set from before the first
 	// write until the object is known to be gone: without it nothing was ever written.
 	record v1beta2.TargetStatus
+	// inherited: somebody else may have written to targets that have no record.
+	inherited bool
 
-	// member is nil if there is none of that name.
-	member *membership.Member
+	// member is nil if there is none of that name. unchecked says that there is one, and it is
+	// not set up yet.
+	member    *membership.Member
+	unchecked bool
 	// memberRefusal is why the tenant may not use the member.
 	memberRefusal string
 	// home is the namespace in the member that the object is in, or is; empty if it has
@@ -69,6 +78,11 @@ type observation struct {
 
 	manifest  *render.Manifest
 	renderErr error
+
+	// reruns: another manifest of an object that has ended is another run.
+	reruns bool
+	// fight is how a fight with somebody in the member stands.
+	fight standing
 }
 
 // decision is what to do with one target, and what to say of it meanwhile.
@@ -115,6 +129,8 @@ var runRules = []rule{
 	memberNotReady,
 	typeNotServed,
 	notObserved,
+	ranToItsEnd,
+	damped,
 	notThereYet,
 	ownedByAnother,
 	beingDeleted,
@@ -128,7 +144,7 @@ var removeRules = []rule{
 	leftBehind,
 	inForbiddenHome,
 	unreachableHolder,
-	typeGone,
+	typeNotThere,
 	notObserved,
 	notOurs,
 	waitForRemoval,
@@ -155,9 +171,14 @@ func (o observation) masked() decision {
 	return o.say(v1beta2.TargetMasked, message)
 }
 
+const notChecked = "the member was not checked yet"
+
 func memberMissing(o observation) *decision {
 	if o.member != nil {
 		return nil
+	}
+	if o.unchecked {
+		return o.undecided(notChecked)
 	}
 	d := o.say(v1beta2.TargetNotFound, fmt.Sprintf("there is no member %q", o.record.Cluster))
 	return &d
@@ -199,7 +220,7 @@ func memberNotReady(o observation) *decision {
 	case membership.Ready:
 		return nil
 	case membership.Unknown:
-		return o.undecided("the member was not checked yet")
+		return o.undecided(notChecked)
 	}
 	d := o.say(v1beta2.TargetClusterNotReady, o.member.Problem)
 	return &d
@@ -234,6 +255,25 @@ func (o observation) undecided(message string) *decision {
 	return &d
 }
 
+// ranToItsEnd: what has ended and is gone is not run again, unless another manifest says so.
+func ranToItsEnd(o observation) *decision {
+	if o.live != nil || !o.record.Ended || (o.reruns && o.record.Hash != o.manifest.Hash) {
+		return nil
+	}
+	d := o.say(v1beta2.TargetEnded, "the object ran to its end, and is gone; it is not run again")
+	return &d
+}
+
+// damped: somebody in the member writes against what was sent, and the next write has to
+// wait. Another manifest has not.
+func damped(o observation) *decision {
+	if !o.fight.held || o.record.Hash != o.manifest.Hash || o.asRecorded() {
+		return nil
+	}
+	d := o.say(v1beta2.TargetContested, o.fight.against)
+	return &d
+}
+
 func notThereYet(o observation) *decision {
 	if o.live != nil {
 		return nil
@@ -242,12 +282,36 @@ func notThereYet(o observation) *decision {
 	return &d
 }
 
+// foreign says whose an object is that is there, if it is not ours; empty if it may be.
+func (o observation) foreign(annotations map[string]string) string {
+	source, named := annotations[render.SourceAnnotation]
+	federation := annotations[federationv1alpha1.FederationAnnotation]
+	switch {
+	case !named || source == render.NoSource:
+		return ""
+	case federation != "" && federation != o.federation:
+		return fmt.Sprintf("the object there comes from the federated object %q of another federation, %q; this one is %q", source, federation, o.federation)
+	case source != o.source:
+		return fmt.Sprintf("the object there comes from the federated object %q", source)
+	}
+	return ""
+}
+
+// ours reports whether an object that is there was made from this federated object.
+func (o observation) ours(labels, annotations map[string]string) bool {
+	if labels[v1beta1.ManagedLabel] != "true" || o.foreign(annotations) != "" {
+		return false
+	}
+	source, named := annotations[render.SourceAnnotation]
+	return named && source == o.source || !named && o.unmarkedIsOurs
+}
+
 func ownedByAnother(o observation) *decision {
-	owner, ok := o.live.Annotations[render.SourceAnnotation]
-	if !ok || owner == o.source || owner == render.NoSource {
+	owner := o.foreign(o.live.Annotations)
+	if owner == "" {
 		return nil
 	}
-	d := o.say(v1beta2.TargetAlreadyExists, fmt.Sprintf("the object there comes from the federated object %q", owner))
+	d := o.say(v1beta2.TargetAlreadyExists, owner)
 	return &d
 }
 
@@ -259,14 +323,27 @@ func beingDeleted(o observation) *decision {
 	return &d
 }
 
+// asRecorded reports whether the object there is as it was when it was last written.
+func (o observation) asRecorded() bool {
+	return o.live != nil && o.record.Hash == o.manifest.Hash && o.record.Version == o.live.Version() && o.manifest.Has(o.live.Labels, o.live.Annotations)
+}
+
 func upToDate(o observation) *decision {
-	if o.record.Hash != o.manifest.Hash || o.record.Version != o.live.Version() || !o.manifest.Has(o.live.Labels, o.live.Annotations) {
+	if !o.asRecorded() {
 		return nil
 	}
 	d := o.say(v1beta2.TargetOK, "")
+	if o.record.State == v1beta2.TargetOK {
+		d.status.Message = o.record.Message // what the member dropped from this manifest
+	}
 	d.status.Generation = o.generation
-	if o.unmarked {
+	switch {
+	case o.fight.on:
+		d.status.State, d.status.Message = v1beta2.TargetContested, o.fight.against
+	case o.unmarked:
 		d.action = markNamespace
+	case o.live.Annotations[federationv1alpha1.FederationAnnotation] == "":
+		d.action = markObject
 	}
 	return &d
 }
@@ -280,17 +357,34 @@ func neverWritten(o observation) *decision {
 	if o.record.Hash != "" || o.live != nil {
 		return nil
 	}
-	return &decision{forget: true}
-}
-
-// leftBehind: a member that has left, or that belongs to another tenant now, is none of
-// our business any more.
-func leftBehind(o observation) *decision {
-	if o.member != nil && o.memberRefusal == "" {
-		return nil
+	if o.inherited && o.mayHold() {
+		return nil // somebody else may have written it
 	}
 	return &decision{forget: true}
 }
+
+// mayHold reports whether a target of which nothing is known may hold the object.
+func (o observation) mayHold() bool {
+	if o.member == nil {
+		return o.unchecked
+	}
+	return o.memberRefusal == "" && o.homeRefusal == "" && o.cache != memberclient.Synced && o.cache != memberclient.NotServed
+}
+
+// leftBehind: a member that has left, or that belongs to another tenant now, is none of
+// our business any more. One that is not set up yet is.
+func leftBehind(o observation) *decision {
+	switch {
+	case o.member == nil && o.unchecked:
+		d := o.say(v1beta2.TargetWaitingForRemoval, mayStillHold+notChecked)
+		return &d
+	case o.member == nil || o.memberRefusal != "":
+		return &decision{forget: true}
+	}
+	return nil
+}
+
+const mayStillHold = "the member may still hold the object: "
 
 // inForbiddenHome: what was written to a namespace that is somebody else's now, or the
 // member's own, may not be deleted there. It is not forgotten either, unless the federated
@@ -313,27 +407,30 @@ func unreachableHolder(o observation) *decision {
 	}
 	problem := o.member.Problem
 	if problem == "" {
-		problem = "the member was not checked yet"
+		problem = notChecked
 	}
-	d := o.say(v1beta2.TargetWaitingForRemoval, "the member may still hold the object: "+problem)
+	d := o.say(v1beta2.TargetWaitingForRemoval, mayStillHold+problem)
 	return &d
 }
 
-func typeGone(o observation) *decision {
-	if o.cache != memberclient.NotServed {
+// typeNotThere: what a member does not serve may be stored there all the same. An executor
+// finds out.
+func typeNotThere(o observation) *decision {
+	switch {
+	case o.cache != memberclient.NotServed:
 		return nil
+	case o.intent == release:
+		return &decision{forget: true}
 	}
-	return &decision{forget: true}
+	d := leave(o)
+	return d
 }
 
 func notOurs(o observation) *decision {
-	if o.live == nil {
+	if o.live == nil || o.ours(o.live.Labels, o.live.Annotations) {
 		return nil
 	}
-	if owner, ok := o.live.Annotations[render.SourceAnnotation]; ok && owner != o.source {
-		return &decision{forget: true}
-	}
-	return nil
+	return &decision{forget: true}
 }
 
 func waitForRemoval(o observation) *decision {

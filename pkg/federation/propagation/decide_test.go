@@ -3,10 +3,12 @@ package propagation
 import (
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	federationv1alpha1 "github.com/koinon-io/koinon/pkg/apis/federation/v1alpha1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
 	"github.com/koinon-io/koinon/pkg/federation/memberclient"
@@ -18,7 +20,7 @@ import (
 // m1, as it was recorded.
 func running() observation {
 	return observation{
-		intent: run, source: "shop/web", generation: 7,
+		intent: run, source: "shop/web", federation: "f1", unmarkedIsOurs: true, generation: 7, reruns: true,
 		record: v1beta2.TargetStatus{
 			Name: "m1", Cluster: "m1", Namespace: "shop", Hash: "h7", Version: "gen:3", Generation: 7,
 		},
@@ -33,7 +35,7 @@ func ourObject() *memberclient.Live {
 	return &memberclient.Live{ObjectMeta: metav1.ObjectMeta{
 		Name: "web", Namespace: "shop", UID: "u1", Generation: 3,
 		Labels:      map[string]string{v1beta1.ManagedLabel: "true"},
-		Annotations: map[string]string{render.SourceAnnotation: "shop/web"},
+		Annotations: map[string]string{render.SourceAnnotation: "shop/web", federationv1alpha1.FederationAnnotation: "f1"},
 	}}
 }
 
@@ -48,6 +50,14 @@ func unwritten(o *observation) {
 func inForeignHome(o *observation) {
 	unwritten(o)
 	o.homeRefusal = "theirs"
+}
+
+func inherited(o *observation) { o.inherited = true }
+
+func ended(o *observation) { o.live, o.record.Ended = nil, true }
+
+func fought(o *observation) {
+	o.fight = standing{on: true, held: true, against: "they do", until: time.Minute}
 }
 
 func unready(health membership.Health, problem string) func(*observation) {
@@ -105,6 +115,47 @@ func TestDecideOnATargetThatRuns(t *testing.T) {
 		"a member that does not exist is not found": {
 			[]func(*observation){func(o *observation) { o.member = nil }},
 			verdict{State: v1beta2.TargetNotFound, Message: `there is no member "m1"`},
+		},
+		"a member that is not set up yet leaves the record as it is": {
+			[]func(*observation){func(o *observation) { o.member, o.live, o.unchecked = nil, nil, true }}, verdict{},
+		},
+		"an object that has ended and is gone is not run again": {
+			[]func(*observation){ended}, verdict{State: v1beta2.TargetEnded, Message: "the object ran to its end, and is gone; it is not run again"},
+		},
+		"another manifest is another run": {
+			[]func(*observation){ended, func(o *observation) { o.manifest.Hash = "h8" }}, verdict{Action: applyManifest, State: v1beta2.TargetPending},
+		},
+		"another manifest is none if the type says so": {
+			[]func(*observation){ended, func(o *observation) { o.manifest.Hash, o.reruns = "h8", false }},
+			verdict{State: v1beta2.TargetEnded, Message: "the object ran to its end, and is gone; it is not run again"},
+		},
+		"who writes against us is answered later, and named": {
+			[]func(*observation){fought, func(o *observation) { o.live.Generation = 4 }}, verdict{State: v1beta2.TargetContested, Message: "they do"},
+		},
+		"what somebody removes each time is made later": {
+			[]func(*observation){fought, func(o *observation) { o.live = nil }}, verdict{State: v1beta2.TargetContested, Message: "they do"},
+		},
+		"another manifest is sent at once in a fight, too": {
+			[]func(*observation){fought, func(o *observation) { o.manifest.Hash = "h8" }}, verdict{Action: applyManifest, State: v1beta2.TargetPending},
+		},
+		"a fight is told of while the object is as it was sent": {
+			[]func(*observation){fought}, verdict{State: v1beta2.TargetContested, Message: "they do"},
+		},
+		"a fight that rested long enough goes on": {
+			[]func(*observation){fought, func(o *observation) { o.fight.held, o.live.Generation = false, 4 }},
+			verdict{Action: applyManifest, State: v1beta2.TargetPending},
+		},
+		"what the member dropped is told as long as the manifest is the same": {
+			[]func(*observation){func(o *observation) { o.record.Message = "the member warns: x" }}, verdict{Message: "the member warns: x"},
+		},
+		"an object of an earlier release gets the federation's name": {
+			[]func(*observation){func(o *observation) { delete(o.live.Annotations, federationv1alpha1.FederationAnnotation) }},
+			verdict{Action: markObject},
+		},
+		"an object of another federation is not taken over": {
+			[]func(*observation){func(o *observation) { o.live.Annotations[federationv1alpha1.FederationAnnotation] = "f2" }},
+			verdict{State: v1beta2.TargetAlreadyExists,
+				Message: `the object there comes from the federated object "shop/web" of another federation, "f2"; this one is "f1"`},
 		},
 		"a member of another tenant is not found": {
 			[]func(*observation){func(o *observation) { o.memberRefusal = "foreign" }},
@@ -233,8 +284,39 @@ func TestDecideOnATargetThatIsLeft(t *testing.T) {
 		"a member of another tenant is not touched": {
 			remove, []func(*observation){func(o *observation) { o.memberRefusal = "foreign" }}, gone,
 		},
-		"a type that is gone took its objects with it": {
-			remove, []func(*observation){func(o *observation) { o.cache, o.live = memberclient.NotServed, nil }}, gone,
+		"a type that is not served any more may have its objects still": {
+			remove, []func(*observation){func(o *observation) { o.cache, o.live = memberclient.NotServed, nil }},
+			verdict{Action: deleteObject, State: v1beta2.TargetWaitingForRemoval},
+		},
+		"a type that is not served any more holds up nobody who leaves objects there": {
+			release, []func(*observation){func(o *observation) { o.cache, o.live = memberclient.NotServed, nil }}, gone,
+		},
+		"a member that is not set up yet is not one that has left": {
+			remove, []func(*observation){func(o *observation) { o.member, o.unchecked = nil, true }},
+			verdict{State: v1beta2.TargetWaitingForRemoval, Message: "the member may still hold the object: the member was not checked yet"},
+		},
+		"what an earlier engine may have written is waited for": {
+			remove, []func(*observation){unwritten, inherited, func(o *observation) { o.cache = memberclient.Filling }},
+			verdict{State: v1beta2.TargetPending, Message: "the member's objects are being listed"},
+		},
+		"what an earlier engine may have written is waited for while offline": {
+			remove, []func(*observation){unwritten, inherited, func(o *observation) { o.cache = memberclient.Filling }, unready(membership.Offline, "no answer")},
+			verdict{State: v1beta2.TargetWaitingForRemoval, Message: "the member may still hold the object: no answer"},
+		},
+		"what an earlier engine has not written, as a cache shows, is forgotten": {remove, []func(*observation){unwritten, inherited}, gone},
+		"the object of the same name in another federation stays": {
+			remove, []func(*observation){func(o *observation) { o.live.Annotations[federationv1alpha1.FederationAnnotation] = "f2" }}, gone,
+		},
+		"an object of an earlier release, which names no federation, is ours": {
+			remove, []func(*observation){func(o *observation) { delete(o.live.Annotations, federationv1alpha1.FederationAnnotation) }},
+			verdict{Action: deleteObject, State: v1beta2.TargetWaitingForRemoval},
+		},
+		"an object of KubeFed is deleted where KubeFed would have put it": {
+			remove, []func(*observation){func(o *observation) { o.live.Annotations = nil }},
+			verdict{Action: deleteObject, State: v1beta2.TargetWaitingForRemoval},
+		},
+		"an object of KubeFed stays anywhere else": {
+			remove, []func(*observation){func(o *observation) { o.live.Annotations, o.unmarkedIsOurs = nil, false }}, gone,
 		},
 		"the object of another federated object stays": {
 			remove, []func(*observation){func(o *observation) { o.live.Annotations[render.SourceAnnotation] = "shop/other" }}, gone,
@@ -279,27 +361,5 @@ func TestUpToDateSpeaksOfTheLatestGeneration(t *testing.T) {
 	o.generation = 8 // a change that renders to the same manifest
 	if got := decide(o).status.Generation; got != 8 {
 		t.Errorf("got generation %d, want 8", got)
-	}
-}
-
-func TestAnAttemptIsNotRepeatedUntilSomethingChanges(t *testing.T) {
-	m := &memory{records: map[string]v1beta2.TargetStatus{}, attempts: map[string]attempt{}}
-	if _, begun := m.begin("m1", "apply h1"); !begun {
-		t.Fatal("the first try was not begun")
-	}
-	if said, begun := m.begin("m1", "apply h1"); begun || said != nil {
-		t.Error("a try that is under way was begun again")
-	}
-	failed := v1beta2.TargetStatus{Name: "m1", State: v1beta2.TargetUpdateFailed}
-	m.end("m1", "apply h1", failed, true, false)
-	if said, begun := m.begin("m1", "apply h1"); begun || said == nil || said.State != v1beta2.TargetUpdateFailed {
-		t.Errorf("a try that failed does not wait for its backoff, or does not say so: %v", said)
-	}
-	if _, begun := m.begin("m1", "apply h2"); !begun {
-		t.Error("another manifest has to wait for the backoff of the one before")
-	}
-	m.end("m1", "apply h2", v1beta2.TargetStatus{}, false, true)
-	if names := m.names(); len(names) != 0 {
-		t.Errorf("got records of %v, want none of a target that is gone", names)
 	}
 }

@@ -2,6 +2,7 @@ package propagation
 
 import (
 	"fmt"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -11,23 +12,28 @@ import (
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
 )
 
+// namespaceGrace is how long after its creation an object may be ahead of the cache that is
+// to show its namespace.
+const namespaceGrace = 10 * time.Second
+
 // tenantOf returns the tenant of an object's namespace, or that the namespace is gone: there
 // is none of its name, or a later one, whose tenant has nothing to do with the object. It
-// returns an error while the cache cannot tell.
+// returns an error while the cache cannot tell; that keeps nothing from being cleaned up.
 func (e *Engine) tenantOf(federated *v1beta2.FederatedObject) (tenant tenancy.Tenant, departed bool, err error) {
 	if federated.Namespace == "" {
 		return tenancy.Tenant{}, false, nil
 	}
 	namespace, err := e.Namespaces.Get(federated.Namespace)
+	ahead := federated.DeletionTimestamp == nil && e.now().Sub(federated.CreationTimestamp.Time) < namespaceGrace
 	switch {
-	case isNotFound(err) && federated.DeletionTimestamp != nil:
-		return tenancy.Tenant{}, true, nil
-	case err != nil:
-		return tenancy.Tenant{}, false, fmt.Errorf("get namespace %q: %w", federated.Namespace, err)
-	case belongs(federated, namespace):
+	case err == nil && belongs(federated, namespace):
 		return tenancy.Of(namespace.Labels), false, nil
-	case namespace.DeletionTimestamp != nil:
+	case err == nil && (namespace.DeletionTimestamp == nil || !ahead):
+		return tenancy.Tenant{}, true, nil
+	case err == nil:
 		return tenancy.Tenant{}, false, fmt.Errorf("namespace %q is being deleted, and the object belongs to another one of that name", federated.Namespace)
+	case federated.DeletionTimestamp == nil && (ahead || !isNotFound(err)):
+		return tenancy.Tenant{}, false, fmt.Errorf("get namespace %q: %w", federated.Namespace, err)
 	}
 	return tenancy.Tenant{}, true, nil
 }
@@ -46,6 +52,10 @@ func belongs(federated *v1beta2.FederatedObject, namespace *corev1.Namespace) bo
 func (v *view) addDeparted(e *Engine) {
 	if v.federated.DeletionTimestamp != nil {
 		v.addDeparting(e, nil)
+		return
+	}
+	if _, err := e.Namespaces.Get(v.key.namespace); isNotFound(err) {
+		v.problem = fmt.Sprintf("metadata.namespace: there is no namespace %q any more; what is in members stays there until the object is deleted", v.key.namespace)
 		return
 	}
 	v.problem = fmt.Sprintf("metadata.annotations[%s]: the object belongs to an earlier namespace %q: delete it, or remove the annotation to hand it over to the namespace of now",

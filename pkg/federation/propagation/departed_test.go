@@ -2,6 +2,7 @@ package propagation
 
 import (
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -26,6 +27,7 @@ func TestTheTenantOfAnObjectIsThatOfItsOwnNamespace(t *testing.T) {
 		namespace *corev1.Namespace // of now; nil if there is none
 		bound     string
 		deleting  bool
+		fresh     bool // it was made a moment ago
 		want      tenancy.Tenant
 		departed  bool
 		unknown   bool
@@ -34,9 +36,11 @@ func TestTheTenantOfAnObjectIsThatOfItsOwnNamespace(t *testing.T) {
 		"nobody wrote down where it was made":                    {namespace: shop(false), want: acme},
 		"it was made in an earlier one":                          {namespace: shop(false), bound: "then", departed: true},
 		"it was made in an earlier one and is deleted":           {namespace: shop(false), bound: "then", deleting: true, departed: true},
-		"there is none yet, as far as the cache knows":           {bound: "now", unknown: true},
+		"there is none yet, as far as the cache knows":           {bound: "now", fresh: true, unknown: true},
+		"there is none, and it is not deleted":                   {bound: "now", departed: true},
 		"there is none, and it is deleted":                       {bound: "then", deleting: true, departed: true},
-		"it was made in a later one than the cache knows so far": {namespace: shop(true), bound: "later", unknown: true},
+		"it was made in a later one than the cache knows so far": {namespace: shop(true), bound: "later", fresh: true, unknown: true},
+		"its own is being deleted, as is another one":            {namespace: shop(true), bound: "then", deleting: true, departed: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			indexer := cache.NewIndexer(cache.MetaNamespaceKeyFunc, cache.Indexers{})
@@ -52,7 +56,11 @@ func TestTheTenantOfAnObjectIsThatOfItsOwnNamespace(t *testing.T) {
 			if test.deleting {
 				object.DeletionTimestamp = &metav1.Time{}
 			}
-			e := &Engine{Config: Config{Namespaces: corelisters.NewNamespaceLister(indexer)}}
+			now := time.Now()
+			if test.fresh {
+				object.CreationTimestamp = metav1.NewTime(now)
+			}
+			e := &Engine{now: func() time.Time { return now }, Config: Config{Namespaces: corelisters.NewNamespaceLister(indexer)}}
 			tenant, departed, err := e.tenantOf(object)
 			if tenant != test.want || departed != test.departed || (err != nil) != test.unknown {
 				t.Errorf("got %v, departed %v, error %v", tenant, departed, err)

@@ -4,17 +4,23 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
+	"golang.org/x/time/rate"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/wait"
 	corev1listers "k8s.io/client-go/listers/core/v1"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/klog/v2"
 
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
 	"github.com/koinon-io/koinon/pkg/federation/memberclient"
 	"github.com/koinon-io/koinon/pkg/federation/membership"
 	"github.com/koinon-io/koinon/pkg/federation/render"
@@ -27,18 +33,30 @@ import (
 const (
 	// objectWorkers sync objects. They wait for writes to the host, not for members.
 	objectWorkers = 16
-	// targetWorkers act in one member.
+	// targetWorkers act in one member, at most.
 	targetWorkers = 8
 	// hostTimeout bounds one call to the host.
 	hostTimeout = 15 * time.Second
-	// gather is how long results of one object are gathered before the object is synced.
-	gather = 50 * time.Millisecond
+	// gather is how long results of one object are gathered before the object is synced, and
+	// gatherTarget how much longer for each of its targets: a status of a thousand targets is
+	// written a few times while they are written to, and not once for each.
+	gather       = 50 * time.Millisecond
+	gatherTarget = 500 * time.Microsecond
 	// gatherEvents is the same for events of members, which come in bursts.
 	gatherEvents = 200 * time.Millisecond
+	// gatherClusters is the same for clusters that come and go.
+	gatherClusters = time.Second
+	// resync is how often every object is looked at again without any reason, spread over that
+	// time: what got lost, whatever lost it, is found within minutes.
+	resync = 10 * time.Minute
 	// patience is how long the status waits for the first result.
 	patience = time.Second
 	// minBackoff and maxBackoff bound the time between attempts on one target.
 	minBackoff, maxBackoff = 500 * time.Millisecond, time.Minute
+	// marksPerSecond bounds how many objects of an earlier release get the federation's name, and
+	// markPause is about how long one waits that did not get it.
+	marksPerSecond = 5
+	markPause      = time.Minute
 )
 
 // Members is what the engine needs to know of members; membership.Registry knows it.
@@ -83,6 +101,9 @@ func (c Config) check() error {
 // objectKey names one federated object; kind is the name of its FederatedTypeConfig.
 type objectKey struct{ kind, namespace, name string }
 
+// String names the object in logs.
+func (k objectKey) String() string { return k.kind + " " + k.source() }
+
 // source is how members name the object.
 func (k objectKey) source() string {
 	if k.namespace == "" {
@@ -96,13 +117,23 @@ type Engine struct {
 	Config
 	objects workqueue.TypedRateLimitingInterface[objectKey]
 	types   workqueue.TypedRateLimitingInterface[string]
+	bases   *bases
+	marks   *rate.Limiter
+	now     func() time.Time
 	wg      sync.WaitGroup
 
 	mu        sync.RWMutex
 	kinds     map[string]*kind      // by FederatedTypeConfig; guarded by mu
 	executors map[string]*executor  // by member; guarded by mu
 	memories  map[objectKey]*memory // guarded by mu
-	runCtx    context.Context       // set by Run; guarded by mu
+	// holders are the objects with a target in a member, by member; guarded by mu, and so is
+	// members of each memory.
+	holders map[string]map[objectKey]bool
+	runCtx  context.Context // set by Run; guarded by mu
+	stopped bool            // guarded by mu
+
+	// clusters has room for one: clusters came, went or were labelled.
+	clusters chan struct{}
 }
 
 // New returns an engine that does nothing before Run.
@@ -111,15 +142,35 @@ func New(config Config) (*Engine, error) {
 		return nil, err
 	}
 	return &Engine{
-		Config: config,
-		objects: workqueue.NewTypedRateLimitingQueueWithConfig(backoff[objectKey](),
-			workqueue.TypedRateLimitingQueueConfig[objectKey]{Name: "federated-objects"}),
+		Config:  config,
+		objects: newObjectQueue(),
 		types: workqueue.NewTypedRateLimitingQueueWithConfig(backoff[string](),
 			workqueue.TypedRateLimitingQueueConfig[string]{Name: "federated-types"}),
+		bases:     newBases(maxBasesBytes),
+		marks:     rate.NewLimiter(marksPerSecond, marksPerSecond),
+		now:       time.Now,
 		kinds:     map[string]*kind{},
 		executors: map[string]*executor{},
 		memories:  map[objectKey]*memory{},
+		holders:   map[string]map[objectKey]bool{},
+		clusters:  make(chan struct{}, 1),
 	}, nil
+}
+
+// newObjectQueue returns a queue in which namespaces take turns.
+func newObjectQueue() workqueue.TypedRateLimitingInterface[objectKey] {
+	const name = "federated-objects"
+	turns := workqueue.NewTypedWithConfig(workqueue.TypedQueueConfig[objectKey]{
+		Name: name, Queue: newFair(func(k objectKey) string { return k.namespace }),
+	})
+	delayed := workqueue.NewTypedDelayingQueueWithConfig(workqueue.TypedDelayingQueueConfig[objectKey]{Name: name, Queue: turns})
+	return workqueue.NewTypedRateLimitingQueueWithConfig(backoff[objectKey](),
+		workqueue.TypedRateLimitingQueueConfig[objectKey]{Name: name, DelayingQueue: delayed})
+}
+
+// gatherFor is how long results of an object with so many targets are gathered.
+func gatherFor(targets int) time.Duration {
+	return gather + time.Duration(targets)*gatherTarget
 }
 
 func backoff[T comparable]() workqueue.TypedRateLimiter[T] {
@@ -143,16 +194,24 @@ func (e *Engine) Run(ctx context.Context) error {
 	for range objectWorkers {
 		e.wg.Go(func() { work(ctx, e.objects, "Failed to sync federated object", e.sync) })
 	}
-	<-ctx.Done()
+	e.wg.Go(func() { e.followClusters(ctx) })
+	wait.JitterUntilWithContext(ctx, e.resyncAll, resync, 0.1, true)
 	e.types.ShutDown()
 	e.objects.ShutDown()
 	e.mu.Lock()
-	for _, x := range e.executors {
-		x.queue.ShutDown()
-	}
+	e.stopped = true
 	e.mu.Unlock()
 	e.wg.Wait()
 	return nil
+}
+
+// resyncAll has every object looked at again within the time to the next call.
+func (e *Engine) resyncAll(context.Context) {
+	for _, k := range e.runningKinds() {
+		for _, key := range k.keys() {
+			e.objects.AddAfter(key, rand.N(resync))
+		}
+	}
 }
 
 // work processes a queue until it is shut down. What fails is tried again with backoff.
@@ -182,7 +241,8 @@ func work[T comparable](ctx context.Context, queue workqueue.TypedRateLimitingIn
 // TypeChanged has a FederatedTypeConfig looked at again.
 func (e *Engine) TypeChanged(name string) { e.types.Add(name) }
 
-// MemberChanged has caches set up in a member, and every object looked at again.
+// MemberChanged has caches set up in a member, and the objects looked at again that have a
+// target there. What else could be placed there is told by ClustersChanged.
 func (e *Engine) MemberChanged(name string) {
 	member, ok := e.Members.Get(name)
 	if !ok {
@@ -193,13 +253,44 @@ func (e *Engine) MemberChanged(name string) {
 			k.watchIn(member.Conn)
 		}
 	}
-	e.ClustersChanged()
+	for _, key := range e.heldIn(name) {
+		e.objects.Add(key)
+	}
 }
 
-// ClustersChanged has every object looked at again: there are other targets now.
+// heldIn lists the objects that have a target in a member.
+func (e *Engine) heldIn(member string) []objectKey {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	return slices.Collect(maps.Keys(e.holders[member]))
+}
+
+// ClustersChanged has every object of whole clusters looked at again: there are other targets
+// now. A thousand clusters that join are one change.
 func (e *Engine) ClustersChanged() {
-	for _, k := range e.runningKinds() {
-		k.enqueueAll(e)
+	select {
+	case e.clusters <- struct{}{}:
+	default: // somebody has said so already
+	}
+}
+
+// followClusters looks at objects again, some time after it was told.
+func (e *Engine) followClusters(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-e.clusters:
+		}
+		for _, k := range e.runningKinds() {
+			k.enqueueOf(e, v1beta2.TopologyCluster)
+		}
+		timer := time.NewTimer(gatherClusters)
+		select {
+		case <-ctx.Done():
+		case <-timer.C:
+		}
+		timer.Stop()
 	}
 }
 
@@ -225,17 +316,28 @@ func (e *Engine) Written(member, namespace string) bool {
 }
 
 // MemberEvent takes an event of a member's cache: see memberclient.NewConn.
-func (e *Engine) MemberEvent(_ string, resource schema.GroupVersionResource, live *memberclient.Live) {
+func (e *Engine) MemberEvent(member string, resource schema.GroupVersionResource, live *memberclient.Live) {
 	for _, k := range e.runningKinds() {
 		if k.target.Resource != resource {
 			continue
 		}
-		if live == nil {
-			k.enqueueAll(e)
+		if live == nil { // a cache is filled, or is not any more; of what it shows it tells itself
+			for _, key := range e.heldIn(member) {
+				if key.kind == k.name {
+					e.objects.AddAfter(key, gatherEvents)
+				}
+			}
 			continue
 		}
 		e.objects.AddAfter(k.keyOf(live), gatherEvents)
 	}
+}
+
+// recall returns the memory of an object, nil if there is none.
+func (e *Engine) recall(key objectKey) *memory {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	return e.memories[key]
 }
 
 func (e *Engine) runningKinds() []*kind {

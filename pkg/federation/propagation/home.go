@@ -64,10 +64,25 @@ func (e *Engine) observeHome(v *view, t viewTarget, o *observation) {
 		o.homeRefusal = refusal
 	case held && holder != t.Owner:
 		o.homeRefusal = ownership.TakenBy(holder, o.home, t.Member)
+	case !v.mayBeIn(o.home, t, held):
+		o.homeRefusal = fmt.Sprintf("the record of the target names namespace %q of member %q, where it has no place", o.home, t.Member)
 	case o.member.Conn != nil:
 		o.homeRefusal, o.unmarked = e.marksOf(v, t, o)
 	}
 	o.claimed = held && o.homeRefusal == ""
+}
+
+// mayBeIn reports whether a target can have its object in a namespace of its member. A record
+// says where to look, and may be anybody's word: what is known by it alone is believed only
+// of the places that the target may have. held says that the book has the namespace for it.
+func (v *view) mayBeIn(home string, t viewTarget, held bool) bool {
+	switch {
+	case !t.recorded || held:
+		return true
+	case t.Owner == ownership.NamespaceOwner(v.key.namespace):
+		return home == v.key.namespace
+	}
+	return home == ownership.DefaultMemberNamespace(t.Owner.Namespace, t.Owner.Name)
 }
 
 // marksOf looks at the marks of a namespace, if the member's cache shows it: it does if we
@@ -136,14 +151,14 @@ func (e *Engine) claim(ctx context.Context, v *view, steps []step) ([]step, erro
 	if len(members) == 0 {
 		return steps, nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, hostTimeout)
+	call, cancel := context.WithTimeout(ctx, hostTimeout)
 	defer cancel()
 	for c := range members {
-		if _, err := e.Book.Claim(ctx, c.owner, c.home, members[c]); err != nil {
+		if _, err := e.Book.Claim(call, c.owner, c.home, members[c]); err != nil {
 			return nil, err
 		}
 	}
-	return e.decideAll(v), nil
+	return e.decideAll(ctx, v)
 }
 
 // wantsHome reports whether the home must be claimed before anything else is done.

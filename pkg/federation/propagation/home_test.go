@@ -28,9 +28,13 @@ func (l ledger) Claim(context.Context, ownership.Owner, string, []string) (map[s
 
 // viewOf an object of a kind of that target in a namespace.
 func viewOf(namespace, topologyType string, target v1beta1.APIResource) *view {
+	kind, err := newKind(&v1beta1.FederatedTypeConfig{Spec: v1beta1.FederatedTypeConfigSpec{TargetType: target}})
+	if err != nil {
+		panic(err) // the configurations here have no rules
+	}
 	return &view{
 		key:       objectKey{kind: target.PluralName, namespace: namespace, name: "web"},
-		kind:      newKind(&v1beta1.FederatedTypeConfig{Spec: v1beta1.FederatedTypeConfigSpec{TargetType: target}}),
+		kind:      kind,
 		federated: &v1beta2.FederatedObject{Spec: v1beta2.FederatedObjectSpec{TopologyType: topologyType}},
 	}
 }
@@ -50,6 +54,7 @@ func TestTheHomeOfATarget(t *testing.T) {
 		member    membership.Member
 		tenant    tenancy.Tenant
 		book      ledger
+		recorded  bool
 
 		home            string
 		refused         string
@@ -88,6 +93,17 @@ func TestTheHomeOfATarget(t *testing.T) {
 			refused: `namespace "fleet" of member "m1" holds the account with which the member was joined; nothing is placed there unless spec.allowedSystemNamespaces of KubeFedCluster "m1" names it`},
 		"an object that has no namespace needs none": {
 			view: viewOf("", "cluster", clusterRoles), candidate: placement.Candidate{Name: "m1"}, claimed: true},
+		"a record names a namespace in which the object may not be": {
+			view: viewOf("shop", "cluster", configMaps), candidate: placement.Candidate{Name: "m1", Namespace: "bank"}, recorded: true, home: "bank",
+			refused: `the record of the target names namespace "bank" of member "m1", where it has no place`},
+		"a record names the namespace of a cell that is gone": {
+			view: viewOf("shop", "cell", configMaps), candidate: placement.Candidate{Name: "rz00a", Namespace: "shop-rz00a"}, recorded: true, home: "shop-rz00a", wanted: true},
+		"a record names another one, which the book has for the cell": {
+			view: viewOf("shop", "cell", configMaps), candidate: placement.Candidate{Name: "rz00a", Namespace: "own"}, recorded: true, home: "own", claimed: true,
+			book: ledger{"own": {"m1": cell}}},
+		"a record names another one, which nobody has": {
+			view: viewOf("shop", "cell", configMaps), candidate: placement.Candidate{Name: "rz00a", Namespace: "bank"}, recorded: true, home: "bank",
+			refused: `the record of the target names namespace "bank" of member "m1", where it has no place`},
 		"a member of nobody, for an object in the whole cluster": {
 			view: viewOf("shop", "cluster", configMaps), candidate: placement.Candidate{Name: "m1"}, tenant: tenant, home: "shop",
 			refused: `member "m1" has no label federation.koinon.io/tenant, and namespace "shop" has a: both must be the same`},
@@ -101,7 +117,7 @@ func TestTheHomeOfATarget(t *testing.T) {
 			test.candidate.Owner = test.view.ownerOf(test.candidate.Name)
 			test.member.System.Member = "m1"
 			o := observation{member: &test.member}
-			e.observeHome(test.view, viewTarget{Candidate: test.candidate}, &o)
+			e.observeHome(test.view, viewTarget{Candidate: test.candidate, recorded: test.recorded}, &o)
 			refused := o.homeRefusal
 			if o.memberRefusal != "" {
 				refused = o.memberRefusal

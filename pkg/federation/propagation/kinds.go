@@ -15,8 +15,11 @@ import (
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/klog/v2"
 
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/completion"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/manifest"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
+	"github.com/koinon-io/koinon/pkg/federation/compose"
 	"github.com/koinon-io/koinon/pkg/federation/fedclient"
 	"github.com/koinon-io/koinon/pkg/federation/memberclient"
 	"github.com/koinon-io/koinon/pkg/federation/membership"
@@ -34,6 +37,9 @@ type kind struct {
 	target              memberclient.Type
 	federatedNamespaced bool
 	collectStatus       bool
+	// completion says when an object has ended; nil if none does.
+	completion *completion.Rule
+	rules      compose.Rules
 	*feed
 }
 
@@ -46,9 +52,19 @@ type feed struct {
 	stop     context.CancelFunc
 }
 
-func newKind(ftc *v1beta1.FederatedTypeConfig) *kind {
+// newKind reads a FederatedTypeConfig. What is wrong with its rules admission refuses, but what
+// is stored may be older; nothing is propagated by half of the rules.
+func newKind(ftc *v1beta1.FederatedTypeConfig) (*kind, error) {
 	target := ftc.Spec.TargetType
 	gvk := schema.GroupVersionKind{Group: target.Group, Version: target.Version, Kind: target.Kind}
+	ends, err := completion.For(gvk.GroupKind(), ftc.Spec.RunToCompletion)
+	if err != nil {
+		return nil, fmt.Errorf("spec.runToCompletion.ended: %w", err)
+	}
+	fields, err := manifest.ParseFields(ftc.Spec.MemberFields)
+	if err != nil {
+		return nil, fmt.Errorf("spec.memberFields: %w", err)
+	}
 	return &kind{
 		name: ftc.Name,
 		spec: ftc.Spec,
@@ -60,7 +76,12 @@ func newKind(ftc *v1beta1.FederatedTypeConfig) *kind {
 		},
 		federatedNamespaced: ftc.Spec.FederatedType.Scope == v1beta1.NamespaceScoped,
 		collectStatus:       modeIsEnabled(ftc.Spec.StatusCollection),
-	}
+		completion:          ends,
+		rules: compose.Rules{
+			MemberFields: fields,
+			KeepForeign:  ftc.Spec.ForeignFields == v1beta1.KeepForeignFields,
+		},
+	}, nil
 }
 
 // syncType starts, changes or stops a kind, as its FederatedTypeConfig says.
@@ -88,7 +109,10 @@ func (e *Engine) startKind(ctx context.Context, ftc *v1beta1.FederatedTypeConfig
 	if old != nil && reflect.DeepEqual(old.spec, ftc.Spec) {
 		return nil
 	}
-	created := newKind(ftc)
+	created, err := newKind(ftc)
+	if err != nil {
+		return err
+	}
 	if old != nil && (old.spec.TargetType != ftc.Spec.TargetType || old.spec.FederatedType != ftc.Spec.FederatedType) {
 		e.stopKind(ftc.Name)
 		old = nil
@@ -210,7 +234,14 @@ func (e *Engine) writeTypeStatus(ctx context.Context, ftc *v1beta1.FederatedType
 }
 
 func (k *kind) watchIn(conn *memberclient.Conn) {
-	conn.Watch(k.target, memberclient.Keep{Status: k.collectStatus})
+	keep := memberclient.Keep{Status: k.collectStatus}
+	if k.completion != nil {
+		keep.Ended = k.completion.Ended
+		if rule := k.spec.RunToCompletion; rule != nil {
+			keep.Rule = rule.Ended
+		}
+	}
+	conn.Watch(k.target, keep)
 }
 
 // get returns a federated object from the cache, nil if there is none.
@@ -222,11 +253,30 @@ func (k *kind) get(key objectKey) *v1beta2.FederatedObject {
 	return object.(*v1beta2.FederatedObject)
 }
 
+// keys lists the objects of the kind.
+func (k *kind) keys() []objectKey {
+	stored := k.informer.GetStore().ListKeys()
+	keys := make([]objectKey, 0, len(stored))
+	for _, key := range stored {
+		if namespace, name, err := cache.SplitMetaNamespaceKey(key); err == nil {
+			keys = append(keys, objectKey{k.name, namespace, name})
+		}
+	}
+	return keys
+}
+
 func (k *kind) enqueueAll(e *Engine) {
-	for _, key := range k.informer.GetStore().ListKeys() {
-		namespace, name, err := cache.SplitMetaNamespaceKey(key)
-		if err == nil {
-			e.objects.Add(objectKey{k.name, namespace, name})
+	for _, key := range k.keys() {
+		e.objects.Add(key)
+	}
+}
+
+// enqueueOf has the objects of a topology type looked at again.
+func (k *kind) enqueueOf(e *Engine, topologyType string) {
+	for _, object := range k.informer.GetStore().List() {
+		federated := object.(*v1beta2.FederatedObject)
+		if topologyOf(federated) == topologyType {
+			e.objects.Add(objectKey{k.name, federated.Namespace, federated.Name})
 		}
 	}
 }

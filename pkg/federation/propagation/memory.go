@@ -4,6 +4,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"time"
 
 	"k8s.io/apimachinery/pkg/types"
 
@@ -11,18 +12,25 @@ import (
 )
 
 // memory is what the engine holds true of one federated object beyond what its caches
-// show: records of targets that are newer than the status, and attempts. It begins with
+// show: records of targets that are newer than the status, jobs, and fights. It begins with
 // the object's status and is dropped with the object.
 type memory struct {
 	uid types.UID
+	// inherited: when the engine first saw the object it carried the finalizer, and its
+	// status had no record of ours. KubeFed wrote it, or an engine that ended between the
+	// finalizer and the record: where copies are is not known.
+	inherited bool
 
 	mu sync.Mutex
 	// guarded: the object carries our finalizer.
 	guarded bool
 	// records by target name. A record with a hash is in the status too.
 	records map[string]v1beta2.TargetStatus
-	// attempts are the last ones by target name.
-	attempts map[string]attempt
+	// jobs and fights by target name.
+	jobs   map[string]*job
+	fights map[string]*fight
+	// members that targets are in: those that the engine lists this object under.
+	members map[string]bool
 	// fits is how large the status may be, as far as it is known: the object itself may
 	// leave little room.
 	fits statusBound
@@ -41,15 +49,6 @@ const (
 	bareStatusBytes = 1
 )
 
-// attempt is one try to act in a target.
-type attempt struct {
-	// about stands for what was tried, and on what ground.
-	about string
-	// failed is what to say of the target until it is tried again; nil while the try is
-	// under way.
-	failed *v1beta2.TargetStatus
-}
-
 // remember returns the memory of an object, made from its status if there is none.
 func (e *Engine) remember(key objectKey, federated *v1beta2.FederatedObject) *memory {
 	e.mu.Lock()
@@ -58,15 +57,22 @@ func (e *Engine) remember(key objectKey, federated *v1beta2.FederatedObject) *me
 		return m
 	}
 	m := &memory{
-		uid:      federated.UID,
-		records:  map[string]v1beta2.TargetStatus{},
-		attempts: map[string]attempt{},
+		uid:     federated.UID,
+		records: map[string]v1beta2.TargetStatus{},
+		jobs:    map[string]*job{},
+		fights:  map[string]*fight{},
+		guarded: hasFinalizer(federated),
 	}
+	m.inherited = m.guarded
 	if federated.Status != nil {
 		for _, target := range federated.Status.Targets {
 			target.RemoteStatus = nil
 			m.records[target.Name] = target
+			m.inherited = m.inherited && target.Hash == ""
 		}
+	}
+	if old := e.memories[key]; old != nil {
+		e.unlist(key, old)
 	}
 	e.memories[key] = m
 	return m
@@ -75,7 +81,37 @@ func (e *Engine) remember(key objectKey, federated *v1beta2.FederatedObject) *me
 func (e *Engine) forget(key objectKey) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	delete(e.memories, key)
+	if m := e.memories[key]; m != nil {
+		e.unlist(key, m)
+		delete(e.memories, key)
+	}
+}
+
+// list notes in which members the targets of an object are.
+func (e *Engine) list(key objectKey, m *memory, members map[string]bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.memories[key] != m || maps.Equal(m.members, members) {
+		return
+	}
+	e.unlist(key, m)
+	m.members = members
+	for member := range members {
+		if e.holders[member] == nil {
+			e.holders[member] = map[objectKey]bool{}
+		}
+		e.holders[member][key] = true
+	}
+}
+
+// unlist takes an object out of the lists of members. e.mu is held.
+func (e *Engine) unlist(key objectKey, m *memory) {
+	for member := range m.members {
+		if delete(e.holders[member], key); len(e.holders[member]) == 0 {
+			delete(e.holders, member)
+		}
+	}
+	m.members = nil
 }
 
 func (m *memory) record(target string) v1beta2.TargetStatus {
@@ -95,49 +131,140 @@ func (m *memory) names() []string {
 func (m *memory) settle(target string, d decision) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	delete(m.attempts, target)
+	m.unwant(target)
 	if d.forget {
 		delete(m.records, target)
+		delete(m.fights, target)
 		return
 	}
 	m.records[target] = d.status
 }
 
-// begin notes that something is to be tried. It returns false if just that is being tried
-// already, or has failed and waits for its backoff; said is then what to say of the target.
-func (m *memory) begin(target, about string) (said *v1beta2.TargetStatus, begun bool) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if last, ok := m.attempts[target]; ok && last.about == about {
-		return last.failed, false
+// unwant drops the job of a target. m.mu is held.
+func (m *memory) unwant(target string) {
+	if j := m.jobs[target]; j != nil && j.unwant() {
+		delete(m.jobs, target)
 	}
-	m.attempts[target] = attempt{about: about}
-	return nil, true
 }
 
-// cancel takes back what begin noted: it was not tried.
-func (m *memory) cancel(target string) {
+// unwantOthers drops the jobs of targets that are not among these any more.
+func (m *memory) unwantOthers(known map[string]bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	delete(m.attempts, target)
+	for target := range m.jobs {
+		if !known[target] {
+			m.unwant(target)
+		}
+	}
 }
 
-// end notes the result of a try. failed is nil if it went well; gone says that nothing of
-// ours is left in the target.
-func (m *memory) end(target, about string, record v1beta2.TargetStatus, failed, gone bool) {
+// want has something done in a target: see job. record, if not nil, is what is stored of the
+// target by now.
+func (m *memory) want(o *order, record *v1beta2.TargetStatus) (enqueue bool, said *v1beta2.TargetStatus) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if record != nil {
+		m.records[o.target.Name] = *record
+	}
+	j := m.jobs[o.target.Name]
+	if j == nil {
+		j = &job{}
+		m.jobs[o.target.Name] = j
+	}
+	return j.want(o)
+}
+
+// take returns what an executor is to do, nil if that is nothing any more.
+func (m *memory) take(target string) *order {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if j := m.jobs[target]; j != nil {
+		return j.take()
+	}
+	return nil
+}
+
+// wake ends the wait of a job; member is whose executor is to have it.
+func (m *memory) wake(target string, turn int) (member string, enqueue bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if j := m.jobs[target]; j != nil {
+		return j.member, j.wake(turn)
+	}
+	return "", false
+}
+
+// lose drops a job that is in no queue any more, and loseMember all of a member.
+func (m *memory) lose(target string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if j := m.jobs[target]; j != nil && j.lose() {
+		delete(m.jobs, target)
+	}
+}
+
+func (m *memory) loseMember(member string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for target, j := range m.jobs {
+		if j.member == member && j.lose() {
+			delete(m.jobs, target)
+		}
+	}
+}
+
+// sequel is what becomes of a job that an executor had.
+type sequel struct {
+	// enqueue: the job is queued for member.
+	enqueue bool
+	member  string
+	// wait, if not 0, is how long it waits, and turn is of that wait.
+	wait time.Duration
+	turn int
+}
+
+// rest says that an executor found nothing to do.
+func (m *memory) rest(target string) sequel {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.done(target)
+}
+
+// end notes the result of an action. What is known of the target by then is its record.
+func (m *memory) end(target string, r result) sequel {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	switch {
-	case gone:
-		delete(m.attempts, target)
+	case r.gone:
 		delete(m.records, target)
-	case failed:
-		m.attempts[target] = attempt{about: about, failed: &record}
-		m.records[target] = record
-	default:
-		delete(m.attempts, target)
-		m.records[target] = record
+		delete(m.fights, target)
+	default: // also if sync has forgotten it meanwhile: something may have been written
+		m.records[target] = r.record
 	}
+	if !r.failed {
+		return m.done(target)
+	}
+	j := m.jobs[target]
+	if j == nil {
+		return sequel{}
+	}
+	wait, enqueue, over := j.fail(r.record)
+	if over {
+		delete(m.jobs, target)
+	}
+	return sequel{enqueue: enqueue, member: j.member, wait: wait, turn: j.turn}
+}
+
+func (m *memory) done(target string) sequel {
+	j := m.jobs[target]
+	if j == nil {
+		return sequel{}
+	}
+	enqueue, over := j.done()
+	if over {
+		delete(m.jobs, target)
+	}
+	return sequel{enqueue: enqueue, member: j.member}
 }
 
 // writtenTo reports whether a target's record is in a namespace of a member.

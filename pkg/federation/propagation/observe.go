@@ -45,6 +45,8 @@ type viewTarget struct {
 	placement.Candidate
 	intent intent
 	reason string
+	// recorded: nothing but the record says that the target is there.
+	recorded bool
 }
 
 // look builds the view of an object. It returns nil if the object is gone, and an error
@@ -75,6 +77,9 @@ func (e *Engine) look(key objectKey) (*view, error) {
 	if federated.DeletionTimestamp != nil {
 		v.problem = "" // what cannot be placed can be cleaned up
 		v.addDeparting(e, candidates)
+		if v.memory.inherited {
+			v.addInherited(candidates)
+		}
 		return v, nil
 	}
 	if v.problem = e.refuse(v); v.problem != "" {
@@ -123,13 +128,15 @@ func (e *Engine) foreignLabels(v *view) string {
 	return ""
 }
 
-// topologyOf returns the topology type, defaulted.
-func (v *view) topologyOf() string {
-	if v.federated.Spec.TopologyType == "" {
+// topologyOf returns the topology type of an object, defaulted.
+func topologyOf(federated *v1beta2.FederatedObject) string {
+	if federated.Spec.TopologyType == "" {
 		return v1beta2.TopologyCluster
 	}
-	return v.federated.Spec.TopologyType
+	return federated.Spec.TopologyType
 }
+
+func (v *view) topologyOf() string { return topologyOf(v.federated) }
 
 // candidates lists every cluster, cell or edge unit that the object could name.
 func (e *Engine) candidates(v *view) ([]placement.Candidate, error) {
@@ -265,6 +272,25 @@ func (v *view) addDeparting(e *Engine, candidates []placement.Candidate) {
 	slices.SortFunc(v.targets, func(a, b viewTarget) int { return strings.Compare(a.Name, b.Name) })
 }
 
+// addInherited adds the targets of a deleted object to which somebody else may have written:
+// those that its placement names. A cache that is not filled yet does not show them.
+func (v *view) addInherited(candidates []placement.Candidate) {
+	spec := &v.federated.Spec
+	placed, err := placement.Resolve(v.topologyOf(), spec.Placement, nil, candidates)
+	if err != nil {
+		return // nobody could place it
+	}
+	known := map[string]bool{}
+	for _, t := range v.targets {
+		known[t.Name] = true
+	}
+	for _, t := range placed {
+		if t.Disposition == placement.Placed && !known[t.Name] {
+			v.depart(t.Candidate, &t.Candidate)
+		}
+	}
+}
+
 // recorded is the place of a target as the record has it: the cell may be gone.
 func (v *view) recorded(name string) placement.Candidate {
 	record := v.memory.record(name)
@@ -274,6 +300,7 @@ func (v *view) recorded(name string) placement.Candidate {
 // depart adds a target that the object leaves, as far as the mask lets it.
 func (v *view) depart(c placement.Candidate, candidate *placement.Candidate) {
 	t := viewTarget{Candidate: c, intent: remove}
+	t.recorded = candidate == nil || candidate.Member != c.Member || candidate.Namespace != c.Namespace
 	if v.federated.DeletionTimestamp != nil {
 		if v.federated.Annotations[v1beta1.OrphanAnnotation] == "true" {
 			t.intent = release
@@ -342,15 +369,20 @@ func (v *view) place(c placement.Candidate) (namespace, name string) {
 	}
 }
 
-// observe gathers what a decision on one target needs.
+// observe gathers what a decision on one target needs, but for the manifest.
 func (e *Engine) observe(v *view, t viewTarget) observation {
 	o := observation{
-		intent:     t.intent,
-		reason:     t.reason,
-		source:     v.key.source(),
-		generation: v.federated.Generation,
-		record:     v.memory.record(t.Name),
-		cache:      memberclient.Unwatched,
+		intent:         t.intent,
+		reason:         t.reason,
+		source:         v.key.source(),
+		federation:     e.Federation,
+		unmarkedIsOurs: !v.departed && v.kubeFedsPlace(t.Candidate),
+		generation:     v.federated.Generation,
+		record:         v.memory.record(t.Name),
+		inherited:      v.memory.inherited,
+		cache:          memberclient.Unwatched,
+		reruns:         v.kind.completion.RerunOnChange(),
+		fight:          v.memory.stands(t.Name, e.now()),
 	}
 	namespace, name := v.place(t.Candidate)
 	o.record.Name = t.Name
@@ -360,41 +392,38 @@ func (e *Engine) observe(v *view, t viewTarget) observation {
 			o.record.Namespace = name
 		}
 	}
-	if t.intent == run {
-		o.manifest, o.renderErr = e.render(v, t, namespace, name)
-	}
 	member, ok := e.Members.Get(t.Member)
 	if !ok {
+		o.unchecked = e.isJoined(t.Member)
 		return o
 	}
 	o.member = &member
 	e.observeHome(v, t, &o)
 	if o.memberRefusal == "" && o.homeRefusal == "" && member.Conn != nil { // else nothing is read there either
 		o.live, o.cache, o.cacheErr = member.Conn.Cached(v.kind.target.Resource, namespace, name)
+		o.observeEnd(member.Conn, v.kind, namespace, name)
 	}
 	return o
 }
 
-func (e *Engine) render(v *view, t viewTarget, namespace, name string) (*render.Manifest, error) {
-	spec := &v.federated.Spec
-	var marks map[string]string
-	if v.kind.isNamespace() {
-		marks = ownership.Marks(e.Federation, t.Owner)
+// isJoined reports whether there is a KubeFedCluster of that name, so that its member is only
+// not set up yet. It is also true if that cannot be found out.
+func (e *Engine) isJoined(member string) bool {
+	if member == "" {
+		return false
 	}
-	return render.Render(render.Input{
-		Annotations:            marks,
-		Template:               spec.Template,
-		Overrides:              spec.Overrides,
-		PropagatingAnnotations: v.kind.spec.PropagatingAnnotations,
-		RetainReplicas:         spec.RetainReplicas != nil && *spec.RetainReplicas,
-		Kind:                   v.kind.gvk,
-		Name:                   name,
-		Namespace:              namespace,
-		Source:                 v.key.source(),
-		TargetName:             t.Name,
-		TargetLabels:           t.Labels,
-		NodeSelector:           t.NodeSelector,
-	})
+	cluster, err := e.Clusters.Get(member)
+	if err != nil {
+		return !isNotFound(err)
+	}
+	return cluster.Labels[federationv1alpha1.TopologyLabel] == ""
+}
+
+// kubeFedsPlace reports whether KubeFed would have put the object there: in the namespace of
+// the same name.
+func (v *view) kubeFedsPlace(c placement.Candidate) bool {
+	return v.topologyOf() == v1beta2.TopologyCluster && c.Owner == ownership.NamespaceOwner(v.key.namespace) &&
+		(c.Namespace == "" || c.Namespace == v.key.namespace)
 }
 
 // isNotFound is apierrors.IsNotFound, for lister errors that were wrapped.

@@ -13,6 +13,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	utilerrors "k8s.io/apimachinery/pkg/util/errors"
+	"k8s.io/apimachinery/pkg/util/wait"
 
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
@@ -24,7 +25,6 @@ type step struct {
 	target   viewTarget
 	observed observation
 	decision decision
-	about    string
 }
 
 // sync brings one object a step further: it decides on every target, gives executors what
@@ -38,7 +38,10 @@ func (e *Engine) sync(ctx context.Context, key objectKey) error {
 	if deleting && !hasFinalizer(v.federated) {
 		return nil
 	}
-	steps := e.decideAll(v)
+	steps, err := e.decideAll(ctx, v)
+	if err != nil {
+		return err
+	}
 	if deleting && len(steps) == 0 {
 		return e.letGo(ctx, v)
 	}
@@ -59,49 +62,65 @@ func (e *Engine) sync(ctx context.Context, key objectKey) error {
 
 // decideAll decides on every target. Targets of which nothing is left to say are settled
 // and left out.
-func (e *Engine) decideAll(v *view) []step {
+func (e *Engine) decideAll(ctx context.Context, v *view) ([]step, error) {
 	if v.problem != "" {
-		return nil
+		return nil, nil
 	}
 	steps := make([]step, 0, len(v.targets))
+	known, members := make(map[string]bool, len(v.targets)), map[string]bool{}
+	again := time.Duration(0)
 	for _, t := range v.targets {
 		o := e.observe(v, t)
+		if t.intent == run {
+			o.manifest, o.renderErr = e.manifest(ctx, v, t)
+			if err := ctx.Err(); err != nil {
+				return nil, err
+			}
+		}
 		d := decide(o)
 		if d.forget {
 			v.memory.settle(t.Name, d)
 			continue
 		}
-		steps = append(steps, step{target: t, observed: o, decision: d, about: about(o, d)})
+		known[t.Name], members[t.Member] = true, true
+		if o.fight.until > 0 && (again == 0 || o.fight.until < again) {
+			again = o.fight.until
+		}
+		steps = append(steps, step{target: t, observed: o, decision: d})
 	}
-	return steps
+	v.memory.unwantOthers(known)
+	e.list(v.key, v.memory, members)
+	if again > 0 {
+		e.objects.AddAfter(v.key, again)
+	}
+	return steps, nil
 }
 
-// about stands for a try: the same again is worth waiting for, another is not.
+// about stands for what is to be done and on what ground: after a failure the same waits, and
+// another is done at once. The version of the object there is no ground: who changes it all the
+// time would be answered each time.
 func about(o observation, d decision) string {
-	if d.action == nothing {
-		return ""
-	}
-	hash, version := "", ""
+	hash, uid := "", ""
 	if o.manifest != nil {
 		hash = o.manifest.Hash
 	}
 	if o.live != nil {
-		version = string(o.live.UID) + " " + o.live.Version()
+		uid = string(o.live.UID)
 	}
-	return fmt.Sprintf("%s %s %s %p", d.action, hash, version, o.member.Conn)
+	return fmt.Sprintf("%s %s %s %p", d.action, hash, uid, o.member.Conn)
 }
 
 // guard sees to what has to be stored before the first write: the finalizer, and an entry
-// for each target that is written to for the first time.
+// for each target that is written to for the first time. The finalizer is looked after as
+// long as anything may be in a target, whoever takes it away.
 func (e *Engine) guard(ctx context.Context, v *view, steps []step) (*view, error) {
-	writes, first := false, false
+	holds, first := false, false
 	for _, s := range steps {
-		if s.decision.action == applyManifest {
-			writes = true
-			first = first || s.observed.record.Hash == ""
-		}
+		writes := s.decision.action == applyManifest
+		holds = holds || writes || s.observed.record.Hash != ""
+		first = first || writes && s.observed.record.Hash == ""
 	}
-	if !writes {
+	if !holds {
 		return v, nil
 	}
 	if !hasFinalizer(v.federated) {
@@ -123,7 +142,7 @@ func (e *Engine) guard(ctx context.Context, v *view, steps []step) (*view, error
 		}
 		entries = append(entries, v.entry(*s, s.decision.status))
 	}
-	if err := e.writeStatus(ctx, v, entries); err != nil {
+	if err := e.record(ctx, v, entries); err != nil {
 		return nil, fmt.Errorf("record targets before the first write: %w", err)
 	}
 	return v, nil
@@ -132,21 +151,29 @@ func (e *Engine) guard(ctx context.Context, v *view, steps []step) (*view, error
 // carryOut settles decisions and gives actions to executors. It returns what to say of
 // each target now, and whether an action was begun.
 func (e *Engine) carryOut(v *view, steps []step) (entries []v1beta2.TargetStatus, begun bool) {
+	shared := *v // v goes on to be what is stored
 	for _, s := range steps {
 		said := s.decision.status
+		if s.decision.action == markObject && !e.marks.Allow() {
+			s.decision.action = nothing // there is no hurry: a later sync does it
+			e.objects.AddAfter(v.key, wait.Jitter(markPause, 1))
+		}
 		if s.decision.action == nothing {
 			v.memory.settle(s.target.Name, s.decision)
 			entries = append(entries, v.entry(s, said))
 			continue
 		}
+		var record *v1beta2.TargetStatus
 		if s.decision.action == applyManifest && s.observed.record.Hash == "" {
-			// It is stored, so the executor may write.
-			v.memory.settle(s.target.Name, decision{status: said})
+			record = &said // it is stored, so the executor may write
 		}
-		if failed, fresh := v.memory.begin(s.target.Name, s.about); fresh {
+		wanted := &order{about: about(s.observed, s.decision), view: &shared, target: s.target, manifest: s.observed.manifest}
+		enqueue, failed := v.memory.want(wanted, record)
+		if enqueue {
 			begun = true
-			e.executor(s.target.Member).queue.Add(targetKey{v.key, s.target.Name})
-		} else if failed != nil {
+			e.dispatch(s.target.Member, targetKey{v.key, s.target.Name})
+		}
+		if failed != nil {
 			said = *failed
 		}
 		entries = append(entries, v.entry(s, said))
@@ -162,8 +189,14 @@ func (v *view) entry(s step, said v1beta2.TargetStatus) v1beta2.TargetStatus {
 	return said
 }
 
-// letGo removes the finalizer of an object of which nothing is left in any target.
+// letGo removes the finalizer of an object of which nothing is left in any target. Where
+// others keep the object, its status says so.
 func (e *Engine) letGo(ctx context.Context, v *view) error {
+	if len(v.federated.Finalizers) > 1 {
+		if err := e.writeStatus(ctx, v, nil); err != nil {
+			return err
+		}
+	}
 	v.memory.setGuarded(false)
 	kept := slices.DeleteFunc(slices.Clone(v.federated.Finalizers), func(f string) bool { return f == v1beta1.SyncFinalizer })
 	if _, err := e.setFinalizers(ctx, v, kept); err != nil && !apierrors.IsNotFound(err) {
@@ -194,40 +227,59 @@ func (e *Engine) setFinalizers(ctx context.Context, v *view, finalizers []string
 // before the object has changed.
 var errNoRoom = errors.New(status.DoesNotFit)
 
-// writeStatus writes the status if it says anything new. Where the cache is behind, it is
+// errOutrun occurs where somebody has changed the object since it was decided on. It is
+// decided anew.
+var errOutrun = errors.New("the object was changed meanwhile")
+
+// record is writeStatus that fails unless the status is stored.
+func (e *Engine) record(ctx context.Context, v *view, entries []v1beta2.TargetStatus) error {
+	stored, err := e.store(ctx, v, entries)
+	if err == nil && !stored {
+		return errOutrun
+	}
+	return err
+}
+
+// writeStatus writes the status if it says anything new. An object that was changed or deleted
+// meanwhile has another one soon.
+func (e *Engine) writeStatus(ctx context.Context, v *view, entries []v1beta2.TargetStatus) error {
+	_, err := e.store(ctx, v, entries)
+	return err
+}
+
+// store makes the status the stored one, and reports whether it is. Where the cache is behind, it is
 // folded again on what is stored, so a status that is there is not written twice. One that
 // the API server finds too large is made smaller; if that is to no avail, what was known
 // before stays, the condition says so, and errNoRoom is returned.
-func (e *Engine) writeStatus(ctx context.Context, v *view, entries []v1beta2.TargetStatus) error {
+func (e *Engine) store(ctx context.Context, v *view, entries []v1beta2.TargetStatus) (done bool, err error) {
 	client := v.kind.factory.Resource(v.kind.plural, v.key.namespace)
 	stored := v.federated
 	for conflicts := 0; ; {
 		bytes := v.memory.statusBytes(v.federated.Generation)
 		folded := v.fold(stored.Status, entries, bytes)
 		if stored.Status != nil && equality.Semantic.DeepEqual(stored.Status, folded) {
-			return roomFor(bytes)
+			return true, roomFor(bytes)
 		}
-		updated := stored.DeepCopy()
-		updated.Status = folded
+		updated := &v1beta2.FederatedObject{TypeMeta: stored.TypeMeta, ObjectMeta: stored.ObjectMeta, Spec: stored.Spec, Status: folded}
 		call, cancel := context.WithTimeout(ctx, hostTimeout)
 		written, err := client.UpdateStatus(call, updated, metav1.UpdateOptions{})
 		cancel()
 		switch {
 		case err == nil:
 			v.federated = written
-			return roomFor(bytes)
+			return true, roomFor(bytes)
 		case apierrors.IsRequestEntityTooLargeError(err):
 			if bytes == 0 {
-				return errNoRoom
+				return false, errNoRoom
 			}
 			v.memory.shrinkStatus()
 			continue
 		case !apierrors.IsConflict(err) || conflicts == 3:
-			return utilerrors.FilterOut(err, apierrors.IsNotFound)
+			return false, utilerrors.FilterOut(err, apierrors.IsNotFound)
 		}
 		conflicts++
 		if stored, err = e.stored(ctx, v); err != nil || stored == nil {
-			return err
+			return false, err
 		}
 	}
 }

@@ -60,6 +60,9 @@ type Base struct {
 	// is never modified.
 	template  map[string]any
 	overrides overrides
+	// copied is what the template has of the place that it was copied from. It is taken out after the
+	// overrides: they may be written against it.
+	copied []manifest.Copied
 	// labels and annotations are those of manifests whose overrides leave the metadata alone.
 	labels, annotations map[string]string
 	sizeBytes           int64
@@ -79,9 +82,11 @@ func Compile(ctx context.Context, spec Spec) (*Base, error) {
 	if err != nil {
 		return nil, err
 	}
+	copied := manifest.CopiedFields(template, spec.Kind.GroupKind())
 	prepare(template, spec)
 	b := &Base{
-		kind: spec.Kind, source: spec.Source, federation: spec.Federation, retainReplicas: spec.RetainReplicas,
+		copied: copied,
+		kind:   spec.Kind, source: spec.Source, federation: spec.Federation, retainReplicas: spec.RetainReplicas,
 		template: template,
 	}
 	if b.overrides, err = sortOverrides(ctx, spec.Overrides); err != nil {

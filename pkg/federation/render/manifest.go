@@ -33,9 +33,6 @@ type Manifest struct {
 	// Labels and Annotations are those of the object. Manifests share them: never modify them.
 	Labels, Annotations map[string]string
 
-	// JSON is the object, if the manifest is Render's.
-	JSON []byte
-
 	base           *Base
 	variant        *variant
 	target         Target
@@ -65,6 +62,7 @@ func (b *Base) manifest(v *variant, t Target) *Manifest {
 // overrides again.
 func (m *Manifest) Object() map[string]any {
 	object := runtime.DeepCopyJSON(m.base.identified(m.tree()))
+	manifest.TakeOut(object, m.base.copied)
 	metadata := makeMap(object, "metadata")
 	metadata["name"] = m.target.ObjectName
 	if m.target.Namespace != "" {

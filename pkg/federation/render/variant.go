@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	federationv1alpha1 "github.com/koinon-io/koinon/pkg/apis/federation/v1alpha1"
@@ -60,7 +61,7 @@ func (b *Base) newVariant(ctx context.Context, set []int32) (*variant, error) {
 	if err == nil {
 		var tree map[string]any
 		if tree, err = patched(ctx, b.template, operations); err == nil {
-			b.describe(v, b.identified(tree), operations)
+			b.describe(v, b.withoutCopied(b.identified(tree)), operations)
 		}
 	}
 	var refused *OverrideError
@@ -82,6 +83,16 @@ func (b *Base) describe(v *variant, tree map[string]any, operations [][]operatio
 	v.namedByLabel = labelled && manifest.IsNamespace(b.kind.Kind)
 	v.version, v.pods = b.versionOf(tree), podsOf(tree)
 	v.digest = digest(tree, b.retainReplicas)
+}
+
+// withoutCopied returns a tree without what the template was copied with, and modifies nothing.
+func (b *Base) withoutCopied(tree map[string]any) map[string]any {
+	if len(b.copied) == 0 {
+		return tree
+	}
+	tree = runtime.DeepCopyJSON(tree)
+	manifest.TakeOut(tree, b.copied)
+	return tree
 }
 
 func changesMetadata(operations [][]operation) bool {

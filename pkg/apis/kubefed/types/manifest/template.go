@@ -8,6 +8,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
+	federationv1alpha1 "github.com/koinon-io/koinon/pkg/apis/federation/v1alpha1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
 )
@@ -172,8 +173,11 @@ func PatchDrop(p *v1beta2.OverridePatch) string {
 	return ""
 }
 
+// ourAnnotations are those that the control plane sets on every object in a member.
+var ourAnnotations = []string{SourceAnnotation, RecordAnnotation, federationv1alpha1.FederationAnnotation}
+
 func isOurs(field, key string) bool {
-	return field == "labels" && key == v1beta1.ManagedLabel || field == "annotations" && (key == SourceAnnotation || key == RecordAnnotation)
+	return field == "labels" && key == v1beta1.ManagedLabel || field == "annotations" && slices.Contains(ourAnnotations, key)
 }
 
 // ServerFields lists what no manifest may hold, with or without overrides: the fields that

@@ -1,0 +1,132 @@
+package propagation
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/koinon-io/koinon/pkg/federation/compose"
+)
+
+const (
+	// freeWrites is how often a manifest that was sent is sent again, since somebody in the
+	// member changed or deleted the object, before that is damped.
+	freeWrites = 3
+	// minTruce and maxTruce bound the time between writes from then on. It doubles with each.
+	minTruce, maxTruce = 5 * time.Second, time.Minute
+	// peace is after how long without such a write a fight is over.
+	peace = 3 * time.Minute
+	// maxNamed bounds the fields that a status names.
+	maxNamed = 5
+)
+
+// fight is what somebody in a member does against us in one target. The engine forgets it
+// when it restarts, and with the first write of another manifest.
+type fight struct {
+	writes int
+	last   time.Time
+	// against says who does what, the same text for the same fight.
+	against string
+}
+
+// again notes a write of what was sent before. against may be empty if it is not known who
+// made it necessary.
+func (f *fight) again(now time.Time, against string) {
+	if now.Sub(f.last) > peace {
+		f.writes = 0
+	}
+	f.writes++
+	f.last = now
+	if against != "" {
+		f.against = against
+	}
+}
+
+// standing is how a fight stands at one moment.
+type standing struct {
+	// on: there were more writes than are free. held: the next one has to wait.
+	on, held bool
+	// against says who writes against us, in words.
+	against string
+	// until is for how long this holds; 0 if there is no fight.
+	until time.Duration
+}
+
+func (f *fight) stands(now time.Time) standing {
+	age := now.Sub(f.last)
+	if f.writes <= freeWrites || age > peace {
+		return standing{}
+	}
+	truce := minTruce
+	for range f.writes - freeWrites - 1 {
+		if truce *= 2; truce >= maxTruce {
+			truce = maxTruce
+			break
+		}
+	}
+	s := standing{on: true, held: age < truce, against: f.against, until: peace - age}
+	if s.held {
+		s.until = truce - age
+	}
+	return s
+}
+
+// removedThere is what is said of an object that does not stay where it was made.
+const removedThere = "the object was made several times, and somebody in the member removes it each time; it is made again once a minute at most"
+
+// changedThere says who has changed which fields since our last write.
+func changedThere(contested []compose.Contested) string {
+	if len(contested) == 0 {
+		return "somebody in the member changes the object back each time it is written; it is written again once a minute at most"
+	}
+	byManager := map[string][]string{}
+	var managers []string
+	for _, c := range contested {
+		if byManager[c.Manager] == nil {
+			managers = append(managers, c.Manager)
+		}
+		byManager[c.Manager] = append(byManager[c.Manager], c.Path)
+	}
+	slices.Sort(managers)
+	var parts []string
+	for _, manager := range managers {
+		paths := byManager[manager]
+		if len(paths) > maxNamed {
+			paths = append(paths[:maxNamed:maxNamed], "...")
+		}
+		who := "somebody"
+		if manager != "" {
+			who = fmt.Sprintf("field manager %q", manager)
+		}
+		parts = append(parts, who+" sets "+strings.Join(paths, ", "))
+	}
+	return "in the member, against the manifest, " + strings.Join(parts, "; ") + "; it is written back once a minute at most"
+}
+
+// fought notes a write of what was sent before; peaceful one of another manifest.
+func (m *memory) fought(target, against string, now time.Time) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	f := m.fights[target]
+	if f == nil {
+		f = &fight{}
+		m.fights[target] = f
+	}
+	f.again(now, against)
+}
+
+func (m *memory) peaceful(target string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.fights, target)
+}
+
+func (m *memory) stands(target string, now time.Time) standing {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if f := m.fights[target]; f != nil {
+		return f.stands(now)
+	}
+	return standing{}
+}

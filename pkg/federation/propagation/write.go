@@ -1,0 +1,133 @@
+package propagation
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	federationv1alpha1 "github.com/koinon-io/koinon/pkg/apis/federation/v1alpha1"
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
+	"github.com/koinon-io/koinon/pkg/federation/compose"
+	"github.com/koinon-io/koinon/pkg/federation/memberclient"
+)
+
+// writeAttempts bounds how often an object is read again since somebody else wrote it between
+// reading and writing.
+const writeAttempts = 4
+
+// rules say what of a manifest is sent, and what of the object there stays.
+func (v *view) rules() compose.Rules {
+	rules := v.kind.rules
+	if retain := v.federated.Spec.RetainReplicas; retain != nil {
+		rules.RetainReplicas = *retain
+	}
+	switch v1beta1.ForeignFields(v.federated.Annotations[v1beta1.ForeignFieldsAnnotation]) {
+	case v1beta1.KeepForeignFields:
+		rules.KeepForeign = true
+	case v1beta1.RemoveForeignFields:
+		rules.KeepForeign = false
+	}
+	return rules
+}
+
+// write makes the object in the member what the manifest says: see ADR 19. What the cache
+// shows is not what is replaced: the object is read, and the write is conditional on that.
+func (e *Engine) write(ctx context.Context, v *view, at spot, o observation) result {
+	for attempt := 1; ; attempt++ {
+		r, outrun := e.writeOnce(ctx, v, at, o)
+		if !outrun || attempt == writeAttempts {
+			return r
+		}
+	}
+}
+
+// writeOnce reads and writes. outrun says that somebody else wrote in between.
+func (e *Engine) writeOnce(ctx context.Context, v *view, at spot, o observation) (r result, outrun bool) {
+	gvr := o.manifest.Version.WithResource(at.kind.target.Resource.Resource)
+	existing, err := at.conn.Get(ctx, gvr, at.namespace, at.name)
+	if err != nil {
+		return o.failed(v1beta2.TargetRetrievalFailed, memberclient.Problem(err)), false
+	}
+	if existing != nil {
+		if refused := e.refuseExisting(existing, o); refused != nil {
+			return *refused, false
+		}
+	}
+	manifest, state := o.manifest.Object(), v1beta2.TargetUpdateFailed
+	var written memberclient.Written
+	if existing == nil {
+		state = v1beta2.TargetCreationFailed
+		written, err = at.conn.Create(ctx, gvr, at.namespace, at.name, compose.ForCreate(manifest, at.kind.gvk, at.rules), at.home)
+	} else {
+		written, err = at.conn.Update(ctx, gvr, at.namespace, at.name, compose.ForUpdate(manifest, existing.Object, at.kind.gvk, at.rules))
+	}
+	if refused := o.refusedHome(err); refused != nil {
+		return *refused, false
+	}
+	switch {
+	case err == nil:
+		v.memory.wroteThere(e.now(), o, existing, written)
+		return o.written(written), false
+	case apierrors.IsInvalid(err) && o.startsAnew(at.kind, existing):
+		return at.clear(ctx, o, existing), false
+	}
+	outrun = apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err) || existing != nil && apierrors.IsNotFound(err)
+	return o.failed(state, memberclient.Problem(err)), outrun
+}
+
+// written is the record of a target that runs the manifest.
+func (o observation) written(w memberclient.Written) result {
+	record := o.record
+	record.State, record.Message = v1beta2.TargetOK, ""
+	if len(w.Warnings) > 0 {
+		record.Message = "the member warns: " + strings.Join(w.Warnings, "; ")
+	}
+	record.Hash, record.Version, record.Generation, record.Ended = o.manifest.Hash, w.Live.Version(), o.generation, w.Live.Ended
+	return result{record: record}
+}
+
+// wroteThere notes a write of what was sent before, which somebody in the member made
+// necessary.
+func (m *memory) wroteThere(now time.Time, o observation, existing *unstructured.Unstructured, w memberclient.Written) {
+	switch {
+	case o.record.Hash != o.manifest.Hash || o.record.Version == "":
+		m.peaceful(o.record.Name)
+	case existing == nil:
+		m.fought(o.record.Name, removedThere, now)
+	case existing.GetResourceVersion() != w.Live.ResourceVersion:
+		m.fought(o.record.Name, changedThere(compose.Contest(existing.Object, w.Object.Object, existing.GetManagedFields())), now)
+	}
+}
+
+// startsAnew reports whether an object that cannot be changed makes room for another run.
+func (o observation) startsAnew(k *kind, existing *unstructured.Unstructured) bool {
+	return o.reruns && existing != nil && o.record.Hash != o.manifest.Hash && k.completion.Ended(existing.Object)
+}
+
+// clear removes an object that has ended. What is to run next is made once it is gone.
+func (s spot) clear(ctx context.Context, o observation, existing *unstructured.Unstructured) result {
+	if err := s.conn.Delete(ctx, s.kind.target.Resource, s.namespace, s.name, existing.GetUID(), metav1.DeleteOptions{}); err != nil {
+		return o.failed(v1beta2.TargetUpdateFailed, memberclient.Problem(err))
+	}
+	return o.failed(v1beta2.TargetPending, "the object that has ended is removed, and made anew")
+}
+
+// mark writes the federation's name on an object of an earlier release.
+func (s spot) mark(ctx context.Context, o observation) result {
+	live, err := s.conn.Annotate(ctx, s.kind.target.Resource, s.namespace, s.name, o.live.UID, o.live.ResourceVersion,
+		map[string]string{federationv1alpha1.FederationAnnotation: o.federation})
+	switch {
+	case apierrors.IsConflict(err), apierrors.IsNotFound(err):
+		return result{record: o.record} // the next sync looks again
+	case err != nil:
+		return o.failed(v1beta2.TargetUpdateFailed, memberclient.Problem(err))
+	}
+	record := o.record
+	record.Version = live.Version()
+	return result{record: record}
+}

@@ -121,7 +121,7 @@ func propagated(object *v1beta2.FederatedObject) error {
 		return errors.New("it has no targets")
 	}
 	for _, s := range status.Targets {
-		if s.State != v1beta2.TargetOK {
+		if !s.State.UpToDate() {
 			return fmt.Errorf("target %s is %s: %s", s.Name, s.State, s.Message)
 		}
 	}

@@ -127,7 +127,7 @@ func TestWhatCannotBeChangedIsRefused(t *testing.T) {
 		"storage.k8s.io_v1_VolumeAttachment":               {`{spec: {attacher: z}}`, "spec"},
 		"storage.k8s.io_v1_VolumeAttributesClass":          {`{parameters: {a: z}}`, "parameters"},
 		"storage.k8s.io_v1_CSIStorageCapacity":             {`{storageClassName: z}`, "storageClassName"},
-		"storage.k8s.io_v1_CSIDriver":                      {`{spec: {attachRequired: true}}`, "spec.attachRequired"},
+		"storage.k8s.io_v1_CSIDriver":                      {`{spec: {attachRequired: true}}`, "spec.attachedRequired"},
 		"node.k8s.io_v1_RuntimeClass":                      {`{handler: z}`, "handler"},
 		"apiextensions.k8s.io_v1_CustomResourceDefinition": {`{spec: {scope: Cluster}}`, "spec.scope"},
 		"resource.k8s.io_v1_ResourceClaim":                 {`{spec: {devices: {requests: [{name: z, exactly: {deviceClassName: z}}]}}}`, "spec"},

@@ -70,8 +70,31 @@ func TestDriftIsRepaired(t *testing.T) {
 		return nil
 	})
 	object := f.object("m1", configMaps, f.namespace, "cm")
-	if object.GetLabels()["their"] != "label" || object.GetAnnotations()["their"] != "annotation" || field(object, "data", "added") == "null" {
-		t.Errorf("what the member added is gone: %s", asJSON(object))
+	if field(object, "data", "added") != "null" {
+		t.Errorf("data that somebody added in the member is still there: %s", asJSON(object))
+	}
+	if object.GetLabels()["their"] != "label" || object.GetAnnotations()["their"] != "annotation" {
+		t.Errorf("the member's label or annotation is gone: %s", asJSON(object))
+	}
+}
+
+func TestForeignFieldsStayOnRequest(t *testing.T) {
+	f := start(t)
+	f.apply(fmt.Sprintf(`
+apiVersion: types.kubefed.io/v1beta2
+kind: FederatedConfigMap
+metadata: {name: cm, namespace: %s, annotations: {%s: Keep}}
+spec: {template: {data: {key: ours}}, placement: {topologies: [{name: m1}]}}`, f.namespace, v1beta1.ForeignFieldsAnnotation))
+	f.states("federatedconfigmaps", "cm", "m1", "")
+	f.patch("m1", "cm", `{"data":{"key":"changed","added":"by the member"}}`)
+	f.eventually("the value is repaired", func() error {
+		if got := f.value("m1", "cm"); got != `"ours"` {
+			return fmt.Errorf("got %s", got)
+		}
+		return nil
+	})
+	if got := field(f.object("m1", configMaps, f.namespace, "cm"), "data", "added"); got != `"by the member"` {
+		t.Errorf("got %s of what the member added", got)
 	}
 }
 

@@ -307,8 +307,8 @@ func (e *Engine) NamespaceChanged(namespace string) {
 func (e *Engine) Written(member, namespace string) bool {
 	e.mu.RLock()
 	defer e.mu.RUnlock()
-	for _, m := range e.memories {
-		if m.writtenTo(member, namespace) {
+	for key := range e.holders[member] {
+		if m := e.memories[key]; m != nil && m.writtenTo(member, namespace) {
 			return true
 		}
 	}

@@ -196,8 +196,9 @@ func (e *Engine) stopKind(name string) {
 	e.mu.Lock()
 	stopped := e.kinds[name]
 	delete(e.kinds, name)
-	for key := range e.memories {
+	for key, m := range e.memories {
 		if key.kind == name {
+			e.unlist(key, m)
 			delete(e.memories, key)
 		}
 	}

@@ -64,17 +64,20 @@ func (e *Engine) remember(key objectKey, federated *v1beta2.FederatedObject) *me
 		guarded: hasFinalizer(federated),
 	}
 	m.inherited = m.guarded
+	members := map[string]bool{}
 	if federated.Status != nil {
 		for _, target := range federated.Status.Targets {
 			target.RemoteStatus = nil
 			m.records[target.Name] = target
 			m.inherited = m.inherited && target.Hash == ""
+			members[target.Cluster] = true
 		}
 	}
 	if old := e.memories[key]; old != nil {
 		e.unlist(key, old)
 	}
 	e.memories[key] = m
+	e.enlist(key, m, members)
 	return m
 }
 
@@ -87,7 +90,7 @@ func (e *Engine) forget(key objectKey) {
 	}
 }
 
-// list notes in which members the targets of an object are.
+// list notes in which members the targets of an object are, or are recorded to be.
 func (e *Engine) list(key objectKey, m *memory, members map[string]bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -95,6 +98,11 @@ func (e *Engine) list(key objectKey, m *memory, members map[string]bool) {
 		return
 	}
 	e.unlist(key, m)
+	e.enlist(key, m, members)
+}
+
+// enlist puts an object that is in no list in those of members. e.mu is held.
+func (e *Engine) enlist(key objectKey, m *memory, members map[string]bool) {
 	m.members = members
 	for member := range members {
 		if e.holders[member] == nil {

@@ -82,7 +82,7 @@ func (e *Engine) decideAll(ctx context.Context, v *view) ([]step, error) {
 			v.memory.settle(t.Name, d)
 			continue
 		}
-		known[t.Name], members[t.Member] = true, true
+		known[t.Name], members[t.Member], members[o.record.Cluster] = true, true, true
 		if o.fight.until > 0 && (again == 0 || o.fight.until < again) {
 			again = o.fight.until
 		}

@@ -1,0 +1,61 @@
+package propagation
+
+import (
+	"slices"
+	"testing"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
+)
+
+// recordedIn is an object that was written to a member, as its status says.
+func recordedIn(uid types.UID, member string) *v1beta2.FederatedObject {
+	return &v1beta2.FederatedObject{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "web", UID: uid},
+		Status:     &v1beta2.FederatedObjectStatus{Targets: []v1beta2.TargetStatus{{Name: "rz00a", Cluster: member, Namespace: "shop", Hash: "h"}}},
+	}
+}
+
+func TestWhereAnObjectIsRecordedIsKnownBeforeItIsDecidedOn(t *testing.T) {
+	e := &Engine{memories: map[objectKey]*memory{}, holders: map[string]map[objectKey]bool{}}
+	key := objectKey{"deployments.apps", "shop", "web"}
+	m := e.remember(key, recordedIn("u1", "m1"))
+	if !e.Written("m1", "shop") || e.Written("m1", "other") || e.Written("m2", "shop") {
+		t.Error("the record is not where it is")
+	}
+	e.list(key, m, map[string]bool{"m1": true, "m2": true})
+	if got := e.heldIn("m2"); !slices.Equal(got, []objectKey{key}) {
+		t.Errorf("a change of m2 concerns %v, want %v", got, key)
+	}
+	e.remember(key, recordedIn("u2", "m3")) // the name is another object's by now
+	if e.Written("m1", "shop") || len(e.heldIn("m2")) > 0 || !e.Written("m3", "shop") {
+		t.Errorf("the object before is still listed: %v", e.holders)
+	}
+	e.forget(key)
+	if len(e.holders) > 0 {
+		t.Errorf("an object that is gone is still listed: %v", e.holders)
+	}
+}
+
+func TestWhatSomebodyElseHasGuardedMayBeInMembers(t *testing.T) {
+	for name, test := range map[string]struct {
+		finalizers []string
+		hash       string
+		want       bool
+	}{
+		"an object of KubeFed":                 {[]string{"kubefed.io/sync-controller"}, "", true},
+		"one that we have a record of":         {[]string{"kubefed.io/sync-controller"}, "h", false},
+		"one that nobody has written anywhere": {nil, "", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e := &Engine{memories: map[objectKey]*memory{}, holders: map[string]map[objectKey]bool{}}
+			object := recordedIn("u1", "m1")
+			object.Finalizers, object.Status.Targets[0].Hash = test.finalizers, test.hash
+			if got := e.remember(objectKey{name: "web"}, object).inherited; got != test.want {
+				t.Errorf("got %v, want %v", got, test.want)
+			}
+		})
+	}
+}

@@ -14,15 +14,20 @@
 //     the first write to a target status.targets has an entry with a hash. So whatever
 //     happens, a deletion knows where to look, and a member without an entry blocks
 //     nothing.
-//   - A manifest is sent only if its hash or the version of the member's object differs
-//     from the entry in the status, or labels or annotations of ours are missing there: a
-//     restart sends nothing.
+//   - An object is read and written only if the hash of its manifest or its version in the
+//     member differs from the entry in the status, or labels or annotations of ours are
+//     missing there: a restart sends nothing. How it is written says ADR 19.
 //   - The status is written by sync alone, once for all targets whose results are there.
+//
+// What is to be done in a target is a job, a state machine (job.go). Who writes against us in
+// a member is answered seldom (fight.go), and what has ended is not made again (ended.go). ADR
+// 20 says why.
 //
 // # Bounds
 //
 // The queue of objects holds each object once; an executor's queue each of its targets
 // once. Both are bounded by the number of stored objects times their targets; a full
-// queue is therefore not possible, and adding never blocks. An executor has 8 workers and
-// every call to a member has a deadline of 15 s.
+// queue is therefore not possible, and adding never blocks. In both, namespaces take turns. An
+// executor has up to 8 workers, and none while it has nothing to do; every call to a member has
+// a deadline of 15 s. Compiled specs are kept up to 64 MiB.
 package propagation

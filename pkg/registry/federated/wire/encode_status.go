@@ -34,6 +34,9 @@ func appendTarget(b []byte, t *typesv1beta2.TargetStatus) ([]byte, error) {
 	b = appendText(b, "hash", t.Hash)
 	b = appendText(b, "version", t.Version)
 	b = appendInt(b, "generation", t.Generation)
+	if t.Ended {
+		b = append(appendKey(b, "ended"), "true"...)
+	}
 	return appendRaw(b, "remoteStatus", t.RemoteStatus)
 }
 

@@ -23,7 +23,7 @@ import (
 func main() {
 	o := options{}
 	flag.StringVar(&o.rows, "rows", "", "what to measure, separated by commas; some of "+strings.Join(rowNames(), ", ")+". The default is all of them.")
-	flag.Float64Var(&o.scale, "scale", 1, "by how much to multiply members, objects and cells; 0.02 shows in two minutes that it works")
+	flag.Float64Var(&o.scale, "scale", 1, "by how much to multiply members, objects and cells; 0.02 shows in a few minutes that it works")
 	flag.IntVar(&o.rounds, "rounds", 20, "how often each change is made; 99th percentiles of fewer than 100 are the slowest")
 	flag.StringVar(&o.json, "json", "", "a file to write the figures to as well")
 	flag.StringVar(&o.before, "before", "", "files that --json wrote, separated by commas, for a column beside")

@@ -15,6 +15,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"time"
@@ -56,12 +57,24 @@ func Start(s Spec) error {
 	if s.Tied {
 		dieWithParent(cmd.SysProcAttr)
 	}
-	if err := cmd.Start(); err != nil {
-		return fmt.Errorf("start %s: %w", s.Path, err)
-	}
+	started := make(chan error, 1)
 	// Ends with the program. Without it, a program that fails would stay a zombie for
 	// as long as this process runs.
-	go func() { _ = cmd.Wait() }()
+	go func() {
+		if s.Tied {
+			// Linux ties a program to the thread that started it, and Go ends threads.
+			runtime.LockOSThread()
+			defer runtime.UnlockOSThread()
+		}
+		err := cmd.Start()
+		started <- err
+		if err == nil {
+			_ = cmd.Wait()
+		}
+	}()
+	if err := <-started; err != nil {
+		return fmt.Errorf("start %s: %w", s.Path, err)
+	}
 	if err := writePIDFile(s.PIDFile, cmd.Process.Pid); err != nil {
 		return errors.Join(err, cmd.Process.Kill())
 	}

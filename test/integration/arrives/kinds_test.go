@@ -61,6 +61,17 @@ func (k kind) await(t *testing.T, o *object) {
 	}
 }
 
+// established: the scope of a definition is immutable only from then on.
+func established(definition *unstructured.Unstructured) error {
+	conditions, _, _ := unstructured.NestedSlice(definition.Object, "status", "conditions")
+	for _, item := range conditions {
+		if condition, ok := item.(map[string]any); ok && condition["type"] == "Established" && condition["status"] == "True" {
+			return nil
+		}
+	}
+	return fmt.Errorf("got conditions %v, want Established", conditions)
+}
+
 func has(fields ...string) func(*unstructured.Unstructured) error {
 	return func(u *unstructured.Unstructured) error {
 		if _, there, _ := unstructured.NestedFieldNoCopy(u.Object, fields...); !there {
@@ -249,7 +260,7 @@ var kinds = []kind{
 		A: `{spec: {priorityLevelConfiguration: {name: global-default}, matchingPrecedence: 9000}}`, B: `{spec: {priorityLevelConfiguration: {name: global-default}, distinguisherMethod: {type: ByUser}}}`, Drift: `{spec: {matchingPrecedence: 8000}}`},
 	{Version: "flowcontrol.apiserver.k8s.io/v1", Kind: "PriorityLevelConfiguration", Resource: "prioritylevelconfigurations", Cluster: true,
 		A: `{spec: {type: Limited, limited: {nominalConcurrencyShares: 1, limitResponse: {type: Queue, queuing: {queues: 8, handSize: 2}}}}}`, B: `{spec: {type: Limited, limited: {nominalConcurrencyShares: 2, limitResponse: {type: Reject}}}}`, Drift: `{spec: {limited: {lendablePercent: 50}}}`},
-	{Version: "apiextensions.k8s.io/v1", Kind: "CustomResourceDefinition", Resource: "customresourcedefinitions", Cluster: true, Name: "things.NAME.example.com", Allocated: []string{"spec.group"},
+	{Version: "apiextensions.k8s.io/v1", Kind: "CustomResourceDefinition", Resource: "customresourcedefinitions", Cluster: true, Name: "things.NAME.example.com", Allocated: []string{"spec.group"}, Runs: established,
 		A:     `{spec: {group: NAME.example.com, scope: Namespaced, names: {plural: things, kind: Thing}, versions: [{name: v1, served: true, storage: true, schema: {openAPIV3Schema: {type: object, properties: {a: {type: string}}}}}]}}`,
 		B:     `{spec: {group: NAME.example.com, scope: Namespaced, names: {plural: things, kind: Thing, shortNames: [th]}, versions: [{name: v1, served: true, storage: true, schema: {openAPIV3Schema: {type: object, properties: {b: {type: string, default: x}}}}}]}}`,
 		Drift: `{spec: {names: {categories: [all]}}}`},

@@ -137,6 +137,7 @@ func TestWhatCannotBeChangedIsRefused(t *testing.T) {
 			k := kindNamed(t, name)
 			o := m.object(t, k)
 			o.create(k.a(t))
+			k.await(t, o)
 			change := map[string]any{}
 			if err := yaml.Unmarshal([]byte(c.change), &change); err != nil {
 				t.Fatal(err)

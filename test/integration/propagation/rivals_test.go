@@ -221,36 +221,36 @@ func TestAForgedRecordDeletesNothingOfOthers(t *testing.T) {
 // A type whose version is not served any more has its objects still.
 func TestObjectsOfAVersionThatIsNotServedAreNotForgotten(t *testing.T) {
 	f := start(t)
-	widgets := schema.GroupVersionResource{Group: "gone.example.org", Version: "v1", Resource: "widgets"}
+	gadgets := schema.GroupVersionResource{Group: "gone.example.org", Version: "v1", Resource: "gadgets"}
 	crds := schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"}
 	version := func(name string, served, storage bool) string {
 		return fmt.Sprintf(`{"name":%q,"served":%v,"storage":%v,"schema":{"openAPIV3Schema":{"type":"object","x-kubernetes-preserve-unknown-fields":true}}}`, name, served, storage)
 	}
 	crd := func(served bool) string {
-		return fmt.Sprintf(`{"apiVersion":"apiextensions.k8s.io/v1","kind":"CustomResourceDefinition","metadata":{"name":"widgets.gone.example.org"},"spec":{"group":"gone.example.org","scope":"Namespaced","names":{"plural":"widgets","kind":"Widget"},"versions":[%s,%s]}}`,
+		return fmt.Sprintf(`{"apiVersion":"apiextensions.k8s.io/v1","kind":"CustomResourceDefinition","metadata":{"name":"gadgets.gone.example.org"},"spec":{"group":"gone.example.org","scope":"Namespaced","names":{"plural":"gadgets","kind":"Gadget"},"versions":[%s,%s]}}`,
 			version("v1", served, true), version("v2", false, false))
 	}
 	apply := func(served bool) {
 		f.eventually("the definition is written", func() error {
-			_, err := f.member("m1").Resource(crds).Patch(t.Context(), "widgets.gone.example.org", types.ApplyPatchType, []byte(crd(served)), metav1.PatchOptions{FieldManager: "test"})
+			_, err := f.member("m1").Resource(crds).Patch(t.Context(), "gadgets.gone.example.org", types.ApplyPatchType, []byte(crd(served)), metav1.PatchOptions{FieldManager: "test"})
 			return err
 		})
 	}
 	apply(true)
-	f.apply(fmt.Sprintf(`{apiVersion: core.kubefed.io/v1beta1, kind: FederatedTypeConfig, metadata: {name: widgets.gone.example.org, namespace: %s}, spec: {targetType: {group: gone.example.org, version: v1, kind: Widget, pluralName: widgets, scope: Namespaced}, federatedType: {group: types.kubefed.io, version: v1beta1, kind: FederatedWidget, pluralName: federatedwidgets, scope: Namespaced}, propagation: Enabled}}`, system))
+	f.apply(fmt.Sprintf(`{apiVersion: core.kubefed.io/v1beta1, kind: FederatedTypeConfig, metadata: {name: gadgets.gone.example.org, namespace: %s}, spec: {targetType: {group: gone.example.org, version: v1, kind: Gadget, pluralName: gadgets, scope: Namespaced}, federatedType: {group: types.kubefed.io, version: v1beta1, kind: FederatedGadget, pluralName: federatedgadgets, scope: Namespaced}, propagation: Enabled}}`, system))
 	f.eventually("the kind is served", func() error {
-		_, err := f.federated("federatedwidgets").List(t.Context(), metav1.ListOptions{})
+		_, err := f.federated("federatedgadgets").List(t.Context(), metav1.ListOptions{})
 		return err
 	})
-	f.placed("FederatedWidget", "w", `{spec: {size: 1}}`)
-	f.states("federatedwidgets", "w", "m1", "")
+	f.placed("FederatedGadget", "w", `{spec: {size: 1}}`)
+	f.states("federatedgadgets", "w", "m1", "")
 	apply(false)
-	f.states("federatedwidgets", "w", "m1", "TypeNotServed")
-	f.delete("federatedwidgets", "w")
-	f.states("federatedwidgets", "w", "m1", "WaitingForRemoval")
+	f.states("federatedgadgets", "w", "m1", "TypeNotServed")
+	f.delete("federatedgadgets", "w")
+	f.states("federatedgadgets", "w", "m1", "WaitingForRemoval")
 	apply(true)
-	f.gone("federatedwidgets", "w")
-	if _, err := f.member("m1").Resource(widgets).Namespace(f.namespace).Get(t.Context(), "w", metav1.GetOptions{}); !apierrors.IsNotFound(err) {
+	f.gone("federatedgadgets", "w")
+	if _, err := f.member("m1").Resource(gadgets).Namespace(f.namespace).Get(t.Context(), "w", metav1.GetOptions{}); !apierrors.IsNotFound(err) {
 		t.Errorf("got %v, want that the object is gone with its federated object", err)
 	}
 }

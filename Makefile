@@ -15,7 +15,7 @@ KUBE_LINKED = $(shell go list -f '$(LINKS_KUBERNETES)' ./pkg/... ./cmd/...)
 RACE_PACKAGES = $(filter-out $(KUBE_LINKED),$(shell go list . ./pkg/... ./cmd/... ./hack/... ./test/simulation ./test/integration/simulated | grep -v /pkg/generated))
 
 .DEFAULT_GOAL := help
-.PHONY: help build up down status test test-fast test-unit test-race test-unraced test-integration test-faults test-faults-long test-store soak-aggregated bench bench-store bench-propagation generate verify lint clean
+.PHONY: help build up down status test test-fast test-unit test-race test-unraced test-integration test-faults test-faults-long test-store soak-aggregated bench bench-store bench-propagation test-bench-propagation generate verify lint clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -73,6 +73,9 @@ bench-store: ## Measure the stores only: ours, upstream Kine's and etcd under th
 
 bench-propagation: build ## Measure what propagation to hundreds of simulated members costs (about 40 minutes)
 	go run ./test/propagationbench
+
+test-bench-propagation: build ## Run every row of that at a small scale (about four minutes)
+	KOINON_LONG=1 go test -count=1 -timeout 20m -v -run EveryRow ./test/propagationbench
 
 generate: ## Write generated code and manifests
 	hack/update-codegen.sh

@@ -2,14 +2,15 @@ package main
 
 import (
 	"math"
+	"os"
 	"path/filepath"
 	"testing"
 )
 
 // The figures of so small a run mean nothing; that there are any does.
 func TestEveryRowMeasuresAtASmallScale(t *testing.T) {
-	if testing.Short() {
-		t.Skip("runs real servers: left out with -short")
+	if os.Getenv("KOINON_LONG") == "" {
+		t.Skip("four minutes with real servers: make test-bench-propagation")
 	}
 	for _, r := range rows {
 		t.Run(r.name, func(t *testing.T) {

@@ -200,7 +200,7 @@ func (t *term) subscriptions() []subscription {
 	}
 	return append(host,
 		subscription{t.secrets.Core().V1().Secrets().Informer(), t.secretChanged},
-		subscription{core.FederatedTypeConfigs().Informer(), func(_, o metav1.Object) { t.engine.TypeChanged(o.GetName()) }},
+		subscription{core.FederatedTypeConfigs().Informer(), func(_, o metav1.Object) { t.engine.TypeChanged(o.(*v1beta1.FederatedTypeConfig)) }},
 		subscription{core.KubeFedConfigs().Informer(), func(_, _ metav1.Object) {}},
 	)
 }

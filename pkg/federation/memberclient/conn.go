@@ -21,12 +21,13 @@ import (
 	"k8s.io/client-go/util/flowcontrol"
 
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
+	"github.com/koinon-io/koinon/pkg/federation/compose"
 	"github.com/koinon-io/koinon/pkg/federation/status"
 )
 
 const (
 	// FieldManager owns our fields in members.
-	FieldManager = "koinon"
+	FieldManager = compose.FieldManager
 	// callTimeout bounds every call but watches, which have HTTP/2's keepalive.
 	callTimeout = 15 * time.Second
 	// Limits of requests per second to one member, all types together. Beyond them

@@ -20,6 +20,7 @@ import (
 	"k8s.io/klog/v2"
 
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/validation"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
 	"github.com/koinon-io/koinon/pkg/federation/memberclient"
 	"github.com/koinon-io/koinon/pkg/federation/membership"
@@ -238,8 +239,19 @@ func work[T comparable](ctx context.Context, queue workqueue.TypedRateLimitingIn
 	}
 }
 
-// TypeChanged has a FederatedTypeConfig looked at again.
-func (e *Engine) TypeChanged(name string) { e.types.Add(name) }
+// TypeChanged has a FederatedTypeConfig looked at again, and those that want the same kind.
+func (e *Engine) TypeChanged(ftc *v1beta1.FederatedTypeConfig) {
+	e.types.Add(ftc.Name)
+	others, err := e.Types.List(labels.Everything())
+	if err != nil {
+		return // listers fail only for want of an index
+	}
+	for _, other := range others {
+		if validation.WantTheSame(ftc, other) {
+			e.types.Add(other.Name)
+		}
+	}
+}
 
 // MemberChanged has caches set up in a member, and the objects looked at again that have a
 // target there. What else could be placed there is told by ClustersChanged.

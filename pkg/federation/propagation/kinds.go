@@ -5,11 +5,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/cache"
@@ -17,6 +19,7 @@ import (
 
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/completion"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/validation"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/manifest"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
 	"github.com/koinon-io/koinon/pkg/federation/compose"
@@ -94,7 +97,11 @@ func (e *Engine) syncType(ctx context.Context, name string) error {
 		e.stopKind(name)
 		return nil
 	}
-	if ftc.Spec.Propagation != v1beta1.Enabled {
+	served, err := e.isServed(ftc)
+	if err != nil {
+		return err
+	}
+	if !served || ftc.Spec.Propagation != v1beta1.Enabled {
 		e.stopKind(name)
 		return e.writeTypeStatus(ctx, ftc, v1beta1.ControllerNotRunning)
 	}
@@ -102,6 +109,17 @@ func (e *Engine) syncType(ctx context.Context, name string) error {
 		return err
 	}
 	return e.writeTypeStatus(ctx, ftc, v1beta1.ControllerRunning)
+}
+
+// isServed reports whether the federated kind of a configuration is served, and not another's of
+// that name: what is read and written under it would be that one's objects.
+func (e *Engine) isServed(ftc *v1beta1.FederatedTypeConfig) (bool, error) {
+	all, err := e.Types.List(labels.Everything())
+	if err != nil {
+		return false, fmt.Errorf("list federated type configs: %w", err)
+	}
+	accepted, _ := validation.ServedTypes(all)
+	return slices.ContainsFunc(accepted, func(a *v1beta1.FederatedTypeConfig) bool { return a.Name == ftc.Name }), nil
 }
 
 func (e *Engine) startKind(ctx context.Context, ftc *v1beta1.FederatedTypeConfig) error {

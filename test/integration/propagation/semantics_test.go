@@ -1,6 +1,7 @@
 package propagation_test
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
@@ -386,4 +387,27 @@ func TestOverridesThatAreAcceptedAreApplied(t *testing.T) {
 			t.Errorf("%s has data.key %s, and null was to be set", member, got)
 		}
 	}
+}
+
+// What is deleted under a kind that two types want is deleted as the type says that has it.
+func TestATypeThatIsNotServedTouchesNothing(t *testing.T) {
+	f := start(t)
+	f.configMap("cm", "ours", everywhere)
+	f.states("federatedconfigmaps", "cm", "m1", "", "m2", "")
+	f.apply(fmt.Sprintf(`{apiVersion: core.kubefed.io/v1beta1, kind: FederatedTypeConfig, metadata: {name: impostors.example.org, namespace: %s}, spec: {targetType: {group: example.org, version: v1, kind: Impostor, pluralName: impostors, scope: Namespaced}, federatedType: {group: types.kubefed.io, version: v1beta1, kind: FederatedConfigMap, pluralName: federatedconfigmaps, scope: Namespaced}, propagation: Enabled}}`, system))
+	types := f.koinon.KubeFedCoreV1beta1().FederatedTypeConfigs(system)
+	t.Cleanup(func() {
+		_ = types.Delete(context.WithoutCancel(t.Context()), "impostors.example.org", metav1.DeleteOptions{})
+	})
+	f.eventually("the type says that it is not propagated", func() error {
+		got, err := types.Get(t.Context(), "impostors.example.org", metav1.GetOptions{})
+		if err == nil && got.Status.PropagationController != v1beta1.ControllerNotRunning {
+			err = fmt.Errorf("got status %s", asJSON(got.Status))
+		}
+		return err
+	})
+	f.delete("federatedconfigmaps", "cm")
+	f.gone("federatedconfigmaps", "cm")
+	f.absent("m1", configMaps, f.namespace, "cm")
+	f.absent("m2", configMaps, f.namespace, "cm")
 }

@@ -2,9 +2,6 @@ package serving
 
 import (
 	"context"
-	"fmt"
-	"slices"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -98,7 +95,7 @@ func (c *Controller) sync(ctx context.Context, store cache.Store) error {
 	for _, obj := range store.List() {
 		configs = append(configs, obj.(*corev1beta1.FederatedTypeConfig))
 	}
-	accepted, conflicts := decide(configs)
+	accepted, conflicts := validation.ServedTypes(configs)
 	kinds, annotations := make([]federated.Kind, len(accepted)), make(map[federated.Kind]manifest.Patterns, len(accepted))
 	for i, config := range accepted {
 		kinds[i] = federated.KindOf(config)
@@ -129,45 +126,4 @@ func (c *Controller) remarks(configs []*corev1beta1.FederatedTypeConfig) map[*co
 		}
 	}
 	return out
-}
-
-// decide returns the configurations to serve, sorted by name, and why others are not.
-// Of two that want the same kind or resource, the older has it; of two that were created
-// in the same second, the first by name: every server of a store decides alike.
-func decide(configs []*corev1beta1.FederatedTypeConfig) (accepted []*corev1beta1.FederatedTypeConfig, conflicts map[*corev1beta1.FederatedTypeConfig]string) {
-	byAge := slices.SortedFunc(slices.Values(configs), func(a, b *corev1beta1.FederatedTypeConfig) int {
-		if c := a.CreationTimestamp.Compare(b.CreationTimestamp.Time); c != 0 {
-			return c
-		}
-		return strings.Compare(a.Name, b.Name)
-	})
-	conflicts = map[*corev1beta1.FederatedTypeConfig]string{}
-	taken := map[string]string{}
-	for _, config := range byAge {
-		kind := federated.KindOf(config)
-		if problem := validation.FederatedKindProblem(kind.Kind); problem != "" {
-			conflicts[config] = kind.Kind + " " + problem
-			continue
-		}
-		words := []string{kind.Kind, kind.ListKind(), kind.Resource, kind.Singular()}
-		if reason := conflict(words, taken); reason != "" {
-			conflicts[config] = reason
-			continue
-		}
-		for _, word := range words {
-			taken[word] = config.Name
-		}
-		accepted = append(accepted, config)
-	}
-	slices.SortFunc(accepted, func(a, b *corev1beta1.FederatedTypeConfig) int { return strings.Compare(a.Name, b.Name) })
-	return accepted, conflicts
-}
-
-func conflict(words []string, taken map[string]string) string {
-	for _, word := range words {
-		if owner, ok := taken[word]; ok {
-			return fmt.Sprintf("%s is served by FederatedTypeConfig %s already", word, owner)
-		}
-	}
-	return ""
 }

@@ -1,4 +1,4 @@
-package serving
+package validation
 
 import (
 	"testing"
@@ -10,7 +10,7 @@ import (
 	corev1beta1 "github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
 )
 
-func TestDecide(t *testing.T) {
+func TestOneOfTwoTypesOfOneKindIsServed(t *testing.T) {
 	early := metav1.Date(2026, 11, 22, 1, 0, 0, 0, time.UTC)
 	late := metav1.Date(2026, 11, 22, 2, 0, 0, 0, time.UTC)
 	config := func(name, kind, plural string, created metav1.Time) *corev1beta1.FederatedTypeConfig {
@@ -46,7 +46,7 @@ func TestDecide(t *testing.T) {
 		},
 	} {
 		t.Run(sentence, func(t *testing.T) {
-			accepted, conflicts := decide(tc.configs)
+			accepted, conflicts := ServedTypes(tc.configs)
 			var names []string
 			for _, c := range accepted {
 				names = append(names, c.Name)

@@ -77,7 +77,7 @@ func fieldInWords(field string, version schema.GroupVersion) string {
 		return clustersPath.String()
 	case is(selectorPath):
 		return clusterSelectorPath.String()
-	case is(fieldpath.MakePathOrDie("status", "targets")):
+	case is(statusTargetsPath):
 		return statusClustersPath.String()
 	}
 	return field

@@ -18,7 +18,7 @@
 // Names and selectors are written in the words of the request's version: rz00a.shop in a
 // request in v1beta1, where it is rz00a in v1beta2. So what a client applies can be compared
 // without a look at the object that says what its names mean. They are values, and not part
-// of the path of any field but of those in the status.
+// of the path of any field.
 //
 // An object that comes through v1beta1 has what its annotation says in spec.topologyType,
 // spec.placementMask and the overrides by selector; the annotation itself is in no tree, and

@@ -26,6 +26,7 @@ var (
 	selectorPath        = fieldpath.MakePathOrDie("spec", "placement", "topologySelector")
 	annotationPath      = fieldpath.MakePathOrDie("metadata", "annotations", typesv1beta1.TopologyAnnotation)
 	statusPath          = fieldpath.MakePathOrDie("status")
+	statusTargetsPath   = fieldpath.MakePathOrDie("status", "targets")
 	statusClustersPath  = fieldpath.MakePathOrDie("status", "clusters")
 	statusTopologyPath  = fieldpath.MakePathOrDie("status", "topology")
 )
@@ -135,8 +136,8 @@ func storeEntry(e *metav1.ManagedFieldsEntry) {
 	})
 }
 
-// sayable reports whether v1beta1 has words for all fields. Its status is one list for all
-// targets, of which nobody could own a part.
+// sayable reports whether v1beta1 has words for all fields. Of a status it has two: what
+// stock controllers know of a target, and the rest.
 func sayable(set *fieldpath.Set) bool {
 	return below(set, unsaid).Empty() && below(set, fieldpath.NewSet(statusPath)).Empty()
 }

@@ -28,6 +28,19 @@ func giveBack(entries, old []metav1.ManagedFieldsEntry, fields *fieldpath.Set) [
 	})
 }
 
+// keepTargets returns entries in which the targets of a status, which are as they were, belong
+// to whom they belonged to in old.
+func keepTargets(entries, old []metav1.ManagedFieldsEntry) []metav1.ManagedFieldsEntry {
+	targets := fieldpath.NewSet(statusTargetsPath)
+	return withEntriesOf(entries, old, func(set, was *fieldpath.Set) *fieldpath.Set {
+		set = set.RecursiveDifference(targets)
+		if below(was, targets).Empty() {
+			return set
+		}
+		return set.Union(targets)
+	})
+}
+
 // withEntriesOf calls merge for the fields of every manager, with those that it had in old.
 func withEntriesOf(entries, old []metav1.ManagedFieldsEntry, merge func(set, was *fieldpath.Set) *fieldpath.Set) []metav1.ManagedFieldsEntry {
 	out, _ := eachEntry(entries, func(e *metav1.ManagedFieldsEntry) bool {
@@ -116,36 +129,4 @@ func overridesTree(list []typesv1beta2.Override) map[string]any {
 		return nil
 	}
 	return splitOverrides(items)
-}
-
-// renameTargets renames the targets whose status is owned, and reports whether any has
-// another name now.
-func renameTargets(entries []metav1.ManagedFieldsEntry, rename func(string) string) ([]metav1.ManagedFieldsEntry, bool) {
-	return eachEntry(entries, func(e *metav1.ManagedFieldsEntry) bool {
-		if !mentions(e, "targets") {
-			return false
-		}
-		return changeSet(e, func(set *fieldpath.Set) *fieldpath.Set {
-			out := &fieldpath.Set{}
-			for path := range set.All() {
-				out.Insert(renamedTarget(path.Copy(), rename))
-			}
-			return out
-		})
-	})
-}
-
-// renamedTarget renames in a path such as .status.targets[name="rz00a"].state.
-func renamedTarget(path fieldpath.Path, rename func(string) string) fieldpath.Path {
-	const item = 2
-	targets := fieldpath.MakePathOrDie("status", "targets")
-	if len(path) <= item || !path[:item].Equals(targets) || path[item].Key == nil {
-		return path
-	}
-	key := *path[item].Key
-	if len(key) != 1 || key[0].Name != "name" || !key[0].Value.IsString() {
-		return path
-	}
-	path[item] = fieldpath.KeyElementByFields("name", rename(key[0].Value.AsString()))
-	return path
 }

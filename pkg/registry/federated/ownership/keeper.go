@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 
+	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -70,25 +71,13 @@ func (t *tracked) UpdatedObject(ctx context.Context, old runtime.Object) (runtim
 		return t.UpdatedObjectInfo.UpdatedObject(ctx, old)
 	}
 	t.write.live, t.write.stored = nil, live.ManagedFields
-	if entries, changed := t.keeper.trackedEntries(live, t.write.subresource); changed {
+	if entries, changed := trackedEntries(live.ManagedFields, t.keeper.version); changed {
 		shown := *live
 		shown.ManagedFields = entries
 		t.write.live, live = &shown, &shown
 	}
 	obj, err := t.UpdatedObjectInfo.UpdatedObject(ctx, live)
 	return obj, conflictInWords(err, t.keeper.version, t.write.stored)
-}
-
-// trackedEntries are those of a stored object. In the status, targets are named as the
-// version does.
-func (k *Keeper) trackedEntries(live *typesv1beta2.FederatedObject, subresource string) ([]metav1.ManagedFieldsEntry, bool) {
-	entries, changed := trackedEntries(live.ManagedFields, k.version)
-	if k.version != federated.V1beta1 || subresource != statusSubresource {
-		return entries, changed
-	}
-	toCluster, _ := conversion.TargetWords(live)
-	renamed, more := renameTargets(entries, toCluster)
-	return renamed, changed || more
 }
 
 // Admission returns admission that begins, before any plugin, with what is to be done after
@@ -275,9 +264,16 @@ func (k *Keeper) completeStatus(obj, old *typesv1beta2.FederatedObject) error {
 	if err != nil {
 		return err
 	}
-	_, toTarget := conversion.TargetWords(old)
-	obj.ManagedFields, _ = renameTargets(giveBack(obj.ManagedFields, old.ManagedFields, restored), toTarget)
+	obj.ManagedFields = giveBack(obj.ManagedFields, old.ManagedFields, restored)
+	if sameTargets(old.Status, obj.Status) {
+		obj.ManagedFields = keepTargets(obj.ManagedFields, old.ManagedFields)
+	}
 	return nil
+}
+
+// sameTargets reports whether two statuses say the same of the same targets.
+func sameTargets(a, b *typesv1beta2.FederatedObjectStatus) bool {
+	return a != nil && b != nil && equality.Semantic.DeepEqual(a.Targets, b.Targets)
 }
 
 // addedStatus returns the fields that the status of after has and that of before has not.

@@ -216,33 +216,63 @@ func TestAdmissionPluginsSeeWholeObjects(t *testing.T) {
 	}
 }
 
-func TestAStatusThroughV1beta1KeepsTheOwnersOfTheRest(t *testing.T) {
+// Targets are one field, which belongs to who changed it last; v1beta1 has no word for most
+// of it.
+func TestWhoSaysNothingNewOfTargetsThroughV1beta1DoesNotOwnThem(t *testing.T) {
 	a := newAPI(t, nil)
-	for _, annotated := range []bool{true, false} {
-		t.Run(fmt.Sprintf("with the annotation: %v", annotated), func(t *testing.T) {
+	for name, test := range map[string]struct {
+		annotated bool
+		state     string
+		owner     string
+	}{
+		"same-annotated":  {true, "ClusterNotReady", "engine Update status v1beta2"},
+		"same":            {false, "ClusterNotReady", "engine Update status v1beta2"},
+		"other-annotated": {true, "", "stock Update status v1beta2"},
+		"other":           {false, "", "stock Update status v1beta2"},
+	} {
+		t.Run(name, func(t *testing.T) {
 			a.t = t
-			name := fmt.Sprintf("web-%v", annotated)
 			a.apply("v1beta2", name, "owner", false, cells())
 			obj := a.get("v1beta2", name)
 			obj["status"] = object{"targets": []any{object{"name": "rz00a", "hash": "x", "state": "ClusterNotReady"}, object{"name": "rz01a", "state": "Masked"}}}
 			a.must(request{method: http.MethodPut, version: "v1beta2", name: name, subresource: "status", manager: "engine", contentType: jsonBody, body: obj})
 			obj = a.get("v1beta1", name)
-			if !annotated {
+			if !test.annotated {
 				delete(obj["metadata"].(object), "annotations")
 			}
-			obj["status"] = object{"clusters": []any{object{"name": "rz00a.shop"}}}
+			obj["status"] = object{"clusters": []any{object{"name": "rz00a.shop", "status": test.state}}}
 			after := a.must(request{method: http.MethodPut, version: "v1beta1", name: name, subresource: "status", manager: "stock", contentType: jsonBody, body: obj})
 			got := map[string][]string{}
 			for who, paths := range owned(t, after) {
-				if strings.Contains(who, " status ") {
-					got[who] = slices.DeleteFunc(paths, func(path string) bool { return !strings.Contains(path, "[") })
+				if slices.Contains(paths, ".status.targets") {
+					got[who] = slices.DeleteFunc(paths, func(path string) bool { return !strings.HasPrefix(path, ".status.targets") })
 				}
 			}
-			same(t, "owners of the status", map[string][]string{"engine Update status v1beta2": {
-				`.status.targets[name="rz00a"]`, `.status.targets[name="rz00a"].hash`, `.status.targets[name="rz00a"].name`,
-				`.status.targets[name="rz01a"]`, `.status.targets[name="rz01a"].name`, `.status.targets[name="rz01a"].state`,
-			}}, got)
+			same(t, "owners of the targets", map[string][]string{test.owner: {".status.targets"}}, got)
 		})
+	}
+}
+
+// Until v1beta2 had them as one field, each target's parts had owners.
+func TestOwnersOfSingleTargetsAreReadAndForgotten(t *testing.T) {
+	a := newAPI(t, nil)
+	a.apply("v1beta2", "web", "owner", false, cells())
+	obj := a.get("v1beta2", "web")
+	obj["status"] = object{"targets": []any{object{"name": "rz00a", "hash": "x"}}}
+	put := request{method: http.MethodPut, version: "v1beta2", name: "web", subresource: "status", manager: "engine", contentType: jsonBody, body: obj}
+	obj = a.must(put)
+	for _, entry := range obj["metadata"].(object)["managedFields"].([]any) {
+		if e := entry.(object); e["subresource"] == "status" {
+			e["fieldsV1"].(object)["f:status"].(object)["f:targets"] = object{`k:{"name":"rz00a"}`: object{".": object{}, "f:name": object{}, "f:hash": object{}}}
+		}
+	}
+	put.body = obj
+	a.must(put)
+	obj["status"] = object{"targets": []any{object{"name": "rz00a", "hash": "y"}}}
+	delete(obj["metadata"].(object), "resourceVersion")
+	after := owned(t, a.must(put))["engine Update status v1beta2"]
+	if !slices.Contains(after, ".status.targets") || slices.ContainsFunc(after, func(path string) bool { return strings.Contains(path, "[") }) {
+		t.Errorf("the engine owns %v", after)
 	}
 }
 

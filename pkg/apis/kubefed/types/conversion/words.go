@@ -54,13 +54,6 @@ func FromClusterWords(in *v1beta2.FederatedObject) (*v1beta2.FederatedObject, er
 	return &out, nil
 }
 
-// TargetWords returns how v1beta1 names the targets of an object in its status, and how
-// to get back.
-func TargetWords(in *v1beta2.FederatedObject) (toCluster, toTarget func(name string) string) {
-	n := names{in.Spec.TopologyType, in.Namespace}
-	return n.statusClusterName, n.statusName
-}
-
 // asTopologies moves names and selector of a placement, as they are.
 func asTopologies(in *v1beta1.Placement) *v1beta2.Placement {
 	if in == nil {

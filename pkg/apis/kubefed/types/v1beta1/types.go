@@ -105,6 +105,7 @@ type FederatedObjectStatus struct {
 	Conditions []Condition `json:"conditions,omitempty"`
 	// Clusters has one entry per cluster that is placed, or still holds the object.
 	// +optional
+	// +listType=atomic
 	Clusters []ClusterStatus `json:"clusters,omitempty"`
 	// Topology is what the topology shape knows beyond that. A status written without
 	// it does not erase it.
@@ -149,8 +150,7 @@ type TopologyStatus struct {
 	Messages map[string]string `json:"messages,omitempty"`
 	// Targets are the entries of the topology shape, without what clusters says.
 	// +optional
-	// +listType=map
-	// +listMapKey=name
+	// +listType=atomic
 	Targets []v1beta2.TargetStatus `json:"targets,omitempty"`
 }
 

@@ -128,10 +128,10 @@ type FederatedObjectStatus struct {
 	// +listMapKey=type
 	Conditions []Condition `json:"conditions,omitempty"`
 	// Targets has one entry per target that is placed, or that still holds the object,
-	// sorted by name.
+	// sorted by name. It is written as a whole, so that who owns it is said once, and not
+	// for each field of a thousand targets.
 	// +optional
-	// +listType=map
-	// +listMapKey=name
+	// +listType=atomic
 	Targets []TargetStatus `json:"targets,omitempty"`
 }
 

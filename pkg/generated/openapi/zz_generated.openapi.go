@@ -2792,6 +2792,11 @@ func schema_apis_kubefed_types_v1beta1_FederatedObjectStatus(ref common.Referenc
 						},
 					},
 					"clusters": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-type": "atomic",
+							},
+						},
 						SchemaProps: spec.SchemaProps{
 							Description: "Clusters has one entry per cluster that is placed, or still holds the object.",
 							Type:        []string{"array"},
@@ -3029,10 +3034,7 @@ func schema_apis_kubefed_types_v1beta1_TopologyStatus(ref common.ReferenceCallba
 					"targets": {
 						VendorExtensible: spec.VendorExtensible{
 							Extensions: spec.Extensions{
-								"x-kubernetes-list-map-keys": []interface{}{
-									"name",
-								},
-								"x-kubernetes-list-type": "map",
+								"x-kubernetes-list-type": "atomic",
 							},
 						},
 						SchemaProps: spec.SchemaProps{
@@ -3312,14 +3314,11 @@ func schema_apis_kubefed_types_v1beta2_FederatedObjectStatus(ref common.Referenc
 					"targets": {
 						VendorExtensible: spec.VendorExtensible{
 							Extensions: spec.Extensions{
-								"x-kubernetes-list-map-keys": []interface{}{
-									"name",
-								},
-								"x-kubernetes-list-type": "map",
+								"x-kubernetes-list-type": "atomic",
 							},
 						},
 						SchemaProps: spec.SchemaProps{
-							Description: "Targets has one entry per target that is placed, or that still holds the object, sorted by name.",
+							Description: "Targets has one entry per target that is placed, or that still holds the object, sorted by name. It is written as a whole, so that who owns it is said once, and not for each field of a thousand targets.",
 							Type:        []string{"array"},
 							Items: &spec.SchemaOrArray{
 								Schema: &spec.Schema{

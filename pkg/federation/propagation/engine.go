@@ -21,7 +21,6 @@ import (
 
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/validation"
-	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
 	"github.com/koinon-io/koinon/pkg/federation/memberclient"
 	"github.com/koinon-io/koinon/pkg/federation/membership"
 	"github.com/koinon-io/koinon/pkg/federation/render"
@@ -45,8 +44,9 @@ const (
 	gatherTarget = 500 * time.Microsecond
 	// gatherEvents is the same for events of members, which come in bursts.
 	gatherEvents = 200 * time.Millisecond
-	// gatherClusters is the same for clusters that come and go.
-	gatherClusters = time.Second
+	// gatherClusters is the same for clusters that come and go, gatherNamespace for the cells,
+	// edge units and labels of one namespace.
+	gatherClusters, gatherNamespace = time.Second, 250 * time.Millisecond
 	// resync is how often every object is looked at again without any reason, spread over that
 	// time: what got lost, whatever lost it, is found within minutes.
 	resync = 10 * time.Minute
@@ -118,6 +118,7 @@ type Engine struct {
 	Config
 	objects workqueue.TypedRateLimitingInterface[objectKey]
 	types   workqueue.TypedRateLimitingInterface[string]
+	scopes  workqueue.TypedRateLimitingInterface[scope]
 	bases   *bases
 	marks   *rate.Limiter
 	now     func() time.Time
@@ -132,9 +133,6 @@ type Engine struct {
 	holders map[string]map[objectKey]bool
 	runCtx  context.Context // set by Run; guarded by mu
 	stopped bool            // guarded by mu
-
-	// clusters has room for one: clusters came, went or were labelled.
-	clusters chan struct{}
 }
 
 // New returns an engine that does nothing before Run.
@@ -147,6 +145,7 @@ func New(config Config) (*Engine, error) {
 		objects: newObjectQueue(),
 		types: workqueue.NewTypedRateLimitingQueueWithConfig(backoff[string](),
 			workqueue.TypedRateLimitingQueueConfig[string]{Name: "federated-types"}),
+		scopes:    newScopeQueue(),
 		bases:     newBases(maxBasesBytes),
 		marks:     rate.NewLimiter(marksPerSecond, marksPerSecond),
 		now:       time.Now,
@@ -154,7 +153,6 @@ func New(config Config) (*Engine, error) {
 		executors: map[string]*executor{},
 		memories:  map[objectKey]*memory{},
 		holders:   map[string]map[objectKey]bool{},
-		clusters:  make(chan struct{}, 1),
 	}, nil
 }
 
@@ -195,9 +193,10 @@ func (e *Engine) Run(ctx context.Context) error {
 	for range objectWorkers {
 		e.wg.Go(func() { work(ctx, e.objects, "Failed to sync federated object", e.sync) })
 	}
-	e.wg.Go(func() { e.followClusters(ctx) })
+	e.wg.Go(func() { work(ctx, e.scopes, "Failed to look at objects again", e.syncScope) })
 	wait.JitterUntilWithContext(ctx, e.resyncAll, resync, 0.1, true)
 	e.types.ShutDown()
+	e.scopes.ShutDown()
 	e.objects.ShutDown()
 	e.mu.Lock()
 	e.stopped = true
@@ -278,41 +277,12 @@ func (e *Engine) heldIn(member string) []objectKey {
 }
 
 // ClustersChanged has every object of whole clusters looked at again: there are other targets
-// now. A thousand clusters that join are one change.
-func (e *Engine) ClustersChanged() {
-	select {
-	case e.clusters <- struct{}{}:
-	default: // somebody has said so already
-	}
-}
-
-// followClusters looks at objects again, some time after it was told.
-func (e *Engine) followClusters(ctx context.Context) {
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-e.clusters:
-		}
-		for _, k := range e.runningKinds() {
-			k.enqueueOf(e, v1beta2.TopologyCluster)
-		}
-		timer := time.NewTimer(gatherClusters)
-		select {
-		case <-ctx.Done():
-		case <-timer.C:
-		}
-		timer.Stop()
-	}
-}
+// now.
+func (e *Engine) ClustersChanged() { e.scopes.AddRateLimited(scope{clusters: true}) }
 
 // NamespaceChanged has every object of a namespace looked at again: its labels, cells or
 // edge units changed.
-func (e *Engine) NamespaceChanged(namespace string) {
-	for _, k := range e.runningKinds() {
-		k.enqueueNamespace(e, namespace)
-	}
-}
+func (e *Engine) NamespaceChanged(namespace string) { e.scopes.AddRateLimited(scope{namespace: namespace}) }
 
 // Written reports whether any federated object has a record in a namespace of a member:
 // something of it is there, or may be.

@@ -128,8 +128,8 @@ func (c *Controller) NamespaceChanged(namespace string) { c.enqueueIndexed(byNam
 
 // ClusterChanged has the unit looked at again that appears as the cluster, be it there or
 // not: nobody else removes the cluster of a unit that is gone. Of a cluster that is a member
-// those are looked at that lie there, if it says something new: it is probed every minute,
-// and has many units.
+// those are looked at that lie there, if it says something new: its probes are written too,
+// and it has many units.
 func (c *Controller) ClusterChanged(cluster string) {
 	for _, kind := range c.Kinds {
 		if name, namespace, ok := topology.Split(kind.TopologyType(), cluster); ok {

@@ -12,7 +12,7 @@
 // member's while nothing else changes.
 //
 // There may be 10,000 units: each has a KubeFedCluster whose events come back here, and a
-// member that has a hundred of them is probed every minute. So units are looked up in indexes,
+// member that has a hundred of them is written with each probe that counts. So units are looked up in indexes,
 // an event costs what it concerns, and a unit that is as it should be is asked of the host
 // nothing. A Controller may be told of changes concurrently, before and while it runs.
 package cells

@@ -64,6 +64,11 @@ type Conn struct {
 	mu     sync.Mutex
 	tended bool                                   // upkeep runs; guarded by mu
 	caches map[schema.GroupVersionResource]*Cache // guarded by mu
+	// version of Kubernetes, and when the member was asked for it. Guarded by mu.
+	version struct {
+		name  string
+		asked time.Time
+	}
 	// held are the namespaces that were seen to be held, by name: at most one entry for
 	// each that was written to. Guarded by mu.
 	held map[string]held
@@ -123,30 +128,55 @@ func (c *Conn) Close() {
 	c.wg.Wait()
 }
 
+// versionEvery is how old the version of a member that stays well may get.
+const versionEvery = 5 * time.Minute
+
 // Health asks whether the member is well. healthy is false if it answered and said no;
 // err is set if it did not answer, or refused our credentials.
 func (c *Conn) Health(ctx context.Context) (healthy bool, version string, err error) {
+	healthy, err = c.isHealthy(ctx)
+	if err == nil && healthy {
+		version, err = c.knownVersion(ctx)
+	}
+	if err != nil || !healthy {
+		c.mu.Lock()
+		c.version.asked = time.Time{} // it may be another when the member is back
+		c.mu.Unlock()
+		return false, "", err
+	}
+	return true, version, nil
+}
+
+func (c *Conn) isHealthy(ctx context.Context) (bool, error) {
 	body, err := c.client.Get().AbsPath("/healthz").Do(ctx).Raw()
 	if apierrors.IsInternalError(err) {
-		return false, "", nil
+		return false, nil
 	}
+	return string(body) == "ok", err
+}
+
+// knownVersion asks for the version of Kubernetes unless it was asked for not long ago.
+func (c *Conn) knownVersion(ctx context.Context) (string, error) {
+	c.mu.Lock()
+	known := c.version
+	c.mu.Unlock()
+	if time.Since(known.asked) < versionEvery {
+		return known.name, nil
+	}
+	body, err := c.client.Get().AbsPath("/version").Do(ctx).Raw()
 	if err != nil {
-		return false, "", err
-	}
-	if string(body) != "ok" {
-		return false, "", nil
-	}
-	body, err = c.client.Get().AbsPath("/version").Do(ctx).Raw()
-	if err != nil {
-		return false, "", err
+		return "", err
 	}
 	var info struct {
 		GitVersion string `json:"gitVersion"`
 	}
 	if err := json.Unmarshal(body, &info); err != nil {
-		return false, "", fmt.Errorf("read /version: %w", err)
+		return "", fmt.Errorf("read /version: %w", err)
 	}
-	return true, status.Cut(info.GitVersion, maxVersionBytes), nil
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.version.name, c.version.asked = status.Cut(info.GitVersion, maxVersionBytes), time.Now()
+	return c.version.name, nil
 }
 
 func (c *Conn) resource(gvr schema.GroupVersionResource, namespace string) dynamic.ResourceInterface {

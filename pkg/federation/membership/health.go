@@ -32,8 +32,9 @@ const (
 	Malformed
 )
 
-// lastProbeInterval is how old a written lastProbeTime may get while nothing changes.
-const lastProbeInterval = time.Minute
+// lastProbeInterval is how old a written lastProbeTime may get while nothing changes: as the
+// status of a Node. A write costs as much as a hundred checks.
+const lastProbeInterval = 5 * time.Minute
 
 // finding is the result of one check.
 type finding struct {

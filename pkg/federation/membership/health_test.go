@@ -118,7 +118,8 @@ func TestStatusIsWrittenOnlyIfItSaysSomething(t *testing.T) {
 		want    bool
 	}{
 		"the same ten seconds later is not": {ready, 10 * time.Second, false},
-		"the same a minute later is":        {ready, time.Minute, true},
+		"the same a minute later is not":    {ready, time.Minute, false},
+		"the same five minutes later is":    {ready, 5 * time.Minute, true},
 		"another state is at once":          {finding{health: Offline, problem: "p"}, time.Second, true},
 		"another version is at once":        {finding{health: Ready, version: "v1.36.4"}, time.Second, true},
 	} {

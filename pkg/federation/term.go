@@ -134,11 +134,15 @@ func (t *term) buildPropagation() (err error) {
 	if err != nil {
 		return err
 	}
+	targets, err := propagation.NewClusters(core.KubeFedClusters().Informer(), namespace)
+	if err != nil {
+		return err
+	}
 	t.engine, err = propagation.New(propagation.Config{
 		HostConfig:      t.config.RESTConfig,
 		Members:         t.members,
 		SystemNamespace: namespace,
-		Clusters:        clusters,
+		Clusters:        targets,
 		Types:           core.FederatedTypeConfigs().Lister().FederatedTypeConfigs(namespace),
 		TypeClient:      coreClient.FederatedTypeConfigs(namespace),
 		Cells:           cellLister,

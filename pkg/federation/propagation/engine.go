@@ -74,7 +74,7 @@ type Config struct {
 
 	// Clusters, Types and TypeClient are those of SystemNamespace.
 	SystemNamespace string
-	Clusters        listersv1beta1.KubeFedClusterNamespaceLister
+	Clusters        *Clusters
 	Types           listersv1beta1.FederatedTypeConfigNamespaceLister
 	TypeClient      clientv1beta1.FederatedTypeConfigInterface
 
@@ -282,7 +282,9 @@ func (e *Engine) ClustersChanged() { e.scopes.AddRateLimited(scope{clusters: tru
 
 // NamespaceChanged has every object of a namespace looked at again: its labels, cells or
 // edge units changed.
-func (e *Engine) NamespaceChanged(namespace string) { e.scopes.AddRateLimited(scope{namespace: namespace}) }
+func (e *Engine) NamespaceChanged(namespace string) {
+	e.scopes.AddRateLimited(scope{namespace: namespace})
+}
 
 // Written reports whether any federated object has a record in a namespace of a member:
 // something of it is there, or may be.

@@ -6,14 +6,11 @@ import (
 	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
-	edgev1alpha1 "github.com/koinon-io/koinon/pkg/apis/edge/v1alpha1"
 	"github.com/koinon-io/koinon/pkg/apis/federation/ownership"
 	"github.com/koinon-io/koinon/pkg/apis/federation/tenancy"
-	federationv1alpha1 "github.com/koinon-io/koinon/pkg/apis/federation/v1alpha1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/manifest"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
@@ -137,92 +134,6 @@ func topologyOf(federated *v1beta2.FederatedObject) string {
 }
 
 func (v *view) topologyOf() string { return topologyOf(v.federated) }
-
-// candidates lists every cluster, cell or edge unit that the object could name.
-func (e *Engine) candidates(v *view) ([]placement.Candidate, error) {
-	switch v.topologyOf() {
-	case v1beta2.TopologyCluster:
-		return e.clusterCandidates(v)
-	case v1beta2.TopologyCell:
-		return e.cellCandidates(v)
-	case v1beta2.TopologyEdgeUnit:
-		return e.edgeUnitCandidates(v)
-	}
-	v.problem = fmt.Sprintf("spec.topologyType: %q is not one of %s, %s, %s", v.federated.Spec.TopologyType,
-		v1beta2.TopologyCell, v1beta2.TopologyCluster, v1beta2.TopologyEdgeUnit)
-	return nil, nil
-}
-
-func (e *Engine) clusterCandidates(v *view) ([]placement.Candidate, error) {
-	clusters, err := e.Clusters.List(labels.Everything())
-	if err != nil {
-		return nil, fmt.Errorf("list clusters: %w", err)
-	}
-	candidates := make([]placement.Candidate, 0, len(clusters))
-	for _, cluster := range clusters {
-		c := placement.Candidate{Name: cluster.Name, Labels: cluster.Labels, Member: cluster.Name, Owner: v.ownerOf(cluster.Name)}
-		if cluster.Labels[federationv1alpha1.TopologyLabel] != "" {
-			c.ByNameOnly = true
-			c.Member = cluster.Labels[federationv1alpha1.MemberLabel]
-			c.Namespace = ownership.MemberNamespaceOf(cluster.Annotations[federationv1alpha1.MemberNamespaceAnnotation], c.Owner.Namespace, c.Owner.Name)
-		}
-		if refusal := tenancy.Refusal(v.key.namespace, v.tenant, tenancy.Of(cluster.Labels), tenancy.WholeCluster); refusal != "" {
-			c.Refusal = fmt.Sprintf("cluster %q %s", cluster.Name, refusal)
-		}
-		if owner := cluster.Labels[federationv1alpha1.TopologyNamespaceLabel]; c.ByNameOnly && owner != v.key.namespace {
-			c.Refusal = fmt.Sprintf("cluster %q is a %s of namespace %q", cluster.Name, cluster.Labels[federationv1alpha1.TopologyLabel], owner)
-		}
-		candidates = append(candidates, c)
-	}
-	return candidates, nil
-}
-
-// ownerOf is who must own the namespace in the member of a target.
-func (v *view) ownerOf(target string) ownership.Owner {
-	return ownership.OwnerOf(v.topologyOf(), v.key.namespace, target)
-}
-
-func (e *Engine) cellCandidates(v *view) ([]placement.Candidate, error) {
-	cells, err := e.Cells.Cells(v.key.namespace).List(labels.Everything())
-	if err != nil {
-		return nil, fmt.Errorf("list cells: %w", err)
-	}
-	candidates := make([]placement.Candidate, 0, len(cells))
-	for _, cell := range cells {
-		candidates = append(candidates, v.unit("cell", cell.Name, cell.Labels, cell.Spec.ClusterName, cell.Spec.MemberNamespace))
-	}
-	return candidates, nil
-}
-
-func (e *Engine) edgeUnitCandidates(v *view) ([]placement.Candidate, error) {
-	units, err := e.EdgeUnits.EdgeUnits(v.key.namespace).List(labels.Everything())
-	if err != nil {
-		return nil, fmt.Errorf("list edge units: %w", err)
-	}
-	candidates := make([]placement.Candidate, 0, len(units))
-	for _, unit := range units {
-		c := v.unit("edge unit", unit.Name, unit.Labels, unit.Spec.ClusterName, unit.Spec.MemberNamespace)
-		c.NodeSelector = unit.Spec.NodeSelector
-		if len(c.NodeSelector) == 0 {
-			c.NodeSelector = map[string]string{edgev1alpha1.UnitLabel: unit.Name}
-		}
-		candidates = append(candidates, c)
-	}
-	return candidates, nil
-}
-
-// unit makes the candidate of a cell or an edge unit. It belongs to the tenant of its
-// namespace unless its own labels say otherwise.
-func (v *view) unit(what, name string, unitLabels map[string]string, member, memberNamespace string) placement.Candidate {
-	c := placement.Candidate{
-		Name: name, Labels: unitLabels, Member: member, Owner: v.ownerOf(name),
-		Namespace: ownership.MemberNamespaceOf(memberNamespace, v.key.namespace, name),
-	}
-	if refusal := tenancy.UnitRefusal(v.key.namespace, v.tenant, unitLabels); refusal != "" {
-		c.Refusal = fmt.Sprintf("%s %q %s", what, name, refusal)
-	}
-	return c
-}
 
 // addPlaced adds the targets that the placement names or selects.
 func (v *view) addPlaced(candidates []placement.Candidate) {
@@ -414,9 +325,9 @@ func (e *Engine) isJoined(member string) bool {
 	}
 	cluster, err := e.Clusters.Get(member)
 	if err != nil {
-		return !isNotFound(err)
+		return true
 	}
-	return cluster.Labels[federationv1alpha1.TopologyLabel] == ""
+	return cluster != nil && !isUnit(cluster)
 }
 
 // kubeFedsPlace reports whether KubeFed would have put the object there: in the namespace of

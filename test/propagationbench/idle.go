@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"time"
 
 	"github.com/koinon-io/koinon/test/bench/contender"
 )
@@ -36,13 +37,22 @@ func (b *bench) idle(ctx context.Context) error {
 	})
 }
 
+// idlePeriod is how long it takes until all that an idle member causes has happened once, the
+// write of its status among it.
+func (w *world) idlePeriod() time.Duration {
+	if w.scale < 0.1 {
+		return 2 * w.idleWindow()
+	}
+	return 5*time.Minute + 2*w.idleWindow()
+}
+
 type standby struct{ rss, heap, cpuRate float64 }
 
 func (w *world) standby(ctx context.Context) (standby, error) {
 	if err := pause(ctx, w.idleWindow()); err != nil { // what joining began ends
 		return standby{}, err
 	}
-	rate, err := w.idleRate(ctx, 2*w.idleWindow())
+	rate, err := w.idleRate(ctx, w.idlePeriod())
 	if err != nil {
 		return standby{}, err
 	}

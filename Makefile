@@ -15,7 +15,7 @@ KUBE_LINKED = $(shell go list -f '$(LINKS_KUBERNETES)' ./pkg/... ./cmd/...)
 RACE_PACKAGES = $(filter-out $(KUBE_LINKED),$(shell go list . ./pkg/... ./cmd/... ./hack/... ./test/simulation ./test/integration/simulated | grep -v /pkg/generated))
 
 .DEFAULT_GOAL := help
-.PHONY: help build up down status test test-fast test-unit test-race test-unraced test-integration test-faults test-faults-long test-store soak-aggregated bench bench-store bench-propagation test-bench-propagation generate verify lint clean
+.PHONY: help build up down status test test-fast test-unit test-race test-unraced test-integration test-faults test-faults-long test-store test-minor soak-aggregated bench bench-store bench-propagation test-bench-propagation generate verify lint clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,10 +40,10 @@ test: ## Everything that CI checks; goes on after a failure, and says what took 
 test-unit: test-race test-unraced ## Unit tests, with the race detector where Kubernetes itself is not linked
 
 test-race: ## Unit tests of all that does not link k8s.io/kubernetes, with the race detector
-	go test -race $(RACE_PACKAGES)
+	go test -race -timeout 30m $(RACE_PACKAGES)
 
 test-unraced: ## Unit tests of the rest, without it
-	go test $(KUBE_LINKED)
+	go test -timeout 30m $(KUBE_LINKED)
 
 test-integration: build ## Tests against real servers: Koinon, kube-apiserver, MariaDB and Galera if installed
 	go test -count=1 -timeout 30m -p 1 $$(go list ./test/... | grep -Ev '/test/(storefaults|simulation|integration/simulated)')
@@ -60,6 +60,10 @@ test-store: ## Kill copies at every step, and Kubernetes' own storage tests agai
 
 soak-aggregated: build ## Write through a real host for 45 s while connections and replicas move; no write may fail
 	KOINON_SOAK_SECONDS=45 go test -count=1 -timeout 20m -v -run NoWriteFails ./test/integration/aggregated
+
+test-minor: build ## What arrives in members, and a host, of Kubernetes 1.34 (builds that first, ten minutes)
+	cd test/minors/kubernetes-1.34 && go build -o ../../../bin/minors/ .
+	KOINON_KUBERNETES=$(CURDIR)/bin/minors/kubernetes-1.34 go test -count=1 -timeout 40m -p 1 ./test/integration/arrives ./test/integration/propagation ./test/integration/aggregated
 
 test-fast: ## The inner loop: unit tests without the race detector
 	go test ./pkg/... .

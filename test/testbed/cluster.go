@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -73,6 +74,7 @@ func newCluster(o ClusterOptions) (*Cluster, error) {
 		Dir:                   filepath.Join(p.dir, "state"),
 		LogDir:                p.logs(),
 		Binary:                binary,
+		Kubernetes:            os.Getenv("KOINON_KUBERNETES"),
 		Nodes:                 o.Nodes,
 		EtcdArgs:              o.EtcdArgs,
 		APIServerArgs:         o.APIServerArgs,

@@ -55,6 +55,9 @@ type Config struct {
 	LogDir string
 	// Binary is the koinon-playground executable, which every program is a part of.
 	Binary string
+	// Kubernetes is another executable of which kube-apiserver and kube-controller-manager are
+	// parts, in another version; empty for those of Binary.
+	Kubernetes string
 	// Nodes is how many simulated nodes there are; with none, pods stay Pending.
 	Nodes int
 	// EtcdArgs, APIServerArgs and ControllerManagerArgs are added to the command lines,
@@ -207,7 +210,7 @@ func (c *Cluster) run(programs ...string) error {
 			continue
 		}
 		err := process.Start(process.Spec{
-			Path:    c.Binary,
+			Path:    c.binary(program),
 			Args:    append([]string{program}, c.args(program)...),
 			LogFile: c.LogFile(program),
 			PIDFile: c.pidFile(program),
@@ -218,6 +221,13 @@ func (c *Cluster) run(programs ...string) error {
 		}
 	}
 	return nil
+}
+
+func (c *Cluster) binary(program string) string {
+	if c.Kubernetes != "" && (program == APIServer || program == ControllerManager) {
+		return c.Kubernetes
+	}
+	return c.Binary
 }
 
 // Kill kills the named programs, or all of them, and keeps the data. Data survives: etcd

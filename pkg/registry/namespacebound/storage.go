@@ -15,41 +15,16 @@ import (
 	genericapirequest "k8s.io/apiserver/pkg/endpoints/request"
 	"k8s.io/apiserver/pkg/registry/generic"
 	"k8s.io/apiserver/pkg/storage"
-	"k8s.io/apiserver/pkg/storage/storagebackend"
-	"k8s.io/apiserver/pkg/storage/storagebackend/factory"
-	"k8s.io/client-go/tools/cache"
+
+	"github.com/koinon-io/koinon/pkg/registry/objectstore"
 )
 
 // RESTOptions makes every storage that they describe a bound one. The binding is above the
 // watch cache, since who asks matters.
 func (b *Binder) RESTOptions(inner generic.RESTOptionsGetter) generic.RESTOptionsGetter {
-	return restOptions{inner, b}
-}
-
-type restOptions struct {
-	generic.RESTOptionsGetter
-	binder *Binder
-}
-
-// GetRESTOptions implements generic.RESTOptionsGetter.
-func (r restOptions) GetRESTOptions(resource schema.GroupResource, example runtime.Object) (generic.RESTOptions, error) {
-	options, err := r.RESTOptionsGetter.GetRESTOptions(resource, example)
-	if err != nil {
-		return options, err
-	}
-	decorate := options.Decorator
-	options.Decorator = func(
-		config *storagebackend.ConfigForResource, resourcePrefix string,
-		keyFunc func(runtime.Object) (string, error), newFunc, newListFunc func() runtime.Object,
-		attrs storage.AttrFunc, triggers storage.IndexerFuncs, indexers *cache.Indexers,
-	) (storage.Interface, factory.DestroyFunc, error) {
-		inner, destroy, err := decorate(config, resourcePrefix, keyFunc, newFunc, newListFunc, attrs, triggers, indexers)
-		if err != nil {
-			return nil, nil, err
-		}
-		return &bound{Interface: inner, binder: r.binder, resource: resource}, destroy, nil
-	}
-	return options, nil
+	return objectstore.WrapStorage(inner, func(inner storage.Interface, resource schema.GroupResource) storage.Interface {
+		return &bound{Interface: inner, binder: b, resource: resource}
+	})
 }
 
 // bound is the storage of one resource.

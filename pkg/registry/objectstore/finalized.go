@@ -8,11 +8,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/apiserver/pkg/registry/generic"
 	"k8s.io/apiserver/pkg/storage"
-	"k8s.io/apiserver/pkg/storage/storagebackend"
-	"k8s.io/apiserver/pkg/storage/storagebackend/factory"
-	"k8s.io/client-go/tools/cache"
 )
 
 // The library looks for finalizers when a deletion begins, and if there are none removes the
@@ -34,29 +30,12 @@ func withDeletion(ctx context.Context) context.Context {
 // is rare: the finalizer would have to be taken away and put back meanwhile.
 const maxDeletions = 5
 
-// finalizedOptions are RESTOptions of storages in which a request that deletes removes no object
-// with finalizers.
-type finalizedOptions struct{ generic.RESTOptionsGetter }
-
-// GetRESTOptions implements generic.RESTOptionsGetter.
-func (o finalizedOptions) GetRESTOptions(resource schema.GroupResource, example runtime.Object) (generic.RESTOptions, error) {
-	options, err := o.RESTOptionsGetter.GetRESTOptions(resource, example)
-	if err != nil {
-		return options, err
-	}
-	decorate := options.Decorator
-	options.Decorator = func(
-		config *storagebackend.ConfigForResource, resourcePrefix string,
-		keyFunc func(runtime.Object) (string, error), newFunc, newListFunc func() runtime.Object,
-		attrs storage.AttrFunc, triggers storage.IndexerFuncs, indexers *cache.Indexers,
-	) (storage.Interface, factory.DestroyFunc, error) {
-		inner, destroy, err := decorate(config, resourcePrefix, keyFunc, newFunc, newListFunc, attrs, triggers, indexers)
-		return finalized{inner, resource}, destroy, err
-	}
-	return options, nil
+// newFinalized returns a storage in which a request that deletes removes no object with
+// finalizers.
+func newFinalized(inner storage.Interface, resource schema.GroupResource) storage.Interface {
+	return finalized{inner, resource}
 }
 
-// finalized is such a storage.
 type finalized struct {
 	storage.Interface
 	resource schema.GroupResource

@@ -117,7 +117,7 @@ func New(config Config, optsGetter generic.RESTOptionsGetter) (*REST, *StatusRES
 		TableConvertor:            config.Table,
 		Decorator:                 config.Decorator,
 	}
-	if err := store.CompleteWithOptions(&generic.StoreOptions{RESTOptions: finalizedOptions{optsGetter}}); err != nil {
+	if err := store.CompleteWithOptions(&generic.StoreOptions{RESTOptions: WrapStorage(optsGetter, newFinalized)}); err != nil {
 		return nil, nil, fmt.Errorf("make the storage of %s: %w", store.DefaultQualifiedResource, err)
 	}
 	object := &REST{Store: store, shortNames: config.ShortNames, kind: kindOf(config)}

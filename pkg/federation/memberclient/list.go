@@ -26,6 +26,8 @@ const (
 	// pageTimeout bounds one page, listTimeout all pages of one list together: they end
 	// when the member says so.
 	pageTimeout, listTimeout = time.Minute, 10 * time.Minute
+	// maxPages bounds the pages of one list: more objects than these hold are more than caches may.
+	maxPages = 1000
 	// managedSelector selects what caches hold.
 	managedSelector = v1beta1.ManagedLabel + "=true"
 )
@@ -59,19 +61,26 @@ func (c *Conn) list(ctx context.Context, q query, each func(*Live) error) (resou
 	ctx, cancel := context.WithTimeout(ctx, listTimeout)
 	defer cancel()
 	var meta metav1.ListMeta
-	for first := true; first || meta.Continue != ""; first = false {
+	for range maxPages {
 		if meta, err = c.page(ctx, q, meta.Continue, each); err != nil {
 			return "", err
 		}
+		if meta.Continue == "" {
+			return meta.ResourceVersion, nil
+		}
 	}
-	return meta.ResourceVersion, nil
+	return "", errEndless
 }
+
+// errEndless says that a list goes on and on.
+var errEndless = &AnswerError{Problem: fmt.Sprintf("the member's list of objects has more than %d pages", maxPages)}
 
 func (c *Conn) page(ctx context.Context, q query, token string, each func(*Live) error) (metav1.ListMeta, error) {
 	ctx, cancel := context.WithTimeout(asStream(ctx), pageTimeout)
 	defer cancel()
 	path := q.path()
-	request := c.client.Get().AbsPath(path).SetHeader("Accept", q.accept("PartialObjectMetadataList")).
+	// Who is told to wait waits as long as for any failure, and not as long as the member says.
+	request := c.client.Get().AbsPath(path).MaxRetries(0).SetHeader("Accept", q.accept("PartialObjectMetadataList")).
 		Param("labelSelector", managedSelector).Param("limit", strconv.Itoa(pageSize))
 	switch {
 	case token != "":

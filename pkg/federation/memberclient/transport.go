@@ -25,8 +25,9 @@ const (
 	// is some 3 MiB.
 	maxSchemaBytes = 16 << 20
 	// Lists and watches have no length, but a pace, for all of one member together: beyond
-	// it they are read as slowly, which costs other members nothing.
-	streamBytesPerSecond, streamBurstBytes = 16 << 20, 64 << 20
+	// it they are read as slowly, which costs other members nothing. All other answers together
+	// have the same, apart from it, so that a long list delays no check of health.
+	bytesPerSecond, burstBytes = 16 << 20, 64 << 20
 )
 
 // AnswerError says in one sentence that a member answered as no API server does.
@@ -43,9 +44,9 @@ func (e *AnswerError) Error() string { return e.Problem }
 // for this address only (ADR 16).
 func guarded(config *rest.Config) *rest.Config {
 	config.WarningHandlerWithContext = warningCollector{} // the default logs what a member says
-	pace := rate.NewLimiter(streamBytesPerSecond, streamBurstBytes)
+	streams, calls := rate.NewLimiter(bytesPerSecond, burstBytes), rate.NewLimiter(bytesPerSecond, burstBytes)
 	config.Wrap(func(next http.RoundTripper) http.RoundTripper {
-		return &guard{next: next, pace: pace}
+		return &guard{next: next, streams: streams, calls: calls}
 	})
 	return config
 }
@@ -54,7 +55,8 @@ func guarded(config *rest.Config) *rest.Config {
 // by itself, and bodies after decompression.
 type guard struct {
 	next http.RoundTripper
-	pace *rate.Limiter
+	// streams is the pace of lists and watches, calls that of all else.
+	streams, calls *rate.Limiter
 }
 
 // WrappedRoundTripper lets the library cancel requests.
@@ -87,7 +89,7 @@ func redirected(request *http.Request, response *http.Response) error {
 func (g *guard) bound(request *http.Request, response *http.Response) io.ReadCloser {
 	path := request.URL.Path
 	if isStream(request.Context()) && response.StatusCode == http.StatusOK {
-		paced := &pacedBody{ReadCloser: response.Body, ctx: request.Context(), pace: g.pace}
+		paced := &pacedBody{ReadCloser: response.Body, ctx: request.Context(), pace: g.streams}
 		if request.URL.Query().Has("watch") {
 			return &eventBody{ReadCloser: paced, length: newLength("an event in the member's watch of "+path, maxAnswerBytes)}
 		}
@@ -97,7 +99,8 @@ func (g *guard) bound(request *http.Request, response *http.Response) io.ReadClo
 	if strings.HasPrefix(path, "/openapi/") {
 		limitBytes = maxSchemaBytes
 	}
-	return &boundedBody{ReadCloser: response.Body, length: newLength("the member's answer to "+request.Method+" "+path, limitBytes)}
+	paced := &pacedBody{ReadCloser: response.Body, ctx: request.Context(), pace: g.calls}
+	return &boundedBody{ReadCloser: paced, length: newLength("the member's answer to "+request.Method+" "+path, limitBytes)}
 }
 
 type streamKey struct{}
@@ -198,8 +201,11 @@ type pacedBody struct {
 }
 
 func (b *pacedBody) Read(p []byte) (int, error) {
-	n, err := b.ReadCloser.Read(p[:min(len(p), streamBurstBytes)])
-	if waitErr := b.pace.WaitN(b.ctx, n); waitErr != nil && err == nil {
+	n, err := b.ReadCloser.Read(p[:min(len(p), b.pace.Burst())])
+	if waitErr := b.pace.WaitN(b.ctx, n); waitErr != nil {
+		if waitErr = context.Cause(b.ctx); waitErr == nil {
+			waitErr = context.DeadlineExceeded // it would be
+		}
 		return 0, waitErr
 	}
 	return n, err

@@ -43,8 +43,6 @@ const (
 	// written a few times while they are written to, and not once for each.
 	gather       = 50 * time.Millisecond
 	gatherTarget = 500 * time.Microsecond
-	// gatherEvents is the same for events of members, which come in bursts.
-	gatherEvents = 200 * time.Millisecond
 	// gatherClusters is the same for clusters that come and go.
 	gatherClusters = time.Second
 	// resync is how often every object is looked at again without any reason, spread over that
@@ -130,8 +128,9 @@ type Engine struct {
 	// holders are the objects with a target in a member, by member; guarded by mu, and so is
 	// members of each memory.
 	holders map[string]map[objectKey]bool
-	runCtx  context.Context // set by Run; guarded by mu
-	stopped bool            // guarded by mu
+	paces   map[string]*pace // of events, by member; guarded by mu
+	runCtx  context.Context  // set by Run; guarded by mu
+	stopped bool             // guarded by mu
 
 	// clusters has room for one: clusters came, went or were labelled.
 	clusters chan struct{}
@@ -154,6 +153,7 @@ func New(config Config) (*Engine, error) {
 		executors: map[string]*executor{},
 		memories:  map[objectKey]*memory{},
 		holders:   map[string]map[objectKey]bool{},
+		paces:     map[string]*pace{},
 		clusters:  make(chan struct{}, 1),
 	}, nil
 }
@@ -341,8 +341,30 @@ func (e *Engine) MemberEvent(member string, resource schema.GroupVersionResource
 			}
 			continue
 		}
-		e.objects.AddAfter(k.keyOf(live), gatherEvents)
+		key := k.keyOf(live)
+		if k.get(key) == nil {
+			continue // there is no such object, or it is looked at once the cache shows it
+		}
+		if wait, planned := e.paceOf(member).after(key); !planned {
+			e.objects.AddAfter(key, wait)
+		}
 	}
+}
+
+// paceOf returns how often events of a member are followed.
+func (e *Engine) paceOf(member string) *pace {
+	e.mu.RLock()
+	p := e.paces[member]
+	e.mu.RUnlock()
+	if p != nil {
+		return p
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.paces[member] == nil {
+		e.paces[member] = newPace(e.now)
+	}
+	return e.paces[member]
 }
 
 // recall returns the memory of an object, nil if there is none.

@@ -174,7 +174,7 @@ func TestWhatChangesNothingIsDoneSeldom(t *testing.T) {
 				w.write(placed("settings", "2", nil, nil))
 				w.pass(10 * time.Second)
 				if states, _ := w.states("settings"); value(w.members["m1"], "settings") != "2" || states["m1"] != v1beta2.TargetOK {
-					t.Errorf("the other member has %q, and the status says %v", value(w.members["m1"], "settings"), states)
+					w.Errorf("the other member has %q, and the status says %v", value(w.members["m1"], "settings"), states)
 				}
 				w.pass(5 * time.Minute)
 				const minutes = 10
@@ -182,29 +182,29 @@ func TestWhatChangesNothingIsDoneSeldom(t *testing.T) {
 				w.pass(minutes * time.Minute)
 				after := w.members["m2"].Counts()
 				if n := after.Writes() - before.Writes(); n > 5*minutes {
-					t.Errorf("the member was written to %d times in %d minutes", n, minutes)
+					w.Errorf("the member was written to %d times in %d minutes", n, minutes)
 				}
 				if n := after.Requests["get"] - before.Requests["get"]; n > 5*minutes {
-					t.Errorf("the member was read %d times in %d minutes", n, minutes)
+					w.Errorf("the member was read %d times in %d minutes", n, minutes)
 				}
 				if n := w.host.Counts().Writes() - writes; n > 5*minutes {
-					t.Errorf("the host was written to %d times in %d minutes", n, minutes)
+					w.Errorf("the host was written to %d times in %d minutes", n, minutes)
 				}
 				if n := w.looks.Load() - looks; n > 100*minutes {
-					t.Errorf("members were looked at %d times in %d minutes", n, minutes)
+					w.Errorf("members were looked at %d times in %d minutes", n, minutes)
 				}
 				w.remove("settings")
 				w.pass(5 * time.Minute)
 				if value(w.members["m1"], "settings") != "" {
-					t.Error("the other member still has a deleted object")
+					w.Error("the other member still has a deleted object")
 				}
 				gone := w.members["m2"].Counts()
 				w.pass(minutes * time.Minute)
 				if n := w.members["m2"].Counts().Writes() - gone.Writes(); n > 2*minutes {
-					t.Errorf("the member was written to %d times in %d minutes once the object was deleted", n, minutes)
+					w.Errorf("the member was written to %d times in %d minutes once the object was deleted", n, minutes)
 				}
 				if n := w.members["m2"].Counts().Requests["get"] - gone.Requests["get"]; n > 5*minutes {
-					t.Errorf("the member was read %d times in %d minutes once the object was deleted", n, minutes)
+					w.Errorf("the member was read %d times in %d minutes once the object was deleted", n, minutes)
 				}
 			})
 		})
@@ -239,18 +239,18 @@ func TestAMemberWhoseObjectsChangeAllTheTimeCostsTheHostLittle(t *testing.T) {
 			for i := range objects {
 				object := w.members["m2"].Object(simulation.Deployments, "shop", fmt.Sprintf("web-%d", i))
 				if object == nil {
-					t.Fatal("the object is not there")
+					w.Fatal("the object is not there")
 				}
 				object["status"] = map[string]any{"observedGeneration": int64(1), "replicas": int64(round)}
 				if err := w.members["m2"].Put(simulation.Deployments, object); err != nil {
-					t.Fatal(err)
+					w.Fatal(err)
 				}
 			}
 		}
 		tick(1)
 		w.pass(time.Second)
 		if got := w.remoteReplicas("web-3"); got != int64(1) {
-			t.Errorf("a second after the first change the status says %v replicas", got)
+			w.Errorf("a second after the first change the status says %v replicas", got)
 		}
 		writes, looks := w.host.Counts().Writes(), w.looks.Load()
 		const seconds = 30
@@ -259,15 +259,15 @@ func TestAMemberWhoseObjectsChangeAllTheTimeCostsTheHostLittle(t *testing.T) {
 			w.pass(50 * time.Millisecond)
 		}
 		if n := w.host.Counts().Writes() - writes; n > objects*(seconds*5/4+10) {
-			t.Errorf("the host was written to %d times in %d s, %.1f times a second for each object", n, seconds, float64(n)/seconds/objects)
+			w.Errorf("the host was written to %d times in %d s, %.1f times a second for each object", n, seconds, float64(n)/seconds/objects)
 		}
 		if n := w.looks.Load() - looks; n > 10*objects*(seconds+10) {
-			t.Errorf("members were looked at %d times in %d s", n, seconds)
+			w.Errorf("members were looked at %d times in %d s", n, seconds)
 		}
 		tick(7)
 		w.pass(time.Minute)
 		if got := w.remoteReplicas("web-3"); got != int64(7) {
-			t.Errorf("a minute after the last change the status says %v replicas", got)
+			w.Errorf("a minute after the last change the status says %v replicas", got)
 		}
 	})
 }

@@ -1,9 +1,13 @@
 package memberclient
 
 import (
+	"context"
 	"fmt"
 	"io"
+	"log"
 	"net/http"
+	"net/http/httptest"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -12,7 +16,10 @@ import (
 
 	"golang.org/x/time/rate"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/client-go/rest"
 
 	"github.com/koinon-io/koinon/test/simulation"
 )
@@ -307,4 +314,160 @@ func (m *lossyMember) write(text string) {
 	for watcher := range m.watchers {
 		watcher <- text
 	}
+}
+
+// TestWhatIsDecodedTakesLittleMoreThanItsLength: of four megabytes of brackets a decoder makes
+// hundreds.
+func TestWhatIsDecodedTakesLittleMoreThanItsLength(t *testing.T) {
+	full := func(head, repeated, tail string) http.HandlerFunc {
+		return say(head + strings.Repeat(repeated, (maxAnswerBytes-1<<10)/len(repeated)) + tail)
+	}
+	object := func(repeated, last string) http.HandlerFunc {
+		return full(`{"kind":"ConfigMap","apiVersion":"v1","metadata":{"name":"a","namespace":"ns","uid":"u","resourceVersion":"5"},"data":[`, repeated, last+`]}`)
+	}
+	for name, test := range map[string]struct {
+		member *fakeMember
+		call   string
+		keep   Keep
+	}{
+		"resources that are nothing":    {member: &fakeMember{discovery: full(`{"resources":[`, "{},", `{}]}`)}, call: "discovery"},
+		"objects that are nothing":      {member: &fakeMember{object: object("{},", "{}")}, call: "a get"},
+		"lists that are nothing":        {member: &fakeMember{object: object("[],", "[]")}, call: "a creation"},
+		"numbers":                       {member: &fakeMember{object: object("0,", "0")}, call: "a get"},
+		"lists around one another":      {member: &fakeMember{object: full(`{"data":`, "[", "")}, call: "a get"},
+		"a failure of a million causes": {member: &fakeMember{object: full(`{"kind":"Status","apiVersion":"v1","details":{"causes":[`, "{},", "{}]}}")}, call: "a look at a namespace"},
+		"a status in a list":            {member: &fakeMember{list: full(`{"items":[{"metadata":{"name":"a"},"status":[`, "{},", `{}]}]}`)}, call: "a list", keep: Keep{Status: true}},
+		"an object in a list that may end": {member: &fakeMember{list: full(`{"items":[{"metadata":{"name":"a"},"spec":[`, "{},", `{}]}]}`)}, call: "a list",
+			keep: Keep{Ended: func(map[string]any) bool { return false }}},
+		"an object in a list": {member: &fakeMember{list: full(`{"items":[{"metadata":{"name":"a"},"spec":[`, "{},", `{}]}]}`)}, call: "a list"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			conn := inMemory(t, test.member)
+			call := calls(conn)[test.call]
+			if test.call == "a list" {
+				call = func(ctx context.Context) error {
+					_, err := conn.list(ctx, query{resource: configMaps.Resource, keep: test.keep}, func(*Live) error { return nil })
+					return err
+				}
+			}
+			var before, after runtime.MemStats
+			runtime.GC()
+			runtime.ReadMemStats(&before)
+			_ = call(t.Context())
+			runtime.ReadMemStats(&after)
+			if allocated := (after.TotalAlloc - before.TotalAlloc) >> 20; allocated > 16*maxAnswerBytes>>20 {
+				t.Errorf("%d MiB were allocated for an answer of %d MiB", allocated, maxAnswerBytes>>20)
+			}
+		})
+	}
+}
+
+// TestOfWarningsFewAreLookedAt: there may be a million in ten megabytes of a header, and to make
+// a sentence of each takes longer than to decode them.
+func TestOfWarningsFewAreLookedAt(t *testing.T) {
+	ctx, collected := collectWarnings(t.Context())
+	for i := range 100_000 {
+		warningCollector{}.HandleWarningHeaderWithContext(ctx, warningCode, "-", fmt.Sprintf("warning %06d", i))
+	}
+	if collected.read != maxWarningsRead {
+		t.Errorf("%d warnings were looked at", collected.read)
+	}
+	if list := collected.list(); len(list) != maxWarnings+1 || list[0] != "warning 000000" || list[maxWarnings] != moreWarnings {
+		t.Errorf("got %q", list)
+	}
+}
+
+// TestHeadersAreReadAtAPace as bodies are.
+func TestHeadersAreReadAtAPace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := &guard{
+			streams: rate.NewLimiter(1000, 1000), calls: rate.NewLimiter(1000, 1000),
+			next: simulation.InProcess(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("X", strings.Repeat("x", 1000)) })),
+		}
+		begun := time.Now()
+		for range 11 {
+			request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://member/healthz", nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			response, err := g.RoundTrip(request)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = response.Body.Close()
+		}
+		if took := time.Since(begun); took < 9*time.Second {
+			t.Errorf("11 kB of headers were read in %s of the bubble at 1 kB a second", took)
+		}
+	})
+}
+
+// TestConnectionsThatBreakLeaveNothing: whatever breaks, and how often, once a Conn is closed there
+// is no goroutine of it, and what broke was not begun again at once.
+func TestConnectionsThatBreakLeaveNothing(t *testing.T) {
+	abort := func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }
+	goAway := func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Connection", "close") }
+	half := func(w http.ResponseWriter, r *http.Request) {
+		say(`{"type":"ADDED","object":{"metadata":`)(w, r)
+		w.(http.Flusher).Flush()
+		panic(http.ErrAbortHandler)
+	}
+	for name, member := range map[string]*fakeMember{
+		"lists that are reset":         {list: abort},
+		"watches that are reset":       {watch: abort},
+		"watches that break":           {watch: half},
+		"lists that break":             {list: half},
+		"discovery that is reset":      {discovery: abort},
+		"watches that end all":         {watch: goAway},
+		"lists that end all":           {list: goAway},
+		"watches that say nothing":     {},
+		"a switch to another protocol": {watch: func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusSwitchingProtocols) }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			before := runtime.NumGoroutine()
+			server := httptest.NewUnstartedServer(member)
+			server.EnableHTTP2 = true
+			server.Config.ErrorLog = log.New(io.Discard, "", 0) // of handlers that abort
+			server.StartTLS()
+			defer server.Close()
+			config := &rest.Config{Host: server.URL, TLSClientConfig: rest.TLSClientConfig{Insecure: true}}
+			conn, err := NewConn(t.Context(), guarded(config), func(schema.GroupVersionResource, Event) {})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if name != "watches that say nothing" {
+				p := watchSlowly(conn)
+				for range 4 {
+					<-p.begun
+					p.end <- struct{}{}
+				}
+			} else {
+				conn.Watch(configMaps, Keep{})
+			}
+			conn.Close()
+			if n := member.lists.Load() + member.watches.Load(); n > 4*2+watchBurst {
+				t.Errorf("it was asked %d times for four tries", n)
+			}
+			server.CloseClientConnections()
+			server.Close()
+			http.DefaultClient.CloseIdleConnections()
+			if err := wait.PollUntilContextTimeout(t.Context(), 10*time.Millisecond, time.Minute, true, func(context.Context) (bool, error) {
+				return runtime.NumGoroutine() <= before, nil
+			}); err != nil {
+				buffer := make([]byte, 1<<20)
+				t.Errorf("%d goroutines are left, %d were there before:\n%s", runtime.NumGoroutine(), before, buffer[:runtime.Stack(buffer, true)])
+			}
+		})
+	}
+}
+
+// inMemory connects to a member without a network.
+func inMemory(t *testing.T, member http.Handler) *Conn {
+	t.Helper()
+	conn, err := NewConn(t.Context(), guarded(&rest.Config{Host: "http://member", Transport: simulation.InProcess(member)}), func(schema.GroupVersionResource, Event) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(conn.Close)
+	return conn
 }

@@ -132,6 +132,9 @@ func (i *listed) live(keep Keep) (*Live, error) {
 	if err != nil || !keep.Status || len(i.Status) == 0 {
 		return live, err
 	}
+	if err := checkValues(i.Status); err != nil {
+		return nil, err
+	}
 	var status any // as a watch and a write give it: the same object has the same bytes
 	if err := utiljson.Unmarshal(i.Status, &status); err != nil {
 		return nil, err
@@ -205,6 +208,17 @@ func (r *pageReader) expect(delim json.Delim) error {
 }
 
 func (r *pageReader) items(keep Keep, each func(*Live) error) error {
+	return r.array(func() error {
+		live, err := r.live(keep)
+		if err != nil {
+			return err
+		}
+		return each(live)
+	})
+}
+
+// array has each read an item of an array.
+func (r *pageReader) array(each func() error) error {
 	token, err := r.token()
 	if err != nil || token == nil { // Go writes an empty list as null
 		return err
@@ -213,11 +227,7 @@ func (r *pageReader) items(keep Keep, each func(*Live) error) error {
 		return errNoList
 	}
 	for r.More() {
-		live, err := r.live(keep)
-		if err != nil {
-			return err
-		}
-		if err := each(live); err != nil {
+		if err := each(); err != nil {
 			return err
 		}
 	}
@@ -249,6 +259,9 @@ func readLive(object json.RawMessage, keep Keep) (*Live, error) {
 			return nil, err
 		}
 		return read.live(keep)
+	}
+	if err := checkValues(object); err != nil {
+		return nil, err
 	}
 	whole := map[string]any{}
 	if err := utiljson.Unmarshal(object, &whole); err != nil {

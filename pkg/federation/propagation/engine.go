@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"reflect"
 	"slices"
 	"sync"
 	"time"
@@ -43,6 +44,9 @@ const (
 	// written a few times while they are written to, and not once for each.
 	gather       = 50 * time.Millisecond
 	gatherTarget = 500 * time.Microsecond
+	// gatherProblems is about how long another sentence on why a member is not ready waits, which may be
+	// another each time: the status of every object there says it.
+	gatherProblems = time.Minute
 	// gatherClusters is the same for clusters that come and go.
 	gatherClusters = time.Second
 	// resync is how often every object is looked at again without any reason, spread over that
@@ -128,9 +132,10 @@ type Engine struct {
 	// holders are the objects with a target in a member, by member; guarded by mu, and so is
 	// members of each memory.
 	holders map[string]map[objectKey]bool
-	paces   map[string]*pace // of events, by member; guarded by mu
-	runCtx  context.Context  // set by Run; guarded by mu
-	stopped bool             // guarded by mu
+	paces   map[string]*pace             // of events, by member; guarded by mu
+	met     map[string]membership.Member // as MemberChanged has found them; guarded by mu
+	runCtx  context.Context              // set by Run; guarded by mu
+	stopped bool                         // guarded by mu
 
 	// clusters has room for one: clusters came, went or were labelled.
 	clusters chan struct{}
@@ -154,6 +159,7 @@ func New(config Config) (*Engine, error) {
 		memories:  map[objectKey]*memory{},
 		holders:   map[string]map[objectKey]bool{},
 		paces:     map[string]*pace{},
+		met:       map[string]membership.Member{},
 		clusters:  make(chan struct{}, 1),
 	}, nil
 }
@@ -265,9 +271,28 @@ func (e *Engine) MemberChanged(name string) {
 			k.watchIn(member.Conn)
 		}
 	}
-	for _, key := range e.heldIn(name) {
-		e.objects.Add(key)
+	wait := time.Duration(0)
+	if e.meets(name, member, ok) {
+		wait = gatherProblems
 	}
+	for _, key := range e.heldIn(name) {
+		e.objects.AddAfter(key, wait)
+	}
+}
+
+// meets notes what a member is now, and reports whether nothing is new but the sentence on why it
+// is not ready.
+func (e *Engine) meets(name string, member membership.Member, there bool) (onlyProblem bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	before, known := e.met[name]
+	if !there {
+		delete(e.met, name)
+		return false
+	}
+	e.met[name] = member
+	return known && member.Health == before.Health && member.Conn == before.Conn && member.Problem != before.Problem &&
+		maps.Equal(member.Labels, before.Labels) && reflect.DeepEqual(member.System, before.System)
 }
 
 // heldIn lists the objects that have a target in a member.

@@ -101,7 +101,7 @@ func TestThousandsThatComeAndGoWhileMembersFlapLeaveNothing(t *testing.T) {
 		defer func() { w.stop() }()
 		w.pass(time.Minute)
 		random := rand.New(rand.NewPCG(8, 8))
-		objects := many(60, 3000)
+		objects := many(20, 3000)
 		var held []uint64
 		for round := range 3 {
 			model := map[string]string{}
@@ -123,7 +123,7 @@ func TestThousandsThatComeAndGoWhileMembersFlapLeaveNothing(t *testing.T) {
 					w.write(placed(name, model[name], nil, nil))
 				}
 				member := fmt.Sprintf("m%d", 1+random.IntN(3))
-				switch random.IntN(20) {
+				switch random.IntN(max(20, objects/15)) {
 				case 0:
 					w.down(member)
 					away[member] = true
@@ -159,7 +159,7 @@ func TestThousandsThatComeAndGoWhileMembersFlapLeaveNothing(t *testing.T) {
 
 // TestAnObjectIsDeletedEverywhereAlthoughHalfOfItsMembersAreAway: KOINON_LONG has 1,000 members.
 func TestAnObjectIsDeletedEverywhereAlthoughHalfOfItsMembersAreAway(t *testing.T) {
-	members := many(40, 1000)
+	members := many(20, 1000)
 	inWorld(t, members, func(w *world) {
 		w.start()
 		defer func() { w.stop() }()
@@ -200,7 +200,7 @@ func TestANamespaceIsDeletedWithAllItsObjects(t *testing.T) {
 	inWorld(t, 2, func(w *world) {
 		w.start()
 		defer func() { w.stop() }()
-		for i := range many(50, 1000) {
+		for i := range many(30, 1000) {
 			w.write(placed(fmt.Sprintf("o%d", i), "1", nil, nil))
 		}
 		w.pass(5 * time.Minute)

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
+	"github.com/koinon-io/koinon/pkg/federation/membership"
 	"github.com/koinon-io/koinon/test/simulation"
 )
 
@@ -268,6 +269,38 @@ func TestAMemberWhoseObjectsChangeAllTheTimeCostsTheHostLittle(t *testing.T) {
 		w.pass(time.Minute)
 		if got := w.remoteReplicas("web-3"); got != int64(7) {
 			w.Errorf("a minute after the last change the status says %v replicas", got)
+		}
+	})
+}
+
+// TestAMemberThatGivesAnotherReasonEachTimeCostsTheHostLittle: why a member is not ready is in the
+// status of each object there, and members may say anything.
+func TestAMemberThatGivesAnotherReasonEachTimeCostsTheHostLittle(t *testing.T) {
+	inWorld(t, 2, func(w *world) {
+		w.start()
+		defer func() { w.stop() }()
+		const objects, minutes = 20, 5
+		for i := range objects {
+			w.write(placed(fmt.Sprintf("settings-%d", i), "1", nil, nil))
+		}
+		w.pass(time.Minute)
+		w.health("m2", membership.NotReady, "the member says 0")
+		w.pass(2 * time.Second)
+		if states, _ := w.states("settings-3"); states["m2"] != v1beta2.TargetClusterNotReady {
+			w.Errorf("the status says %v", states)
+		}
+		before := w.host.Counts().Writes()
+		for i := range minutes * 30 {
+			w.health("m2", membership.NotReady, fmt.Sprintf("the member says %x", i))
+			w.pass(2 * time.Second)
+		}
+		if n := w.host.Counts().Writes() - before; n > objects*(minutes+1) {
+			w.Errorf("the host was written to %d times in %d minutes for %d objects", n, minutes, objects)
+		}
+		w.health("m2", membership.Ready, "")
+		w.pass(2 * time.Second)
+		if states, _ := w.states("settings-3"); states["m2"] != v1beta2.TargetOK {
+			w.Errorf("once the member is well the status says %v", states)
 		}
 	})
 }

@@ -180,7 +180,7 @@ func (t *tamperer) tamper(e simulation.WatchEvent) []simulation.WatchEvent {
 // after each step, members hold what the object says, and nothing else was touched. KOINON_LONG
 // has every position tried.
 func TestWhateverBecomesOfAnEventMembersEndUpAsTheObjectSays(t *testing.T) {
-	stride := 11
+	stride := 31
 	if os.Getenv("KOINON_LONG") != "" {
 		stride = 1
 	}

@@ -44,6 +44,8 @@ type world struct {
 	host    *simulation.Member
 	client  dynamic.Interface // of the host
 	members map[string]*simulation.Member
+	// made is how many Jobs were made in a member.
+	made map[string]*atomic.Int64
 	// served is what answers for a member, if that is not the member itself.
 	served map[string]http.Handler
 
@@ -63,19 +65,25 @@ func inWorld(t *testing.T, members int, do func(*world)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		w := &world{
-			T: t, members: map[string]*simulation.Member{}, served: map[string]http.Handler{},
+			T: t, members: map[string]*simulation.Member{}, made: map[string]*atomic.Int64{}, served: map[string]http.Handler{},
 			host: simulation.NewMember("host", 0, simulation.Options{Types: simulation.HostTypes()}),
 		}
 		w.client = dynamic.NewForConfigOrDie(w.host.InProcess())
 		for i := 1; i <= members; i++ {
 			name := fmt.Sprintf("m%d", i)
-			w.members[name] = simulation.NewMember(name, i, simulation.Options{Seed: 1, ManagedFields: true})
+			made := &atomic.Int64{}
+			w.made[name] = made
+			w.members[name] = simulation.NewMember(name, i, simulation.Options{Seed: 1, ManagedFields: true, OnChange: func(e simulation.Event) {
+				if e.Resource == simulation.Jobs && e.Before == nil {
+					made.Add(1)
+				}
+			}})
 		}
 		for _, name := range []string{v1beta1.DefaultNamespace, "shop"} {
 			w.put(simulation.Namespaces, map[string]any{"metadata": map[string]any{"name": name}})
 		}
 		for _, ftc := range federation.DefaultTypes(v1beta1.DefaultNamespace) {
-			if ftc.Name == "configmaps" || ftc.Name == "namespaces" || ftc.Name == "deployments.apps" {
+			if ftc.Name == "configmaps" || ftc.Name == "namespaces" || ftc.Name == "deployments.apps" || ftc.Name == "jobs.batch" {
 				v1beta1.SetDefaults_FederatedTypeConfig(ftc)
 				w.put(v1beta1.SchemeGroupVersion.WithResource("federatedtypeconfigs"), tree(t, ftc))
 			}
@@ -292,7 +300,12 @@ func placed(name, value string, targets, mask []string) map[string]any {
 // write makes the spec of a federated ConfigMap what object says, as a user does.
 func (w *world) write(object map[string]any) {
 	w.Helper()
-	client := w.client.Resource(simulation.FederatedConfigMaps).Namespace("shop")
+	w.writeAs(simulation.FederatedConfigMaps, object)
+}
+
+func (w *world) writeAs(resource schema.GroupVersionResource, object map[string]any) {
+	w.Helper()
+	client := w.client.Resource(resource).Namespace("shop")
 	u := &unstructured.Unstructured{Object: object}
 	for {
 		existing, err := client.Get(w.Context(), u.GetName(), metav1.GetOptions{})
@@ -320,7 +333,12 @@ func (w *world) remove(name string) {
 // object at all.
 func (w *world) states(name string) (states map[string]v1beta2.TargetState, there bool) {
 	w.Helper()
-	object := w.federated(name)
+	return w.statesOf(simulation.FederatedConfigMaps, name)
+}
+
+func (w *world) statesOf(resource schema.GroupVersionResource, name string) (states map[string]v1beta2.TargetState, there bool) {
+	w.Helper()
+	object := w.read(resource, name)
 	if object == nil {
 		return nil, false
 	}

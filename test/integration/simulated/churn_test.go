@@ -111,7 +111,7 @@ func TestThousandsThatComeAndGoWhileMembersFlapLeaveNothing(t *testing.T) {
 				w.write(placed(name, "0", nil, nil))
 			}
 			away := map[string]bool{}
-			for i := range 4 * objects {
+			for i := range many(4*objects, objects) {
 				name := fmt.Sprintf("o%d", random.IntN(objects))
 				_, there := w.states(name)
 				switch n := random.IntN(10); {

@@ -8,7 +8,7 @@ import (
 
 // maxWarnings and maxWarningBytes bound what is kept of the warnings of one answer, and
 // maxWarningsRead how many are looked at.
-const maxWarnings, maxWarningBytes, maxWarningsRead = 8, 256, 256
+const maxWarnings, maxWarningBytes, maxWarningsRead = 8, 256, 1024
 
 // moreWarnings stands for those that were not kept.
 const moreWarnings = "... (more warnings of the member were left out)"

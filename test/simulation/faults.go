@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"sync"
 	"time"
+
+	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
 // Fault is what goes wrong with some requests. The first of a member's faults that a request
@@ -55,6 +57,41 @@ type traps struct {
 	replaced chan struct{}
 	// asked counts requests that a fault with a rate is about, by what they ask.
 	asked map[string]int
+	// tamper changes what watches send; nil if nobody does.
+	tamper func(WatchEvent) []WatchEvent
+}
+
+// WatchEvent is an event on its way to somebody who watches.
+type WatchEvent struct {
+	// Kind is ADDED, MODIFIED or DELETED.
+	Kind     string
+	Resource schema.GroupVersionResource
+	// Namespace is empty for cluster types.
+	Namespace, Name string
+	// Revision is the version of the change.
+	Revision uint64
+
+	object *stored
+}
+
+// Tamper has f decide what is sent to whoever watches in the place of each event: nothing, the
+// event twice, or others that it has held back. Of one watch, f is given the events in their
+// order; it may be called concurrently for several. nil ends that. What a watch begins with, and
+// bookmarks, are sent as they are.
+func (m *Member) Tamper(f func(WatchEvent) []WatchEvent) {
+	m.traps.mu.Lock()
+	defer m.traps.mu.Unlock()
+	m.traps.tamper = f
+}
+
+func (t *traps) onTheWay(e WatchEvent) []WatchEvent {
+	t.mu.Lock()
+	tamper := t.tamper
+	t.mu.Unlock()
+	if tamper == nil {
+		return []WatchEvent{e}
+	}
+	return tamper(e)
 }
 
 // SetFaults replaces the faults of the member. Requests that hang are carried out.

@@ -181,8 +181,10 @@ func (w *watcher) send(changes []change) error {
 			w.member.counts.dropped.Add(1)
 			continue
 		}
-		if err := w.events.write(kind, w.form.of(object)); err != nil {
-			return err
+		for _, e := range w.member.traps.onTheWay(WatchEvent{Kind: kind, Resource: w.of.GroupVersionResource, Namespace: object.namespace, Name: object.name, Revision: c.revision, object: object}) {
+			if err := w.events.write(e.Kind, w.form.of(e.object)); err != nil {
+				return err
+			}
 		}
 	}
 	if len(changes) > 0 {

@@ -1,6 +1,7 @@
 package rawjson
 
 import (
+	"bytes"
 	"fmt"
 	"strconv"
 	"strings"
@@ -54,6 +55,17 @@ func (v Value) Faults(path *field.Path, depthLimit int) field.ErrorList {
 		return field.ErrorList{field.Invalid(path, excerpt(v), "must be JSON")}
 	}
 	return errs
+}
+
+// IsDeeper reports whether more than limit objects and arrays are around one another.
+func (v Value) IsDeeper(limit int) bool {
+	if bytes.Count(v, []byte("{"))+bytes.Count(v, []byte("[")) <= limit {
+		return false
+	}
+	deeper := false
+	s := scanner{data: v, depthLimit: limit, deep: func() { deeper = true }}
+	s.value()
+	return deeper
 }
 
 // Duplicates returns the path of every key that an object in the value has twice, such as

@@ -7,7 +7,6 @@
 package fedclient
 
 import (
-	"context"
 	"fmt"
 	"net/url"
 
@@ -15,10 +14,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/runtime/serializer/json"
-	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/gentype"
 	"k8s.io/client-go/rest"
-	"k8s.io/client-go/tools/cache"
 
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
 )
@@ -49,36 +46,15 @@ func New(config *rest.Config, group string) (*Factory, error) {
 	return &Factory{rest: client, group: gv}, nil
 }
 
+// Version is the group and version of what clients read and write.
+func (f *Factory) Version() schema.GroupVersion { return f.group }
+
 // Resource returns a client for a plural name; namespace is empty for cluster-scoped
 // kinds, and to list and watch all namespaces.
 func (f *Factory) Resource(plural, namespace string) *Client {
 	return gentype.NewClientWithList(plural, f.rest, parameterCodec, namespace,
 		func() *v1beta2.FederatedObject { return &v1beta2.FederatedObject{} },
 		func() *v1beta2.FederatedObjectList { return &v1beta2.FederatedObjectList{} })
-}
-
-// NewInformer returns an informer on all objects of a resource, indexed by namespace. It
-// drops managedFields, which are half of a small object and nobody reads.
-func (f *Factory) NewInformer(plural string) cache.SharedIndexInformer {
-	client := f.Resource(plural, metav1.NamespaceAll)
-	informer := cache.NewSharedIndexInformer(&cache.ListWatch{
-		ListWithContextFunc: func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
-			return client.List(ctx, options)
-		},
-		WatchFuncWithContext: func(ctx context.Context, options metav1.ListOptions) (watch.Interface, error) {
-			return client.Watch(ctx, options)
-		},
-	}, &v1beta2.FederatedObject{}, 0, cache.Indexers{cache.NamespaceIndex: cache.MetaNamespaceIndexFunc})
-	// Fails only once the informer runs.
-	_ = informer.SetTransform(stripManagedFields)
-	return informer
-}
-
-func stripManagedFields(object any) (any, error) {
-	if federated, ok := object.(*v1beta2.FederatedObject); ok {
-		federated.ManagedFields = nil
-	}
-	return object, nil
 }
 
 var (

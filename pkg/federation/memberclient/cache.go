@@ -243,7 +243,7 @@ func (c *Cache) try(ctx context.Context, delay wait.DelayFunc) time.Duration {
 	c.mu.Lock()
 	c.served = served
 	c.mu.Unlock()
-	if err := c.hold(ctx, delay); errors.Is(err, errTooMuch) {
+	if err := c.hold(ctx, delay); errors.Is(err, errTooMuch) || errors.Is(err, errEndless) {
 		return surfeitPause
 	}
 	return delay()

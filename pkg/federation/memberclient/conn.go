@@ -69,9 +69,10 @@ type Conn struct {
 		name  string
 		asked time.Time
 	}
-	// held are the namespaces that were seen to be held, by name: at most one entry for
-	// each that was written to. Guarded by mu.
-	held map[string]held
+	// held are the namespaces that were seen to be held, by name, and some that are to be looked
+	// at again; heldOnce is how many there were when those were forgotten. Guarded by mu.
+	held     map[string]held
+	heldOnce int
 }
 
 // Event is a change in the cache of a type.

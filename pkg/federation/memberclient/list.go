@@ -26,6 +26,8 @@ const (
 	// pageTimeout bounds one page, listTimeout all pages of one list together: they end
 	// when the member says so.
 	pageTimeout, listTimeout = time.Minute, 10 * time.Minute
+	// maxPages bounds the pages of one list: more objects than these hold are more than caches may.
+	maxPages = 1000
 	// managedSelector selects what caches hold.
 	managedSelector = v1beta1.ManagedLabel + "=true"
 )
@@ -59,19 +61,26 @@ func (c *Conn) list(ctx context.Context, q query, each func(*Live) error) (resou
 	ctx, cancel := context.WithTimeout(ctx, listTimeout)
 	defer cancel()
 	var meta metav1.ListMeta
-	for first := true; first || meta.Continue != ""; first = false {
+	for range maxPages {
 		if meta, err = c.page(ctx, q, meta.Continue, each); err != nil {
 			return "", err
 		}
+		if meta.Continue == "" {
+			return meta.ResourceVersion, nil
+		}
 	}
-	return meta.ResourceVersion, nil
+	return "", errEndless
 }
+
+// errEndless says that a list goes on and on.
+var errEndless = &AnswerError{Problem: fmt.Sprintf("the member's list of objects has more than %d pages", maxPages)}
 
 func (c *Conn) page(ctx context.Context, q query, token string, each func(*Live) error) (metav1.ListMeta, error) {
 	ctx, cancel := context.WithTimeout(asStream(ctx), pageTimeout)
 	defer cancel()
 	path := q.path()
-	request := c.client.Get().AbsPath(path).SetHeader("Accept", q.accept("PartialObjectMetadataList")).
+	// Who is told to wait waits as long as for any failure, and not as long as the member says.
+	request := c.client.Get().AbsPath(path).MaxRetries(0).SetHeader("Accept", q.accept("PartialObjectMetadataList")).
 		Param("labelSelector", managedSelector).Param("limit", strconv.Itoa(pageSize))
 	switch {
 	case token != "":
@@ -122,6 +131,9 @@ func (i *listed) live(keep Keep) (*Live, error) {
 	}, Keep{})
 	if err != nil || !keep.Status || len(i.Status) == 0 {
 		return live, err
+	}
+	if err := checkValues(i.Status); err != nil {
+		return nil, err
 	}
 	var status any // as a watch and a write give it: the same object has the same bytes
 	if err := utiljson.Unmarshal(i.Status, &status); err != nil {
@@ -196,6 +208,17 @@ func (r *pageReader) expect(delim json.Delim) error {
 }
 
 func (r *pageReader) items(keep Keep, each func(*Live) error) error {
+	return r.array(func() error {
+		live, err := r.live(keep)
+		if err != nil {
+			return err
+		}
+		return each(live)
+	})
+}
+
+// array has each read an item of an array.
+func (r *pageReader) array(each func() error) error {
 	token, err := r.token()
 	if err != nil || token == nil { // Go writes an empty list as null
 		return err
@@ -204,11 +227,7 @@ func (r *pageReader) items(keep Keep, each func(*Live) error) error {
 		return errNoList
 	}
 	for r.More() {
-		live, err := r.live(keep)
-		if err != nil {
-			return err
-		}
-		if err := each(live); err != nil {
+		if err := each(); err != nil {
 			return err
 		}
 	}
@@ -240,6 +259,9 @@ func readLive(object json.RawMessage, keep Keep) (*Live, error) {
 			return nil, err
 		}
 		return read.live(keep)
+	}
+	if err := checkValues(object); err != nil {
+		return nil, err
 	}
 	whole := map[string]any{}
 	if err := utiljson.Unmarshal(object, &whole); err != nil {

@@ -1,7 +1,6 @@
 package memberclient
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -18,6 +17,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
+	"github.com/koinon-io/koinon/test/simulation"
 )
 
 // lossyMember is an API server with ConfigMaps in the namespace ns, as a test changes them:
@@ -161,42 +161,6 @@ func notThere(resource, name string) http.HandlerFunc {
 	}
 }
 
-// inProcess is a transport without a network, so that a test's clock may be a false one.
-type inProcess struct{ http.Handler }
-
-// RoundTrip implements http.RoundTripper.
-func (p inProcess) RoundTrip(r *http.Request) (*http.Response, error) {
-	reader, writer := io.Pipe()
-	answer := &pipedAnswer{header: http.Header{}, PipeWriter: writer, begun: make(chan int, 1)}
-	context.AfterFunc(r.Context(), func() { _ = writer.CloseWithError(r.Context().Err()) })
-	go func() { // ends with the request
-		p.ServeHTTP(answer, r)
-		answer.WriteHeader(http.StatusOK)
-		_ = writer.Close()
-	}()
-	select {
-	case <-r.Context().Done():
-		return nil, r.Context().Err()
-	case code := <-answer.begun:
-		return &http.Response{StatusCode: code, Status: http.StatusText(code), Header: answer.header, Body: reader, Request: r}, nil
-	}
-}
-
-type pipedAnswer struct {
-	*io.PipeWriter
-	header http.Header
-	once   sync.Once
-	begun  chan int
-}
-
-func (a *pipedAnswer) Header() http.Header  { return a.header }
-func (a *pipedAnswer) Flush()               { a.WriteHeader(http.StatusOK) }
-func (a *pipedAnswer) WriteHeader(code int) { a.once.Do(func() { a.begun <- code }) }
-func (a *pipedAnswer) Write(p []byte) (int, error) {
-	a.WriteHeader(http.StatusOK)
-	return a.PipeWriter.Write(p)
-}
-
 // heard are the events of a Conn since they were last asked for.
 type heard struct {
 	mu     sync.Mutex
@@ -228,7 +192,7 @@ func (h *heard) take() string {
 func observe(t *testing.T, member http.Handler, keep Keep) (*Conn, *heard) {
 	t.Helper()
 	h := &heard{}
-	conn, err := NewConn(t.Context(), guarded(&rest.Config{Host: "http://member", Transport: inProcess{member}}), h.hear)
+	conn, err := NewConn(t.Context(), guarded(&rest.Config{Host: "http://member", Transport: simulation.InProcess(member)}), h.hear)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -21,6 +22,8 @@ const (
 	// holdAttempts bounds how often a namespace is looked at again since somebody else
 	// wrote it.
 	holdAttempts = 4
+	// manyHeld is from how many namespaces on those are forgotten that have to be looked at again.
+	manyHeld = 1024
 )
 
 // namespaces is the resource.
@@ -180,6 +183,10 @@ func (c *Conn) remembers(name string, marks map[string]string) bool {
 func (c *Conn) rememberHeld(name string, marks map[string]string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if len(c.held) >= manyHeld && len(c.held) >= 2*c.heldOnce {
+		maps.DeleteFunc(c.held, func(_ string, h held) bool { return time.Since(h.at) >= holdMemory })
+		c.heldOnce = len(c.held)
+	}
 	c.held[name] = held{fmt.Sprint(marks), time.Now()}
 }
 

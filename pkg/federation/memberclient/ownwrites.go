@@ -82,6 +82,9 @@ func (c *Cache) wrote(namespace, name string, result write) {
 	shown := c.objects[key]
 	if c.state == Synced && !c.isNews(result, shown) && result.live != nil {
 		same := shown != nil && shown.UID == result.live.UID && shown.ResourceVersion == result.live.ResourceVersion
+		if c.isMissed(result.live, shown) {
+			c.listAnew(time.Now())
+		}
 		c.mu.Unlock()
 		if !same {
 			c.tell(shown, result.live)
@@ -97,6 +100,14 @@ func (c *Cache) wrote(namespace, name string, result write) {
 	if c.due.wrote(result.at) {
 		c.conn.wakeUpkeep()
 	}
+}
+
+// isMissed reports whether the watch has passed the version of an object that we wrote, and has
+// shown neither that nor another object of the name nor its end: it lost events, or the member
+// went back in its versions, as after a restore. c.mu is held.
+func (c *Cache) isMissed(ours, shown *Live) bool {
+	_, seen := c.deletions.of(keyOf(ours))
+	return !seen && (shown == nil || (shown.UID == ours.UID && older(shown, ours)))
 }
 
 // forget drops the result of a write. c.mu is held.

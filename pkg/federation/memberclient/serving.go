@@ -1,6 +1,7 @@
 package memberclient
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -81,16 +82,49 @@ func (c *Conn) serves(ctx context.Context, t Type) (bool, error) {
 func (c *Conn) discover(ctx context.Context, gvr schema.GroupVersionResource) (*metav1.APIResource, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	var list metav1.APIResourceList
-	if found, err := c.document(ctx, versionPath(gvr.GroupVersion()), &list); err != nil || !found {
+	path := versionPath(gvr.GroupVersion())
+	document, err := c.document(ctx, path)
+	if err != nil || document == nil {
 		return nil, err
 	}
-	for i := range list.APIResources {
-		if list.APIResources[i].Name == gvr.Resource {
-			return &list.APIResources[i], nil
+	found, err := findResource(document, path, gvr.Resource)
+	if err != nil {
+		return nil, fmt.Errorf("read discovery of %s: %w", path, err)
+	}
+	return found, nil
+}
+
+// findResource reads an APIResourceList one resource after the other: a member may list a million.
+func findResource(document []byte, path, name string) (found *metav1.APIResource, err error) {
+	list := newPageReader(bytes.NewReader(document), path)
+	if err := list.expect(json.Delim('{')); err != nil {
+		return nil, err
+	}
+	for list.More() {
+		key, err := list.token()
+		if err != nil {
+			return nil, err
+		}
+		if key != "resources" {
+			var skipped json.RawMessage
+			err = list.value(&skipped)
+		} else {
+			err = list.array(func() error {
+				var one metav1.APIResource
+				if err := list.value(&one); err != nil {
+					return err
+				}
+				if one.Name == name {
+					found = &one
+				}
+				return nil
+			})
+		}
+		if err != nil {
+			return nil, err
 		}
 	}
-	return nil, nil
+	return found, list.expect(json.Delim('}'))
 }
 
 // versions returns the versions of a group that the member serves, the preferred one first.
@@ -98,9 +132,14 @@ func (c *Conn) versions(ctx context.Context, group string) ([]string, error) {
 	if group == "" {
 		return nil, nil // there is but one
 	}
-	var served metav1.APIGroup
-	if found, err := c.document(ctx, "/apis/"+group, &served); err != nil || !found {
+	path := "/apis/" + group
+	document, err := c.document(ctx, path)
+	if err != nil || document == nil {
 		return nil, err
+	}
+	var served metav1.APIGroup
+	if err := json.Unmarshal(document, &served); err != nil {
+		return nil, fmt.Errorf("read discovery of %s: %w", path, err)
 	}
 	versions := []string{}
 	if preferred := served.PreferredVersion.Version; preferred != "" {
@@ -114,19 +153,16 @@ func (c *Conn) versions(ctx context.Context, group string) ([]string, error) {
 	return versions, nil
 }
 
-// document reads a document of discovery; found is false if there is none.
-func (c *Conn) document(ctx context.Context, path string, into any) (found bool, err error) {
+// document reads a document of discovery; nil if there is none.
+func (c *Conn) document(ctx context.Context, path string) ([]byte, error) {
 	body, err := c.client.Get().AbsPath(path).SetHeader("Accept", "application/json").Do(ctx).Raw()
 	if apierrors.IsNotFound(err) {
-		return false, nil
+		return nil, nil
 	}
 	if err != nil {
-		return false, err
+		return nil, err
 	}
-	if err := json.Unmarshal(body, into); err != nil {
-		return false, fmt.Errorf("read discovery of %s: %w", path, err)
-	}
-	return true, nil
+	return body, nil
 }
 
 // Vanished reports whether the objects of a type are known to be gone since the type was

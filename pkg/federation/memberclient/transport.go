@@ -21,12 +21,16 @@ const (
 	// maxAnswerBytes bounds one answer, after decompression, and one object in a list or a
 	// watch. A kube-apiserver stores objects of 1.5 MiB, which JSON may make twice as long.
 	maxAnswerBytes = 4 << 20
+	// bytesPerValue is how many bytes of one answer there must be for each value in it, on average:
+	// of "[{},{}," a decoder makes a hundred times as much.
+	bytesPerValue = 8
 	// maxSchemaBytes bounds the OpenAPI of one group and version: Kubernetes' own largest
 	// is some 3 MiB.
 	maxSchemaBytes = 16 << 20
 	// Lists and watches have no length, but a pace, for all of one member together: beyond
-	// it they are read as slowly, which costs other members nothing.
-	streamBytesPerSecond, streamBurstBytes = 16 << 20, 64 << 20
+	// it they are read as slowly, which costs other members nothing. All other answers together
+	// have the same, apart from it, so that a long list delays no check of health.
+	bytesPerSecond, burstBytes = 16 << 20, 64 << 20
 )
 
 // AnswerError says in one sentence that a member answered as no API server does.
@@ -43,9 +47,9 @@ func (e *AnswerError) Error() string { return e.Problem }
 // for this address only (ADR 16).
 func guarded(config *rest.Config) *rest.Config {
 	config.WarningHandlerWithContext = warningCollector{} // the default logs what a member says
-	pace := rate.NewLimiter(streamBytesPerSecond, streamBurstBytes)
+	streams, calls := rate.NewLimiter(bytesPerSecond, burstBytes), rate.NewLimiter(bytesPerSecond, burstBytes)
 	config.Wrap(func(next http.RoundTripper) http.RoundTripper {
-		return &guard{next: next, pace: pace}
+		return &guard{next: next, streams: streams, calls: calls}
 	})
 	return config
 }
@@ -54,7 +58,8 @@ func guarded(config *rest.Config) *rest.Config {
 // by itself, and bodies after decompression.
 type guard struct {
 	next http.RoundTripper
-	pace *rate.Limiter
+	// streams is the pace of lists and watches, calls that of all else.
+	streams, calls *rate.Limiter
 }
 
 // WrappedRoundTripper lets the library cancel requests.
@@ -71,7 +76,21 @@ func (g *guard) RoundTrip(request *http.Request) (*http.Response, error) {
 		return nil, redirected(request, response)
 	}
 	response.Body = g.bound(request, response)
+	if err := pay(request.Context(), g.calls, headerBytes(response.Header)); err != nil {
+		_ = response.Body.Close()
+		return nil, err
+	}
 	return response, nil
+}
+
+// headerBytes is about how long a header is, which a member may make as long as it likes, too.
+func headerBytes(header http.Header) (n int) {
+	for key, values := range header {
+		for _, value := range values {
+			n += len(key) + len(value)
+		}
+	}
+	return n
 }
 
 func redirected(request *http.Request, response *http.Response) error {
@@ -87,7 +106,7 @@ func redirected(request *http.Request, response *http.Response) error {
 func (g *guard) bound(request *http.Request, response *http.Response) io.ReadCloser {
 	path := request.URL.Path
 	if isStream(request.Context()) && response.StatusCode == http.StatusOK {
-		paced := &pacedBody{ReadCloser: response.Body, ctx: request.Context(), pace: g.pace}
+		paced := &pacedBody{ReadCloser: response.Body, ctx: request.Context(), pace: g.streams}
 		if request.URL.Query().Has("watch") {
 			return &eventBody{ReadCloser: paced, length: newLength("an event in the member's watch of "+path, maxAnswerBytes)}
 		}
@@ -97,7 +116,9 @@ func (g *guard) bound(request *http.Request, response *http.Response) io.ReadClo
 	if strings.HasPrefix(path, "/openapi/") {
 		limitBytes = maxSchemaBytes
 	}
-	return &boundedBody{ReadCloser: response.Body, length: newLength("the member's answer to "+request.Method+" "+path, limitBytes)}
+	paced := &pacedBody{ReadCloser: response.Body, ctx: request.Context(), pace: g.calls}
+	what := "the member's answer to " + request.Method + " " + path
+	return &answerBody{boundedBody: boundedBody{ReadCloser: paced, length: newLength(what, limitBytes)}, values: values{atMost: limitBytes / bytesPerValue}}
 }
 
 type streamKey struct{}
@@ -140,6 +161,55 @@ func (b *boundedBody) Read(p []byte) (int, error) {
 		return 0, tooLong
 	}
 	return n, err
+}
+
+// answerBody is an answer that is decoded as a whole.
+type answerBody struct {
+	boundedBody
+	values values
+}
+
+func (b *answerBody) Read(p []byte) (int, error) {
+	n, err := b.boundedBody.Read(p)
+	if tooMany := b.values.count(p[:n]); tooMany != nil {
+		return 0, tooMany
+	}
+	return n, err
+}
+
+// values counts the values of a stream of JSON, roughly: what begins objects and arrays, and what
+// stands between two values. What is no JSON does not matter.
+type values struct {
+	n, atMost         int64
+	inString, escaped bool
+}
+
+func (v *values) count(p []byte) error {
+	for _, c := range p {
+		switch {
+		case v.escaped:
+			v.escaped = false
+		case v.inString:
+			v.escaped, v.inString = c == '\\', c != '"'
+		case c == '"':
+			v.inString = true
+		case c == '{', c == '[', c == ',':
+			v.n++
+		}
+	}
+	if v.n > v.atMost {
+		return errManyValues
+	}
+	return nil
+}
+
+// errManyValues says that a member sends what takes many times its length in memory.
+var errManyValues = &AnswerError{Problem: fmt.Sprintf("the member answers with more than one value in %d bytes, which no object has that Kubernetes makes", bytesPerValue)}
+
+// checkValues refuses a value that is not to be decoded as a tree.
+func checkValues(value []byte) error {
+	v := values{atMost: maxAnswerBytes / bytesPerValue}
+	return v.count(value)
 }
 
 // eventBody is a watch, which its decoder reads however long an event is.
@@ -198,9 +268,21 @@ type pacedBody struct {
 }
 
 func (b *pacedBody) Read(p []byte) (int, error) {
-	n, err := b.ReadCloser.Read(p[:min(len(p), streamBurstBytes)])
-	if waitErr := b.pace.WaitN(b.ctx, n); waitErr != nil && err == nil {
+	n, err := b.ReadCloser.Read(p[:min(len(p), b.pace.Burst())])
+	if waitErr := pay(b.ctx, b.pace, n); waitErr != nil {
 		return 0, waitErr
 	}
 	return n, err
+}
+
+// pay waits until a pace has so many bytes left. It returns the error of ctx, also if ctx would
+// end first.
+func pay(ctx context.Context, pace *rate.Limiter, sizeBytes int) error {
+	if pace.WaitN(ctx, min(sizeBytes, pace.Burst())) == nil {
+		return nil
+	}
+	if err := context.Cause(ctx); err != nil {
+		return err
+	}
+	return context.DeadlineExceeded
 }

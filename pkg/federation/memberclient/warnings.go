@@ -6,8 +6,9 @@ import (
 	"sync"
 )
 
-// maxWarnings and maxWarningBytes bound what is kept of the warnings of one answer.
-const maxWarnings, maxWarningBytes = 8, 256
+// maxWarnings and maxWarningBytes bound what is kept of the warnings of one answer, and
+// maxWarningsRead how many are looked at.
+const maxWarnings, maxWarningBytes, maxWarningsRead = 8, 256, 1024
 
 // moreWarnings stands for those that were not kept.
 const moreWarnings = "... (more warnings of the member were left out)"
@@ -16,6 +17,7 @@ const moreWarnings = "... (more warnings of the member were left out)"
 type warnings struct {
 	mu   sync.Mutex
 	kept []string // sorted, each once; at most maxWarnings, the first in that order
+	read int      // how many were looked at
 	more bool     // there were more
 }
 
@@ -39,9 +41,14 @@ func (w *warnings) list() []string {
 }
 
 func (w *warnings) add(text string) {
-	text = sentence(text, maxWarningBytes)
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.read == maxWarningsRead {
+		w.more = true
+		return
+	}
+	w.read++
+	text = sentence(text, maxWarningBytes)
 	at, found := slices.BinarySearch(w.kept, text)
 	if found {
 		return

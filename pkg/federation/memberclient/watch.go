@@ -94,7 +94,7 @@ func (c *Cache) beginWatch(ctx context.Context) (*stream, error) {
 		return nil, errListAnew
 	}
 	q := query{resource: c.servedVersion(), keep: c.keep}
-	body, err := c.conn.client.Get().AbsPath(q.path()).SetHeader("Accept", q.accept("PartialObjectMetadata")).
+	body, err := c.conn.client.Get().AbsPath(q.path()).MaxRetries(0).SetHeader("Accept", q.accept("PartialObjectMetadata")).
 		Param("watch", "true").
 		Param("labelSelector", managedSelector).
 		Param("resourceVersion", version).

@@ -108,8 +108,10 @@ func (e *Engine) carry(ctx context.Context, v *view, t viewTarget, o observation
 	}
 	switch a {
 	case markNamespace:
+		v.memory.inVain(t.Name, e.now()) // unless a cache shows the mark now
 		return result{record: o.record}
 	case markObject:
+		v.memory.inVain(t.Name, e.now())
 		return at.mark(ctx, o)
 	case applyManifest:
 		return e.write(ctx, v, at, o)

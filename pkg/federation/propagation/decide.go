@@ -264,13 +264,23 @@ func ranToItsEnd(o observation) *decision {
 	return &d
 }
 
-// damped: somebody in the member writes against what was sent, and the next write has to
-// wait. Another manifest has not.
+// damped: somebody in the member writes against what was sent, or to send it again was in vain, and
+// the next write has to wait. Another manifest has not.
 func damped(o observation) *decision {
 	if !o.fight.held || o.record.Hash != o.manifest.Hash || o.asRecorded() {
 		return nil
 	}
-	d := o.say(v1beta2.TargetContested, o.fight.against)
+	why := o.fight.against
+	switch {
+	case o.fight.on:
+	case o.live == nil:
+		why = notShown
+	case o.record.Version == o.live.Version():
+		why = marksTaken
+	default: // somebody writes it all the time, and leaves what the manifest sets
+		return &decision{status: o.record}
+	}
+	d := o.say(v1beta2.TargetContested, why)
 	return &d
 }
 
@@ -340,6 +350,7 @@ func upToDate(o observation) *decision {
 	switch {
 	case o.fight.on:
 		d.status.State, d.status.Message = v1beta2.TargetContested, o.fight.against
+	case o.fight.held: // the marks do not stay, or do not show
 	case o.unmarked:
 		d.action = markNamespace
 	case o.live.Annotations[federationv1alpha1.FederationAnnotation] == "":

@@ -60,6 +60,9 @@ func fought(o *observation) {
 	o.fight = standing{on: true, held: true, against: "they do", until: time.Minute}
 }
 
+// inVain: what was done again and again has changed nothing.
+func inVain(o *observation) { o.fight = standing{held: true, until: time.Minute} }
+
 func unready(health membership.Health, problem string) func(*observation) {
 	return func(o *observation) { o.member = &membership.Member{Health: health, Problem: problem} }
 }
@@ -141,6 +144,16 @@ func TestDecideOnATargetThatRuns(t *testing.T) {
 		"a fight is told of while the object is as it was sent": {
 			[]func(*observation){fought}, verdict{State: v1beta2.TargetContested, Message: "they do"},
 		},
+		"what lists do not show is not written all the time": {
+			[]func(*observation){inVain, func(o *observation) { o.live = nil }}, verdict{nothing, v1beta2.TargetContested, notShown, false}},
+		"what does not stay is not sent all the time": {
+			[]func(*observation){inVain, func(o *observation) { delete(o.live.Labels, v1beta1.ManagedLabel) }}, verdict{nothing, v1beta2.TargetContested, marksTaken, false}},
+		"what somebody writes all the time, and leaves as it was sent, is as it was": {
+			[]func(*observation){inVain, func(o *observation) { o.live.Generation = 4 }}, verdict{nothing, v1beta2.TargetOK, "", false}},
+		"an object is not marked all the time": {
+			[]func(*observation){inVain, func(o *observation) { delete(o.live.Annotations, federationv1alpha1.FederationAnnotation) }}, verdict{nothing, v1beta2.TargetOK, "", false}},
+		"another manifest is sent at once although the last one was sent in vain": {
+			[]func(*observation){inVain, func(o *observation) { o.record.Hash = "h6" }}, verdict{applyManifest, v1beta2.TargetPending, "", false}},
 		"a fight that rested long enough goes on": {
 			[]func(*observation){fought, func(o *observation) { o.fight.held, o.live.Generation = false, 4 }},
 			verdict{Action: applyManifest, State: v1beta2.TargetPending},

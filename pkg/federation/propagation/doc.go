@@ -20,14 +20,15 @@
 //   - The status is written by sync alone, once for all targets whose results are there.
 //
 // What is to be done in a target is a job, a state machine (job.go). Who writes against us in
-// a member is answered seldom (fight.go), and what has ended is not made again (ended.go). ADR
+// a member is answered seldom (fight.go), so is what was done in vain, and what has ended is not made again (ended.go). ADR
 // 20 says why.
 //
 // # Bounds
 //
 // The queue of objects holds each object once; an executor's queue each of its targets
 // once. Both are bounded by the number of stored objects times their targets; a full
-// queue is therefore not possible, and adding never blocks. In both, namespaces take turns. An
+// queue is therefore not possible, and adding never blocks. Events of a member have objects
+// looked at no more often than pace.go says. In both, namespaces take turns. An
 // executor has up to 8 workers, and none while it has nothing to do; every call to a member has
 // a deadline of 15 s. Compiled specs are kept up to 64 MiB.
 package propagation

@@ -12,7 +12,9 @@ import (
 // observeEnd notes whether the object has ended.
 func (o *observation) observeEnd(conn *memberclient.Conn, k *kind, namespace, name string) {
 	switch {
-	case k.completion == nil || o.cache != memberclient.Synced:
+	case k.completion == nil:
+		o.record.Ended = false // whatever somebody has written into the status
+	case o.cache != memberclient.Synced:
 	case o.live != nil:
 		o.record.Ended = o.live.Ended
 	case o.record.Version != "" && !o.record.Ended:

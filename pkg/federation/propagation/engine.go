@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"reflect"
 	"slices"
 	"sync"
 	"time"
@@ -42,8 +43,9 @@ const (
 	// written a few times while they are written to, and not once for each.
 	gather       = 50 * time.Millisecond
 	gatherTarget = 500 * time.Microsecond
-	// gatherEvents is the same for events of members, which come in bursts.
-	gatherEvents = 200 * time.Millisecond
+	// gatherProblems is about how long another sentence on why a member is not ready waits, which may be
+	// another each time: the status of every object there says it.
+	gatherProblems = time.Minute
 	// gatherClusters is the same for clusters that come and go, gatherNamespace for the cells,
 	// edge units and labels of one namespace.
 	gatherClusters, gatherNamespace = time.Second, 250 * time.Millisecond
@@ -131,8 +133,10 @@ type Engine struct {
 	// holders are the objects with a target in a member, by member; guarded by mu, and so is
 	// members of each memory.
 	holders map[string]map[objectKey]bool
-	runCtx  context.Context // set by Run; guarded by mu
-	stopped bool            // guarded by mu
+	paces   map[string]*pace             // of events, by member; guarded by mu
+	met     map[string]membership.Member // as MemberChanged has found them; guarded by mu
+	runCtx  context.Context              // set by Run; guarded by mu
+	stopped bool                         // guarded by mu
 }
 
 // New returns an engine that does nothing before Run.
@@ -153,6 +157,8 @@ func New(config Config) (*Engine, error) {
 		executors: map[string]*executor{},
 		memories:  map[objectKey]*memory{},
 		holders:   map[string]map[objectKey]bool{},
+		paces:     map[string]*pace{},
+		met:       map[string]membership.Member{},
 	}, nil
 }
 
@@ -264,9 +270,28 @@ func (e *Engine) MemberChanged(name string) {
 			k.watchIn(member.Conn)
 		}
 	}
-	for _, key := range e.heldIn(name) {
-		e.objects.Add(key)
+	wait := time.Duration(0)
+	if e.meets(name, member, ok) {
+		wait = gatherProblems
 	}
+	for _, key := range e.heldIn(name) {
+		e.objects.AddAfter(key, wait)
+	}
+}
+
+// meets notes what a member is now, and reports whether nothing is new but the sentence on why it
+// is not ready.
+func (e *Engine) meets(name string, member membership.Member, there bool) (onlyProblem bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	before, known := e.met[name]
+	if !there {
+		delete(e.met, name)
+		return false
+	}
+	e.met[name] = member
+	return known && member.Health == before.Health && member.Conn == before.Conn && member.Problem != before.Problem &&
+		maps.Equal(member.Labels, before.Labels) && reflect.DeepEqual(member.System, before.System)
 }
 
 // heldIn lists the objects that have a target in a member.
@@ -313,8 +338,30 @@ func (e *Engine) MemberEvent(member string, resource schema.GroupVersionResource
 			}
 			continue
 		}
-		e.objects.AddAfter(k.keyOf(live), gatherEvents)
+		key := k.keyOf(live)
+		if k.get(key) == nil {
+			continue // there is no such object, or it is looked at once the cache shows it
+		}
+		if wait, planned := e.paceOf(member).after(key); !planned {
+			e.objects.AddAfter(key, wait)
+		}
 	}
+}
+
+// paceOf returns how often events of a member are followed.
+func (e *Engine) paceOf(member string) *pace {
+	e.mu.RLock()
+	p := e.paces[member]
+	e.mu.RUnlock()
+	if p != nil {
+		return p
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.paces[member] == nil {
+		e.paces[member] = newPace(e.now)
+	}
+	return e.paces[member]
 }
 
 // recall returns the memory of an object, nil if there is none.

@@ -111,6 +111,7 @@ func (e *Engine) dispatchAfter(m *memory, key targetKey, turn int, wait time.Dur
 func (e *Engine) dropExecutor(member string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	delete(e.paces, member)
 	x := e.executors[member]
 	if x == nil {
 		return

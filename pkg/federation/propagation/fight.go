@@ -24,8 +24,9 @@ const (
 // fight is what somebody in a member does against us in one target. The engine forgets it
 // when it restarts, and with the first write of another manifest.
 type fight struct {
-	writes int
-	last   time.Time
+	// writes have undone what somebody did; idle are those that have changed nothing.
+	writes, idle int
+	last         time.Time
 	// against says who does what, the same text for the same fight.
 	against string
 }
@@ -33,19 +34,32 @@ type fight struct {
 // again notes a write of what was sent before. against may be empty if it is not known who
 // made it necessary.
 func (f *fight) again(now time.Time, against string) {
-	if now.Sub(f.last) > peace {
-		f.writes = 0
-	}
+	f.calm(now)
 	f.writes++
-	f.last = now
 	if against != "" {
 		f.against = against
 	}
 }
 
+// inVain notes something that was done, and that has left everything as it was. It is done again
+// as long as the cache asks for it: what a member's lists and watches show is not what it answers,
+// or somebody there takes away what marks the object.
+func (f *fight) inVain(now time.Time) {
+	f.calm(now)
+	f.idle++
+}
+
+func (f *fight) calm(now time.Time) {
+	if now.Sub(f.last) > peace {
+		f.writes, f.idle = 0, 0
+	}
+	f.last = now
+}
+
 // standing is how a fight stands at one moment.
 type standing struct {
-	// on: there were more writes than are free. held: the next one has to wait.
+	// on: there were more writes than are free. held: the next one has to wait, be it that those
+	// before were in vain.
 	on, held bool
 	// against says who writes against us, in words.
 	against string
@@ -55,17 +69,18 @@ type standing struct {
 
 func (f *fight) stands(now time.Time) standing {
 	age := now.Sub(f.last)
-	if f.writes <= freeWrites || age > peace {
+	writes := max(f.writes, f.idle)
+	if writes <= freeWrites || age > peace {
 		return standing{}
 	}
 	truce := minTruce
-	for range f.writes - freeWrites - 1 {
+	for range writes - freeWrites - 1 {
 		if truce *= 2; truce >= maxTruce {
 			truce = maxTruce
 			break
 		}
 	}
-	s := standing{on: true, held: age < truce, against: f.against, until: peace - age}
+	s := standing{on: f.writes > freeWrites, held: age < truce, against: f.against, until: peace - age}
 	if s.held {
 		s.until = truce - age
 	}
@@ -74,6 +89,13 @@ func (f *fight) stands(now time.Time) standing {
 
 // removedThere is what is said of an object that does not stay where it was made.
 const removedThere = "the object was made several times, and somebody in the member removes it each time; it is made again once a minute at most"
+
+// notShown is said of an object that only those can see who ask for it by name, and marksTaken of
+// one that is as it was sent, but for its metadata.
+const (
+	notShown   = "the member answers that the object is there as it was sent, and its lists and watches do not show that; it is looked at once a minute at most"
+	marksTaken = "labels or annotations that the object is sent with do not stay there; it is sent again once a minute at most"
+)
 
 // changedThere says who has changed which fields since our last write.
 func changedThere(contested []compose.Contested) string {
@@ -104,16 +126,28 @@ func changedThere(contested []compose.Contested) string {
 	return "in the member, against the manifest, " + strings.Join(parts, "; ") + "; it is written back once a minute at most"
 }
 
-// fought notes a write of what was sent before; peaceful one of another manifest.
+// fought notes a write of what was sent before, inVain what has changed nothing; peaceful a write
+// of another manifest.
 func (m *memory) fought(target, against string, now time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.fight(target).again(now, against)
+}
+
+func (m *memory) inVain(target string, now time.Time) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.fight(target).inVain(now)
+}
+
+// fight is what is known of a target's fight. m.mu is held.
+func (m *memory) fight(target string) *fight {
 	f := m.fights[target]
 	if f == nil {
 		f = &fight{}
 		m.fights[target] = f
 	}
-	f.again(now, against)
+	return f
 }
 
 func (m *memory) peaceful(target string) {
@@ -125,8 +159,12 @@ func (m *memory) peaceful(target string) {
 func (m *memory) stands(target string, now time.Time) standing {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if f := m.fights[target]; f != nil {
-		return f.stands(now)
+	f := m.fights[target]
+	if f == nil {
+		return standing{}
 	}
-	return standing{}
+	if now.Sub(f.last) > peace {
+		delete(m.fights, target)
+	}
+	return f.stands(now)
 }

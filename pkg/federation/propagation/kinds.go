@@ -51,7 +51,7 @@ type kind struct {
 type feed struct {
 	factory  *fedclient.Factory
 	plural   string
-	informer cache.SharedIndexInformer
+	informer *fedclient.Informer
 	stop     context.CancelFunc
 }
 
@@ -180,12 +180,13 @@ func (e *Engine) openFeed(ctx context.Context, k *kind) error {
 	feedCtx, stop := context.WithCancel(ctx)
 	f.stop = stop
 	k.feed = f
-	// Ends with feedCtx: when the kind is stopped, or the engine.
+	// Both end with feedCtx: when the kind is stopped, or the engine.
 	e.wg.Go(func() {
 		if f.waitUntilServed(feedCtx) {
 			f.informer.RunWithContext(feedCtx)
 		}
 	})
+	e.wg.Go(func() { f.followHost(feedCtx, e.HostConfig) })
 	return nil
 }
 

@@ -31,6 +31,9 @@ type memory struct {
 	fights map[string]*fight
 	// members that targets are in: those that the engine lists this object under.
 	members map[string]bool
+	// withheld is since when no status was written, since something was begun each time; zero if
+	// that is not so.
+	withheld time.Time
 	// fits is how large the status may be, as far as it is known: the object itself may
 	// leave little room.
 	fits statusBound
@@ -310,6 +313,27 @@ func (m *memory) shrinkStatus() {
 	default:
 		m.fits.bytes = 0
 	}
+}
+
+// mayWithhold reports whether the status may wait for what was just begun: not for longer than
+// patience, however often something is begun.
+func (m *memory) mayWithhold(now time.Time) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.withheld.IsZero() {
+		m.withheld = now
+	}
+	if now.Sub(m.withheld) <= patience {
+		return true
+	}
+	m.withheld = time.Time{}
+	return false
+}
+
+func (m *memory) nothingBegun() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.withheld = time.Time{}
 }
 
 func (m *memory) setGuarded(guarded bool) {

@@ -3,6 +3,7 @@ package propagation
 import (
 	"slices"
 	"testing"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -57,5 +58,24 @@ func TestWhatSomebodyElseHasGuardedMayBeInMembers(t *testing.T) {
 				t.Errorf("got %v, want %v", got, test.want)
 			}
 		})
+	}
+}
+
+// TestAStatusIsNotWithheldForever: there may be something to be done each time an object is looked at.
+func TestAStatusIsNotWithheldForever(t *testing.T) {
+	m, now := &memory{}, time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	written := 0
+	for range 100 { // ten seconds
+		if !m.mayWithhold(now) {
+			written++
+		}
+		now = now.Add(100 * time.Millisecond)
+	}
+	if written < 8 || written > 10 {
+		t.Errorf("the status was written %d times in ten seconds", written)
+	}
+	m.nothingBegun()
+	if !m.mayWithhold(now) {
+		t.Error("what is begun after a rest is not waited for")
 	}
 }

@@ -56,6 +56,7 @@ func (e *Engine) look(key objectKey) (*view, error) {
 	federated := k.get(key)
 	if federated == nil {
 		e.forget(key)
+		e.bases.drop(key)
 		return nil, nil
 	}
 	v := &view{key: key, kind: k, federated: federated, memory: e.remember(key, federated)}

@@ -52,7 +52,10 @@ func (e *Engine) sync(ctx context.Context, key objectKey) error {
 		return err
 	}
 	entries, begun := e.carryOut(v, steps)
-	if begun {
+	switch {
+	case !begun:
+		v.memory.nothingBegun()
+	case v.memory.mayWithhold(e.now()):
 		// The results are most likely there in a moment: one status for all of them.
 		e.objects.AddAfter(key, patience)
 		return nil

@@ -101,6 +101,8 @@ func (m *memory) wroteThere(now time.Time, o observation, existing *unstructured
 		m.fought(o.record.Name, removedThere, now)
 	case existing.GetResourceVersion() != w.Live.ResourceVersion:
 		m.fought(o.record.Name, changedThere(compose.Contest(existing.Object, w.Object.Object, existing.GetManagedFields())), now)
+	default:
+		m.inVain(o.record.Name, now)
 	}
 }
 

@@ -20,12 +20,16 @@ const reservedBytes = 4 << 10
 // says no size, which would be news with every change there.
 var tooLarge = fmt.Sprintf("the status of the object there is left out, since it is larger than %d KiB", v1beta2.MaxRemoteStatusBytes>>10)
 
+// tooDeep is said of one that readers of JSON may not be able to read.
+var tooDeep = fmt.Sprintf("the status of the object there is left out, since more than %d objects and arrays in it are around one another", v1beta2.MaxDepth)
+
 // fit returns copies of the targets that are at most limitBytes as JSON, as far as that is
 // possible, and what was left out, in words. What the engine has to remember of a target is
 // never left out: name, state, place, hash, version and generation.
 //
 // Messages are cut at v1beta2.MaxMessageBytes. The status of a member's object above
-// v1beta2.MaxRemoteStatusBytes is left out, and the target's message says so: what one member
+// v1beta2.MaxRemoteStatusBytes, or with more than v1beta2.MaxDepth objects and arrays around one
+// another, is left out, and the target's message says so: what one member
 // says is no reason to say less of the others. Where that is not enough, the smallest statuses are
 // kept, as many as fit, and then no messages. The same targets give the same result.
 func fit(targets []v1beta2.TargetStatus, limitBytes int) ([]v1beta2.TargetStatus, string) {
@@ -58,19 +62,27 @@ func fit(targets []v1beta2.TargetStatus, limitBytes int) ([]v1beta2.TargetStatus
 
 // cutTarget bounds what one target may say, and returns whether its object's status had to go.
 func cutTarget(t *v1beta2.TargetStatus) bool {
-	message, said := strings.CutSuffix(t.Message, tooLarge)
-	if said { // it comes from the stored status
-		message = strings.TrimSuffix(message, "; ")
+	message := t.Message
+	for _, why := range []string{tooLarge, tooDeep} {
+		if rest, said := strings.CutSuffix(message, why); said { // it comes from the stored status
+			message = strings.TrimSuffix(rest, "; ")
+		}
 	}
-	if len(t.RemoteStatus) <= v1beta2.MaxRemoteStatusBytes {
+	why := ""
+	switch {
+	case len(t.RemoteStatus) > v1beta2.MaxRemoteStatusBytes:
+		why = tooLarge
+	case t.RemoteStatus.IsDeeper(v1beta2.MaxDepth):
+		why = tooDeep
+	default:
 		t.Message = Cut(message, v1beta2.MaxMessageBytes)
 		return false
 	}
 	t.RemoteStatus = nil
 	if message != "" {
-		message = Cut(message, v1beta2.MaxMessageBytes-len(tooLarge)-len("; ")) + "; "
+		message = Cut(message, v1beta2.MaxMessageBytes-len(why)-len("; ")) + "; "
 	}
-	t.Message = message + tooLarge
+	t.Message = message + why
 	return true
 }
 

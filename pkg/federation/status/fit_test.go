@@ -160,3 +160,27 @@ func TestTheRecordOfACellIsAtMost120Bytes(t *testing.T) {
 		t.Errorf("got %d bytes: %s", len(data), data)
 	}
 }
+
+// TestAStatusThatIsNestedTooDeepCostsItsTargetAlone: an API server keeps 10,000 objects around one
+// another, in a federated object some fewer, and readers of JSON give up long before.
+func TestAStatusThatIsNestedTooDeepCostsItsTargetAlone(t *testing.T) {
+	nested := func(depth int) []byte { return []byte(strings.Repeat("[", depth) + strings.Repeat("]", depth)) }
+	targets := fleet(4, 0, 0)
+	targets[0].RemoteStatus, targets[1].RemoteStatus = nested(v1beta2.MaxDepth), nested(v1beta2.MaxDepth+1)
+	targets[2].RemoteStatus, targets[2].Message = nested(9_999), "the member says no"
+	targets[3].RemoteStatus = []byte(`["` + strings.Repeat("[", 1000) + `"]`)
+	got := Fold(nil, 7, targets, "", v1beta2.MaxStatusBytes, now)
+	const note = "the status of the object there is left out, since more than 128 objects and arrays in it are around one another"
+	for i, want := range []string{"", note, "the member says no; " + note, ""} {
+		if target := got.Targets[i]; target.Message != want || (target.RemoteStatus == nil) != (want != "") {
+			t.Errorf("%s: got %d bytes of status and message %q", target.Name, len(target.RemoteStatus), target.Message)
+		}
+	}
+	stored := slices.Clone(got.Targets) // as after a restart
+	for i := range stored {
+		stored[i].RemoteStatus = targets[i].RemoteStatus
+	}
+	if again := Fold(got, 7, stored, "", v1beta2.MaxStatusBytes, now); !reflect.DeepEqual(got.Targets, again.Targets) {
+		t.Error("the note is added to itself")
+	}
+}

@@ -1,0 +1,83 @@
+package propagation
+
+import (
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+)
+
+const (
+	// gatherEvents is how long events of an object in a member are gathered before the federated
+	// object is looked at. They come in bursts.
+	gatherEvents = 200 * time.Millisecond
+	// Where they go on and on, they are gathered for gatherBusy from the freeLooks-th look on, until
+	// there was none for calm.
+	freeLooks  = 10
+	gatherBusy = time.Second
+	calm       = 5 * time.Second
+	// All events of one member together have objects looked at so often. It is as often as we
+	// write there.
+	looksPerSecond, lookBurst = 200, 5000
+)
+
+// pace is how often objects are looked at because of the events of one member: what changes there
+// all the time costs what others need, as each look may end with a write to the host. It may be
+// used concurrently.
+type pace struct {
+	now   func() time.Time
+	looks *rate.Limiter
+
+	mu    sync.Mutex
+	byKey map[objectKey]*looked // guarded by mu
+	swept time.Time             // guarded by mu
+}
+
+// looked is how an object is looked at because of a member.
+type looked struct {
+	due   time.Time
+	count int // of looks without calm
+}
+
+func newPace(now func() time.Time) *pace {
+	return &pace{now: now, looks: rate.NewLimiter(looksPerSecond, lookBurst), byKey: map[objectKey]*looked{}}
+}
+
+// after returns when an object is to be looked at because of an event; false if that is planned.
+func (p *pace) after(key objectKey) (wait time.Duration, planned bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := p.now()
+	p.sweep(now)
+	l := p.byKey[key]
+	switch {
+	case l == nil:
+		l = &looked{}
+		p.byKey[key] = l
+	case now.Before(l.due):
+		return 0, true
+	case now.Sub(l.due) > calm:
+		l.count = 0
+	}
+	wait = gatherEvents
+	if l.count >= freeLooks {
+		wait = gatherBusy
+	}
+	wait = max(wait, p.looks.ReserveN(now, 1).DelayFrom(now))
+	l.due = now.Add(wait)
+	l.count++
+	return wait, false
+}
+
+// sweep forgets, now and then, the objects that are calm. p.mu is held.
+func (p *pace) sweep(now time.Time) {
+	if now.Sub(p.swept) < calm {
+		return
+	}
+	p.swept = now
+	for key, l := range p.byKey {
+		if now.Sub(l.due) > calm {
+			delete(p.byKey, key)
+		}
+	}
+}

@@ -310,6 +310,14 @@ func TestForeignFieldsAreKeptOnRequest(t *testing.T) {
 	}
 }
 
+func TestRewrittenNamesWhatTheMemberAnswersOtherwise(t *testing.T) {
+	sent := tree(t, `{metadata: {labels: {a: "1", b: "1", example.com/c: "1"}, annotations: {d: "1"}}, spec: {e: 1}}`)
+	answered := tree(t, `{metadata: {labels: {a: "1", b: "2", f: "1"}, annotations: {g: "1"}, uid: u}, spec: {e: 2}}`)
+	if diff := cmp.Diff([]string{".metadata.annotations.d", ".metadata.labels.b", ".metadata.labels[example.com/c]"}, Rewritten(sent, answered)); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
 func TestContestNamesFieldsAndWriters(t *testing.T) {
 	entries := func(texts ...string) []metav1.ManagedFieldsEntry {
 		var out []metav1.ManagedFieldsEntry
@@ -332,7 +340,7 @@ func TestContestNamesFieldsAndWriters(t *testing.T) {
 			[]Contested{{".spec.containers[name=app].image", "argo, kubectl"}, {".spec.containers[name=side]", "argo"}}},
 		"a key with dots, of nobody": {
 			`{metadata: {labels: {example.com/a: "1"}}}`, `{metadata: {labels: {example.com/a: "2"}}}`, nil,
-			[]Contested{{".metadata.labels.[example.com/a]", ""}}},
+			[]Contested{{".metadata.labels[example.com/a]", ""}}},
 		"a list that somebody owns as a whole": {
 			`{spec: {l: [1, 2]}}`, `{spec: {l: [1, 3]}}`, entries(entry("kubectl", "Update", `{f:spec: {f:l: {}}}`)),
 			[]Contested{{".spec.l[1]", "kubectl"}}},

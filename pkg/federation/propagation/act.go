@@ -45,7 +45,7 @@ func (e *Engine) act(ctx context.Context, key targetKey) {
 	}
 	r := o.failed(v1beta2.TargetPending, "the target has to be recorded before it is written to")
 	if v.mayAct(o, d) {
-		r = e.carry(ctx, v, t, o, d.action)
+		r = e.carry(ctx, v, t, o, d)
 	}
 	e.follow(m, key, m.end(t.Name, r))
 	logger := klog.FromContext(ctx).WithValues("object", key.object.source(), "type", key.object.kind, "target", t.Name, "member", t.Member)
@@ -91,6 +91,9 @@ func (v *view) mayAct(o observation, d decision) bool {
 type result struct {
 	record       v1beta2.TargetStatus
 	failed, gone bool
+	// unseen: a mark was written, and a cache has to show it. Until then it is written again with
+	// backoff, as what has failed, since there are members that do not keep it.
+	unseen bool
 }
 
 // failed says what went wrong; members may quote whole objects.
@@ -100,15 +103,15 @@ func (o observation) failed(state v1beta2.TargetState, message string) result {
 	return result{record: record, failed: true}
 }
 
-func (e *Engine) carry(ctx context.Context, v *view, t viewTarget, o observation, a action) result {
+func (e *Engine) carry(ctx context.Context, v *view, t viewTarget, o observation, d decision) result {
 	namespace, name := v.place(t.Candidate)
 	at := spot{conn: o.member.Conn, kind: v.kind, namespace: namespace, name: name, home: e.hold(v, t.Owner, o.home), rules: v.rules()}
-	if refused := at.enter(ctx, o, a); refused != nil {
+	if refused := at.enter(ctx, o, d.action); refused != nil {
 		return *refused
 	}
-	switch a {
+	switch d.action {
 	case markNamespace:
-		return result{record: o.record}
+		return result{record: d.status, unseen: true}
 	case markObject:
 		return at.mark(ctx, o)
 	case applyManifest:

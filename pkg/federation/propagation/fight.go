@@ -11,7 +11,8 @@ import (
 
 const (
 	// freeWrites is how often a manifest that was sent is sent again, since somebody in the
-	// member changed or deleted the object, before that is damped.
+	// member changed or deleted the object, or admission there changes what is sent, before that
+	// is damped.
 	freeWrites = 3
 	// minTruce and maxTruce bound the time between writes from then on. It doubles with each.
 	minTruce, maxTruce = 5 * time.Second, time.Minute
@@ -75,6 +76,19 @@ func (f *fight) stands(now time.Time) standing {
 // removedThere is what is said of an object that does not stay where it was made.
 const removedThere = "the object was made several times, and somebody in the member removes it each time; it is made again once a minute at most"
 
+// rewrittenThere says what of a manifest the member does not take as it is sent.
+func rewrittenThere(paths []string) string {
+	return "the member changes what it is sent, each time: " + named(paths) + "; it is sent again once a minute at most"
+}
+
+// named names some fields.
+func named(paths []string) string {
+	if len(paths) > maxNamed {
+		paths = append(paths[:maxNamed:maxNamed], "...")
+	}
+	return strings.Join(paths, ", ")
+}
+
 // changedThere says who has changed which fields since our last write.
 func changedThere(contested []compose.Contested) string {
 	if len(contested) == 0 {
@@ -91,15 +105,11 @@ func changedThere(contested []compose.Contested) string {
 	slices.Sort(managers)
 	var parts []string
 	for _, manager := range managers {
-		paths := byManager[manager]
-		if len(paths) > maxNamed {
-			paths = append(paths[:maxNamed:maxNamed], "...")
-		}
 		who := "somebody"
 		if manager != "" {
 			who = fmt.Sprintf("field manager %q", manager)
 		}
-		parts = append(parts, who+" sets "+strings.Join(paths, ", "))
+		parts = append(parts, who+" sets "+named(byManager[manager]))
 	}
 	return "in the member, against the manifest, " + strings.Join(parts, "; ") + "; it is written back once a minute at most"
 }

@@ -257,3 +257,22 @@ func TestNamespacesTakeTurns(t *testing.T) {
 		t.Errorf("got %d left, want 997", queue.Len())
 	}
 }
+
+// A member that does not keep a mark would otherwise be asked to, over and over.
+func TestAMarkThatDoesNotShowIsWrittenAgainWithBackoff(t *testing.T) {
+	m := &memory{records: map[string]v1beta2.TargetStatus{}, jobs: map[string]*job{}, fights: map[string]*fight{}}
+	mark := &order{about: "mark", target: viewTarget{Candidate: placement.Candidate{Name: "a", Member: "m1"}}}
+	record := v1beta2.TargetStatus{Name: "a", Hash: "h", Version: "gen:1"}
+	if enqueue, _ := m.want(mark, nil); !enqueue || m.take("a") != mark {
+		t.Fatal("the mark is not written at all")
+	}
+	if next := m.end("a", result{record: record, unseen: true}); next.enqueue || next.wait != minBackoff {
+		t.Errorf("got %+v, want that it waits %v", next, minBackoff)
+	}
+	if enqueue, said := m.want(mark, nil); enqueue || said == nil || said.State != v1beta2.TargetOK {
+		t.Errorf("got enqueue %v, status %+v, want none and that all is well", enqueue, said)
+	}
+	if m.settle("a", decision{status: record}); len(m.jobs) > 0 { // a cache shows it
+		t.Error("what is done is still waited for")
+	}
+}

@@ -249,7 +249,7 @@ func (m *memory) end(target string, r result) sequel {
 	default: // also if sync has forgotten it meanwhile: something may have been written
 		m.records[target] = r.record
 	}
-	if !r.failed {
+	if !r.failed && !r.unseen {
 		return m.done(target)
 	}
 	j := m.jobs[target]

@@ -71,7 +71,7 @@ func (e *Engine) writeOnce(ctx context.Context, v *view, at spot, o observation)
 	}
 	switch {
 	case err == nil:
-		v.memory.wroteThere(e.now(), o, existing, written)
+		v.memory.wroteThere(e.now(), o, existing, manifest, written)
 		return o.written(written), false
 	case apierrors.IsInvalid(err) && o.startsAnew(at.kind, existing):
 		return at.clear(ctx, o, existing), false
@@ -92,11 +92,16 @@ func (o observation) written(w memberclient.Written) result {
 }
 
 // wroteThere notes a write of what was sent before, which somebody in the member made
-// necessary.
-func (m *memory) wroteThere(now time.Time, o observation, existing *unstructured.Unstructured, w memberclient.Written) {
-	switch {
-	case o.record.Hash != o.manifest.Hash || o.record.Version == "":
+// necessary, and one that will be necessary again, since the member did not take what was sent.
+func (m *memory) wroteThere(now time.Time, o observation, existing *unstructured.Unstructured, sent map[string]any, w memberclient.Written) {
+	first := o.record.Hash != o.manifest.Hash || o.record.Version == ""
+	if first {
 		m.peaceful(o.record.Name)
+	}
+	switch {
+	case !o.manifest.Has(w.Live.Labels, w.Live.Annotations):
+		m.fought(o.record.Name, rewrittenThere(compose.Rewritten(sent, w.Object.Object)), now)
+	case first:
 	case existing == nil:
 		m.fought(o.record.Name, removedThere, now)
 	case existing.GetResourceVersion() != w.Live.ResourceVersion:
@@ -129,5 +134,5 @@ func (s spot) mark(ctx context.Context, o observation) result {
 	}
 	record := o.record
 	record.Version = live.Version()
-	return result{record: record}
+	return result{record: record, unseen: live.Annotations[federationv1alpha1.FederationAnnotation] == ""}
 }

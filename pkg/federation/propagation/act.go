@@ -167,7 +167,7 @@ func (e *Engine) refuseExisting(existing *unstructured.Unstructured, o observati
 	case managed == "true" && owner != "":
 		refused = o.failed(v1beta2.TargetAlreadyExists, owner)
 	case existing.GetDeletionTimestamp() != nil:
-		refused = o.failed(v1beta2.TargetWaitingForRemoval, "the object there is being deleted; it is made anew once it is gone")
+		refused = o.failed(v1beta2.TargetWaitingForRemoval, madeAnew(existing.GetFinalizers()))
 	case managed != "true" && !e.Adopt():
 		refused = o.failed(v1beta2.TargetAlreadyExists, "there is such an object already, and KubeFedConfig's syncController.adoptResources is Disabled")
 	default:
@@ -213,7 +213,10 @@ func deleteThere(ctx context.Context, at spot, o observation, federated *v1beta2
 			return at.gone(o)
 		}
 	}
-	return o.failed(v1beta2.TargetWaitingForRemoval, "the object is being deleted")
+	if existing == nil { // it cannot be read any more
+		return o.failed(v1beta2.TargetWaitingForRemoval, underRemoval(nil))
+	}
+	return o.failed(v1beta2.TargetWaitingForRemoval, underRemoval(existing.GetFinalizers()))
 }
 
 // vanished finds out whether what the member does not serve is gone. Gone is what was seen

@@ -2,7 +2,6 @@ package propagation
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -258,13 +257,12 @@ func (s spot) gone(o observation) result {
 // deleteOptions reads the annotation for deletions. It counts when the federated object
 // is deleted, not when a target is no longer placed.
 func deleteOptions(federated *v1beta2.FederatedObject) (metav1.DeleteOptions, error) {
-	var options metav1.DeleteOptions
-	text := federated.Annotations[v1beta1.DeleteOptionsAnnotation]
-	if text == "" || federated.DeletionTimestamp == nil {
-		return options, nil
+	if federated.DeletionTimestamp == nil {
+		return metav1.DeleteOptions{}, nil
 	}
-	if err := json.Unmarshal([]byte(text), &options); err != nil {
-		return options, fmt.Errorf("annotation %s: is not DeleteOptions in JSON: %w", v1beta1.DeleteOptionsAnnotation, err)
+	options, err := manifest.DeleteOptions(federated.Annotations[v1beta1.DeleteOptionsAnnotation])
+	if err != nil {
+		err = fmt.Errorf("annotation %s %w", v1beta1.DeleteOptionsAnnotation, err)
 	}
-	return options, nil
+	return options, err
 }

@@ -111,7 +111,11 @@ func changedThere(contested []compose.Contested) string {
 		}
 		parts = append(parts, who+" sets "+named(byManager[manager]))
 	}
-	return "in the member, against the manifest, " + strings.Join(parts, "; ") + "; it is written back once a minute at most"
+	message := "in the member, against the manifest, " + strings.Join(parts, "; ") + "; it is written back once a minute at most"
+	if slices.ContainsFunc(contested, func(c compose.Contested) bool { return c.Path == ".spec.replicas" }) {
+		message += "; spec.retainReplicas: true of the federated object would leave the replicas to an autoscaler there"
+	}
+	return message
 }
 
 // fought notes a write of what was sent before; peaceful one of another manifest.

@@ -29,6 +29,9 @@ type fight struct {
 	last   time.Time
 	// against says who does what, the same text for the same fight.
 	against string
+	// rewritten: the member did not take the manifest as it was sent last. Once it does, the
+	// fight is over.
+	rewritten bool
 }
 
 // again notes a write of what was sent before. against may be empty if it is not known who
@@ -118,16 +121,37 @@ func changedThere(contested []compose.Contested) string {
 	return message
 }
 
-// fought notes a write of what was sent before; peaceful one of another manifest.
+// fought notes a write of what was sent before, rewritten one of what the member changes, and
+// peaceful one of another manifest.
 func (m *memory) fought(target, against string, now time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.fight(target).again(now, against)
+}
+
+func (m *memory) rewritten(target, against string, now time.Time) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	f := m.fight(target)
+	f.again(now, against)
+	f.rewritten = true
+}
+
+// fight returns that of a target, which begins if there is none. m.mu is held.
+func (m *memory) fight(target string) *fight {
 	f := m.fights[target]
 	if f == nil {
 		f = &fight{}
 		m.fights[target] = f
 	}
-	f.again(now, against)
+	return f
+}
+
+func (m *memory) isRewritten(target string) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	f := m.fights[target]
+	return f != nil && f.rewritten
 }
 
 func (m *memory) peaceful(target string) {

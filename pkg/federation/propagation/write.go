@@ -94,13 +94,14 @@ func (o observation) written(w memberclient.Written) result {
 // wroteThere notes a write of what was sent before, which somebody in the member made
 // necessary, and one that will be necessary again, since the member did not take what was sent.
 func (m *memory) wroteThere(now time.Time, o observation, existing *unstructured.Unstructured, sent map[string]any, w memberclient.Written) {
-	first := o.record.Hash != o.manifest.Hash || o.record.Version == ""
+	taken := o.manifest.Has(w.Live.Labels, w.Live.Annotations)
+	first := o.record.Hash != o.manifest.Hash || o.record.Version == "" || taken && m.isRewritten(o.record.Name)
 	if first {
 		m.peaceful(o.record.Name)
 	}
 	switch {
-	case !o.manifest.Has(w.Live.Labels, w.Live.Annotations):
-		m.fought(o.record.Name, rewrittenThere(compose.Rewritten(sent, w.Object.Object)), now)
+	case !taken:
+		m.rewritten(o.record.Name, rewrittenThere(compose.Rewritten(sent, w.Object.Object)), now)
 	case first:
 	case existing == nil:
 		m.fought(o.record.Name, removedThere, now)

@@ -13,20 +13,22 @@ import (
 )
 
 var (
-	secret     = schema.GroupVersionKind{Version: "v1", Kind: "Secret"}
-	configMap  = schema.GroupVersionKind{Version: "v1", Kind: "ConfigMap"}
-	deployment = schema.GroupVersionKind{Group: "apps", Version: "v1", Kind: "Deployment"}
-	job        = schema.GroupVersionKind{Group: "batch", Version: "v1", Kind: "Job"}
-	pod        = schema.GroupVersionKind{Version: "v1", Kind: "Pod"}
-	claim      = schema.GroupVersionKind{Version: "v1", Kind: "PersistentVolumeClaim"}
-	volume     = schema.GroupVersionKind{Version: "v1", Kind: "PersistentVolume"}
-	account    = schema.GroupVersionKind{Version: "v1", Kind: "ServiceAccount"}
-	ingress    = schema.GroupVersionKind{Group: "networking.k8s.io", Version: "v1", Kind: "Ingress"}
-	webhooks   = schema.GroupVersionKind{Group: "admissionregistration.k8s.io", Version: "v1", Kind: "MutatingWebhookConfiguration"}
-	definition = schema.GroupVersionKind{Group: "apiextensions.k8s.io", Version: "v1", Kind: "CustomResourceDefinition"}
-	apiService = schema.GroupVersionKind{Group: "apiregistration.k8s.io", Version: "v1", Kind: "APIService"}
-	node       = schema.GroupVersionKind{Version: "v1", Kind: "Node"}
-	custom     = schema.GroupVersionKind{Group: "example.com", Version: "v1", Kind: "Thing"}
+	clusterRole = schema.GroupVersionKind{Group: "rbac.authorization.k8s.io", Version: "v1", Kind: "ClusterRole"}
+	service     = schema.GroupVersionKind{Version: "v1", Kind: "Service"}
+	secret      = schema.GroupVersionKind{Version: "v1", Kind: "Secret"}
+	configMap   = schema.GroupVersionKind{Version: "v1", Kind: "ConfigMap"}
+	deployment  = schema.GroupVersionKind{Group: "apps", Version: "v1", Kind: "Deployment"}
+	job         = schema.GroupVersionKind{Group: "batch", Version: "v1", Kind: "Job"}
+	pod         = schema.GroupVersionKind{Version: "v1", Kind: "Pod"}
+	claim       = schema.GroupVersionKind{Version: "v1", Kind: "PersistentVolumeClaim"}
+	volume      = schema.GroupVersionKind{Version: "v1", Kind: "PersistentVolume"}
+	account     = schema.GroupVersionKind{Version: "v1", Kind: "ServiceAccount"}
+	ingress     = schema.GroupVersionKind{Group: "networking.k8s.io", Version: "v1", Kind: "Ingress"}
+	webhooks    = schema.GroupVersionKind{Group: "admissionregistration.k8s.io", Version: "v1", Kind: "MutatingWebhookConfiguration"}
+	definition  = schema.GroupVersionKind{Group: "apiextensions.k8s.io", Version: "v1", Kind: "CustomResourceDefinition"}
+	apiService  = schema.GroupVersionKind{Group: "apiregistration.k8s.io", Version: "v1", Kind: "APIService"}
+	node        = schema.GroupVersionKind{Version: "v1", Kind: "Node"}
+	custom      = schema.GroupVersionKind{Group: "example.com", Version: "v1", Kind: "Thing"}
 )
 
 func tree(t *testing.T, text string) map[string]any {
@@ -94,7 +96,19 @@ func TestUpdateCarriesOverWhatTheMemberDecides(t *testing.T) {
 		"the token in a Secret": {secret,
 			`{type: kubernetes.io/service-account-token}`, `{data: {token: x, ca.crt: y, hand: z}}`, `{type: kubernetes.io/service-account-token, data: {token: x, ca.crt: y}}`},
 		"nothing of another Secret": {secret, `{type: Opaque}`, `{data: {token: x}}`, `{type: Opaque}`},
-		"the class of an Ingress":   {ingress, `{spec: {}}`, `{spec: {ingressClassName: c}}`, `{spec: {ingressClassName: c}}`},
+		"the class that a load balancer's webhook gave a Service": {service,
+			`{spec: {type: LoadBalancer}}`, `{spec: {type: LoadBalancer, loadBalancerClass: c}}`, `{spec: {type: LoadBalancer, loadBalancerClass: c}}`},
+		"not that of a Service that needs none any more": {service,
+			`{spec: {type: ClusterIP}}`, `{spec: {type: LoadBalancer, loadBalancerClass: c}}`, `{spec: {type: ClusterIP}}`},
+		"not that of a Service that needed none": {service,
+			`{spec: {type: LoadBalancer}}`, `{spec: {type: ClusterIP, loadBalancerClass: c}}`, `{spec: {type: LoadBalancer}}`},
+		"the rules that a ClusterRole has from others": {clusterRole,
+			`{aggregationRule: {clusterRoleSelectors: [{}]}}`, `{rules: [{verbs: [get]}]}`, `{aggregationRule: {clusterRoleSelectors: [{}]}, rules: [{verbs: [get]}]}`},
+		"also where charts write that there are none": {clusterRole,
+			`{aggregationRule: {clusterRoleSelectors: [{}]}, rules: []}`, `{rules: [{verbs: [get]}]}`, `{aggregationRule: {clusterRoleSelectors: [{}]}, rules: [{verbs: [get]}]}`},
+		"not those of a ClusterRole that has its own": {clusterRole,
+			`{aggregationRule: null, rules: [{verbs: [list]}]}`, `{aggregationRule: {clusterRoleSelectors: [{}]}, rules: [{verbs: [get]}]}`, `{aggregationRule: null, rules: [{verbs: [list]}]}`},
+		"the class of an Ingress": {ingress, `{spec: {}}`, `{spec: {ingressClassName: c}}`, `{spec: {ingressClassName: c}}`},
 		"authorities of webhooks, by their names": {webhooks,
 			`{webhooks: [{name: a, clientConfig: {url: x}}, {name: b, clientConfig: {caBundle: mine}}]}`,
 			`{webhooks: [{name: b, clientConfig: {caBundle: bb}}, {name: a, clientConfig: {url: y, caBundle: aa}}]}`,
@@ -296,6 +310,14 @@ func TestForeignFieldsAreKeptOnRequest(t *testing.T) {
 	}
 }
 
+func TestRewrittenNamesWhatTheMemberAnswersOtherwise(t *testing.T) {
+	sent := tree(t, `{metadata: {labels: {a: "1", b: "1", example.com/c: "1"}, annotations: {d: "1"}}, spec: {e: 1}}`)
+	answered := tree(t, `{metadata: {labels: {a: "1", b: "2", f: "1"}, annotations: {g: "1"}, uid: u}, spec: {e: 2}}`)
+	if diff := cmp.Diff([]string{".metadata.annotations.d", ".metadata.labels.b", ".metadata.labels[example.com/c]"}, Rewritten(sent, answered)); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
 func TestContestNamesFieldsAndWriters(t *testing.T) {
 	entries := func(texts ...string) []metav1.ManagedFieldsEntry {
 		var out []metav1.ManagedFieldsEntry
@@ -318,7 +340,7 @@ func TestContestNamesFieldsAndWriters(t *testing.T) {
 			[]Contested{{".spec.containers[name=app].image", "argo, kubectl"}, {".spec.containers[name=side]", "argo"}}},
 		"a key with dots, of nobody": {
 			`{metadata: {labels: {example.com/a: "1"}}}`, `{metadata: {labels: {example.com/a: "2"}}}`, nil,
-			[]Contested{{".metadata.labels.[example.com/a]", ""}}},
+			[]Contested{{".metadata.labels[example.com/a]", ""}}},
 		"a list that somebody owns as a whole": {
 			`{spec: {l: [1, 2]}}`, `{spec: {l: [1, 3]}}`, entries(entry("kubectl", "Update", `{f:spec: {f:l: {}}}`)),
 			[]Contested{{".spec.l[1]", "kubectl"}}},

@@ -101,17 +101,34 @@ func (d *differ) maps(path string, before, after map[string]any, owned []holding
 	maps.Copy(keys, after)
 	for key := range keys {
 		if !equal(before[key], after[key]) {
-			d.values(path+"."+keyText(key), before[key], after[key], below(owned, []fieldpath.PathElement{fieldpath.FieldNameElement(key)}))
+			d.values(path+keyText(key), before[key], after[key], below(owned, []fieldpath.PathElement{fieldpath.FieldNameElement(key)}))
 		}
 	}
 }
 
-// keyText is a key in a path, in brackets where it would be read as several.
+// keyText is the step to a key in a path, in brackets where it would be read as several.
 func keyText(key string) string {
 	if strings.ContainsAny(key, "./[]") {
 		return "[" + key + "]"
 	}
-	return key
+	return "." + key
+}
+
+// Rewritten compares what was sent with what a member has answered, and returns the labels and
+// annotations that are not there as they were sent, as sorted paths: admission in the member has
+// changed them. Of other fields that is the member's right.
+func Rewritten(sent, answered map[string]any) []string {
+	var out []string
+	for _, field := range []string{"labels", "annotations"} {
+		got := child(answered, "metadata", field)
+		for key, value := range child(sent, "metadata", field) {
+			if !equal(got[key], value) {
+				out = append(out, ".metadata."+field+keyText(key))
+			}
+		}
+	}
+	slices.Sort(out)
+	return out
 }
 
 // lists compares item by item. It returns false if only the order is different.

@@ -117,6 +117,7 @@ type listed struct {
 		ResourceVersion   string            `json:"resourceVersion"`
 		Generation        int64             `json:"generation"`
 		DeletionTimestamp *metav1.Time      `json:"deletionTimestamp"`
+		Finalizers        []string          `json:"finalizers"`
 		Labels            map[string]string `json:"labels"`
 		Annotations       map[string]string `json:"annotations"`
 	} `json:"metadata"`
@@ -127,7 +128,7 @@ func (i *listed) live(keep Keep) (*Live, error) {
 	m := &i.Metadata
 	live, err := NewLive(&metav1.ObjectMeta{
 		Name: m.Name, Namespace: m.Namespace, UID: m.UID, ResourceVersion: m.ResourceVersion, Generation: m.Generation,
-		DeletionTimestamp: m.DeletionTimestamp, Labels: m.Labels, Annotations: m.Annotations,
+		DeletionTimestamp: m.DeletionTimestamp, Finalizers: m.Finalizers, Labels: m.Labels, Annotations: m.Annotations,
 	}, Keep{})
 	if err != nil || !keep.Status || len(i.Status) == 0 {
 		return live, err

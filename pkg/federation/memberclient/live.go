@@ -39,7 +39,8 @@ func (k Keep) same(other Keep) bool {
 	return k.Status == other.Status && k.Rule == other.Rule && (k.Ended == nil) == (other.Ended == nil)
 }
 
-// Live is what a cache keeps of one object in the member.
+// Live is what a cache keeps of one object in the member: of its metadata name, namespace, UID,
+// versions, labels, annotations, when it was deleted, and which finalizers hold it since.
 type Live struct {
 	metav1.ObjectMeta
 	// Status is .status, where the type collects it.
@@ -65,6 +66,9 @@ func (l *Live) sizeBytes() int64 {
 		for key, value := range texts {
 			size += entry + len(key) + len(value)
 		}
+	}
+	for _, finalizer := range l.Finalizers {
+		size += entry + len(finalizer)
 	}
 	return int64(size)
 }
@@ -101,6 +105,9 @@ func NewLive(object metav1.Object, keep Keep) (*Live, error) {
 		Labels:            object.GetLabels(),
 		Annotations:       withoutLastApplied(object.GetAnnotations()),
 	}}
+	if live.DeletionTimestamp != nil {
+		live.Finalizers = object.GetFinalizers()
+	}
 	if err := live.check(); err != nil {
 		return nil, err
 	}

@@ -18,7 +18,7 @@ import (
 )
 
 // Problem returns an error of a member as a sentence that may be shown and stored: what a
-// member says is cut at v1beta2.MaxMessageBytes, and what differs each time although the
+// member says is cut to v1beta2.MaxMessageBytes, and what differs each time although the
 // problem is the same is taken out (ports, addresses, UIDs, times), since a status that
 // differs is written.
 func Problem(err error) string {
@@ -77,10 +77,10 @@ func isBroken(err error) bool {
 
 var brokenHTTP2 = regexp.MustCompile(`^http2: (client connection|server sent GOAWAY|client conn)|^(http2: )?stream error:|^http: server closed idle connection`)
 
-// sentence makes a text stable and cuts it.
+// sentence makes a text stable and cuts it in the middle.
 func sentence(text string, limitBytes int) string {
 	const enough = 4 // times what is kept: what is taken out makes it shorter
-	return status.Cut(stable(status.Cut(text, enough*limitBytes)), limitBytes)
+	return status.CutMiddle(stable(status.CutMiddle(text, enough*limitBytes)), limitBytes)
 }
 
 // volatile is what differs from one time to the next, and what stands for it. The order

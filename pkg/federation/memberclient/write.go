@@ -24,7 +24,8 @@ type Written struct {
 
 // Create creates an object, which is not modified; gvr has the version that it is in. Its
 // namespace must be held: if it is not there, although it was a moment ago, it is held anew,
-// once. An object that is there already is the AlreadyExists of the API server.
+// once. An object that is there already is the AlreadyExists of the API server, and a version that
+// the member does not serve is ErrTypeNotServed.
 func (c *Conn) Create(ctx context.Context, gvr schema.GroupVersionResource, namespace, name string, object map[string]any, hold Hold) (Written, error) {
 	return inHeldNamespace(ctx, c, namespace, hold, func() (Written, error) {
 		return c.write(ctx, gvr, namespace, name, "", func(ctx context.Context) (*unstructured.Unstructured, error) {
@@ -36,7 +37,7 @@ func (c *Conn) Create(ctx context.Context, gvr schema.GroupVersionResource, name
 
 // Update replaces an object, if it is still in the version that metadata.resourceVersion of
 // object says; gvr has the API version that it is in. A Conflict of the API server says
-// that somebody wrote it since: it is to be read again.
+// that somebody wrote it since: it is to be read again. ErrTypeNotServed is as for Create.
 func (c *Conn) Update(ctx context.Context, gvr schema.GroupVersionResource, namespace, name string, object map[string]any) (Written, error) {
 	sent := &unstructured.Unstructured{Object: object}
 	if sent.GetResourceVersion() == "" {
@@ -69,6 +70,9 @@ func (c *Conn) write(ctx context.Context, gvr schema.GroupVersionResource, names
 	defer cancel()
 	ctx, collected := collectWarnings(ctx)
 	object, err := send(ctx)
+	if isUnknownPath(err) {
+		err = fmt.Errorf("%w (404 Not Found)", ErrTypeNotServed)
+	}
 	if err != nil {
 		return Written{}, err
 	}
@@ -102,6 +106,12 @@ func (c *Conn) Gone(gvr schema.GroupVersionResource, namespace, name string, uid
 	for _, cache := range c.cachesOf(gvr) {
 		cache.wrote(namespace, name, write{gone: uid})
 	}
+}
+
+// isUnknownPath reports whether an API server has nothing at the path of a write, the type in that
+// version. It answers that in plain text; a webhook that says "not found" does not.
+func isUnknownPath(err error) bool {
+	return apierrors.IsNotFound(err) && apierrors.HasStatusCause(err, metav1.CauseTypeUnexpectedServerResponse)
 }
 
 // isNamespaceMissing tells "no such namespace" from "no such object" and "no such type".

@@ -173,3 +173,22 @@ func TestWarningsAreBounded(t *testing.T) {
 		}
 	}
 }
+
+func TestAVersionThatIsNotServedIsToldFromAnObjectThatIsGone(t *testing.T) {
+	object := configMap(map[string]any{"name": "a", "namespace": "ns", "uid": "u", "resourceVersion": "5"})
+	for name, test := range map[string]struct {
+		answer http.HandlerFunc
+		want   bool
+	}{
+		"no such path":             {http.NotFound, true},
+		"no such object":           {refuse(apierrors.NewNotFound(schema.GroupResource{Resource: "configmaps"}, "a")), false},
+		"a webhook says not found": {refuse(&apierrors.StatusError{ErrStatus: metav1.Status{Status: metav1.StatusFailure, Code: 404, Reason: metav1.StatusReasonNotFound, Message: "no such team"}}), false},
+	} {
+		conn := serve(t, &fakeMember{object: test.answer})
+		_, created := conn.Create(t.Context(), configMaps.Resource, "ns", "a", object, Hold{})
+		_, updated := conn.Update(t.Context(), configMaps.Resource, "ns", "a", object)
+		if errors.Is(created, ErrTypeNotServed) != test.want || errors.Is(updated, ErrTypeNotServed) != test.want {
+			t.Errorf("%s: got %v on create, %v on update", name, created, updated)
+		}
+	}
+}

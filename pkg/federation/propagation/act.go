@@ -2,7 +2,6 @@ package propagation
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -45,7 +44,7 @@ func (e *Engine) act(ctx context.Context, key targetKey) {
 	}
 	r := o.failed(v1beta2.TargetPending, "the target has to be recorded before it is written to")
 	if v.mayAct(o, d) {
-		r = e.carry(ctx, v, t, o, d.action)
+		r = e.carry(ctx, v, t, o, d)
 	}
 	e.follow(m, key, m.end(t.Name, r))
 	logger := klog.FromContext(ctx).WithValues("object", key.object.source(), "type", key.object.kind, "target", t.Name, "member", t.Member)
@@ -100,16 +99,16 @@ func (o observation) failed(state v1beta2.TargetState, message string) result {
 	return result{record: record, failed: true}
 }
 
-func (e *Engine) carry(ctx context.Context, v *view, t viewTarget, o observation, a action) result {
+func (e *Engine) carry(ctx context.Context, v *view, t viewTarget, o observation, d decision) result {
 	namespace, name := v.place(t.Candidate)
 	at := spot{conn: o.member.Conn, kind: v.kind, namespace: namespace, name: name, home: e.hold(v, t.Owner, o.home), rules: v.rules()}
-	if refused := at.enter(ctx, o, a); refused != nil {
+	if refused := at.enter(ctx, o, d.action); refused != nil {
 		return *refused
 	}
-	switch a {
+	switch d.action {
 	case markNamespace:
 		v.memory.inVain(t.Name, e.now()) // unless a cache shows the mark now
-		return result{record: o.record}
+		return result{record: d.status}
 	case markObject:
 		v.memory.inVain(t.Name, e.now())
 		return at.mark(ctx, o)
@@ -166,7 +165,7 @@ func (e *Engine) refuseExisting(existing *unstructured.Unstructured, o observati
 	case managed == "true" && owner != "":
 		refused = o.failed(v1beta2.TargetAlreadyExists, owner)
 	case existing.GetDeletionTimestamp() != nil:
-		refused = o.failed(v1beta2.TargetWaitingForRemoval, "the object there is being deleted; it is made anew once it is gone")
+		refused = o.failed(v1beta2.TargetWaitingForRemoval, madeAnew(existing.GetFinalizers()))
 	case managed != "true" && !e.Adopt():
 		refused = o.failed(v1beta2.TargetAlreadyExists, "there is such an object already, and KubeFedConfig's syncController.adoptResources is Disabled")
 	default:
@@ -212,7 +211,10 @@ func deleteThere(ctx context.Context, at spot, o observation, federated *v1beta2
 			return at.gone(o)
 		}
 	}
-	return o.failed(v1beta2.TargetWaitingForRemoval, "the object is being deleted")
+	if existing == nil { // it cannot be read any more
+		return o.failed(v1beta2.TargetWaitingForRemoval, underRemoval(nil))
+	}
+	return o.failed(v1beta2.TargetWaitingForRemoval, underRemoval(existing.GetFinalizers()))
 }
 
 // vanished finds out whether what the member does not serve is gone. Gone is what was seen
@@ -254,13 +256,12 @@ func (s spot) gone(o observation) result {
 // deleteOptions reads the annotation for deletions. It counts when the federated object
 // is deleted, not when a target is no longer placed.
 func deleteOptions(federated *v1beta2.FederatedObject) (metav1.DeleteOptions, error) {
-	var options metav1.DeleteOptions
-	text := federated.Annotations[v1beta1.DeleteOptionsAnnotation]
-	if text == "" || federated.DeletionTimestamp == nil {
-		return options, nil
+	if federated.DeletionTimestamp == nil {
+		return metav1.DeleteOptions{}, nil
 	}
-	if err := json.Unmarshal([]byte(text), &options); err != nil {
-		return options, fmt.Errorf("annotation %s: is not DeleteOptions in JSON: %w", v1beta1.DeleteOptionsAnnotation, err)
+	options, err := manifest.DeleteOptions(federated.Annotations[v1beta1.DeleteOptionsAnnotation])
+	if err != nil {
+		err = fmt.Errorf("annotation %s %w", v1beta1.DeleteOptionsAnnotation, err)
 	}
-	return options, nil
+	return options, err
 }

@@ -79,8 +79,9 @@ type observation struct {
 	manifest  *render.Manifest
 	renderErr error
 
-	// reruns: another manifest of an object that has ended is another run.
-	reruns bool
+	// reruns: another manifest of an object that has ended is another run. endUnseen: it is taken for
+	// ended, and nobody saw that.
+	reruns, endUnseen bool
 	// fight is how a fight with somebody in the member stands.
 	fight standing
 }
@@ -261,6 +262,12 @@ func ranToItsEnd(o observation) *decision {
 		return nil
 	}
 	d := o.say(v1beta2.TargetEnded, "the object ran to its end, and is gone; it is not run again")
+	switch {
+	case o.endUnseen:
+		d.status.Message = "the object is gone, and nobody saw whether it ran to its end; it is taken to have, and not run again"
+	case o.record.State == v1beta2.TargetEnded && o.record.Message != "":
+		d.status.Message = o.record.Message // how it ended is known no better later
+	}
 	return &d
 }
 
@@ -329,8 +336,21 @@ func beingDeleted(o observation) *decision {
 	if o.live.DeletionTimestamp == nil {
 		return nil
 	}
-	d := o.say(v1beta2.TargetWaitingForRemoval, "the object there is being deleted; it is made anew once it is gone")
+	d := o.say(v1beta2.TargetWaitingForRemoval, madeAnew(o.live.Finalizers))
 	return &d
+}
+
+// underRemoval says of an object that is being deleted who holds it.
+func underRemoval(finalizers []string) string {
+	const message = "the object there is being deleted"
+	if len(finalizers) == 0 {
+		return message
+	}
+	return message + ", and stays until these finalizers are taken off it: " + named(finalizers)
+}
+
+func madeAnew(finalizers []string) string {
+	return underRemoval(finalizers) + "; it is made anew once it is gone"
 }
 
 // asRecorded reports whether the object there is as it was when it was last written.
@@ -448,7 +468,7 @@ func waitForRemoval(o observation) *decision {
 	if o.live == nil || o.live.DeletionTimestamp == nil || o.intent == release {
 		return nil
 	}
-	d := o.say(v1beta2.TargetWaitingForRemoval, "the object is being deleted")
+	d := o.say(v1beta2.TargetWaitingForRemoval, underRemoval(o.live.Finalizers))
 	return &d
 }
 

@@ -125,6 +125,14 @@ func TestDecideOnATargetThatRuns(t *testing.T) {
 		"an object that has ended and is gone is not run again": {
 			[]func(*observation){ended}, verdict{State: v1beta2.TargetEnded, Message: "the object ran to its end, and is gone; it is not run again"},
 		},
+		"what went while nobody watched is not said to have ended": {
+			[]func(*observation){ended, func(o *observation) { o.endUnseen = true }},
+			verdict{State: v1beta2.TargetEnded, Message: "the object is gone, and nobody saw whether it ran to its end; it is taken to have, and not run again"},
+		},
+		"nor is it later": {
+			[]func(*observation){ended, func(o *observation) { o.record.State, o.record.Message = v1beta2.TargetEnded, "gone" }},
+			verdict{State: v1beta2.TargetEnded, Message: "gone"},
+		},
 		"another manifest is another run": {
 			[]func(*observation){ended, func(o *observation) { o.manifest.Hash = "h8" }}, verdict{Action: applyManifest, State: v1beta2.TargetPending},
 		},
@@ -339,7 +347,14 @@ func TestDecideOnATargetThatIsLeft(t *testing.T) {
 		},
 		"an object that is being deleted is waited for": {
 			remove, []func(*observation){func(o *observation) { o.live.DeletionTimestamp = &metav1.Time{} }},
-			verdict{State: v1beta2.TargetWaitingForRemoval, Message: "the object is being deleted"},
+			verdict{State: v1beta2.TargetWaitingForRemoval, Message: "the object there is being deleted"},
+		},
+		"and who holds it is told": {
+			remove, []func(*observation){func(o *observation) {
+				o.live.DeletionTimestamp, o.live.Finalizers = &metav1.Time{}, []string{"example.org/a", "example.org/b"}
+			}},
+			verdict{State: v1beta2.TargetWaitingForRemoval,
+				Message: "the object there is being deleted, and stays until these finalizers are taken off it: example.org/a, example.org/b"},
 		},
 		"a cache that is filling is waited for": {
 			remove, []func(*observation){func(o *observation) { o.cache, o.live = memberclient.Filling, nil }},

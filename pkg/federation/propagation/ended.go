@@ -19,6 +19,7 @@ func (o *observation) observeEnd(conn *memberclient.Conn, k *kind, namespace, na
 		o.record.Ended = o.live.Ended
 	case o.record.Version != "" && !o.record.Ended:
 		last, seen := conn.SeenDeleted(k.target.Resource, namespace, name)
-		o.record.Ended = last.Ended || !seen && k.completion.EndsUnseen()
+		o.endUnseen = !seen && k.completion.EndsUnseen()
+		o.record.Ended = last.Ended || o.endUnseen
 	}
 }

@@ -11,7 +11,8 @@ import (
 
 const (
 	// freeWrites is how often a manifest that was sent is sent again, since somebody in the
-	// member changed or deleted the object, before that is damped.
+	// member changed or deleted the object, or admission there changes what is sent, before that
+	// is damped.
 	freeWrites = 3
 	// minTruce and maxTruce bound the time between writes from then on. It doubles with each.
 	minTruce, maxTruce = 5 * time.Second, time.Minute
@@ -29,6 +30,9 @@ type fight struct {
 	last         time.Time
 	// against says who does what, the same text for the same fight.
 	against string
+	// rewritten: the member did not take the manifest as it was sent last. Once it does, the
+	// fight is over.
+	rewritten bool
 }
 
 // again notes a write of what was sent before. against may be empty if it is not known who
@@ -97,6 +101,19 @@ const (
 	marksTaken = "labels or annotations that the object is sent with do not stay there; it is sent again once a minute at most"
 )
 
+// rewrittenThere says what of a manifest the member does not take as it is sent.
+func rewrittenThere(paths []string) string {
+	return "the member changes what it is sent, each time: " + named(paths) + "; it is sent again once a minute at most"
+}
+
+// named names some fields.
+func named(paths []string) string {
+	if len(paths) > maxNamed {
+		paths = append(paths[:maxNamed:maxNamed], "...")
+	}
+	return strings.Join(paths, ", ")
+}
+
 // changedThere says who has changed which fields since our last write.
 func changedThere(contested []compose.Contested) string {
 	if len(contested) == 0 {
@@ -113,21 +130,21 @@ func changedThere(contested []compose.Contested) string {
 	slices.Sort(managers)
 	var parts []string
 	for _, manager := range managers {
-		paths := byManager[manager]
-		if len(paths) > maxNamed {
-			paths = append(paths[:maxNamed:maxNamed], "...")
-		}
 		who := "somebody"
 		if manager != "" {
 			who = fmt.Sprintf("field manager %q", manager)
 		}
-		parts = append(parts, who+" sets "+strings.Join(paths, ", "))
+		parts = append(parts, who+" sets "+named(byManager[manager]))
 	}
-	return "in the member, against the manifest, " + strings.Join(parts, "; ") + "; it is written back once a minute at most"
+	message := "in the member, against the manifest, " + strings.Join(parts, "; ") + "; it is written back once a minute at most"
+	if slices.ContainsFunc(contested, func(c compose.Contested) bool { return c.Path == ".spec.replicas" }) {
+		message += "; spec.retainReplicas: true of the federated object would leave the replicas to an autoscaler there"
+	}
+	return message
 }
 
-// fought notes a write of what was sent before, inVain what has changed nothing; peaceful a write
-// of another manifest.
+// fought notes a write of what was sent before, rewritten one of what the member changes, and
+// inVain what has changed nothing; peaceful is a write of another manifest.
 func (m *memory) fought(target, against string, now time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -140,7 +157,15 @@ func (m *memory) inVain(target string, now time.Time) {
 	m.fight(target).inVain(now)
 }
 
-// fight is what is known of a target's fight. m.mu is held.
+func (m *memory) rewritten(target, against string, now time.Time) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	f := m.fight(target)
+	f.again(now, against)
+	f.rewritten = true
+}
+
+// fight is what is known of a target's fight, which begins if there is none. m.mu is held.
 func (m *memory) fight(target string) *fight {
 	f := m.fights[target]
 	if f == nil {
@@ -148,6 +173,13 @@ func (m *memory) fight(target string) *fight {
 		m.fights[target] = f
 	}
 	return f
+}
+
+func (m *memory) isRewritten(target string) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	f := m.fights[target]
+	return f != nil && f.rewritten
 }
 
 func (m *memory) peaceful(target string) {

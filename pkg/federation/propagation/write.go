@@ -2,12 +2,15 @@ package propagation
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"strings"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	federationv1alpha1 "github.com/koinon-io/koinon/pkg/apis/federation/v1alpha1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
@@ -50,6 +53,9 @@ func (e *Engine) write(ctx context.Context, v *view, at spot, o observation) res
 func (e *Engine) writeOnce(ctx context.Context, v *view, at spot, o observation) (r result, outrun bool) {
 	gvr := o.manifest.Version.WithResource(at.kind.target.Resource.Resource)
 	existing, err := at.conn.Get(ctx, gvr, at.namespace, at.name)
+	if errors.Is(err, memberclient.ErrTypeNotServed) {
+		return at.notServed(o, gvr), false
+	}
 	if err != nil {
 		return o.failed(v1beta2.TargetRetrievalFailed, memberclient.Problem(err)), false
 	}
@@ -71,13 +77,25 @@ func (e *Engine) writeOnce(ctx context.Context, v *view, at spot, o observation)
 	}
 	switch {
 	case err == nil:
-		v.memory.wroteThere(e.now(), o, existing, written)
+		v.memory.wroteThere(e.now(), o, existing, manifest, written)
 		return o.written(written), false
+	case errors.Is(err, memberclient.ErrTypeNotServed):
+		return at.notServed(o, gvr), false
 	case apierrors.IsInvalid(err) && o.startsAnew(at.kind, existing):
 		return at.clear(ctx, o, existing), false
 	}
 	outrun = apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err) || existing != nil && apierrors.IsNotFound(err)
 	return o.failed(state, memberclient.Problem(err)), outrun
+}
+
+// notServed says that a member does not have the type in the version of the manifest, and in which
+// it has it, if in any.
+func (s spot) notServed(o observation, gvr schema.GroupVersionResource) result {
+	message := fmt.Sprintf("the member does not serve %s in %s, which the manifest is for", gvr.Resource, gvr.GroupVersion())
+	if served := s.conn.Served(gvr); served != gvr {
+		message += fmt.Sprintf("; an override of /apiVersion for this target may name %s, which it serves", served.GroupVersion())
+	}
+	return o.failed(v1beta2.TargetTypeNotServed, message)
 }
 
 // written is the record of a target that runs the manifest.
@@ -92,11 +110,17 @@ func (o observation) written(w memberclient.Written) result {
 }
 
 // wroteThere notes a write of what was sent before, which somebody in the member made
-// necessary.
-func (m *memory) wroteThere(now time.Time, o observation, existing *unstructured.Unstructured, w memberclient.Written) {
-	switch {
-	case o.record.Hash != o.manifest.Hash || o.record.Version == "":
+// necessary, and one that will be necessary again, since the member did not take what was sent.
+func (m *memory) wroteThere(now time.Time, o observation, existing *unstructured.Unstructured, sent map[string]any, w memberclient.Written) {
+	taken := o.manifest.Has(w.Live.Labels, w.Live.Annotations)
+	first := o.record.Hash != o.manifest.Hash || o.record.Version == "" || taken && m.isRewritten(o.record.Name)
+	if first {
 		m.peaceful(o.record.Name)
+	}
+	switch {
+	case !taken:
+		m.rewritten(o.record.Name, rewrittenThere(compose.Rewritten(sent, w.Object.Object)), now)
+	case first:
 	case existing == nil:
 		m.fought(o.record.Name, removedThere, now)
 	case existing.GetResourceVersion() != w.Live.ResourceVersion:

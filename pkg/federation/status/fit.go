@@ -128,3 +128,21 @@ func Cut(message string, limitBytes int) string {
 	}
 	return message[:end] + mark
 }
+
+// CutMiddle shortens a message as Cut does, but leaves its end: API servers quote what they refuse
+// as a whole, and say why they do behind it.
+func CutMiddle(message string, limitBytes int) string {
+	if len(message) <= limitBytes {
+		return message
+	}
+	const mark = " ... (cut) ... "
+	tail := len(message) - (limitBytes-len(mark))/2
+	for tail < len(message) && !utf8.RuneStart(message[tail]) {
+		tail++
+	}
+	head := limitBytes - len(mark) - (len(message) - tail)
+	for head > 0 && !utf8.RuneStart(message[head]) {
+		head--
+	}
+	return message[:head] + mark + message[tail:]
+}

@@ -147,6 +147,19 @@ func TestALongMessageIsCutAtACharacter(t *testing.T) {
 	}
 }
 
+func TestTheReasonBehindALongQuoteStays(t *testing.T) {
+	const head, tail = `Job.batch "r" is invalid: spec.template: Invalid value: `, `: field is immutable`
+	for name, quote := range map[string]string{"ascii": strings.Repeat("x", 5000), "two bytes": strings.Repeat("ü", 5000), "two bytes, odd": "x" + strings.Repeat("ü", 5000)} {
+		got := CutMiddle(head+quote+tail, v1beta2.MaxMessageBytes)
+		if len(got) > v1beta2.MaxMessageBytes || len(got) < v1beta2.MaxMessageBytes-4 || !utf8.ValidString(got) || !strings.HasPrefix(got, head) || !strings.HasSuffix(got, tail) {
+			t.Errorf("%s: got %d bytes: %.80s...%s", name, len(got), got, got[len(got)-40:])
+		}
+	}
+	if got := CutMiddle(head, v1beta2.MaxMessageBytes); got != head {
+		t.Errorf("got %q of a short message", got)
+	}
+}
+
 // A thousand of them are in an object that everybody watches.
 func TestTheRecordOfACellIsAtMost120Bytes(t *testing.T) {
 	record := v1beta2.TargetStatus{

@@ -362,6 +362,9 @@ func plain(object map[string]any, k kind) map[string]any {
 	if len(finalizers) > 0 {
 		out.SetFinalizers(finalizers)
 	}
+	if out.Object["aggregationRule"] != nil {
+		delete(out.Object, "rules") // a controller writes them
+	}
 	for _, path := range k.Allocated {
 		mark(out.Object, strings.Split(path, "."))
 	}

@@ -139,6 +139,14 @@ var builtinFields = map[schema.GroupKind]Fields{
 		{Steps: []string{"spec", "providerID"}},
 		{Steps: []string{"spec", "taints"}, Carry: CarryItems, Item: isConditionTaint},
 	},
+	// core/service: webhooks of load balancers, such as the one of AWS, set the class on create alone;
+	// ValidateServiceUpdate (validateLoadBalancerClassField): immutable while the type stays.
+	{Kind: "Service"}: {{Steps: []string{"spec", "loadBalancerClass"}, When: balancesBefore}},
+	// The clusterrole-aggregation-controller writes the rules of roles that select others. What a
+	// manifest has beside a selector, such as the empty list of many charts, it writes over.
+	{Group: "rbac.authorization.k8s.io", Kind: "ClusterRole"}: {
+		{Steps: []string{"rules"}, Carry: CarryAlways, When: manifestIs(aggregates)},
+	},
 	// admission/network/defaultingressclass fills it on create alone.
 	{Group: "networking.k8s.io", Kind: "Ingress"}: {{Steps: []string{"spec", "ingressClassName"}}},
 	// Authorities are put in by controllers such as cert-manager's, of the member.
@@ -175,6 +183,19 @@ func generatesSelector(job map[string]any) bool {
 	spec, _ := job["spec"].(map[string]any)
 	return spec["manualSelector"] != true
 }
+
+// balancesBefore reports whether a Service is, and stays, one of a load balancer.
+func balancesBefore(manifest, live map[string]any) bool {
+	for _, service := range []map[string]any{manifest, live} {
+		if spec, _ := service["spec"].(map[string]any); spec["type"] != "LoadBalancer" {
+			return false
+		}
+	}
+	return true
+}
+
+// aggregates reports whether a ClusterRole has its rules from others.
+func aggregates(role map[string]any) bool { return role["aggregationRule"] != nil }
 
 const tokenSecretType = "kubernetes.io/service-account-token"
 

@@ -17,6 +17,7 @@ import (
 	corev1beta1 "github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/topology"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/conversion"
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/manifest"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
 	"github.com/koinon-io/koinon/pkg/apis/mistakes"
@@ -208,18 +209,42 @@ func (c *check) statusName(name string, path *field.Path) {
 
 // annotations checks those that mean something to the control plane.
 func (c *check) annotations() {
-	const key = corev1beta1.ForeignFieldsAnnotation
-	value, there := c.obj.Annotations[key]
-	if there && (c.old == nil || c.old.Annotations[key] != value) {
-		switch corev1beta1.ForeignFields(value) {
-		case corev1beta1.KeepForeignFields, corev1beta1.RemoveForeignFields:
-		default:
-			c.add(field.NotSupported(field.NewPath("metadata", "annotations").Key(key), value,
-				[]corev1beta1.ForeignFields{corev1beta1.KeepForeignFields, corev1beta1.RemoveForeignFields}))
+	for _, rule := range annotationRules {
+		value, there := c.obj.Annotations[rule.key]
+		if !there || c.old != nil && c.old.Annotations[rule.key] == value {
+			continue
+		}
+		if err := rule.check(field.NewPath("metadata", "annotations").Key(rule.key), value); err != nil {
+			c.add(err)
 		}
 	}
 	if _, there := c.obj.Annotations[v1beta1.TopologyAnnotation]; there {
 		c.add(field.Forbidden(stashPath, "is reserved for the v1beta1 form of the object: set spec.topologyType, spec.placementMask and spec.overrides instead"))
+	}
+}
+
+// annotationRules say what annotations may hold that somebody sets or changes.
+var annotationRules = []struct {
+	key   string
+	check func(path *field.Path, value string) *field.Error
+}{
+	{corev1beta1.ForeignFieldsAnnotation, oneOf(string(corev1beta1.KeepForeignFields), string(corev1beta1.RemoveForeignFields))},
+	// Nothing but "true" has an effect, and whoever writes "True" loses what he wanted to keep.
+	{corev1beta1.OrphanAnnotation, oneOf("true", "false")},
+	{corev1beta1.DeleteOptionsAnnotation, func(path *field.Path, value string) *field.Error {
+		if _, err := manifest.DeleteOptions(value); err != nil {
+			return field.Invalid(path, value, err.Error())
+		}
+		return nil
+	}},
+}
+
+func oneOf(allowed ...string) func(*field.Path, string) *field.Error {
+	return func(path *field.Path, value string) *field.Error {
+		if slices.Contains(allowed, value) {
+			return nil
+		}
+		return field.NotSupported(path, value, allowed)
 	}
 }
 

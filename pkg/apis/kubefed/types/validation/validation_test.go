@@ -414,6 +414,27 @@ func TestForeignFieldsAreKeptOrRemoved(t *testing.T) {
 	}
 }
 
+// A word that has no effect would delete what was to stay.
+func TestAnnotationsForDeletionsAreUnderstoodOrRefused(t *testing.T) {
+	const orphan, options = "kubefed.io/orphan", "kubefed.io/deleteoption"
+	for _, test := range []struct{ key, value, want string }{
+		{orphan, "true", ""},
+		{orphan, "false", ""},
+		{orphan, "True", `metadata.annotations[kubefed.io/orphan]: Unsupported value: "True": supported values: "true", "false"`},
+		{options, `{"propagationPolicy":"Orphan"}`, ""},
+		{options, `{"policy":"Orphan"}`, `metadata.annotations[kubefed.io/deleteoption]: Invalid value: "{\"policy\":\"Orphan\"}": is not DeleteOptions in JSON: json: unknown field "policy"`},
+	} {
+		obj := federated(t, cluster)
+		obj.Annotations = map[string]string{test.key: test.value}
+		if got := strings.Join(sentences(validation.ValidateUpdate(obj, federated(t, cluster), deployments)), "; "); got != test.want {
+			t.Errorf("%s=%s: got %q, want %q", test.key, test.value, got, test.want)
+		}
+		if errs := validation.ValidateUpdate(obj, obj.DeepCopy(), deployments); errs != nil {
+			t.Errorf("%s=%s: what was stored before is refused: %v", test.key, test.value, errs)
+		}
+	}
+}
+
 func TestClusterScopedKindsKnowClustersOnly(t *testing.T) {
 	obj := federated(t, cell)
 	obj.Kind, obj.Namespace = "FederatedClusterRole", ""
@@ -609,6 +630,10 @@ func TestWarnings(t *testing.T) {
 		"a mask beside the placement": {
 			`"placement":{"topologies":[{"name":"a"}]},"placementMask":{"topologies":[{"name":"a"},{"name":"b"}]}`,
 			[]string{`spec.placementMask: ` + mask, `spec.placementMask.topologies[1].name: "b" has no effect: spec.placement does not name it`},
+		},
+		"an override beside the placement": {
+			`"placement":{"topologies":[{"name":"a"}]},"overrides":[{"topologyName":"a"},{"topologyName":"b"}]`,
+			[]string{`spec.overrides[1].topologyName: "b" has no effect: spec.placement does not name it`},
 		},
 		"an override by selector": {
 			`"overrides":[{"topologySelector":{}}]`,

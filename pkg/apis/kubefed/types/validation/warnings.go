@@ -5,6 +5,7 @@ import (
 	"reflect"
 	"slices"
 
+	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/koinon-io/koinon/pkg/apis/federation/v1alpha1"
@@ -34,8 +35,12 @@ func Warnings(obj, old *v1beta2.FederatedObject, opts Options) []string {
 	if placementChanged {
 		w.clusterSelector()
 	}
-	if !reflect.DeepEqual(obj.Spec.Overrides, old.Spec.Overrides) {
+	overridesChanged := !reflect.DeepEqual(obj.Spec.Overrides, old.Spec.Overrides)
+	if overridesChanged {
 		w.overrides()
+	}
+	if overridesChanged || placementChanged {
+		w.overriddenNames()
 	}
 	if old.Name == "" && obj.Name != "" && w.opts.targetKind(obj) == "Namespace" {
 		if problem := manifest.NamespaceProblem(obj.Namespace, obj.Name); problem != "" {
@@ -101,6 +106,24 @@ func (w *warner) maskedNames() {
 		name := mask.Topologies[i].Name
 		if byName, placed := placedByName(w.obj.Spec.Placement, name); byName && !placed {
 			w.warn(w.mask().Child("topologies").Index(i).Child("name"), fmt.Sprintf("%q has no effect: spec.placement does not name it", name))
+		}
+	}
+}
+
+// overriddenNames tells of overrides for what is not placed: a name with a typo leaves its target
+// without them.
+func (w *warner) overriddenNames() {
+	p := w.obj.Spec.Placement
+	if p == nil || p.Topologies == nil {
+		return // a selector may pick anything
+	}
+	placed := sets.New[string]()
+	for i := range p.Topologies {
+		placed.Insert(p.Topologies[i].Name)
+	}
+	for i := range w.obj.Spec.Overrides {
+		if name := w.obj.Spec.Overrides[i].TopologyName; name != "" && !placed.Has(name) {
+			w.warn(w.overrideName(i), fmt.Sprintf("%q has no effect: spec.placement does not name it", w.target(name)))
 		}
 	}
 }

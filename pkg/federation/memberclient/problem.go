@@ -29,6 +29,10 @@ func Problem(err error) string {
 	if problem := ofConnection(err); problem != "" {
 		return problem
 	}
+	var answered apierrors.APIStatus
+	if errors.As(err, &answered) { // it may quote an object, and say behind it what is wrong with that
+		return stableAndCut(err.Error(), v1beta2.MaxMessageBytes, status.CutMiddle)
+	}
 	return sentence(err.Error(), v1beta2.MaxMessageBytes)
 }
 
@@ -77,10 +81,14 @@ func isBroken(err error) bool {
 
 var brokenHTTP2 = regexp.MustCompile(`^http2: (client connection|server sent GOAWAY|client conn)|^(http2: )?stream error:|^http: server closed idle connection`)
 
-// sentence makes a text stable and cuts it in the middle.
+// sentence makes a text stable and cuts it at its end.
 func sentence(text string, limitBytes int) string {
+	return stableAndCut(text, limitBytes, status.Cut)
+}
+
+func stableAndCut(text string, limitBytes int, cut func(string, int) string) string {
 	const enough = 4 // times what is kept: what is taken out makes it shorter
-	return status.CutMiddle(stable(status.CutMiddle(text, enough*limitBytes)), limitBytes)
+	return cut(stable(cut(text, enough*limitBytes)), limitBytes)
 }
 
 // volatile is what differs from one time to the next, and what stands for it. The order

@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"os"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -39,20 +40,22 @@ func TestProblemsAreStable(t *testing.T) {
 		err  error
 		want string
 	}{
-		"a refused connection":          {dialed(syscall.ECONNREFUSED), "connection refused"},
-		"a connection without a route":  {dialed(syscall.EHOSTUNREACH), "dial tcp <address>: connect: no route to host"},
-		"a reset connection":            {dialed(syscall.ECONNRESET), "the connection broke"},
-		"an end":                        {asked(io.EOF), "the connection broke"},
-		"a torn answer":                 {fmt.Errorf("read: %w", io.ErrUnexpectedEOF), "the connection broke"},
-		"a GOAWAY":                      {asked(errors.New(`http2: server sent GOAWAY and closed the connection; LastStreamID=1999, ErrCode=NO_ERROR, debug=""`)), "the connection broke"},
-		"a lost connection":             {asked(errors.New("http2: client connection lost")), "the connection broke"},
-		"a deadline":                    {asked(context.DeadlineExceeded), "no answer in time"},
-		"a deadline while connecting":   {asked(&net.OpError{Op: "dial", Net: "tcp", Err: os.ErrDeadlineExceeded}), "no answer in time"},
-		"no such host":                  {asked(&net.DNSError{Err: "no such host", Name: "m1.example", Server: "10.96.0.10:53"}), "lookup m1.example: no such host"},
-		"a resolver that is away":       {asked(&net.DNSError{Err: "read udp 10.0.0.1:42341->10.96.0.10:53: i/o timeout", Name: "m1.example", IsTimeout: true}), "no answer in time"},
-		"our own limit of requests":     {errors.New("client rate limiter Wait returned an error: context deadline exceeded"), "too many requests to the member are waiting"},
-		"our limit, known beforehand":   {fmt.Errorf("client rate limiter Wait returned an error: %w", errors.New("rate: Wait(n=1) would exceed context deadline")), "too many requests to the member are waiting"},
-		"an expired certificate":        {asked(expired), "x509: certificate has expired or is not yet valid: the current time is after 2025-06-01T00:00:00Z"},
+		"a refused connection":         {dialed(syscall.ECONNREFUSED), "connection refused"},
+		"a connection without a route": {dialed(syscall.EHOSTUNREACH), "dial tcp <address>: connect: no route to host"},
+		"a reset connection":           {dialed(syscall.ECONNRESET), "the connection broke"},
+		"an end":                       {asked(io.EOF), "the connection broke"},
+		"a torn answer":                {fmt.Errorf("read: %w", io.ErrUnexpectedEOF), "the connection broke"},
+		"a GOAWAY":                     {asked(errors.New(`http2: server sent GOAWAY and closed the connection; LastStreamID=1999, ErrCode=NO_ERROR, debug=""`)), "the connection broke"},
+		"a lost connection":            {asked(errors.New("http2: client connection lost")), "the connection broke"},
+		"a deadline":                   {asked(context.DeadlineExceeded), "no answer in time"},
+		"a deadline while connecting":  {asked(&net.OpError{Op: "dial", Net: "tcp", Err: os.ErrDeadlineExceeded}), "no answer in time"},
+		"no such host":                 {asked(&net.DNSError{Err: "no such host", Name: "m1.example", Server: "10.96.0.10:53"}), "lookup m1.example: no such host"},
+		"a resolver that is away":      {asked(&net.DNSError{Err: "read udp 10.0.0.1:42341->10.96.0.10:53: i/o timeout", Name: "m1.example", IsTimeout: true}), "no answer in time"},
+		"our own limit of requests":    {errors.New("client rate limiter Wait returned an error: context deadline exceeded"), "too many requests to the member are waiting"},
+		"our limit, known beforehand":  {fmt.Errorf("client rate limiter Wait returned an error: %w", errors.New("rate: Wait(n=1) would exceed context deadline")), "too many requests to the member are waiting"},
+		"an expired certificate":       {asked(expired), "x509: certificate has expired or is not yet valid: the current time is after 2025-06-01T00:00:00Z"},
+		"a refusal that quotes an object": {apierrors.NewBadRequest("spec.template: Invalid value: " + strings.Repeat("q", 9999) + ": field is immutable"),
+			"spec.template: Invalid value: " + strings.Repeat("q", 475) + " ... (cut) ... " + strings.Repeat("q", 484) + ": field is immutable"},
 		"too many requests":             {apierrors.NewTooManyRequests("try again, says 10.0.0.7:6443", 7), "try again, says <address>"},
 		"a webhook that is away":        {apierrors.NewInternalError(errors.New(webhook + "dial tcp 10.96.3.4:443: connect: connection refused")), `Internal error occurred: failed calling webhook "v.example.com": failed to call webhook: dial tcp <address>: connect: connection refused`},
 		"a webhook that is cut":         {apierrors.NewInternalError(errors.New(webhook + "read tcp [fd00::1]:41234->[fd00::2]:443: read: connection reset by peer")), `Internal error occurred: failed calling webhook "v.example.com": failed to call webhook: read tcp <address>: read: connection reset by peer`},

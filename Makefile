@@ -14,8 +14,12 @@ LINKS_KUBERNETES = {{$$p := .ImportPath}}{{range .Deps}}{{if eq . "k8s.io/kubern
 KUBE_LINKED = $(shell go list -f '$(LINKS_KUBERNETES)' ./pkg/... ./cmd/...)
 RACE_PACKAGES = $(filter-out $(KUBE_LINKED),$(shell go list . ./pkg/... ./cmd/... ./hack/... ./test/simulation ./test/integration/simulated | grep -v /pkg/generated))
 
+# Suites against real servers in which the engine is part of the test's process: the race detector
+# sees it. Of the servers it sees nothing: they are processes.
+ENGINE_SUITES = ./test/integration/propagation
+
 .DEFAULT_GOAL := help
-.PHONY: help build up down status test test-fast test-unit test-race test-unraced test-integration test-faults test-faults-long test-store test-minor soak-aggregated bench bench-store bench-propagation test-bench-propagation generate verify lint clean
+.PHONY: help build up down status test test-fast test-unit test-race test-unraced test-integration test-propagation-race test-histories test-faults test-faults-long test-store test-minor soak-aggregated bench bench-store bench-propagation test-bench-propagation generate verify lint clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,6 +51,12 @@ test-unraced: ## Unit tests of the rest, without it
 
 test-integration: build ## Tests against real servers: Koinon, kube-apiserver, MariaDB and Galera if installed
 	go test -count=1 -timeout 30m -p 1 $$(go list ./test/... | grep -Ev '/test/(storefaults|simulation|integration/simulated)')
+
+test-propagation-race: build ## Propagation to real clusters with the race detector: the engine runs in the tests (about twelve minutes)
+	go test -race -count=1 -timeout 40m -p 1 $(ENGINE_SUITES)
+
+test-histories: ## Many random histories of the engine and simulated members, with the race detector (KOINON_SEED, KOINON_HISTORIES)
+	KOINON_LONG=1 go test -race -v -count=1 -timeout 4h -run Histories ./test/integration/simulated
 
 test-faults: ## Break databases, networks and servers under the store and check what it answered
 	go test -race -count=1 -timeout 20m -p 1 ./test/storefaults/...

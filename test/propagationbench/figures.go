@@ -6,9 +6,9 @@ import (
 	"math"
 	"os"
 	"slices"
-	"strings"
 	"time"
-	"unicode/utf8"
+
+	"github.com/koinon-io/koinon/test/bench/report"
 )
 
 // figure is one measured value.
@@ -65,7 +65,7 @@ func (f *figures) table(before figures) string {
 	for _, now := range f.list {
 		aim, verdict := "", ""
 		if now.AtMost != nil {
-			aim, verdict = "≤ "+digits(*now.AtMost), "missed"
+			aim, verdict = "≤ "+report.Digits(*now.AtMost), "missed"
 			if now.Value <= *now.AtMost {
 				verdict = "met"
 			}
@@ -74,61 +74,22 @@ func (f *figures) table(before figures) string {
 		if now.Unit != "" {
 			name += ", " + now.Unit
 		}
-		line := []string{name, aim, digits(now.Value), verdict}
+		line := []string{name, aim, report.Digits(now.Value), verdict}
 		if len(before.list) > 0 {
 			line = slices.Insert(line, 2, before.value(now))
 		}
 		lines = append(lines, line)
 	}
-	return aligned(lines)
+	return report.Table(lines)
 }
 
 func (f *figures) value(like figure) string {
 	for _, other := range f.list {
 		if other.Name == like.Name && other.Unit == like.Unit {
-			return digits(other.Value)
+			return report.Digits(other.Value)
 		}
 	}
 	return "–"
-}
-
-// digits writes three digits at least.
-func digits(v float64) string {
-	switch size := math.Abs(v); {
-	case math.IsNaN(v) || math.IsInf(v, 0):
-		return "–"
-	case size >= 100 || v == math.Trunc(v):
-		return fmt.Sprintf("%.0f", v)
-	case size >= 10:
-		return fmt.Sprintf("%.1f", v)
-	case size >= 0.1:
-		return fmt.Sprintf("%.2f", v)
-	}
-	return fmt.Sprintf("%.2g", v)
-}
-
-// aligned writes a Markdown table; the first line is the head.
-func aligned(lines [][]string) string {
-	width := make([]int, len(lines[0]))
-	for _, line := range lines {
-		for i, cell := range line {
-			width[i] = max(width[i], utf8.RuneCountInString(cell), 3)
-		}
-	}
-	var out strings.Builder
-	for n, line := range lines {
-		for i, cell := range line {
-			out.WriteString("| " + cell + strings.Repeat(" ", width[i]-utf8.RuneCountInString(cell)) + " ")
-		}
-		out.WriteString("|\n")
-		if n == 0 {
-			for _, w := range width {
-				out.WriteString("|" + strings.Repeat("-", w+2))
-			}
-			out.WriteString("|\n")
-		}
-	}
-	return out.String()
 }
 
 // percentile returns the value that p percent of the durations do not exceed: of fewer than

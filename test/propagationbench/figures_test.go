@@ -22,11 +22,11 @@ func TestTable(t *testing.T) {
 	if err := loaded.load(file); err != nil {
 		t.Fatal(err)
 	}
-	want := `| Measure                     | Aim   | Before | Measured | Verdict |
-|-----------------------------|-------|--------|----------|---------|
-| one object → 100 targets, s |       | 0.70   | 0.25     |         |
-| ratio                       | ≤ 12  | –      | 11.5     | met     |
-| record, bytes               | ≤ 120 | –      | 270      | missed  |
+	want := `| Measure                     |   Aim | Before | Measured | Verdict |
+|-----------------------------|------:|-------:|---------:|--------:|
+| one object → 100 targets, s |       |   0.70 |     0.25 |         |
+| ratio                       |  ≤ 12 |      – |     11.5 |     met |
+| record, bytes               | ≤ 120 |      – |      270 |  missed |
 `
 	if diff := cmp.Diff(want, now.table(loaded)); diff != "" {
 		t.Errorf("table (-want +got):\n%s", diff)

@@ -34,6 +34,7 @@ var rows = []row{
 	{"bulk", (*bench).bulk},
 	{"flap", (*bench).flap},
 	{"neighbours", (*bench).neighbours},
+	{"tenant", (*bench).tenant},
 	{"idle", (*bench).idle},
 	{"cells", (*bench).cells},
 	{"real", (*bench).real},

@@ -36,8 +36,8 @@ type Fault struct {
 	// Late: Code and Cut come after the request was carried out: the client cannot know.
 	Late bool
 	// Drop is for watches, also those that have begun: this fraction of their events is never
-	// sent.
-	Drop float64
+	// sent. Duplicate is the fraction that is sent twice.
+	Drop, Duplicate float64
 }
 
 func (f *Fault) about(q *request) bool {
@@ -133,16 +133,16 @@ func (t *traps) strikes(fault *Fault, number int, q *request) bool {
 	return fraction(t.seed, what, strconv.Itoa(t.asked[what])) < fault.Rate
 }
 
-// drop is the fraction of events that a watch is not sent.
-func (t *traps) drop(q *request) float64 {
+// spoil returns the fractions of events that a watch is not sent, and is sent twice.
+func (t *traps) spoil(q *request) (drop, duplicate float64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for i := range t.faults {
-		if fault := &t.faults[i]; fault.Drop > 0 && fault.about(q) {
-			return fault.Drop
+		if fault := &t.faults[i]; (fault.Drop > 0 || fault.Duplicate > 0) && fault.about(q) {
+			return fault.Drop, fault.Duplicate
 		}
 	}
-	return 0
+	return 0, 0
 }
 
 // suffer carries a request out, or not, as the fault says.

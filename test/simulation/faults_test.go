@@ -9,6 +9,7 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/rest"
 )
@@ -55,6 +56,49 @@ func TestFaults(t *testing.T) {
 	m.Up()
 	if err := get(); err != nil {
 		t.Errorf("a member that is back: %v", err)
+	}
+}
+
+func TestWatchesAreSentEventsTwiceOrNever(t *testing.T) {
+	for name, test := range map[string]struct {
+		fault Fault
+		want  []string // the values of the events
+	}{
+		"never": {Fault{Verbs: []string{"watch"}, Drop: 1}, nil},
+		"twice": {Fault{Verbs: []string{"watch"}, Duplicate: 1}, []string{"2", "2"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m, client := start(t, Options{})
+			made := create(t, client, "a", "1")
+			watch, err := client.Resource(ConfigMaps).Namespace("shop").Watch(t.Context(), metav1.ListOptions{ResourceVersion: made.GetResourceVersion()})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer watch.Stop()
+			set := func(value string) {
+				t.Helper()
+				found, err := m.Change(ConfigMaps, "shop", "a", func(object map[string]any) { object["data"] = map[string]any{"key": value} })
+				if err != nil || !found {
+					t.Fatalf("change: found %v, %v", found, err)
+				}
+			}
+			m.SetFaults(test.fault)
+			set("2")
+			for _, want := range append(test.want, "end") {
+				if want == "end" {
+					if name == "never" {
+						eventually(t, "the event was dropped", func() bool { return m.Counts().Dropped == 1 })
+					}
+					m.SetFaults()
+					set(want)
+				}
+				event := <-watch.ResultChan()
+				got, _, _ := unstructured.NestedString(event.Object.(*unstructured.Unstructured).Object, "data", "key")
+				if got != want {
+					t.Fatalf("got an event of %q, want %q", got, want)
+				}
+			}
+		})
 	}
 }
 

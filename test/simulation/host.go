@@ -8,8 +8,9 @@ var FederatedConfigMaps = schema.GroupVersionResource{Group: "types.kubefed.io",
 // HostTypes returns the types of a host: with them a Member stands in for the API server that
 // controllers of pkg/federation work with, so that a unit test can run them. It does not set
 // defaults, validate, admit or convert as the real one does: what a test writes there it writes
-// whole, and in the stored version.
-func HostTypes() []Type {
+// whole, and in the stored version. custom are types of members beside the built-in ones that
+// there is a federated kind of, too.
+func HostTypes(custom ...Type) []Type {
 	types := append(BuiltIn(), Type{
 		GroupVersionResource: schema.GroupVersionResource{Group: "coordination.k8s.io", Version: "v1", Resource: "leases"},
 		Kind:                 "Lease", Namespaced: true,
@@ -26,7 +27,7 @@ func HostTypes() []Type {
 	add("federation.koinon.io", "v1alpha1", "cells", "Cell", true)
 	add("federation.koinon.io", "v1alpha1", "membernamespaces", "MemberNamespace", false)
 	add("edge.koinon.io", "v1alpha1", "edgeunits", "EdgeUnit", true)
-	for _, t := range BuiltIn() {
+	for _, t := range append(BuiltIn(), custom...) {
 		// A FederatedNamespace lies in the namespace that it federates.
 		add(FederatedConfigMaps.Group, FederatedConfigMaps.Version, "federated"+t.Resource, "Federated"+t.Kind, t.Namespaced || t.Kind == "Namespace")
 	}

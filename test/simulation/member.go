@@ -174,6 +174,20 @@ func (m *Member) Compact() {
 	}
 }
 
+// Expire ends all watches, and has everybody list everything anew: whatever version somebody has
+// seen is too old by then, so that what watches have lost is found.
+func (m *Member) Expire() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.revision++ // which nobody has seen
+	m.snapshots = nil
+	for _, r := range m.order {
+		r.log, r.compacted = nil, m.revision
+		r.epoch++
+		r.wake()
+	}
+}
+
 var _ http.Handler = &Member{}
 
 // now is the time as objects have it.

@@ -437,6 +437,25 @@ func (m *Member) Put(gvr schema.GroupVersionResource, object map[string]any) err
 	return err
 }
 
+// Change changes an object as it is at that moment, as Put does: nobody else writes it in
+// between. It reports whether there is such an object; change is not called if not.
+func (m *Member) Change(gvr schema.GroupVersionResource, namespace, name string, change func(object map[string]any)) (found bool, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	of := m.registry[gvr]
+	if of == nil {
+		return false, fmt.Errorf("member %s has no type %s", m.name, gvr)
+	}
+	old := of.objects[objectKey(namespace, name)]
+	if old == nil {
+		return false, nil
+	}
+	object := old.decode()
+	change(object)
+	_, err = m.update(of, old, object, intent{direct: true})
+	return true, err
+}
+
 // Remove deletes an object as somebody in the member does: finalizers hold it. It is no error
 // if there is none.
 func (m *Member) Remove(gvr schema.GroupVersionResource, namespace, name string) {

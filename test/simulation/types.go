@@ -25,6 +25,10 @@ var (
 	Secrets     = schema.GroupVersionResource{Version: "v1", Resource: "secrets"}
 	Deployments = schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "deployments"}
 	Jobs        = schema.GroupVersionResource{Group: "batch", Version: "v1", Resource: "jobs"}
+
+	// CustomResourceDefinitions are served if Options.Types has them. A member does not serve
+	// what they define: a type of Options.Types is there, or lost, by SetServed.
+	CustomResourceDefinitions = schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"}
 )
 
 // BuiltIn returns the types of a stock cluster that are federated often.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"time"
 
@@ -164,7 +165,7 @@ func (w *watcher) expired() {
 }
 
 func (w *watcher) send(changes []change) error {
-	drop := w.member.traps.drop(w.q)
+	drop, duplicate := w.member.traps.spoil(w.q)
 	for _, c := range changes {
 		before, after := w.selected.has(c.before), w.selected.has(c.after)
 		if !before && !after {
@@ -177,11 +178,19 @@ func (w *watcher) send(changes []change) error {
 		case !after:
 			kind, object = "DELETED", c.before.at(c.revision)
 		}
-		if drop > 0 && fraction(w.member.traps.seed, "drop", string(object.uid), strconv.FormatUint(c.revision, 10)) < drop {
+		happens := func(what string, rate float64) bool {
+			return rate > 0 && fraction(w.member.traps.seed, what, string(object.uid), strconv.FormatUint(c.revision, 10)) < rate
+		}
+		times := 1
+		switch {
+		case happens("drop", drop):
 			w.member.counts.dropped.Add(1)
 			continue
+		case happens("duplicate", duplicate):
+			times = 2
 		}
-		for _, e := range w.member.traps.onTheWay(WatchEvent{Kind: kind, Resource: w.of.GroupVersionResource, Namespace: object.namespace, Name: object.name, Revision: c.revision, object: object}) {
+		events := w.member.traps.onTheWay(WatchEvent{Kind: kind, Resource: w.of.GroupVersionResource, Namespace: object.namespace, Name: object.name, Revision: c.revision, object: object})
+		for _, e := range slices.Repeat(events, times) {
 			if err := w.events.write(e.Kind, w.form.of(e.object)); err != nil {
 				return err
 			}

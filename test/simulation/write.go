@@ -207,16 +207,9 @@ func (m *Member) applied(r *http.Request, of *registry, old *stored, data []byte
 }
 
 func (m *Member) serveDelete(w http.ResponseWriter, of *registry, q *request, body []byte, dryRun bool) error {
-	options := &metav1.DeleteOptions{}
-	if len(body) > 0 {
-		decoded, _, err := codecs.UniversalDeserializer().Decode(body, deleteOptionsKind, options)
-		if err != nil {
-			return apierrors.NewBadRequest(err.Error())
-		}
-		var ok bool
-		if options, ok = decoded.(*metav1.DeleteOptions); !ok {
-			return apierrors.NewBadRequest("the body is no DeleteOptions")
-		}
+	options, err := readDeleteOptions(body)
+	if err != nil {
+		return apierrors.NewBadRequest(err.Error())
 	}
 	if policy := options.PropagationPolicy; policy != nil {
 		switch *policy {
@@ -244,6 +237,33 @@ func (m *Member) serveDelete(w http.ResponseWriter, of *registry, q *request, bo
 		Details: &metav1.StatusDetails{Name: q.name, Group: of.Group, Kind: of.Resource, UID: old.uid},
 	})
 	return nil
+}
+
+// readDeleteOptions reads the body of a deletion, empty or not. In JSON it may be of any version:
+// API servers have DeleteOptions in every one.
+func readDeleteOptions(body []byte) (*metav1.DeleteOptions, error) {
+	options := &metav1.DeleteOptions{}
+	switch {
+	case len(body) == 0:
+		return options, nil
+	case body[0] == '{':
+		if err := utiljson.Unmarshal(body, options); err != nil {
+			return nil, err
+		}
+		if options.Kind != "" && options.Kind != deleteOptionsKind.Kind {
+			return nil, fmt.Errorf("the body is a %s, and no DeleteOptions", options.Kind)
+		}
+		return options, nil
+	}
+	decoded, _, err := codecs.UniversalDeserializer().Decode(body, deleteOptionsKind, options)
+	if err != nil {
+		return nil, err
+	}
+	options, ok := decoded.(*metav1.DeleteOptions)
+	if !ok {
+		return nil, errors.New("the body is no DeleteOptions")
+	}
+	return options, nil
 }
 
 func checkPreconditions(of *registry, old *stored, p *metav1.Preconditions) error {

@@ -28,7 +28,8 @@
 // The queue of objects holds each object once; an executor's queue each of its targets
 // once. Both are bounded by the number of stored objects times their targets; a full
 // queue is therefore not possible, and adding never blocks. Events of a member have objects
-// looked at no more often than pace.go says. In both, namespaces take turns. An
-// executor has up to 8 workers, and none while it has nothing to do; every call to a member has
-// a deadline of 15 s. Compiled specs are kept up to 64 MiB.
+// looked at no more often than pace.go says. In both, namespaces take turns, and
+// none has all workers: at most 4 of the 16 that sync objects, and 6 of the up to 8 of an
+// executor, which has none while it has nothing to do. Every call to a member has a deadline of
+// 15 s. Compiled specs are kept up to 64 MiB.
 package propagation

@@ -32,10 +32,13 @@ import (
 )
 
 const (
-	// objectWorkers sync objects. They wait for writes to the host, not for members.
-	objectWorkers = 16
-	// targetWorkers act in one member, at most.
-	targetWorkers = 8
+	// objectWorkers sync objects. They wait for writes to the host, not for members. At most
+	// mostObjects of them do so for one namespace: what it writes may be large, and each
+	// status of it costs the host as much again.
+	objectWorkers, mostObjects = 16, 4
+	// targetWorkers act in one member, at most, and mostTargets of them for one namespace: all
+	// that is written there may hang.
+	targetWorkers, mostTargets = 8, 6
 	// hostTimeout bounds one call to the host.
 	hostTimeout = 15 * time.Second
 	// gather is how long results of one object are gathered before the object is synced, and
@@ -165,12 +168,14 @@ func New(config Config) (*Engine, error) {
 // newObjectQueue returns a queue in which namespaces take turns.
 func newObjectQueue() workqueue.TypedRateLimitingInterface[objectKey] {
 	const name = "federated-objects"
-	turns := workqueue.NewTypedWithConfig(workqueue.TypedQueueConfig[objectKey]{
-		Name: name, Queue: newFair(func(k objectKey) string { return k.namespace }),
-	})
-	delayed := workqueue.NewTypedDelayingQueueWithConfig(workqueue.TypedDelayingQueueConfig[objectKey]{Name: name, Queue: turns})
-	return workqueue.NewTypedRateLimitingQueueWithConfig(backoff[objectKey](),
-		workqueue.TypedRateLimitingQueueConfig[objectKey]{Name: name, DelayingQueue: delayed})
+	turns := newFair(mostObjects, func(k objectKey) string { return k.namespace })
+	queue := workqueue.NewTypedWithConfig(workqueue.TypedQueueConfig[objectKey]{Name: name, Queue: turns})
+	delayed := workqueue.NewTypedDelayingQueueWithConfig(workqueue.TypedDelayingQueueConfig[objectKey]{Name: name, Queue: queue})
+	return &objectQueue{
+		TypedRateLimitingInterface: workqueue.NewTypedRateLimitingQueueWithConfig(backoff[objectKey](),
+			workqueue.TypedRateLimitingQueueConfig[objectKey]{Name: name, DelayingQueue: delayed}),
+		turns: turns,
+	}
 }
 
 // gatherFor is how long results of an object with so many targets are gathered.

@@ -16,13 +16,13 @@ type targetKey struct {
 // nothing to do: hundreds of members are idle.
 type executor struct {
 	mu      sync.Mutex
-	queue   *fair[targetKey] // guarded by mu
+	queue   *fair[targetKey] // guarded by mu, but for done
 	workers int              // guarded by mu
 	ended   bool             // guarded by mu
 }
 
 func newExecutor() *executor {
-	return &executor{queue: newFair(func(k targetKey) string { return k.object.namespace })}
+	return &executor{queue: newFair(mostTargets, func(k targetKey) string { return k.object.namespace })}
 }
 
 // add puts a target in the queue. It reports whether another worker is to be started, and
@@ -31,7 +31,7 @@ func (x *executor) add(key targetKey) (start bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.queue.Push(key)
-	if x.workers == targetWorkers {
+	if x.workers == targetWorkers || x.queue.Len() == 0 { // those who work go on with it
 		return false
 	}
 	x.workers++
@@ -95,6 +95,7 @@ func (e *Engine) execute(ctx context.Context, x *executor) {
 			return
 		}
 		e.act(ctx, key)
+		x.queue.done(key)
 	}
 }
 

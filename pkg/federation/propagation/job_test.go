@@ -240,7 +240,7 @@ func TestWhatHasFailedWaitsLongerEachTime(t *testing.T) {
 }
 
 func TestNamespacesTakeTurns(t *testing.T) {
-	queue := newFair(func(k objectKey) string { return k.namespace })
+	queue := newFair(100, func(k objectKey) string { return k.namespace })
 	for i := range 1000 {
 		queue.Push(objectKey{namespace: "busy", name: fmt.Sprint(i)})
 	}

@@ -146,12 +146,15 @@ func (v *view) addPlaced(candidates []placement.Candidate) {
 	}
 	for _, t := range targets {
 		added := viewTarget{Candidate: t.Candidate, reason: t.Message}
-		switch t.Disposition {
-		case placement.Placed:
+		from, moved := v.movedFrom(t.Candidate)
+		switch {
+		case t.Disposition == placement.Placed && moved:
+			added = viewTarget{Candidate: from, intent: remove, recorded: true}
+		case t.Disposition == placement.Placed:
 			added.intent = run
-		case placement.Masked:
+		case t.Disposition == placement.Masked:
 			added.intent = keep
-		case placement.NotFound:
+		case t.Disposition == placement.NotFound:
 			added.intent = absent
 		}
 		v.targets = append(v.targets, added)
@@ -169,16 +172,17 @@ func (v *view) addDeparting(e *Engine, candidates []placement.Candidate) {
 	for i := range candidates {
 		byName[candidates[i].Name] = &candidates[i]
 	}
+	staying := e.staying(v)
+	holds := func(c *placement.Candidate) bool { return c != nil && c.Refusal == "" && e.holds(v, *c, staying) }
 	for _, name := range v.memory.names() {
 		if !known[name] {
 			known[name] = true
-			v.depart(v.recorded(name), byName[name])
+			v.depart(v.recorded(name), byName[name], v.memory.record(name).Hash != "" || holds(byName[name]))
 		}
 	}
-	staying := e.staying(v)
-	for _, c := range candidates {
-		if !known[c.Name] && c.Refusal == "" && e.holds(v, c, staying) {
-			v.depart(c, &c)
+	for i := range candidates {
+		if c := &candidates[i]; !known[c.Name] && holds(c) {
+			v.depart(*c, c, true)
 		}
 	}
 	slices.SortFunc(v.targets, func(a, b viewTarget) int { return strings.Compare(a.Name, b.Name) })
@@ -198,9 +202,26 @@ func (v *view) addInherited(candidates []placement.Candidate) {
 	}
 	for _, t := range placed {
 		if t.Disposition == placement.Placed && !known[t.Name] {
-			v.depart(t.Candidate, &t.Candidate)
+			v.depart(t.Candidate, &t.Candidate, false)
 		}
 	}
+}
+
+// movedFrom returns the place that the record of a target names, if that is another one than the
+// target has now, and something was written there: a cell was deleted and made anew in another
+// member. What is there goes before anything is written in the new place: after that nobody would
+// know of it.
+func (v *view) movedFrom(c placement.Candidate) (from placement.Candidate, moved bool) {
+	record := v.memory.record(c.Name)
+	namespace, name := v.place(c)
+	if v.kind.isNamespace() {
+		namespace = name
+	}
+	elsewhere := record.Cluster != "" && record.Cluster != c.Member || record.Namespace != "" && record.Namespace != namespace
+	if record.Hash == "" || !elsewhere {
+		return placement.Candidate{}, false
+	}
+	return v.recorded(c.Name), true
 }
 
 // recorded is the place of a target as the record has it: the cell may be gone.
@@ -209,8 +230,9 @@ func (v *view) recorded(name string) placement.Candidate {
 	return placement.Candidate{Name: name, Member: record.Cluster, Namespace: record.Namespace, Owner: v.ownerOf(name)}
 }
 
-// depart adds a target that the object leaves, as far as the mask lets it.
-func (v *view) depart(c placement.Candidate, candidate *placement.Candidate) {
+// depart adds a target that the object leaves, as far as the mask lets it. there says that the
+// object is there, or may be: that is what a mask keeps.
+func (v *view) depart(c placement.Candidate, candidate *placement.Candidate, there bool) {
 	t := viewTarget{Candidate: c, intent: remove}
 	t.recorded = candidate == nil || candidate.Member != c.Member || candidate.Namespace != c.Namespace
 	if v.federated.DeletionTimestamp != nil {
@@ -221,7 +243,7 @@ func (v *view) depart(c placement.Candidate, candidate *placement.Candidate) {
 		return
 	}
 	mask, err := placement.NewMask(v.federated.Spec.PlacementMask)
-	if err == nil && !mask.Allows(c.Name, candidate) && v.memory.record(c.Name).Hash != "" {
+	if err == nil && !mask.Allows(c.Name, candidate) && there {
 		t.intent, t.reason = keep, "the target is no longer placed, and the mask keeps the object there"
 	}
 	v.targets = append(v.targets, t)

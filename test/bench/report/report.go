@@ -10,7 +10,6 @@ import (
 	"math"
 	"slices"
 	"strings"
-	"unicode/utf8"
 )
 
 // Measure is one row: what was measured, and in which unit.
@@ -84,7 +83,7 @@ func (a aim) row() []string {
 	if met {
 		verdict = "met"
 	}
-	return []string{a.text, words + " " + figure(a.limit), figure(a.value), verdict}
+	return []string{a.text, words + " " + Digits(a.limit), Digits(a.value), verdict}
 }
 
 // Write writes one table per group, and the aims.
@@ -95,7 +94,7 @@ func (r *Report) Write(w io.Writer) error {
 		for _, a := range r.aims {
 			rows = append(rows, a.row())
 		}
-		out.WriteString("### Aims\n\n" + table(rows))
+		out.WriteString("### Aims\n\n" + Table(rows))
 	}
 	var groups []string
 	for _, m := range r.order {
@@ -110,7 +109,7 @@ func (r *Report) Write(w io.Writer) error {
 				rows = append(rows, r.row(m))
 			}
 		}
-		out.WriteString("\n### " + group + "\n\n" + table(rows))
+		out.WriteString("\n### " + group + "\n\n" + Table(rows))
 	}
 	_, err := io.WriteString(w, out.String())
 	return err
@@ -134,7 +133,7 @@ func (r *Report) row(m Measure) []string {
 		row = append(row, cell(r.samples[m][contender]))
 	}
 	if len(r.contenders) == 2 {
-		row = append(row, figure(r.Median(r.contenders[1], m)/r.Median(r.contenders[0], m)))
+		row = append(row, Digits(r.Median(r.contenders[1], m)/r.Median(r.contenders[0], m)))
 	}
 	return row
 }
@@ -145,53 +144,7 @@ func cell(values []float64) string {
 		return "–"
 	}
 	if len(values) == 1 {
-		return figure(values[0])
+		return Digits(values[0])
 	}
-	return fmt.Sprintf("%s (%s…%s)", figure(median(values)), figure(slices.Min(values)), figure(slices.Max(values)))
-}
-
-// figure writes three digits at least.
-func figure(v float64) string {
-	switch size := math.Abs(v); {
-	case math.IsNaN(v) || math.IsInf(v, 0):
-		return "–"
-	case size >= 100 || v == math.Trunc(v):
-		return fmt.Sprintf("%.0f", v)
-	case size >= 10:
-		return fmt.Sprintf("%.1f", v)
-	case size >= 0.1:
-		return fmt.Sprintf("%.2f", v)
-	}
-	return fmt.Sprintf("%.2g", v)
-}
-
-// table aligns the columns; the first row is the head.
-func table(rows [][]string) string {
-	width := make([]int, len(rows[0]))
-	for _, row := range rows {
-		for i, text := range row {
-			width[i] = max(width[i], utf8.RuneCountInString(text), 3)
-		}
-	}
-	var out strings.Builder
-	for n, row := range rows {
-		for i, text := range row {
-			space := strings.Repeat(" ", width[i]-utf8.RuneCountInString(text))
-			if i == 0 {
-				out.WriteString("| " + text + space)
-			} else {
-				out.WriteString(" | " + space + text)
-			}
-		}
-		out.WriteString(" |\n")
-		if n > 0 {
-			continue
-		}
-		out.WriteString("|" + strings.Repeat("-", width[0]+2))
-		for _, w := range width[1:] {
-			out.WriteString("|" + strings.Repeat("-", w+1) + ":")
-		}
-		out.WriteString("|\n")
-	}
-	return out.String()
+	return fmt.Sprintf("%s (%s…%s)", Digits(median(values)), Digits(slices.Min(values)), Digits(slices.Max(values)))
 }

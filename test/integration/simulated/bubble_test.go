@@ -169,9 +169,13 @@ func (w *world) start() {
 	if err != nil {
 		w.Fatal(err)
 	}
+	clusters, err := propagation.NewClusters(core.KubeFedClusters().Informer(), v1beta1.DefaultNamespace)
+	if err != nil {
+		w.Fatal(err)
+	}
 	engine, err := propagation.New(propagation.Config{
 		HostConfig: config, Members: w, SystemNamespace: v1beta1.DefaultNamespace,
-		Clusters:   core.KubeFedClusters().Lister().KubeFedClusters(v1beta1.DefaultNamespace),
+		Clusters:   clusters,
 		Types:      core.FederatedTypeConfigs().Lister().FederatedTypeConfigs(v1beta1.DefaultNamespace),
 		TypeClient: koinon.KubeFedCoreV1beta1().FederatedTypeConfigs(v1beta1.DefaultNamespace),
 		Cells:      everywhere.Federation().V1alpha1().Cells().Lister(),

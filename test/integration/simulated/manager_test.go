@@ -5,6 +5,7 @@ package simulated_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"sync"
 	"testing"
@@ -36,8 +37,10 @@ type fixture struct {
 // start joins members to a host of their own, and runs the controllers until the test ends.
 func start(t *testing.T, members int) *fixture {
 	t.Helper()
-	hosts := fleet(t, simulation.Options{Types: simulation.HostTypes(), Name: func(int) string { return "host" }})
-	f := &fixture{T: t, host: hosts.Members()[0], members: fleet(t, simulation.Options{Members: members, Seed: 1, ManagedFields: true}).Members()}
+	hosts := fleet(t, simulation.Options{Types: simulation.HostTypes(widgets), Name: func(int) string { return "host" }})
+	f := &fixture{T: t, host: hosts.Members()[0], members: fleet(t, simulation.Options{
+		Members: members, Seed: 1, ManagedFields: true, Types: memberTypes(), Admit: admit,
+	}).Members()}
 	var err error
 	if f.client, err = dynamic.NewForConfig(f.host.RESTConfig()); err != nil {
 		t.Fatal(err)
@@ -132,6 +135,21 @@ func (f *fixture) federate(name, value string) {
 func value(m *simulation.Member, name string) string {
 	got, _, _ := unstructured.NestedString(m.Object(simulation.ConfigMaps, "shop", name), "data", "key")
 	return got
+}
+
+// quickChecks has members that are back be noticed soon.
+func (f *fixture) quickChecks() {
+	f.Helper()
+	gvr := v1beta1.SchemeGroupVersion.WithResource("kubefedconfigs")
+	f.eventually("the controllers have made their configuration", func() error {
+		found, err := f.host.Change(gvr, v1beta1.DefaultNamespace, v1beta1.KubeFedConfigName, func(config map[string]any) {
+			config["spec"].(map[string]any)["clusterHealthCheck"] = map[string]any{"period": "1s", "timeout": "10s", "failureThreshold": int64(2)}
+		})
+		if err == nil && !found {
+			err = errors.New("it is not there")
+		}
+		return err
+	})
 }
 
 func (f *fixture) eventually(what string, check func() error) {

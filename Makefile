@@ -72,7 +72,7 @@ soak-aggregated: build ## Write through a real host for 45 s while connections a
 	KOINON_SOAK_SECONDS=45 go test -count=1 -timeout 20m -v -run NoWriteFails ./test/integration/aggregated
 
 test-minor: build ## What arrives in members, and a host, of Kubernetes 1.34 (builds that first, ten minutes)
-	cd test/minors/kubernetes-1.34 && go build -o ../../../bin/minors/ .
+	cd test/minors/kubernetes-1.34 && go build -ldflags "$$(../../../hack/ldflags.sh go.mod)" -o ../../../bin/minors/ .
 	KOINON_KUBERNETES=$(CURDIR)/bin/minors/kubernetes-1.34 go test -count=1 -timeout 40m -p 1 ./test/integration/arrives ./test/integration/propagation ./test/integration/aggregated
 
 test-fast: ## The inner loop: unit tests without the race detector

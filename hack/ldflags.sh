@@ -4,12 +4,15 @@
 # is v0.0.0 and serves nothing newer), and our own.
 #
 #   go build -ldflags "$(hack/ldflags.sh)" ./cmd/koinon
+#   cd test/minors/kubernetes-1.34 && go build -ldflags "$(../../../hack/ldflags.sh go.mod)" .
 #
 # VERSION overrides our version; the default is what git describe says.
+# An argument names the go.mod that says which Kubernetes it is; the default is ours.
 set -euo pipefail
+module=$(realpath "${1:-$(dirname "$0")/../go.mod}")
 cd "$(dirname "$0")/.."
 
-kubernetes=$(sed -n 's/^[[:space:]]*k8s.io\/kubernetes \(v[0-9.]*\).*/\1/p' go.mod | head -1)
+kubernetes=$(sed -n 's/^[[:space:]]*k8s.io\/kubernetes \(v[0-9.]*\).*/\1/p' "$module" | head -1)
 minor=${kubernetes#v1.}
 minor=${minor%%.*}
 commit=$(git rev-parse HEAD 2>/dev/null || echo unknown)

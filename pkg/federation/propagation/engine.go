@@ -347,9 +347,7 @@ func (e *Engine) MemberEvent(member string, resource schema.GroupVersionResource
 		if k.get(key) == nil {
 			continue // there is no such object, or it is looked at once the cache shows it
 		}
-		if wait, planned := e.paceOf(member).after(key); !planned {
-			e.objects.AddAfter(key, wait)
-		}
+		e.objects.AddAfter(key, e.paceOf(member).after(key))
 	}
 }
 

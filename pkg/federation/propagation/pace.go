@@ -43,8 +43,10 @@ func newPace(now func() time.Time) *pace {
 	return &pace{now: now, looks: rate.NewLimiter(looksPerSecond, lookBurst), byKey: map[objectKey]*looked{}}
 }
 
-// after returns when an object is to be looked at because of an event; false if that is planned.
-func (p *pace) after(key objectKey) (wait time.Duration, planned bool) {
+// after returns how long after an event the object is to be looked at: those of one look all end at
+// the same moment. Each has to be put into the queue: it makes one of two looks, the earlier,
+// which an event in between would miss.
+func (p *pace) after(key objectKey) time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := p.now()
@@ -55,18 +57,18 @@ func (p *pace) after(key objectKey) (wait time.Duration, planned bool) {
 		l = &looked{}
 		p.byKey[key] = l
 	case now.Before(l.due):
-		return 0, true
+		return l.due.Sub(now)
 	case now.Sub(l.due) > calm:
 		l.count = 0
 	}
-	wait = gatherEvents
+	wait := gatherEvents
 	if l.count >= freeLooks {
 		wait = gatherBusy
 	}
 	wait = max(wait, p.looks.ReserveN(now, 1).DelayFrom(now))
 	l.due = now.Add(wait)
 	l.count++
-	return wait, false
+	return wait
 }
 
 // sweep forgets, now and then, the objects that are calm. p.mu is held.

@@ -177,23 +177,34 @@ func (b *answerBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// quoting follows the strings of a stream of JSON.
+type quoting struct{ inString, escaped bool }
+
+// take goes on with a byte, and reports whether it is of a string, its quotes included.
+func (q *quoting) take(c byte) bool {
+	switch {
+	case q.escaped:
+		q.escaped = false
+	case q.inString:
+		q.escaped, q.inString = c == '\\', c != '"'
+	case c == '"':
+		q.inString = true
+	default:
+		return false
+	}
+	return true
+}
+
 // values counts the values of a stream of JSON, roughly: what begins objects and arrays, and what
 // stands between two values. What is no JSON does not matter.
 type values struct {
-	n, atMost         int64
-	inString, escaped bool
+	n, atMost int64
+	strings   quoting
 }
 
 func (v *values) count(p []byte) error {
 	for _, c := range p {
-		switch {
-		case v.escaped:
-			v.escaped = false
-		case v.inString:
-			v.escaped, v.inString = c == '\\', c != '"'
-		case c == '"':
-			v.inString = true
-		case c == '{', c == '[', c == ',':
+		if !v.strings.take(c) && (c == '{' || c == '[' || c == ',') {
 			v.n++
 		}
 	}
@@ -234,8 +245,8 @@ func (b *eventBody) Read(p []byte) (int, error) {
 // nesting follows a stream of JSON: in how many objects and arrays it is, and whether in a
 // string. What is no JSON does not matter: the decoder ends there.
 type nesting struct {
-	depth             int
-	inString, escaped bool
+	depth   int
+	strings quoting
 }
 
 // lastEnd goes on with p. It returns where the last object or array ends in p that is in no
@@ -243,12 +254,7 @@ type nesting struct {
 func (n *nesting) lastEnd(p []byte) (end int) {
 	for i, c := range p {
 		switch {
-		case n.escaped:
-			n.escaped = false
-		case n.inString:
-			n.escaped, n.inString = c == '\\', c != '"'
-		case c == '"':
-			n.inString = true
+		case n.strings.take(c):
 		case c == '{', c == '[':
 			n.depth++
 		case c == '}', c == ']':

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
@@ -71,14 +72,29 @@ func (m *fakeMember) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// joined are a KubeFedCluster and its Secret that reach a member with a token.
+func joined(url string, authority []byte) (*v1beta1.KubeFedCluster, *corev1.Secret) {
+	cluster := &v1beta1.KubeFedCluster{
+		ObjectMeta: metav1.ObjectMeta{Name: "m1", Namespace: "sys"},
+		Spec:       v1beta1.KubeFedClusterSpec{APIEndpoint: url, SecretRef: v1beta1.LocalSecretReference{Name: "s"}},
+	}
+	secret := &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{Name: "s", Namespace: "sys", Annotations: map[string]string{
+			v1beta1.CredentialsForAnnotation: cluster.Name, v1beta1.APIEndpointAnnotation: url,
+		}},
+		Data: map[string][]byte{v1beta1.TokenKey: []byte("t"), v1beta1.CAKey: authority},
+	}
+	return cluster, secret
+}
+
 // serve serves a member over TLS and connects to it as a KubeFedCluster and its Secret say.
 func serve(t *testing.T, member http.Handler) *Conn {
 	t.Helper()
 	server := httptest.NewTLSServer(member)
 	t.Cleanup(server.Close)
-	spec := v1beta1.KubeFedClusterSpec{APIEndpoint: server.URL}
 	authority := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
-	config, err := Config(cluster(spec), bound(spec, secret(v1beta1.TokenKey, "t", v1beta1.CAKey, string(authority))), time.Now())
+	cluster, secret := joined(server.URL, authority)
+	config, err := Config(cluster, secret, time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}

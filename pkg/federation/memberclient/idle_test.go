@@ -16,8 +16,6 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-
-	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
 )
 
 const (
@@ -35,9 +33,9 @@ func BenchmarkIdleMember(b *testing.B) {
 	before := cost()
 	conns := make([]*Conn, b.N)
 	for i := range conns {
-		spec := v1beta1.KubeFedClusterSpec{APIEndpoint: url}
 		ofItsOwn := fmt.Sprintf("%s\n%d\n", authority, i) // else they would share one connection
-		config, err := Config(cluster(spec), bound(spec, secret(v1beta1.TokenKey, "t", v1beta1.CAKey, ofItsOwn)), time.Now())
+		cluster, secret := joined(url, []byte(ofItsOwn))
+		config, err := Config(cluster, secret, time.Now())
 		if err != nil {
 			b.Fatal(err)
 		}

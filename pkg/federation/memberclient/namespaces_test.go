@@ -1,7 +1,6 @@
 package memberclient
 
 import (
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"maps"
@@ -196,25 +195,4 @@ func connect(t *testing.T, m *member) *Conn {
 	}
 	t.Cleanup(conn.Close)
 	return conn
-}
-
-func TestAccountNamespace(t *testing.T) {
-	jwt := func(claims string) string {
-		return "e30." + base64.RawURLEncoding.EncodeToString([]byte(claims)) + ".c2ln"
-	}
-	for name, test := range map[string]struct{ token, want string }{
-		"a service account":                {jwt(`{"sub":"system:serviceaccount:fleet:koinon"}`), "fleet"},
-		"somebody else":                    {jwt(`{"sub":"alice"}`), ""},
-		"a subject that ends too early":    {jwt(`{"sub":"system:serviceaccount:fleet"}`), ""},
-		"a token that says nothing":        {"abcdef.0123456789abcdef", ""},
-		"three parts that are no claims":   {"a.b.c", ""},
-		"no token: a client certificate":   {"", ""},
-		"claims that are not in an object": {jwt(`"sub"`), ""},
-	} {
-		t.Run(name, func(t *testing.T) {
-			if got := AccountNamespace(&rest.Config{BearerToken: test.token}); got != test.want {
-				t.Errorf("got %q, want %q", got, test.want)
-			}
-		})
-	}
 }

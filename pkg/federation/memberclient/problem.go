@@ -1,20 +1,15 @@
 package memberclient
 
 import (
-	"context"
 	"errors"
-	"io"
-	"net"
-	"net/url"
-	"os"
 	"regexp"
 	"strings"
-	"syscall"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
 	"github.com/koinon-io/koinon/pkg/federation/status"
+	"github.com/koinon-io/koinon/pkg/memberaccess"
 )
 
 // Problem returns an error of a member as a sentence that may be shown and stored: what a
@@ -26,8 +21,8 @@ func Problem(err error) string {
 	if errors.As(err, &answer) {
 		return status.Cut(answer.Problem, v1beta2.MaxMessageBytes)
 	}
-	if problem := ofConnection(err); problem != "" {
-		return problem
+	if problem := memberaccess.ConnectionProblem(err); problem != "" {
+		return sentence(problem, v1beta2.MaxMessageBytes)
 	}
 	var answered apierrors.APIStatus
 	if errors.As(err, &answered) { // it may quote an object, and say behind it what is wrong with that
@@ -35,51 +30,6 @@ func Problem(err error) string {
 	}
 	return sentence(err.Error(), v1beta2.MaxMessageBytes)
 }
-
-// Sentences for what a connection suffers: which of several errors the library returns is
-// luck.
-const (
-	problemQueue   = "too many requests to the member are waiting"
-	problemTimeout = "no answer in time"
-	problemBroken  = "the connection broke"
-	problemRefused = "connection refused"
-)
-
-// ofConnection returns the sentence for an error that is not the member's answer; empty if
-// it has none of its own.
-func ofConnection(err error) string {
-	var timeout interface{ Timeout() bool }
-	var lookup *net.DNSError
-	var answered apierrors.APIStatus
-	switch {
-	case errors.As(err, &answered):
-		return ""
-	case strings.Contains(err.Error(), "client rate limiter Wait returned an error"):
-		return problemQueue
-	case errors.As(err, &lookup) && !lookup.IsTimeout:
-		return sentence("lookup "+lookup.Name+": "+lookup.Err, v1beta2.MaxMessageBytes)
-	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
-		return problemTimeout
-	case errors.Is(err, syscall.ECONNREFUSED):
-		return problemRefused
-	case isBroken(err):
-		return problemBroken
-	}
-	return ""
-}
-
-// isBroken reports whether a connection ended before the answer did.
-func isBroken(err error) bool {
-	for _, broken := range []error{io.EOF, io.ErrUnexpectedEOF, net.ErrClosed, syscall.ECONNRESET, syscall.ECONNABORTED, syscall.EPIPE} {
-		if errors.Is(err, broken) {
-			return true
-		}
-	}
-	var request *url.Error // the errors of HTTP/2 have no types outside of the library
-	return errors.As(err, &request) && brokenHTTP2.MatchString(request.Err.Error())
-}
-
-var brokenHTTP2 = regexp.MustCompile(`^http2: (client connection|server sent GOAWAY|client conn)|^(http2: )?stream error:|^http: server closed idle connection`)
 
 // sentence makes a text stable and cuts it at its end.
 func sentence(text string, limitBytes int) string {

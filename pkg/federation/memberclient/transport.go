@@ -7,11 +7,15 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
 	"golang.org/x/time/rate"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/rest"
 
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
 	"github.com/koinon-io/koinon/pkg/federation/status"
+	"github.com/koinon-io/koinon/pkg/memberaccess"
 )
 
 // A member is somebody else's server, and may answer anything, in any length and as slowly
@@ -41,6 +45,16 @@ type AnswerError struct {
 }
 
 func (e *AnswerError) Error() string { return e.Problem }
+
+// Config returns how to reach the member, with the bounds on what it may answer: whoever
+// makes a client of a member makes it of this. See memberaccess.Config.
+func Config(cluster *v1beta1.KubeFedCluster, secret *corev1.Secret, now time.Time) (*rest.Config, error) {
+	config, err := memberaccess.Config(cluster, secret, now)
+	if err != nil {
+		return nil, err
+	}
+	return guarded(config), nil
+}
 
 // guarded returns the configuration with the bounds on answers. Redirects are refused: the
 // credentials would be sent on to wherever the member says, and the Secret says that they are

@@ -1,8 +1,6 @@
 package membership
 
 import (
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"time"
@@ -13,6 +11,7 @@ import (
 
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
 	"github.com/koinon-io/koinon/pkg/federation/memberclient"
+	"github.com/koinon-io/koinon/pkg/memberaccess"
 )
 
 // Health of a member.
@@ -113,10 +112,6 @@ func (j judgement) next(f finding, t Thresholds) judgement {
 
 // explain turns the error of a check into a finding with one sentence.
 func explain(err error, secret string) finding {
-	var unknownAuthority x509.UnknownAuthorityError
-	var hostname x509.HostnameError
-	var invalid x509.CertificateInvalidError
-	var verification *tls.CertificateVerificationError
 	var answer *memberclient.AnswerError
 	switch {
 	case errors.As(err, &answer) && answer.Misdirected:
@@ -129,12 +124,13 @@ func explain(err error, secret string) finding {
 	case apierrors.IsForbidden(err):
 		return finding{health: Malformed, problem: fmt.Sprintf(
 			"the member does not let the credentials in Secret %q read /healthz (403 Forbidden)", secret)}
-	case errors.As(err, &unknownAuthority):
-		return finding{health: Malformed, problem: "the member's certificate is not from the given authorities: they are for another cluster, or were replaced"}
-	case errors.As(err, &hostname):
-		return finding{health: Malformed, problem: "the member's certificate is for another host: " + memberclient.Problem(hostname)}
-	case errors.As(err, &invalid), errors.As(err, &verification):
-		return finding{health: Malformed, problem: "the member's certificate is not valid: " + memberclient.Problem(err)}
+	}
+	problem, detail := memberaccess.CertificateProblem(err)
+	switch {
+	case problem != "" && detail != nil:
+		return finding{health: Malformed, problem: problem + ": " + memberclient.Problem(detail)}
+	case problem != "":
+		return finding{health: Malformed, problem: problem}
 	}
 	return finding{health: Offline, problem: "the member does not answer: " + memberclient.Problem(err)}
 }

@@ -28,6 +28,7 @@ import (
 	"github.com/koinon-io/koinon/pkg/federation/memberclient"
 	clientv1beta1 "github.com/koinon-io/koinon/pkg/generated/clientset/versioned/typed/core/v1beta1"
 	listersv1beta1 "github.com/koinon-io/koinon/pkg/generated/listers/core/v1beta1"
+	"github.com/koinon-io/koinon/pkg/memberaccess"
 )
 
 const (
@@ -225,8 +226,8 @@ func (r *Registry) reconcile(ctx context.Context, name string) error {
 	}
 	created.ctx, created.stop = context.WithCancel(ctx)
 	if malformed == nil {
-		created.until = memberclient.ValidUntil(config)
-		if created.account = memberclient.AccountNamespace(config); created.account != "" {
+		created.until = memberaccess.ValidUntil(config)
+		if created.account = memberaccess.AccountNamespace(config); created.account != "" {
 			created.System.Join = append(created.System.Join, created.account)
 		}
 		created.Conn, malformed = memberclient.NewConn(created.ctx, config,

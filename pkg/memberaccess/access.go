@@ -1,4 +1,4 @@
-package memberclient
+package memberaccess
 
 import (
 	"crypto/tls"
@@ -35,9 +35,9 @@ func malformed(format string, args ...any) error {
 	return &MalformedError{fmt.Sprintf(format, args...)}
 }
 
-// Config returns how to reach the member, with the bounds on what it may answer: whoever
-// makes a client of a member makes it of this. secret is nil if it does not exist. now is
-// what a client certificate's validity is checked against.
+// Config returns how to reach the member, without bounds on what it may answer: that is for who
+// makes a client of it. secret is nil if it does not exist. now is what a client certificate's
+// validity is checked against.
 //
 // A Secret with the key kubeconfig says everything: server, authorities, credentials.
 // Else spec says where, the key token how, and the Secret agrees. It returns a
@@ -57,7 +57,7 @@ func Config(cluster *v1beta1.KubeFedCluster, secret *corev1.Secret, now time.Tim
 	if problem := inTheClear(config); problem != "" {
 		return nil, malformed("%s", problem)
 	}
-	return guarded(config), nil
+	return config, nil
 }
 
 func fromSecret(cluster *v1beta1.KubeFedCluster, secret *corev1.Secret, now time.Time) (*rest.Config, error) {

@@ -40,6 +40,7 @@ func GetOpenAPIDefinitions(ref common.ReferenceCallback) map[string]common.OpenA
 		federationv1alpha1.MemberNamespaceList{}.OpenAPIModelName():               schema_pkg_apis_federation_v1alpha1_MemberNamespaceList(ref),
 		federationv1alpha1.MemberNamespaceOwner{}.OpenAPIModelName():              schema_pkg_apis_federation_v1alpha1_MemberNamespaceOwner(ref),
 		federationv1alpha1.MemberNamespaceSpec{}.OpenAPIModelName():               schema_pkg_apis_federation_v1alpha1_MemberNamespaceSpec(ref),
+		federationv1alpha1.ProxyOptions{}.OpenAPIModelName():                      schema_pkg_apis_federation_v1alpha1_ProxyOptions(ref),
 		corev1alpha1.ClusterObjectVersion{}.OpenAPIModelName():                    schema_apis_kubefed_core_v1alpha1_ClusterObjectVersion(ref),
 		corev1alpha1.ClusterPropagatedVersion{}.OpenAPIModelName():                schema_apis_kubefed_core_v1alpha1_ClusterPropagatedVersion(ref),
 		corev1alpha1.ClusterPropagatedVersionList{}.OpenAPIModelName():            schema_apis_kubefed_core_v1alpha1_ClusterPropagatedVersionList(ref),
@@ -841,6 +842,40 @@ func schema_pkg_apis_federation_v1alpha1_MemberNamespaceSpec(ref common.Referenc
 		},
 		Dependencies: []string{
 			federationv1alpha1.MemberNamespaceOwner{}.OpenAPIModelName()},
+	}
+}
+
+func schema_pkg_apis_federation_v1alpha1_ProxyOptions(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "ProxyOptions is what admission sees of a request that is carried on to a member. It is not stored.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"kind": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Kind is a string value representing the REST resource this object represents. Servers may infer this from the endpoint the client submits requests to. Cannot be updated. In CamelCase. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#types-kinds",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"apiVersion": {
+						SchemaProps: spec.SchemaProps{
+							Description: "APIVersion defines the versioned schema of this representation of an object. Servers should convert recognized schemas to the latest internal value, and may reject unrecognized values. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#resources",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"path": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Path in the member, with a leading slash and without the query.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+				},
+			},
+		},
 	}
 }
 

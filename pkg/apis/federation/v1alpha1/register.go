@@ -1,7 +1,10 @@
 package v1alpha1
 
 import (
+	"net/url"
+
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/conversion"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
@@ -37,7 +40,18 @@ func addKnownTypes(scheme *runtime.Scheme) error {
 		&ClusterList{},
 		&MemberNamespace{},
 		&MemberNamespaceList{},
+		&ProxyOptions{},
 	)
+	if err := scheme.AddConversionFunc((*url.Values)(nil), (*ProxyOptions)(nil), optionsOfQuery); err != nil {
+		return err
+	}
 	metav1.AddToGroupVersion(scheme, SchemeGroupVersion)
+	return nil
+}
+
+// optionsOfQuery converts the parameters that an API server makes of the path behind a
+// subresource.
+func optionsOfQuery(in, out any, _ conversion.Scope) error {
+	out.(*ProxyOptions).Path = in.(*url.Values).Get("path")
 	return nil
 }

@@ -147,6 +147,18 @@ type ClusterSpec struct {
 	APIEndpoint string `json:"apiEndpoint"`
 }
 
+// +k8s:deepcopy-gen:interfaces=k8s.io/apimachinery/pkg/runtime.Object
+
+// ProxyOptions is what admission sees of a request that is carried on to a member. It is not
+// stored.
+type ProxyOptions struct {
+	metav1.TypeMeta `json:",inline"`
+
+	// Path in the member, with a leading slash and without the query.
+	// +optional
+	Path string `json:"path,omitempty"`
+}
+
 // +genclient
 // +genclient:nonNamespaced
 // +k8s:deepcopy-gen:interfaces=k8s.io/apimachinery/pkg/runtime.Object

@@ -59,3 +59,8 @@ func (in MemberNamespaceOwner) OpenAPIModelName() string {
 func (in MemberNamespaceSpec) OpenAPIModelName() string {
 	return "io.koinon.federation.v1alpha1.MemberNamespaceSpec"
 }
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in ProxyOptions) OpenAPIModelName() string {
+	return "io.koinon.federation.v1alpha1.ProxyOptions"
+}

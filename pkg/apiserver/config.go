@@ -3,6 +3,7 @@ package apiserver
 import (
 	"context"
 	"errors"
+	"net/http"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -10,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/serializer"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	openapinamer "k8s.io/apiserver/pkg/endpoints/openapi"
+	"k8s.io/apiserver/pkg/endpoints/request"
 	genericapiserver "k8s.io/apiserver/pkg/server"
 	"k8s.io/client-go/rest"
 
@@ -18,6 +20,8 @@ import (
 	generatedopenapi "github.com/koinon-io/koinon/pkg/generated/openapi"
 	"github.com/koinon-io/koinon/pkg/registry/federated"
 	targetschema "github.com/koinon-io/koinon/pkg/registry/federated/schema"
+	"github.com/koinon-io/koinon/pkg/registry/proxy"
+	"github.com/koinon-io/koinon/pkg/registry/proxy/links"
 )
 
 // Scheme knows the static kinds; Codecs encode them.
@@ -60,6 +64,8 @@ type ExtraConfig struct {
 	// OtherEngine says whether another engine than ours propagates: masks and overrides by
 	// selector are then warned about, and ReplicaSchedulingPreferences if not. May be nil, which says no.
 	OtherEngine func(context.Context) bool
+	// DialMember connects to members for the proxies. May be nil, which connects directly.
+	DialMember links.Dialer
 	// KindsChanged is called, if not nil, after the federated kinds may have changed. It
 	// must not block.
 	KindsChanged func(served []federated.Kind)
@@ -100,5 +106,17 @@ func (c *Config) Complete() (CompletedConfig, error) {
 	c.Generic.OpenAPIV3Config.Info.Title = "Koinon"
 	c.Generic.SkipOpenAPIInstallation = true // documents are made on demand, see New
 	c.Generic.Serializer = Codecs
+	build := c.Generic.BuildHandlerChainFunc
+	c.Generic.BuildHandlerChainFunc = func(api http.Handler, generic *genericapiserver.Config) http.Handler {
+		return build(proxy.Front(api), generic)
+	}
+	c.Generic.LongRunningFunc = withProxies(c.Generic.LongRunningFunc)
 	return CompletedConfig{&completedConfig{generic: c.Generic.Complete(nil), extra: extra}}, nil
+}
+
+// withProxies adds the proxies to the requests that go on for as long as somebody wants them to.
+func withProxies(longRunning request.LongRunningRequestCheck) request.LongRunningRequestCheck {
+	return func(r *http.Request, info *request.RequestInfo) bool {
+		return info.IsResourceRequest && info.Subresource == proxy.Subresource || longRunning(r, info)
+	}
 }

@@ -27,6 +27,8 @@ import (
 	"github.com/koinon-io/koinon/pkg/registry/federated/strategy"
 	"github.com/koinon-io/koinon/pkg/registry/federated/wire"
 	"github.com/koinon-io/koinon/pkg/registry/namespacebound"
+	"github.com/koinon-io/koinon/pkg/registry/proxy"
+	"github.com/koinon-io/koinon/pkg/registry/proxy/links"
 	"github.com/koinon-io/koinon/pkg/registry/seats"
 	"github.com/koinon-io/koinon/pkg/registry/static"
 )
@@ -43,6 +45,7 @@ type Server struct {
 	remote     *targetschema.Remote
 	watch      *namespaceWatch
 	seats      *seats.Book
+	links      *links.Links
 	documents  *openapi.Documents
 
 	kindsChanged func(served []federated.Kind) // may be nil
@@ -55,11 +58,16 @@ func (c CompletedConfig) New(delegate genericapiserver.DelegationTarget) (*Serve
 	if err != nil {
 		return nil, fmt.Errorf("make the generic API server: %w", err)
 	}
+	generic.Handler.Director = proxy.Front(generic.Handler.Director) // for an API server that delegates to this one
 	host, err := kubernetes.NewForConfig(c.extra.Host)
 	if err != nil {
 		return nil, fmt.Errorf("make a client of the host: %w", err)
 	}
 	s := &Server{GenericAPIServer: generic, kindsChanged: c.extra.KindsChanged}
+	s.links, err = links.New(links.Config{API: c.generic.LoopbackClientConfig, Host: c.extra.Host, Namespace: c.extra.Namespace, Dial: c.extra.DialMember})
+	if err != nil {
+		return nil, fmt.Errorf("make the ways to members: %w", err)
+	}
 	s.watch, err = newNamespaceWatch(c.extra.Host, func(ctx context.Context, departure serving.Departure) error {
 		return s.federated.DeleteLeftovers(ctx, departure)
 	})
@@ -80,6 +88,7 @@ func (c CompletedConfig) New(delegate genericapiserver.DelegationTarget) (*Serve
 		Namespace:   c.extra.Namespace,
 		Namespaces:  namespaces,
 		Authorizer:  c.generic.Authorization.Authorizer,
+		Links:       s.links,
 		OtherEngine: c.extra.OtherEngine,
 	})
 	if err != nil {
@@ -143,6 +152,7 @@ func (s *Server) addHooks() error {
 		go s.controller.Run(hook)
 		go s.watch.run(hook)
 		go s.remote.Run(hook)
+		go s.links.Run(hook)
 		return nil
 	})
 	if err != nil {

@@ -220,7 +220,7 @@ func (a *aggregated) genericConfig(ctx context.Context, certificate dynamiccerti
 	hook := a.options.newWebhook()
 	readiness := a.store.Readiness()
 	generic.BuildHandlerChainFunc = func(api http.Handler, c *genericapiserver.Config) http.Handler {
-		return withWebhook(hook, withReason(readiness.Reason, genericapiserver.DefaultBuildHandlerChain(api, c)))
+		return withoutOtherOrigins(true, withWebhook(hook, withReason(readiness.Reason, genericapiserver.DefaultBuildHandlerChain(api, c))))
 	}
 
 	authentication := genericoptions.NewDelegatingAuthenticationOptions()

@@ -121,7 +121,7 @@ func (s *standalone) hostConfig(ctx context.Context, keys *pki.PKI) (host.Config
 		Administrators:   pki.AdministratorsGroup,
 		Extension:        s.options.extension(s.store),
 		Front: func(api http.Handler) http.Handler {
-			return withWebhook(hook, withReason(readiness.Reason, api))
+			return withoutOtherOrigins(false, withWebhook(hook, withReason(readiness.Reason, api)))
 		},
 	}, nil
 }

@@ -33,6 +33,7 @@ import (
 	"github.com/koinon-io/koinon/pkg/registry/membernamespace"
 	"github.com/koinon-io/koinon/pkg/registry/objectstore"
 	"github.com/koinon-io/koinon/pkg/registry/propagatedversion"
+	"github.com/koinon-io/koinon/pkg/registry/proxy"
 	"github.com/koinon-io/koinon/pkg/registry/replicaschedulingpreference"
 	"github.com/koinon-io/koinon/pkg/registry/seats"
 )
@@ -50,6 +51,8 @@ type Deps struct {
 	Namespaces seats.Namespaces
 	// Authorizer says who may open namespaces that members have for themselves.
 	Authorizer authorizer.Authorizer
+	// Links are the ways to members.
+	Links proxy.Links
 	// OtherEngine says whether another engine than ours propagates; nil says no.
 	OtherEngine func(context.Context) bool
 }
@@ -66,6 +69,8 @@ func (d *Deps) validate() error {
 		return errors.New("the static kinds need the labels of namespaces")
 	case d.Authorizer == nil:
 		return errors.New("the static kinds need an authorizer")
+	case d.Links == nil:
+		return errors.New("the static kinds need the ways to members")
 	}
 	return nil
 }
@@ -100,7 +105,7 @@ func New(deps Deps) (*Registry, error) {
 	}
 	r := &Registry{resources: map[schema.GroupVersion]map[string]rest.Storage{}}
 	// The topology reads the clusters, so core comes first.
-	for _, add := range []func(Deps) error{r.core, r.records, r.scheduling, r.topology} {
+	for _, add := range []func(Deps) error{r.core, r.records, r.scheduling, r.topology, r.proxies} {
 		if err := add(deps); err != nil {
 			return nil, err
 		}
@@ -216,5 +221,15 @@ func (r *Registry) topology(deps Deps) error {
 	r.add(federationv1alpha1.SchemeGroupVersion, "clusters", view, nil)
 	r.add(federationv1alpha1.SchemeGroupVersion, "membernamespaces", pages, nil)
 	r.add(edgev1alpha1.SchemeGroupVersion, "edgeunits", units, unitStatus)
+	return nil
+}
+
+// proxies are the subresources through which members are reached.
+func (r *Registry) proxies(deps Deps) error {
+	proxies, err := proxy.New(proxy.Config{Links: deps.Links, Authorizer: deps.Authorizer, Codecs: deps.Codecs})
+	if err != nil {
+		return err
+	}
+	r.add(federationv1alpha1.SchemeGroupVersion, "clusters/proxy", proxies.Clusters(), nil)
 	return nil
 }

@@ -1,0 +1,272 @@
+package links
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/cache"
+
+	"github.com/koinon-io/koinon/pkg/apis/federation/v1alpha1"
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
+	"github.com/koinon-io/koinon/pkg/generated/clientset/versioned"
+	koinoninformers "github.com/koinon-io/koinon/pkg/generated/informers/externalversions"
+	"github.com/koinon-io/koinon/pkg/memberaccess"
+)
+
+// patience is how long a request waits until members are known, after a start.
+const patience = 5 * time.Second
+
+// Config is what Links need. Every field but Dial is required.
+type Config struct {
+	// API serves KubeFedClusters, Host their Secrets.
+	API, Host *rest.Config
+	// Namespace that both are in.
+	Namespace string
+	// Dial connects to members. Nil connects directly.
+	Dial Dialer
+}
+
+// Links are the ways to all members.
+type Links struct {
+	clusters, secrets cache.SharedIndexInformer
+	namespace         string
+	dial              Dialer
+	now               func() time.Time
+
+	mu    sync.Mutex
+	ways  map[string]*way // by member; guarded by mu
+	ended bool            // guarded by mu
+}
+
+// way is a Link, or why there is none, and what both were made of.
+type way struct {
+	source      source
+	fingerprint [sha256.Size]byte
+	link        *Link
+	err         error
+	// until is when a certificate of the credential ends; zero if it has none.
+	until time.Time
+}
+
+// source names the versions of a KubeFedCluster and of its Secret.
+type source struct {
+	cluster, secret string
+	generation      int64
+}
+
+// New makes Links that know no member before Run.
+func New(config Config) (*Links, error) {
+	if config.API == nil || config.Host == nil || config.Namespace == "" {
+		return nil, errors.New("links: API, host and namespace are required")
+	}
+	api, err := versioned.NewForConfig(config.API)
+	if err != nil {
+		return nil, fmt.Errorf("make a client of KubeFedClusters: %w", err)
+	}
+	host, err := kubernetes.NewForConfig(config.Host)
+	if err != nil {
+		return nil, fmt.Errorf("make a client of the host's Secrets: %w", err)
+	}
+	l := &Links{
+		clusters: koinoninformers.NewSharedInformerFactoryWithOptions(api, 0, koinoninformers.WithNamespace(config.Namespace)).
+			KubeFedCore().V1beta1().KubeFedClusters().Informer(),
+		secrets: informers.NewSharedInformerFactoryWithOptions(host, 0, informers.WithNamespace(config.Namespace)).
+			Core().V1().Secrets().Informer(),
+		namespace: config.Namespace, dial: config.Dial, now: time.Now, ways: map[string]*way{},
+	}
+	// A way that is not asked for again must end too.
+	review := func(any) { l.review() }
+	handler := cache.ResourceEventHandlerFuncs{
+		UpdateFunc: func(any, any) { l.review() }, DeleteFunc: review,
+	}
+	for _, informer := range []cache.SharedIndexInformer{l.clusters, l.secrets} {
+		if _, err := informer.AddEventHandler(handler); err != nil {
+			return nil, fmt.Errorf("follow members: %w", err)
+		}
+	}
+	return l, nil
+}
+
+// Run follows members until ctx ends, and then ends all ways.
+func (l *Links) Run(ctx context.Context) {
+	var running sync.WaitGroup
+	for _, informer := range []cache.SharedIndexInformer{l.clusters, l.secrets} {
+		running.Go(func() { informer.RunWithContext(ctx) })
+	}
+	running.Wait()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.ended = true
+	for member, w := range l.ways {
+		w.end(ErrServerEnds)
+		delete(l.ways, member)
+	}
+}
+
+// To returns the way to a member. The error is one of the API: NotFound if there is no such
+// member, ServiceUnavailable with a sentence if its configuration makes no way.
+func (l *Links) To(ctx context.Context, member string) (*Link, error) {
+	if err := l.await(ctx); err != nil {
+		return nil, err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.ended {
+		return nil, apierrors.NewServiceUnavailable("the server is ending")
+	}
+	w, err := l.current(member)
+	if err != nil {
+		return nil, err
+	}
+	return w.link, w.err
+}
+
+// Members lists the names of all members, in no order.
+func (l *Links) Members(ctx context.Context) ([]string, error) {
+	if err := l.await(ctx); err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, object := range l.clusters.GetStore().List() {
+		if cluster := object.(*v1beta1.KubeFedCluster); isMember(cluster) {
+			names = append(names, cluster.Name)
+		}
+	}
+	return names, nil
+}
+
+// await waits until members are known.
+func (l *Links) await(ctx context.Context) error {
+	if l.clusters.HasSynced() && l.secrets.HasSynced() {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	if cache.WaitForCacheSync(ctx.Done(), l.clusters.HasSynced, l.secrets.HasSynced) {
+		return nil
+	}
+	return unavailable("members are not known yet: this server has not read the KubeFedClusters and Secrets of namespace %q", l.namespace)
+}
+
+// current returns what a member's KubeFedCluster and Secret say now. l.mu is held.
+func (l *Links) current(member string) (*way, error) {
+	cluster, secret := l.cluster(member), (*corev1.Secret)(nil)
+	if cluster == nil {
+		l.drop(member, ErrMemberGone)
+		return nil, apierrors.NewNotFound(v1alpha1.Resource("clusters"), member)
+	}
+	if object, ok, err := l.secrets.GetStore().GetByKey(l.namespace + "/" + cluster.Spec.SecretRef.Name); err == nil && ok {
+		secret = object.(*corev1.Secret)
+	}
+	from := source{cluster: string(cluster.UID), generation: cluster.Generation}
+	if secret != nil {
+		from.secret = string(secret.UID) + "/" + secret.ResourceVersion
+	}
+	w := l.ways[member]
+	if w != nil && w.source == from && !w.expired(l.now()) {
+		return w, nil
+	}
+	return l.renew(member, w, from, cluster, secret), nil
+}
+
+// renew makes a way anew, unless what it is made of says the same as before. l.mu is held.
+func (l *Links) renew(member string, before *way, from source, cluster *v1beta1.KubeFedCluster, secret *corev1.Secret) *way {
+	w := &way{source: from, fingerprint: fingerprint(cluster, secret)}
+	if before != nil && before.fingerprint == w.fingerprint && !before.expired(l.now()) {
+		before.source = from
+		return before
+	}
+	config, err := memberaccess.Config(cluster, secret, l.now())
+	if err == nil {
+		w.until = memberaccess.ValidUntil(config)
+		w.link, err = newLink(member, config, l.dial)
+	}
+	if err != nil {
+		w.err = unavailable("cluster %q cannot be reached as its KubeFedCluster and Secret are: %v", member, err)
+	}
+	reason := ErrRotated
+	if secret == nil {
+		reason = ErrMemberGone // the credential was taken away
+	}
+	l.drop(member, reason)
+	l.ways[member] = w
+	return w
+}
+
+// review ends ways whose members or credentials have changed.
+func (l *Links) review() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for member := range l.ways {
+		_, _ = l.current(member) // whoever asks for the way is told
+	}
+}
+
+// drop ends the way to a member, if there is one. l.mu is held.
+func (l *Links) drop(member string, reason error) {
+	if w := l.ways[member]; w != nil {
+		w.end(reason)
+		delete(l.ways, member)
+	}
+}
+
+// cluster returns the KubeFedCluster of a member; nil if there is none.
+func (l *Links) cluster(member string) *v1beta1.KubeFedCluster {
+	object, ok, err := l.clusters.GetStore().GetByKey(l.namespace + "/" + member)
+	if err != nil || !ok {
+		return nil
+	}
+	cluster := object.(*v1beta1.KubeFedCluster)
+	if !isMember(cluster) {
+		return nil
+	}
+	return cluster
+}
+
+// isMember reports whether a KubeFedCluster is a cluster of its own, and stands for no cell.
+func isMember(cluster *v1beta1.KubeFedCluster) bool {
+	_, scoped := cluster.Labels[v1alpha1.TopologyLabel]
+	return !scoped
+}
+
+// fingerprint is the same for the same address and credential.
+func fingerprint(cluster *v1beta1.KubeFedCluster, secret *corev1.Secret) [sha256.Size]byte {
+	parts := []any{cluster.UID, cluster.Spec}
+	if secret != nil {
+		parts = append(parts, secret.Name, secret.Type, secret.Annotations, secret.Data)
+	}
+	encoded, err := json.Marshal(parts)
+	if err != nil { // strings and bytes are always encoded
+		return [sha256.Size]byte{}
+	}
+	return sha256.Sum256(encoded)
+}
+
+func (w *way) expired(now time.Time) bool { return !w.until.IsZero() && now.After(w.until) }
+
+func (w *way) end(reason error) {
+	if w.link != nil {
+		w.link.end(reason)
+	}
+}
+
+// retryAfter is when a request that could not be carried on may be tried again.
+const retryAfter = 5 * time.Second
+
+// unavailable is a ServiceUnavailable with Retry-After.
+func unavailable(format string, args ...any) *apierrors.StatusError {
+	err := apierrors.NewServiceUnavailable(fmt.Sprintf(format, args...))
+	err.ErrStatus.Details = &metav1.StatusDetails{RetryAfterSeconds: int32(retryAfter / time.Second)}
+	return err
+}

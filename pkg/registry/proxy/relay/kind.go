@@ -1,0 +1,105 @@
+package relay
+
+import (
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"strings"
+	"sync"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+)
+
+// kind is how a request lives.
+type kind int
+
+const (
+	// brief requests end by themselves.
+	brief kind = iota
+	// watching requests go on until somebody ends them, and can be made anew.
+	watching
+	// upgraded connections are another protocol's.
+	upgraded
+
+	kinds
+)
+
+// kindOf tells from a request how it will live.
+func kindOf(method, path, rawQuery, protocol string) kind {
+	if protocol != "" {
+		return upgraded
+	}
+	if method != http.MethodGet {
+		return brief
+	}
+	query, _ := url.ParseQuery(rawQuery) // what cannot be parsed is not followed
+	for _, parameter := range []string{"watch", "follow"} {
+		if values, ok := query[parameter]; ok && (values[0] == "true" || values[0] == "1" || values[0] == "") {
+			return watching
+		}
+	}
+	segments := strings.Split(path, "/") // /api/v1/watch/pods, /apis/apps/v1/watch/deployments
+	if len(segments) > 3 && segments[1] == "api" && segments[3] == "watch" || len(segments) > 4 && segments[1] == "apis" && segments[4] == "watch" {
+		return watching
+	}
+	return brief
+}
+
+// Protocols that a request may change to.
+const (
+	protocolSPDY      = "SPDY/3.1"
+	protocolWebSocket = "websocket"
+)
+
+// upgradeProtocol returns the protocol that a request changes to; empty if it does not.
+func upgradeProtocol(header http.Header) (string, error) {
+	asked := false
+	for _, value := range header.Values("Connection") {
+		for token := range strings.SplitSeq(value, ",") {
+			asked = asked || strings.EqualFold(strings.TrimSpace(token), "upgrade")
+		}
+	}
+	if !asked {
+		header.Del("Upgrade")
+		return "", nil
+	}
+	values := header.Values("Upgrade")
+	if len(values) == 1 {
+		for _, known := range []string{protocolSPDY, protocolWebSocket} {
+			if strings.EqualFold(values[0], known) {
+				return known, nil
+			}
+		}
+	}
+	return "", apierrors.NewBadRequest("the request changes to a protocol that is not carried on to clusters; " + protocolSPDY + " and " + protocolWebSocket + " are")
+}
+
+// IsUpgrade reports whether a request changes its protocol.
+func IsUpgrade(header http.Header) bool {
+	for _, value := range header.Values("Connection") {
+		for token := range strings.SplitSeq(value, ",") {
+			if strings.EqualFold(strings.TrimSpace(token), "upgrade") {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// buffers are what bodies are copied through: small ones for what is idle most of the time, and
+// there in thousands.
+var buffers = [kinds]httputil.BufferPool{brief: newPool(32 << 10), watching: newPool(4 << 10), upgraded: newPool(4 << 10)}
+
+type pool struct {
+	sync.Pool
+}
+
+func newPool(sizeBytes int) *pool {
+	return &pool{sync.Pool{New: func() any { return &[][]byte{make([]byte, sizeBytes)}[0] }}}
+}
+
+// Get implements httputil.BufferPool.
+func (p *pool) Get() []byte { return *p.Pool.Get().(*[]byte) }
+
+// Put implements httputil.BufferPool.
+func (p *pool) Put(b []byte) { p.Pool.Put(&b) }

@@ -1,0 +1,60 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/koinon-io/koinon/pkg/memberaccess"
+)
+
+// What a member answers that is not passed on.
+var (
+	errProtocol     = errors.New("it answers with another protocol than was asked for")
+	errRedirect     = errors.New("it redirects to another server; redirects are not followed, nor passed on")
+	errUnauthorized = errors.New("it refuses the credential that this federation has for it (401): the credential has expired, or is for another cluster; its Secret needs a new one")
+)
+
+// retrySeconds is when a member that does not answer may be asked again.
+const retrySeconds = 5
+
+// problem is the answer for a request that a member did not answer.
+func problem(cluster string, err error) error {
+	var answered apierrors.APIStatus
+	switch {
+	case errors.As(err, &answered):
+		return err
+	case errors.Is(err, errProtocol), errors.Is(err, errRedirect):
+		return badGateway(fmt.Sprintf("cluster %q: %v", cluster, err))
+	case errors.Is(err, errUnauthorized):
+		return unavailable(fmt.Sprintf("cluster %q: %v", cluster, err))
+	case errors.Is(err, context.Canceled):
+		return unavailable(fmt.Sprintf("cluster %q: the request was ended", cluster))
+	}
+	if sentence, detail := memberaccess.CertificateProblem(err); sentence != "" {
+		if detail != nil {
+			sentence += ": " + detail.Error()
+		}
+		return unavailable(fmt.Sprintf("cluster %q: %s", cluster, sentence))
+	}
+	if sentence := memberaccess.ConnectionProblem(err); sentence != "" {
+		return unavailable(fmt.Sprintf("cluster %q does not answer: %s", cluster, sentence))
+	}
+	return unavailable(fmt.Sprintf("cluster %q does not answer: %.512s", cluster, err))
+}
+
+func unavailable(message string) error {
+	err := apierrors.NewServiceUnavailable(message)
+	err.ErrStatus.Details = &metav1.StatusDetails{RetryAfterSeconds: retrySeconds}
+	return err
+}
+
+func badGateway(message string) error {
+	return &apierrors.StatusError{ErrStatus: metav1.Status{
+		Status: metav1.StatusFailure, Code: http.StatusBadGateway, Reason: metav1.StatusReasonInternalError, Message: message,
+	}}
+}

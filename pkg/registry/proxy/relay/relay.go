@@ -1,0 +1,242 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"slices"
+	"strings"
+
+	"k8s.io/apiserver/pkg/audit"
+	"k8s.io/apiserver/pkg/authentication/user"
+	"k8s.io/klog/v2"
+
+	"github.com/go-logr/logr"
+	"log/slog"
+)
+
+// Link is the way to a member; links.Link is one.
+type Link interface {
+	// URL is where the member serves a path.
+	URL(escapedPath, rawQuery string) (*url.URL, error)
+	// Path is the path of a location that the member speaks of.
+	Path(location *url.URL) (path string, ok bool)
+	// As carries requests as the caller.
+	As(caller user.Info, upgraded bool) http.RoundTripper
+	// Replaced ends when there is another credential, Dead when this one may not be used any more.
+	Replaced() context.Context
+	Dead() context.Context
+}
+
+// Request is what a request becomes in a member.
+type Request struct {
+	// Cluster is the member's name.
+	Cluster string
+	Link    Link
+	// Prefix is the path here under which the member's paths are seen.
+	Prefix string
+	// Path in the member, escaped, and the query.
+	Path, RawQuery string
+	// Caller is who asks.
+	Caller user.Info
+	// Answer, if not nil, changes the answer before its header is sent. It is not called for
+	// connections that change their protocol.
+	Answer func(*http.Response) error
+}
+
+// Relay carries requests on. It counts who has how many under way.
+type Relay struct {
+	// fail answers with an error.
+	fail   func(w http.ResponseWriter, r *http.Request, err error)
+	limits *limits
+	log    *log.Logger
+}
+
+// New makes a Relay. fail answers a request with an error of the API.
+func New(fail func(w http.ResponseWriter, r *http.Request, err error)) *Relay {
+	logger := klog.Background().WithName("proxy").V(4)
+	return &Relay{fail: fail, limits: newLimits(), log: slog.NewLogLogger(logr.ToSlogHandler(logger), slog.LevelInfo)}
+}
+
+// Serve carries a request on and answers it.
+func (rl *Relay) Serve(w http.ResponseWriter, r *http.Request, to Request) {
+	protocol, err := upgradeProtocol(r.Header)
+	if err != nil {
+		rl.fail(w, r, err)
+		return
+	}
+	target, err := to.Link.URL(to.Path, to.RawQuery)
+	if err != nil {
+		rl.fail(w, r, badPath(to.Cluster, err))
+		return
+	}
+	kind := kindOf(r.Method, to.Path, to.RawQuery, protocol)
+	leave, err := rl.limits.enter(to.Cluster, to.Caller.GetName(), kind)
+	if err != nil {
+		rl.fail(w, r, err)
+		return
+	}
+	defer leave()
+	ctx, cancel := context.WithCancelCause(r.Context())
+	defer cancel(nil)
+	defer endWith(to.Link.Dead(), cancel)()
+	if kind == upgraded {
+		defer endWith(to.Link.Replaced(), cancel)()
+	}
+	e := &exchange{Request: to, ctx: ctx, protocol: protocol, next: to.Link.As(to.Caller, protocol != ""), kind: kind}
+	proxy := &httputil.ReverseProxy{
+		Rewrite: func(p *httputil.ProxyRequest) {
+			p.Out.URL, p.Out.Host = target, ""
+			cleanRequest(p.Out.Header)
+			if id, ok := audit.AuditIDFrom(ctx); ok {
+				p.Out.Header.Set(auditIDHeader, string(id))
+			}
+		},
+		Transport:     e,
+		FlushInterval: -1,
+		BufferPool:    buffers[kind],
+		ErrorLog:      rl.log,
+		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, err error) {
+			if r.Context().Err() != nil {
+				return // nobody reads it
+			}
+			rl.fail(w, r, problem(to.Cluster, cause(ctx, err)))
+		},
+	}
+	proxy.ServeHTTP(w, r)
+}
+
+// endWith cancels when a context ends, with its cause. The result stops that.
+func endWith(ended context.Context, cancel context.CancelCauseFunc) (stop func()) {
+	undo := context.AfterFunc(ended, func() { cancel(context.Cause(ended)) })
+	return func() { undo() }
+}
+
+// cause is why a request failed: why it was ended, if it was.
+func cause(ctx context.Context, err error) error {
+	if why := context.Cause(ctx); why != nil && !errors.Is(why, context.Canceled) {
+		return why
+	}
+	return err
+}
+
+// exchange is one request and its answer. It is what the library's proxy takes for the transport.
+type exchange struct {
+	Request
+	ctx      context.Context // the request's, without the proxy's own
+	protocol string
+	kind     kind
+	next     http.RoundTripper
+}
+
+// RoundTrip implements http.RoundTripper.
+func (e *exchange) RoundTrip(request *http.Request) (*http.Response, error) {
+	// Not with the proxy's context: it would pass on answers that announce others (1xx), with
+	// headers that nobody has looked at.
+	answer, err := e.next.RoundTrip(request.WithContext(e.ctx))
+	if err != nil {
+		return nil, err
+	}
+	checked := *answer
+	checked.Trailer = nil // what comes after the body is no header here
+	answer = &checked
+	if err := e.check(request, answer); err != nil {
+		_ = answer.Body.Close()
+		return nil, err
+	}
+	return answer, nil
+}
+
+func (e *exchange) check(request *http.Request, answer *http.Response) error {
+	if answer.StatusCode == http.StatusSwitchingProtocols {
+		if e.protocol == "" || !strings.EqualFold(answer.Header.Get("Upgrade"), e.protocol) {
+			return errProtocol
+		}
+		keepUpgradeHeaders(answer.Header)
+		return nil
+	}
+	if answer.StatusCode == http.StatusUnauthorized && !isInner(e.Path) {
+		return errUnauthorized
+	}
+	if err := e.followable(answer); err != nil {
+		return err
+	}
+	cleanAnswer(answer.Header)
+	if e.kind == watching && answer.StatusCode == http.StatusOK {
+		answer.Body = endAtOnce(answer.Body, e.Link.Replaced())
+	}
+	if e.Answer != nil {
+		return e.Answer(answer)
+	}
+	return nil
+}
+
+// followable refuses redirects to elsewhere, and has those to the member's own paths lead through
+// this server.
+func (e *exchange) followable(answer *http.Response) error {
+	redirects := answer.StatusCode >= 300 && answer.StatusCode < 400 && answer.StatusCode != http.StatusNotModified
+	if !redirects && answer.Header.Get("Location") == "" {
+		return nil
+	}
+	location, err := answer.Location()
+	if err != nil { // there is none, or it is none
+		answer.Header.Del("Location")
+		if redirects {
+			return errRedirect
+		}
+		return nil
+	}
+	path, own := e.Link.Path(location)
+	if !own || CheckPath(path) != nil {
+		if redirects {
+			return errRedirect
+		}
+		answer.Header.Del("Location")
+		return nil
+	}
+	here := url.URL{Path: e.Prefix, RawQuery: location.RawQuery, Fragment: location.Fragment}
+	here.RawPath = here.EscapedPath() + path
+	if here.Path, err = url.PathUnescape(here.RawPath); err != nil {
+		return errRedirect
+	}
+	answer.Header.Set("Location", here.String())
+	return nil
+}
+
+// isInner reports whether what answers is behind the member's API server: a pod, a service or a
+// node.
+func isInner(path string) bool {
+	return slices.Contains(strings.Split(path, "/"), "proxy")
+}
+
+// endAtOnce ends a body, as if it were complete, when ended does.
+func endAtOnce(body io.ReadCloser, ended context.Context) io.ReadCloser {
+	e := &endable{ReadCloser: body, ended: ended}
+	e.stop = context.AfterFunc(ended, func() { _ = body.Close() })
+	return e
+}
+
+type endable struct {
+	io.ReadCloser
+	ended context.Context
+	stop  func() bool
+}
+
+// Read implements io.Reader.
+func (e *endable) Read(p []byte) (int, error) {
+	n, err := e.ReadCloser.Read(p)
+	if err != nil && e.ended.Err() != nil {
+		err = io.EOF
+	}
+	return n, err
+}
+
+// Close implements io.Closer.
+func (e *endable) Close() error {
+	e.stop()
+	return e.ReadCloser.Close()
+}

@@ -60,8 +60,8 @@ type Link struct {
 	startGrace           func(time.Duration, func()) *time.Timer
 }
 
-// newLink makes a way; it connects to nobody yet.
-func newLink(member string, config *rest.Config, dial Dialer) (*Link, error) {
+// NewLink makes a way to a member; it connects to nobody yet. A nil dial connects directly.
+func NewLink(member string, config *rest.Config, dial Dialer) (*Link, error) {
 	base, _, err := rest.DefaultServerUrlFor(config)
 	if err != nil {
 		return nil, fmt.Errorf("its address: %w", err)
@@ -168,8 +168,9 @@ func (l *Link) Replaced() context.Context { return l.replaced }
 // Dead see Replaced.
 func (l *Link) Dead() context.Context { return l.dead }
 
-// end ends the way for a reason.
-func (l *Link) end(reason error) {
+// End ends the way for a reason: at once, or with some time for what is under way if the reason is
+// ErrRotated.
+func (l *Link) End(reason error) {
 	l.endReplaced(reason)
 	kill := func() {
 		l.endDead(reason)

@@ -78,12 +78,16 @@ func New(config Config) (*Links, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make a client of the host's Secrets: %w", err)
 	}
+	return newLinks(api, host, config.Namespace, config.Dial)
+}
+
+func newLinks(api versioned.Interface, host kubernetes.Interface, namespace string, dial Dialer) (*Links, error) {
 	l := &Links{
-		clusters: koinoninformers.NewSharedInformerFactoryWithOptions(api, 0, koinoninformers.WithNamespace(config.Namespace)).
+		clusters: koinoninformers.NewSharedInformerFactoryWithOptions(api, 0, koinoninformers.WithNamespace(namespace), koinoninformers.WithTransform(withoutManagedFields)).
 			KubeFedCore().V1beta1().KubeFedClusters().Informer(),
-		secrets: informers.NewSharedInformerFactoryWithOptions(host, 0, informers.WithNamespace(config.Namespace)).
+		secrets: informers.NewSharedInformerFactoryWithOptions(host, 0, informers.WithNamespace(namespace), informers.WithTransform(withoutManagedFields)).
 			Core().V1().Secrets().Informer(),
-		namespace: config.Namespace, dial: config.Dial, now: time.Now, ways: map[string]*way{},
+		namespace: namespace, dial: dial, now: time.Now, ways: map[string]*way{},
 	}
 	// A way that is not asked for again must end too.
 	review := func(any) { l.review() }
@@ -96,6 +100,14 @@ func New(config Config) (*Links, error) {
 		}
 	}
 	return l, nil
+}
+
+// withoutManagedFields drops what nobody reads.
+func withoutManagedFields(object any) (any, error) {
+	if accessor, ok := object.(metav1.ObjectMetaAccessor); ok {
+		accessor.GetObjectMeta().SetManagedFields(nil)
+	}
+	return object, nil
 }
 
 // Run follows members until ctx ends, and then ends all ways.
@@ -190,7 +202,7 @@ func (l *Links) renew(member string, before *way, from source, cluster *v1beta1.
 	config, err := memberaccess.Config(cluster, secret, l.now())
 	if err == nil {
 		w.until = memberaccess.ValidUntil(config)
-		w.link, err = newLink(member, config, l.dial)
+		w.link, err = NewLink(member, config, l.dial)
 	}
 	if err != nil {
 		w.err = unavailable("cluster %q cannot be reached as its KubeFedCluster and Secret are: %v", member, err)
@@ -257,7 +269,7 @@ func (w *way) expired(now time.Time) bool { return !w.until.IsZero() && now.Afte
 
 func (w *way) end(reason error) {
 	if w.link != nil {
-		w.link.end(reason)
+		w.link.End(reason)
 	}
 }
 

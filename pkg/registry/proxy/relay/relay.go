@@ -107,7 +107,7 @@ func (rl *Relay) Serve(w http.ResponseWriter, r *http.Request, to Request) {
 			rl.fail(w, r, problem(to.Cluster, cause(ctx, err)))
 		},
 	}
-	proxy.ServeHTTP(w, r)
+	proxy.ServeHTTP(w, r.WithContext(ctx))
 }
 
 // endWith cancels when a context ends, with its cause. The result stops that.

@@ -17,13 +17,16 @@ func Mutate(random *rand.Rand, document []byte) []byte {
 	}
 	for range 1 + random.IntN(3) {
 		places := placesIn(tree["components"].(map[string]any)["schemas"], nil)
+		if len(places) == 0 {
+			break
+		}
 		at := places[random.IntN(len(places))]
 		from := places[random.IntN(len(places))]
-		if random.IntN(3) == 0 {
-			at.set(copied(from.value))
-		} else {
-			at.set(strange[random.IntN(len(strange))])
+		value := from.value
+		if random.IntN(3) != 0 {
+			value = strange[random.IntN(len(strange))]
 		}
+		at.set(copied(value))
 	}
 	data, err := json.Marshal(tree)
 	if err != nil {
@@ -80,8 +83,12 @@ func placesIn(value any, out []place) []place {
 	return out
 }
 
-// copied is a copy, so that no value comes to be inside itself.
+// copied is a copy, so that no value comes to be inside itself, and no change of a document is one
+// of what may stand in the next.
 func copied(value any) any {
+	if _, ok := value.(remove); ok {
+		return value
+	}
 	data, err := json.Marshal(value)
 	if err != nil {
 		panic(err) // what was read can be written

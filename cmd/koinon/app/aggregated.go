@@ -30,6 +30,7 @@ import (
 	"github.com/koinon-io/koinon/pkg/hostreg"
 	"github.com/koinon-io/koinon/pkg/hoststate"
 	"github.com/koinon-io/koinon/pkg/registry/federated"
+	"github.com/koinon-io/koinon/pkg/registry/proxy"
 	"github.com/koinon-io/koinon/pkg/servingcert"
 	"github.com/koinon-io/koinon/pkg/storage"
 )
@@ -220,7 +221,7 @@ func (a *aggregated) genericConfig(ctx context.Context, certificate dynamiccerti
 	hook := a.options.newWebhook()
 	readiness := a.store.Readiness()
 	generic.BuildHandlerChainFunc = func(api http.Handler, c *genericapiserver.Config) http.Handler {
-		return withoutOtherOrigins(true, withWebhook(hook, withReason(readiness.Reason, genericapiserver.DefaultBuildHandlerChain(api, c))))
+		return withoutOtherOrigins(true, withWebhook(hook, withReason(readiness.Reason, proxy.Explain(genericapiserver.DefaultBuildHandlerChain(api, c)))))
 	}
 
 	authentication := genericoptions.NewDelegatingAuthenticationOptions()

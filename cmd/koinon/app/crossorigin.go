@@ -1,7 +1,10 @@
 package app
 
 import (
+	"encoding/json"
 	"net/http"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/koinon-io/koinon/pkg/registry/proxy/relay"
 )
@@ -29,9 +32,19 @@ func withoutOtherOrigins(hosted bool, api http.Handler) http.Handler {
 			return
 		}
 		if err := protection.Check(asked); err != nil {
-			http.Error(w, "A page of another origin had this request sent: "+err.Error()+".", http.StatusForbidden)
+			refuse(w, "a page of another origin had this request sent: "+err.Error())
 			return
 		}
 		api.ServeHTTP(w, r)
+	})
+}
+
+// refuse answers with a Status. There is no negotiation before the API server's own chain.
+func refuse(w http.ResponseWriter, message string) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(http.StatusForbidden)
+	_ = json.NewEncoder(w).Encode(&metav1.Status{ // whoever asked has gone
+		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Status"},
+		Status:   metav1.StatusFailure, Code: http.StatusForbidden, Reason: metav1.StatusReasonForbidden, Message: message,
 	})
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/koinon-io/koinon/pkg/host"
 	"github.com/koinon-io/koinon/pkg/pki"
+	"github.com/koinon-io/koinon/pkg/registry/proxy"
 	"github.com/koinon-io/koinon/pkg/storage"
 )
 
@@ -121,7 +122,7 @@ func (s *standalone) hostConfig(ctx context.Context, keys *pki.PKI) (host.Config
 		Administrators:   pki.AdministratorsGroup,
 		Extension:        s.options.extension(s.store),
 		Front: func(api http.Handler) http.Handler {
-			return withoutOtherOrigins(false, withWebhook(hook, withReason(readiness.Reason, api)))
+			return withoutOtherOrigins(false, withWebhook(hook, withReason(readiness.Reason, proxy.Explain(api))))
 		},
 	}, nil
 }

@@ -1,0 +1,278 @@
+// Package proxy_test reaches members through clusters/NAME/proxy with the real kubectl: real
+// kube-apiservers are the members, a server that runs alone and one behind the aggregator of a real
+// host carry the requests on, and exec, attach and port-forward come from Kubernetes' own library.
+package proxy_test
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
+	"github.com/koinon-io/koinon/pkg/generated/clientset/versioned"
+	"github.com/koinon-io/koinon/test/testbed"
+)
+
+const (
+	// patience is how long anything may take before a test gives up. It is no assertion about
+	// speed: the machine may be busy.
+	patience = 90 * time.Second
+	system   = "kube-federation-system"
+	// requestTimeout is for every kubectl that would wait for ever otherwise.
+	requestTimeout = "--request-timeout=60s"
+	memberName     = "m1"
+)
+
+var (
+	sharedMember = testbed.SharedCluster(testbed.ClusterOptions{Name: memberName})
+	sharedHost   = testbed.SharedCluster(testbed.ClusterOptions{Name: "host"})
+	alone        = testbed.SharedKoinon(func() (testbed.KoinonOptions, error) { return testbed.KoinonOptions{}, nil })
+	hostConfig   string
+	behind       = testbed.SharedKoinon(func() (testbed.KoinonOptions, error) {
+		return testbed.KoinonOptions{HostKubeconfig: hostConfig, Args: []string{"--connection-drain-timeout=0s"}}, nil
+	})
+)
+
+func TestMain(m *testing.M) { testbed.Main(m) }
+
+// place is a server of ours, and the member that it has joined.
+type place struct {
+	*testing.T
+	member *testbed.Cluster
+	// server is the access of the administrator, through the host if there is one.
+	server *rest.Config
+	// direct and proxied are kubeconfigs of the member, as its administrator and as ours.
+	direct, proxied string
+	// kubeconfig is that of server.
+	kubeconfig string
+	// hosted says that there is a host.
+	hosted bool
+}
+
+// places runs a test with a server that runs alone, and with one behind a host.
+func places(t *testing.T, test func(p *place)) {
+	t.Run("alone", func(t *testing.T) { test(standalone(t)) })
+	t.Run("behind a host", func(t *testing.T) { test(aggregated(t)) })
+}
+
+func standalone(t *testing.T) *place {
+	t.Helper()
+	server := alone.Get(t)
+	return newPlace(t, server.RESTConfig(t), server.Kubeconfig())
+}
+
+func aggregated(t *testing.T) *place {
+	t.Helper()
+	host := sharedHost.Get(t)
+	hostConfig = host.Kubeconfig()
+	behind.Get(t)
+	p := newPlace(t, host.RESTConfig(t), host.Kubeconfig())
+	p.hosted = true
+	return p
+}
+
+func newPlace(t *testing.T, server *rest.Config, kubeconfig string) *place {
+	t.Helper()
+	p := &place{T: t, member: sharedMember.Get(t), server: server, kubeconfig: kubeconfig}
+	p.direct = p.member.Kubeconfig()
+	join(t, server, p.member)
+	p.proxied = p.through(kubeconfig, memberName)
+	p.eventually("the member is served", func(ctx context.Context) error {
+		_, err := p.client(p.proxied).CoreV1().Namespaces().Get(ctx, "default", metav1.GetOptions{})
+		return err
+	})
+	return p
+}
+
+// through writes a kubeconfig that reaches a member through the server that another one reaches.
+func (p *place) through(kubeconfig, member string) string {
+	p.Helper()
+	config, err := clientcmd.LoadFromFile(kubeconfig)
+	if err != nil {
+		p.Fatal(err)
+	}
+	if err := clientcmd.ResolveLocalPaths(config); err != nil {
+		p.Fatal(err)
+	}
+	config.Clusters[config.Contexts[config.CurrentContext].Cluster].Server += "/apis/federation.koinon.io/v1alpha1/clusters/" + member + "/proxy"
+	path := filepath.Join(p.TempDir(), member+".kubeconfig")
+	if err := clientcmd.WriteToFile(*config, path); err != nil {
+		p.Fatal(err)
+	}
+	return path
+}
+
+func (p *place) client(kubeconfig string) kubernetes.Interface {
+	p.Helper()
+	client, err := kubernetes.NewForConfig(p.config(kubeconfig))
+	if err != nil {
+		p.Fatal(err)
+	}
+	return client
+}
+
+func (p *place) config(kubeconfig string) *rest.Config {
+	p.Helper()
+	config, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
+	if err != nil {
+		p.Fatal(err)
+	}
+	config.QPS = -1
+	return config
+}
+
+// namespace makes a namespace of the member for one test.
+func (p *place) namespace() string {
+	p.Helper()
+	client := p.client(p.direct)
+	made, err := client.CoreV1().Namespaces().Create(p.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "proxied-"}}, metav1.CreateOptions{})
+	if err != nil {
+		p.Fatal(err)
+	}
+	p.Cleanup(func() {
+		if err := client.CoreV1().Namespaces().Delete(context.WithoutCancel(p.Context()), made.Name, metav1.DeleteOptions{}); err != nil {
+			p.Error(err)
+		}
+	})
+	p.eventually("the account of the namespace", func(ctx context.Context) error {
+		_, err := client.CoreV1().ServiceAccounts(made.Name).Get(ctx, "default", metav1.GetOptions{})
+		return err
+	})
+	return made.Name
+}
+
+// eventually tries until check succeeds.
+func (p *place) eventually(what string, check func(ctx context.Context) error) {
+	p.Helper()
+	var last error
+	err := wait.PollUntilContextTimeout(p.Context(), 100*time.Millisecond, patience, true, func(ctx context.Context) (bool, error) {
+		last = check(ctx)
+		return last == nil, nil
+	})
+	if err != nil {
+		p.Fatalf("%s: %v", what, last)
+	}
+}
+
+// join makes a member of a cluster: an account with all rights in it, and rights for the
+// administrators of our server, by the name that they have there.
+func join(t *testing.T, server *rest.Config, member *testbed.Cluster) {
+	t.Helper()
+	ctx := t.Context()
+	inMember := member.Client(t)
+	ignoreExisting(t, func() error {
+		_, err := inMember.CoreV1().ServiceAccounts("default").Create(ctx, &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: "koinon"}}, metav1.CreateOptions{})
+		return err
+	})
+	bind(t, inMember, "koinon", rbacv1.Subject{Kind: rbacv1.ServiceAccountKind, Namespace: "default", Name: "koinon"})
+	for _, group := range []string{"koinon:administrators", "host:system:masters"} {
+		bind(t, inMember, group, rbacv1.Subject{APIGroup: rbacv1.GroupName, Kind: rbacv1.GroupKind, Name: group})
+	}
+	kubeconfig, err := os.ReadFile(inlined(t, member.AccountKubeconfig(t, "default", "koinon")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	host, err := kubernetes.NewForConfig(server)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ours, err := versioned.NewForConfig(server)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ignoreExisting(t, func() error {
+		_, err := host.CoreV1().Secrets(system).Create(ctx, &corev1.Secret{
+			ObjectMeta: metav1.ObjectMeta{Name: member.Name(), Annotations: map[string]string{v1beta1.CredentialsForAnnotation: member.Name()}},
+			Data:       map[string][]byte{v1beta1.KubeconfigKey: kubeconfig},
+		}, metav1.CreateOptions{})
+		return err
+	})
+	ignoreExisting(t, func() error {
+		_, err := ours.KubeFedCoreV1beta1().KubeFedClusters(system).Create(ctx, &v1beta1.KubeFedCluster{
+			ObjectMeta: metav1.ObjectMeta{Name: member.Name()},
+			Spec:       v1beta1.KubeFedClusterSpec{APIEndpoint: member.Server(), SecretRef: v1beta1.LocalSecretReference{Name: member.Name()}},
+		}, metav1.CreateOptions{})
+		return err
+	})
+}
+
+func bind(t *testing.T, client kubernetes.Interface, name string, subject rbacv1.Subject) {
+	t.Helper()
+	ignoreExisting(t, func() error {
+		_, err := client.RbacV1().ClusterRoleBindings().Create(t.Context(), &rbacv1.ClusterRoleBinding{
+			ObjectMeta: metav1.ObjectMeta{Name: name}, Subjects: []rbacv1.Subject{subject},
+			RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "cluster-admin"},
+		}, metav1.CreateOptions{})
+		return err
+	})
+}
+
+// allow gives a group rights at our server.
+func (p *place) allow(group string, rules ...rbacv1.PolicyRule) {
+	p.Helper()
+	client, err := kubernetes.NewForConfig(p.server)
+	if err != nil {
+		p.Fatal(err)
+	}
+	ignoreExisting(p.T, func() error {
+		_, err := client.RbacV1().ClusterRoles().Create(p.Context(), &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: group}, Rules: rules}, metav1.CreateOptions{})
+		return err
+	})
+	ignoreExisting(p.T, func() error {
+		_, err := client.RbacV1().ClusterRoleBindings().Create(p.Context(), &rbacv1.ClusterRoleBinding{
+			ObjectMeta: metav1.ObjectMeta{Name: group}, Subjects: []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.GroupKind, Name: group}},
+			RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: group},
+		}, metav1.CreateOptions{})
+		return err
+	})
+}
+
+func ignoreExisting(t *testing.T, create func() error) {
+	t.Helper()
+	err := wait.PollUntilContextTimeout(t.Context(), 200*time.Millisecond, patience, true, func(context.Context) (bool, error) {
+		err := create()
+		// Behind a host the API may come a moment after the server.
+		if apierrors.IsServiceUnavailable(err) || apierrors.IsNotFound(err) {
+			return false, nil
+		}
+		if apierrors.IsAlreadyExists(err) {
+			err = nil
+		}
+		return true, err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// inlined writes a kubeconfig without references to files, and returns its path.
+func inlined(t *testing.T, path string) string {
+	t.Helper()
+	config, err := clientcmd.LoadFromFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, cluster := range config.Clusters {
+		data, err := os.ReadFile(cluster.CertificateAuthority)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cluster.CertificateAuthority, cluster.CertificateAuthorityData = "", data
+	}
+	to := filepath.Join(t.TempDir(), "kubeconfig")
+	if err := clientcmd.WriteToFile(*config, to); err != nil {
+		t.Fatal(err)
+	}
+	return to
+}

@@ -1,0 +1,258 @@
+package testbed
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/cri-streaming/pkg/streaming/portforward"
+	"k8s.io/cri-streaming/pkg/streaming/remotecommand"
+	utilexec "k8s.io/utils/exec"
+)
+
+// Kubelet serves what an API server asks of a node for exec, attach, logs and port-forward, by
+// Kubernetes' own library, over processes of this machine: a container is a directory, exec runs a
+// command in it, attach talks to a program that answers each line, and a port of a pod is one of
+// 127.0.0.1.
+type Kubelet struct {
+	// Node is the name of the node.
+	Node string
+	dir  string
+}
+
+const (
+	streamIdle    = time.Minute
+	streamCreate  = 20 * time.Second
+	kubeletHeader = 10 * time.Second
+)
+
+// StartKubelet adds a node to a cluster that lives as long as the test.
+func StartKubelet(t testing.TB, cluster *Cluster, node string) *Kubelet {
+	t.Helper()
+	k := &Kubelet{Node: node, dir: t.TempDir()}
+	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tlsConfig, err := kubeletTLS(filepath.Join(cluster.cluster.Dir, "pki"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := &http.Server{Handler: k.handler(), TLSConfig: tlsConfig, ReadHeaderTimeout: kubeletHeader, ErrorLog: log.New(io.Discard, "", 0)}
+	done := make(chan struct{})
+	go func() { // ends with Close
+		defer close(done)
+		if err := server.ServeTLS(listener, "", ""); !errors.Is(err, http.ErrServerClosed) {
+			t.Errorf("serve the node: %v", err)
+		}
+	}()
+	t.Cleanup(func() {
+		_ = server.Close()
+		<-done
+	})
+	if err := k.register(t.Context(), cluster.Client(t), listener.Addr().(*net.TCPAddr).Port); err != nil {
+		t.Fatal(err)
+	}
+	return k
+}
+
+// Client returns a client of the cluster, as its administrator.
+func (c *Cluster) Client(t testing.TB) kubernetes.Interface {
+	t.Helper()
+	client, err := kubernetes.NewForConfig(c.RESTConfig(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return client
+}
+
+func kubeletTLS(pki string) (*tls.Config, error) {
+	certificate, err := tls.LoadX509KeyPair(filepath.Join(pki, "serving.crt"), filepath.Join(pki, "serving.key"))
+	if err != nil {
+		return nil, fmt.Errorf("load the certificate of nodes: %w", err)
+	}
+	authority, err := os.ReadFile(filepath.Join(pki, "ca.crt"))
+	if err != nil {
+		return nil, err
+	}
+	clients := x509.NewCertPool()
+	clients.AppendCertsFromPEM(authority)
+	return &tls.Config{
+		MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{certificate},
+		ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: clients,
+	}, nil
+}
+
+// register makes the Node, which is ready.
+func (k *Kubelet) register(ctx context.Context, client kubernetes.Interface, port int) error {
+	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: k.Node}}
+	if _, err := client.CoreV1().Nodes().Create(ctx, node, metav1.CreateOptions{}); err != nil {
+		return fmt.Errorf("make node %s: %w", k.Node, err)
+	}
+	patch, err := json.Marshal(map[string]any{"status": corev1.NodeStatus{
+		Addresses:       []corev1.NodeAddress{{Type: corev1.NodeInternalIP, Address: "127.0.0.1"}},
+		DaemonEndpoints: corev1.NodeDaemonEndpoints{KubeletEndpoint: corev1.DaemonEndpoint{Port: int32(port)}},
+		Conditions:      []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionTrue, LastHeartbeatTime: metav1.Now(), LastTransitionTime: metav1.Now()}},
+	}})
+	if err != nil {
+		return err
+	}
+	if _, err := client.CoreV1().Nodes().Patch(ctx, k.Node, types.StrategicMergePatchType, patch, metav1.PatchOptions{}, "status"); err != nil {
+		return fmt.Errorf("say where node %s is: %w", k.Node, err)
+	}
+	return nil
+}
+
+// Run makes a pod that runs on the node, with one container.
+func (k *Kubelet) Run(t testing.TB, client kubernetes.Interface, namespace, name string) {
+	t.Helper()
+	pods := client.CoreV1().Pods(namespace)
+	pod, err := pods.Create(t.Context(), &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{"app": name}},
+		Spec: corev1.PodSpec{
+			NodeName: k.Node, Containers: []corev1.Container{{Name: "main", Image: "example.org/main", Stdin: true, Ports: []corev1.ContainerPort{{ContainerPort: 80}}}},
+			Tolerations: []corev1.Toleration{{Operator: corev1.TolerationOpExists}},
+		},
+	}, metav1.CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	running := metav1.Now()
+	pod.Status = corev1.PodStatus{
+		Phase: corev1.PodRunning, StartTime: &running,
+		Conditions: []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue, LastTransitionTime: running}},
+		ContainerStatuses: []corev1.ContainerStatus{{
+			Name: "main", Ready: true, Image: "example.org/main", State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: running}},
+		}},
+	}
+	if _, err := pods.UpdateStatus(t.Context(), pod, metav1.UpdateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (k *Kubelet) handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("/exec/{namespace}/{pod}/{container}", func(w http.ResponseWriter, r *http.Request) {
+		options, err := remotecommand.NewOptions(r)
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		remotecommand.ServeExec(w, r, k, r.PathValue("pod"), "", r.PathValue("container"), r.URL.Query()["command"], options, streamIdle, streamCreate, remotecommand.SupportedStreamingProtocols)
+	})
+	mux.HandleFunc("/attach/{namespace}/{pod}/{container}", func(w http.ResponseWriter, r *http.Request) {
+		options, err := remotecommand.NewOptions(r)
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		remotecommand.ServeAttach(w, r, k, r.PathValue("pod"), "", r.PathValue("container"), options, streamIdle, streamCreate, remotecommand.SupportedStreamingProtocols)
+	})
+	mux.HandleFunc("/portForward/{namespace}/{pod}", func(w http.ResponseWriter, r *http.Request) {
+		options, err := portforward.NewV4Options(r)
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		portforward.ServePortForward(w, r, k, r.PathValue("pod"), "", options, streamIdle, streamCreate, portforward.SupportedProtocols)
+	})
+	mux.HandleFunc("GET /containerLogs/{namespace}/{pod}/{container}", containerLogs)
+	mux.HandleFunc("GET /pods", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = io.WriteString(w, `{"kind":"PodList","apiVersion":"v1","items":null}`)
+	})
+	return mux
+}
+
+// containerLogs are three lines; those of one who follows come each after the one before was sent.
+func containerLogs(w http.ResponseWriter, r *http.Request) {
+	for line := range 3 {
+		fmt.Fprintf(w, "line %d of %s/%s\n", line, r.PathValue("namespace"), r.PathValue("pod"))
+		_ = http.NewResponseController(w).Flush() // fails if the reader has gone
+	}
+	if r.URL.Query().Get("follow") == "true" {
+		<-r.Context().Done()
+	}
+}
+
+// ExecInContainer implements remotecommand.Executor.
+func (k *Kubelet) ExecInContainer(ctx context.Context, _ string, _, container string, command []string, in io.Reader, out, problems io.WriteCloser, _ bool, _ <-chan remotecommand.TerminalSize, _ time.Duration) error {
+	return k.run(ctx, container, command, in, out, problems)
+}
+
+// AttachContainer implements remotecommand.Attacher.
+func (k *Kubelet) AttachContainer(ctx context.Context, _ string, _, container string, in io.Reader, out, problems io.WriteCloser, _ bool, _ <-chan remotecommand.TerminalSize) error {
+	return k.run(ctx, container, []string{"sh", "-c", `echo attached; while read line; do echo "heard $line"; done`}, in, out, problems)
+}
+
+// run runs a command in the directory of a container.
+func (k *Kubelet) run(ctx context.Context, container string, command []string, in io.Reader, out, problems io.WriteCloser) error {
+	if len(command) == 0 {
+		return errors.New("no command")
+	}
+	dir := filepath.Join(k.dir, filepath.Base(container))
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	cmd := exec.CommandContext(ctx, command[0], command[1:]...)
+	cmd.Dir = dir
+	if out != nil {
+		cmd.Stdout = out
+	}
+	if problems != nil {
+		cmd.Stderr = problems
+	}
+	if in != nil {
+		stdin, err := cmd.StdinPipe()
+		if err != nil {
+			return err
+		}
+		go func() { // ends with the input, or with the command, which closes the pipe
+			_, _ = io.Copy(stdin, in)
+			_ = stdin.Close()
+		}()
+	}
+	err := cmd.Run()
+	var exited *exec.ExitError
+	if errors.As(err, &exited) {
+		return utilexec.CodeExitError{Err: err, Code: exited.ExitCode()}
+	}
+	return err
+}
+
+// PortForward implements portforward.PortForwarder.
+func (k *Kubelet) PortForward(ctx context.Context, _ string, _ string, port int32, stream io.ReadWriteCloser) error {
+	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(int(port))))
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	back := make(chan error, 1)
+	go func() { // ends with either side
+		_, err := io.Copy(stream, conn)
+		_ = stream.Close()
+		back <- err
+	}()
+	_, err = io.Copy(conn, stream)
+	if half, ok := conn.(*net.TCPConn); ok {
+		_ = half.CloseWrite()
+	}
+	return errors.Join(err, <-back)
+}

@@ -87,7 +87,7 @@ func (rl *Relay) Serve(w http.ResponseWriter, r *http.Request, to Request) {
 	if kind == upgraded {
 		defer endWith(to.Link.Replaced(), cancel)()
 	}
-	e := &exchange{Request: to, ctx: ctx, protocol: protocol, next: to.Link.As(to.Caller, protocol != ""), kind: kind}
+	e := &exchange{Request: to, ctx: ctx, header: w.Header(), protocol: protocol, next: to.Link.As(to.Caller, protocol != ""), kind: kind}
 	proxy := &httputil.ReverseProxy{
 		Rewrite: func(p *httputil.ProxyRequest) {
 			p.Out.URL, p.Out.Host = target, ""
@@ -128,6 +128,8 @@ func cause(ctx context.Context, err error) error {
 type exchange struct {
 	Request
 	ctx      context.Context // the request's, without the proxy's own
+	// header is that of the answer here, as other handlers have begun it.
+	header   http.Header
 	protocol string
 	kind     kind
 	next     http.RoundTripper
@@ -144,6 +146,11 @@ func (e *exchange) RoundTrip(request *http.Request) (*http.Response, error) {
 	checked := *answer
 	checked.Trailer = nil // what comes after the body is no header here
 	answer = &checked
+	defer func() {
+		for key := range answer.Header {
+			delete(e.header, key) // the member's own is the answer's, once
+		}
+	}()
 	if err := e.check(request, answer); err != nil {
 		_ = answer.Body.Close()
 		return nil, err

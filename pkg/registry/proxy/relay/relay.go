@@ -127,7 +127,7 @@ func cause(ctx context.Context, err error) error {
 // exchange is one request and its answer. It is what the library's proxy takes for the transport.
 type exchange struct {
 	Request
-	ctx      context.Context // the request's, without the proxy's own
+	ctx context.Context // the request's, without the proxy's own
 	// header is that of the answer here, as other handlers have begun it.
 	header   http.Header
 	protocol string

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"sync"
 	"time"
 
@@ -34,6 +35,8 @@ type Config struct {
 	RESTConfig *rest.Config
 	// Namespace is the system namespace. Default: kube-federation-system.
 	Namespace string
+	// DialMember opens connections to members; nil: the network.
+	DialMember func(ctx context.Context, network, address string) (net.Conn, error)
 	// OtherEngine leaves propagation, and with it the health of members, to somebody else, such
 	// as a stock KubeFed controller-manager. Members are then not connected to.
 	OtherEngine bool

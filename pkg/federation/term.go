@@ -20,6 +20,7 @@ import (
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
 	"github.com/koinon-io/koinon/pkg/federation/book"
 	"github.com/koinon-io/koinon/pkg/federation/cells"
+	"github.com/koinon-io/koinon/pkg/federation/hostwatch"
 	"github.com/koinon-io/koinon/pkg/federation/memberclient"
 	"github.com/koinon-io/koinon/pkg/federation/membership"
 	"github.com/koinon-io/koinon/pkg/federation/propagation"
@@ -36,6 +37,9 @@ type term struct {
 	everywhere externalversions.SharedInformerFactory
 	secrets    informers.SharedInformerFactory
 	host       informers.SharedInformerFactory
+	// caches are what the factories have, and checker compares them with the host.
+	caches  []cached
+	checker *hostwatch.Checker
 
 	book  *book.Book
 	cells *cells.Controller
@@ -58,6 +62,7 @@ func (m *Manager) work(ctx context.Context) error {
 		secrets:    informers.NewSharedInformerFactoryWithOptions(m.kube, 0, informers.WithNamespace(m.config.Namespace), informers.WithTransform(stripManagedFields)),
 		host:       informers.NewSharedInformerFactoryWithOptions(m.kube, 0, informers.WithTransform(stripManagedFields)),
 	}
+	t.makeCaches()
 	if err := t.build(); err != nil {
 		return err
 	}
@@ -76,7 +81,10 @@ func stripManagedFields(object any) (any, error) {
 }
 
 // build makes the controllers. They call each other only once they run.
-func (t *term) build() error {
+func (t *term) build() (err error) {
+	if t.checker, err = hostwatch.NewChecker(t.config.RESTConfig); err != nil {
+		return err
+	}
 	if err := t.buildHost(); err != nil || t.config.OtherEngine {
 		return err
 	}
@@ -125,6 +133,7 @@ func (t *term) buildPropagation() (err error) {
 		Clusters:   clusters,
 		Secrets:    t.secrets.Core().V1().Secrets().Lister().Secrets(namespace),
 		Client:     coreClient.KubeFedClusters(namespace),
+		Dial:       t.config.DialMember,
 		Thresholds: func() membership.Thresholds { return membership.ThresholdsOf(currentConfig(configs)) },
 		OnChange:   func(member string) { t.engine.MemberChanged(member) },
 		OnEvent: func(member string, resource schema.GroupVersionResource, event memberclient.Event) {
@@ -140,6 +149,7 @@ func (t *term) buildPropagation() (err error) {
 	}
 	t.engine, err = propagation.New(propagation.Config{
 		HostConfig:      t.config.RESTConfig,
+		Checker:         t.checker,
 		Members:         t.members,
 		SystemNamespace: namespace,
 		Clusters:        targets,
@@ -367,7 +377,7 @@ func (t *term) run(ctx context.Context) error {
 	}
 	klog.FromContext(ctx).Info("Started controllers", "propagation", t.engine != nil)
 	var wg sync.WaitGroup
-	parts := []func(context.Context) error{t.cells.Run}
+	parts := []func(context.Context) error{t.cells.Run, t.followCaches}
 	if t.engine != nil {
 		parts = append(parts, t.members.Run, t.engine.Run, t.collector.Run)
 	}

@@ -1,6 +1,7 @@
 package memberaccess
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/base64"
@@ -8,6 +9,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/url"
 	"slices"
@@ -102,6 +104,15 @@ func setProxy(config *rest.Config, proxyURL string) error {
 	}
 	config.Proxy = http.ProxyURL(parsed)
 	return nil
+}
+
+// DialWith has a configuration that Config made open its connections with dial.
+func DialWith(config *rest.Config, dial func(ctx context.Context, network, address string) (net.Conn, error)) {
+	if own, ok := config.Transport.(*http.Transport); ok { // see relax
+		own.DialContext = dial
+		return
+	}
+	config.Dial = dial
 }
 
 // relax turns off the checks of the server's certificate that the spec names. The chain

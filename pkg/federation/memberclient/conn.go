@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"sync"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
+	utilnet "k8s.io/apimachinery/pkg/util/net"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/metadata"
@@ -49,9 +51,11 @@ type Conn struct {
 	dynamic  dynamic.Interface
 	metadata metadata.Interface
 	client   rest.Interface // of lists, watches, discovery and health
-	onEvent  func(schema.GroupVersionResource, Event)
-	budget   *budget
-	events   *rate.Limiter // of watches
+	// transport is what all three use. Another Conn may use it too, if it has the same authorities.
+	transport http.RoundTripper
+	onEvent   func(schema.GroupVersionResource, Event)
+	budget    *budget
+	events    *rate.Limiter // of watches
 	// sleep waits for a time, or until ctx ends.
 	sleep func(ctx context.Context, d time.Duration)
 	// wake tells upkeep that something is due sooner.
@@ -94,39 +98,46 @@ func NewConn(ctx context.Context, config *rest.Config, onEvent func(resource sch
 	config.UserAgent = "koinon"
 	config.WarningHandler, config.WarningHandlerWithContext = nil, warningCollector{}
 	config.RateLimiter = flowcontrol.NewTokenBucketRateLimiter(memberQPS, memberBurst)
-	dynamicClient, err := dynamic.NewForConfig(config)
+	one, err := rest.HTTPClientFor(config)
+	if err != nil {
+		return nil, fmt.Errorf("make transport: %w", err)
+	}
+	dynamicClient, err := dynamic.NewForConfigAndClient(config, one)
 	if err != nil {
 		return nil, fmt.Errorf("make dynamic client: %w", err)
 	}
-	metadataClient, err := metadata.NewForConfig(config)
+	metadataClient, err := metadata.NewForConfigAndClient(config, one)
 	if err != nil {
 		return nil, fmt.Errorf("make metadata client: %w", err)
 	}
 	config.NegotiatedSerializer = scheme.Codecs
-	client, err := rest.UnversionedRESTClientFor(config)
+	client, err := rest.UnversionedRESTClientForConfigAndClient(config, one)
 	if err != nil {
 		return nil, fmt.Errorf("make client: %w", err)
 	}
 	c := &Conn{
-		dynamic:  dynamicClient,
-		metadata: metadataClient,
-		client:   client,
-		onEvent:  onEvent,
-		budget:   &budget{limitBytes: maxCachedBytes},
-		events:   rate.NewLimiter(eventsPerSecond, eventBurst),
-		sleep:    sleep,
-		wake:     make(chan struct{}, 1),
-		caches:   map[schema.GroupVersionResource]*Cache{},
-		held:     map[string]held{},
+		dynamic:   dynamicClient,
+		metadata:  metadataClient,
+		client:    client,
+		transport: one.Transport,
+		onEvent:   onEvent,
+		budget:    &budget{limitBytes: maxCachedBytes},
+		events:    rate.NewLimiter(eventsPerSecond, eventBurst),
+		sleep:     sleep,
+		wake:      make(chan struct{}, 1),
+		caches:    map[schema.GroupVersionResource]*Cache{},
+		held:      map[string]held{},
 	}
 	c.ctx, c.close = context.WithCancel(ctx)
 	return c, nil
 }
 
-// Close ends all caches and waits for them.
+// Close ends all caches and waits for them. Connections that nobody uses are closed; one on which a
+// request is still under way is closed when it has been idle for some time.
 func (c *Conn) Close() {
 	c.close()
 	c.wg.Wait()
+	utilnet.CloseIdleConnectionsFor(c.transport)
 }
 
 // versionEvery is how old the version of a member that stays well may get.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net"
 	"slices"
 	"sync"
 	"time"
@@ -60,6 +61,8 @@ type Config struct {
 	Clusters listersv1beta1.KubeFedClusterNamespaceLister
 	Secrets  corev1listers.SecretNamespaceLister
 	Client   clientv1beta1.KubeFedClusterInterface
+	// Dial opens connections to members; nil: the network.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 	// Thresholds is asked before every check.
 	Thresholds func() Thresholds
 	// OnChange is called after a member came, went, or changed its labels, connection or
@@ -97,7 +100,7 @@ type member struct {
 // New returns a Registry that does nothing before Run.
 func New(config Config) (*Registry, error) {
 	if config.Clusters == nil || config.Secrets == nil || config.Client == nil || config.Thresholds == nil || config.OnChange == nil || config.OnEvent == nil {
-		return nil, errors.New("membership: every field of Config must be set")
+		return nil, errors.New("membership: every field of Config but Dial must be set")
 	}
 	return &Registry{
 		Config: config,
@@ -226,6 +229,9 @@ func (r *Registry) reconcile(ctx context.Context, name string) error {
 	}
 	created.ctx, created.stop = context.WithCancel(ctx)
 	if malformed == nil {
+		if r.Dial != nil {
+			memberclient.DialWith(config, r.Dial)
+		}
 		created.until = memberaccess.ValidUntil(config)
 		if created.account = memberaccess.AccountNamespace(config); created.account != "" {
 			created.System.Join = append(created.System.Join, created.account)

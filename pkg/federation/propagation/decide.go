@@ -76,6 +76,9 @@ type observation struct {
 	cacheErr error
 	live     *memberclient.Live
 
+	// twin says which target that stays has the very object that this one is to lose.
+	twin string
+
 	manifest  *render.Manifest
 	renderErr error
 
@@ -148,6 +151,7 @@ var removeRules = []rule{
 	typeNotThere,
 	notObserved,
 	notOurs,
+	runsInAnother,
 	waitForRemoval,
 	leave,
 }
@@ -462,6 +466,21 @@ func notOurs(o observation) *decision {
 		return nil
 	}
 	return &decision{forget: true}
+}
+
+// runsInAnother: what is removed here would be gone there. A KubeFedCluster was pointed at another
+// member, and what its own one holds is not known; or a cluster was joined twice.
+func runsInAnother(o observation) *decision {
+	if o.twin == "" {
+		return nil
+	}
+	d := o.say(v1beta2.TargetWaitingForRemoval, o.twin)
+	return &d
+}
+
+func oneCluster(t, twin viewTarget) string {
+	return fmt.Sprintf("the object there is the one that target %q has, which stays: the KubeFedClusters %q and %q are of one cluster; one of them has to be corrected, or unjoined",
+		twin.Name, t.Member, twin.Member)
 }
 
 func waitForRemoval(o observation) *decision {

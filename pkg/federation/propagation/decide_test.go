@@ -345,6 +345,14 @@ func TestDecideOnATargetThatIsLeft(t *testing.T) {
 		"a namespace that objects needed stays": {
 			remove, []func(*observation){func(o *observation) { o.live.Annotations[render.SourceAnnotation] = render.NoSource }}, gone,
 		},
+		"what another target has, in a cluster that goes by two names, stays": {
+			remove, []func(*observation){func(o *observation) { o.twin = "one cluster" }},
+			verdict{State: v1beta2.TargetWaitingForRemoval, Message: "one cluster"},
+		},
+		"and is not given up either": {
+			release, []func(*observation){func(o *observation) { o.twin = "one cluster" }},
+			verdict{State: v1beta2.TargetWaitingForRemoval, Message: "one cluster"},
+		},
 		"an object that is being deleted is waited for": {
 			remove, []func(*observation){func(o *observation) { o.live.DeletionTimestamp = &metav1.Time{} }},
 			verdict{State: v1beta2.TargetWaitingForRemoval, Message: "the object there is being deleted"},

@@ -22,6 +22,7 @@ import (
 
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/validation"
+	"github.com/koinon-io/koinon/pkg/federation/hostwatch"
 	"github.com/koinon-io/koinon/pkg/federation/memberclient"
 	"github.com/koinon-io/koinon/pkg/federation/membership"
 	"github.com/koinon-io/koinon/pkg/federation/render"
@@ -73,8 +74,10 @@ type Members interface {
 
 // Config is what an Engine works with. The listers' caches must be synced before Run.
 type Config struct {
-	// HostConfig reaches the API that serves the federated kinds.
+	// HostConfig reaches the API that serves the federated kinds, and Checker compares caches of
+	// them with it.
 	HostConfig *rest.Config
+	Checker    *hostwatch.Checker
 	Members    Members
 
 	// Clusters, Types and TypeClient are those of SystemNamespace.
@@ -97,7 +100,7 @@ type Config struct {
 }
 
 func (c Config) check() error {
-	if c.HostConfig == nil || c.Members == nil || c.Clusters == nil || c.Types == nil || c.TypeClient == nil ||
+	if c.HostConfig == nil || c.Checker == nil || c.Members == nil || c.Clusters == nil || c.Types == nil || c.TypeClient == nil ||
 		c.Cells == nil || c.EdgeUnits == nil || c.Namespaces == nil || c.Adopt == nil || c.SystemNamespace == "" || c.Book == nil || c.Federation == "" {
 		return errors.New("propagation: every field of Config must be set")
 	}

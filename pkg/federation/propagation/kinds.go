@@ -24,6 +24,7 @@ import (
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
 	"github.com/koinon-io/koinon/pkg/federation/compose"
 	"github.com/koinon-io/koinon/pkg/federation/fedclient"
+	"github.com/koinon-io/koinon/pkg/federation/hostwatch"
 	"github.com/koinon-io/koinon/pkg/federation/memberclient"
 	"github.com/koinon-io/koinon/pkg/federation/membership"
 )
@@ -51,7 +52,7 @@ type kind struct {
 type feed struct {
 	factory  *fedclient.Factory
 	plural   string
-	informer *fedclient.Informer
+	informer *hostwatch.Informer
 	stop     context.CancelFunc
 }
 
@@ -186,7 +187,9 @@ func (e *Engine) openFeed(ctx context.Context, k *kind) error {
 			f.informer.RunWithContext(feedCtx)
 		}
 	})
-	e.wg.Go(func() { f.followHost(feedCtx, e.HostConfig) })
+	e.wg.Go(func() {
+		e.Checker.Follow(feedCtx, factory.Version().WithResource(f.plural), metav1.NamespaceAll, f.informer)
+	})
 	return nil
 }
 

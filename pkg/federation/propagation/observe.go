@@ -276,6 +276,21 @@ func (e *Engine) staying(v *view) map[types.UID]bool {
 	return uids
 }
 
+// twin returns another target that stays, in another member, and shows the very object that a
+// target is to lose: both members are one cluster.
+func (e *Engine) twin(v *view, t viewTarget, uid types.UID) *viewTarget {
+	for i := range v.targets {
+		other := &v.targets[i]
+		if other.Member == t.Member || (other.intent != run && other.intent != keep) {
+			continue
+		}
+		if live := e.live(v, other.Candidate); live != nil && live.UID == uid {
+			return other
+		}
+	}
+	return nil
+}
+
 // holds reports whether a cache shows the object in a candidate that is not placed and
 // not recorded. One without our annotation was made by KubeFed, which knows no cells.
 func (e *Engine) holds(v *view, c placement.Candidate, staying map[types.UID]bool) bool {
@@ -336,6 +351,11 @@ func (e *Engine) observe(v *view, t viewTarget) observation {
 	if o.memberRefusal == "" && o.homeRefusal == "" && member.Conn != nil { // else nothing is read there either
 		o.live, o.cache, o.cacheErr = member.Conn.Cached(v.kind.target.Resource, namespace, name)
 		o.observeEnd(member.Conn, v.kind, namespace, name)
+	}
+	if o.live != nil && (t.intent == remove || t.intent == release) {
+		if twin := e.twin(v, t, o.live.UID); twin != nil {
+			o.twin = oneCluster(t, *twin)
+		}
 	}
 	return o
 }

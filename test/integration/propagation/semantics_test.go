@@ -153,17 +153,31 @@ func TestAdoption(t *testing.T) {
 }
 
 func TestOrphanDeletion(t *testing.T) {
-	f := start(t)
-	f.configMap("cm", "ours", everywhere)
-	f.states("federatedconfigmaps", "cm", "m1", "", "m2", "")
-	f.apply(fmt.Sprintf(`{apiVersion: types.kubefed.io/v1beta2, kind: FederatedConfigMap, metadata: {name: cm, namespace: %s, annotations: {%s: "true"}}, spec: {template: {data: {key: ours}}, placement: {topologies: [{name: m1}, {name: m2}]}}}`, f.namespace, v1beta1.OrphanAnnotation))
-	f.delete("federatedconfigmaps", "cm")
-	f.gone("federatedconfigmaps", "cm")
-	for _, member := range []string{"m1", "m2"} {
-		object := f.object(member, configMaps, f.namespace, "cm")
-		if _, managed := object.GetLabels()[v1beta1.ManagedLabel]; managed || len(object.GetAnnotations()) > 0 {
-			t.Errorf("the orphan in %s is still marked: %s", member, asJSON(object))
-		}
+	for way, remove := range map[string]func(*fixture){
+		"with the annotation": func(f *fixture) {
+			f.apply(fmt.Sprintf(`{apiVersion: types.kubefed.io/v1beta2, kind: FederatedConfigMap, metadata: {name: cm, namespace: %s, annotations: {%s: "true"}}, spec: {template: {data: {key: ours}}, placement: {topologies: [{name: m1}, {name: m2}]}}}`, f.namespace, v1beta1.OrphanAnnotation))
+			f.delete("federatedconfigmaps", "cm")
+		},
+		"with --cascade=orphan": func(f *fixture) {
+			orphan := metav1.DeletePropagationOrphan
+			if err := f.federated("federatedconfigmaps").Delete(f.Context(), "cm", metav1.DeleteOptions{PropagationPolicy: &orphan}); err != nil {
+				f.Fatal(err)
+			}
+		},
+	} {
+		t.Run(way, func(t *testing.T) {
+			f := start(t)
+			f.configMap("cm", "ours", everywhere)
+			f.states("federatedconfigmaps", "cm", "m1", "", "m2", "")
+			remove(f)
+			f.gone("federatedconfigmaps", "cm")
+			for _, member := range []string{"m1", "m2"} {
+				object := f.object(member, configMaps, f.namespace, "cm")
+				if _, managed := object.GetLabels()[v1beta1.ManagedLabel]; managed || len(object.GetAnnotations()) > 0 {
+					t.Errorf("the orphan in %s is still marked: %s", member, asJSON(object))
+				}
+			}
+		})
 	}
 }
 

@@ -27,6 +27,7 @@ import (
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
 	"github.com/koinon-io/koinon/pkg/federation"
 	"github.com/koinon-io/koinon/pkg/federation/book"
+	"github.com/koinon-io/koinon/pkg/federation/hostwatch"
 	"github.com/koinon-io/koinon/pkg/federation/memberclient"
 	"github.com/koinon-io/koinon/pkg/federation/membership"
 	"github.com/koinon-io/koinon/pkg/federation/propagation"
@@ -173,8 +174,12 @@ func (w *world) start() {
 	if err != nil {
 		w.Fatal(err)
 	}
+	checker, err := hostwatch.NewChecker(config)
+	if err != nil {
+		w.Fatal(err)
+	}
 	engine, err := propagation.New(propagation.Config{
-		HostConfig: config, Members: w, SystemNamespace: v1beta1.DefaultNamespace,
+		HostConfig: config, Checker: checker, Members: w, SystemNamespace: v1beta1.DefaultNamespace,
 		Clusters:   clusters,
 		Types:      core.FederatedTypeConfigs().Lister().FederatedTypeConfigs(v1beta1.DefaultNamespace),
 		TypeClient: koinon.KubeFedCoreV1beta1().FederatedTypeConfigs(v1beta1.DefaultNamespace),

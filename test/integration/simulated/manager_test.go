@@ -31,6 +31,7 @@ type fixture struct {
 	host    *simulation.Member
 	client  dynamic.Interface // of the host
 	members []*simulation.Member
+	config  federation.Config
 	stop    func() // ends the controllers
 }
 
@@ -45,6 +46,7 @@ func start(t *testing.T, members int) *fixture {
 	if f.client, err = dynamic.NewForConfig(f.host.RESTConfig()); err != nil {
 		t.Fatal(err)
 	}
+	f.config = federation.Config{RESTConfig: f.host.RESTConfig()}
 	f.run()
 	t.Cleanup(func() { f.stop() })
 	f.put(simulation.Namespaces, map[string]any{"metadata": map[string]any{"name": "shop"}})
@@ -59,7 +61,7 @@ func start(t *testing.T, members int) *fixture {
 // run runs the controllers until stop is called.
 func (f *fixture) run() {
 	f.Helper()
-	manager, err := federation.New(federation.Config{RESTConfig: f.host.RESTConfig()})
+	manager, err := federation.New(f.config)
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -115,6 +115,47 @@ func TestADeletionWaitsForCopiesWhateverFinalizersThereWere(t *testing.T) {
 	}
 }
 
+// Who deletes an object so that what depends on it stays leaves what members hold where it is,
+// which the annotation tells engines.
+func TestADeletionThatOrphansLeavesWhatMembersHold(t *testing.T) {
+	a := newAPI(t, nil)
+	deletion := func(options object) request {
+		options["kind"], options["apiVersion"] = "DeleteOptions", "v1"
+		return request{method: http.MethodDelete, version: "v1beta2", name: "web", body: options}
+	}
+	for way, test := range map[string]struct {
+		finalizers []string
+		annotation any
+		remove     request
+		want       any
+	}{
+		"as an orphan":                       {nil, nil, deletion(object{"propagationPolicy": "Orphan"}), "true"},
+		"as an orphan, as old clients do":    {nil, nil, deletion(object{"orphanDependents": true}), "true"},
+		"as an orphan, whatever was said":    {nil, "false", deletion(object{"propagationPolicy": "Orphan"}), "true"},
+		"all of them, as orphans":            {nil, nil, request{method: http.MethodDelete, version: "v1beta1", body: object{"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": "Orphan"}}, "true"},
+		"as the object says":                 {[]string{"orphan"}, nil, deletion(object{}), "true"},
+		"not as the object says":             {[]string{"orphan"}, nil, deletion(object{"propagationPolicy": "Background"}), nil},
+		"in the background":                  {nil, nil, deletion(object{"propagationPolicy": "Background"}), nil},
+		"in the foreground":                  {nil, nil, deletion(object{"propagationPolicy": "Foreground"}), nil},
+		"with all that depends on it":        {nil, nil, deletion(object{"orphanDependents": false}), nil},
+		"as nobody said":                     {nil, nil, deletion(object{}), nil},
+		"as the annotation says, and nobody": {nil, "true", deletion(object{"propagationPolicy": "Background"}), "true"},
+	} {
+		t.Run(way, func(t *testing.T) {
+			a := &api{t: t, server: a.server, handler: a.handler}
+			guarded(a, "web", test.finalizers...)
+			a.must(request{method: http.MethodPatch, version: "v1beta2", name: "web", contentType: mergePatch,
+				body: object{"metadata": object{"annotations": object{v1beta1.OrphanAnnotation: test.annotation}}}})
+			a.must(test.remove)
+			annotations, _ := a.get("v1beta1", "web")["metadata"].(object)["annotations"].(object)
+			if got := annotations[v1beta1.OrphanAnnotation]; got != test.want {
+				t.Errorf("got the annotation %v, want %v", got, test.want)
+			}
+			a.must(request{method: http.MethodPatch, version: "v1beta2", name: "web", contentType: mergePatch, body: object{"metadata": object{"finalizers": nil}}})
+		})
+	}
+}
+
 // meanwhile does something once, while a deletion is on its way.
 type meanwhile struct {
 	*admission.Handler

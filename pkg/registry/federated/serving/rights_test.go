@@ -205,6 +205,19 @@ func TestWhoMayNotDeleteANamespaceDeletesNoneInMembers(t *testing.T) {
 	collection.name = ""
 	expect(t, a, "deletion of all", http.StatusForbidden, by("mallory", collection))
 
+	for _, policy := range []string{"Background", "Foreground"} {
+		options := by("mallory", remove)
+		options.body = object{"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": policy}
+		expect(t, a, "deletion, "+policy, http.StatusForbidden, options)
+	}
+	a.must(patch("mallory", object{"metadata": object{"finalizers": []any{"example.com/held"}}}))
+	orphaning := by("mallory", remove)
+	orphaning.body = object{"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": "Orphan"}
+	expect(t, a, "deletion as an orphan", http.StatusOK, orphaning)
+	expect(t, a, "taking that back", http.StatusForbidden, patch("mallory", object{"metadata": object{"annotations": nil}}))
+	expect(t, a, "letting it go", http.StatusOK, patch("root", object{"metadata": object{"finalizers": nil}}))
+	a.must(namespaceRequest("mallory", http.MethodPost, jsonBody, labelled(object{}, placed("m1", "m2"))))
+
 	expect(t, a, "leaving members as they are", http.StatusOK, patch("mallory", object{"metadata": object{"annotations": object{"kubefed.io/orphan": "true"}, "finalizers": []any{"example.com/held"}}}))
 	expect(t, a, "deletion that leaves them", http.StatusOK, by("mallory", remove))
 	expect(t, a, "taking that back", http.StatusForbidden, patch("mallory", object{"metadata": object{"annotations": nil}}))

@@ -52,12 +52,12 @@ func (r *REST) Update(ctx context.Context, name string, info rest.UpdatedObjectI
 
 // Delete deletes an object.
 func (r *REST) Delete(ctx context.Context, name string, validate rest.ValidateObjectFunc, options *metav1.DeleteOptions) (runtime.Object, bool, error) {
-	return r.REST.Delete(ctx, name, r.rights.deletes(validate), options)
+	return r.REST.Delete(ctx, name, r.rights.deletes(validate, options), options)
 }
 
 // DeleteCollection deletes objects, up to the first that may not be deleted.
 func (r *REST) DeleteCollection(ctx context.Context, validate rest.ValidateObjectFunc, options *metav1.DeleteOptions, list *metainternalversion.ListOptions) (runtime.Object, error) {
-	return r.REST.DeleteCollection(ctx, r.rights.deletes(validate), options, list)
+	return r.REST.DeleteCollection(ctx, r.rights.deletes(validate, options), options, list)
 }
 
 func (r rights) creates(then rest.ValidateObjectFunc) rest.ValidateObjectFunc {
@@ -78,10 +78,11 @@ func (r rights) updates(then rest.ValidateObjectUpdateFunc) rest.ValidateObjectU
 	}
 }
 
-func (r rights) deletes(then rest.ValidateObjectFunc) rest.ValidateObjectFunc {
+// deletes checks a deletion, which has not begun yet when this is asked.
+func (r rights) deletes(then rest.ValidateObjectFunc, options *metav1.DeleteOptions) rest.ValidateObjectFunc {
 	return func(ctx context.Context, obj runtime.Object) error {
 		o := obj.(*typesv1beta2.FederatedObject)
-		if manifest.IsNamespace(r.kind.Target.Kind) && !orphans(o) {
+		if manifest.IsNamespace(r.kind.Target.Kind) && !orphans(o) && !orphansDependents(o, options) {
 			if err := r.needDeletion(ctx, o, "deleting it"); err != nil {
 				return err
 			}

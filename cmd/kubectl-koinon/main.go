@@ -23,9 +23,7 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	cmd := newCommand(genericiooptions.IOStreams{In: os.Stdin, Out: os.Stdout, ErrOut: os.Stderr})
-	if strings.HasPrefix(filepath.Base(os.Args[0]), "kubectl_complete-") {
-		cmd.SetArgs(append([]string{cobra.ShellCompRequestCmd}, os.Args[1:]...))
-	}
+	cmd.SetArgs(arguments(os.Args))
 	err := cmd.ExecuteContext(ctx)
 	stop()
 	if err != nil {
@@ -38,4 +36,12 @@ func newCommand(streams genericiooptions.IOStreams) *cobra.Command {
 	cmd := cli.NewCommand(streams)
 	commandline.Complete(cmd)
 	return cmd
+}
+
+// arguments are those of the command that a program of this name is to run.
+func arguments(args []string) []string {
+	if strings.HasPrefix(filepath.Base(args[0]), "kubectl_complete-") {
+		return append([]string{cobra.ShellCompRequestCmd}, args[1:]...)
+	}
+	return args[1:]
 }

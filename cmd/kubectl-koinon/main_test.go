@@ -47,3 +47,17 @@ func TestWhatIsNoCommandIsAnError(t *testing.T) {
 		t.Errorf("got %v, want %q", err, want)
 	}
 }
+
+func TestKubectlAsksForCompletionsByTheNameOfTheProgram(t *testing.T) {
+	for line, want := range map[string]string{
+		"/usr/bin/kubectl_complete-koinon kub": "kubeconfig\tWrite a kubeconfig",
+		"kubectl-koinon kubeconfig --help":     "Write a kubeconfig",
+	} {
+		var got bytes.Buffer
+		cmd := newCommand(genericiooptions.IOStreams{In: strings.NewReader(""), Out: &got, ErrOut: &bytes.Buffer{}})
+		cmd.SetArgs(arguments(strings.Fields(line)))
+		if err := cmd.ExecuteContext(t.Context()); err != nil || !strings.HasPrefix(got.String(), want) {
+			t.Errorf("%s: got %q, %v", line, got.String(), err)
+		}
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"path"
 	"time"
 
 	"k8s.io/apimachinery/pkg/version"
@@ -29,7 +30,8 @@ func (o *kubeconfigOptions) check(ctx context.Context, reached target) {
 	}
 	// Everybody may read the version: it does not tell whether the member knows who asks.
 	if err := member.get(ctx, reached.probe(), map[string]string{"limit": "1"}).Error(); err != nil {
-		fmt.Fprintf(o.ErrOut, "Warning: %s answers (Kubernetes %s), but what you may do there is decided there: %s\n", reached, answered.GitVersion, sentence(err))
+		fmt.Fprintf(o.ErrOut, "Warning: %s answers (Kubernetes %s), and does not let you list %s: %s\n",
+			reached, answered.GitVersion, path.Base(reached.probe()), sentence(err))
 		return
 	}
 	fmt.Fprintf(o.ErrOut, "%s answers: Kubernetes %s\n", reached, answered.GitVersion)

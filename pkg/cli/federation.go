@@ -29,6 +29,8 @@ type federation struct {
 	server  string
 	client  rest.Interface
 	timeout time.Duration
+	// served is what discovery says, once it was asked; nil before.
+	served []metav1.APIResource
 }
 
 // newFederation makes a client of the API at a URL, which may be one of its proxies.
@@ -58,18 +60,30 @@ func (f *federation) get(ctx context.Context, path string, query map[string]stri
 
 // require makes sure that the server serves a subresource.
 func (f *federation) require(ctx context.Context, resource string) error {
-	var served metav1.APIResourceList
-	err := f.get(ctx, groupPath, nil).Into(&served)
+	if err := f.discover(ctx); err != nil {
+		return err
+	}
+	if slices.ContainsFunc(f.served, func(r metav1.APIResource) bool { return r.Name == resource }) {
+		return nil
+	}
+	return fmt.Errorf("the server at %s does not serve %s of %s: it must be upgraded to a Koinon that does", f.server, resource, v1alpha1.SchemeGroupVersion)
+}
+
+// discover asks once what the server serves.
+func (f *federation) discover(ctx context.Context) error {
+	if f.served != nil {
+		return nil
+	}
+	var list metav1.APIResourceList
+	err := f.get(ctx, groupPath, nil).Into(&list)
 	if apierrors.IsNotFound(err) {
 		return fmt.Errorf("the server at %s does not serve %s: it is not Koinon's; choose its context with --context", f.server, v1alpha1.SchemeGroupVersion)
 	}
 	if err != nil {
 		return fmt.Errorf("ask the server at %s what it serves: %w", f.server, err)
 	}
-	if slices.ContainsFunc(served.APIResources, func(r metav1.APIResource) bool { return r.Name == resource }) {
-		return nil
-	}
-	return fmt.Errorf("the server at %s does not serve %s of %s: it must be upgraded to a Koinon that does", f.server, resource, v1alpha1.SchemeGroupVersion)
+	f.served = append([]metav1.APIResource{}, list.APIResources...)
+	return nil
 }
 
 // sight is what the caller sees of an object.

@@ -195,7 +195,7 @@ func TestCheck(t *testing.T) {
 		},
 		"a caller whom the member does not know": {
 			proxy + "/api/v1/namespaces", answer{http.StatusForbidden, `User "jane" cannot list resource "namespaces"`},
-			`Warning: cluster "m1" answers (Kubernetes v1.36.3), but what you may do there is decided there: User "jane" cannot list resource "namespaces"`,
+			`Warning: cluster "m1" answers (Kubernetes v1.36.3), and does not let you list namespaces: User "jane" cannot list resource "namespaces"`,
 		},
 	}
 	for name, test := range tests {

@@ -107,7 +107,7 @@ func (s *source) merge(config *clientcmdapi.Config, makeCurrent bool) error {
 }
 
 // mayReplace refuses to take a name from what was not made for the same target: another context,
-// or the cluster that another context uses.
+// or a cluster or user that others may use.
 func mayReplace(all *clientcmdapi.Config, name, server string) error {
 	_, wanted := splitServer(server)
 	same := func(cluster string) bool {
@@ -118,8 +118,10 @@ func mayReplace(all *clientcmdapi.Config, name, server string) error {
 		_, reached := splitServer(old.Server)
 		return reached != nil && *reached == *wanted
 	}
-	if context := all.Contexts[name]; context != nil && !same(context.Cluster) || all.Clusters[name] != nil && !same(name) {
-		return fmt.Errorf("the kubeconfig has a context or cluster %q that is something else: choose a name with --context-name", name)
+	context := all.Contexts[name]
+	strange := context == nil && all.AuthInfos[name] != nil
+	if strange || context != nil && !same(context.Cluster) || all.Clusters[name] != nil && !same(name) {
+		return fmt.Errorf("the kubeconfig has a context, cluster or user %q that is something else: choose a name with --context-name", name)
 	}
 	return nil
 }

@@ -240,9 +240,10 @@ func TestMergeTakesNoNameAway(t *testing.T) {
 	server := newAPI(t)
 	config := server.kubeconfig()
 	config.Clusters["koinon/m1"] = &clientcmdapi.Cluster{Server: "https://elsewhere"}
+	config.AuthInfos["mine"] = &clientcmdapi.AuthInfo{Token: "mine"}
 	file := use(t, config)
 	before := read(t, file)
-	for _, args := range [][]string{{"m1"}, {"m2", "--context-name", "koinon"}} {
+	for _, args := range [][]string{{"m1"}, {"m2", "--context-name", "koinon"}, {"m2", "--context-name", "mine"}} {
 		_, _, err := run(t, append([]string{"kubeconfig", "--merge"}, args...)...)
 		if err == nil || !strings.Contains(err.Error(), "that is something else: choose a name with --context-name") {
 			t.Errorf("%v: got %v", args, err)

@@ -28,6 +28,7 @@ build: ## Build all binaries into bin/ (about ten minutes the first time)
 	@mkdir -p bin
 	go build -ldflags "$(LDFLAGS)" -o bin/ ./cmd/...
 	@for name in kubectl kube-apiserver kube-controller-manager etcd; do ln -sf koinon-playground bin/$$name; done
+	@ln -sf kubectl-koinon bin/kubectl_complete-koinon
 
 up: build ## Start Koinon with two real member clusters, deploy the examples, show what landed where
 	bin/koinon-playground up --dir $(DIR) --members $(MEMBERS)

@@ -127,9 +127,11 @@ var layers = map[string][]string{
 	"pkg/registry":     {"pkg/apis", "pkg/generated", "pkg/memberaccess"},
 	"pkg/apiserver":    {"pkg/apis", "pkg/generated", "pkg/openapi", "pkg/registry"},
 	"pkg/federation":   {"pkg/apis", "pkg/generated", "pkg/memberaccess"},
+	"pkg/cli":          {"pkg/apis", "pkg/generated", "pkg/version"},
 
 	"cmd/internal":          {"pkg/version"},
 	"cmd/koinon":            {"artifacts", "cmd/internal", "pkg"},
+	"cmd/kubectl-koinon":    {"cmd/internal", "pkg/cli"},
 	"cmd/koinon-playground": {"artifacts", "cmd/internal", "pkg/apis", "pkg/durable", "pkg/generated", "pkg/pki", "pkg/version"},
 
 	"hack":                  {"pkg/apis", "pkg/generated"},
@@ -215,6 +217,8 @@ func TestNobodyReachesWhatOthersKeepToThemselves(t *testing.T) {
 		{"API types know neither servers nor clients", []string{"pkg/apis"},
 			[][]string{kubernetes, databases, servers, etcd, {"k8s.io/client-go"}}, nil},
 		{"clients are clients", []string{"pkg/generated", "pkg/version"},
+			[][]string{kubernetes, databases, servers, etcd}, nil},
+		{"the plugin of kubectl is small, and a client", []string{"pkg/cli", "cmd/kubectl-koinon"},
 			[][]string{kubernetes, databases, servers, etcd}, nil},
 		{"simulated members are for the tests of everybody", []string{"test/simulation"},
 			[][]string{kubernetes, databases, servers, etcd}, nil},

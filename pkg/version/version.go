@@ -14,6 +14,9 @@ var (
 // built without hack/ldflags.sh.
 func Version() string { return version }
 
+// Commit is the git commit of this build, or "unknown".
+func Commit() string { return commit }
+
 // String is one line for people: version, commit, Go release and platform.
 func String() string {
 	return version + " (commit " + commit + ", " + runtime.Version() + ", " + runtime.GOOS + "/" + runtime.GOARCH + ")"

@@ -23,12 +23,15 @@ import (
 	corev1beta1 "github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
 	"github.com/koinon-io/koinon/pkg/generated/clientset/versioned"
 	fleetclient "github.com/koinon-io/koinon/pkg/generated/clientset/versioned/typed/core/v1beta1"
+	"github.com/koinon-io/koinon/pkg/pki"
 )
 
 const (
 	// memberNamespace and accountName are what Koinon has in a member.
 	memberNamespace = "koinon-system"
 	accountName     = "koinon"
+	// administratorsName is the ClusterRoleBinding of Koinon's administrators in a member.
+	administratorsName = "koinon-administrators"
 
 	// memberLabel is on the KubeFedCluster of every member, for selectors to try.
 	memberLabel = "playground.koinon.io/member"
@@ -75,6 +78,9 @@ func (q *quickstart) join(ctx context.Context, hostClient kubernetes.Interface, 
 	token, err := makeAccount(ctx, memberClient)
 	if err != nil {
 		return fmt.Errorf("make an account in %s: %w", m.Name, err)
+	}
+	if err := bindAdministrators(ctx, memberClient); err != nil {
+		return fmt.Errorf("give Koinon's administrators their rights in %s: %w", m.Name, err)
 	}
 	access, err := tokenKubeconfig(m, cfg.CAData, token)
 	if err != nil {
@@ -182,6 +188,20 @@ func makeAccount(ctx context.Context, memberClient kubernetes.Interface) ([]byte
 		return nil, fmt.Errorf("wait for the token: %w", err)
 	}
 	return token, nil
+}
+
+// bindAdministrators lets those who administer Koinon do everything in the member: through Koinon
+// they come as themselves, and the member decides.
+func bindAdministrators(ctx context.Context, memberClient kubernetes.Interface) error {
+	_, err := memberClient.RbacV1().ClusterRoleBindings().Create(ctx, &rbacv1.ClusterRoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Name: administratorsName},
+		Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.GroupKind, Name: pki.AdministratorsGroup}},
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "cluster-admin"},
+	}, metav1.CreateOptions{})
+	if apierrors.IsAlreadyExists(err) {
+		return nil
+	}
+	return err
 }
 
 func tokenKubeconfig(m *member.Cluster, ca, token []byte) ([]byte, error) {

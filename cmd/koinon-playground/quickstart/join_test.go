@@ -44,6 +44,22 @@ func TestMakeAccountEndsWithItsContext(t *testing.T) {
 	}
 }
 
+func TestAdministratorsKeepWhatTheyMayDo(t *testing.T) {
+	client := fake.NewClientset()
+	for range 2 {
+		if err := bindAdministrators(t.Context(), client); err != nil {
+			t.Fatal(err)
+		}
+	}
+	binding, err := client.RbacV1().ClusterRoleBindings().Get(t.Context(), "koinon-administrators", metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(binding.Subjects) != 1 || binding.Subjects[0].Name != "koinon:administrators" || binding.RoleRef.Name != "cluster-admin" {
+		t.Errorf("got %v with the role %s", binding.Subjects, binding.RoleRef.Name)
+	}
+}
+
 func TestKeepSecretCorrectsWhatChanged(t *testing.T) {
 	client := fake.NewClientset()
 	for _, access := range []string{"one", "one", "two"} {

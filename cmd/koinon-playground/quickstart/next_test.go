@@ -1,6 +1,41 @@
 package quickstart
 
-import "testing"
+import (
+	"bytes"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/koinon-io/koinon/cmd/koinon-playground/home"
+)
+
+func TestNextCommandsAreThoseOfProgramsThatAreThere(t *testing.T) {
+	dir := t.TempDir()
+	t.Chdir(dir)
+	print := func() string {
+		var out bytes.Buffer
+		q := &quickstart{Options: Options{Binary: filepath.Join(dir, "bin", "koinon-playground"), Out: &out}, home: &home.Home{Dir: filepath.Join(dir, "my files")}}
+		if err := q.printNext(); err != nil {
+			t.Fatal(err)
+		}
+		return out.String()
+	}
+	if alone := print(); strings.Contains(alone, "PLUGIN") || strings.Contains(alone, "koinon/m1") || !strings.Contains(alone, "  bin/koinon-playground kubectl get fdeploy") {
+		t.Errorf("alone: got\n%s", alone)
+	}
+	if err := os.Mkdir("bin", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(os.WriteFile("bin/kubectl", nil, 0o755), os.WriteFile("bin/kubectl-koinon", nil, 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	want := "  bin/kubectl-koinon kubeconfig m1 --merge && bin/kubectl --context koinon/m1 get pods -A\n"
+	if both := print(); !strings.Contains(both, want) || !strings.Contains(both, "  bin/koinon-playground down --dir 'my files'\n") {
+		t.Errorf("beside its programs: got\n%s\nwant %q in it", both, want)
+	}
+}
 
 func TestNearest(t *testing.T) {
 	tests := map[string]struct{ cwd, path, want string }{

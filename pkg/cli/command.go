@@ -1,0 +1,30 @@
+package cli
+
+import (
+	"github.com/spf13/cobra"
+	"k8s.io/cli-runtime/pkg/genericiooptions"
+)
+
+// NewCommand returns the command of kubectl-koinon with its subcommands.
+func NewCommand(streams genericiooptions.IOStreams) *cobra.Command {
+	root := &cobra.Command{
+		Use:         "kubectl-koinon",
+		Annotations: map[string]string{cobra.CommandDisplayNameAnnotation: "kubectl koinon"},
+		Short:       "Work with a Koinon federation",
+		Long: `Work with a Koinon federation, through kubectl.
+
+The current context, or --context, is that of Koinon's API. All flags of kubectl that say where
+it is and who asks work here too: "kubectl options" lists them.`,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	root.SetIn(streams.In)
+	root.SetOut(streams.Out)
+	root.SetErr(streams.ErrOut)
+	root.CompletionOptions.HiddenDefaultCmd = true
+	flags := newConnection()
+	flags.addFlags(root.PersistentFlags())
+	completeContexts(root, flags)
+	root.AddCommand(newKubeconfigCommand(flags, streams), newVersionCommand(flags, streams))
+	return root
+}

@@ -64,7 +64,7 @@ func all(t testing.TB, h http.Handler, path, limit string) (places, warnings []s
 
 func TestAListIsTheUnionOfAllMembersThatAnswer(t *testing.T) {
 	r := random(t)
-	for range 150 {
+	for range 40 {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld(t, 1+r.IntN(6), Config{Page: 1 + r.IntN(20), InFlight: 1 + r.IntN(4)})
 			w.fill(t, r, 60)

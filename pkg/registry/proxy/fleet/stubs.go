@@ -9,6 +9,5 @@ type typesCache struct{}
 
 func newTypesCache() *typesCache { return nil }
 
-func (c *call) watch(ctx context.Context, w http.ResponseWriter, scope Members) error { return nil }
-func (c *call) discover(ctx context.Context, w http.ResponseWriter) error             { return nil }
-func (c *call) first(ctx context.Context, w http.ResponseWriter) error                { return nil }
+func (c *call) discover(ctx context.Context, w http.ResponseWriter) error { return nil }
+func (c *call) first(ctx context.Context, w http.ResponseWriter) error    { return nil }

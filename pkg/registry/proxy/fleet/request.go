@@ -32,8 +32,10 @@ type query struct {
 	group, version, resource, namespace, name string
 
 	form   form
-	accept []accepted // the Accept header
-	raw    url.Values
+	accept []accepted // the Accept header, for documents
+	// acceptText is the header itself, tag that of a document which the client has.
+	acceptText, tag string
+	raw             url.Values
 
 	limit                        int
 	continuation                 string
@@ -56,7 +58,7 @@ func parse(r *http.Request, via string) (*query, error) {
 		return nil, err
 	}
 	if q.verb == verbFirst || q.verb == verbDiscovery {
-		q.accept = parseAccept(r.Header)
+		q.accept, q.acceptText, q.tag = parseAccept(r.Header), r.Header.Get("Accept"), r.Header.Get("If-None-Match")
 		return q, nil
 	}
 	if q.form, err = negotiate(parseAccept(r.Header)); err != nil {

@@ -124,6 +124,10 @@ func (v View) outgoingText(n *node, text string, decided bool) (string, error) {
 			return "", v.other(n, text)
 		}
 		return v.user(text), nil
+	case made:
+		if text != "" {
+			return "", v.forbid("has the namespace %q only: %s would make another one", v.Namespace, n.path)
+		}
 	case mark:
 		if ours := "cell/" + v.Namespace + "/" + v.Cell; text != ours {
 			return "", v.forbid("belongs to %s: %s cannot be %q", ours, n.path, text)

@@ -33,6 +33,8 @@ const (
 	kind
 	// mark is the annotation on a namespace that names its owner.
 	mark
+	// made is a name that the member would make.
+	made
 )
 
 // node is a place in a document, and what is known below it. Nodes are never changed once
@@ -234,6 +236,7 @@ func objectOf(resource schema.GroupResource) *node {
 	if resource == namespaces {
 		delete(n.at("metadata").fields, "namespace")
 		n.at("metadata.name").act = own
+		n.at("metadata.generateName").act = made
 		n.at("metadata.labels").key(namespaceLabel).act = own
 		n.at("metadata.annotations").key(federation.OwnerAnnotation).act = mark
 	}

@@ -123,6 +123,8 @@ func (v View) incoming(n *node, text string, _ bool) (string, error) {
 		return v.user(text), nil
 	case words:
 		return v.text(text), nil
+	case qualified:
+		return v.qualified(text), nil
 	}
 	return text, nil
 }

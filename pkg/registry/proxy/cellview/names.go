@@ -68,6 +68,21 @@ func splitUser(name string) (prefix, namespace, rest string) {
 	return name, "", ""
 }
 
+// qualified maps a list such as "shop-rz00a/default, other/default".
+func (v View) qualified(list string) string {
+	const separator = ", "
+	if !strings.Contains(list, "/") {
+		return list
+	}
+	entries := strings.Split(list, separator)
+	for i, entry := range entries {
+		if namespace, name, ok := strings.Cut(entry, "/"); ok {
+			entries[i] = v.exchange(namespace) + "/" + name
+		}
+	}
+	return strings.Join(entries, separator)
+}
+
 // text maps the member's name of the namespace in a message for people. It is not exchanged:
 // the view's name is a common word.
 func (v View) text(message string) string {

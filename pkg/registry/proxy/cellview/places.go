@@ -29,6 +29,8 @@ const (
 	account
 	// words is a text for people.
 	words
+	// qualified is a list, in a table, of namespace/name.
+	qualified
 	// kind tells which of the switches of its object is right.
 	kind
 	// mark is the annotation on a namespace that names its owner.
@@ -297,8 +299,7 @@ func tableOf(resource schema.GroupResource, item *node) *node {
 	case namespaces:
 		row.fields["cells"] = &node{elem: &node{act: choice}}
 	case rolebindings:
-		// Accounts are listed as namespace/name.
-		row.fields["cells"] = &node{elem: &node{act: words}}
+		row.fields["cells"] = &node{elem: &node{act: qualified}}
 	}
 	return &node{fields: map[string]*node{"rows": {elem: row}}}
 }

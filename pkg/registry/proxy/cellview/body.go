@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"slices"
@@ -85,7 +86,25 @@ func (v View) fromYAML(body []byte) ([]byte, error) {
 	if err != nil {
 		return nil, v.bad("cannot write the body as JSON: %v", err)
 	}
-	return out, nil
+	return escapeForYAML(out), nil
+}
+
+// escapeForYAML escapes what JSON has in strings and YAML has not: the member reads JSON of
+// apply patches as YAML.
+func escapeForYAML(data []byte) []byte {
+	isForbidden := func(r rune) bool { return r >= 0x7f && r < 0xa0 || r >= 0xfff0 && r <= 0xffff || r == 0xfeff }
+	if !bytes.ContainsFunc(data, isForbidden) {
+		return data
+	}
+	var b bytes.Buffer
+	for _, r := range string(data) {
+		if isForbidden(r) {
+			fmt.Fprintf(&b, `\u%04x`, r)
+		} else {
+			b.WriteRune(r)
+		}
+	}
+	return b.Bytes()
 }
 
 // outgoing maps a value for the member. n may be nil: nothing is known of it.

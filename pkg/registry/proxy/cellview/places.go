@@ -264,13 +264,15 @@ func newRules(resource schema.GroupResource) *rules {
 // answersOf returns the documents that answers consist of.
 func answersOf(resource schema.GroupResource, object *node, table bool) (docs [events + 1]*node) {
 	item := &node{path: object.path, fields: object.fields, verify: true}
-	switches := map[string]*node{"Status": statusOf(resource, object)}
-	if table {
-		switches["Table"] = tableOf(resource, item)
+	all := map[string]*node{"Status": statusOf(resource, object), "Table": tableOf(resource, item)}
+	single := &node{fields: withKind(object.fields), verify: true, switches: all}
+	if !table {
+		// An object may be of a kind that is called so.
+		single.switches = map[string]*node{"Status": all["Status"]}
 	}
-	single := &node{fields: withKind(object.fields), verify: true, switches: switches}
 	docs[objects] = single
-	docs[lists] = &node{fields: map[string]*node{"kind": {act: kind}, "items": {elem: item}}, switches: switches}
+	docs[lists] = &node{fields: map[string]*node{"kind": {act: kind}, "items": {elem: item}}, switches: all}
+	docs[lists].at("metadata.namespace").act = own
 	docs[events] = &node{fields: map[string]*node{"object": single}}
 	return docs
 }

@@ -62,6 +62,8 @@ func TestPaths(t *testing.T) {
 		"another namespace, to write":                  {method: "POST", target: "/api/v1/namespaces/kube-system/pods", code: 403},
 		"a name that is a prefix of it":                {target: "/api/v1/namespaces/sho/pods", code: 403},
 		"a namespace with an empty name":               {target: "/api/v1/namespaces//pods", code: 400},
+		"namespaces in a namespace":                    {target: "/api/v1/namespaces/shop/namespaces/kube-system", code: 404},
+		"namespaces of another group":                  {target: "/apis/example.com/v1/namespaces/shop", code: 403},
 		"deletion over all namespaces":                 {method: "DELETE", target: "/api/v1/pods", code: 405},
 		"creation in all namespaces":                   {method: "POST", target: "/api/v1/pods", code: 405},
 		"an object without its namespace":              {target: "/api/v1/pods/web", code: 404},

@@ -117,6 +117,11 @@ func (s *scanner) written(n int) {
 	if s.held >= 0 {
 		s.held -= n
 	}
+	// A watch is silent most of the time, and there are many.
+	const idleBytes = 4 << 10
+	if s.stream && len(s.out) == 0 && cap(s.out)+cap(s.token) > idleBytes && s.state != inToken {
+		s.out, s.token = nil, nil
+	}
 }
 
 // finish reports whether the documents are whole.

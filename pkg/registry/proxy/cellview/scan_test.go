@@ -268,3 +268,55 @@ func compare(t *testing.T, r ofTrees, doc *node, stream bool, data, out []byte, 
 		t.Errorf("%s became %s (%v), want %v", data, out, readErr, want)
 	}
 }
+
+// A member that sends without end costs no more than the bounds.
+func TestMemoryIsBounded(t *testing.T) {
+	const (
+		pieceBytes = 32 << 10
+		sentBytes  = 16 << 20
+		// Slices grow by doubling, and a piece is copied behind what is kept.
+		most = 2 * (maxHeld + 2*pieceBytes)
+	)
+	for sentence, test := range map[string]struct{ start, endless string }{
+		"text in an object that is shown": {`{"items":[{"metadata":{"namespace":"shop-a"},"data":"`, "x"},
+		"text in one that is held":        {`{"items":[{"data":"`, "x"},
+		"backslashes":                     {`{"items":[{"metadata":{"namespace":"shop-a"},"data":"`, `\\`},
+		"a key":                           {`{"items":[{"metadata":{"namespace":"shop-a"},"`, "x"},
+		"a namespace":                     {`{"items":[{"metadata":{"namespace":"`, "x"},
+		"a message":                       {`{"kind":"Status","message":"`, "x"},
+		"a number":                        {`{"items":[`, "1"},
+		"white space":                     {`{"items":`, " "},
+		"items":                           {`{"items":[`, `{"metadata":{"namespace":"shop-a"}},`},
+		"objects in one another":          {`{"items":[`, `{"a":`},
+		"known objects in one another":    {`{"items":[`, `{"metadata":`},
+		"arrays in one another":           {`{"items":[{"metadata":{"namespace":"shop-a"},"a":`, `[`},
+		"labels":                          {`{"items":[{"metadata":{"namespace":"shop-a","labels":{`, `"kubefed.io/managed":"",`},
+		"names that are known":            {`{"items":[{"metadata":{`, `"namespace":"shop-a",`},
+	} {
+		t.Run(sentence, func(t *testing.T) {
+			s := newScanner(newRules(custom).answers[lists], false)
+			s.replace = fuzzed.incoming
+			piece := bytes.Repeat([]byte(test.endless), pieceBytes/len(test.endless))
+			err := s.feed([]byte(test.start))
+			for sent := 0; sent < sentBytes && err == nil; sent += len(piece) {
+				err = s.feed(piece)
+				s.written(s.ready())
+				if kept := cap(s.out) + cap(s.token); kept > most {
+					t.Fatalf("after %d bytes %d are kept", sent, kept)
+				}
+			}
+		})
+	}
+}
+
+func TestASilentWatchKeepsNothing(t *testing.T) {
+	s := newScanner(newRules(custom).answers[events], true)
+	s.replace = fuzzed.incoming
+	event := `{"type":"ADDED","object":{"metadata":{"namespace":"shop-a"},"data":"` + string(bytes.Repeat([]byte("x"), 100<<10)) + `"}}`
+	if err := s.feed([]byte(event)); err != nil {
+		t.Fatal(err)
+	}
+	if s.written(s.ready()); cap(s.out)+cap(s.token) > 4<<10 {
+		t.Errorf("%d bytes are kept", cap(s.out)+cap(s.token))
+	}
+}

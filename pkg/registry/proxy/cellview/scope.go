@@ -18,7 +18,8 @@ const (
 )
 
 // Scopes says where the member has the objects of a type. It is asked for every request, so
-// the caller keeps what the member's discovery says.
+// the caller keeps what the member's discovery says. An empty version, in a review of access,
+// is any. It may be asked concurrently.
 type Scopes interface {
 	Scope(resource schema.GroupVersionResource) Scope
 }

@@ -1,0 +1,145 @@
+package cellview
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"slices"
+)
+
+// MaxBodyBytes is how much a body may have, as API servers limit it.
+const MaxBodyBytes = 3 << 20
+
+// Request is what a client sends to a cell.
+type Request struct {
+	Method string
+	// URL has the path below the cell's endpoint, with a leading slash: /api/v1/pods. Its
+	// RawPath is heeded.
+	URL    *url.URL
+	Header http.Header
+	// Body may be nil. It is not read if Mapped.Stream is set.
+	Body io.Reader
+}
+
+// Mapped is what to send to the member.
+type Mapped struct {
+	// Path is escaped; RawQuery is without its question mark.
+	Path, RawQuery string
+	// Header is a copy, with what was mapped. Headers that say who the client is are the
+	// caller's to replace.
+	Header http.Header
+	// Body is the whole body; nil is none.
+	Body []byte
+	// Stream: the client's body, or its connection, is passed on as it comes.
+	Stream bool
+	// Answer maps what the member answers.
+	Answer Answer
+}
+
+// Request maps a request, or refuses it. Errors are Statuses (apierrors.APIStatus) to be
+// answered as they are, or those of reading the body.
+func (v View) Request(r Request, scopes Scopes) (*Mapped, error) {
+	t, err := v.parse(r.URL)
+	if err != nil {
+		return nil, err
+	}
+	if t, err = v.within(r.Method, t, scopes); err != nil {
+		return nil, err
+	}
+	m := &Mapped{Header: r.Header.Clone(), Answer: Answer{view: v}}
+	if m.Header == nil {
+		m.Header = http.Header{}
+	}
+	opaque := t.subresource == "proxy"
+	connects := opaque || slices.Contains(connects, t.subresource)
+	if isUpgrade(r.Header) && !connects {
+		return nil, v.bad("upgrades connections for exec, attach, portforward and proxy only")
+	}
+	if t.plain != "" || opaque {
+		m.Path, m.RawQuery, m.Stream = t.String(), r.URL.RawQuery, opaque
+		return m, nil
+	}
+	query, err := v.query(r.URL.RawQuery, t)
+	if err != nil {
+		return nil, err
+	}
+	m.Path, m.RawQuery = t.String(), query.Encode()
+	// Bodies are written anew, and answers can only be read as they are.
+	for _, name := range []string{"Content-Length", "Range", "If-Range"} {
+		m.Header.Del(name)
+	}
+	m.Header.Set("Accept-Encoding", "identity")
+	if connects || t.subresource == "log" {
+		m.Stream, m.Answer.mode = connects, failures
+		return m, nil
+	}
+	return m, v.object(r, t, query, scopes, m)
+}
+
+// connects are subresources that turn a request into a connection.
+var connects = []string{"attach", "exec", "portforward"}
+
+// object maps what belongs to requests that send and answer objects.
+func (v View) object(r Request, t target, query url.Values, scopes Scopes, m *Mapped) error {
+	accepted := accept(r.Header.Values("Accept"))
+	if accepted == "" {
+		return v.refuse(http.StatusNotAcceptable, "answers in JSON only, not in %q", r.Header.Get("Accept"))
+	}
+	m.Header.Set("Accept", accepted)
+	m.Answer = v.answerTo(r.Method, t, query, asksForTable(accepted))
+	if isRead(r.Method) {
+		m.Header.Del("Content-Type")
+		return nil
+	}
+	body, err := v.readBody(r.Body)
+	if err != nil || len(body) == 0 {
+		return err
+	}
+	media, err := v.bodyMedia(r.Header)
+	if err != nil {
+		return err
+	}
+	if m.Body, media, err = v.body(r.Method, t, media, body); err != nil {
+		return err
+	}
+	if t.groupResource() == selfAccess {
+		m.Body = v.narrowReview(m.Body, scopes)
+	}
+	m.Header.Set("Content-Type", media)
+	return nil
+}
+
+// answerTo says what the member will answer.
+func (v View) answerTo(method string, t target, query url.Values, table bool) Answer {
+	a := Answer{view: v, mode: objects, rules: rulesFor(t), table: table}
+	if t.namespace == "" && !t.isNamespaces() && !slices.Contains(selfReviews, t.groupResource()) {
+		// Types without a namespace are shown as they are.
+		return Answer{view: v, mode: failures}
+	}
+	switch {
+	case t.watch || query.Has("watch") && isRead(method) && t.name == "":
+		a.mode = events
+	case t.name == "" && (isRead(method) || method == http.MethodDelete):
+		a.mode = lists
+	}
+	return a
+}
+
+// readBody reads a body whole.
+func (v View) readBody(body io.Reader) ([]byte, error) {
+	if body == nil {
+		return nil, nil
+	}
+	data, err := io.ReadAll(io.LimitReader(body, MaxBodyBytes+1))
+	if err != nil {
+		return nil, fmt.Errorf("read the body of a request to cell %q of namespace %q: %w", v.Cell, v.Namespace, err)
+	}
+	if len(data) > MaxBodyBytes {
+		return nil, v.refuse(http.StatusRequestEntityTooLarge, "takes bodies of at most %d bytes", MaxBodyBytes)
+	}
+	return data, nil
+}
+
+// rulesFor returns where names stand in what is sent to and answered by a path.
+func rulesFor(t target) *rules { return rulesOf(t.groupResource(), t.subresource) }

@@ -1,0 +1,514 @@
+package cellview
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+)
+
+const (
+	// maxDepth is how many objects and arrays may be around one another: decoders of Go take as many.
+	maxDepth = 10000
+	// maxToken is the longest string, as written, that a name or key of ours can be: six bytes
+	// for each of 317, the longest key of a label.
+	maxToken = 6*317 + 2
+	// maxText is the longest text for people that is mapped, as written.
+	maxText = 1 << 20
+	// maxHeld is how much of an object may come before its namespace: no object is larger.
+	maxHeld = 4 << 20
+)
+
+// Errors of answers. The rest of such an answer must not be used: whoever has begun to pass it on breaks
+// the connection.
+var (
+	// ErrForeign: the member answered an object of another namespace. Nothing of it was written.
+	ErrForeign = errors.New("the member answered an object of another namespace")
+	// ErrMalformed: the answer is no JSON, or ends too early.
+	ErrMalformed = errors.New("the member's answer is no whole JSON")
+	// ErrTooLarge: something in the answer goes beyond a bound.
+	ErrTooLarge = errors.New("the member's answer goes beyond a bound")
+)
+
+type state int
+
+const (
+	atValue     state = iota // a value, or the end of an empty array
+	atNextValue              // a value
+	atKey                    // a key, or the end of an empty object
+	atNextKey                // a key
+	atColon
+	afterValue // a comma or an end
+	inToken    // in a string that is looked at
+	inString   // in a string that is copied
+	inScalar   // in a number or a word
+	inSkip     // in an object or array that is copied
+)
+
+// frame is an object or array around the current place, of which something is known.
+type frame struct {
+	node  *node
+	array bool
+	// decided: the field that is its kind has been read.
+	decided bool
+}
+
+// scanner follows JSON as it comes, in pieces of any size, copies it, and replaces
+// strings at known places. It holds the names of keys it does not know and all that is below
+// them in no memory at all.
+type scanner struct {
+	// replace maps a string.
+	// decided: the field that says what the string is has been read.
+	replace func(n *node, text string, decided bool) (string, error)
+	// unknown judges a field that is not known, of an object some of whose are; it may be nil.
+	unknown func(n *node, key string) (*node, error)
+	// strict refuses a kind that comes twice.
+	strict bool
+	// root is the document, and stream allows any number of them.
+	root   *node
+	stream bool
+
+	out    []byte
+	frames []frame
+	// next is the node of the value that comes.
+	next  *node
+	state state
+	// key: the string is a key.
+	key bool
+	// token is the start of a string that is looked at.
+	token []byte
+	// odd: the last byte of a string was a backslash that escapes the next one.
+	odd     bool
+	skipper skipper
+	// held is where in out an object starts whose namespace is not known; -1 if there is none.
+	// It belongs to the frame of depth holder.
+	held, holder int
+	documents    int
+	err          error
+}
+
+func newScanner(root *node, stream bool) *scanner {
+	return &scanner{root: root, next: root, stream: stream, held: -1}
+}
+
+// feed maps a piece. What can be written is in out, up to ready.
+func (s *scanner) feed(p []byte) error {
+	if s.err == nil {
+		s.err = s.scan(p)
+	}
+	if s.err == nil && s.held >= 0 && len(s.out)-s.held > maxHeld {
+		s.err = fmt.Errorf("%w: an object has %d bytes before its namespace", ErrTooLarge, maxHeld)
+	}
+	return s.err
+}
+
+// ready is how much of out may be written.
+func (s *scanner) ready() int {
+	if s.held >= 0 {
+		return s.held
+	}
+	return len(s.out)
+}
+
+// written forgets what was.
+func (s *scanner) written(n int) {
+	s.out = s.out[:copy(s.out, s.out[n:])]
+	if s.held >= 0 {
+		s.held -= n
+	}
+	// A watch is silent most of the time, and there are many.
+	const idleBytes = 4 << 10
+	if s.stream && len(s.out) == 0 && cap(s.out)+cap(s.token) > idleBytes && s.state != inToken {
+		s.out, s.token = nil, nil
+	}
+}
+
+// finish reports whether the documents are whole.
+func (s *scanner) finish() error {
+	if s.err == nil && s.state == inScalar {
+		s.leaveValue()
+	}
+	if s.err == nil && (len(s.frames) > 0 || s.state != atValue && s.state != afterValue || s.documents == 0 && !s.stream) {
+		s.err = ErrMalformed
+	}
+	return s.err
+}
+
+func (s *scanner) scan(p []byte) error {
+	from := 0 // what is before is in out
+	for i := 0; i < len(p); {
+		switch s.state {
+		case inSkip:
+			n, done := s.skipper.skip(p[i:])
+			if i += n; done {
+				s.leaveValue()
+			}
+			if s.skipper.depth > maxDepth {
+				return fmt.Errorf("%w: more than %d objects and arrays are around one another", ErrTooLarge, maxDepth)
+			}
+			continue
+		case inString:
+			end, odd := stringEnd(p[i:], s.odd)
+			if s.odd = odd; end < 0 {
+				i = len(p)
+				continue
+			}
+			i += end + 1
+			s.leaveString()
+			continue
+		case inToken:
+			n, err := s.continueToken(p[i:])
+			if err != nil {
+				return err
+			}
+			i += n
+			from = i
+			continue
+		case inScalar:
+			i += scalarEnd(p[i:])
+			if i < len(p) {
+				s.leaveValue()
+			}
+			continue
+		}
+		c := p[i]
+		if c == ' ' || c == '\n' || c == '\r' || c == '\t' {
+			i++
+			continue
+		}
+		if c == '"' && s.looksAt() {
+			s.out = append(s.out, p[from:i]...)
+			n, err := s.startToken(p[i:])
+			if err != nil {
+				return err
+			}
+			i += n
+			from = i
+			continue
+		}
+		if s.starts(c) {
+			// What is held starts here.
+			s.out = append(s.out, p[from:i]...)
+			from = i
+		}
+		if err := s.structure(c); err != nil {
+			return err
+		}
+		i++
+	}
+	s.out = append(s.out, p[from:]...)
+	return nil
+}
+
+// looksAt reports whether the string that comes is a key or value that something is known of.
+func (s *scanner) looksAt() bool {
+	switch s.state {
+	case atKey, atNextKey:
+		return true
+	case atValue, atNextValue:
+		return s.next != nil && s.next.act != none
+	}
+	return false
+}
+
+// starts reports whether an object comes that is to be held.
+func (s *scanner) starts(c byte) bool {
+	return c == '{' && s.held < 0 && s.next != nil && s.next.verify && (s.state == atValue || s.state == atNextValue)
+}
+
+// structure takes a byte between values.
+func (s *scanner) structure(c byte) error {
+	switch s.state {
+	case atValue, atNextValue:
+		return s.value(c)
+	case atColon:
+		if c == ':' {
+			s.state = atNextValue
+			return nil
+		}
+	case atKey:
+		if c == '}' {
+			s.leave()
+			return nil
+		}
+	case afterValue:
+		return s.separator(c)
+	}
+	return ErrMalformed
+}
+
+func (s *scanner) value(c byte) error {
+	if len(s.frames) == 0 {
+		if s.documents > 0 && !s.stream {
+			return ErrMalformed
+		}
+		s.documents++
+	}
+	switch {
+	case c == '{' || c == '[':
+		return s.enter(c)
+	case c == '"':
+		s.state, s.odd, s.key = inString, false, false
+	case c == ']' && s.state == atValue && len(s.frames) > 0:
+		s.leave()
+	case c == '-' || c >= '0' && c <= '9' || c == 't' || c == 'f' || c == 'n':
+		s.state = inScalar
+	default:
+		return ErrMalformed
+	}
+	return nil
+}
+
+// enter starts an object or array.
+func (s *scanner) enter(c byte) error {
+	n := s.next
+	if n == nil || c == '[' && n.elem == nil || c == '{' && n.fields == nil && !n.labels && !n.owned {
+		s.state, s.skipper = inSkip, skipper{depth: 1}
+		return nil
+	}
+	if n.verify && c == '{' && s.held < 0 {
+		s.held, s.holder = len(s.out), len(s.frames)
+	}
+	s.frames = append(s.frames, frame{node: n, array: c == '['})
+	if c == '[' {
+		s.state, s.next = atValue, n.elem
+	} else {
+		s.state = atKey
+	}
+	return nil
+}
+
+func (s *scanner) separator(c byte) error {
+	if len(s.frames) == 0 {
+		return ErrMalformed
+	}
+	top := &s.frames[len(s.frames)-1]
+	switch {
+	case c == ',' && top.array:
+		s.state, s.next = atNextValue, top.node.elem
+	case c == ',':
+		s.state = atNextKey
+	case c == '}' && !top.array, c == ']' && top.array:
+		s.leave()
+	default:
+		return ErrMalformed
+	}
+	return nil
+}
+
+// leave ends an object or array.
+func (s *scanner) leave() {
+	s.frames = s.frames[:len(s.frames)-1]
+	if s.held >= 0 && s.holder == len(s.frames) {
+		// It names no namespace: it is in no other one.
+		s.held = -1
+	}
+	s.leaveValue()
+}
+
+func (s *scanner) leaveValue() {
+	s.state = afterValue
+	if len(s.frames) == 0 {
+		s.state, s.next = atValue, s.root
+	}
+}
+
+func (s *scanner) leaveString() {
+	if s.key {
+		s.state = atColon
+	} else {
+		s.leaveValue()
+	}
+}
+
+// startToken takes a string that is looked at, as much of it as is there.
+func (s *scanner) startToken(p []byte) (int, error) {
+	s.key = s.state == atKey || s.state == atNextKey
+	if !s.key && len(s.frames) == 0 {
+		if s.documents > 0 && !s.stream {
+			return 0, ErrMalformed
+		}
+		s.documents++
+	}
+	end, odd := stringEnd(p[1:], false)
+	if end >= 0 {
+		return end + 2, s.tokenEnds(p[:end+2])
+	}
+	s.token, s.odd, s.state = append(s.token[:0], p...), odd, inToken
+	return len(p), s.checkToken()
+}
+
+func (s *scanner) continueToken(p []byte) (int, error) {
+	end, odd := stringEnd(p, s.odd)
+	if end >= 0 {
+		return end + 1, s.tokenEnds(append(s.token, p[:end+1]...))
+	}
+	s.token, s.odd = append(s.token, p...), odd
+	return len(p), s.checkToken()
+}
+
+// checkToken gives up on a string that is longer than any that is known.
+func (s *scanner) checkToken() error {
+	switch {
+	case !s.key && s.next.act == words:
+		if len(s.token) > maxText {
+			return fmt.Errorf("%w: a message has more than %d bytes", ErrTooLarge, maxText)
+		}
+	case len(s.token) > maxToken:
+		if !s.key {
+			if _, err := s.replace(s.next, string(s.token), s.decided()); err != nil {
+				return err
+			}
+		}
+		s.out = append(s.out, s.token...)
+		s.token, s.state, s.next = s.token[:0], inString, nil
+	}
+	return nil
+}
+
+// tokenEnds takes a whole string, with its quotes.
+func (s *scanner) tokenEnds(token []byte) error {
+	if !s.key {
+		return s.valueEnds(token)
+	}
+	s.state = atColon
+	top := &s.frames[len(s.frames)-1]
+	if s.next = nil; len(token) > maxToken {
+		s.out = append(s.out, token...)
+		return nil
+	}
+	if bytes.IndexByte(token, '\\') < 0 {
+		s.next = top.node.fields[string(token[1:len(token)-1])]
+		if s.next != nil || s.unknown == nil && !bytes.Contains(token, inExchanged) {
+			s.out = append(s.out, token...)
+			return nil
+		}
+	}
+	key, ok := unquote(token)
+	if !ok {
+		s.out = append(s.out, token...)
+		return nil
+	}
+	s.next = top.node.fields[key]
+	if s.next == nil && s.unknown != nil {
+		var err error
+		if s.next, err = s.unknown(top.node, key); err != nil {
+			return err
+		}
+	}
+	s.put(token, key, renamed(top.node, key))
+	return nil
+}
+
+// inExchanged is in all keys that change places.
+var inExchanged = []byte("kubefed")
+
+// renamed is the key of an object in its other spelling.
+func renamed(n *node, key string) string {
+	switch {
+	case n.labels:
+		return label(key)
+	case n.owned:
+		if name, ok := strings.CutPrefix(key, "f:"); ok {
+			return "f:" + label(name)
+		}
+	}
+	return key
+}
+
+func (s *scanner) valueEnds(token []byte) error {
+	n := s.next
+	defer s.leaveValue()
+	text, ok := unquote(token)
+	if !ok || n.act != words && len(token) > maxToken {
+		if _, err := s.replace(n, string(token), s.decided()); err != nil {
+			return err
+		}
+		s.out = append(s.out, token...)
+		return nil
+	}
+	if n.act == kind {
+		s.out = append(s.out, token...)
+		return s.decide(text)
+	}
+	mapped, err := s.replace(n, text, s.decided())
+	if err != nil {
+		return err
+	}
+	s.put(token, text, mapped)
+	if n.act == own {
+		s.held = -1
+	}
+	return nil
+}
+
+// decided reports whether the field has been read that says what the string at this place is.
+func (s *scanner) decided() bool {
+	at := len(s.frames) - 1
+	if at > 0 && s.frames[at].array {
+		at--
+	}
+	return at >= 0 && s.frames[at].decided
+}
+
+// decide changes the node of an object, now that its kind is known.
+func (s *scanner) decide(kind string) error {
+	top := &s.frames[len(s.frames)-1]
+	if top.decided && s.strict {
+		return errKindTwice
+	}
+	top.decided = true
+	if other := top.node.switches[kind]; other != nil {
+		if top.node.verify && !other.verify && other.fields["rows"] != nil {
+			s.held = -1
+		}
+		top.node = other
+	}
+	return nil
+}
+
+var errKindTwice = errors.New("a key that decides about others comes twice")
+
+// put writes a string: as it was if it stays the same.
+func (s *scanner) put(token []byte, was, is string) {
+	if was == is {
+		s.out = append(s.out, token...)
+		return
+	}
+	s.out = appendQuoted(s.out, is)
+}
+
+// unquote returns what a string says. It reports false for what is no string of JSON.
+func unquote(token []byte) (string, bool) {
+	body := token[1 : len(token)-1]
+	if bytes.IndexByte(body, '\\') < 0 && isPlain(body) {
+		return string(body), true
+	}
+	var text string
+	err := json.Unmarshal(token, &text)
+	return text, err == nil
+}
+
+// isPlain reports whether text in quotes says just itself.
+func isPlain(body []byte) bool {
+	for _, c := range body {
+		if c < ' ' || c >= 0x80 {
+			return false
+		}
+	}
+	return true
+}
+
+// appendQuoted writes a string as API servers do, without escapes for HTML.
+func appendQuoted(out []byte, text string) []byte {
+	if isPlain([]byte(text)) && !strings.ContainsAny(text, `"\`) {
+		return append(append(append(out, '"'), text...), '"')
+	}
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	// A string can always be written.
+	_ = e.Encode(text)
+	return append(out, bytes.TrimRight(b.Bytes(), "\n")...)
+}

@@ -230,7 +230,7 @@ func (r *Registry) reconcile(ctx context.Context, name string) error {
 	created.ctx, created.stop = context.WithCancel(ctx)
 	if malformed == nil {
 		if r.Dial != nil {
-			memberclient.DialWith(config, r.Dial)
+			memberaccess.DialWith(config, r.Dial)
 		}
 		created.until = memberaccess.ValidUntil(config)
 		if created.account = memberaccess.AccountNamespace(config); created.account != "" {

@@ -36,6 +36,9 @@ func GetOpenAPIDefinitions(ref common.ReferenceCallback) map[string]common.OpenA
 		federationv1alpha1.Cluster{}.OpenAPIModelName():                           schema_pkg_apis_federation_v1alpha1_Cluster(ref),
 		federationv1alpha1.ClusterList{}.OpenAPIModelName():                       schema_pkg_apis_federation_v1alpha1_ClusterList(ref),
 		federationv1alpha1.ClusterSpec{}.OpenAPIModelName():                       schema_pkg_apis_federation_v1alpha1_ClusterSpec(ref),
+		federationv1alpha1.Fleet{}.OpenAPIModelName():                             schema_pkg_apis_federation_v1alpha1_Fleet(ref),
+		federationv1alpha1.FleetList{}.OpenAPIModelName():                         schema_pkg_apis_federation_v1alpha1_FleetList(ref),
+		federationv1alpha1.FleetStatus{}.OpenAPIModelName():                       schema_pkg_apis_federation_v1alpha1_FleetStatus(ref),
 		federationv1alpha1.MemberNamespace{}.OpenAPIModelName():                   schema_pkg_apis_federation_v1alpha1_MemberNamespace(ref),
 		federationv1alpha1.MemberNamespaceList{}.OpenAPIModelName():               schema_pkg_apis_federation_v1alpha1_MemberNamespaceList(ref),
 		federationv1alpha1.MemberNamespaceOwner{}.OpenAPIModelName():              schema_pkg_apis_federation_v1alpha1_MemberNamespaceOwner(ref),
@@ -649,6 +652,127 @@ func schema_pkg_apis_federation_v1alpha1_ClusterSpec(ref common.ReferenceCallbac
 					},
 				},
 				Required: []string{"apiEndpoint"},
+			},
+		},
+	}
+}
+
+func schema_pkg_apis_federation_v1alpha1_Fleet(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "Fleet is a set of members that are asked together, through its subresource proxy. There is one, \"all\". It is computed, and not stored; nothing tells when it changes.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"kind": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Kind is a string value representing the REST resource this object represents. Servers may infer this from the endpoint the client submits requests to. Cannot be updated. In CamelCase. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#types-kinds",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"apiVersion": {
+						SchemaProps: spec.SchemaProps{
+							Description: "APIVersion defines the versioned schema of this representation of an object. Servers should convert recognized schemas to the latest internal value, and may reject unrecognized values. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#resources",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"metadata": {
+						SchemaProps: spec.SchemaProps{
+							Default: map[string]interface{}{},
+							Ref:     ref(v1.ObjectMeta{}.OpenAPIModelName()),
+						},
+					},
+					"status": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Status counts its members.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(federationv1alpha1.FleetStatus{}.OpenAPIModelName()),
+						},
+					},
+				},
+			},
+		},
+		Dependencies: []string{
+			federationv1alpha1.FleetStatus{}.OpenAPIModelName(), v1.ObjectMeta{}.OpenAPIModelName()},
+	}
+}
+
+func schema_pkg_apis_federation_v1alpha1_FleetList(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "FleetList is a list of Fleets.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"kind": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Kind is a string value representing the REST resource this object represents. Servers may infer this from the endpoint the client submits requests to. Cannot be updated. In CamelCase. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#types-kinds",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"apiVersion": {
+						SchemaProps: spec.SchemaProps{
+							Description: "APIVersion defines the versioned schema of this representation of an object. Servers should convert recognized schemas to the latest internal value, and may reject unrecognized values. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#resources",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"metadata": {
+						SchemaProps: spec.SchemaProps{
+							Default: map[string]interface{}{},
+							Ref:     ref(v1.ListMeta{}.OpenAPIModelName()),
+						},
+					},
+					"items": {
+						SchemaProps: spec.SchemaProps{
+							Type: []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Default: map[string]interface{}{},
+										Ref:     ref(federationv1alpha1.Fleet{}.OpenAPIModelName()),
+									},
+								},
+							},
+						},
+					},
+				},
+				Required: []string{"items"},
+			},
+		},
+		Dependencies: []string{
+			federationv1alpha1.Fleet{}.OpenAPIModelName(), v1.ListMeta{}.OpenAPIModelName()},
+	}
+}
+
+func schema_pkg_apis_federation_v1alpha1_FleetStatus(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "FleetStatus counts the members of a fleet.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"members": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Members of the fleet.",
+							Default:     0,
+							Type:        []string{"integer"},
+							Format:      "int32",
+						},
+					},
+					"ready": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Ready members: those that answer.",
+							Default:     0,
+							Type:        []string{"integer"},
+							Format:      "int32",
+						},
+					},
+				},
+				Required: []string{"members", "ready"},
 			},
 		},
 	}

@@ -41,6 +41,21 @@ func (in ClusterSpec) OpenAPIModelName() string {
 }
 
 // OpenAPIModelName returns the OpenAPI model name for this type.
+func (in Fleet) OpenAPIModelName() string {
+	return "io.koinon.federation.v1alpha1.Fleet"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in FleetList) OpenAPIModelName() string {
+	return "io.koinon.federation.v1alpha1.FleetList"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in FleetStatus) OpenAPIModelName() string {
+	return "io.koinon.federation.v1alpha1.FleetStatus"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
 func (in MemberNamespace) OpenAPIModelName() string {
 	return "io.koinon.federation.v1alpha1.MemberNamespace"
 }

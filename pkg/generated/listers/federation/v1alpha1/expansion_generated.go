@@ -14,6 +14,10 @@ type CellNamespaceListerExpansion interface{}
 // ClusterLister.
 type ClusterListerExpansion interface{}
 
+// FleetListerExpansion allows custom methods to be added to
+// FleetLister.
+type FleetListerExpansion interface{}
+
 // MemberNamespaceListerExpansion allows custom methods to be added to
 // MemberNamespaceLister.
 type MemberNamespaceListerExpansion interface{}

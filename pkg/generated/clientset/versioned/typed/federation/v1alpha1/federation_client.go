@@ -14,6 +14,7 @@ type FederationV1alpha1Interface interface {
 	RESTClient() rest.Interface
 	CellsGetter
 	ClustersGetter
+	FleetsGetter
 	MemberNamespacesGetter
 }
 
@@ -28,6 +29,10 @@ func (c *FederationV1alpha1Client) Cells(namespace string) CellInterface {
 
 func (c *FederationV1alpha1Client) Clusters() ClusterInterface {
 	return newClusters(c)
+}
+
+func (c *FederationV1alpha1Client) Fleets() FleetInterface {
+	return newFleets(c)
 }
 
 func (c *FederationV1alpha1Client) MemberNamespaces() MemberNamespaceInterface {

@@ -6,4 +6,6 @@ type CellExpansion interface{}
 
 type ClusterExpansion interface{}
 
+type FleetExpansion interface{}
+
 type MemberNamespaceExpansion interface{}

@@ -20,6 +20,10 @@ func (c *FakeFederationV1alpha1) Clusters() v1alpha1.ClusterInterface {
 	return newFakeClusters(c)
 }
 
+func (c *FakeFederationV1alpha1) Fleets() v1alpha1.FleetInterface {
+	return newFakeFleets(c)
+}
+
 func (c *FakeFederationV1alpha1) MemberNamespaces() v1alpha1.MemberNamespaceInterface {
 	return newFakeMemberNamespaces(c)
 }

@@ -17,6 +17,7 @@ import (
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/util/workqueue"
 
+	"github.com/koinon-io/koinon/pkg/apis/federation/tenancy"
 	"github.com/koinon-io/koinon/pkg/registry/federated/serving"
 )
 
@@ -64,7 +65,8 @@ func newNamespaceWatch(host *rest.Config, leftovers func(context.Context, servin
 	return w, nil
 }
 
-// identity keeps of a namespace what tells it from others, and whether it is being deleted.
+// identity keeps of a namespace what tells it from others, its tenant, and whether it is being
+// deleted.
 func identity(object any) (any, error) {
 	namespace, ok := object.(*metav1.PartialObjectMetadata)
 	if !ok {
@@ -72,7 +74,17 @@ func identity(object any) (any, error) {
 	}
 	return &metav1.PartialObjectMetadata{TypeMeta: namespace.TypeMeta, ObjectMeta: metav1.ObjectMeta{
 		Name: namespace.Name, UID: namespace.UID, ResourceVersion: namespace.ResourceVersion, DeletionTimestamp: namespace.DeletionTimestamp,
+		Labels: tenancy.Of(namespace.Labels).Labels(),
 	}}, nil
+}
+
+// tenantOf returns the tenant of a namespace, as it was some milliseconds ago.
+func (w *namespaceWatch) tenantOf(name string) tenancy.Tenant {
+	object, found, err := w.informer.GetStore().GetByKey(name)
+	if err != nil || !found {
+		return tenancy.Tenant{}
+	}
+	return tenancy.Of(object.(*metav1.PartialObjectMetadata).Labels)
 }
 
 // KnownUID implements namespacebound.Namespaces.

@@ -89,6 +89,9 @@ func (c CompletedConfig) New(delegate genericapiserver.DelegationTarget) (*Serve
 		Namespaces:  namespaces,
 		Authorizer:  c.generic.Authorization.Authorizer,
 		Links:       s.links,
+		Cells: func(registry *static.Registry) proxy.Cells {
+			return cells{targets{registry, c.extra.Namespace, namespaces}, s.watch.tenantOf}
+		},
 		OtherEngine: c.extra.OtherEngine,
 	})
 	if err != nil {

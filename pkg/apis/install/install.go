@@ -47,6 +47,7 @@ var versions = []version{
 		&federationv1alpha1.Cell{}, &federationv1alpha1.CellList{},
 		&federationv1alpha1.Cluster{}, &federationv1alpha1.ClusterList{},
 		&federationv1alpha1.MemberNamespace{}, &federationv1alpha1.MemberNamespaceList{},
+		&federationv1alpha1.Fleet{}, &federationv1alpha1.FleetList{},
 		&federationv1alpha1.ProxyOptions{},
 	}},
 	{edgev1alpha1.SchemeGroupVersion, edgev1alpha1.AddToScheme, []runtime.Object{

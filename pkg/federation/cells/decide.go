@@ -13,6 +13,7 @@ import (
 
 	"github.com/koinon-io/koinon/pkg/apis/federation/ownership"
 	"github.com/koinon-io/koinon/pkg/apis/federation/tenancy"
+	"github.com/koinon-io/koinon/pkg/apis/federation/units"
 	federationv1alpha1 "github.com/koinon-io/koinon/pkg/apis/federation/v1alpha1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/topology"
@@ -86,22 +87,10 @@ type observation struct {
 // refusal is why a unit may not be where it is, as reason and message; both are empty if it
 // may.
 func (o observation) refusal() (reason, message string) {
-	if why := tenancy.UnitRefusal(o.unit.Namespace, o.tenant, o.unit.Labels); why != "" {
-		return federationv1alpha1.ReasonForeignMember, fmt.Sprintf("metadata.labels: the %s %s", o.unit.TopologyType, why)
-	}
-	if o.member != nil {
-		if why := tenancy.Refusal(o.unit.Namespace, o.tenant, tenancy.Of(o.member.Labels), tenancy.Unit); why != "" {
-			return federationv1alpha1.ReasonForeignMember, fmt.Sprintf("spec.clusterName: member %q %s", o.unit.Member, why)
-		}
-		if why := ownership.SystemNamespacesOf(o.member).Refusal(o.unit.memberNamespace()); why != "" {
-			return federationv1alpha1.ReasonSystemNamespace, "spec.memberNamespace: " + why
-		}
-	}
-	if o.holder != nil {
-		return federationv1alpha1.ReasonNamespaceTaken, "spec.memberNamespace: " + ownership.TakenBy(*o.holder, o.unit.memberNamespace(), o.unit.Member) +
-			"; nothing is written there for this " + o.unit.TopologyType
-	}
-	return "", ""
+	return units.Place{
+		TopologyType: o.unit.TopologyType, Namespace: o.unit.Namespace, Tenant: o.tenant, Labels: o.unit.Labels,
+		MemberName: o.unit.Member, Member: o.member, MemberNamespace: o.unit.memberNamespace(), Holder: o.holder,
+	}.Refusal()
 }
 
 // ready is the condition Ready of a unit.

@@ -17,6 +17,7 @@ import (
 	"k8s.io/apiserver/pkg/registry/rest"
 
 	"github.com/koinon-io/koinon/pkg/apis/federation/v1alpha1"
+	"github.com/koinon-io/koinon/pkg/registry/proxy/fleet"
 	"github.com/koinon-io/koinon/pkg/registry/proxy/links"
 	"github.com/koinon-io/koinon/pkg/registry/proxy/relay"
 )
@@ -25,11 +26,15 @@ import (
 type Links interface {
 	// To returns the way to a member, or an error of the API.
 	To(ctx context.Context, member string) (*links.Link, error)
+	// Members lists all members, and Watch says when there may be others, until ctx ends.
+	Members(ctx context.Context) ([]string, error)
+	Watch(ctx context.Context) <-chan struct{}
 }
 
 // Config is what the proxies work with. Every field is required.
 type Config struct {
 	Links      Links
+	Cells      Cells
 	Authorizer authorizer.Authorizer
 	// Codecs encode errors.
 	Codecs serializer.CodecFactory
@@ -38,17 +43,21 @@ type Config struct {
 // Proxies are the subresources.
 type Proxies struct {
 	Config
-	relay *relay.Relay
+	relay  *relay.Relay
+	scopes *scopes
+	fleet  *fleet.Handler
 }
 
 // New makes them.
 func New(config Config) (*Proxies, error) {
-	if config.Links == nil || config.Authorizer == nil {
-		return nil, errors.New("proxy: links and an authorizer are required")
+	if config.Links == nil || config.Cells == nil || config.Authorizer == nil {
+		return nil, errors.New("proxy: links, cells and an authorizer are required")
 	}
-	p := &Proxies{Config: config}
+	p := &Proxies{Config: config, scopes: newScopes()}
 	p.relay = relay.New(p.fail)
-	return p, nil
+	var err error
+	p.fleet, err = fleet.New(fleet.Config{Members: p.scopeOf, Via: "/apis/" + v1alpha1.SchemeGroupVersion.String() + "/clusters/%s/proxy"})
+	return p, err
 }
 
 // fail answers with an error of the API.
@@ -56,29 +65,32 @@ func (p *Proxies) fail(w http.ResponseWriter, r *http.Request, err error) {
 	responsewriters.ErrorNegotiated(err, p.Codecs, schema.GroupVersion{Version: "v1"}, w, r)
 }
 
+// connecter is what all of them are to the API server.
+type connecter struct{ proxies *Proxies }
+
+// New implements rest.Storage.
+func (connecter) New() runtime.Object { return &v1alpha1.ProxyOptions{} }
+
+// Destroy does nothing: nothing is held.
+func (connecter) Destroy() {}
+
+// ConnectMethods are all that an API server answers.
+func (connecter) ConnectMethods() []string {
+	return []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions}
+}
+
+// NewConnectOptions says that the path that follows is an option.
+func (connecter) NewConnectOptions() (options runtime.Object, subpath bool, subpathKey string) {
+	return &v1alpha1.ProxyOptions{}, true, "path"
+}
+
 // ClusterREST serves clusters/proxy.
-type ClusterREST struct{ proxies *Proxies }
+type ClusterREST struct{ connecter }
 
 var _ rest.Connecter = &ClusterREST{}
 
-// Clusters returns the storage of clusters/proxy.
-func (p *Proxies) Clusters() *ClusterREST { return &ClusterREST{p} }
-
-// New implements rest.Storage.
-func (c *ClusterREST) New() runtime.Object { return &v1alpha1.ProxyOptions{} }
-
-// Destroy does nothing: nothing is held.
-func (c *ClusterREST) Destroy() {}
-
-// ConnectMethods are all that an API server answers.
-func (c *ClusterREST) ConnectMethods() []string { return methods }
-
-var methods = []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions}
-
-// NewConnectOptions says that the path that follows is an option.
-func (c *ClusterREST) NewConnectOptions() (options runtime.Object, subpath bool, subpathKey string) {
-	return &v1alpha1.ProxyOptions{}, true, "path"
-}
+// ClusterProxy returns the storage of clusters/proxy.
+func (p *Proxies) ClusterProxy() *ClusterREST { return &ClusterREST{connecter{p}} }
 
 // Connect returns what carries the request on to the member.
 func (c *ClusterREST) Connect(ctx context.Context, name string, _ runtime.Object, _ rest.Responder) (http.Handler, error) {

@@ -51,8 +51,9 @@ type Deps struct {
 	Namespaces seats.Namespaces
 	// Authorizer says who may open namespaces that members have for themselves.
 	Authorizer authorizer.Authorizer
-	// Links are the ways to members.
+	// Links are the ways to members. Cells find cells, with the registry that is made here.
 	Links proxy.Links
+	Cells func(*Registry) proxy.Cells
 	// OtherEngine says whether another engine than ours propagates; nil says no.
 	OtherEngine func(context.Context) bool
 }
@@ -69,8 +70,8 @@ func (d *Deps) validate() error {
 		return errors.New("the static kinds need the labels of namespaces")
 	case d.Authorizer == nil:
 		return errors.New("the static kinds need an authorizer")
-	case d.Links == nil:
-		return errors.New("the static kinds need the ways to members")
+	case d.Links == nil, d.Cells == nil:
+		return errors.New("the static kinds need the ways to members and cells")
 	}
 	return nil
 }
@@ -94,6 +95,9 @@ type Registry struct {
 
 	// Served is what TypeConfigs say of themselves. Who serves the kinds sets it.
 	Served *federatedtypeconfig.Served
+
+	// view shows members.
+	view *cluster.REST
 
 	resources map[schema.GroupVersion]map[string]rest.Storage
 }
@@ -216,7 +220,7 @@ func (r *Registry) topology(deps Deps) error {
 	if err != nil {
 		return err
 	}
-	r.Cells, r.EdgeUnits, r.Seats = cells, units, book
+	r.Cells, r.EdgeUnits, r.Seats, r.view = cells, units, book, view
 	r.add(federationv1alpha1.SchemeGroupVersion, "cells", cells, cellStatus)
 	r.add(federationv1alpha1.SchemeGroupVersion, "clusters", view, nil)
 	r.add(federationv1alpha1.SchemeGroupVersion, "membernamespaces", pages, nil)
@@ -226,10 +230,14 @@ func (r *Registry) topology(deps Deps) error {
 
 // proxies are the subresources through which members are reached.
 func (r *Registry) proxies(deps Deps) error {
-	proxies, err := proxy.New(proxy.Config{Links: deps.Links, Authorizer: deps.Authorizer, Codecs: deps.Codecs})
+	proxies, err := proxy.New(proxy.Config{Links: deps.Links, Cells: deps.Cells(r), Authorizer: deps.Authorizer, Codecs: deps.Codecs})
 	if err != nil {
 		return err
 	}
-	r.add(federationv1alpha1.SchemeGroupVersion, "clusters/proxy", proxies.Clusters(), nil)
+	gv := federationv1alpha1.SchemeGroupVersion
+	r.add(gv, "clusters/proxy", proxies.ClusterProxy(), nil)
+	r.add(gv, "cells/proxy", proxies.CellProxy(), nil)
+	r.add(gv, "fleets", cluster.NewFleetREST(r.view), nil)
+	r.add(gv, "fleets/proxy", proxies.FleetProxy(), nil)
 	return nil
 }

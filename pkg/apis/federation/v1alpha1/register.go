@@ -40,6 +40,8 @@ func addKnownTypes(scheme *runtime.Scheme) error {
 		&ClusterList{},
 		&MemberNamespace{},
 		&MemberNamespaceList{},
+		&Fleet{},
+		&FleetList{},
 		&ProxyOptions{},
 	)
 	if err := scheme.AddConversionFunc((*url.Values)(nil), (*ProxyOptions)(nil), optionsOfQuery); err != nil {

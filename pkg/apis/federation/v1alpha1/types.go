@@ -147,6 +147,43 @@ type ClusterSpec struct {
 	APIEndpoint string `json:"apiEndpoint"`
 }
 
+// FleetAll is the fleet of all members.
+const FleetAll = "all"
+
+// +genclient
+// +genclient:nonNamespaced
+// +genclient:onlyVerbs=get,list
+// +k8s:deepcopy-gen:interfaces=k8s.io/apimachinery/pkg/runtime.Object
+
+// Fleet is a set of members that are asked together, through its subresource proxy. There is one,
+// "all". It is computed, and not stored; nothing tells when it changes.
+type Fleet struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	// Status counts its members.
+	// +optional
+	Status FleetStatus `json:"status,omitempty"`
+}
+
+// +k8s:deepcopy-gen:interfaces=k8s.io/apimachinery/pkg/runtime.Object
+
+// FleetList is a list of Fleets.
+type FleetList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+
+	Items []Fleet `json:"items"`
+}
+
+// FleetStatus counts the members of a fleet.
+type FleetStatus struct {
+	// Members of the fleet.
+	Members int32 `json:"members"`
+	// Ready members: those that answer.
+	Ready int32 `json:"ready"`
+}
+
 // +k8s:deepcopy-gen:interfaces=k8s.io/apimachinery/pkg/runtime.Object
 
 // ProxyOptions is what admission sees of a request that is carried on to a member. It is not

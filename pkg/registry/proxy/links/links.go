@@ -44,9 +44,10 @@ type Links struct {
 	dial              Dialer
 	now               func() time.Time
 
-	mu    sync.Mutex
-	ways  map[string]*way // by member; guarded by mu
-	ended bool            // guarded by mu
+	mu       sync.Mutex
+	ways     map[string]*way        // by member; guarded by mu
+	watchers map[chan struct{}]bool // guarded by mu
+	ended    bool                   // guarded by mu
 }
 
 // way is a Link, or why there is none, and what both were made of.
@@ -87,13 +88,11 @@ func newLinks(api versioned.Interface, host kubernetes.Interface, namespace stri
 			KubeFedCore().V1beta1().KubeFedClusters().Informer(),
 		secrets: informers.NewSharedInformerFactoryWithOptions(host, 0, informers.WithNamespace(namespace), informers.WithTransform(withoutManagedFields)).
 			Core().V1().Secrets().Informer(),
-		namespace: namespace, dial: dial, now: time.Now, ways: map[string]*way{},
+		namespace: namespace, dial: dial, now: time.Now, ways: map[string]*way{}, watchers: map[chan struct{}]bool{},
 	}
 	// A way that is not asked for again must end too.
 	review := func(any) { l.review() }
-	handler := cache.ResourceEventHandlerFuncs{
-		UpdateFunc: func(any, any) { l.review() }, DeleteFunc: review,
-	}
+	handler := cache.ResourceEventHandlerFuncs{AddFunc: review, UpdateFunc: func(any, any) { l.review() }, DeleteFunc: review}
 	for _, informer := range []cache.SharedIndexInformer{l.clusters, l.secrets} {
 		if _, err := informer.AddEventHandler(handler); err != nil {
 			return nil, fmt.Errorf("follow members: %w", err)
@@ -216,10 +215,30 @@ func (l *Links) renew(member string, before *way, from source, cluster *v1beta1.
 	return w
 }
 
+// Watch returns what gets something when there may be other members, or ways to them, until ctx ends.
+func (l *Links) Watch(ctx context.Context) <-chan struct{} {
+	changed := make(chan struct{}, 1)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.watchers[changed] = true
+	context.AfterFunc(ctx, func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		delete(l.watchers, changed)
+	})
+	return changed
+}
+
 // review ends ways whose members or credentials have changed.
 func (l *Links) review() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	for changed := range l.watchers {
+		select {
+		case changed <- struct{}{}:
+		default: // there is one that was not read
+		}
+	}
 	for member := range l.ways {
 		_, _ = l.current(member) // whoever asks for the way is told
 	}

@@ -14,21 +14,23 @@ import (
 
 // What a member answers that is not passed on.
 var (
-	errProtocol     = errors.New("it answers with another protocol than was asked for")
-	errRedirect     = errors.New("it redirects to another server; redirects are not followed, nor passed on")
+	errProtocol = errors.New("it answers with another protocol than was asked for")
+	// ErrRedirect: it sends the client to elsewhere.
+	ErrRedirect     = errors.New("it redirects to another server; redirects are not followed, nor passed on")
 	errUnauthorized = errors.New("it refuses the credential that this federation has for it (401): the credential has expired, or is for another cluster; its Secret needs a new one")
 )
 
 // retrySeconds is when a member that does not answer may be asked again.
 const retrySeconds = 5
 
-// problem is the answer for a request that a member did not answer.
-func problem(cluster string, err error) error {
+// Problem is the answer for a request that a member did not answer: an error of the API, with a
+// sentence that names the cluster.
+func Problem(cluster string, err error) error {
 	var answered apierrors.APIStatus
 	switch {
 	case errors.As(err, &answered):
 		return err
-	case errors.Is(err, errProtocol), errors.Is(err, errRedirect):
+	case errors.Is(err, errProtocol), errors.Is(err, ErrRedirect):
 		return badGateway(fmt.Sprintf("cluster %q: %v", cluster, err))
 	case errors.Is(err, errUnauthorized):
 		return unavailable(fmt.Sprintf("cluster %q: %v", cluster, err))

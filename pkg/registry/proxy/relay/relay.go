@@ -104,7 +104,7 @@ func (rl *Relay) Serve(w http.ResponseWriter, r *http.Request, to Request) {
 			if r.Context().Err() != nil {
 				return // nobody reads it
 			}
-			rl.fail(w, r, problem(to.Cluster, cause(ctx, err)))
+			rl.fail(w, r, Problem(to.Cluster, cause(ctx, err)))
 		},
 	}
 	proxy.ServeHTTP(w, r.WithContext(ctx))
@@ -193,14 +193,14 @@ func (e *exchange) followable(answer *http.Response) error {
 	if err != nil { // there is none, or it is none
 		answer.Header.Del("Location")
 		if redirects {
-			return errRedirect
+			return ErrRedirect
 		}
 		return nil
 	}
 	path, own := e.Link.Path(location)
 	if !own || CheckPath(path) != nil {
 		if redirects {
-			return errRedirect
+			return ErrRedirect
 		}
 		answer.Header.Del("Location")
 		return nil
@@ -208,7 +208,7 @@ func (e *exchange) followable(answer *http.Response) error {
 	here := url.URL{Path: e.Prefix, RawQuery: location.RawQuery, Fragment: location.Fragment}
 	here.RawPath = here.EscapedPath() + path
 	if here.Path, err = url.PathUnescape(here.RawPath); err != nil {
-		return errRedirect
+		return ErrRedirect
 	}
 	answer.Header.Set("Location", here.String())
 	return nil

@@ -1,0 +1,188 @@
+package proxy
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apiserver/pkg/endpoints/request"
+	"k8s.io/apiserver/pkg/registry/rest"
+
+	"github.com/koinon-io/koinon/pkg/registry/proxy/cellview"
+	"github.com/koinon-io/koinon/pkg/registry/proxy/relay"
+)
+
+// Cell is where a cell is.
+type Cell struct {
+	Member, MemberNamespace string
+}
+
+// Cells find cells.
+type Cells interface {
+	// Cell returns where a cell is, or an error of the API: NotFound if there is none, Forbidden
+	// with a sentence if it may not be there.
+	Cell(ctx context.Context, namespace, name string) (*Cell, error)
+}
+
+// CellREST serves cells/proxy: see package cellview.
+type CellREST struct{ connecter }
+
+var _ rest.Connecter = &CellREST{}
+
+// CellProxy returns the storage of cells/proxy.
+func (p *Proxies) CellProxy() *CellREST { return &CellREST{connecter{p}} }
+
+// Connect returns what carries the request on to the cell's namespace in its member.
+func (c *CellREST) Connect(ctx context.Context, name string, _ runtime.Object, _ rest.Responder) (http.Handler, error) {
+	caller, err := callerOf(ctx)
+	if err != nil {
+		return nil, err
+	}
+	to, err := routeOf(ctx)
+	if err != nil {
+		return nil, err
+	}
+	namespace := request.NamespaceValue(ctx)
+	cell, err := c.proxies.Cells.Cell(ctx, namespace, name)
+	if err != nil {
+		return nil, err
+	}
+	link, err := c.proxies.Links.To(ctx, cell.Member)
+	if err != nil {
+		return nil, ofCell(namespace, name, cell.Member, err)
+	}
+	view := cellview.View{Namespace: namespace, MemberNamespace: cell.MemberNamespace, Cell: name}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := c.proxies.mayUpgrade(r, caller); err != nil {
+			c.proxies.fail(w, r, err)
+			return
+		}
+		scopes := c.proxies.scopes.of(r.Context(), link, caller)
+		mapped, err := view.Request(cellview.Request{
+			Method: r.Method, URL: &url.URL{Path: unescaped(to.path), RawPath: to.path, RawQuery: to.rawQuery}, Header: r.Header, Body: r.Body,
+		}, scopes)
+		if err = errors.Join(scopes.err, err); err != nil {
+			c.proxies.fail(w, r, firstStatus(err))
+			return
+		}
+		inner := r.Clone(r.Context())
+		inner.Header = mapped.Header
+		if !mapped.Stream {
+			inner.Body, inner.ContentLength = io.NopCloser(bytes.NewReader(mapped.Body)), int64(len(mapped.Body))
+		}
+		c.proxies.relay.Serve(w, inner, relay.Request{
+			Cluster: cell.Member, Link: link, Prefix: to.prefix, Path: mapped.Path, RawQuery: mapped.RawQuery, Caller: caller,
+			Answer: func(answer *http.Response) error { return mapAnswer(answer, mapped.Answer) },
+		})
+	}), nil
+}
+
+// ofCell says of an error of a member which cell it is about. Whoever has rights in a cell need have
+// none to ask for members.
+func ofCell(namespace, name, member string, err error) error {
+	if apierrors.IsNotFound(err) {
+		return apierrors.NewServiceUnavailable(fmt.Sprintf("cell %q of namespace %q: there is no cluster %q", name, namespace, member))
+	}
+	return err
+}
+
+// firstStatus returns the first error that is one of the API.
+func firstStatus(err error) error {
+	var status *apierrors.StatusError
+	if errors.As(err, &status) {
+		return status
+	}
+	return apierrors.NewBadRequest(err.Error())
+}
+
+// unescaped is a path without escapes; CheckPath has found that they mean something.
+func unescaped(path string) string {
+	if plain, err := url.PathUnescape(path); err == nil {
+		return plain
+	}
+	return path
+}
+
+// mapAnswer has the body of an answer mapped while it is read. What cannot be mapped from its
+// beginning is an error; a watch begins with its header.
+func mapAnswer(answer *http.Response, mapping cellview.Answer) error {
+	answer.Header.Del("Location") // it names the member's namespace
+	if answer.StatusCode >= 300 && answer.StatusCode < 400 && answer.StatusCode != http.StatusNotModified {
+		return relay.ErrRedirect
+	}
+	for i, warning := range answer.Header["Warning"] {
+		answer.Header["Warning"][i] = mapping.Text(warning)
+	}
+	if mapping.Untouched() || answer.StatusCode == http.StatusNotModified || answer.Request != nil && answer.Request.Method == http.MethodHead {
+		return nil
+	}
+	if encoding := answer.Header.Get("Content-Encoding"); encoding != "" && encoding != "identity" {
+		return fmt.Errorf("%w: it is encoded as %q, which was not asked for", cellview.ErrNotJSON, encoding)
+	}
+	body := &mappedBody{from: answer.Body, chunk: make([]byte, mappedChunk)}
+	var err error
+	if body.mapping, err = mapping.Writer(&body.mapped, answer.StatusCode, answer.Header.Get("Content-Type")); err != nil {
+		return err
+	}
+	answer.Body, answer.ContentLength = body, -1
+	answer.Header.Del("Content-Length")
+	if answer.Request != nil && answer.Request.URL.Query().Has("watch") {
+		return nil
+	}
+	return body.begin()
+}
+
+// mappedChunk is how much of an answer is mapped at once.
+const mappedChunk = 16 << 10
+
+// mappedBody is a body that is mapped while it is read.
+type mappedBody struct {
+	from    io.ReadCloser
+	chunk   []byte
+	mapping io.WriteCloser
+	mapped  bytes.Buffer // what mapping has written and nobody has read
+	err     error        // after mapped
+}
+
+// Read implements io.Reader.
+func (b *mappedBody) Read(p []byte) (int, error) {
+	if err := b.begin(); err != nil && b.mapped.Len() == 0 {
+		return 0, err
+	}
+	if b.mapped.Len() == 0 {
+		return 0, b.err
+	}
+	return b.mapped.Read(p)
+}
+
+// begin reads until there is something mapped, or the end. It returns an error that is no end.
+func (b *mappedBody) begin() error {
+	for b.mapped.Len() == 0 && b.err == nil {
+		n, err := b.from.Read(b.chunk)
+		if n > 0 {
+			if _, b.err = b.mapping.Write(b.chunk[:n]); b.err != nil {
+				return b.err
+			}
+		}
+		if err == io.EOF {
+			if b.err = b.mapping.Close(); b.err == nil {
+				b.err = io.EOF
+			}
+		} else if err != nil {
+			b.err = err
+		}
+	}
+	if b.err == io.EOF {
+		return nil
+	}
+	return b.err
+}
+
+// Close implements io.Closer.
+func (b *mappedBody) Close() error { return b.from.Close() }

@@ -3,6 +3,7 @@ package propagation_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -153,31 +154,40 @@ func TestAdoption(t *testing.T) {
 }
 
 func TestOrphanDeletion(t *testing.T) {
-	for way, remove := range map[string]func(*fixture){
-		"with the annotation": func(f *fixture) {
-			f.apply(fmt.Sprintf(`{apiVersion: types.kubefed.io/v1beta2, kind: FederatedConfigMap, metadata: {name: cm, namespace: %s, annotations: {%s: "true"}}, spec: {template: {data: {key: ours}}, placement: {topologies: [{name: m1}, {name: m2}]}}}`, f.namespace, v1beta1.OrphanAnnotation))
-			f.delete("federatedconfigmaps", "cm")
+	f := start(t)
+	for name, remove := range map[string]func(name string){
+		"with-the-annotation": func(name string) {
+			f.apply(fmt.Sprintf(`{apiVersion: types.kubefed.io/v1beta2, kind: FederatedConfigMap, metadata: {name: %s, namespace: %s, annotations: {%s: "true"}}, spec: {template: {data: {key: ours}}, placement: {topologies: [{name: m1}, {name: m2}]}}}`, name, f.namespace, v1beta1.OrphanAnnotation))
+			f.delete("federatedconfigmaps", name)
 		},
-		"with --cascade=orphan": func(f *fixture) {
-			orphan := metav1.DeletePropagationOrphan
-			if err := f.federated("federatedconfigmaps").Delete(f.Context(), "cm", metav1.DeleteOptions{PropagationPolicy: &orphan}); err != nil {
-				f.Fatal(err)
+		"with-cascade-orphan": func(name string) {
+			orphan, client := metav1.DeletePropagationOrphan, f.federated("federatedconfigmaps")
+			if err := client.Delete(t.Context(), name, metav1.DeleteOptions{PropagationPolicy: &orphan}); err != nil {
+				t.Fatal(err)
+			}
+			f.eventually("it waits for the garbage collector only", func() error {
+				object, err := client.Get(t.Context(), name, metav1.GetOptions{})
+				if err == nil && !slices.Equal(object.Finalizers, []string{metav1.FinalizerOrphanDependents}) {
+					err = fmt.Errorf("got finalizers %v", object.Finalizers)
+				}
+				return err
+			})
+			// This host has no garbage collector.
+			if _, err := client.Patch(t.Context(), name, types.MergePatchType, []byte(`{"metadata": {"finalizers": null}}`), metav1.PatchOptions{}); err != nil {
+				t.Fatal(err)
 			}
 		},
 	} {
-		t.Run(way, func(t *testing.T) {
-			f := start(t)
-			f.configMap("cm", "ours", everywhere)
-			f.states("federatedconfigmaps", "cm", "m1", "", "m2", "")
-			remove(f)
-			f.gone("federatedconfigmaps", "cm")
-			for _, member := range []string{"m1", "m2"} {
-				object := f.object(member, configMaps, f.namespace, "cm")
-				if _, managed := object.GetLabels()[v1beta1.ManagedLabel]; managed || len(object.GetAnnotations()) > 0 {
-					t.Errorf("the orphan in %s is still marked: %s", member, asJSON(object))
-				}
+		f.configMap(name, "ours", everywhere)
+		f.states("federatedconfigmaps", name, "m1", "", "m2", "")
+		remove(name)
+		f.gone("federatedconfigmaps", name)
+		for _, member := range []string{"m1", "m2"} {
+			object := f.object(member, configMaps, f.namespace, name)
+			if _, managed := object.GetLabels()[v1beta1.ManagedLabel]; managed || len(object.GetAnnotations()) > 0 {
+				t.Errorf("the orphan %s in %s is still marked: %s", name, member, asJSON(object))
 			}
-		})
+		}
 	}
 }
 

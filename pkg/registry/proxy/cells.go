@@ -63,9 +63,14 @@ func (c *CellREST) Connect(ctx context.Context, name string, _ runtime.Object, _
 			c.proxies.fail(w, r, err)
 			return
 		}
+		header, body, err := asJSON(r.Header, r.Body)
+		if err != nil {
+			c.proxies.fail(w, r, err)
+			return
+		}
 		scopes := c.proxies.scopes.of(r.Context(), link, caller)
 		mapped, err := view.Request(cellview.Request{
-			Method: r.Method, URL: &url.URL{Path: unescaped(to.path), RawPath: to.path, RawQuery: to.rawQuery}, Header: r.Header, Body: r.Body,
+			Method: r.Method, URL: &url.URL{Path: unescaped(to.path), RawPath: to.path, RawQuery: to.rawQuery}, Header: header, Body: body,
 		}, scopes)
 		if err = errors.Join(scopes.err, err); err != nil {
 			c.proxies.fail(w, r, firstStatus(err))

@@ -33,6 +33,7 @@ import (
 	federationv1alpha1 "github.com/koinon-io/koinon/pkg/apis/federation/v1alpha1"
 	"github.com/koinon-io/koinon/pkg/apis/install"
 	corev1beta1 "github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
+	"github.com/koinon-io/koinon/pkg/registry/proxy"
 	"github.com/koinon-io/koinon/pkg/registry/static"
 	"github.com/koinon-io/koinon/pkg/storage"
 )
@@ -97,6 +98,7 @@ func newServer(t *testing.T, store *storage.Store) *static.Registry {
 		Scheme: scheme, Codecs: codecs, RESTOptions: options{*config},
 		Namespace: systemNamespace, Namespaces: namespaces{},
 		Authorizer: authorizerfactory.NewAlwaysAllowAuthorizer(),
+		Links:      noMembers{}, Cells: func(*static.Registry) proxy.Cells { return nowhere{} },
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -119,6 +121,12 @@ func newServer(t *testing.T, store *storage.Store) *static.Registry {
 	}
 	return registry
 }
+
+// noMembers is a federation without members, and nowhere where its cells are.
+type (
+	noMembers struct{ proxy.Links }
+	nowhere   struct{ proxy.Cells }
+)
 
 func in(t *testing.T, namespace string) context.Context {
 	return genericapirequest.WithNamespace(t.Context(), namespace)

@@ -98,6 +98,12 @@ func newPlace(t *testing.T, server *rest.Config, kubeconfig string) *place {
 // through writes a kubeconfig that reaches a member through the server that another one reaches.
 func (p *place) through(kubeconfig, member string) string {
 	p.Helper()
+	return p.throughPath(kubeconfig, "clusters/"+member)
+}
+
+// throughPath is through for any proxy.
+func (p *place) throughPath(kubeconfig, resource string) string {
+	p.Helper()
 	config, err := clientcmd.LoadFromFile(kubeconfig)
 	if err != nil {
 		p.Fatal(err)
@@ -105,8 +111,8 @@ func (p *place) through(kubeconfig, member string) string {
 	if err := clientcmd.ResolveLocalPaths(config); err != nil {
 		p.Fatal(err)
 	}
-	config.Clusters[config.Contexts[config.CurrentContext].Cluster].Server += "/apis/federation.koinon.io/v1alpha1/clusters/" + member + "/proxy"
-	path := filepath.Join(p.TempDir(), member+".kubeconfig")
+	config.Clusters[config.Contexts[config.CurrentContext].Cluster].Server += "/apis/federation.koinon.io/v1alpha1/" + resource + "/proxy"
+	path := filepath.Join(p.TempDir(), "kubeconfig")
 	if err := clientcmd.WriteToFile(*config, path); err != nil {
 		p.Fatal(err)
 	}

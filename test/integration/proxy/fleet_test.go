@@ -1,0 +1,49 @@
+package proxy_test
+
+import (
+	"regexp"
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/koinon-io/koinon/test/testbed"
+)
+
+func TestAFleetIsWhatTheCallersRightsName(t *testing.T) {
+	places(t, func(p *place) {
+		ns := p.namespace()
+		if _, err := p.client(p.direct).CoreV1().ConfigMaps(ns).Create(p.Context(), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "everywhere"}}, metav1.CreateOptions{}); err != nil {
+			p.Fatal(err)
+		}
+		fleet := p.throughPath(p.kubeconfig, "fleets/all")
+		got := testbed.Kubectl(p, fleet, "get", "configmaps", "-n", ns, requestTimeout)
+		if !regexp.MustCompile(`(?m)^NAME +CLUSTER +DATA`).MatchString(got) || !regexp.MustCompile(`(?m)^everywhere +m1 `).MatchString(got) {
+			p.Errorf("got\n%s", got)
+		}
+		if got := testbed.Kubectl(p, p.kubeconfig, "get", "fleets", requestTimeout); !regexp.MustCompile(`(?m)^all +\d+ +\d+$`).MatchString(got) {
+			p.Errorf("got\n%s", got)
+		}
+		watch := p.begin(fleet, nil, "get", "configmaps", "-n", ns, "--watch", "-o", `jsonpath={.metadata.name} {.metadata.annotations.federation\.koinon\.io/cluster}{"\n"}`)
+		watch.await("everywhere m1\n")
+		if _, err := p.client(p.direct).CoreV1().ConfigMaps(ns).Create(p.Context(), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "later"}}, metav1.CreateOptions{}); err != nil {
+			p.Fatal(err)
+		}
+		watch.await("later m1\n")
+		watch.end()
+
+		p.allow("fleet-of-others",
+			rbacv1.PolicyRule{APIGroups: []string{"federation.koinon.io"}, Resources: []string{"fleets/proxy"}, Verbs: []string{"get"}},
+			rbacv1.PolicyRule{APIGroups: []string{"federation.koinon.io"}, Resources: []string{"clusters/proxy"}, ResourceNames: []string{"another"}, Verbs: []string{"get"}})
+		refused := testbed.RunKubectl(p, fleet, "", "get", "--raw", "/api/v1/namespaces/"+ns+"/configmaps", "--as", "guest", "--as-group", "fleet-of-others", requestTimeout)
+		if strings.Contains(refused.Stdout, "everywhere") {
+			p.Errorf("who may not ask m1 sees what is there: %s", refused.Stdout)
+		}
+		written := testbed.RunKubectl(p, fleet, "", "create", "configmap", "x", "-n", ns, requestTimeout)
+		if written.Err == nil || !strings.Contains(written.Stderr, "clusters/") {
+			p.Errorf("a write is answered %v: %s%s", written.Err, written.Stdout, written.Stderr)
+		}
+	})
+}

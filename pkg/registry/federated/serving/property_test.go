@@ -446,6 +446,11 @@ func (s *sequence) applyScale() {
 func (s *sequence) check() {
 	obj := s.current("v1beta2")
 	want := anchored(render("v1beta2", s.name, s.model.wish))
+	if spec := obj["spec"].(object); want["spec"].(object)["overrides"] == nil && compact(spec["overrides"]) == "[]" {
+		// Whoever has the list for his own, as carol does by a POST, keeps it when an apply takes the
+		// last item out: the library leaves it empty then, or away. It means the same.
+		delete(spec, "overrides")
+	}
 	if diff := cmp.Diff(normal(want["spec"]), normal(obj["spec"])); diff != "" {
 		s.t.Errorf("spec (-want +got):\n%s\nmodel:\n%s", diff, s.model)
 	}

@@ -18,7 +18,9 @@ var namespaceFields = map[string]bool{
 
 // once are parameters that change which objects are meant. API servers take the first of two;
 // whoever sends two wants something else.
-var once = []string{"continue", "fieldSelector", "labelSelector", "limit", "resourceVersion", "resourceVersionMatch", "sendInitialEvents", "shardSelector", "watch"}
+var once = []string{
+	"continue", "fieldSelector", "labelSelector", "limit", "resourceVersion", "resourceVersionMatch", "sendInitialEvents", "shardSelector", "watch",
+}
 
 // query maps the parameters of a request for objects. They are written anew, so that the member
 // reads what was read here.

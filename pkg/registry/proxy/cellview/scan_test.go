@@ -3,8 +3,6 @@ package cellview
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
-	"io"
 	"reflect"
 	"testing"
 
@@ -68,16 +66,14 @@ func trees(data []byte) ([]any, error) {
 	d := json.NewDecoder(bytes.NewReader(data))
 	d.UseNumber()
 	var all []any
-	for {
+	for len(bytes.TrimLeft(data[d.InputOffset():], " \t\r\n")) > 0 {
 		value, err := tree(d)
-		if errors.Is(err, io.EOF) {
-			return all, nil
-		}
 		if err != nil {
 			return nil, err
 		}
 		all = append(all, value)
 	}
+	return all, nil
 }
 
 // ofTrees maps a tree as a scanner should map its bytes.

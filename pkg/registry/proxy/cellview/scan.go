@@ -9,9 +9,9 @@ const (
 	// maxDepth is how many objects and arrays may be around one another: decoders of Go take as many.
 	maxDepth = 10000
 	// maxToken is the longest string, as written, that a name or key of ours can be: six bytes
-	// for each of 317, the longest key of a label.
-	maxToken = 6*317 + 2
-	// maxText is the longest text for people that is mapped, as written.
+	// for each of the longest user, system:serviceaccount: with a namespace and a name.
+	maxToken = 6*(len(serviceAccountPrefix)+63+1+253) + 2
+	// maxText is the longest text for people that is mapped, as written, or list of names.
 	maxText = 1 << 20
 	// maxHeld is how much of an object may come before its namespace: no object is larger.
 	maxHeld = 4 << 20

@@ -37,7 +37,7 @@ func (s *scanner) continueToken(p []byte) (int, error) {
 // checkToken gives up on a string that is longer than any that is known.
 func (s *scanner) checkToken() error {
 	switch {
-	case !s.key && s.next.act == words:
+	case !s.key && s.next.isText():
 		if len(s.token) > maxText {
 			return fmt.Errorf("%w: a message has more than %d bytes", ErrTooLarge, maxText)
 		}
@@ -52,6 +52,9 @@ func (s *scanner) checkToken() error {
 	}
 	return nil
 }
+
+// isText reports whether the strings at a place are longer than a name.
+func (n *node) isText() bool { return n.act == words || n.act == qualified }
 
 // tokenEnds takes a whole string, with its quotes.
 func (s *scanner) tokenEnds(token []byte) error {
@@ -107,7 +110,7 @@ func (s *scanner) valueEnds(token []byte) error {
 	n := s.next
 	defer s.leaveValue()
 	text, ok := unquote(token)
-	if !ok || n.act != words && len(token) > maxToken {
+	if !ok || !n.isText() && len(token) > maxToken {
 		if _, err := s.replace(n, string(token), s.decided()); err != nil {
 			return err
 		}

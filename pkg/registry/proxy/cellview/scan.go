@@ -47,8 +47,8 @@ const (
 type frame struct {
 	node  *node
 	array bool
-	// decided: the field that is its kind has been read.
-	decided bool
+	// asked: the key that is its kind has been read; decided: its value too.
+	asked, decided bool
 }
 
 // scanner follows JSON as it comes, in pieces of any size, copies it, and replaces

@@ -113,7 +113,7 @@ func (r ofTrees) object(n *node, in object) (any, error) {
 	if n.fields == nil && !n.labels && !n.owned {
 		return in, nil
 	}
-	out, decided := object{}, false
+	out, asked, decided := object{}, false, false
 	for _, field := range in {
 		next := n.fields[field.key]
 		if next == nil && r.unknown != nil {
@@ -122,15 +122,18 @@ func (r ofTrees) object(n *node, in object) (any, error) {
 				return nil, err
 			}
 		}
+		if next != nil && next.act == kind && r.strict {
+			if asked {
+				return nil, errKindTwice
+			}
+			asked = true
+		}
 		value, err := r.value(next, field.value, decided)
 		if err != nil {
 			return nil, err
 		}
 		out = append(out, pair{renamed(n, field.key), value})
 		if text, ok := field.value.(string); ok && next != nil && next.act == kind {
-			if decided && r.strict {
-				return nil, errKindTwice
-			}
 			decided = true
 			if other := n.switches[text]; other != nil {
 				n = other

@@ -71,7 +71,7 @@ func (s *scanner) tokenEnds(token []byte) error {
 		s.next = top.node.fields[string(token[1:len(token)-1])]
 		if s.next != nil || s.unknown == nil && !bytes.Contains(token, inExchanged) {
 			s.out = append(s.out, token...)
-			return nil
+			return s.checkTwice(top)
 		}
 	}
 	key, ok := unquote(token)
@@ -87,6 +87,19 @@ func (s *scanner) tokenEnds(token []byte) error {
 		}
 	}
 	s.put(token, key, renamed(top.node, key))
+	return s.checkTwice(top)
+}
+
+// checkTwice refuses a key that decides about others and comes twice, whatever its values are:
+// the last one counts, and others were read by the first.
+func (s *scanner) checkTwice(top *frame) error {
+	if !s.strict || s.next == nil || s.next.act != kind {
+		return nil
+	}
+	if top.asked {
+		return errKindTwice
+	}
+	top.asked = true
 	return nil
 }
 
@@ -119,7 +132,8 @@ func (s *scanner) valueEnds(token []byte) error {
 	}
 	if n.act == kind {
 		s.out = append(s.out, token...)
-		return s.decide(text)
+		s.decide(text)
+		return nil
 	}
 	mapped, err := s.replace(n, text, s.decided())
 	if err != nil {
@@ -142,11 +156,8 @@ func (s *scanner) decided() bool {
 }
 
 // decide changes the node of an object, now that its kind is known.
-func (s *scanner) decide(kind string) error {
+func (s *scanner) decide(kind string) {
 	top := &s.frames[len(s.frames)-1]
-	if top.decided && s.strict {
-		return errKindTwice
-	}
 	top.decided = true
 	if other := top.node.switches[kind]; other != nil {
 		if top.node.verify && !other.verify && other.fields["rows"] != nil {
@@ -154,7 +165,6 @@ func (s *scanner) decide(kind string) error {
 		}
 		top.node = other
 	}
-	return nil
 }
 
 var errKindTwice = errors.New("a key that decides about others comes twice")

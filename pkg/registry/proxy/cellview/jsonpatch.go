@@ -36,11 +36,12 @@ func (v View) operations(body []byte) ([]operation, error) {
 	for i, members := range raw {
 		o := &operations[i]
 		for name, text := range map[string]*string{"op": &o.Op, "path": &o.Path, "from": &o.From} {
-			if members[name] == nil {
+			if members[name] == nil && name == "from" {
 				continue
 			}
-			if err := json.Unmarshal(members[name], text); err != nil {
-				return nil, v.bad("cannot read %s of operation %d of the JSON patch: %v", name, i, err)
+			// An empty path is the whole object, and null is no path.
+			if err := json.Unmarshal(members[name], text); err != nil || string(members[name]) == "null" {
+				return nil, v.bad("takes a JSON patch with a text for %s, which operation %d has not", name, i)
 			}
 		}
 		o.Value = members["value"]
@@ -74,6 +75,9 @@ func (v View) operation(object *node, o *operation) error {
 		return err
 	}
 	if o.Op == "copy" || o.Op == "move" {
+		if o.From == "" {
+			return v.bad("takes no JSON patch that copies or moves the whole object")
+		}
 		from, source, err := v.pointer(object, o.From)
 		if err != nil {
 			return err

@@ -6,6 +6,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/selection"
 
 	kubefed "github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
 )
@@ -18,7 +19,9 @@ var namespaceFields = map[string]bool{
 
 // once are parameters that change which objects are meant. API servers take the first of two;
 // whoever sends two wants something else.
-var once = []string{"continue", "fieldSelector", "labelSelector", "limit", "resourceVersion", "resourceVersionMatch", "sendInitialEvents", "shardSelector", "watch"}
+var once = []string{
+	"continue", "fieldSelector", "labelSelector", "limit", "resourceVersion", "resourceVersionMatch", "sendInitialEvents", "shardSelector", "watch",
+}
 
 // query maps the parameters of a request for objects. They are written anew, so that the member
 // reads what was read here.
@@ -52,12 +55,13 @@ func (v View) query(raw string, t target) (url.Values, error) {
 
 func (v View) labelSelector(query url.Values, t target) error {
 	text := query.Get("labelSelector")
-	if !strings.Contains(text, kubefed.ManagedLabel) && !strings.Contains(text, KeptLabel) && !strings.Contains(text, namespaceLabel) {
-		return nil
-	}
+	// A query that cannot be read is authorized by the member as one for everything.
 	selector, err := labels.Parse(text)
 	if err != nil {
 		return v.bad("cannot read the labelSelector %q: %v", text, err)
+	}
+	if !strings.Contains(text, kubefed.ManagedLabel) && !strings.Contains(text, KeptLabel) && !strings.Contains(text, namespaceLabel) {
+		return nil
 	}
 	requirements, _ := selector.Requirements()
 	mapped := labels.NewSelector()
@@ -85,22 +89,33 @@ func (v View) fieldSelector(query url.Values, t target) error {
 	if err != nil {
 		return v.bad("cannot read the fieldSelector %q: %v", text, err)
 	}
-	selector, err = selector.Transform(func(field, value string) (string, string, error) {
-		if namespaceFields[field] || t.isNamespaces() && field == "metadata.name" {
-			value = v.exchange(value)
-		}
-		return field, value, nil
-	})
-	if err != nil {
-		return v.bad("cannot map the fieldSelector %q: %v", text, err)
-	}
-	mapped := selector.String()
+	var terms []string
 	if t.isNamespaces() && t.name == "" {
-		mapped = strings.TrimSuffix(fields.OneTermEqualSelector("metadata.name", v.MemberNamespace).String()+","+mapped, ",")
+		terms = append(terms, fields.OneTermEqualSelector("metadata.name", v.MemberNamespace).String())
 	}
-	// Terms without a field select everything.
-	if query.Del("fieldSelector"); mapped != "" {
-		query.Set("fieldSelector", mapped)
+	for _, r := range selector.Requirements() {
+		terms = append(terms, v.term(r, t).String())
+	}
+	// Terms without a field select everything, and are no requirements.
+	if query.Del("fieldSelector"); len(terms) > 0 {
+		query.Set("fieldSelector", strings.Join(terms, ","))
 	}
 	return nil
+}
+
+// term maps one term of a selector.
+func (v View) term(r fields.Requirement, t target) fields.Selector {
+	isName := t.isNamespaces() && r.Field == "metadata.name"
+	if namespaceFields[r.Field] || isName {
+		r.Value = v.exchange(r.Value)
+	}
+	if r.Operator == selection.NotEquals || isName && r.Value != v.MemberNamespace {
+		// A list of another namespace is empty. It must not be asked for by name: who is
+		// asked would be authorized for that one.
+		if r.Operator != selection.NotEquals {
+			r.Value = v.MemberNamespace
+		}
+		return fields.OneTermNotEqualSelector(r.Field, r.Value)
+	}
+	return fields.OneTermEqualSelector(r.Field, r.Value)
 }

@@ -52,7 +52,7 @@ func (v View) Request(r Request, scopes Scopes) (*Mapped, error) {
 		m.Header = http.Header{}
 	}
 	opaque := t.subresource == "proxy"
-	connects := opaque || slices.Contains(connects, t.subresource)
+	connects := opaque || slices.Contains(connections, t.subresource)
 	if isUpgrade(r.Header) && !connects {
 		return nil, v.bad("upgrades connections for exec, attach, portforward and proxy only")
 	}
@@ -77,8 +77,8 @@ func (v View) Request(r Request, scopes Scopes) (*Mapped, error) {
 	return m, v.object(r, t, query, scopes, m)
 }
 
-// connects are subresources that turn a request into a connection.
-var connects = []string{"attach", "exec", "portforward"}
+// connections are subresources that turn a request into a connection.
+var connections = []string{"attach", "exec", "portforward"}
 
 // object maps what belongs to requests that send and answer objects.
 func (v View) object(r Request, t target, query url.Values, scopes Scopes, m *Mapped) error {

@@ -1,20 +1,17 @@
 package cellview
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 )
 
 const (
 	// maxDepth is how many objects and arrays may be around one another: decoders of Go take as many.
 	maxDepth = 10000
 	// maxToken is the longest string, as written, that a name or key of ours can be: six bytes
-	// for each of 317, the longest key of a label.
-	maxToken = 6*317 + 2
-	// maxText is the longest text for people that is mapped, as written.
+	// for each of the longest user, system:serviceaccount: with a namespace and a name.
+	maxToken = 6*(len(serviceAccountPrefix)+63+1+253) + 2
+	// maxText is the longest text for people that is mapped, as written, or list of names.
 	maxText = 1 << 20
 	// maxHeld is how much of an object may come before its namespace: no object is larger.
 	maxHeld = 4 << 20
@@ -50,8 +47,8 @@ const (
 type frame struct {
 	node  *node
 	array bool
-	// decided: the field that is its kind has been read.
-	decided bool
+	// asked: the key that is its kind has been read; decided: its value too.
+	asked, decided bool
 }
 
 // scanner follows JSON as it comes, in pieces of any size, copies it, and replaces
@@ -139,23 +136,12 @@ func (s *scanner) scan(p []byte) error {
 	from := 0 // what is before is in out
 	for i := 0; i < len(p); {
 		switch s.state {
-		case inSkip:
-			n, done := s.skipper.skip(p[i:])
-			if i += n; done {
-				s.leaveValue()
+		case inSkip, inString, inScalar:
+			n, err := s.pass(p[i:])
+			if err != nil {
+				return err
 			}
-			if s.skipper.depth > maxDepth {
-				return fmt.Errorf("%w: more than %d objects and arrays are around one another", ErrTooLarge, maxDepth)
-			}
-			continue
-		case inString:
-			end, odd := stringEnd(p[i:], s.odd)
-			if s.odd = odd; end < 0 {
-				i = len(p)
-				continue
-			}
-			i += end + 1
-			s.leaveString()
+			i += n
 			continue
 		case inToken:
 			n, err := s.continueToken(p[i:])
@@ -164,12 +150,6 @@ func (s *scanner) scan(p []byte) error {
 			}
 			i += n
 			from = i
-			continue
-		case inScalar:
-			i += scalarEnd(p[i:])
-			if i < len(p) {
-				s.leaveValue()
-			}
 			continue
 		}
 		c := p[i]
@@ -199,6 +179,34 @@ func (s *scanner) scan(p []byte) error {
 	}
 	s.out = append(s.out, p[from:]...)
 	return nil
+}
+
+// pass goes over what is copied as it is, and returns how far it came.
+func (s *scanner) pass(p []byte) (int, error) {
+	switch s.state {
+	case inSkip:
+		n, done := s.skipper.skip(p)
+		if done {
+			s.leaveValue()
+		}
+		if s.skipper.depth > maxDepth {
+			return 0, fmt.Errorf("%w: more than %d objects and arrays are around one another", ErrTooLarge, maxDepth)
+		}
+		return n, nil
+	case inString:
+		end, odd := stringEnd(p, s.odd)
+		if s.odd = odd; end < 0 {
+			return len(p), nil
+		}
+		s.leaveString()
+		return end + 1, nil
+	default:
+		n := scalarEnd(p)
+		if n < len(p) {
+			s.leaveValue()
+		}
+		return n, nil
+	}
 }
 
 // looksAt reports whether the string that comes is a key or value that something is known of.
@@ -320,195 +328,4 @@ func (s *scanner) leaveString() {
 	} else {
 		s.leaveValue()
 	}
-}
-
-// startToken takes a string that is looked at, as much of it as is there.
-func (s *scanner) startToken(p []byte) (int, error) {
-	s.key = s.state == atKey || s.state == atNextKey
-	if !s.key && len(s.frames) == 0 {
-		if s.documents > 0 && !s.stream {
-			return 0, ErrMalformed
-		}
-		s.documents++
-	}
-	end, odd := stringEnd(p[1:], false)
-	if end >= 0 {
-		return end + 2, s.tokenEnds(p[:end+2])
-	}
-	s.token, s.odd, s.state = append(s.token[:0], p...), odd, inToken
-	return len(p), s.checkToken()
-}
-
-func (s *scanner) continueToken(p []byte) (int, error) {
-	end, odd := stringEnd(p, s.odd)
-	if end >= 0 {
-		return end + 1, s.tokenEnds(append(s.token, p[:end+1]...))
-	}
-	s.token, s.odd = append(s.token, p...), odd
-	return len(p), s.checkToken()
-}
-
-// checkToken gives up on a string that is longer than any that is known.
-func (s *scanner) checkToken() error {
-	switch {
-	case !s.key && s.next.act == words:
-		if len(s.token) > maxText {
-			return fmt.Errorf("%w: a message has more than %d bytes", ErrTooLarge, maxText)
-		}
-	case len(s.token) > maxToken:
-		if !s.key {
-			if _, err := s.replace(s.next, string(s.token), s.decided()); err != nil {
-				return err
-			}
-		}
-		s.out = append(s.out, s.token...)
-		s.token, s.state, s.next = s.token[:0], inString, nil
-	}
-	return nil
-}
-
-// tokenEnds takes a whole string, with its quotes.
-func (s *scanner) tokenEnds(token []byte) error {
-	if !s.key {
-		return s.valueEnds(token)
-	}
-	s.state = atColon
-	top := &s.frames[len(s.frames)-1]
-	if s.next = nil; len(token) > maxToken {
-		s.out = append(s.out, token...)
-		return nil
-	}
-	if bytes.IndexByte(token, '\\') < 0 {
-		s.next = top.node.fields[string(token[1:len(token)-1])]
-		if s.next != nil || s.unknown == nil && !bytes.Contains(token, inExchanged) {
-			s.out = append(s.out, token...)
-			return nil
-		}
-	}
-	key, ok := unquote(token)
-	if !ok {
-		s.out = append(s.out, token...)
-		return nil
-	}
-	s.next = top.node.fields[key]
-	if s.next == nil && s.unknown != nil {
-		var err error
-		if s.next, err = s.unknown(top.node, key); err != nil {
-			return err
-		}
-	}
-	s.put(token, key, renamed(top.node, key))
-	return nil
-}
-
-// inExchanged is in all keys that change places.
-var inExchanged = []byte("kubefed")
-
-// renamed is the key of an object in its other spelling.
-func renamed(n *node, key string) string {
-	switch {
-	case n.labels:
-		return label(key)
-	case n.owned:
-		if name, ok := strings.CutPrefix(key, "f:"); ok {
-			return "f:" + label(name)
-		}
-	}
-	return key
-}
-
-func (s *scanner) valueEnds(token []byte) error {
-	n := s.next
-	defer s.leaveValue()
-	text, ok := unquote(token)
-	if !ok || n.act != words && len(token) > maxToken {
-		if _, err := s.replace(n, string(token), s.decided()); err != nil {
-			return err
-		}
-		s.out = append(s.out, token...)
-		return nil
-	}
-	if n.act == kind {
-		s.out = append(s.out, token...)
-		return s.decide(text)
-	}
-	mapped, err := s.replace(n, text, s.decided())
-	if err != nil {
-		return err
-	}
-	s.put(token, text, mapped)
-	if n.act == own {
-		s.held = -1
-	}
-	return nil
-}
-
-// decided reports whether the field has been read that says what the string at this place is.
-func (s *scanner) decided() bool {
-	at := len(s.frames) - 1
-	if at > 0 && s.frames[at].array {
-		at--
-	}
-	return at >= 0 && s.frames[at].decided
-}
-
-// decide changes the node of an object, now that its kind is known.
-func (s *scanner) decide(kind string) error {
-	top := &s.frames[len(s.frames)-1]
-	if top.decided && s.strict {
-		return errKindTwice
-	}
-	top.decided = true
-	if other := top.node.switches[kind]; other != nil {
-		if top.node.verify && !other.verify && other.fields["rows"] != nil {
-			s.held = -1
-		}
-		top.node = other
-	}
-	return nil
-}
-
-var errKindTwice = errors.New("a key that decides about others comes twice")
-
-// put writes a string: as it was if it stays the same.
-func (s *scanner) put(token []byte, was, is string) {
-	if was == is {
-		s.out = append(s.out, token...)
-		return
-	}
-	s.out = appendQuoted(s.out, is)
-}
-
-// unquote returns what a string says. It reports false for what is no string of JSON.
-func unquote(token []byte) (string, bool) {
-	body := token[1 : len(token)-1]
-	if bytes.IndexByte(body, '\\') < 0 && isPlain(body) {
-		return string(body), true
-	}
-	var text string
-	err := json.Unmarshal(token, &text)
-	return text, err == nil
-}
-
-// isPlain reports whether text in quotes says just itself.
-func isPlain(body []byte) bool {
-	for _, c := range body {
-		if c < ' ' || c >= 0x80 {
-			return false
-		}
-	}
-	return true
-}
-
-// appendQuoted writes a string as API servers do, without escapes for HTML.
-func appendQuoted(out []byte, text string) []byte {
-	if isPlain([]byte(text)) && !strings.ContainsAny(text, `"\`) {
-		return append(append(append(out, '"'), text...), '"')
-	}
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	// A string can always be written.
-	_ = e.Encode(text)
-	return append(out, bytes.TrimRight(b.Bytes(), "\n")...)
 }

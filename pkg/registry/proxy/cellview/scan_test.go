@@ -3,8 +3,6 @@ package cellview
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
-	"io"
 	"reflect"
 	"testing"
 
@@ -68,16 +66,14 @@ func trees(data []byte) ([]any, error) {
 	d := json.NewDecoder(bytes.NewReader(data))
 	d.UseNumber()
 	var all []any
-	for {
+	for len(bytes.TrimLeft(data[d.InputOffset():], " \t\r\n")) > 0 {
 		value, err := tree(d)
-		if errors.Is(err, io.EOF) {
-			return all, nil
-		}
 		if err != nil {
 			return nil, err
 		}
 		all = append(all, value)
 	}
+	return all, nil
 }
 
 // ofTrees maps a tree as a scanner should map its bytes.
@@ -117,7 +113,7 @@ func (r ofTrees) object(n *node, in object) (any, error) {
 	if n.fields == nil && !n.labels && !n.owned {
 		return in, nil
 	}
-	out, decided := object{}, false
+	out, asked, decided := object{}, false, false
 	for _, field := range in {
 		next := n.fields[field.key]
 		if next == nil && r.unknown != nil {
@@ -126,15 +122,18 @@ func (r ofTrees) object(n *node, in object) (any, error) {
 				return nil, err
 			}
 		}
+		if next != nil && next.act == kind && r.strict {
+			if asked {
+				return nil, errKindTwice
+			}
+			asked = true
+		}
 		value, err := r.value(next, field.value, decided)
 		if err != nil {
 			return nil, err
 		}
 		out = append(out, pair{renamed(n, field.key), value})
 		if text, ok := field.value.(string); ok && next != nil && next.act == kind {
-			if decided && r.strict {
-				return nil, errKindTwice
-			}
 			decided = true
 			if other := n.switches[text]; other != nil {
 				n = other

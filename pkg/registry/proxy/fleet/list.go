@@ -91,7 +91,7 @@ func (c *call) source(m Member) *source {
 	s.most = max(1, min(c.config.Page, max(minPage, 20*c.config.Page/n)))
 	s.limit = s.most
 	if c.bounded() {
-		s.growing, s.most = true, min(c.config.Page, c.limit)
+		s.growing, s.keeps, s.most = true, true, min(c.config.Page, c.limit)
 		s.limit = min(s.most, max(2, (2*c.limit+n-1)/n))
 	}
 	return s
@@ -284,6 +284,9 @@ func (l *listing) stream(ctx context.Context, w http.ResponseWriter) error {
 			}
 			panic(http.ErrAbortHandler)
 		}
+		if s.head() == nil {
+			s.end()
+		}
 		m.moved()
 	}
 	endAnswer(out)
@@ -349,6 +352,9 @@ func (l *listing) chunk(ctx context.Context, w http.ResponseWriter) error {
 		}
 	}
 	endAnswer(out)
+	for _, s := range l.sources {
+		s.end()
+	}
 	return nil
 }
 

@@ -30,7 +30,7 @@ type page struct {
 	remaining        *int64 // how many there are behind this page, if the member says so
 	columns          []column
 	items            []item
-	bytes            int
+	data             []byte
 	converted        bool // into rows of a table
 }
 
@@ -53,7 +53,7 @@ func (p *page) isTable() bool { return p.kind == tableKind }
 
 // scanPage reads a list or a table. What is returned shares data.
 func scanPage(data []byte) (*page, error) {
-	s, p := &scanner{data: data}, &page{bytes: len(data)}
+	s, p := &scanner{data: data}, &page{data: data}
 	err := s.object(func(key []byte) (err error) {
 		switch string(key) {
 		case "kind":

@@ -74,6 +74,9 @@ func (f *follower) run(ctx context.Context) {
 			wait = f.config.Retry
 			continue
 		}
+		if time.Since(begun) > f.config.RetryAtMost {
+			wait = f.config.Retry
+		}
 		if pause(ctx, wait) != nil {
 			return
 		}

@@ -153,16 +153,20 @@ func (l *listing) open(ctx context.Context) error {
 	if len(l.sources) == 0 {
 		return l.failures.all(l.what())
 	}
-	for _, s := range l.sources {
-		if version := parseVersion(s.version); version != 0 && !l.twins()[hash(s.member.Name)] {
-			l.versions[hash(s.member.Name)] = version
-		}
-	}
+	l.date()
 	l.lay()
 	return nil
 }
 
-func (c *call) twins() map[uint32]bool { return ambiguous(c.members) }
+// date notes the versions of the members that are in the list.
+func (l *listing) date() {
+	twins := ambiguous(l.members)
+	for _, s := range l.sources {
+		if h, version := hash(s.member.Name), parseVersion(s.version); version != 0 && !twins[h] {
+			l.versions[h] = version
+		}
+	}
+}
 
 func (c *call) what() string {
 	return fmt.Sprintf("%s of %s", c.groupResource(), cmp.Or(c.version, "v1"))

@@ -1,13 +1,13 @@
 package fleet
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -74,7 +74,7 @@ func (c *call) ask(ctx context.Context, m Member, path []string, query url.Value
 	defer closeBody(response)
 	p.timer.Stop()
 	p.timer = time.AfterFunc(c.config.PageBody, func() { p.cancel(&errSlow{fmt.Sprintf("its answer was not complete within %s", c.config.PageBody)}) })
-	body, err := readAll(response, c.config.PageBytes)
+	body, err := readAll(response, c.config.PageBytes, c.room())
 	if err != nil {
 		return nil, c.unanswered(p, m.Name, err)
 	}
@@ -117,20 +117,44 @@ func closeBody(response *http.Response) {
 
 var errTooLong = errors.New("its answer is too long")
 
-// readAll reads a body of at most that many bytes.
-func readAll(response *http.Response, atMost int64) ([]byte, error) {
-	var buffer bytes.Buffer
-	if n := response.ContentLength; n > 0 && n <= atMost {
-		buffer.Grow(int(n) + bytes.MinRead)
-	} else {
-		buffer.Grow(64 << 10)
+// firstBytes is how much room a body is given at first.
+const firstBytes = 64 << 10
+
+// readAll reads a body of at most that many bytes, into the room of a buffer that nobody uses.
+func readAll(response *http.Response, atMost int64, room []byte) ([]byte, error) {
+	body := slices.Grow(room[:0], firstBytes)
+	for {
+		n, err := response.Body.Read(body[len(body):cap(body)])
+		body = body[:len(body)+n]
+		switch {
+		case int64(len(body)) > atMost:
+			return body, errTooLong
+		case errors.Is(err, io.EOF):
+			return body, nil
+		case err != nil:
+			return body, err
+		case len(body) == cap(body):
+			body = slices.Grow(body, len(body))
+		}
 	}
-	if n, err := buffer.ReadFrom(io.LimitReader(response.Body, atMost+1)); err != nil {
-		return nil, err
-	} else if n > atMost {
-		return nil, errTooLong
+}
+
+// maxRoomBytes is how large a buffer may be that is kept for the next page.
+const maxRoomBytes = 8 << 20
+
+// room returns a buffer that a page before was read into, nil if there is none.
+func (h *Handler) room() []byte {
+	if room, ok := h.rooms.Get().(*[]byte); ok {
+		return *room
 	}
-	return buffer.Bytes(), nil
+	return nil
+}
+
+// release gives back the bytes of a page. Nothing of it may be used afterwards.
+func (h *Handler) release(p *page) {
+	if cap(p.data) <= maxRoomBytes {
+		h.rooms.Put(&p.data)
+	}
 }
 
 // unanswered says why there is no answer.

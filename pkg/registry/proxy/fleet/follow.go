@@ -74,6 +74,9 @@ func (f *follower) run(ctx context.Context) {
 			wait = f.config.Retry
 			continue
 		}
+		if time.Since(begun) > f.config.RetryAtMost {
+			wait = f.config.Retry
+		}
 		if pause(ctx, wait) != nil {
 			return
 		}
@@ -176,6 +179,7 @@ func (f *follower) list(ctx context.Context) *failure {
 	f.known(f.source.kind + " " + f.source.apiVersion)
 	f.listed, f.version = true, parseVersion(f.source.version)
 	f.see(f.version)
+	f.source.end()
 	f.source = nil
 	f.stir()
 	return nil
@@ -322,7 +326,7 @@ func (f *follower) openWatch(ctx context.Context, version uint64) (*stream, *fai
 		return nil, f.unanswered(p, f.name, err)
 	}
 	if response.StatusCode != http.StatusOK {
-		body, _ := readAll(response, maxRefusalBytes)
+		body, _ := readAll(response, maxRefusalBytes, nil)
 		closeBody(response)
 		p.end()
 		return nil, refusal(f.name, response.StatusCode, body)

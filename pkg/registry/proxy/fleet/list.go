@@ -91,7 +91,7 @@ func (c *call) source(m Member) *source {
 	s.most = max(1, min(c.config.Page, max(minPage, 20*c.config.Page/n)))
 	s.limit = s.most
 	if c.bounded() {
-		s.growing, s.most = true, min(c.config.Page, c.limit)
+		s.growing, s.keeps, s.most = true, true, min(c.config.Page, c.limit)
 		s.limit = min(s.most, max(2, (2*c.limit+n-1)/n))
 	}
 	return s
@@ -153,16 +153,20 @@ func (l *listing) open(ctx context.Context) error {
 	if len(l.sources) == 0 {
 		return l.failures.all(l.what())
 	}
-	for _, s := range l.sources {
-		if version := parseVersion(s.version); version != 0 && !l.twins()[hash(s.member.Name)] {
-			l.versions[hash(s.member.Name)] = version
-		}
-	}
+	l.date()
 	l.lay()
 	return nil
 }
 
-func (c *call) twins() map[uint32]bool { return ambiguous(c.members) }
+// date notes the versions of the members that are in the list.
+func (l *listing) date() {
+	twins := ambiguous(l.members)
+	for _, s := range l.sources {
+		if h, version := hash(s.member.Name), parseVersion(s.version); version != 0 && !twins[h] {
+			l.versions[h] = version
+		}
+	}
+}
 
 func (c *call) what() string {
 	return fmt.Sprintf("%s of %s", c.groupResource(), cmp.Or(c.version, "v1"))
@@ -284,6 +288,9 @@ func (l *listing) stream(ctx context.Context, w http.ResponseWriter) error {
 			}
 			panic(http.ErrAbortHandler)
 		}
+		if s.head() == nil {
+			s.end()
+		}
 		m.moved()
 	}
 	endAnswer(out)
@@ -349,6 +356,9 @@ func (l *listing) chunk(ctx context.Context, w http.ResponseWriter) error {
 		}
 	}
 	endAnswer(out)
+	for _, s := range l.sources {
+		s.end()
+	}
 	return nil
 }
 

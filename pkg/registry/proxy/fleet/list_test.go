@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"encoding/base64"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
@@ -430,6 +431,66 @@ func TestAPageThatFailsOnceIsAskedForAgain(t *testing.T) {
 			t.Errorf("got %v", got)
 		}
 	})
+}
+
+// A list that goes on while members change is the one that there was when it began, or says that it
+// is not.
+func TestAListInPiecesIsOfOneTime(t *testing.T) {
+	r := random(t)
+	for range 30 {
+		w := newWorld(t, 1+r.IntN(5), Config{Page: 1 + r.IntN(10)})
+		w.fill(t, r, 40)
+		want, limit := w.places(simulation.ConfigMaps, w.simulated...), fmt.Sprint(1+r.IntN(20))
+		var got []string
+		for token := ""; ; {
+			a := ask(t, w, configMaps, "", "limit", limit, "continue", token)
+			if a.code == http.StatusGone {
+				break
+			}
+			list := a.list(t)
+			got = append(got, placesOf(list)...)
+			if token = list.GetContinue(); token == "" {
+				if diff := cmp.Diff(want, got); diff != "" {
+					t.Error(diff)
+				}
+				break
+			}
+			m := w.simulated[r.IntN(len(w.simulated))]
+			put(t, m, simulation.ConfigMaps, configMap("shop", fmt.Sprint("new", r.IntN(100)), ""))
+			m.Remove(simulation.ConfigMaps, "shop", fmt.Sprintf("a%d", r.IntN(30)))
+		}
+	}
+}
+
+// A token, and a version, are in the URL of the next request.
+func TestTokensOfAThousandMembersAreBounded(t *testing.T) {
+	r := random(t)
+	v, next := versions{}, &continuation{Key: "shop/web-5d4f8b7c9d-x2x4z", Cluster: "rz00a.shop"}
+	for n := range 1000 {
+		name := fmt.Sprintf("rz%03d-%c.shop", n, 'a'+rune(n%26))
+		v[hash(name)] = uint64(r.IntN(1_000_000_000))
+		p := pending{Member: name}
+		p.set(base64.RawURLEncoding.EncodeToString(fmt.Appendf(nil, `{"v":"meta.k8s.io/v1","rv":%d,"start":"shop/web-%x-%x\u0000"}`, r.IntN(1_000_000_000), r.Uint32(), r.IntN(1<<20))))
+		next.Pending = append(next.Pending, p)
+	}
+	next.Versions = v.bytes()
+	token, err := next.encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("the token has %d bytes, the version %d", len(token), len(v.String()))
+	if len(token) > 80_000 || len(v.String()) > 30_000 {
+		t.Errorf("the token has %d bytes, the version %d", len(token), len(v.String()))
+	}
+	q := &query{continuation: token}
+	next.About = q.about()
+	if q.continuation, err = next.encode(); err != nil {
+		t.Fatal(err)
+	}
+	got, _, err := q.continued()
+	if err != nil || got.Pending[7].token() != next.Pending[7].token() || !strings.HasPrefix(got.Pending[7].token(), "eyJ2") {
+		t.Errorf("%v: %+v", err, got)
+	}
 }
 
 func TestMetadataAloneIsAnswered(t *testing.T) {

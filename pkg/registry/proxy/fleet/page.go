@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 )
@@ -30,7 +31,7 @@ type page struct {
 	remaining        *int64 // how many there are behind this page, if the member says so
 	columns          []column
 	items            []item
-	bytes            int
+	data             []byte
 	converted        bool // into rows of a table
 }
 
@@ -53,7 +54,7 @@ func (p *page) isTable() bool { return p.kind == tableKind }
 
 // scanPage reads a list or a table. What is returned shares data.
 func scanPage(data []byte) (*page, error) {
-	s, p := &scanner{data: data}, &page{bytes: len(data)}
+	s, p := &scanner{data: data}, &page{data: data}
 	err := s.object(func(key []byte) (err error) {
 		switch string(key) {
 		case "kind":
@@ -96,6 +97,9 @@ func (p *page) scanMetadata(s *scanner) error {
 			var value span
 			if value, err = s.spanOf(); err == nil {
 				err = json.Unmarshal(value.of(s.data), &p.remaining)
+			}
+			if p.remaining != nil && (*p.remaining < 0 || *p.remaining > math.MaxInt32) {
+				p.remaining = nil
 			}
 		default:
 			err = s.value()
@@ -191,6 +195,10 @@ func (i *item) belongs(namespace, kind string) error {
 	return nil
 }
 
+// maxColumns is how many columns a member's table may have, and one of the fleet, since each row has
+// a cell for each.
+const maxColumns = 100
+
 // column is one of a table.
 type column struct {
 	name string
@@ -224,7 +232,9 @@ func scanColumns(s *scanner) ([]column, error) {
 			return err
 		})
 		c.raw = bytes.Clone(s.data[from:s.at])
-		columns = append(columns, c)
+		if columns = append(columns, c); len(columns) > maxColumns {
+			return fmt.Errorf("a table has more than %d columns", maxColumns)
+		}
 		return err
 	})
 	return columns, err

@@ -51,6 +51,30 @@ type source struct {
 	ahead chan fetched
 	// growing: pages begin small, since few objects of each member are wanted.
 	growing bool
+	// keeps: objects of pages before are still to be written. They are in kept.
+	keeps bool
+	kept  []*page
+}
+
+// let is called with a page that was gone through.
+func (s *source) let(p *page) {
+	switch {
+	case p == nil:
+	case s.keeps:
+		s.kept = append(s.kept, p)
+	default:
+		s.release(p)
+	}
+}
+
+// end is called when nothing of the source is used any more.
+func (s *source) end() {
+	for _, p := range append(s.kept, s.page) {
+		if p != nil {
+			s.release(p)
+		}
+	}
+	s.page, s.kept = nil, nil
 }
 
 type fetched struct {
@@ -67,7 +91,7 @@ func (s *source) head() *item {
 	return &s.page.items[s.at]
 }
 
-// open reads the first page.
+// open reads the first page, or the one in which the list goes on.
 func (s *source) open(ctx context.Context) *failure {
 	return s.take(ctx, s.fetch(ctx, s.token, s.last, s.limit))
 }
@@ -142,6 +166,7 @@ func (s *source) accept(got fetched) *failure {
 	if s.page != nil && (s.page.kind != got.page.kind || s.page.apiVersion != got.page.apiVersion) {
 		return failed(s.member.Name, http.StatusServiceUnavailable, "its list changed from %.100s to %.100s", s.page.kind, got.page.kind)
 	}
+	s.let(s.page)
 	s.page, s.at, s.limit = got.page, 0, got.limit
 	s.converted = got.page.converted
 	if s.kind = got.page.itemKind(); s.kind != "" {
@@ -163,7 +188,7 @@ func (s *source) nextLimit() int {
 		limit = min(s.most, 2*s.limit)
 	}
 	if n := len(s.page.items); n > 0 {
-		each := max(1, s.page.bytes/n)
+		each := max(1, len(s.page.data)/n)
 		limit = min(limit, max(minPage, s.config.PagesBytes/max(1, len(s.members))/each))
 	}
 	return max(1, limit)

@@ -30,13 +30,17 @@ func mustJSON(value any) []byte {
 }
 
 // unite returns the columns of all members: those of the first one in its order, and each that
-// only another one has behind the one that is before it there. Columns are told apart by name.
+// only another one has behind the one that is before it there, as long as there are not too many.
+// Columns are told apart by name.
 func unite(all ...[]column) []column {
 	var out []column
 	for _, columns := range all {
 		behind := 0
 		for _, c := range columns {
 			i := indexOf(out, c.name)
+			if i < 0 && len(out) >= maxColumns {
+				continue
+			}
 			if i < 0 {
 				i = behind
 				out = slices.Insert(out, i, c)

@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"mime"
 	"net/http"
 	"net/url"
+	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -137,10 +139,18 @@ func mapAnswer(answer *http.Response, mapping cellview.Answer) error {
 	}
 	answer.Body, answer.ContentLength = body, -1
 	answer.Header.Del("Content-Length")
-	if answer.Request != nil && answer.Request.URL.Query().Has("watch") {
-		return nil
+	if goesOn(answer) {
+		return nil // its header is awaited before there is anything else
 	}
 	return body.begin()
+}
+
+// goesOn reports whether an answer comes in pieces that may be long in coming: a watch, or a log.
+func goesOn(answer *http.Response) bool {
+	if media, _, err := mime.ParseMediaType(answer.Header.Get("Content-Type")); err != nil || media != runtime.ContentTypeJSON {
+		return true
+	}
+	return answer.Request != nil && (answer.Request.URL.Query().Has("watch") || strings.Contains(answer.Request.URL.Path, "/watch/"))
 }
 
 // mappedChunk is how much of an answer is mapped at once.

@@ -119,26 +119,38 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		refuse(w, err)
 		return
 	}
-	members, err := sorted(ctx, scope)
+	members, alike, err := sorted(ctx, scope)
 	if err != nil {
 		refuse(w, err)
 		return
 	}
-	c := &call{Handler: h, query: q, members: members, gate: make(chan struct{}, h.config.InFlight)}
+	c := &call{Handler: h, query: q, members: members, alike: alike, gate: make(chan struct{}, h.config.InFlight)}
 	if err := c.serve(ctx, w, scope); err != nil {
 		refuse(w, err)
 	}
 }
 
-// sorted returns the members of a scope by name.
-func sorted(ctx context.Context, scope Members) ([]Member, error) {
+// sorted returns the members of a scope by name. Those whose name cannot be told apart from that of
+// one before, in versions, are failures: their objects could not be watched.
+func sorted(ctx context.Context, scope Members) ([]Member, failures, error) {
 	members, err := scope.List(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("list the members: %w", err)
+		return nil, nil, fmt.Errorf("list the members: %w", err)
 	}
 	members = slices.Clone(members)
 	slices.SortStableFunc(members, func(a, b Member) int { return strings.Compare(a.Name, b.Name) })
-	return slices.CompactFunc(members, func(a, b Member) bool { return a.Name == b.Name }), nil
+	var alike failures
+	names := map[uint64]string{}
+	members = slices.DeleteFunc(members, func(m Member) bool {
+		other, known := names[hash(m.Name)]
+		if known {
+			alike = append(alike, failed(m.Name, http.StatusServiceUnavailable, "its name has the same checksum as %s; give one of them another", other))
+			return true
+		}
+		names[hash(m.Name)] = m.Name
+		return false
+	})
+	return members, alike, nil
 }
 
 // call is one request that is being answered.
@@ -146,6 +158,8 @@ type call struct {
 	*Handler
 	*query
 	members []Member
+	// alike are members that cannot be told apart from others.
+	alike failures
 	// gate holds a place for each member that is being asked.
 	gate chan struct{}
 }

@@ -262,7 +262,7 @@ func split(kind string) (name, apiVersion string) {
 
 // see notes up to where the client has seen all of the member. watching.mu is held.
 func (f *follower) see(version uint64) {
-	if h := hash(f.name); version != 0 && !f.twins[h] && f.seen[h] != version {
+	if h := hash(f.name); version != 0 && f.seen[h] != version {
 		f.seen[h] = version
 		f.soil()
 	}

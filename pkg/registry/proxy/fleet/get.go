@@ -15,7 +15,7 @@ import (
 // get answers an object by its name: the one that there is; rows for all of them, if a table is
 // wanted; else an error that names the clusters that have one.
 func (c *call) get(ctx context.Context, w http.ResponseWriter) error {
-	l := &listing{call: c, versions: versions{}}
+	l := &listing{call: c, versions: versions{}, failures: slices.Clone(c.alike)}
 	answers, problems := make([]*source, len(c.members)), make([]*failure, len(c.members))
 	c.each(func(i int, m Member) { answers[i], problems[i] = c.getFrom(ctx, m) })
 	for i := range c.members {

@@ -97,6 +97,7 @@ func TestAnObjectIsRefused(t *testing.T) {
 		"with a slash in its name": `{"metadata":{"name":"a/b"}}`,
 		"with a number for a name": `{"metadata":{"name":1}}`,
 		"that is an array":         `[]`,
+		"with an empty kind":       `{"kind":"","metadata":{"name":"a"}}`,
 		"that ends too early":      `{"metadata":{"name":"a"}`,
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -105,4 +106,52 @@ func TestAnObjectIsRefused(t *testing.T) {
 			}
 		})
 	}
+}
+
+// What is answered is what a tree with the annotation in it would be.
+func FuzzAnAnnotatedObjectSaysTheSame(f *testing.F) {
+	for _, text := range []string{
+		`{"metadata":{"name":"x"}}`, `{"metadata":{"name":"x","annotations":null},"a":[1,{"b":"\u00e4"}]}`, ` { "metadata" : { "annotations" : { } , "name" : "x" } } `,
+		`{"metadata":{"annotations":{"federation.koinon.io/cluster":"m2","a":"b","a":"c"},"name":"x","namespace":"n"},"kind":"Pod"}`,
+		`{"a":1e400,"metadata":{"name":"x","annotations":{"\ud800":"b"}}}`, `{"apiVersion":"v1","metadata":{"name":"\u0078"}}`,
+	} {
+		f.Add([]byte(text))
+	}
+	tree := func(data []byte) (map[string]any, error) {
+		var out map[string]any
+		d := json.NewDecoder(strings.NewReader(string(data)))
+		d.UseNumber()
+		return out, d.Decode(&out)
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		s := &scanner{data: data}
+		o, err := scanObject(s)
+		if err != nil || s.end() != nil {
+			return
+		}
+		want, err := tree(data)
+		if err != nil {
+			t.Fatalf("%q was taken: %v", data, err)
+		}
+		metadata, _ := want["metadata"].(map[string]any)
+		annotations, _ := metadata["annotations"].(map[string]any)
+		if annotations == nil {
+			annotations = map[string]any{}
+		}
+		annotations[ClusterAnnotation] = "m1"
+		metadata["annotations"] = annotations
+		if o.kind == "" {
+			want["kind"] = "K"
+			if o.apiVersion == "" {
+				want["apiVersion"] = "v"
+			}
+		}
+		got, err := tree(o.appendTo(nil, note("m1"), "K", "v"))
+		if err != nil {
+			t.Fatalf("%q became %q: %v", data, o.appendTo(nil, note("m1"), "K", "v"), err)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%q: %s", data, diff)
+		}
+	})
 }

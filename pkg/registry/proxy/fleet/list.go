@@ -66,6 +66,7 @@ func (c *call) plan() (*listing, error) {
 			wanted = v
 		}
 	}
+	l.failures = slices.Clone(c.alike)
 	for _, m := range c.members {
 		if c.broken.recent(m.Name) && !c.bounded() {
 			l.failures = append(l.failures, failed(m.Name, http.StatusServiceUnavailable, "it broke off a list a moment ago; a list with a limit shows it"))
@@ -160,10 +161,9 @@ func (l *listing) open(ctx context.Context) error {
 
 // date notes the versions of the members that are in the list.
 func (l *listing) date() {
-	twins := ambiguous(l.members)
 	for _, s := range l.sources {
-		if h, version := hash(s.member.Name), parseVersion(s.version); version != 0 && !twins[h] {
-			l.versions[h] = version
+		if version := parseVersion(s.version); version != 0 {
+			l.versions[hash(s.member.Name)] = version
 		}
 	}
 }

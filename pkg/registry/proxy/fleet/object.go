@@ -51,9 +51,9 @@ func scanObject(s *scanner) (object, error) {
 	err := s.object(func(key []byte) (err error) {
 		switch string(key) {
 		case "kind":
-			o.kind, err = word(s)
+			o.kind, err = said(s)
 		case "apiVersion":
-			o.apiVersion, err = word(s)
+			o.apiVersion, err = said(s)
 		case "metadata":
 			if !o.metadata.empty() {
 				return errTwice
@@ -81,6 +81,15 @@ func (p span) minus(offset int) span {
 		return p
 	}
 	return span{p.from - offset, p.to - offset}
+}
+
+// said is a word that must not be empty.
+func said(s *scanner) (string, error) {
+	text, err := word(s)
+	if err == nil && text == "" {
+		err = errors.New("the kind or the version of an object is empty")
+	}
+	return text, err
 }
 
 func word(s *scanner) (string, error) {

@@ -2,11 +2,11 @@ package fleet
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"hash/crc32"
-	"hash/fnv"
 	"maps"
 	"math/big"
 	"net/http"
@@ -24,42 +24,27 @@ import (
 //	1   the format, 1
 //	4   CRC-32 of what follows
 //	8   the sum of all versions: of the same members, a later one is the greater number
-//	12  for each member, by hash: 4 bytes of FNV-1a of its name, and its version
+//	14  for each member, by hash: 6 bytes of SHA-256 of its name, and its version
 //
-// so it has about 29 digits for each member. It is longer than any version of a member itself
-// (a uint64 has 20 digits), which is how they are told apart. If the names of two members have
-// the same hash, neither is in it: they are then shown as members that have just joined.
-type versions map[uint32]uint64
+// so it has about 34 digits for each member. It is longer than any version of a member itself
+// (a uint64 has 20 digits), which is how they are told apart. Two members whose names have the
+// same hash cannot both be in a fleet: see sorted.
+type versions map[uint64]uint64
 
 const (
 	versionsFormat = 1
 	versionsHead   = 1 + 4 + 8
-	perVersion     = 4 + 8
+	hashBytes      = 6
+	perVersion     = hashBytes + 8
 	// maxMembers bounds what is read of a number that somebody sends.
 	maxMembers = 10_000
 	// maxOwnDigits is how long the version of a member may be.
 	maxOwnDigits = 20
 )
 
-func hash(member string) uint32 {
-	h := fnv.New32a()
-	_, _ = h.Write([]byte(member))
-	return h.Sum32()
-}
-
-// ambiguous are the hashes that several members have.
-func ambiguous(members []Member) map[uint32]bool {
-	count := map[uint32]int{}
-	for _, m := range members {
-		count[hash(m.Name)]++
-	}
-	out := map[uint32]bool{}
-	for h, n := range count {
-		if n > 1 {
-			out[h] = true
-		}
-	}
-	return out
+func hash(member string) uint64 {
+	sum := sha256.Sum256([]byte(member))
+	return binary.BigEndian.Uint64(sum[:]) >> (64 - 8*hashBytes)
 }
 
 // parseVersion reads the version of one member; 0 if it is none that we can keep.
@@ -80,7 +65,8 @@ func (v versions) bytes() []byte {
 	data[0] = versionsFormat
 	data = binary.BigEndian.AppendUint64(data, sum)
 	for _, h := range slices.Sorted(maps.Keys(v)) {
-		data = binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint32(data, h), v[h])
+		data = binary.BigEndian.AppendUint16(data, uint16(h>>32))
+		data = binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint32(data, uint32(h)), v[h])
 	}
 	binary.BigEndian.PutUint32(data[1:], crc32.ChecksumIEEE(data[5:]))
 	return data
@@ -99,7 +85,8 @@ func versionsOf(data []byte) (versions, error) {
 	}
 	v := versions{}
 	for rest := data[versionsHead:]; len(rest) > 0; rest = rest[perVersion:] {
-		v[binary.BigEndian.Uint32(rest)] = binary.BigEndian.Uint64(rest[4:])
+		h := uint64(binary.BigEndian.Uint16(rest))<<32 | uint64(binary.BigEndian.Uint32(rest[2:]))
+		v[h] = binary.BigEndian.Uint64(rest[hashBytes:])
 	}
 	if !bytes.Equal(v.bytes(), data) {
 		return nil, errNoVersions
@@ -119,7 +106,7 @@ func parseVersions(text string) (v versions, own bool, err error) {
 		}
 		return nil, true, nil
 	}
-	const digitsPerMember = 29
+	const digitsPerMember = 34
 	if len(text) > (maxMembers+2)*digitsPerMember {
 		return nil, false, refused()
 	}

@@ -39,7 +39,6 @@ type watching struct {
 	mu        sync.Mutex // guards all below, and what followers share
 	w         http.ResponseWriter
 	followers map[string]*follower
-	twins     map[uint32]bool
 	// seen is up to where the client has seen everything of each member, also of one that has
 	// left: who goes on from there is told to list anew.
 	seen versions
@@ -58,17 +57,21 @@ type watching struct {
 
 // watch answers a watch. It goes on while members come, go and fail.
 func (c *call) watch(ctx context.Context, w http.ResponseWriter, scope Members) error {
+	ctx, cancel := context.WithTimeout(ctx, cmp.Or(c.timeout, c.config.Watch))
+	defer cancel()
+	changed := scope.Watch(ctx)
+	var err error
+	if c.members, c.alike, err = sorted(ctx, scope); err != nil { // what changes from now on is said
+		return err
+	}
 	from, err := c.watchFrom()
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, cmp.Or(c.timeout, c.config.Watch))
-	defer cancel()
 	t := &watching{
 		call: c, cancel: cancel, w: w, begun: make(chan struct{}), stirred: make(chan struct{}, 1),
-		followers: map[string]*follower{}, twins: ambiguous(c.members), seen: from, marked: !c.initial,
+		followers: map[string]*follower{}, seen: from, marked: !c.initial,
 	}
-	changed := scope.Watch(ctx)
 	var all sync.WaitGroup
 	defer all.Wait() // followers end with ctx
 	defer cancel()
@@ -84,8 +87,10 @@ func (c *call) watch(ctx context.Context, w http.ResponseWriter, scope Members) 
 		case <-ctx.Done():
 			t.end()
 			return nil
-		case <-changed:
-			if members, err := sorted(ctx, scope); err == nil {
+		case _, open := <-changed:
+			if !open {
+				changed = nil
+			} else if members, _, err := sorted(ctx, scope); err == nil {
 				t.follow(ctx, &all, members)
 			}
 		case <-t.stirred:
@@ -98,7 +103,7 @@ func (c *call) watch(ctx context.Context, w http.ResponseWriter, scope Members) 
 	}
 }
 
-// watchFrom is where a watch begins: nil versions are the state of now.
+// watchFrom is where a watch begins: of members that are not in it, with all that they have now.
 func (c *call) watchFrom() (versions, error) {
 	if c.initial || c.resourceVersion == "" || c.resourceVersion == "0" {
 		return versions{}, nil
@@ -110,7 +115,7 @@ func (c *call) watchFrom() (versions, error) {
 	case own:
 		return nil, status(http.StatusGone, "the version is that of one cluster's object, and says nothing about other clusters: list anew, or go on from a bookmark")
 	}
-	known := map[uint32]bool{}
+	known := map[uint64]bool{}
 	for _, m := range c.members {
 		known[hash(m.Name)] = true
 	}
@@ -129,7 +134,6 @@ func (c *call) watchFrom() (versions, error) {
 func (t *watching) follow(ctx context.Context, all *sync.WaitGroup, members []Member) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.twins = ambiguous(members)
 	there := map[string]bool{}
 	for _, m := range members {
 		there[m.Name] = true
@@ -220,7 +224,7 @@ func (t *watching) silent() (out failures) {
 // begin begins the answer, with warnings about who is not there yet.
 func (t *watching) begin() {
 	_, _, missing := t.progress()
-	missing = append(missing, t.silent()...)
+	missing = slices.Concat(missing, t.silent(), t.alike)
 	slices.SortFunc(missing, func(a, b *failure) int { return cmp.Compare(a.member, b.member) })
 	missing.warn(t.w.Header())
 	t.w.Header().Set("Content-Type", "application/json")

@@ -415,6 +415,90 @@ func TestAMemberThatExpiresAllVersionsHoldsUpNobody(t *testing.T) {
 	})
 }
 
+// halfway is a member that shows two of its objects, and answers the rest by a function.
+func halfway(name string, rest http.HandlerFunc) Member {
+	return served(name, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Query().Get("continue") != "" {
+			rest(w, r)
+			return
+		}
+		_, _ = io.WriteString(w, listOf("ConfigMapList", "more", "shop/x", "shop/y"))
+	})
+}
+
+// What was shown may be gone by the time when the rest is.
+func TestAMemberThatForgetsAListHalfwayHasTheClientListAnew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 0, Config{})
+		tries := 0
+		w.set(halfway("m1", func(w http.ResponseWriter, _ *http.Request) {
+			if tries++; tries <= attempts {
+				w.WriteHeader(http.StatusInternalServerError)
+				return
+			}
+			w.WriteHeader(http.StatusGone)
+			_, _ = io.WriteString(w, `{"kind":"Status","code":410,"reason":"Expired","message":"too old"}`)
+		}))
+		watch, status := openWatch(t, t.Context(), w, "")
+		if watch == nil {
+			t.Fatal(status)
+		}
+		defer watch.body.Close()
+		if diff := cmp.Diff([]string{"ADDED shop/x m1", "ADDED shop/y m1"}, watch.expect(t, 2)); diff != "" {
+			t.Error(diff)
+		}
+		if e, err := watch.next(); err != nil || e.Type != "ERROR" || e.Object["code"] != float64(http.StatusGone) {
+			t.Errorf("%v (%v)", e, err)
+		}
+	})
+}
+
+func TestABookmarkSaysWhoseObjectsWereShownInPart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 1, Config{})
+		members, _ := w.List(t.Context())
+		w.set(append(members, halfway("m2", func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))...)
+		watch, status := openWatch(t, t.Context(), w, "", "sendInitialEvents", "true", "resourceVersionMatch", "NotOlderThan",
+			"allowWatchBookmarks", "true", "timeoutSeconds", "60")
+		if watch == nil {
+			t.Fatal(status)
+		}
+		version := ""
+		for {
+			e, err := watch.next()
+			if err != nil {
+				break
+			}
+			if e.Type == "BOOKMARK" {
+				u := unstructured.Unstructured{Object: e.Object}
+				version = u.GetResourceVersion()
+			}
+		}
+		if _, status = openWatch(t, t.Context(), w, "", "resourceVersion", version); status == nil || status.Code != http.StatusGone {
+			t.Errorf("a watch from the bookmark %q is answered %v", version, status)
+		}
+	})
+}
+
+// A client that does not read holds up nobody but itself.
+func TestASlowClientIsWaitedForAndHoldsUpNobody(t *testing.T) {
+	w := newWorld(t, 2, Config{})
+	slow, _ := openWatch(t, t.Context(), w, "")
+	quick, _ := openWatch(t, t.Context(), w, "")
+	defer slow.body.Close()
+	defer quick.body.Close()
+	for i := range 50 {
+		put(t, w.simulated[i%2], simulation.ConfigMaps, configMap("shop", fmt.Sprintf("x%02d", i), "1"))
+	}
+	// Nobody reads from the slow one: its pipe holds nothing.
+	if got := quick.expect(t, 50); len(got) != 50 {
+		t.Errorf("the quick one sees %v", got)
+	}
+	if got := slow.expect(t, 50); len(got) != 50 {
+		t.Errorf("the slow one sees %v", got)
+	}
+}
+
 func TestAWatchThatLiesIsNotPassedOn(t *testing.T) {
 	for name, events := range map[string]string{
 		"no JSON":                 `{"type":`,
@@ -499,7 +583,7 @@ func TestVersionsOfTheFleet(t *testing.T) {
 	a := versions{1: 5, 2: 7}
 	b := maps.Clone(a)
 	b[1] = 6
-	for _, v := range []versions{{}, a, b, {4_000_000_000: 1 << 63}} {
+	for _, v := range []versions{{}, a, b, {1<<48 - 1: 1 << 63}} {
 		got, own, err := parseVersions(v.String())
 		if diff := cmp.Diff(v, got); diff != "" || own || err != nil {
 			t.Error(own, err, diff)

@@ -117,8 +117,18 @@ func unescaped(path string) string {
 }
 
 // mapAnswer has the body of an answer mapped while it is read. What cannot be mapped from its
-// beginning is an error; a watch begins with its header.
+// beginning is refused; a watch begins with its header.
 func mapAnswer(answer *http.Response, mapping cellview.Answer) error {
+	err := mapped(answer, mapping)
+	for _, of := range []error{cellview.ErrForeign, cellview.ErrMalformed, cellview.ErrTooLarge, cellview.ErrNotJSON} {
+		if errors.Is(err, of) {
+			return &relay.Refused{Problem: err.Error()}
+		}
+	}
+	return err
+}
+
+func mapped(answer *http.Response, mapping cellview.Answer) error {
 	answer.Header.Del("Location") // it names the member's namespace
 	if answer.StatusCode >= 300 && answer.StatusCode < 400 && answer.StatusCode != http.StatusNotModified {
 		return relay.ErrRedirect

@@ -53,13 +53,7 @@ const (
 
 // upgradeProtocol returns the protocol that a request changes to; empty if it does not.
 func upgradeProtocol(header http.Header) (string, error) {
-	asked := false
-	for _, value := range header.Values("Connection") {
-		for token := range strings.SplitSeq(value, ",") {
-			asked = asked || strings.EqualFold(strings.TrimSpace(token), "upgrade")
-		}
-	}
-	if !asked {
+	if !IsUpgrade(header) {
 		header.Del("Upgrade")
 		return "", nil
 	}
@@ -95,7 +89,10 @@ type pool struct {
 }
 
 func newPool(sizeBytes int) *pool {
-	return &pool{sync.Pool{New: func() any { return &[][]byte{make([]byte, sizeBytes)}[0] }}}
+	return &pool{sync.Pool{New: func() any {
+		b := make([]byte, sizeBytes)
+		return &b
+	}}}
 }
 
 // Get implements httputil.BufferPool.

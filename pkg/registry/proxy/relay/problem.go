@@ -12,11 +12,20 @@ import (
 	"github.com/koinon-io/koinon/pkg/memberaccess"
 )
 
+// Refused is an answer of a member that is not passed on.
+type Refused struct {
+	// Problem is what is wrong with it, in words that follow the cluster's name.
+	Problem string
+}
+
+func (r *Refused) Error() string { return r.Problem }
+
 // What a member answers that is not passed on.
 var (
-	errProtocol = errors.New("it answers with another protocol than was asked for")
+	errProtocol = &Refused{"it answers with another protocol than was asked for"}
 	// ErrRedirect: it sends the client to elsewhere.
-	ErrRedirect     = errors.New("it redirects to another server; redirects are not followed, nor passed on")
+	ErrRedirect = &Refused{"it redirects to another server; redirects are not followed, nor passed on"}
+
 	errUnauthorized = errors.New("it refuses the credential that this federation has for it (401): the credential has expired, or is for another cluster; its Secret needs a new one")
 )
 
@@ -27,11 +36,12 @@ const retrySeconds = 5
 // sentence that names the cluster.
 func Problem(cluster string, err error) error {
 	var answered apierrors.APIStatus
+	var refused *Refused
 	switch {
 	case errors.As(err, &answered):
 		return err
-	case errors.Is(err, errProtocol), errors.Is(err, ErrRedirect):
-		return badGateway(fmt.Sprintf("cluster %q: %v", cluster, err))
+	case errors.As(err, &refused):
+		return badGateway(fmt.Sprintf("cluster %q: %s", cluster, refused.Problem))
 	case errors.Is(err, errUnauthorized):
 		return unavailable(fmt.Sprintf("cluster %q: %v", cluster, err))
 	case errors.Is(err, context.Canceled):

@@ -5,18 +5,17 @@ import (
 	"errors"
 	"io"
 	"log"
+	"log/slog"
 	"net/http"
 	"net/http/httputil"
 	"net/url"
 	"slices"
 	"strings"
 
+	"github.com/go-logr/logr"
 	"k8s.io/apiserver/pkg/audit"
 	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/klog/v2"
-
-	"github.com/go-logr/logr"
-	"log/slog"
 )
 
 // Link is the way to a member; links.Link is one.

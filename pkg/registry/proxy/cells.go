@@ -65,10 +65,13 @@ func (c *CellREST) Connect(ctx context.Context, name string, _ runtime.Object, _
 			c.proxies.fail(w, r, err)
 			return
 		}
-		header, body, err := asJSON(r.Header, r.Body)
-		if err != nil {
-			c.proxies.fail(w, r, err)
-			return
+		var err error
+		header, body := r.Header, io.Reader(r.Body)
+		if !relay.IsInner(to.path) {
+			if header, body, err = asJSON(header, body); err != nil {
+				c.proxies.fail(w, r, err)
+				return
+			}
 		}
 		scopes := c.proxies.scopes.of(r.Context(), link, caller)
 		mapped, err := view.Request(cellview.Request{

@@ -32,6 +32,24 @@ func CheckPath(escaped string) error {
 	return nil
 }
 
+// IsInner reports whether what answers a path is behind the member's API server: a pod, a service or
+// a node, through the subresource proxy.
+func IsInner(path string) bool {
+	segments := strings.Split(strings.TrimPrefix(path, "/"), "/")
+	switch {
+	case len(segments) > 2 && segments[0] == "api":
+		segments = segments[2:] // api/v1
+	case len(segments) > 3 && segments[0] == "apis":
+		segments = segments[3:] // apis/GROUP/VERSION
+	default:
+		return false
+	}
+	if len(segments) > 3 && segments[0] == "namespaces" && segments[2] != "proxy" {
+		segments = segments[2:]
+	}
+	return len(segments) > 2 && segments[2] == "proxy" // TYPE/NAME/proxy
+}
+
 func isControl(r rune) bool { return r < 0x20 || r == 0x7f }
 
 func badPath(cluster string, err error) error {

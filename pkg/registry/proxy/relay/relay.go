@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"net/http/httputil"
 	"net/url"
-	"slices"
 	"strings"
 
 	"github.com/go-logr/logr"
@@ -165,7 +164,7 @@ func (e *exchange) check(request *http.Request, answer *http.Response) error {
 		keepUpgradeHeaders(answer.Header)
 		return nil
 	}
-	if answer.StatusCode == http.StatusUnauthorized && !isInner(e.Path) {
+	if answer.StatusCode == http.StatusUnauthorized && !IsInner(e.Path) {
 		return errUnauthorized
 	}
 	if err := e.followable(answer); err != nil {
@@ -211,12 +210,6 @@ func (e *exchange) followable(answer *http.Response) error {
 	}
 	answer.Header.Set("Location", here.String())
 	return nil
-}
-
-// isInner reports whether what answers is behind the member's API server: a pod, a service or a
-// node.
-func isInner(path string) bool {
-	return slices.Contains(strings.Split(path, "/"), "proxy")
 }
 
 // endAtOnce ends a body, as if it were complete, when ended does.

@@ -375,6 +375,26 @@ func TestPathsThatServersReadInDifferentWaysAreRefused(t *testing.T) {
 	}
 }
 
+func TestWhatIsBehindAMemberIsToldFromItsAPI(t *testing.T) {
+	for path, want := range map[string]bool{
+		"/api/v1/namespaces/a/services/b/proxy":          true,
+		"/api/v1/namespaces/a/pods/b/proxy/x/y":          true,
+		"/api/v1/nodes/n/proxy/pods":                     true,
+		"/apis/example.org/v1/namespaces/a/vms/b/proxy/": true,
+		"/apis/example.org/v1/planets/b/proxy":           true,
+		"/api/v1/namespaces/proxy/configmaps/proxy":      false,
+		"/api/v1/namespaces/a/configmaps/proxy":          false,
+		"/apis/proxy/v1/proxy":                           false,
+		"/api/v1/namespaces/a/pods/b/log/proxy":          false,
+		"/proxy":                                         false,
+		"/version":                                       false,
+	} {
+		if got := relay.IsInner(path); got != want {
+			t.Errorf("%s: %v, want %v", path, got, want)
+		}
+	}
+}
+
 func TestAnswersComeAsTheyAreMade(t *testing.T) {
 	next := make(chan bool)
 	b := newBench(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {

@@ -92,10 +92,10 @@ bench-propagation: build ## Measure what propagation to hundreds of simulated me
 test-bench-propagation: build ## Run every row of that at a small scale (about four minutes)
 	KOINON_LONG=1 go test -count=1 -timeout 20m -v -run EveryRow ./test/propagationbench
 
-bench-proxy: build ## Measure what a member costs through the proxies beside the member itself (about 40 minutes)
+bench-proxy: build ## Measure what a member costs through the proxies beside the member itself
 	go run ./test/proxybench
 
-test-bench-proxy: build ## Run every row of that at a small scale (a few minutes)
+test-bench-proxy: build ## Run every row of that at a small scale (about three minutes)
 	KOINON_LONG=1 go test -count=1 -timeout 20m -v -run EveryRow ./test/proxybench
 
 generate: ## Write generated code and manifests

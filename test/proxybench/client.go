@@ -31,7 +31,7 @@ func newClient(config *rest.Config) (*client, error) {
 		return nil, fmt.Errorf("make a client: %w", err)
 	}
 	// Without compression of its own: what is asked for is what is read.
-	transport := &http.Transport{TLSClientConfig: tlsConfig, ForceAttemptHTTP2: true, DisableCompression: true}
+	transport := &http.Transport{TLSClientConfig: tlsConfig, ForceAttemptHTTP2: true, DisableCompression: true, ResponseHeaderTimeout: patience}
 	wrapped, err := rest.HTTPWrappersForConfig(config, transport)
 	if err != nil {
 		return nil, fmt.Errorf("make a client: %w", err)

@@ -59,7 +59,7 @@ func (w *world) roundTrips(ctx context.Context, s *sheet, protocol string) error
 		defer session.cancel() // if it was not ended before
 		sessions = append(sessions, session)
 	}
-	lines := w.times(200, 20)
+	lines := w.times(1000, 20)
 	tallies, err := w.alternate(ctx, w.rounds, wayNames, func(ctx context.Context, i int) ([]time.Duration, error) {
 		var took []time.Duration
 		for range lines {

@@ -57,7 +57,7 @@ func (w *world) gets(ctx context.Context, s *sheet, clients int) error {
 		return getFor(ctx, columns[i], question{path: w.ways[i].path("configmaps/settings"), accept: asJSON}, lasts)
 	}
 	for i := range columns { // connections and caches
-		if _, err := read(ctx, i, 0); err != nil {
+		if _, err := read(ctx, i, w.lasts(time.Second)); err != nil {
 			return err
 		}
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/sha512"
 	"fmt"
 	"strings"
 	"time"
@@ -58,7 +59,7 @@ func (w *world) makePods(ctx context.Context, n int) error {
 		}
 		name := fmt.Sprintf("web-%05d", i)
 		_, err := w.direct.CoreV1().Pods(inMember).Create(ctx, &corev1.Pod{
-			ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{"app": "web"}, Annotations: map[string]string{"note": strings.Repeat("some words ", 100)}},
+			ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{"app": "web"}, Annotations: map[string]string{"note": strings.Repeat("some words ", 50) + noise(name)}},
 			Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "web", Image: "example.org/web:1", Env: env, Ports: []corev1.ContainerPort{{ContainerPort: 80}}}}},
 		}, metav1.CreateOptions{})
 		if err != nil {
@@ -66,6 +67,15 @@ func (w *world) makePods(ctx context.Context, n int) error {
 		}
 		return nil
 	})
+}
+
+// noise is half a KiB of text of a name's own, so that lists compress no better than real ones.
+func noise(name string) string {
+	var text strings.Builder
+	for i := range 4 {
+		fmt.Fprintf(&text, "%x", sha512.Sum512(fmt.Appendf(nil, "%s %d", name, i)))
+	}
+	return text.String()
 }
 
 func (w *world) lists(ctx context.Context, s *sheet, f form, n int) error {

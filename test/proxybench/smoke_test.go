@@ -10,7 +10,7 @@ import (
 // The figures of so small a run mean nothing; that there are any does.
 func TestEveryRowMeasuresAtASmallScale(t *testing.T) {
 	if os.Getenv("KOINON_LONG") == "" {
-		t.Skip("some minutes with real servers: make test-bench-proxy")
+		t.Skip("three minutes with real servers: make test-bench-proxy")
 	}
 	for _, r := range rows {
 		t.Run(r.name, func(t *testing.T) {

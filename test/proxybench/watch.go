@@ -14,7 +14,7 @@ import (
 )
 
 const (
-	// mostWatches is half of what one user may have in a member.
+	// mostWatches is half of what one user may have in a member: two ways count together.
 	mostWatches = 1000
 	// shared is how many watches one client has, on one connection.
 	shared = 40
@@ -37,12 +37,17 @@ func (b *bench) watch(ctx context.Context, s *sheet) error {
 	})
 }
 
-// idleWatches tells what watches take in which nothing happens, in a server that has just begun.
-func (w *world) idleWatches(ctx context.Context, s *sheet, y *way, n, perConnection int) error {
+// afresh restarts our server: it holds nothing of what was before, and counts no watches that end.
+func (w *world) afresh(ctx context.Context) error {
 	if err := w.koinon.Restart(ctx); err != nil {
 		return err
 	}
-	if err := w.reachable(ctx); err != nil {
+	return w.reachable(ctx)
+}
+
+// idleWatches tells what watches take in which nothing happens.
+func (w *world) idleWatches(ctx context.Context, s *sheet, y *way, n, perConnection int) error {
+	if err := w.afresh(ctx); err != nil {
 		return err
 	}
 	version, err := w.version(ctx)
@@ -92,6 +97,9 @@ func (w *world) version(ctx context.Context) (string, error) {
 // fanOut changes objects that many watch. Each way has an object of its own: a change is sent by one
 // way alone.
 func (w *world) fanOut(ctx context.Context, s *sheet, n int) error {
+	if err := w.afresh(ctx); err != nil {
+		return err
+	}
 	var all []*watchers
 	for _, y := range w.ways {
 		made, err := w.makeConfigMap(ctx, watched(y))

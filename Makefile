@@ -19,7 +19,7 @@ RACE_PACKAGES = $(filter-out $(KUBE_LINKED),$(shell go list . ./pkg/... ./cmd/..
 ENGINE_SUITES = ./test/integration/propagation
 
 .DEFAULT_GOAL := help
-.PHONY: help build up down status test test-fast test-unit test-race test-unraced test-integration test-propagation-race test-histories test-faults test-faults-long test-store test-minor soak-aggregated bench bench-store bench-propagation test-bench-propagation generate verify lint clean
+.PHONY: help build up down status test test-fast test-unit test-race test-unraced test-integration test-propagation-race test-histories test-faults test-faults-long test-store test-minor soak-aggregated bench bench-store bench-propagation bench-proxy test-bench-propagation test-bench-proxy generate verify lint clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -91,6 +91,12 @@ bench-propagation: build ## Measure what propagation to hundreds of simulated me
 
 test-bench-propagation: build ## Run every row of that at a small scale (about four minutes)
 	KOINON_LONG=1 go test -count=1 -timeout 20m -v -run EveryRow ./test/propagationbench
+
+bench-proxy: build ## Measure what a member costs through the proxies beside the member itself
+	go run ./test/proxybench
+
+test-bench-proxy: build ## Run every row of that at a small scale (about three minutes)
+	KOINON_LONG=1 go test -count=1 -timeout 20m -v -run EveryRow ./test/proxybench
 
 generate: ## Write generated code and manifests
 	hack/update-codegen.sh

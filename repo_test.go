@@ -139,6 +139,7 @@ var layers = map[string][]string{
 	"test/bench":            {"cmd/koinon-playground", "pkg/apis", "pkg/generated", "test/testbed"},
 	"test/integration":      {"artifacts", "cmd/koinon-playground", "pkg", "test/simulation", "test/testbed"},
 	"test/propagationbench": {"cmd/koinon-playground", "pkg/apis", "pkg/generated", "test/bench", "test/simulation", "test/testbed"},
+	"test/proxybench":       {"cmd/koinon-playground", "pkg/apis", "pkg/generated", "test/bench", "test/simulation", "test/testbed"},
 	"test/simulation":       {"pkg/apis"},
 	"test/storebench":       {"cmd/koinon-playground", "pkg/storage", "test/bench"},
 	"test/storefaults":      {"cmd/koinon-playground", "pkg/storage", "test/testbed"},

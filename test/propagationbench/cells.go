@@ -7,6 +7,8 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/koinon-io/koinon/test/bench/report"
 )
 
 // cells makes many cells, changes single ones, and restarts the server.
@@ -78,7 +80,7 @@ func (w *world) changeCells(ctx context.Context, size int) (float64, error) {
 		return pause(ctx, 2*time.Second)
 	})
 	cpu /= float64(w.rounds)
-	w.tell("s", percentile(took, 99).Seconds(), "one cell's change among %d, P99 until its cluster has it", size)
+	w.tell("s", report.Percentile(took, 99).Seconds(), "one cell's change among %d, P99 until its cluster has it", size)
 	w.tell("CPU-s", cpu, "one cell's change among %d", size)
 	return cpu, err
 }

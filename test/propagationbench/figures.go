@@ -3,10 +3,8 @@ package main
 import (
 	"encoding/json"
 	"fmt"
-	"math"
 	"os"
 	"slices"
-	"time"
 
 	"github.com/koinon-io/koinon/test/bench/report"
 )
@@ -90,14 +88,4 @@ func (f *figures) value(like figure) string {
 		}
 	}
 	return "–"
-}
-
-// percentile returns the value that p percent of the durations do not exceed: of fewer than
-// 100, the 99th percentile is the longest.
-func percentile(durations []time.Duration, p float64) time.Duration {
-	if len(durations) == 0 {
-		return 0
-	}
-	sorted := slices.Sorted(slices.Values(durations))
-	return sorted[max(int(math.Ceil(float64(len(sorted))*p/100))-1, 0)]
 }

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/koinon-io/koinon/test/bench/report"
 	"github.com/koinon-io/koinon/test/simulation"
 )
 
@@ -66,8 +67,8 @@ func (w *world) illnesses(ctx context.Context, name string) error {
 			return fmt.Errorf("%s: %w", illness.name, err)
 		}
 		round += w.rounds
-		p99 := percentile(took, 99).Seconds()
-		w.tell("s", percentile(took, 50).Seconds(), "one object → %d members, update, median, %s", len(all), illness.name)
+		p99 := report.Percentile(took, 99).Seconds()
+		w.tell("s", report.Percentile(took, 50).Seconds(), "one object → %d members, update, median, %s", len(all), illness.name)
 		w.tell("s", p99, "one object → %d members, update, P99, %s", len(all), illness.name)
 		if illness.ill == 0 {
 			well = p99

@@ -13,6 +13,7 @@ import (
 
 	"github.com/koinon-io/koinon/cmd/koinon-playground/member"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
+	"github.com/koinon-io/koinon/test/bench/report"
 	"github.com/koinon-io/koinon/test/simulation"
 )
 
@@ -117,8 +118,8 @@ func (w *world) changeReal(ctx context.Context, clusters []*member.Cluster) erro
 		took, err = w.changes(ctx, name, 1, len(clusters), nil)
 		return err
 	})
-	w.tell("s", percentile(took, 50).Seconds(), "one object → %d real clusters, update, median", len(clusters))
-	w.tell("s", percentile(took, 99).Seconds(), "one object → %d real clusters, update, P99", len(clusters))
+	w.tell("s", report.Percentile(took, 50).Seconds(), "one object → %d real clusters, update, median", len(clusters))
+	w.tell("s", report.Percentile(took, 99).Seconds(), "one object → %d real clusters, update, P99", len(clusters))
 	w.tell("CPU-s", cpu/float64(w.rounds), "one object → %d real clusters, update", len(clusters))
 	return err
 }

@@ -20,6 +20,7 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/ptr"
 
+	"github.com/koinon-io/koinon/test/bench/report"
 	"github.com/koinon-io/koinon/test/simulation"
 )
 
@@ -80,7 +81,7 @@ func (w *world) besideRival(ctx context.Context, name string) error {
 			return fmt.Errorf("%s: %w", situation.name, err)
 		}
 		round += w.rounds
-		p50, p99 := percentile(took, 50), percentile(took, 99)
+		p50, p99 := report.Percentile(took, 50), report.Percentile(took, 99)
 		w.tell("s", p50.Seconds(), "one tenant's object → %d members, update, median, %s", members, situation.name)
 		w.tell("s", p99.Seconds(), "one tenant's object → %d members, update, P99, %s", members, situation.name)
 		w.tell("CPU-s/s", used/seconds, "the server, %s", situation.name)

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"time"
+
+	"github.com/koinon-io/koinon/test/bench/report"
 )
 
 // update changes one object with few targets, and one with ten times as many.
@@ -68,11 +70,11 @@ func (w *world) updateOne(ctx context.Context, size int, idle float64) (float64,
 		return 0, err
 	}
 	cpu /= float64(w.rounds)
-	w.tell("s", percentile(took, 50).Seconds(), "one object → %d targets, update, median", size)
+	w.tell("s", report.Percentile(took, 50).Seconds(), "one object → %d targets, update, median", size)
 	if limit, ok := updateAims[size]; ok {
-		w.aim("s", percentile(took, 99).Seconds(), limit, "one object → %d targets, update, P99", size)
+		w.aim("s", report.Percentile(took, 99).Seconds(), limit, "one object → %d targets, update, P99", size)
 	} else {
-		w.tell("s", percentile(took, 99).Seconds(), "one object → %d targets, update, P99", size)
+		w.tell("s", report.Percentile(took, 99).Seconds(), "one object → %d targets, update, P99", size)
 	}
 	w.tell("CPU-s", cpu, "one object → %d targets, update", size)
 	return cpu, w.recordSize(ctx, name, size)

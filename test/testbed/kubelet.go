@@ -33,8 +33,10 @@ import (
 // 127.0.0.1.
 type Kubelet struct {
 	// Node is the name of the node.
-	Node string
-	dir  string
+	Node   string
+	dir    string
+	server *http.Server
+	ended  chan error // has what Serve returned
 }
 
 const (
@@ -46,31 +48,57 @@ const (
 // StartKubelet adds a node to a cluster that lives as long as the test.
 func StartKubelet(t testing.TB, cluster *Cluster, node string) *Kubelet {
 	t.Helper()
-	k := &Kubelet{Node: node, dir: t.TempDir()}
-	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	k, err := ServeKubelet(t.Context(), cluster.Client(t), KubeletOptions{Node: node, PKI: filepath.Join(cluster.cluster.Dir, "pki"), Dir: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)
 	}
-	tlsConfig, err := kubeletTLS(filepath.Join(cluster.cluster.Dir, "pki"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	server := &http.Server{Handler: k.handler(), TLSConfig: tlsConfig, ReadHeaderTimeout: kubeletHeader, ErrorLog: log.New(io.Discard, "", 0)}
-	done := make(chan struct{})
-	go func() { // ends with Close
-		defer close(done)
-		if err := server.ServeTLS(listener, "", ""); !errors.Is(err, http.ErrServerClosed) {
-			t.Errorf("serve the node: %v", err)
-		}
-	}()
 	t.Cleanup(func() {
-		_ = server.Close()
-		<-done
+		if err := k.Close(); err != nil {
+			t.Error(err)
+		}
 	})
-	if err := k.register(t.Context(), cluster.Client(t), listener.Addr().(*net.TCPAddr).Port); err != nil {
-		t.Fatal(err)
-	}
 	return k
+}
+
+// KubeletOptions say what node to add to a cluster.
+type KubeletOptions struct {
+	// Node is its name.
+	Node string
+	// PKI is the directory of the cluster's certificates, Dir the one that containers are in.
+	PKI, Dir string
+}
+
+// ServeKubelet adds a node to the cluster that client reaches as its administrator, without a test.
+// It serves until Close.
+func ServeKubelet(ctx context.Context, client kubernetes.Interface, o KubeletOptions) (*Kubelet, error) {
+	tlsConfig, err := kubeletTLS(o.PKI)
+	if err != nil {
+		return nil, err
+	}
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, fmt.Errorf("listen for node %s: %w", o.Node, err)
+	}
+	k := &Kubelet{Node: o.Node, dir: o.Dir, ended: make(chan error, 1)}
+	k.server = &http.Server{Handler: k.handler(), TLSConfig: tlsConfig, ReadHeaderTimeout: kubeletHeader, ErrorLog: log.New(io.Discard, "", 0)}
+	go func() { k.ended <- k.server.ServeTLS(listener, "", "") }() // ends with Close
+	if err := k.register(ctx, client, listener.Addr().(*net.TCPAddr).Port); err != nil {
+		return nil, errors.Join(err, k.Close())
+	}
+	return k, nil
+}
+
+// Close ends the server of the node, and its connections. The Node stays.
+func (k *Kubelet) Close() error {
+	closeErr := k.server.Close()
+	err := <-k.ended
+	if errors.Is(err, http.ErrServerClosed) {
+		err = closeErr
+	}
+	if err != nil {
+		return fmt.Errorf("serve node %s: %w", k.Node, err)
+	}
+	return nil
 }
 
 // Client returns a client of the cluster, as its administrator.
@@ -123,8 +151,15 @@ func (k *Kubelet) register(ctx context.Context, client kubernetes.Interface, por
 // Run makes a pod that runs on the node, with one container.
 func (k *Kubelet) Run(t testing.TB, client kubernetes.Interface, namespace, name string) {
 	t.Helper()
+	if err := k.RunPod(t.Context(), client, namespace, name); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// RunPod is Run without a test.
+func (k *Kubelet) RunPod(ctx context.Context, client kubernetes.Interface, namespace, name string) error {
 	pods := client.CoreV1().Pods(namespace)
-	pod, err := pods.Create(t.Context(), &corev1.Pod{
+	pod, err := pods.Create(ctx, &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{"app": name}},
 		Spec: corev1.PodSpec{
 			NodeName: k.Node, Containers: []corev1.Container{{Name: "main", Image: "example.org/main", Stdin: true, Ports: []corev1.ContainerPort{{ContainerPort: 80}}}},
@@ -132,7 +167,7 @@ func (k *Kubelet) Run(t testing.TB, client kubernetes.Interface, namespace, name
 		},
 	}, metav1.CreateOptions{})
 	if err != nil {
-		t.Fatal(err)
+		return fmt.Errorf("make pod %s/%s: %w", namespace, name, err)
 	}
 	running := metav1.Now()
 	pod.Status = corev1.PodStatus{
@@ -142,9 +177,10 @@ func (k *Kubelet) Run(t testing.TB, client kubernetes.Interface, namespace, name
 			Name: "main", Ready: true, Image: "example.org/main", State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: running}},
 		}},
 	}
-	if _, err := pods.UpdateStatus(t.Context(), pod, metav1.UpdateOptions{}); err != nil {
-		t.Fatal(err)
+	if _, err := pods.UpdateStatus(ctx, pod, metav1.UpdateOptions{}); err != nil {
+		return fmt.Errorf("say that pod %s/%s runs: %w", namespace, name, err)
 	}
+	return nil
 }
 
 func (k *Kubelet) handler() http.Handler {

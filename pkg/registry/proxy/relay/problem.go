@@ -23,6 +23,7 @@ func (r *Refused) Error() string { return r.Problem }
 // What a member answers that is not passed on.
 var (
 	errProtocol = &Refused{"it answers with another protocol than was asked for"}
+	errCode     = &Refused{"it answers with a code that is none"}
 	// ErrRedirect: it sends the client to elsewhere.
 	ErrRedirect = &Refused{"it redirects to another server; redirects are not followed, nor passed on"}
 

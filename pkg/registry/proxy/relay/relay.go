@@ -89,6 +89,7 @@ func (rl *Relay) Serve(w http.ResponseWriter, r *http.Request, to Request) {
 	proxy := &httputil.ReverseProxy{
 		Rewrite: func(p *httputil.ProxyRequest) {
 			p.Out.URL, p.Out.Host = target, ""
+			p.Out.Trailer = nil // some servers read them as headers
 			cleanRequest(p.Out.Header)
 			if id, ok := audit.AuditIDFrom(ctx); ok {
 				p.Out.Header.Set(auditIDHeader, string(id))
@@ -157,6 +158,9 @@ func (e *exchange) RoundTrip(request *http.Request) (*http.Response, error) {
 }
 
 func (e *exchange) check(request *http.Request, answer *http.Response) error {
+	if answer.StatusCode < http.StatusContinue {
+		return errCode
+	}
 	if answer.StatusCode == http.StatusSwitchingProtocols {
 		if e.protocol == "" || !strings.EqualFold(answer.Header.Get("Upgrade"), e.protocol) {
 			return errProtocol
@@ -171,7 +175,8 @@ func (e *exchange) check(request *http.Request, answer *http.Response) error {
 		return err
 	}
 	cleanAnswer(answer.Header)
-	if e.kind == watching && answer.StatusCode == http.StatusOK {
+	// What is behind the API may be a file, which is whole or not.
+	if e.kind == watching && answer.StatusCode == http.StatusOK && !IsInner(e.Path) {
 		answer.Body = endAtOnce(answer.Body, e.Link.Replaced())
 	}
 	if e.Answer != nil {

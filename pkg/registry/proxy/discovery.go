@@ -91,7 +91,9 @@ func (s served) add(list *metav1.APIResourceList, gv schema.GroupVersion) {
 // discover asks a member what it serves, as the caller. The error is Forbidden if it does not tell
 // him.
 func discover(ctx context.Context, link *links.Link, caller user.Info) (served, error) {
-	transport := &boundedTransport{ctx: ctx, next: relay.NewTransport(link.Member, link, caller)}
+	member := relay.NewTransport(link.Member, link, caller)
+	member.Reticent = true
+	transport := &boundedTransport{ctx: ctx, next: member}
 	transport.left.Store(discoveryAllBytes)
 	// Requests are few, and wait for nothing.
 	config := &rest.Config{Host: "https://member", QPS: -1}
@@ -171,6 +173,9 @@ type boundedTransport struct {
 
 // RoundTrip implements http.RoundTripper.
 func (t *boundedTransport) RoundTrip(r *http.Request) (*http.Response, error) {
+	if t.left.Load() < 0 {
+		return nil, errTooMuch
+	}
 	answer, err := t.next.RoundTrip(r.WithContext(t.ctx))
 	if err != nil {
 		return nil, err

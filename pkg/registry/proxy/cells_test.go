@@ -23,8 +23,9 @@ import (
 	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/apiserver/pkg/authorization/authorizerfactory"
 	"k8s.io/apiserver/pkg/endpoints/request"
+	"k8s.io/apiserver/pkg/registry/rest"
 	"k8s.io/client-go/kubernetes/scheme"
-	"k8s.io/client-go/rest"
+	clientrest "k8s.io/client-go/rest"
 
 	"github.com/koinon-io/koinon/pkg/registry/proxy/links"
 )
@@ -64,7 +65,7 @@ func newCellBench(t *testing.T, member http.Handler) *cellBench {
 	return b
 }
 
-// serve does what an API server does with a request to cells/proxy.
+// serve does what an API server does with a request to a proxy.
 func (b *cellBench) serve(w http.ResponseWriter, r *http.Request) {
 	resolver := &request.RequestInfoFactory{APIPrefixes: sets.NewString("api", "apis"), GrouplessAPIPrefixes: sets.NewString("api")}
 	info, err := resolver.NewRequestInfo(r)
@@ -74,7 +75,8 @@ func (b *cellBench) serve(w http.ResponseWriter, r *http.Request) {
 	}
 	ctx := request.WithNamespace(request.WithUser(request.WithRequestInfo(r.Context(), info), b.caller), info.Namespace)
 	Front(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		handler, err := b.proxies.CellProxy().Connect(r.Context(), info.Name, nil, nil)
+		served := map[string]rest.Connecter{"cells": b.proxies.CellProxy(), "clusters": b.proxies.ClusterProxy(), "fleets": b.proxies.FleetProxy()}
+		handler, err := served[info.Resource].Connect(r.Context(), info.Name, nil, nil)
 		if err != nil {
 			b.proxies.fail(w, r, err)
 			return
@@ -220,7 +222,7 @@ func TestClientsOfACellAreNotToldWhereItsMemberIs(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := newCellBench(t, http.NotFoundHandler())
-			link, err := links.NewLink("m1", &rest.Config{Host: "https://" + address}, test.dial)
+			link, err := links.NewLink("m1", &clientrest.Config{Host: "https://" + address}, test.dial)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -65,6 +65,7 @@ func New(config Config) (*Proxies, error) {
 
 // fail answers with an error of the API.
 func (p *Proxies) fail(w http.ResponseWriter, r *http.Request, err error) {
+	relay.Sandbox(w.Header())
 	responsewriters.ErrorNegotiated(err, p.Codecs, schema.GroupVersion{Version: "v1"}, w, r)
 }
 

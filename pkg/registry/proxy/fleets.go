@@ -52,6 +52,7 @@ func (f *FleetREST) Connect(ctx context.Context, name string, _ runtime.Object, 
 			return
 		}
 		defer leave()
+		relay.Sandbox(w.Header())
 		inner := r.WithContext(r.Context())
 		inner.URL = &url.URL{Path: unescaped(to.path), RawPath: to.path, RawQuery: to.rawQuery}
 		f.proxies.fleet.ServeHTTP(w, inner)

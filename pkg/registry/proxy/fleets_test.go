@@ -30,6 +30,22 @@ func TestOneUserDoesNotTakeAllMemoryThatFleetsHave(t *testing.T) {
 	<-began // they are not counted in the member
 }
 
+func TestEveryAnswerOfAProxyIsSandboxed(t *testing.T) {
+	b := newCellBench(t, http.NotFoundHandler())
+	for _, path := range []string{
+		cellPath + "/api/v1/namespaces/shop/pods", cellPath + "/api", cellPath + "/metrics", cellPath + "/a/../b",
+		"/apis/federation.koinon.io/v1alpha1/clusters/m1/proxy/api/v1/pods", "/apis/federation.koinon.io/v1alpha1/clusters/m1/proxy/a//b",
+		"/apis/federation.koinon.io/v1alpha1/fleets/all/proxy/api", "/apis/federation.koinon.io/v1alpha1/fleets/all/proxy/api/v1/pods",
+		"/apis/federation.koinon.io/v1alpha1/fleets/other/proxy/api", "/apis/federation.koinon.io/v1alpha1/fleets/all/proxy/x",
+	} {
+		_, reader := b.send("GET " + path + hostLine + "\r\n")
+		answer, body := b.answer(reader)
+		if answer.Header.Get("Content-Security-Policy") != "sandbox" || answer.Header.Get("X-Content-Type-Options") != "nosniff" {
+			t.Errorf("%s: %d %v %s", path, answer.StatusCode, answer.Header, body)
+		}
+	}
+}
+
 // restless are members that change.
 type restless struct{ changed chan struct{} }
 

@@ -38,6 +38,9 @@ const (
 	grace = time.Minute
 	// headerBytes bounds the header of an answer.
 	headerBytes = 256 << 10
+	// streamBytes are held of an answer that its client does not read. The library's 4 MiB, of
+	// thousands of watches, are more than there is; much less would be slow over long ways.
+	streamBytes = 512 << 10
 	// idleConnections are kept to a member that speaks HTTP/1.1 only.
 	idleConnections = 100
 	// dialTimeout bounds a connection's beginning.
@@ -107,7 +110,7 @@ func NewLink(member string, config *rest.Config, dial Dialer) (*Link, error) {
 func newTransport(config *rest.Config, protocols []string) (*http.Transport, error) {
 	t := &http.Transport{
 		DisableCompression: true, MaxResponseHeaderBytes: headerBytes, MaxIdleConnsPerHost: idleConnections,
-		Proxy: config.Proxy,
+		Proxy: config.Proxy, HTTP2: &http.HTTP2Config{MaxReceiveBufferPerStream: streamBytes},
 	}
 	var tlsConfig *tls.Config
 	if relaxed, ok := config.Transport.(*http.Transport); ok { // some checks are off: see memberaccess

@@ -20,7 +20,7 @@ import (
 type cells struct {
 	targets
 	// tenantOf returns the tenant of a namespace of the host.
-	tenantOf func(namespace string) tenancy.Tenant
+	tenantOf func(namespace string) (tenancy.Tenant, error)
 }
 
 var _ proxy.Cells = cells{}
@@ -35,8 +35,12 @@ func (c cells) Cell(ctx context.Context, namespace, name string) (*proxy.Cell, e
 	if !ok {
 		return nil, fmt.Errorf("get cell %s/%s: got a %T", namespace, name, obj)
 	}
+	tenant, err := c.tenantOf(namespace)
+	if err != nil {
+		return nil, err
+	}
 	place := units.Place{
-		TopologyType: typesv1beta2.TopologyCell, Namespace: namespace, Tenant: c.tenantOf(namespace), Labels: cell.Labels,
+		TopologyType: typesv1beta2.TopologyCell, Namespace: namespace, Tenant: tenant, Labels: cell.Labels,
 		MemberName: cell.Spec.ClusterName, MemberNamespace: ownership.MemberNamespaceOf(cell.Spec.MemberNamespace, namespace, name),
 	}
 	if place.Member, err = c.Cluster(ctx, place.MemberName); err != nil {

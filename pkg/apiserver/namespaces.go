@@ -78,13 +78,19 @@ func identity(object any) (any, error) {
 	}}, nil
 }
 
-// tenantOf returns the tenant of a namespace, as it was some milliseconds ago.
-func (w *namespaceWatch) tenantOf(name string) tenancy.Tenant {
+// tenantOf returns the tenant of a namespace, as it was some milliseconds ago. As long as namespaces
+// are not known it is an error of the API: none would be another tenant.
+func (w *namespaceWatch) tenantOf(name string) (tenancy.Tenant, error) {
+	if !w.informer.HasSynced() {
+		err := apierrors.NewServiceUnavailable(fmt.Sprintf("the tenant of namespace %q is not known yet: this server has not read the host's namespaces", name))
+		err.ErrStatus.Details = &metav1.StatusDetails{RetryAfterSeconds: 1}
+		return tenancy.Tenant{}, err
+	}
 	object, found, err := w.informer.GetStore().GetByKey(name)
 	if err != nil || !found {
-		return tenancy.Tenant{}
+		return tenancy.Tenant{}, err
 	}
-	return tenancy.Of(object.(*metav1.PartialObjectMetadata).Labels)
+	return tenancy.Of(object.(*metav1.PartialObjectMetadata).Labels), nil
 }
 
 // KnownUID implements namespacebound.Namespaces.

@@ -1,14 +1,20 @@
 package apiserver
 
 import (
+	"context"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/util/workqueue"
 
+	"github.com/koinon-io/koinon/pkg/apis/federation/v1alpha1"
 	"github.com/koinon-io/koinon/pkg/registry/federated/serving"
 )
 
@@ -55,5 +61,37 @@ func TestOnlyADeletionThatWasSeenIsOne(t *testing.T) {
 				t.Errorf("departures (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// listed are lists that are not watched from their beginning.
+type listed struct{ *cache.ListWatch }
+
+func (listed) IsWatchListSemanticsUnSupported() bool { return true }
+
+func TestATenantThatIsNotKnownYetIsNotNone(t *testing.T) {
+	namespace := namespaceOf("one", false)
+	namespace.Labels = map[string]string{v1alpha1.TenantLabel: "a"}
+	list := &metav1.PartialObjectMetadataList{Items: []metav1.PartialObjectMetadata{*namespace}}
+	read := make(chan struct{})
+	w := &namespaceWatch{informer: cache.NewSharedIndexInformer(listed{&cache.ListWatch{
+		ListFunc: func(metav1.ListOptions) (runtime.Object, error) {
+			<-read
+			return list, nil
+		},
+		WatchFunc: func(metav1.ListOptions) (watch.Interface, error) { return watch.NewFake(), nil },
+	}}, &metav1.PartialObjectMetadata{}, 0, nil)}
+	go w.informer.RunWithContext(t.Context()) // ends with the test
+	if tenant, err := w.tenantOf("shop"); !apierrors.IsServiceUnavailable(err) {
+		t.Errorf("before namespaces are known: %v, %v", tenant, err)
+	}
+	close(read)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	if !cache.WaitForCacheSync(ctx.Done(), w.informer.HasSynced) {
+		t.Fatal("namespaces are not known")
+	}
+	if tenant, err := w.tenantOf("shop"); err != nil || tenant.Name != "a" {
+		t.Errorf("after: %v, %v", tenant, err)
 	}
 }

@@ -12,11 +12,13 @@ import (
 	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apiserver/pkg/endpoints/request"
 	"k8s.io/apiserver/pkg/registry/rest"
 
 	"github.com/koinon-io/koinon/pkg/registry/proxy/cellview"
+	"github.com/koinon-io/koinon/pkg/registry/proxy/links"
 	"github.com/koinon-io/koinon/pkg/registry/proxy/relay"
 )
 
@@ -65,39 +67,56 @@ func (c *CellREST) Connect(ctx context.Context, name string, _ runtime.Object, _
 			c.proxies.fail(w, r, err)
 			return
 		}
-		var err error
-		header, body := r.Header, io.Reader(r.Body)
-		if !relay.IsInner(to.path) {
-			if header, body, err = asJSON(header, body); err != nil {
-				c.proxies.fail(w, r, err)
-				return
-			}
-		}
-		scopes := c.proxies.scopes.of(r.Context(), link, caller)
-		mapped, err := view.Request(cellview.Request{
-			Method: r.Method, URL: &url.URL{Path: unescaped(to.path), RawPath: to.path, RawQuery: to.rawQuery}, Header: header, Body: body,
-		}, scopes)
-		if err = errors.Join(scopes.err, err); err != nil {
-			c.proxies.fail(w, r, firstStatus(err))
-			return
-		}
-		inner := r.Clone(r.Context())
-		inner.Header = mapped.Header
-		if !mapped.Stream {
-			inner.Body, inner.ContentLength = io.NopCloser(bytes.NewReader(mapped.Body)), int64(len(mapped.Body))
-		}
-		c.proxies.relay.Serve(w, inner, relay.Request{
-			Cluster: cell.Member, Link: link, Prefix: to.prefix, Path: mapped.Path, RawQuery: mapped.RawQuery, Caller: caller,
-			Answer: func(answer *http.Response) error { return mapAnswer(answer, mapped.Answer) },
+		there, stop := c.proxies.whileThere(r.Context(), namespace, name, *cell)
+		defer stop()
+		c.proxies.relay.Serve(w, r, relay.Request{
+			Cluster: cell.Member, Link: link, Prefix: to.prefix, Path: to.path, RawQuery: to.rawQuery, Caller: caller,
+			While: there, Reticent: true,
+			Map: func(r *http.Request, sent *relay.Request) (*http.Request, error) {
+				return c.mapRequest(view, link, r, sent)
+			},
 		})
 	}), nil
 }
 
+// mapRequest makes of a request to a cell one to its member.
+func (c *CellREST) mapRequest(view cellview.View, link *links.Link, r *http.Request, sent *relay.Request) (*http.Request, error) {
+	header, body := r.Header, io.Reader(r.Body)
+	if !relay.IsInner(sent.Path) {
+		var err error
+		if header, body, err = asJSON(header, body); err != nil {
+			return nil, err
+		}
+	}
+	scopes := c.proxies.scopes.of(r.Context(), link, sent.Caller)
+	mapped, err := view.Request(cellview.Request{
+		Method: r.Method, URL: &url.URL{Path: unescaped(sent.Path), RawPath: sent.Path, RawQuery: sent.RawQuery}, Header: header, Body: body,
+	}, scopes)
+	if err = errors.Join(scopes.err, err); err != nil {
+		return nil, firstStatus(err)
+	}
+	inner := r.Clone(r.Context())
+	inner.Header = mapped.Header
+	if !mapped.Stream {
+		inner.Body, inner.ContentLength = io.NopCloser(bytes.NewReader(mapped.Body)), int64(len(mapped.Body))
+	}
+	sent.Path, sent.RawQuery = mapped.Path, mapped.RawQuery
+	sent.Answer = func(answer *http.Response) error { return mapAnswer(answer, mapped.Answer) }
+	return inner, nil
+}
+
 // ofCell says of an error of a member which cell it is about. Whoever has rights in a cell need have
-// none to ask for members.
+// none to ask for members, and is not told of their addresses and Secrets.
 func ofCell(namespace, name, member string, err error) error {
-	if apierrors.IsNotFound(err) {
+	switch {
+	case apierrors.IsNotFound(err):
 		return apierrors.NewServiceUnavailable(fmt.Sprintf("cell %q of namespace %q: there is no cluster %q", name, namespace, member))
+	case apierrors.IsServiceUnavailable(err):
+		told := apierrors.NewServiceUnavailable(fmt.Sprintf("cell %q of namespace %q: its cluster %q cannot be reached; clusters/%s/proxy tells why those who may use it", name, namespace, member, member))
+		if seconds, ok := apierrors.SuggestsClientDelay(err); ok {
+			told.ErrStatus.Details = &metav1.StatusDetails{RetryAfterSeconds: int32(seconds)}
+		}
+		return told
 	}
 	return err
 }

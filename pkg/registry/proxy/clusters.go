@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -46,6 +47,8 @@ type Proxies struct {
 	relay  *relay.Relay
 	scopes *scopes
 	fleet  *fleet.Handler
+	// stillThere is how often it is looked whether a cell is where it was.
+	stillThere time.Duration
 }
 
 // New makes them.
@@ -53,7 +56,7 @@ func New(config Config) (*Proxies, error) {
 	if config.Links == nil || config.Cells == nil || config.Authorizer == nil {
 		return nil, errors.New("proxy: links, cells and an authorizer are required")
 	}
-	p := &Proxies{Config: config, scopes: newScopes()}
+	p := &Proxies{Config: config, scopes: newScopes(), stillThere: stillThere}
 	p.relay = relay.New(p.fail)
 	var err error
 	p.fleet, err = fleet.New(fleet.Config{Members: p.scopeOf, Via: "/apis/" + v1alpha1.SchemeGroupVersion.String() + "/clusters/%s/proxy"})
@@ -62,6 +65,7 @@ func New(config Config) (*Proxies, error) {
 
 // fail answers with an error of the API.
 func (p *Proxies) fail(w http.ResponseWriter, r *http.Request, err error) {
+	relay.Sandbox(w.Header())
 	responsewriters.ErrorNegotiated(err, p.Codecs, schema.GroupVersion{Version: "v1"}, w, r)
 }
 

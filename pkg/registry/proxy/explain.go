@@ -42,8 +42,9 @@ type explainingWriter struct {
 	body    []byte
 }
 
-// maxStatusBytes is how long a Status may be that is looked at.
-const maxStatusBytes = 64 << 10
+// maxStatusBytes is how long a Status may be that is looked at, and maxWarningBytes how much of its
+// message is a warning: servers on the way take headers of 8 KiB.
+const maxStatusBytes, maxWarningBytes = 64 << 10, 1 << 10
 
 // Unwrap lets http.ResponseController reach what is below.
 func (e *explainingWriter) Unwrap() http.ResponseWriter { return e.ResponseWriter }
@@ -90,7 +91,7 @@ func (e *explainingWriter) finish() {
 	}
 	var status metav1.Status
 	if json.Unmarshal(e.body, &status) == nil && status.Kind == "Status" && status.Message != "" {
-		if warning, err := utilnet.NewWarningHeader(299, "-", status.Message); err == nil {
+		if warning, err := utilnet.NewWarningHeader(299, "-", shortened(status.Message)); err == nil {
 			e.Header().Add("Warning", warning)
 		}
 	}
@@ -98,4 +99,12 @@ func (e *explainingWriter) finish() {
 	e.code = 0
 	_, _ = e.ResponseWriter.Write(e.body) // whoever asked has gone
 	e.body = nil
+}
+
+// shortened is the beginning of a message that is too long for a warning.
+func shortened(message string) string {
+	if len(message) <= maxWarningBytes {
+		return message
+	}
+	return strings.ToValidUTF8(message[:maxWarningBytes], "") + "…"
 }

@@ -19,6 +19,7 @@ func TestErrorsOfDiscoverySayWhyInAWarning(t *testing.T) {
 		"a Status of a fleet":    {"/apis/federation.koinon.io/v1alpha1/fleets/all/proxy/apis", status, 503, `299 - "no \"m1\""`},
 		"what is no Status":      {discovery, "<html>", 502, ""},
 		"an error without end":   {discovery, strings.Repeat(" ", 2*maxStatusBytes), 502, ""},
+		"a long Status":          {discovery, `{"kind":"Status","message":"` + strings.Repeat("é", 10_000) + `"}`, 503, `299 - "` + strings.Repeat("é", maxWarningBytes/2) + `…"`},
 		"another request":        {discovery + "/v1/pods", status, 403, ""},
 		"another API's":          {"/apis", status, 403, ""},
 		"an answer without fail": {discovery, status, 200, ""},

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -29,7 +30,8 @@ func (p *Proxies) FleetProxy() *FleetREST { return &FleetREST{connecter{p}} }
 
 // Connect returns what asks all members of the caller's scope.
 func (f *FleetREST) Connect(ctx context.Context, name string, _ runtime.Object, _ rest.Responder) (http.Handler, error) {
-	if _, err := callerOf(ctx); err != nil {
+	caller, err := callerOf(ctx)
+	if err != nil {
 		return nil, err
 	}
 	if name != v1alpha1.FleetAll {
@@ -44,6 +46,13 @@ func (f *FleetREST) Connect(ctx context.Context, name string, _ runtime.Object, 
 			f.proxies.fail(w, r, apierrors.NewBadRequest("all members at once cannot be connected to: exec, attach and port-forward go through clusters/NAME/proxy"))
 			return
 		}
+		leave, err := f.proxies.relay.EnterFleet(caller.GetName(), r.Method, to.path, to.rawQuery)
+		if err != nil {
+			f.proxies.fail(w, r, err)
+			return
+		}
+		defer leave()
+		relay.Sandbox(w.Header())
 		inner := r.WithContext(r.Context())
 		inner.URL = &url.URL{Path: unescaped(to.path), RawPath: to.path, RawQuery: to.rawQuery}
 		f.proxies.fleet.ServeHTTP(w, inner)
@@ -132,8 +141,36 @@ func (s *fleetScope) mayGet(ctx context.Context, name string) (bool, error) {
 	return false, nil
 }
 
+const (
+	// scopePause is the least time between two looks at a scope, and scopeAge the most: nobody tells
+	// when rights change.
+	scopePause, scopeAge = time.Second, time.Minute
+)
+
 // Watch implements fleet.Members.
-func (s *fleetScope) Watch(ctx context.Context) <-chan struct{} { return s.proxies.Links.Watch(ctx) }
+func (s *fleetScope) Watch(ctx context.Context) <-chan struct{} {
+	members, changed := s.proxies.Links.Watch(ctx), make(chan struct{}, 1)
+	go func() { // ends with ctx
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-members:
+			case <-time.After(scopeAge):
+			}
+			select {
+			case changed <- struct{}{}:
+			default: // there is one that was not read
+			}
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(scopePause):
+			}
+		}
+	}()
+	return changed
+}
 
 // memberTransport finds the way to a member with each request, so that one without a way fails by
 // itself.

@@ -3,30 +3,20 @@ package proxy
 import (
 	"context"
 	"fmt"
-	"io"
-	"net/http"
 	"sync"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apiserver/pkg/authentication/user"
-	"k8s.io/client-go/discovery"
-	"k8s.io/client-go/rest"
 
 	"github.com/koinon-io/koinon/pkg/registry/proxy/cellview"
 	"github.com/koinon-io/koinon/pkg/registry/proxy/links"
-	"github.com/koinon-io/koinon/pkg/registry/proxy/relay"
 )
 
-const (
-	// scopesAge is how long a member's discovery is believed, and scopesRetry how long a type that
-	// it did not have is not asked for again.
-	scopesAge, scopesRetry = 10 * time.Minute, 5 * time.Second
-	// discoveryTimeout bounds it, and discoveryBytes one answer.
-	discoveryTimeout = 10 * time.Second
-	discoveryBytes   = 8 << 20
-)
+// scopesAge is how long a member's discovery is believed, and scopesRetry how long a type that it did
+// not have is not asked for again.
+const scopesAge, scopesRetry = 10 * time.Minute, 5 * time.Second
 
 // scopes know which types of members have a namespace. They are kept by the way to a member, and
 // go with it.
@@ -35,14 +25,16 @@ type scopes struct {
 	known map[*links.Link]*discovered // guarded by mu
 }
 
-// discovered is what one member serves.
+// discovered is what one member serves. Requests that need to know more wait for one that asks.
 type discovered struct {
-	mu sync.Mutex // guards what follows, and has one ask at a time
-	at time.Time
+	mu    sync.Mutex // guards what follows
+	at    time.Time
+	types served
 	// failed is when it could not be asked, and err why.
 	failed time.Time
 	err    error
-	types  map[schema.GroupVersionResource]cellview.Scope
+	// asking is closed when the member has been asked; nil if it is not.
+	asking chan struct{}
 }
 
 func newScopes() *scopes { return &scopes{known: map[*links.Link]*discovered{}} }
@@ -77,93 +69,76 @@ var _ cellview.Scopes = &scopesOf{}
 
 // Scope implements cellview.Scopes.
 func (s *scopesOf) Scope(resource schema.GroupVersionResource) cellview.Scope {
-	d := s.discovered
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	scope, age := d.lookup(resource), time.Since(d.at)
-	if age < scopesRetry || scope != cellview.Unknown && age < scopesAge {
-		return scope
-	}
-	if time.Since(d.failed) >= scopesRetry { // those who waited for who asked do not ask again
-		if d.types, d.err = s.again(d.types); d.err != nil {
-			d.failed = time.Now()
-		} else {
-			d.at = time.Now()
-		}
-	}
-	if scope = d.lookup(resource); scope == cellview.Unknown {
-		s.err = d.err // what is known is believed as long as there is nothing newer
-	}
-	return scope
-}
-
-// again asks the member anew; what was known stays if that fails.
-func (s *scopesOf) again(known map[schema.GroupVersionResource]cellview.Scope) (map[schema.GroupVersionResource]cellview.Scope, error) {
-	types, err := discover(s.ctx, s.link, s.caller)
-	if err != nil {
-		return known, err
-	}
-	return types, nil
-}
-
-// lookup finds a type; an empty version is any. d.mu is held.
-func (d *discovered) lookup(resource schema.GroupVersionResource) cellview.Scope {
-	if resource.Version != "" {
-		return d.types[resource]
-	}
-	for known, scope := range d.types {
-		if known.GroupResource() == resource.GroupResource() {
+	var refused error // of this caller
+	for {
+		scope, asked, mine := s.discovered.scope(resource, refused == nil)
+		if asked == nil {
+			if scope == cellview.Unknown { // what is known is believed as long as there is nothing newer
+				s.err = s.discovered.why(resource, refused)
+			}
 			return scope
 		}
+		if mine {
+			go func() { // ends with discoveryTimeout: others wait for it, so it does not end with this request
+				refused = s.discovered.ask(s.link, s.caller)
+				close(asked)
+			}()
+		}
+		select {
+		case <-asked:
+		case <-s.ctx.Done():
+			s.err = apierrors.NewServiceUnavailable(fmt.Sprintf("cluster %q: the request was ended", s.link.Member))
+			return cellview.Unknown
+		}
 	}
-	return cellview.Unknown
 }
 
-// discover asks a member what it serves, as the caller.
-func discover(ctx context.Context, link *links.Link, caller user.Info) (map[schema.GroupVersionResource]cellview.Scope, error) {
-	ctx, cancel := context.WithTimeout(ctx, discoveryTimeout)
+// scope returns what is known of a type; or, if the member has to be asked first, what is closed when
+// it was, and whether that is left to the caller of scope.
+func (d *discovered) scope(resource schema.GroupVersionResource, mayAsk bool) (scope cellview.Scope, asked chan struct{}, mine bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	scope = d.types.scope(resource)
+	age := time.Since(d.at)
+	switch {
+	case age < scopesRetry, scope != cellview.Unknown && age < scopesAge, !mayAsk, time.Since(d.failed) < scopesRetry:
+		return scope, nil, false
+	case d.asking != nil:
+		return scope, d.asking, false
+	}
+	d.asking = make(chan struct{})
+	return scope, d.asking, true
+}
+
+// why is why a type is not known; nil if the member does not serve it.
+func (d *discovered) why(resource schema.GroupVersionResource, refused error) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	switch {
+	case refused != nil:
+		return refused
+	case d.err != nil:
+		return d.err
+	}
+	return d.types.away(resource)
+}
+
+// ask asks the member. That it refuses one caller is his matter and is returned; anything else is
+// known to all.
+func (d *discovered) ask(link *links.Link, caller user.Info) (refused error) {
+	ctx, cancel := context.WithTimeout(link.Dead(), discoveryTimeout)
 	defer cancel()
-	transport := boundedTransport{ctx: ctx, next: relay.NewTransport(link.Member, link, caller)}
-	client, err := discovery.NewDiscoveryClientForConfigAndClient(&rest.Config{Host: "https://member"}, &http.Client{Transport: transport})
-	if err != nil {
-		return nil, err
+	types, err := discover(ctx, link, caller)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.asking = nil
+	switch {
+	case apierrors.IsForbidden(err):
+		return err
+	case err != nil:
+		d.failed, d.err = time.Now(), err
+	default:
+		d.at, d.err, d.types = time.Now(), nil, types.orAsBefore(d.types)
 	}
-	_, lists, err := client.ServerGroupsAndResources()
-	if len(lists) == 0 && err != nil {
-		return nil, apierrors.NewServiceUnavailable(fmt.Sprintf("cluster %q does not say what it serves: %v", link.Member, err))
-	}
-	types := map[schema.GroupVersionResource]cellview.Scope{}
-	for _, list := range lists {
-		gv, err := schema.ParseGroupVersion(list.GroupVersion)
-		if err != nil {
-			continue // nobody can ask for it
-		}
-		for i := range list.APIResources {
-			scope := cellview.ClusterScoped
-			if list.APIResources[i].Namespaced {
-				scope = cellview.Namespaced
-			}
-			types[gv.WithResource(list.APIResources[i].Name)] = scope
-		}
-	}
-	return types, nil
-}
-
-// boundedTransport bounds time and answers of a client that knows no contexts.
-type boundedTransport struct {
-	ctx  context.Context
-	next http.RoundTripper
-}
-
-// RoundTrip implements http.RoundTripper.
-func (t boundedTransport) RoundTrip(r *http.Request) (*http.Response, error) {
-	answer, err := t.next.RoundTrip(r.WithContext(t.ctx))
-	if err != nil {
-		return nil, err
-	}
-	answer.Body = struct {
-		io.Reader
-		io.Closer
-	}{io.LimitReader(answer.Body, discoveryBytes), answer.Body}
-	return answer, nil
+	return nil
 }

@@ -38,6 +38,9 @@ const (
 	grace = time.Minute
 	// headerBytes bounds the header of an answer.
 	headerBytes = 256 << 10
+	// streamBytes are held of an answer that its client does not read. The library's 4 MiB, of
+	// thousands of watches, are more than there is; much less would be slow over long ways.
+	streamBytes = 512 << 10
 	// idleConnections are kept to a member that speaks HTTP/1.1 only.
 	idleConnections = 100
 	// dialTimeout bounds a connection's beginning.
@@ -107,7 +110,7 @@ func NewLink(member string, config *rest.Config, dial Dialer) (*Link, error) {
 func newTransport(config *rest.Config, protocols []string) (*http.Transport, error) {
 	t := &http.Transport{
 		DisableCompression: true, MaxResponseHeaderBytes: headerBytes, MaxIdleConnsPerHost: idleConnections,
-		Proxy: config.Proxy,
+		Proxy: config.Proxy, HTTP2: &http.HTTP2Config{MaxReceiveBufferPerStream: streamBytes},
 	}
 	var tlsConfig *tls.Config
 	if relaxed, ok := config.Transport.(*http.Transport); ok { // some checks are off: see memberaccess
@@ -153,7 +156,11 @@ func (l *Link) Path(location *url.URL) (path string, ok bool) {
 
 // As returns what carries requests as a caller. upgraded says that the protocol is to be changed.
 // What there is of impersonation in a request is the caller's to send, and must have been removed.
+// Requests of a caller whose names no header can say are refused with an error of the API.
 func (l *Link) As(caller user.Info, upgraded bool) http.RoundTripper {
+	if err := unsayable(l.Member, caller); err != nil {
+		return refusing{err}
+	}
 	next := l.plain
 	if upgraded {
 		next = l.upgrade
@@ -242,30 +249,4 @@ func (c *connection) Close() error {
 	delete(c.of.open, c)
 	c.of.mu.Unlock()
 	return c.Conn.Close()
-}
-
-// impersonation is how a caller is called in members.
-func impersonation(caller user.Info) transport.ImpersonationConfig {
-	config := transport.ImpersonationConfig{UserName: Foreign(caller.GetName()), UID: caller.GetUID(), Extra: caller.GetExtra()}
-	for _, group := range caller.GetGroups() {
-		if group != user.AllAuthenticated { // members add their own
-			config.Groups = append(config.Groups, Foreign(group))
-		}
-	}
-	return config
-}
-
-// hostPrefix begins names of the host that would mean somebody else in a member.
-const hostPrefix = "host:"
-
-// Foreign is what a user or group of the host is called in members. Names that Kubernetes gives by
-// itself mean somebody else there: the host's system:masters are not a member's, and its service
-// accounts are not the member's of the same name. No two names become the same.
-func Foreign(name string) string {
-	for _, reserved := range []string{"system:", "kubeadm:", hostPrefix} {
-		if strings.HasPrefix(name, reserved) {
-			return hostPrefix + name
-		}
-	}
-	return name
 }

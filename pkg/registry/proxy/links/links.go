@@ -56,8 +56,9 @@ type way struct {
 	fingerprint [sha256.Size]byte
 	link        *Link
 	err         error
-	// until is when a certificate of the credential ends; zero if it has none.
-	until time.Time
+	// until is when a certificate of the credential ends; zero if it has none. expiry is nil then.
+	until  time.Time
+	expiry *time.Timer
 }
 
 // source names the versions of a KubeFedCluster and of its Secret.
@@ -92,13 +93,25 @@ func newLinks(api versioned.Interface, host kubernetes.Interface, namespace stri
 	}
 	// A way that is not asked for again must end too.
 	review := func(any) { l.review() }
-	handler := cache.ResourceEventHandlerFuncs{AddFunc: review, UpdateFunc: func(any, any) { l.review() }, DeleteFunc: review}
+	handler := cache.ResourceEventHandlerFuncs{AddFunc: review, DeleteFunc: review, UpdateFunc: func(old, object any) {
+		if saysOther(old, object) {
+			l.review()
+		}
+	}}
 	for _, informer := range []cache.SharedIndexInformer{l.clusters, l.secrets} {
 		if _, err := informer.AddEventHandler(handler); err != nil {
 			return nil, fmt.Errorf("follow members: %w", err)
 		}
 	}
 	return l, nil
+}
+
+// saysOther reports whether one version of a KubeFedCluster or Secret may say something else of a way
+// than another: KubeFedClusters change all the time in their status.
+func saysOther(old, object any) bool {
+	before, ok := old.(*v1beta1.KubeFedCluster)
+	after, too := object.(*v1beta1.KubeFedCluster)
+	return !ok || !too || before.UID != after.UID || before.Generation != after.Generation || isMember(before) != isMember(after)
 }
 
 // withoutManagedFields drops what nobody reads.
@@ -172,47 +185,72 @@ func (l *Links) await(ctx context.Context) error {
 
 // current returns what a member's KubeFedCluster and Secret say now. l.mu is held.
 func (l *Links) current(member string) (*way, error) {
-	cluster, secret := l.cluster(member), (*corev1.Secret)(nil)
+	cluster, secret := l.said(member)
+	if l.keep(member, cluster, secret) {
+		return l.ways[member], nil
+	}
 	if cluster == nil {
-		l.drop(member, ErrMemberGone)
 		return nil, apierrors.NewNotFound(v1alpha1.Resource("clusters"), member)
 	}
-	if object, ok, err := l.secrets.GetStore().GetByKey(l.namespace + "/" + cluster.Spec.SecretRef.Name); err == nil && ok {
-		secret = object.(*corev1.Secret)
-	}
-	from := source{cluster: string(cluster.UID), generation: cluster.Generation}
-	if secret != nil {
-		from.secret = string(secret.UID) + "/" + secret.ResourceVersion
-	}
-	w := l.ways[member]
-	if w != nil && w.source == from && !w.expired(l.now()) {
-		return w, nil
-	}
-	return l.renew(member, w, from, cluster, secret), nil
-}
-
-// renew makes a way anew, unless what it is made of says the same as before. l.mu is held.
-func (l *Links) renew(member string, before *way, from source, cluster *v1beta1.KubeFedCluster, secret *corev1.Secret) *way {
-	w := &way{source: from, fingerprint: fingerprint(cluster, secret)}
-	if before != nil && before.fingerprint == w.fingerprint && !before.expired(l.now()) {
-		before.source = from
-		return before
-	}
+	w := &way{source: sourceOf(cluster, secret), fingerprint: fingerprint(cluster, secret)}
 	config, err := memberaccess.Config(cluster, secret, l.now())
 	if err == nil {
 		w.until = memberaccess.ValidUntil(config)
 		w.link, err = NewLink(member, config, l.dial)
 	}
+	if !w.until.IsZero() {
+		w.expiry = time.AfterFunc(w.until.Sub(l.now())+time.Second, l.review)
+	}
 	if err != nil {
 		w.err = unavailable("cluster %q cannot be reached as its KubeFedCluster and Secret are: %v", member, err)
 	}
+	l.ways[member] = w
+	return w, nil
+}
+
+// said returns the KubeFedCluster of a member, nil if there is none, and its Secret, nil too.
+func (l *Links) said(member string) (*v1beta1.KubeFedCluster, *corev1.Secret) {
+	cluster := l.cluster(member)
+	if cluster == nil {
+		return nil, nil
+	}
+	object, ok, err := l.secrets.GetStore().GetByKey(l.namespace + "/" + cluster.Spec.SecretRef.Name)
+	if err != nil || !ok {
+		return cluster, nil
+	}
+	return cluster, object.(*corev1.Secret)
+}
+
+// keep reports whether the way to a member is what its KubeFedCluster and Secret say, and ends it if
+// it is not. It makes no other: credentials may change often, and nobody ask. l.mu is held.
+func (l *Links) keep(member string, cluster *v1beta1.KubeFedCluster, secret *corev1.Secret) bool {
+	w := l.ways[member]
+	if w == nil {
+		return false
+	}
+	if cluster == nil {
+		l.drop(member, ErrMemberGone)
+		return false
+	}
+	from := sourceOf(cluster, secret)
+	if !w.expired(l.now()) && (w.source == from || w.fingerprint == fingerprint(cluster, secret)) {
+		w.source = from
+		return true
+	}
 	reason := ErrRotated
-	if secret == nil {
-		reason = ErrMemberGone // the credential was taken away
+	if secret == nil || w.source.cluster != from.cluster {
+		reason = ErrMemberGone // the credential was taken away, or the name is another cluster's
 	}
 	l.drop(member, reason)
-	l.ways[member] = w
-	return w
+	return false
+}
+
+func sourceOf(cluster *v1beta1.KubeFedCluster, secret *corev1.Secret) source {
+	from := source{cluster: string(cluster.UID), generation: cluster.Generation}
+	if secret != nil {
+		from.secret = string(secret.UID) + "/" + secret.ResourceVersion
+	}
+	return from
 }
 
 // Watch returns what gets something when there may be other members, or ways to them, until ctx ends.
@@ -240,7 +278,8 @@ func (l *Links) review() {
 		}
 	}
 	for member := range l.ways {
-		_, _ = l.current(member) // whoever asks for the way is told
+		cluster, secret := l.said(member)
+		l.keep(member, cluster, secret)
 	}
 }
 
@@ -287,6 +326,9 @@ func fingerprint(cluster *v1beta1.KubeFedCluster, secret *corev1.Secret) [sha256
 func (w *way) expired(now time.Time) bool { return !w.until.IsZero() && now.After(w.until) }
 
 func (w *way) end(reason error) {
+	if w.expiry != nil {
+		w.expiry.Stop()
+	}
 	if w.link != nil {
 		w.link.End(reason)
 	}

@@ -2,15 +2,20 @@ package links
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -18,6 +23,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apiserver/pkg/authentication/user"
 	kubefake "k8s.io/client-go/kubernetes/fake"
+	"k8s.io/client-go/util/cert"
 
 	"github.com/koinon-io/koinon/pkg/apis/federation/v1alpha1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
@@ -164,6 +170,16 @@ func TestAWayEndsWithItsMemberAlthoughNobodyAsks(t *testing.T) {
 		"the KubeFedCluster is deleted": func(f *fleet) error {
 			return f.api.KubeFedCoreV1beta1().KubeFedClusters(system).Delete(f.Context(), "m1", metav1.DeleteOptions{})
 		},
+		"the KubeFedCluster is another of that name": func(f *fleet) error {
+			clusters := f.api.KubeFedCoreV1beta1().KubeFedClusters(system)
+			cluster, err := clusters.Get(f.Context(), "m1", metav1.GetOptions{})
+			if err != nil {
+				return err
+			}
+			cluster.UID = "another" // as informers see one that was deleted and made again
+			_, err = clusters.Update(f.Context(), cluster, metav1.UpdateOptions{})
+			return err
+		},
 		"the Secret is deleted": func(f *fleet) error {
 			return f.host.CoreV1().Secrets(system).Delete(f.Context(), "m1", metav1.DeleteOptions{})
 		},
@@ -179,6 +195,97 @@ func TestAWayEndsWithItsMemberAlthoughNobodyAsks(t *testing.T) {
 				t.Errorf("the way ended with %v", cause)
 			}
 			<-f.quiet
+		})
+	}
+}
+
+func TestAWayEndsWithItsCertificateAlthoughNobodyAsks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		certificate, key, err := cert.GenerateSelfSignedCertKey("m1", nil, nil) // for a year
+		if err != nil {
+			t.Fatal(err)
+		}
+		const kubeconfig = "{current-context: c, contexts: [{name: c, context: {cluster: k, user: u}}], clusters: [{name: k, cluster: {server: https://m1}}], " +
+			"users: [{name: u, user: {client-certificate-data: %s, client-key-data: %s}}]}"
+		encode := base64.StdEncoding.EncodeToString
+		secret := &corev1.Secret{
+			ObjectMeta: metav1.ObjectMeta{Name: "m1", Namespace: system, Annotations: map[string]string{v1beta1.CredentialsForAnnotation: "m1"}},
+			Data:       map[string][]byte{v1beta1.KubeconfigKey: fmt.Appendf(nil, kubeconfig, encode(certificate), encode(key))},
+		}
+		cluster := &v1beta1.KubeFedCluster{ObjectMeta: metav1.ObjectMeta{Name: "m1", Namespace: system, UID: "u"}, Spec: v1beta1.KubeFedClusterSpec{SecretRef: v1beta1.LocalSecretReference{Name: "m1"}}}
+		links, err := newLinks(fake.NewSimpleClientset(cluster), kubefake.NewSimpleClientset(secret), system, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, stop := context.WithCancel(t.Context())
+		var running sync.WaitGroup
+		running.Go(func() { links.Run(ctx) })
+		defer running.Wait()
+		defer stop()
+		link, err := links.To(ctx, "m1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case <-link.Replaced().Done():
+		case <-time.After(2 * 365 * 24 * time.Hour):
+			t.Fatal("it goes on")
+		}
+		if _, err := links.To(ctx, "m1"); !apierrors.IsServiceUnavailable(err) || !strings.Contains(err.Error(), "expired") {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
+func TestCredentialsThatNobodyAsksForMakeNoWays(t *testing.T) {
+	f := newFleet(t)
+	asked := f.to("m1")
+	ctx, stop := context.WithCancel(t.Context())
+	changed := f.links.Watch(ctx)
+	for i := range 90 { // what the fake host holds
+		f.update(f.secret(fmt.Sprintf("token-%d", i), strconv.Itoa(i+2)))
+	}
+	if cause := f.ends(asked.Replaced()); !errors.Is(cause, ErrRotated) {
+		t.Errorf("the way ended with %v", cause)
+	}
+	<-changed
+	for version := ""; version != "91"; {
+		object, _, _ := f.links.secrets.GetStore().GetByKey(system + "/m1")
+		if version = object.(*corev1.Secret).ResourceVersion; version != "91" {
+			<-changed
+		}
+	}
+	f.links.mu.Lock()
+	ways := len(f.links.ways)
+	f.links.mu.Unlock()
+	if ways > 0 {
+		t.Errorf("there are %d ways", ways)
+	}
+	if got := f.ask(f.to("m1")); got != "Bearer token-89" {
+		t.Errorf("the member got %q", got)
+	}
+	stop()
+}
+
+func TestTheStateOfAMemberWakesNobody(t *testing.T) {
+	before := &v1beta1.KubeFedCluster{ObjectMeta: metav1.ObjectMeta{UID: "u", Generation: 1, ResourceVersion: "1"}}
+	for name, test := range map[string]struct {
+		change func(*v1beta1.KubeFedCluster)
+		want   bool
+	}{
+		"its status":          {func(c *v1beta1.KubeFedCluster) { c.ResourceVersion, c.Status.Zones = "2", []string{"z"} }, false},
+		"its spec":            {func(c *v1beta1.KubeFedCluster) { c.Generation = 2 }, true},
+		"another of its name": {func(c *v1beta1.KubeFedCluster) { c.UID = "v" }, true},
+		"it stands for a cell": {func(c *v1beta1.KubeFedCluster) {
+			c.Labels = map[string]string{v1alpha1.TopologyLabel: "cell"}
+		}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			after := before.DeepCopy()
+			test.change(after)
+			if got := saysOther(before, after); got != test.want {
+				t.Errorf("got %v", got)
+			}
 		})
 	}
 }

@@ -31,6 +31,11 @@ var (
 // nothing of the body.
 func cleanAnswer(header http.Header) {
 	remove(header, notAnswered, notAnsweredPrefixes)
+	Sandbox(header)
+}
+
+// Sandbox has a browser run nothing of an answer: it has what a member said in it.
+func Sandbox(header http.Header) {
 	header.Set("Content-Security-Policy", "sandbox")
 	header.Set("X-Content-Type-Options", "nosniff")
 }

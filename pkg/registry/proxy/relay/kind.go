@@ -33,16 +33,21 @@ func kindOf(method, path, rawQuery, protocol string) kind {
 		return brief
 	}
 	query, _ := url.ParseQuery(rawQuery) // what cannot be parsed is not followed
-	for _, parameter := range []string{"watch", "follow"} {
-		if values, ok := query[parameter]; ok && (values[0] == "true" || values[0] == "1" || values[0] == "") {
-			return watching
-		}
-	}
 	segments := strings.Split(path, "/") // /api/v1/watch/pods, /apis/apps/v1/watch/deployments
-	if len(segments) > 3 && segments[1] == "api" && segments[3] == "watch" || len(segments) > 4 && segments[1] == "apis" && segments[4] == "watch" {
+	switch {
+	case isTrue(query, "watch"),
+		isTrue(query, "follow") && segments[len(segments)-1] == "log",
+		len(segments) > 3 && segments[1] == "api" && segments[3] == "watch",
+		len(segments) > 4 && segments[1] == "apis" && segments[4] == "watch":
 		return watching
 	}
 	return brief
+}
+
+// isTrue reads a parameter as API servers do: the first value counts, and all is true but these two.
+func isTrue(query url.Values, parameter string) bool {
+	values, ok := query[parameter]
+	return ok && !strings.EqualFold(values[0], "false") && values[0] != "0"
 }
 
 // Protocols that a request may change to.

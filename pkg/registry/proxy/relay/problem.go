@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -23,6 +24,7 @@ func (r *Refused) Error() string { return r.Problem }
 // What a member answers that is not passed on.
 var (
 	errProtocol = &Refused{"it answers with another protocol than was asked for"}
+	errCode     = &Refused{"it answers with a code that is none"}
 	// ErrRedirect: it sends the client to elsewhere.
 	ErrRedirect = &Refused{"it redirects to another server; redirects are not followed, nor passed on"}
 
@@ -34,7 +36,10 @@ const retrySeconds = 5
 
 // Problem is the answer for a request that a member did not answer: an error of the API, with a
 // sentence that names the cluster.
-func Problem(cluster string, err error) error {
+func Problem(cluster string, err error) error { return problem(cluster, err, false) }
+
+// problem is a Problem; one that is reticent does not say where the member is.
+func problem(cluster string, err error, reticent bool) error {
 	var answered apierrors.APIStatus
 	var refused *Refused
 	switch {
@@ -48,12 +53,17 @@ func Problem(cluster string, err error) error {
 		return unavailable(fmt.Sprintf("cluster %q: the request was ended", cluster))
 	}
 	if sentence, detail := memberaccess.CertificateProblem(err); sentence != "" {
-		if detail != nil {
+		if detail != nil && !reticent {
 			sentence += ": " + detail.Error()
 		}
 		return unavailable(fmt.Sprintf("cluster %q: %s", cluster, sentence))
 	}
-	if sentence := memberaccess.ConnectionProblem(err); sentence != "" {
+	var lookup *net.DNSError
+	sentence := memberaccess.ConnectionProblem(err)
+	if reticent && (sentence == "" || errors.As(err, &lookup) && !lookup.IsTimeout) {
+		return unavailable(fmt.Sprintf("cluster %q does not answer", cluster))
+	}
+	if sentence != "" {
 		return unavailable(fmt.Sprintf("cluster %q does not answer: %s", cluster, sentence))
 	}
 	return unavailable(fmt.Sprintf("cluster %q does not answer: %.512s", cluster, err))

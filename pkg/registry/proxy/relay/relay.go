@@ -41,9 +41,17 @@ type Request struct {
 	Path, RawQuery string
 	// Caller is who asks.
 	Caller user.Info
+	// Map, if not nil, makes of a request that is counted what the member is sent, and may change the
+	// Path, RawQuery and Answer of this.
+	Map func(r *http.Request, to *Request) (*http.Request, error)
 	// Answer, if not nil, changes the answer before its header is sent. It is not called for
 	// connections that change their protocol.
 	Answer func(*http.Response) error
+	// While, if not nil, ends when the request may not go on any more: watches end as if they were
+	// complete.
+	While context.Context
+	// Reticent errors do not say where the member is.
+	Reticent bool
 }
 
 // Relay carries requests on. It counts who has how many under way.
@@ -62,14 +70,10 @@ func New(fail func(w http.ResponseWriter, r *http.Request, err error)) *Relay {
 
 // Serve carries a request on and answers it.
 func (rl *Relay) Serve(w http.ResponseWriter, r *http.Request, to Request) {
+	asked := r
 	protocol, err := upgradeProtocol(r.Header)
 	if err != nil {
 		rl.fail(w, r, err)
-		return
-	}
-	target, err := to.Link.URL(to.Path, to.RawQuery)
-	if err != nil {
-		rl.fail(w, r, badPath(to.Cluster, err))
 		return
 	}
 	kind := kindOf(r.Method, to.Path, to.RawQuery, protocol)
@@ -79,16 +83,31 @@ func (rl *Relay) Serve(w http.ResponseWriter, r *http.Request, to Request) {
 		return
 	}
 	defer leave()
+	if to.Map != nil {
+		if r, err = to.Map(r, &to); err != nil {
+			rl.fail(w, asked, err)
+			return
+		}
+	}
+	target, err := to.Link.URL(to.Path, to.RawQuery)
+	if err != nil {
+		rl.fail(w, asked, badPath(to.Cluster, err))
+		return
+	}
 	ctx, cancel := context.WithCancelCause(r.Context())
 	defer cancel(nil)
 	defer endWith(to.Link.Dead(), cancel)()
 	if kind == upgraded {
 		defer endWith(to.Link.Replaced(), cancel)()
 	}
+	if to.While != nil {
+		defer endWith(to.While, cancel)()
+	}
 	e := &exchange{Request: to, ctx: ctx, header: w.Header(), protocol: protocol, next: to.Link.As(to.Caller, protocol != ""), kind: kind}
 	proxy := &httputil.ReverseProxy{
 		Rewrite: func(p *httputil.ProxyRequest) {
 			p.Out.URL, p.Out.Host = target, ""
+			p.Out.Trailer = nil // some servers read them as headers
 			cleanRequest(p.Out.Header)
 			if id, ok := audit.AuditIDFrom(ctx); ok {
 				p.Out.Header.Set(auditIDHeader, string(id))
@@ -102,7 +121,7 @@ func (rl *Relay) Serve(w http.ResponseWriter, r *http.Request, to Request) {
 			if r.Context().Err() != nil {
 				return // nobody reads it
 			}
-			rl.fail(w, r, Problem(to.Cluster, cause(ctx, err)))
+			rl.fail(w, asked, problem(to.Cluster, cause(ctx, err), to.Reticent))
 		},
 	}
 	proxy.ServeHTTP(w, r.WithContext(ctx))
@@ -157,6 +176,9 @@ func (e *exchange) RoundTrip(request *http.Request) (*http.Response, error) {
 }
 
 func (e *exchange) check(request *http.Request, answer *http.Response) error {
+	if answer.StatusCode < http.StatusContinue {
+		return errCode
+	}
 	if answer.StatusCode == http.StatusSwitchingProtocols {
 		if e.protocol == "" || !strings.EqualFold(answer.Header.Get("Upgrade"), e.protocol) {
 			return errProtocol
@@ -171,8 +193,12 @@ func (e *exchange) check(request *http.Request, answer *http.Response) error {
 		return err
 	}
 	cleanAnswer(answer.Header)
-	if e.kind == watching && answer.StatusCode == http.StatusOK {
+	// What is behind the API may be a file, which is whole or not.
+	if e.kind == watching && answer.StatusCode == http.StatusOK && !IsInner(e.Path) {
 		answer.Body = endAtOnce(answer.Body, e.Link.Replaced())
+		if e.While != nil {
+			answer.Body = endAtOnce(answer.Body, e.While)
+		}
 	}
 	if e.Answer != nil {
 		return e.Answer(answer)

@@ -68,6 +68,34 @@ func TestNoTwoNamesOfTheHostAreTheSameInAMember(t *testing.T) {
 	}
 }
 
+func TestNamesThatAHeaderCannotSayAreNotSentToAMember(t *testing.T) {
+	seen := make(chan http.Header, 2)
+	b := newBench(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { seen <- r.Header }))
+	alice := user.DefaultInfo{Name: "alice"}
+	for name, change := range map[string]func(*user.DefaultInfo){
+		"a group of others after a space":   func(u *user.DefaultInfo) { u.Groups = []string{" system:masters"} },
+		"a group of others before a tab":    func(u *user.DefaultInfo) { u.Groups = []string{"dev", "admins\t"} },
+		"a group without a name":            func(u *user.DefaultInfo) { u.Groups = []string{""} },
+		"a user with a space at the end":    func(u *user.DefaultInfo) { u.Name = "alice " },
+		"a user with a line end":            func(u *user.DefaultInfo) { u.Name = "alice\r\nImpersonate-Group: system:masters" },
+		"a user with a no-break space":      func(u *user.DefaultInfo) { u.Name = "\u00a0alice" },
+		"a UID with a space at the end":     func(u *user.DefaultInfo) { u.UID = "1 " },
+		"an extra value with spaces around": func(u *user.DefaultInfo) { u.Extra = map[string][]string{"scopes": {"a", " all"}} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			caller := alice
+			change(&caller)
+			b.caller = &caller
+			b.refused(b.get("/api/v1/pods"), http.StatusForbidden, "cannot be sent to a cluster")
+			_, _, answer := b.upgrade("/api/v1/namespaces/a/pods/b/exec", "websocket")
+			b.refused(answer, http.StatusForbidden, "cannot be sent to a cluster")
+		})
+	}
+	if len(seen) > 0 {
+		t.Errorf("the member got %v", <-seen)
+	}
+}
+
 func TestAnAnswerDoesNotActInABrowser(t *testing.T) {
 	b := newBench(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Link", "</evil.js>; rel=preload")

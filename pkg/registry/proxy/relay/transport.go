@@ -9,6 +9,9 @@ import (
 // Transport sends requests of this server to a member, as a caller. The URL of a request has the
 // path as the member sees it; its host is not heeded. Errors are Problems. Bodies are not bounded.
 type Transport struct {
+	// Reticent errors do not say where the member is.
+	Reticent bool
+
 	cluster string
 	link    Link
 	caller  user.Info
@@ -16,7 +19,7 @@ type Transport struct {
 
 // NewTransport returns the transport of a caller to a member.
 func NewTransport(cluster string, link Link, caller user.Info) *Transport {
-	return &Transport{cluster, link, caller}
+	return &Transport{cluster: cluster, link: link, caller: caller}
 }
 
 // RoundTrip implements http.RoundTripper.
@@ -26,7 +29,7 @@ func (t *Transport) RoundTrip(request *http.Request) (*http.Response, error) {
 		return nil, badPath(t.cluster, err)
 	}
 	if err := t.link.Dead().Err(); err != nil {
-		return nil, Problem(t.cluster, err)
+		return nil, problem(t.cluster, err, t.Reticent)
 	}
 	sent := request.Clone(request.Context())
 	sent.URL, sent.Host = target, ""
@@ -38,7 +41,7 @@ func (t *Transport) RoundTrip(request *http.Request) (*http.Response, error) {
 	}
 	answer, err := e.RoundTrip(sent)
 	if err != nil {
-		return nil, Problem(t.cluster, err)
+		return nil, problem(t.cluster, err, t.Reticent)
 	}
 	return answer, nil
 }

@@ -1,0 +1,289 @@
+package proxy
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime/serializer"
+	"k8s.io/apimachinery/pkg/util/sets"
+	"k8s.io/apiserver/pkg/authentication/user"
+	"k8s.io/apiserver/pkg/authorization/authorizerfactory"
+	"k8s.io/apiserver/pkg/endpoints/request"
+	"k8s.io/apiserver/pkg/registry/rest"
+	"k8s.io/client-go/kubernetes/scheme"
+	clientrest "k8s.io/client-go/rest"
+
+	"github.com/koinon-io/koinon/pkg/registry/proxy/links"
+)
+
+// cellPath is the endpoint of the cell that cellBench has.
+const cellPath = "/apis/federation.koinon.io/v1alpha1/namespaces/shop/cells/a/proxy"
+
+// cellBench is a cell of a member, and a server of its endpoint.
+type cellBench struct {
+	*testing.T
+	front   *httptest.Server
+	proxies *Proxies
+	cell    atomic.Pointer[Cell] // nil if there is none
+	link    *links.Link
+	linkErr error
+	caller  user.Info
+}
+
+func newCellBench(t *testing.T, member http.Handler) *cellBench {
+	t.Helper()
+	b := &cellBench{T: t, caller: alice}
+	b.cell.Store(&Cell{Member: "m1", MemberNamespace: "shop-a"})
+	b.link = linkTo(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if path := r.URL.Path; path == "/api" || path == "/apis" || path == "/api/v1" {
+			oldDiscovery(w, r)
+			return
+		}
+		member.ServeHTTP(w, r)
+	}))
+	var err error
+	b.proxies, err = New(Config{Links: b, Cells: b, Authorizer: authorizerfactory.NewAlwaysAllowAuthorizer(), Codecs: serializer.NewCodecFactory(scheme.Scheme)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.front = httptest.NewServer(http.HandlerFunc(b.serve))
+	t.Cleanup(b.front.Close)
+	return b
+}
+
+// serve does what an API server does with a request to a proxy.
+func (b *cellBench) serve(w http.ResponseWriter, r *http.Request) {
+	resolver := &request.RequestInfoFactory{APIPrefixes: sets.NewString("api", "apis"), GrouplessAPIPrefixes: sets.NewString("api")}
+	info, err := resolver.NewRequestInfo(r)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	ctx := request.WithNamespace(request.WithUser(request.WithRequestInfo(r.Context(), info), b.caller), info.Namespace)
+	Front(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		served := map[string]rest.Connecter{"cells": b.proxies.CellProxy(), "clusters": b.proxies.ClusterProxy(), "fleets": b.proxies.FleetProxy()}
+		handler, err := served[info.Resource].Connect(r.Context(), info.Name, nil, nil)
+		if err != nil {
+			b.proxies.fail(w, r, err)
+			return
+		}
+		handler.ServeHTTP(w, r)
+	})).ServeHTTP(w, r.WithContext(ctx))
+}
+
+func (b *cellBench) Cell(_ context.Context, _, name string) (*Cell, error) {
+	if cell := b.cell.Load(); cell != nil {
+		return cell, nil
+	}
+	return nil, apierrors.NewNotFound(pods.GroupResource(), name)
+}
+
+func (b *cellBench) To(context.Context, string) (*links.Link, error) { return b.link, b.linkErr }
+func (b *cellBench) Members(context.Context) ([]string, error)       { return []string{"m1"}, nil }
+func (b *cellBench) Watch(context.Context) <-chan struct{}           { return nil }
+
+// send sends a request as it is written, with a place for the endpoint, and returns the connection.
+func (b *cellBench) send(request string) (net.Conn, *bufio.Reader) {
+	b.Helper()
+	front, err := url.Parse(b.front.URL)
+	if err != nil {
+		b.Fatal(err)
+	}
+	conn, err := (&net.Dialer{}).DialContext(b.Context(), "tcp", front.Host)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = conn.Close() })
+	_ = conn.SetDeadline(time.Now().Add(time.Minute)) // a test that hangs says where
+	if _, err := io.WriteString(conn, strings.Replace(request, "CELL", cellPath, 1)); err != nil {
+		b.Fatal(err)
+	}
+	return conn, bufio.NewReader(conn)
+}
+
+// answer reads an answer and its body.
+func (b *cellBench) answer(from *bufio.Reader) (*http.Response, string) {
+	b.Helper()
+	answer, err := http.ReadResponse(from, nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	body, err := io.ReadAll(answer.Body)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return answer, string(body)
+}
+
+const hostLine = " HTTP/1.1\r\nHost: koinon\r\n"
+
+// goingOn is a member with a watch and an exec without end.
+func goingOn(w http.ResponseWriter, r *http.Request) {
+	if r.Header.Get("Upgrade") == "" {
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = io.WriteString(w, `{"type":"ADDED","object":{"kind":"Pod","apiVersion":"v1","metadata":{"namespace":"shop-a","name":"p"}}}`+"\n")
+		_ = http.NewResponseController(w).Flush()
+		<-r.Context().Done()
+		return
+	}
+	conn, rw, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		return
+	}
+	defer conn.Close()
+	_, _ = rw.WriteString("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nprompt")
+	_ = rw.Flush()
+	_, _ = io.Copy(io.Discard, rw)
+}
+
+func TestNothingGoesOnInAPlaceThatIsNotTheCellsAnyMore(t *testing.T) {
+	for name, move := range map[string]*Cell{
+		"the cell is deleted":                               nil,
+		"the cell is made again in another member":          {Member: "m10", MemberNamespace: "shop-a"},
+		"the cell is made again in another namespace":       {Member: "m1", MemberNamespace: "shop"},
+		"the cell's name begins with that of the old place": {Member: "m1", MemberNamespace: "shop-a-b"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newCellBench(t, http.HandlerFunc(goingOn))
+			b.proxies.stillThere = time.Millisecond
+			_, watch := b.send("GET CELL/api/v1/namespaces/shop/pods?watch=true&timeoutSeconds=86400" + hostLine + "\r\n")
+			watching, err := http.ReadResponse(watch, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer watching.Body.Close()
+			events := bufio.NewReader(watching.Body)
+			if event, err := events.ReadString('\n'); err != nil || !strings.Contains(event, `"namespace":"shop"`) {
+				t.Fatalf("%q, %v", event, err)
+			}
+			_, exec := b.send("GET CELL/api/v1/namespaces/shop/pods/p/exec?command=sh" + hostLine + "Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+			if answer, err := http.ReadResponse(exec, nil); err != nil || answer.StatusCode != http.StatusSwitchingProtocols {
+				t.Fatalf("%v, %v", answer, err)
+			}
+			if _, err := io.ReadFull(exec, make([]byte, len("prompt"))); err != nil {
+				t.Fatal(err)
+			}
+			b.cell.Store(move)
+			if rest, err := io.ReadAll(events); err != nil || len(rest) > 0 {
+				t.Errorf("the watch ended with %q, %v: want a whole answer, so that clients begin another", rest, err)
+			}
+			if _, err := exec.ReadByte(); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Errorf("the connection goes on: %v", err)
+			}
+		})
+	}
+}
+
+func TestBodiesThatDoNotComeAreCounted(t *testing.T) {
+	b := newCellBench(t, http.NotFoundHandler())
+	for range 100 {
+		_, reader := b.send("POST CELL/api/v1/namespaces/shop/pods" + hostLine + "Content-Length: 3000000\r\nExpect: 100-continue\r\n\r\n")
+		if line, err := reader.ReadString('\n'); err != nil || !strings.Contains(line, " 100 ") { // it is being read
+			t.Fatalf("%q, %v", line, err)
+		}
+	}
+	_, reader := b.send("GET CELL/api/v1/namespaces/shop/pods" + hostLine + "\r\n")
+	if answer, body := b.answer(reader); answer.StatusCode != http.StatusTooManyRequests || !strings.Contains(body, "has 100 requests under way") {
+		t.Errorf("%d %s", answer.StatusCode, body)
+	}
+}
+
+func TestClientsOfACellAreNotToldWhereItsMemberIs(t *testing.T) {
+	const address = "10.9.8.7"
+	broken := func(err error) links.Dialer {
+		return func(context.Context, string, string, string) (net.Conn, error) { return nil, err }
+	}
+	for name, test := range map[string]struct {
+		dial    links.Dialer
+		linkErr error
+		want    string
+	}{
+		"there is no route": {
+			broken(&net.OpError{Op: "dial", Net: "tcp", Addr: &net.TCPAddr{IP: net.ParseIP(address), Port: 6443}, Err: syscall.EHOSTUNREACH}), nil, `cluster \"m1\" does not answer`},
+		"its name is not known": {broken(&net.DNSError{Name: address, Err: "no such host", Server: address}), nil, `cluster \"m1\" does not answer`},
+		"nobody listens":        {broken(&net.OpError{Op: "dial", Addr: &net.TCPAddr{IP: net.ParseIP(address)}, Err: syscall.ECONNREFUSED}), nil, "connection refused"},
+		"its Secret is for another address": {nil,
+			apierrors.NewServiceUnavailable(`Secret "m1" does not say that its token may be sent to spec.apiEndpoint "` + address + `"`), `cell \"a\" of namespace \"shop\": its cluster \"m1\" cannot be reached`},
+		"there is no such cluster": {nil, apierrors.NewNotFound(pods.GroupResource(), "m1"), `there is no cluster \"m1\"`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newCellBench(t, http.NotFoundHandler())
+			link, err := links.NewLink("m1", &clientrest.Config{Host: "https://" + address}, test.dial)
+			if err != nil {
+				t.Fatal(err)
+			}
+			b.link, b.linkErr = link, test.linkErr
+			for _, path := range []string{"/api/v1/namespaces/shop/pods", "/version"} {
+				_, reader := b.send("GET CELL" + path + hostLine + "\r\n")
+				answer, body := b.answer(reader)
+				if answer.StatusCode != http.StatusServiceUnavailable || !strings.Contains(body, test.want) || strings.Contains(body, address) || strings.Contains(body, "Secret") {
+					t.Errorf("%s: %d %s", path, answer.StatusCode, body)
+				}
+			}
+		})
+	}
+}
+
+func TestRequestsThatMayBeReadInTwoWaysAreRefused(t *testing.T) {
+	b := newCellBench(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		t.Errorf("the member got %s %s with %q", r.Method, r.URL, body)
+	}))
+	const body = `{"apiVersion":"v1","kind":"Pod","metadata":{"name":"p"}}`
+	post := func(headers string) string {
+		return "POST CELL/api/v1/namespaces/shop/pods" + hostLine + headers + fmt.Sprintf("Content-Length: %d\r\n\r\n", len(body)) + body
+	}
+	for name, test := range map[string]struct {
+		request string
+		code    int
+	}{
+		"two types of a body":           {post("Content-Type: application/json\r\nContent-Type: application/yaml\r\n"), http.StatusBadRequest},
+		"a packed body":                 {post("Content-Encoding: gzip\r\nContent-Type: application/json\r\n"), http.StatusUnsupportedMediaType},
+		"a packed body in protobuf":     {post("Content-Encoding: gzip\r\nContent-Type: application/vnd.kubernetes.protobuf\r\n"), http.StatusBadRequest},
+		"two lengths":                   {post("Content-Length: 1\r\n"), http.StatusBadRequest},
+		"watch twice":                   {"GET CELL/api/v1/pods?watch=false&watch=true" + hostLine + "\r\n", http.StatusBadRequest},
+		"a connection of another kind":  {"GET CELL/api/v1/namespaces/shop/pods?watch=true" + hostLine + "Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n", http.StatusBadRequest},
+		"an escape in the cell's name":  {"GET /apis/federation.koinon.io/v1alpha1/namespaces/shop/cells/%61/proxy/api/v1/pods" + hostLine + "\r\n", http.StatusBadRequest},
+		"the namespace of the member":   {"GET CELL/api/v1/namespaces/shop-a/pods" + hostLine + "\r\n", http.StatusForbidden},
+		"a name that begins as its own": {"GET CELL/api/v1/namespaces/shop1/pods" + hostLine + "\r\n", http.StatusForbidden},
+		"a method that nobody knows":    {"OPTIONS CELL/api/v1/namespaces/shop/services" + hostLine + "\r\n", http.StatusNotFound},
+		"a query of more than is read":  {"GET CELL/api/v1/pods?" + strings.Repeat("a&", 20_000) + "fieldSelector=x%3Dy;watch" + hostLine + "\r\n", http.StatusBadRequest},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, reader := b.send(test.request)
+			if answer, said := b.answer(reader); answer.StatusCode != test.code {
+				t.Errorf("%d %s, want %d", answer.StatusCode, said, test.code)
+			}
+		})
+	}
+}
+
+func TestABodyInChunksComesWhole(t *testing.T) {
+	got := make(chan string, 1)
+	b := newCellBench(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		got <- fmt.Sprintf("%d %s", r.ContentLength, body)
+	}))
+	_, reader := b.send("POST CELL/api/v1/namespaces/shop/pods" + hostLine + "Transfer-Encoding: chunked\r\n\r\n" +
+		"1\r\n{\r\n1a\r\n\"metadata\":{\"name\":\"pods\"}\r\n1\r\n}\r\n0\r\n\r\n")
+	if answer, body := b.answer(reader); answer.StatusCode != http.StatusOK {
+		t.Fatalf("%d %s", answer.StatusCode, body)
+	}
+	if want := `28 {"metadata":{"name":"pods"}}`; <-got != want {
+		t.Errorf("want %s", want)
+	}
+}

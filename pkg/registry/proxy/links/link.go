@@ -153,7 +153,11 @@ func (l *Link) Path(location *url.URL) (path string, ok bool) {
 
 // As returns what carries requests as a caller. upgraded says that the protocol is to be changed.
 // What there is of impersonation in a request is the caller's to send, and must have been removed.
+// Requests of a caller whom CheckCaller refuses fail with its error.
 func (l *Link) As(caller user.Info, upgraded bool) http.RoundTripper {
+	if err := CheckCaller(caller); err != nil {
+		return refusing{err}
+	}
 	next := l.plain
 	if upgraded {
 		next = l.upgrade
@@ -242,30 +246,4 @@ func (c *connection) Close() error {
 	delete(c.of.open, c)
 	c.of.mu.Unlock()
 	return c.Conn.Close()
-}
-
-// impersonation is how a caller is called in members.
-func impersonation(caller user.Info) transport.ImpersonationConfig {
-	config := transport.ImpersonationConfig{UserName: Foreign(caller.GetName()), UID: caller.GetUID(), Extra: caller.GetExtra()}
-	for _, group := range caller.GetGroups() {
-		if group != user.AllAuthenticated { // members add their own
-			config.Groups = append(config.Groups, Foreign(group))
-		}
-	}
-	return config
-}
-
-// hostPrefix begins names of the host that would mean somebody else in a member.
-const hostPrefix = "host:"
-
-// Foreign is what a user or group of the host is called in members. Names that Kubernetes gives by
-// itself mean somebody else there: the host's system:masters are not a member's, and its service
-// accounts are not the member's of the same name. No two names become the same.
-func Foreign(name string) string {
-	for _, reserved := range []string{"system:", "kubeadm:", hostPrefix} {
-		if strings.HasPrefix(name, reserved) {
-			return hostPrefix + name
-		}
-	}
-	return name
 }

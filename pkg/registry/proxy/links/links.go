@@ -27,6 +27,9 @@ import (
 // patience is how long a request waits until members are known, after a start.
 const patience = 5 * time.Second
 
+// retrySeconds is when it may be asked again, if they are still not known.
+const retrySeconds = 1
+
 // Config is what Links need. Every field but Dial is required.
 type Config struct {
 	// API serves KubeFedClusters, Host their Secrets.
@@ -167,7 +170,9 @@ func (l *Links) await(ctx context.Context) error {
 	if cache.WaitForCacheSync(ctx.Done(), l.clusters.HasSynced, l.secrets.HasSynced) {
 		return nil
 	}
-	return unavailable("members are not known yet: this server has not read the KubeFedClusters and Secrets of namespace %q", l.namespace)
+	err := apierrors.NewServiceUnavailable(fmt.Sprintf("members are not known yet: this server has not read the KubeFedClusters and Secrets of namespace %q", l.namespace))
+	err.ErrStatus.Details = &metav1.StatusDetails{RetryAfterSeconds: retrySeconds}
+	return err
 }
 
 // current returns what a member's KubeFedCluster and Secret say now. l.mu is held.
@@ -204,7 +209,8 @@ func (l *Links) renew(member string, before *way, from source, cluster *v1beta1.
 		w.link, err = NewLink(member, config, l.dial)
 	}
 	if err != nil {
-		w.err = unavailable("cluster %q cannot be reached as its KubeFedCluster and Secret are: %v", member, err)
+		// Without Retry-After: somebody has to change one of them.
+		w.err = apierrors.NewServiceUnavailable(fmt.Sprintf("cluster %q cannot be reached as its KubeFedCluster and Secret are: %v", member, err))
 	}
 	reason := ErrRotated
 	if secret == nil {
@@ -290,14 +296,4 @@ func (w *way) end(reason error) {
 	if w.link != nil {
 		w.link.End(reason)
 	}
-}
-
-// retryAfter is when a request that could not be carried on may be tried again.
-const retryAfter = 5 * time.Second
-
-// unavailable is a ServiceUnavailable with Retry-After.
-func unavailable(format string, args ...any) *apierrors.StatusError {
-	err := apierrors.NewServiceUnavailable(fmt.Sprintf(format, args...))
-	err.ErrStatus.Details = &metav1.StatusDetails{RetryAfterSeconds: int32(retryAfter / time.Second)}
-	return err
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -29,12 +30,14 @@ var (
 	errUnauthorized = errors.New("it refuses the credential that this federation has for it (401): the credential has expired, or is for another cluster; its Secret needs a new one")
 )
 
-// retrySeconds is when a member that does not answer may be asked again.
-const retrySeconds = 5
+// retrySeconds is when a member that does not answer may be asked again. client-go does so ten times,
+// whatever the method, before its user sees anything.
+const retrySeconds = 1
 
 // Problem is the answer for a request that a member did not answer: an error of the API, with a
-// sentence that names the cluster.
-func Problem(cluster string, err error) error {
+// sentence that names the cluster. It asks for another attempt only where that may help, and does
+// nothing twice: see repeatable.
+func Problem(cluster, method string, err error) error {
 	var answered apierrors.APIStatus
 	var refused *Refused
 	switch {
@@ -43,25 +46,41 @@ func Problem(cluster string, err error) error {
 	case errors.As(err, &refused):
 		return badGateway(fmt.Sprintf("cluster %q: %s", cluster, refused.Problem))
 	case errors.Is(err, errUnauthorized):
-		return unavailable(fmt.Sprintf("cluster %q: %v", cluster, err))
-	case errors.Is(err, context.Canceled):
-		return unavailable(fmt.Sprintf("cluster %q: the request was ended", cluster))
+		return unavailable(0, fmt.Sprintf("cluster %q: %v", cluster, err))
+	}
+	var retry int32
+	if repeatable(method, err) {
+		retry = retrySeconds
+	}
+	if errors.Is(err, context.Canceled) {
+		return unavailable(retry, fmt.Sprintf("cluster %q: the request was ended", cluster))
 	}
 	if sentence, detail := memberaccess.CertificateProblem(err); sentence != "" {
 		if detail != nil {
 			sentence += ": " + detail.Error()
 		}
-		return unavailable(fmt.Sprintf("cluster %q: %s", cluster, sentence))
+		return unavailable(0, fmt.Sprintf("cluster %q: %s", cluster, sentence))
 	}
 	if sentence := memberaccess.ConnectionProblem(err); sentence != "" {
-		return unavailable(fmt.Sprintf("cluster %q does not answer: %s", cluster, sentence))
+		return unavailable(retry, fmt.Sprintf("cluster %q does not answer: %s", cluster, sentence))
 	}
-	return unavailable(fmt.Sprintf("cluster %q does not answer: %.512s", cluster, err))
+	return unavailable(retry, fmt.Sprintf("cluster %q does not answer: %.512s", cluster, err))
 }
 
-func unavailable(message string) error {
+// repeatable reports whether a request may be sent again by whoever does not think about it. A
+// write may have been done although its answer is missing, unless there was no connection at all:
+// sent again, it would make a second object of a generated name.
+func repeatable(method string, err error) bool {
+	var connection *net.OpError
+	return method == http.MethodGet || method == http.MethodHead || errors.As(err, &connection) && connection.Op == "dial"
+}
+
+// unavailable has a Retry-After if retry is not 0.
+func unavailable(retry int32, message string) error {
 	err := apierrors.NewServiceUnavailable(message)
-	err.ErrStatus.Details = &metav1.StatusDetails{RetryAfterSeconds: retrySeconds}
+	if retry != 0 {
+		err.ErrStatus.Details = &metav1.StatusDetails{RetryAfterSeconds: retry}
+	}
 	return err
 }
 

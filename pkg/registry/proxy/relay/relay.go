@@ -102,7 +102,7 @@ func (rl *Relay) Serve(w http.ResponseWriter, r *http.Request, to Request) {
 			if r.Context().Err() != nil {
 				return // nobody reads it
 			}
-			rl.fail(w, r, Problem(to.Cluster, cause(ctx, err)))
+			rl.fail(w, r, Problem(to.Cluster, r.Method, cause(ctx, err)))
 		},
 	}
 	proxy.ServeHTTP(w, r.WithContext(ctx))

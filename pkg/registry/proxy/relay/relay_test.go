@@ -10,11 +10,16 @@ import (
 	"net/http/httptest"
 	"os"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apiserver/pkg/authentication/user"
+	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/util/cert"
 
@@ -133,8 +138,8 @@ func TestACredentialThatTheMemberRefusesIsNotTheClientsMatter(t *testing.T) {
 	b := newBench(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnauthorized) }))
 	answer := b.get("/api/v1/pods")
 	b.refused(answer, http.StatusServiceUnavailable, `cluster "m1": it refuses the credential`)
-	if answer.Header.Get("Retry-After") == "" {
-		t.Error("no Retry-After")
+	if after := answer.Header.Get("Retry-After"); after != "" { // nobody but an operator can help
+		t.Errorf("Retry-After is %q", after)
 	}
 	if answer := b.get("/api/v1/namespaces/a/services/b/proxy/login"); answer.StatusCode != http.StatusUnauthorized {
 		t.Errorf("an application's own 401 came as %d", answer.StatusCode)
@@ -180,10 +185,56 @@ func TestAMemberThatCannotBeReachedIsASentence(t *testing.T) {
 			b.link = b.linkTo(test.url, config)
 			answer := b.get("/api/v1/pods")
 			b.refused(answer, http.StatusServiceUnavailable, test.want)
-			if answer.Header.Get("Retry-After") == "" {
-				t.Error("no Retry-After")
+			if after := answer.Header.Get("Retry-After"); (after == "1") == test.checked {
+				t.Errorf("Retry-After is %q", after)
 			}
 		})
+	}
+}
+
+// TestAWriteThatMayHaveBeenDoneIsNotRepeated: client-go repeats whatever is answered with
+// Retry-After, and each attempt with a generated name would make another object.
+func TestAWriteThatMayHaveBeenDoneIsNotRepeated(t *testing.T) {
+	var made atomic.Int32
+	b := newBench(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		made.Add(1)
+		panic(http.ErrAbortHandler) // it is done, and the connection breaks
+	}))
+	client, err := kubernetes.NewForConfig(&rest.Config{Host: b.front.URL + prefix})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = client.CoreV1().ConfigMaps("shop").Create(t.Context(), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{GenerateName: "a-"}}, metav1.CreateOptions{})
+	if !apierrors.IsServiceUnavailable(err) || !strings.Contains(err.Error(), "the connection broke") {
+		t.Errorf("got %v", err)
+	}
+	if n := made.Load(); n != 1 {
+		t.Errorf("%d objects were made", n)
+	}
+}
+
+func TestWhatMayBeAskedAgainSaysSo(t *testing.T) {
+	b := newBench(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }))
+	breaking := b.link
+	closed := httptest.NewServer(nil)
+	closed.Close()
+	absent := b.linkTo("https"+closed.URL[4:], &rest.Config{BearerToken: "t"})
+	for name, test := range map[string]struct {
+		link  *links.Link
+		again map[string]string // method → Retry-After
+	}{
+		"the connection breaks": {breaking, map[string]string{"GET": "1", "HEAD": "1", "POST": "", "PUT": "", "PATCH": "", "DELETE": ""}},
+		"nobody listens":        {absent, map[string]string{"GET": "1", "HEAD": "1", "POST": "1", "PUT": "1", "PATCH": "1", "DELETE": "1"}},
+	} {
+		for method, want := range test.again {
+			t.Run(name+" to "+method, func(t *testing.T) {
+				b.link = test.link
+				answer := b.do(method, "/api/v1/namespaces/shop/pods/a")
+				if got := answer.Header.Get("Retry-After"); answer.StatusCode != http.StatusServiceUnavailable || got != want {
+					t.Errorf("%d with Retry-After %q, want it to be %q", answer.StatusCode, got, want)
+				}
+			})
+		}
 	}
 }
 

@@ -26,7 +26,7 @@ func (t *Transport) RoundTrip(request *http.Request) (*http.Response, error) {
 		return nil, badPath(t.cluster, err)
 	}
 	if err := t.link.Dead().Err(); err != nil {
-		return nil, Problem(t.cluster, err)
+		return nil, Problem(t.cluster, request.Method, err)
 	}
 	sent := request.Clone(request.Context())
 	sent.URL, sent.Host = target, ""
@@ -38,7 +38,7 @@ func (t *Transport) RoundTrip(request *http.Request) (*http.Response, error) {
 	}
 	answer, err := e.RoundTrip(sent)
 	if err != nil {
-		return nil, Problem(t.cluster, err)
+		return nil, Problem(t.cluster, request.Method, err)
 	}
 	return answer, nil
 }

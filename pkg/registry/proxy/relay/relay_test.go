@@ -331,7 +331,7 @@ func TestANewCredentialEndsWatchesAndConnectionsButNoRequest(t *testing.T) {
 		switch {
 		case r.Header.Get("Upgrade") != "":
 			hijacked("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n").ServeHTTP(w, r)
-		case r.URL.Query().Has("watch"):
+		case r.URL.Query().Has("watch"), r.URL.Query().Has("follow"):
 			_, _ = io.WriteString(w, "{}\n")
 			_ = http.NewResponseController(w).Flush()
 			<-r.Context().Done()
@@ -342,10 +342,16 @@ func TestANewCredentialEndsWatchesAndConnectionsButNoRequest(t *testing.T) {
 		}
 	}))
 	watch, brief := b.get("/api/v1/pods?watch=true"), b.get("/api/v1/pods")
+	logs, inner := b.get("/api/v1/namespaces/shop/pods/a/log?follow=true"), b.get("/api/v1/namespaces/shop/services/a/proxy/events?watch=true")
 	_, upgraded, _ := b.upgrade("/exec", "websocket")
 	b.link.End(links.ErrRotated)
 	if body, err := io.ReadAll(watch.Body); err != nil || string(body) != "{}\n" {
 		t.Errorf("the watch ended with %q, %v: want a whole answer, so that clients begin another", body, err)
+	}
+	for what, answer := range map[string]*http.Response{"log": logs, "answer of an application": inner} {
+		if body, err := io.ReadAll(answer.Body); err == nil || string(body) != "{}\n" {
+			t.Errorf("the %s ended with %q, %v: want an error, since there is more", what, body, err)
+		}
 	}
 	if _, err := upgraded.ReadByte(); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("the connection goes on: %v", err)

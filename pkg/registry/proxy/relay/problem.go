@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -34,6 +35,9 @@ var (
 // whatever the method, before its user sees anything.
 const retrySeconds = 1
 
+// headerTooLong is what an error of the library says that has no name.
+const headerTooLong = "request header list larger than peer's advertised limit"
+
 // Problem is the answer for a request that a member did not answer: an error of the API, with a
 // sentence that names the cluster. It asks for another attempt only where that may help, and does
 // nothing twice: see repeatable.
@@ -45,6 +49,11 @@ func Problem(cluster, method string, err error) error {
 		return err
 	case errors.As(err, &refused):
 		return badGateway(fmt.Sprintf("cluster %q: %s", cluster, refused.Problem))
+	case strings.Contains(err.Error(), headerTooLong):
+		return &apierrors.StatusError{ErrStatus: metav1.Status{
+			Status: metav1.StatusFailure, Code: http.StatusRequestHeaderFieldsTooLarge, Reason: metav1.StatusReasonRequestEntityTooLarge,
+			Message: fmt.Sprintf("cluster %q: the request's header is longer than the member takes: it has the path and the query, and the names of the user and all of his groups", cluster),
+		}}
 	case errors.Is(err, errUnauthorized):
 		return unavailable(0, fmt.Sprintf("cluster %q: %v", cluster, err))
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -189,6 +190,28 @@ func TestAMemberThatCannotBeReachedIsASentence(t *testing.T) {
 				t.Errorf("Retry-After is %q", after)
 			}
 		})
+	}
+}
+
+func TestMoreGroupsThanAMemberTakesIsASentence(t *testing.T) {
+	b := newBench(t, http.NotFoundHandler())
+	narrow := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	narrow.EnableHTTP2, narrow.Config.MaxHeaderBytes = true, 8<<10
+	narrow.StartTLS()
+	t.Cleanup(narrow.Close)
+	b.link = b.linkTo(narrow.URL, &rest.Config{BearerToken: "t"})
+	if answer := b.get("/api"); answer.StatusCode != http.StatusOK { // from here on its limit is known
+		t.Fatalf("the answer is %s", answer.Status)
+	}
+	groups := make([]string, 500)
+	for i := range groups {
+		groups[i] = fmt.Sprintf("a-rather-long-name-of-a-group-%d", i)
+	}
+	b.caller = &user.DefaultInfo{Name: "alice", Groups: groups}
+	answer := b.get("/api")
+	b.refused(answer, http.StatusRequestHeaderFieldsTooLarge, `cluster "m1": the request's header is longer than the member takes`)
+	if after := answer.Header.Get("Retry-After"); after != "" {
+		t.Errorf("Retry-After is %q", after)
 	}
 }
 

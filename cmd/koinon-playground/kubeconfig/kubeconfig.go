@@ -5,7 +5,9 @@
 package kubeconfig
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
@@ -66,6 +68,29 @@ func Merge(sources ...Source) (*clientcmdapi.Config, error) {
 		}
 	}
 	return merged, nil
+}
+
+// Keep puts into c what the file has under other names. A file that does not exist has nothing.
+func Keep(c *clientcmdapi.Config, file string) error {
+	before, err := clientcmd.LoadFromFile(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("load kubeconfig %s, which may have contexts of yours: %w", file, err)
+	}
+	keep(c.Clusters, before.Clusters)
+	keep(c.AuthInfos, before.AuthInfos)
+	keep(c.Contexts, before.Contexts)
+	return nil
+}
+
+func keep[V any](into, before map[string]V) {
+	for name, value := range before {
+		if _, ours := into[name]; !ours {
+			into[name] = value
+		}
+	}
 }
 
 // Write writes a kubeconfig file.

@@ -65,3 +65,32 @@ func TestMergeRefusesAFileWithoutAContext(t *testing.T) {
 		t.Errorf("got %v, want a sentence on the context that is missing", err)
 	}
 }
+
+func TestWhatUsersHaveAddedStays(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "kubeconfig")
+	if err := Keep(New(Access{Context: "koinon"}), file); err != nil {
+		t.Errorf("of a file that is not there: %v", err)
+	}
+	old := New(Access{Context: "koinon", Server: "https://127.0.0.1:1"})
+	added := New(Access{Context: "koinon/m1", Server: "https://127.0.0.1:1/proxy"})
+	if err := Write(file, added); err != nil {
+		t.Fatal(err)
+	}
+	if err := Keep(old, file); err != nil {
+		t.Fatal(err)
+	}
+	if err := Write(file, old); err != nil {
+		t.Fatal(err)
+	}
+	now := New(Access{Context: "koinon", Server: "https://127.0.0.1:2"})
+	if err := Keep(now, file); err != nil {
+		t.Fatal(err)
+	}
+	servers := map[string]string{}
+	for name, c := range now.Contexts {
+		servers[name] = now.Clusters[c.Cluster].Server
+	}
+	if diff := cmp.Diff(map[string]string{"koinon": "https://127.0.0.1:2", "koinon/m1": "https://127.0.0.1:1/proxy"}, servers); diff != "" {
+		t.Errorf("servers of contexts (-want +got):\n%s", diff)
+	}
+}

@@ -152,6 +152,8 @@ func (q *quickstart) startAll(ctx context.Context) error {
 	return q.home.Save()
 }
 
+// writeKubeconfig writes the contexts of Koinon and the members. Those that users have added, as by
+// "kubectl koinon kubeconfig --merge", stay.
 func (q *quickstart) writeKubeconfig() error {
 	sources := []kubeconfig.Source{{Context: home.Koinon, File: q.koinon.Kubeconfig()}}
 	for _, m := range q.members {
@@ -159,6 +161,9 @@ func (q *quickstart) writeKubeconfig() error {
 	}
 	merged, err := kubeconfig.Merge(sources...)
 	if err != nil {
+		return err
+	}
+	if err := kubeconfig.Keep(merged, q.home.Kubeconfig()); err != nil {
 		return err
 	}
 	return kubeconfig.Write(q.home.Kubeconfig(), merged)

@@ -121,12 +121,13 @@ func (c *ClusterREST) Connect(ctx context.Context, name string, _ runtime.Object
 	}), nil
 }
 
+// callerOf returns who asks, or an error of the API if members cannot be told of him.
 func callerOf(ctx context.Context) (user.Info, error) {
 	caller, ok := request.UserFrom(ctx)
 	if !ok || caller.GetName() == "" {
 		return nil, apierrors.NewUnauthorized("members are reached as a user, and the request has none")
 	}
-	return caller, nil
+	return caller, links.CheckCaller(caller)
 }
 
 // mayUpgrade has a connection that changes its protocol authorized as one that creates something:

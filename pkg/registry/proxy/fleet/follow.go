@@ -398,12 +398,7 @@ func (f *follower) pass(ctx context.Context, origin *source, what string, data [
 	case "ERROR":
 		return refusal(f.name, http.StatusServiceUnavailable, data).withCode(data)
 	case "BOOKMARK":
-		if version := scanVersion(data); version != 0 {
-			f.mu.Lock()
-			defer f.mu.Unlock()
-			f.version = version
-			f.see(version)
-		}
+		f.passBookmark(data)
 		return nil
 	case "ADDED", "MODIFIED", "DELETED":
 	default:
@@ -416,6 +411,9 @@ func (f *follower) pass(ctx context.Context, origin *source, what string, data [
 	origin.converted = p.converted
 	if p.columns != nil {
 		f.columns = p.columns
+	}
+	if f.form == formTable && f.columns == nil {
+		return failed(f.name, http.StatusServiceUnavailable, "its watch sent a row before it said the columns")
 	}
 	for i := range p.items {
 		version := parseVersion(p.items[i].version)
@@ -430,6 +428,22 @@ func (f *follower) pass(ctx context.Context, origin *source, what string, data [
 		}
 	}
 	return nil
+}
+
+// passBookmark notes up to where the member has shown everything. API servers say the columns of
+// tables in the first event of a watch alone, which is a bookmark if nothing happens for a minute.
+func (f *follower) passBookmark(data []byte) {
+	if f.form == formTable {
+		if p, err := scanPage(data); err == nil && p.isTable() && p.columns != nil {
+			f.columns = p.columns
+		}
+	}
+	if version := scanVersion(data); version != 0 {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.version = version
+		f.see(version)
+	}
 }
 
 // scanEvent reads an object, or a table with one row.

@@ -3,6 +3,7 @@ package fleet
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -201,4 +202,52 @@ func TestAWatchOfTablesHasColumnsWhenTheyChange(t *testing.T) {
 			t.Error(diff)
 		}
 	})
+}
+
+// TestAWatchThatWasQuietAtFirstHasItsColumns: an API server says the columns in the first event of
+// a watch alone, and that is a bookmark if there is no other within a minute.
+func TestAWatchThatWasQuietAtFirstHasItsColumns(t *testing.T) {
+	const (
+		bookmark = `{"type":"BOOKMARK","object":{"kind":"Table","apiVersion":"meta.k8s.io/v1","metadata":{"resourceVersion":"6"},` +
+			`"columnDefinitions":[{"name":"Name","type":"string","format":"name"},{"name":"Data","type":"string"}],"rows":[]}}`
+		row = `{"type":"ADDED","object":{"kind":"Table","apiVersion":"meta.k8s.io/v1","metadata":{"resourceVersion":"7"},"columnDefinitions":null,` +
+			`"rows":[{"cells":["late",1],"object":{"kind":"PartialObjectMetadata","apiVersion":"meta.k8s.io/v1","metadata":{"namespace":"shop","name":"late","resourceVersion":"7"}}}]}}`
+	)
+	for name, watches := range map[string][]string{
+		"a bookmark says them":                          {bookmark + row},
+		"nothing says them, and the next watch does so": {row, bookmark + row},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, 0, Config{})
+				w.set(served("m1", func(w http.ResponseWriter, r *http.Request) {
+					if !r.URL.Query().Has("watch") || len(watches) == 0 {
+						t.Errorf("the member was asked for %s", r.URL)
+						return
+					}
+					events := watches[0]
+					watches = watches[1:]
+					_, _ = io.WriteString(w, events)
+					<-r.Context().Done()
+				}))
+				watch, status := openWatch(t, t.Context(), w, asTable, "resourceVersion", versions{hash("m1"): 5}.String())
+				if watch == nil {
+					t.Fatal(status)
+				}
+				defer watch.body.Close()
+				e, err := watch.next()
+				if err != nil {
+					t.Fatal(err)
+				}
+				data, _ := json.Marshal(e.Object)
+				var table metav1.Table
+				if err := json.Unmarshal(data, &table); err != nil {
+					t.Fatal(err)
+				}
+				if diff := cmp.Diff([]string{"Name|Cluster|Data", "late|m1|1"}, rowsOf(t, table)); diff != "" {
+					t.Error(diff)
+				}
+			})
+		})
+	}
 }

@@ -2,9 +2,7 @@ package links
 
 import (
 	"fmt"
-	"maps"
 	"net/http"
-	"slices"
 	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -25,50 +23,6 @@ func impersonation(caller user.Info) transport.ImpersonationConfig {
 	return config
 }
 
-// unsayable says what of a caller no header can say as it is; nil if there is nothing. HTTP/1.1 cuts
-// off spaces around a value: the group " system:masters" would be another one in the member.
-func unsayable(member string, caller user.Info) error {
-	refuse := func(what, value string) error {
-		return apierrors.NewForbidden(v1alpha1.Resource("clusters/proxy"), member,
-			fmt.Errorf("%s %.256q cannot be sent to a cluster: it is empty, or has spaces around it or control characters", what, value))
-	}
-	if !sayable(caller.GetName()) {
-		return refuse("the user name", caller.GetName())
-	}
-	if uid := caller.GetUID(); uid != "" && !sayable(uid) {
-		return refuse("the UID", uid)
-	}
-	for _, group := range caller.GetGroups() {
-		if !sayable(group) {
-			return refuse("the group", group)
-		}
-	}
-	extra := caller.GetExtra()
-	for _, key := range slices.Sorted(maps.Keys(extra)) {
-		for _, value := range extra[key] {
-			if value != "" && !sayable(value) {
-				return refuse(fmt.Sprintf("the extra %.256q with the value", key), value)
-			}
-		}
-	}
-	return nil
-}
-
-func sayable(value string) bool {
-	return value != "" && strings.TrimSpace(value) == value && !strings.ContainsFunc(value, func(r rune) bool { return r < 0x20 || r == 0x7f })
-}
-
-// refusing answers every request with an error.
-type refusing struct{ err error }
-
-// RoundTrip implements http.RoundTripper.
-func (r refusing) RoundTrip(request *http.Request) (*http.Response, error) {
-	if request.Body != nil {
-		_ = request.Body.Close() // as transports do
-	}
-	return nil, r.err
-}
-
 // hostPrefix begins names of the host that would mean somebody else in a member.
 const hostPrefix = "host:"
 
@@ -82,4 +36,54 @@ func Foreign(name string) string {
 		}
 	}
 	return name
+}
+
+// CheckCaller refuses a caller whom members would take for somebody else, with an error of the API.
+// Members are told in headers who asks, and HTTP/1.1, which exec goes by, takes white space from the
+// ends of a header: the group " system:masters" would be system:masters there, and a user without
+// anything else in his name would be nobody, so that the credential's own account acts. Control
+// characters are no part of a header at all.
+//
+// A group is not left out instead: rules of admission may refuse what its members do.
+func CheckCaller(caller user.Info) error {
+	if !plain(caller.GetName()) {
+		return unnamable(fmt.Sprintf("the user name %q", caller.GetName()))
+	}
+	if !plain(caller.GetUID()) {
+		return unnamable(fmt.Sprintf("the UID %q", caller.GetUID()))
+	}
+	for _, group := range caller.GetGroups() {
+		if !plain(group) {
+			return unnamable(fmt.Sprintf("the group %q", group))
+		}
+	}
+	for key, values := range caller.GetExtra() {
+		for _, value := range values {
+			if !plain(value) {
+				return unnamable(fmt.Sprintf("a value of the extra %q", key))
+			}
+		}
+	}
+	return nil
+}
+
+func unnamable(what string) error {
+	return apierrors.NewForbidden(v1alpha1.Resource("clusters"), "", fmt.Errorf(
+		"members are told in headers who asks, and %s begins or ends with white space, or has control characters", what))
+}
+
+// plain reports whether the value of a header arrives as it was sent.
+func plain(value string) bool {
+	return value == strings.Trim(value, " \t") && !strings.ContainsFunc(value, func(r rune) bool { return r < ' ' || r == 0x7f })
+}
+
+// refusing answers no request.
+type refusing struct{ err error }
+
+// RoundTrip implements http.RoundTripper.
+func (r refusing) RoundTrip(request *http.Request) (*http.Response, error) {
+	if request.Body != nil {
+		_ = request.Body.Close()
+	}
+	return nil, r.err
 }

@@ -156,9 +156,9 @@ func (l *Link) Path(location *url.URL) (path string, ok bool) {
 
 // As returns what carries requests as a caller. upgraded says that the protocol is to be changed.
 // What there is of impersonation in a request is the caller's to send, and must have been removed.
-// Requests of a caller whose names no header can say are refused with an error of the API.
+// Requests of a caller whom CheckCaller refuses fail with its error.
 func (l *Link) As(caller user.Info, upgraded bool) http.RoundTripper {
-	if err := unsayable(l.Member, caller); err != nil {
+	if err := CheckCaller(caller); err != nil {
 		return refusing{err}
 	}
 	next := l.plain

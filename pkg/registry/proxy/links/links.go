@@ -27,6 +27,9 @@ import (
 // patience is how long a request waits until members are known, after a start.
 const patience = 5 * time.Second
 
+// retrySeconds is when it may be asked again, if they are still not known.
+const retrySeconds = 1
+
 // Config is what Links need. Every field but Dial is required.
 type Config struct {
 	// API serves KubeFedClusters, Host their Secrets.
@@ -180,7 +183,9 @@ func (l *Links) await(ctx context.Context) error {
 	if cache.WaitForCacheSync(ctx.Done(), l.clusters.HasSynced, l.secrets.HasSynced) {
 		return nil
 	}
-	return unavailable("members are not known yet: this server has not read the KubeFedClusters and Secrets of namespace %q", l.namespace)
+	err := apierrors.NewServiceUnavailable(fmt.Sprintf("members are not known yet: this server has not read the KubeFedClusters and Secrets of namespace %q", l.namespace))
+	err.ErrStatus.Details = &metav1.StatusDetails{RetryAfterSeconds: retrySeconds}
+	return err
 }
 
 // current returns what a member's KubeFedCluster and Secret say now. l.mu is held.
@@ -202,7 +207,8 @@ func (l *Links) current(member string) (*way, error) {
 		w.expiry = time.AfterFunc(w.until.Sub(l.now())+time.Second, l.review)
 	}
 	if err != nil {
-		w.err = unavailable("cluster %q cannot be reached as its KubeFedCluster and Secret are: %v", member, err)
+		// Without Retry-After: somebody has to change one of them.
+		w.err = apierrors.NewServiceUnavailable(fmt.Sprintf("cluster %q cannot be reached as its KubeFedCluster and Secret are: %v", member, err))
 	}
 	l.ways[member] = w
 	return w, nil
@@ -332,14 +338,4 @@ func (w *way) end(reason error) {
 	if w.link != nil {
 		w.link.End(reason)
 	}
-}
-
-// retryAfter is when a request that could not be carried on may be tried again.
-const retryAfter = 5 * time.Second
-
-// unavailable is a ServiceUnavailable with Retry-After.
-func unavailable(format string, args ...any) *apierrors.StatusError {
-	err := apierrors.NewServiceUnavailable(fmt.Sprintf(format, args...))
-	err.ErrStatus.Details = &metav1.StatusDetails{RetryAfterSeconds: int32(retryAfter / time.Second)}
-	return err
 }

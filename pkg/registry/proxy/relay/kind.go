@@ -50,6 +50,14 @@ func isTrue(query url.Values, parameter string) bool {
 	return ok && !strings.EqualFold(values[0], "false") && values[0] != "0"
 }
 
+// isWatch reports whether a request that goes on is a watch, of which clients begin another when it
+// ends. The end of a log is that of its container, and what is behind …/proxy/ is not known here.
+func isWatch(path string) bool {
+	segments := strings.Split(path, "/") // /api/v1/namespaces/NAMESPACE/pods/NAME/log
+	isLog := len(segments) == 8 && segments[5] == "pods" && segments[7] == "log"
+	return !isLog && !IsInner(path)
+}
+
 // Protocols that a request may change to.
 const (
 	protocolSPDY      = "SPDY/3.1"

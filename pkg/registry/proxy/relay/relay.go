@@ -121,7 +121,7 @@ func (rl *Relay) Serve(w http.ResponseWriter, r *http.Request, to Request) {
 			if r.Context().Err() != nil {
 				return // nobody reads it
 			}
-			rl.fail(w, asked, problem(to.Cluster, cause(ctx, err), to.Reticent))
+			rl.fail(w, asked, problem(to.Cluster, r.Method, cause(ctx, err), to.Reticent))
 		},
 	}
 	proxy.ServeHTTP(w, r.WithContext(ctx))
@@ -193,11 +193,10 @@ func (e *exchange) check(request *http.Request, answer *http.Response) error {
 		return err
 	}
 	cleanAnswer(answer.Header)
-	// What is behind the API may be a file, which is whole or not.
-	if e.kind == watching && answer.StatusCode == http.StatusOK && !IsInner(e.Path) {
-		answer.Body = endAtOnce(answer.Body, e.Link.Replaced())
+	if e.kind == watching && answer.StatusCode == http.StatusOK {
+		answer.Body = endAtOnce(answer.Body, e.Link.Replaced(), isWatch(e.Path))
 		if e.While != nil {
-			answer.Body = endAtOnce(answer.Body, e.While)
+			answer.Body = endAtOnce(answer.Body, e.While, isWatch(e.Path))
 		}
 	}
 	if e.Answer != nil {
@@ -238,26 +237,32 @@ func (e *exchange) followable(answer *http.Response) error {
 	return nil
 }
 
-// endAtOnce ends a body, as if it were complete, when ended does.
-func endAtOnce(body io.ReadCloser, ended context.Context) io.ReadCloser {
-	e := &endable{ReadCloser: body, ended: ended}
+// endAtOnce ends a body when ended does: as if it were complete, or so that nobody takes it for that.
+func endAtOnce(body io.ReadCloser, ended context.Context, complete bool) io.ReadCloser {
+	e := &endable{ReadCloser: body, ended: ended, complete: complete}
 	e.stop = context.AfterFunc(ended, func() { _ = body.Close() })
 	return e
 }
 
 type endable struct {
 	io.ReadCloser
-	ended context.Context
-	stop  func() bool
+	ended    context.Context
+	complete bool
+	stop     func() bool
 }
 
 // Read implements io.Reader.
 func (e *endable) Read(p []byte) (int, error) {
 	n, err := e.ReadCloser.Read(p)
-	if err != nil && e.ended.Err() != nil {
-		err = io.EOF
+	switch {
+	case err == nil || e.ended.Err() == nil:
+		return n, err
+	case e.complete:
+		return n, io.EOF
+	case errors.Is(err, io.EOF): // it ended by itself
+		return n, err
 	}
-	return n, err
+	return n, context.Cause(e.ended)
 }
 
 // Close implements io.Closer.

@@ -4,17 +4,23 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apiserver/pkg/authentication/user"
+	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/util/cert"
 
@@ -161,8 +167,8 @@ func TestACredentialThatTheMemberRefusesIsNotTheClientsMatter(t *testing.T) {
 	b := newBench(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnauthorized) }))
 	answer := b.get("/api/v1/pods")
 	b.refused(answer, http.StatusServiceUnavailable, `cluster "m1": it refuses the credential`)
-	if answer.Header.Get("Retry-After") == "" {
-		t.Error("no Retry-After")
+	if after := answer.Header.Get("Retry-After"); after != "" { // nobody but an operator can help
+		t.Errorf("Retry-After is %q", after)
 	}
 	if answer := b.get("/api/v1/namespaces/a/services/b/proxy/login"); answer.StatusCode != http.StatusUnauthorized {
 		t.Errorf("an application's own 401 came as %d", answer.StatusCode)
@@ -208,10 +214,78 @@ func TestAMemberThatCannotBeReachedIsASentence(t *testing.T) {
 			b.link = b.linkTo(test.url, config)
 			answer := b.get("/api/v1/pods")
 			b.refused(answer, http.StatusServiceUnavailable, test.want)
-			if answer.Header.Get("Retry-After") == "" {
-				t.Error("no Retry-After")
+			if after := answer.Header.Get("Retry-After"); (after == "1") == test.checked {
+				t.Errorf("Retry-After is %q", after)
 			}
 		})
+	}
+}
+
+func TestMoreGroupsThanAMemberTakesIsASentence(t *testing.T) {
+	b := newBench(t, http.NotFoundHandler())
+	narrow := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	narrow.EnableHTTP2, narrow.Config.MaxHeaderBytes = true, 8<<10
+	narrow.StartTLS()
+	t.Cleanup(narrow.Close)
+	b.link = b.linkTo(narrow.URL, &rest.Config{BearerToken: "t"})
+	if answer := b.get("/api"); answer.StatusCode != http.StatusOK { // from here on its limit is known
+		t.Fatalf("the answer is %s", answer.Status)
+	}
+	groups := make([]string, 500)
+	for i := range groups {
+		groups[i] = fmt.Sprintf("a-rather-long-name-of-a-group-%d", i)
+	}
+	b.caller = &user.DefaultInfo{Name: "alice", Groups: groups}
+	answer := b.get("/api")
+	b.refused(answer, http.StatusRequestHeaderFieldsTooLarge, `cluster "m1": the request's header is longer than the member takes`)
+	if after := answer.Header.Get("Retry-After"); after != "" {
+		t.Errorf("Retry-After is %q", after)
+	}
+}
+
+// TestAWriteThatMayHaveBeenDoneIsNotRepeated: client-go repeats whatever is answered with
+// Retry-After, and each attempt with a generated name would make another object.
+func TestAWriteThatMayHaveBeenDoneIsNotRepeated(t *testing.T) {
+	var made atomic.Int32
+	b := newBench(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		made.Add(1)
+		panic(http.ErrAbortHandler) // it is done, and the connection breaks
+	}))
+	client, err := kubernetes.NewForConfig(&rest.Config{Host: b.front.URL + prefix})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = client.CoreV1().ConfigMaps("shop").Create(t.Context(), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{GenerateName: "a-"}}, metav1.CreateOptions{})
+	if !apierrors.IsServiceUnavailable(err) || !strings.Contains(err.Error(), "the connection broke") {
+		t.Errorf("got %v", err)
+	}
+	if n := made.Load(); n != 1 {
+		t.Errorf("%d objects were made", n)
+	}
+}
+
+func TestWhatMayBeAskedAgainSaysSo(t *testing.T) {
+	b := newBench(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }))
+	breaking := b.link
+	closed := httptest.NewServer(nil)
+	closed.Close()
+	absent := b.linkTo("https"+closed.URL[4:], &rest.Config{BearerToken: "t"})
+	for name, test := range map[string]struct {
+		link  *links.Link
+		again map[string]string // method → Retry-After
+	}{
+		"the connection breaks": {breaking, map[string]string{"GET": "1", "HEAD": "1", "POST": "", "PUT": "", "PATCH": "", "DELETE": ""}},
+		"nobody listens":        {absent, map[string]string{"GET": "1", "HEAD": "1", "POST": "1", "PUT": "1", "PATCH": "1", "DELETE": "1"}},
+	} {
+		for method, want := range test.again {
+			t.Run(name+" to "+method, func(t *testing.T) {
+				b.link = test.link
+				answer := b.do(method, "/api/v1/namespaces/shop/pods/a")
+				if got := answer.Header.Get("Retry-After"); answer.StatusCode != http.StatusServiceUnavailable || got != want {
+					t.Errorf("%d with Retry-After %q, want it to be %q", answer.StatusCode, got, want)
+				}
+			})
+		}
 	}
 }
 
@@ -308,7 +382,7 @@ func TestANewCredentialEndsWatchesAndConnectionsButNoRequest(t *testing.T) {
 		switch {
 		case r.Header.Get("Upgrade") != "":
 			hijacked("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n").ServeHTTP(w, r)
-		case r.URL.Query().Has("watch"):
+		case r.URL.Query().Has("watch"), r.URL.Query().Has("follow"):
 			_, _ = io.WriteString(w, "{}\n")
 			_ = http.NewResponseController(w).Flush()
 			<-r.Context().Done()
@@ -319,10 +393,16 @@ func TestANewCredentialEndsWatchesAndConnectionsButNoRequest(t *testing.T) {
 		}
 	}))
 	watch, brief := b.get("/api/v1/pods?watch=true"), b.get("/api/v1/pods")
+	logs, inner := b.get("/api/v1/namespaces/shop/pods/a/log?follow=true"), b.get("/api/v1/namespaces/shop/services/a/proxy/events?watch=true")
 	_, upgraded, _ := b.upgrade("/exec", "websocket")
 	b.link.End(links.ErrRotated)
 	if body, err := io.ReadAll(watch.Body); err != nil || string(body) != "{}\n" {
 		t.Errorf("the watch ended with %q, %v: want a whole answer, so that clients begin another", body, err)
+	}
+	for what, answer := range map[string]*http.Response{"log": logs, "answer of an application": inner} {
+		if body, err := io.ReadAll(answer.Body); err == nil || string(body) != "{}\n" {
+			t.Errorf("the %s ended with %q, %v: want an error, since there is more", what, body, err)
+		}
 	}
 	if _, err := upgraded.ReadByte(); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("the connection goes on: %v", err)

@@ -29,7 +29,7 @@ func (t *Transport) RoundTrip(request *http.Request) (*http.Response, error) {
 		return nil, badPath(t.cluster, err)
 	}
 	if err := t.link.Dead().Err(); err != nil {
-		return nil, problem(t.cluster, err, t.Reticent)
+		return nil, problem(t.cluster, request.Method, err, t.Reticent)
 	}
 	sent := request.Clone(request.Context())
 	sent.URL, sent.Host = target, ""
@@ -41,7 +41,7 @@ func (t *Transport) RoundTrip(request *http.Request) (*http.Response, error) {
 	}
 	answer, err := e.RoundTrip(sent)
 	if err != nil {
-		return nil, problem(t.cluster, err, t.Reticent)
+		return nil, problem(t.cluster, request.Method, err, t.Reticent)
 	}
 	return answer, nil
 }

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -73,10 +74,22 @@ func (c *CellREST) Connect(ctx context.Context, name string, _ runtime.Object, _
 			Cluster: cell.Member, Link: link, Prefix: to.prefix, Path: to.path, RawQuery: to.rawQuery, Caller: caller,
 			While: there, Reticent: true,
 			Map: func(r *http.Request, sent *relay.Request) (*http.Request, error) {
+				defer c.proxies.bodySoon(w)()
 				return c.mapRequest(view, link, r, sent)
 			},
 		})
 	}), nil
+}
+
+// bodyTimeout is how long a body that is read whole may take to come.
+const bodyTimeout = time.Minute
+
+// bodySoon has reading of a request end in some time, until it is called off. What cannot be bounded
+// in that way is not.
+func (p *Proxies) bodySoon(w http.ResponseWriter) (callOff func()) {
+	control := http.NewResponseController(w)
+	_ = control.SetReadDeadline(time.Now().Add(p.bodyTimeout))
+	return func() { _ = control.SetReadDeadline(time.Time{}) }
 }
 
 // mapRequest makes of a request to a cell one to its member.

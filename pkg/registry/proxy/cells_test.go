@@ -202,6 +202,22 @@ func TestBodiesThatDoNotComeAreCounted(t *testing.T) {
 	}
 }
 
+func TestABodyThatDoesNotComeIsNotAwaitedForEver(t *testing.T) {
+	b := newCellBench(t, http.HandlerFunc(goingOn))
+	b.proxies.bodyTimeout = 50 * time.Millisecond
+	_, reader := b.send("POST CELL/api/v1/namespaces/shop/pods" + hostLine + "Content-Length: 3000000\r\n\r\n{")
+	if answer, body := b.answer(reader); answer.StatusCode != http.StatusBadRequest || !strings.Contains(body, "read the body") {
+		t.Errorf("%d %s", answer.StatusCode, body)
+	}
+	_, reader = b.send("GET CELL/api/v1/namespaces/shop/pods/p/exec" + hostLine + "Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+	if answer, err := http.ReadResponse(reader, nil); err != nil || answer.StatusCode != http.StatusSwitchingProtocols {
+		t.Fatalf("%v, %v", answer, err)
+	}
+	if _, err := io.ReadFull(reader, make([]byte, len("prompt"))); err != nil {
+		t.Errorf("a connection is a body, too: %v", err)
+	}
+}
+
 func TestClientsOfACellAreNotToldWhereItsMemberIs(t *testing.T) {
 	const address = "10.9.8.7"
 	broken := func(err error) links.Dialer {

@@ -49,6 +49,8 @@ type Proxies struct {
 	fleet  *fleet.Handler
 	// stillThere is how often it is looked whether a cell is where it was.
 	stillThere time.Duration
+	// bodyTimeout is how long a body that is read whole may take.
+	bodyTimeout time.Duration
 }
 
 // New makes them.
@@ -56,7 +58,7 @@ func New(config Config) (*Proxies, error) {
 	if config.Links == nil || config.Cells == nil || config.Authorizer == nil {
 		return nil, errors.New("proxy: links, cells and an authorizer are required")
 	}
-	p := &Proxies{Config: config, scopes: newScopes(), stillThere: stillThere}
+	p := &Proxies{Config: config, scopes: newScopes(), stillThere: stillThere, bodyTimeout: bodyTimeout}
 	p.relay = relay.New(p.fail)
 	var err error
 	p.fleet, err = fleet.New(fleet.Config{Members: p.scopeOf, Via: "/apis/" + v1alpha1.SchemeGroupVersion.String() + "/clusters/%s/proxy"})

@@ -74,7 +74,7 @@ func unnamable(what string) error {
 
 // plain reports whether the value of a header arrives as it was sent.
 func plain(value string) bool {
-	return value == strings.TrimSpace(value) && !strings.ContainsFunc(value, func(r rune) bool { return r < ' ' || r == 0x7f })
+	return value == strings.Trim(value, " \t") && !strings.ContainsFunc(value, func(r rune) bool { return r < ' ' || r == 0x7f })
 }
 
 // refusing answers no request.

@@ -33,9 +33,19 @@ type discovered struct {
 	// failed is when it could not be asked, and err why.
 	failed time.Time
 	err    error
+	// refused is when the member did not tell users what it serves, and how it said so.
+	refused map[string]refusal
 	// asking is closed when the member has been asked; nil if it is not.
 	asking chan struct{}
 }
+
+type refusal struct {
+	at  time.Time
+	err error
+}
+
+// maxRefused bounds the users that are kept for what they may not ask.
+const maxRefused = 1000
 
 func newScopes() *scopes { return &scopes{known: map[*links.Link]*discovered{}} }
 
@@ -69,19 +79,18 @@ var _ cellview.Scopes = &scopesOf{}
 
 // Scope implements cellview.Scopes.
 func (s *scopesOf) Scope(resource schema.GroupVersionResource) cellview.Scope {
-	var refused error // of this caller
 	for {
-		scope, asked, mine := s.discovered.scope(resource, refused == nil)
+		known, asked, mine := s.discovered.scope(resource, s.caller.GetName())
 		if asked == nil {
-			if scope == cellview.Unknown { // what is known is believed as long as there is nothing newer
-				s.err = s.discovered.why(resource, refused)
+			if known.why != nil {
+				s.err = known.why
 			}
-			return scope
+			return known.scope
 		}
 		if mine {
 			go func() { // ends with discoveryTimeout: others wait for it, so it does not end with this request
-				refused = s.discovered.ask(s.link, s.caller)
-				close(asked)
+				defer close(asked)
+				s.discovered.ask(s.link, s.caller)
 			}()
 		}
 		select {
@@ -93,39 +102,41 @@ func (s *scopesOf) Scope(resource schema.GroupVersionResource) cellview.Scope {
 	}
 }
 
+// answer is what is known of a type. If it is unknown, why says so; nil if the member does not serve it.
+type answer struct {
+	scope cellview.Scope
+	why   error
+}
+
 // scope returns what is known of a type; or, if the member has to be asked first, what is closed when
 // it was, and whether that is left to the caller of scope.
-func (d *discovered) scope(resource schema.GroupVersionResource, mayAsk bool) (scope cellview.Scope, asked chan struct{}, mine bool) {
+func (d *discovered) scope(resource schema.GroupVersionResource, user string) (known answer, asked chan struct{}, mine bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	scope = d.types.scope(resource)
-	age := time.Since(d.at)
-	switch {
-	case age < scopesRetry, scope != cellview.Unknown && age < scopesAge, !mayAsk, time.Since(d.failed) < scopesRetry:
-		return scope, nil, false
+	now, scope := time.Now(), d.types.scope(resource)
+	var why error
+	switch age := now.Sub(d.at); {
+	case scope != cellview.Unknown && age < scopesAge:
+	case age < scopesRetry:
+		why = d.types.away(resource)
+	case now.Sub(d.failed) < scopesRetry:
+		why = d.err
+	case now.Sub(d.refused[user].at) < scopesRetry:
+		why = d.refused[user].err
 	case d.asking != nil:
-		return scope, d.asking, false
+		return answer{}, d.asking, false
+	default:
+		d.asking = make(chan struct{})
+		return answer{}, d.asking, true
 	}
-	d.asking = make(chan struct{})
-	return scope, d.asking, true
+	if scope != cellview.Unknown {
+		why = nil // what is known is believed as long as there is nothing newer
+	}
+	return answer{scope, why}, nil, false
 }
 
-// why is why a type is not known; nil if the member does not serve it.
-func (d *discovered) why(resource schema.GroupVersionResource, refused error) error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	switch {
-	case refused != nil:
-		return refused
-	case d.err != nil:
-		return d.err
-	}
-	return d.types.away(resource)
-}
-
-// ask asks the member. That it refuses one caller is his matter and is returned; anything else is
-// known to all.
-func (d *discovered) ask(link *links.Link, caller user.Info) (refused error) {
+// ask asks the member. That it refuses one caller is his matter; anything else is known to all.
+func (d *discovered) ask(link *links.Link, caller user.Info) {
 	ctx, cancel := context.WithTimeout(link.Dead(), discoveryTimeout)
 	defer cancel()
 	types, err := discover(ctx, link, caller)
@@ -134,11 +145,13 @@ func (d *discovered) ask(link *links.Link, caller user.Info) (refused error) {
 	d.asking = nil
 	switch {
 	case apierrors.IsForbidden(err):
-		return err
+		if d.refused == nil || len(d.refused) >= maxRefused {
+			d.refused = map[string]refusal{}
+		}
+		d.refused[caller.GetName()] = refusal{time.Now(), err}
 	case err != nil:
 		d.failed, d.err = time.Now(), err
 	default:
-		d.at, d.err, d.types = time.Now(), nil, types.orAsBefore(d.types)
+		d.at, d.types = time.Now(), types.orAsBefore(d.types)
 	}
-	return nil
 }

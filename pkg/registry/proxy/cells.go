@@ -45,11 +45,7 @@ func (p *Proxies) CellProxy() *CellREST { return &CellREST{connecter{p}} }
 
 // Connect returns what carries the request on to the cell's namespace in its member.
 func (c *CellREST) Connect(ctx context.Context, name string, _ runtime.Object, _ rest.Responder) (http.Handler, error) {
-	caller, err := callerOf(ctx)
-	if err != nil {
-		return nil, err
-	}
-	to, err := routeOf(ctx)
+	caller, to, err := asked(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -100,11 +100,7 @@ func (p *Proxies) ClusterProxy() *ClusterREST { return &ClusterREST{connecter{p}
 
 // Connect returns what carries the request on to the member.
 func (c *ClusterREST) Connect(ctx context.Context, name string, _ runtime.Object, _ rest.Responder) (http.Handler, error) {
-	caller, err := callerOf(ctx)
-	if err != nil {
-		return nil, err
-	}
-	to, err := routeOf(ctx)
+	caller, to, err := asked(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -121,6 +117,16 @@ func (c *ClusterREST) Connect(ctx context.Context, name string, _ runtime.Object
 			Cluster: name, Link: link, Prefix: to.prefix, Path: to.path, RawQuery: to.rawQuery, Caller: caller,
 		})
 	}), nil
+}
+
+// asked returns who asks, and for what.
+func asked(ctx context.Context) (user.Info, route, error) {
+	caller, err := callerOf(ctx)
+	if err != nil {
+		return nil, route{}, err
+	}
+	to, err := routeOf(ctx)
+	return caller, to, err
 }
 
 // callerOf returns who asks, or an error of the API if members cannot be told of him.

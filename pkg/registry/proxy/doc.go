@@ -1,7 +1,8 @@
 // Package proxy serves the subresources through which clients reach members: clusters/NAME/proxy
-// is one member's whole API, as the member has it.
+// is one member's whole API, as the member has it; cells/CELL/proxy one cell as a cluster of its
+// own (package cellview); fleets/all/proxy all members at once (package fleet).
 //
-// The caller is authorized here by the name of the cluster and the verb of his request, and in the
+// The caller is authorized here by the resource, its name and the verb of his request, and in the
 // member once more, by what that allows him: package links has him impersonated there. Package
 // relay carries requests on.
 //

@@ -51,7 +51,7 @@ func (r *relay) broke(why error) {
 	if r.first(why) {
 		var told *Error
 		if !errors.As(why, &told) {
-			told = &Error{Broken, reason(why)}
+			told = &Error{Broken, Reason(why)}
 		}
 		r.stream.Reset(told.Code, told.Text)
 		_ = r.conn.Close()
@@ -147,8 +147,8 @@ func waitReadable(conn net.Conn) error {
 	return cmp.Or(err, failed)
 }
 
-// reason is an error of a connection without its addresses, which the other end has no use for.
-func reason(err error) string {
+// Reason is an error of a connection without its addresses, which the other end has no use for.
+func Reason(err error) string {
 	var operation *net.OpError
 	if errors.As(err, &operation) {
 		err = operation.Err

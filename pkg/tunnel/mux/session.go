@@ -425,3 +425,6 @@ func (s *Session) returnCredit(now time.Time) {
 		}
 	}
 }
+
+// RemoteAddr is the connection's.
+func (s *Session) RemoteAddr() net.Addr { return s.conn.RemoteAddr() }

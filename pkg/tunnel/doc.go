@@ -1,0 +1,53 @@
+// Package tunnel reaches clusters and nodes that nobody can connect to: behind NAT, behind a firewall, at the end of a
+// mobile line. An agent there makes one outgoing connection to each replica of the server, and whoever wants to reach
+// something at its end says the name of the cluster or node. It imports nothing of ours, and knows
+// nothing of Kubernetes.
+//
+// # Parts
+//
+//	mux     many streams on one connection, each with its own flow control: the protocol
+//	server  takes the agents' links, and dials by name
+//	agent   keeps links to the servers, and dials at its end what its policy allows
+//
+// # Identities
+//
+// A link is TLS 1.3 with certificates on both sides, and the protocol koinon-tunnel/1 (ALPN). Whom an agent stands for is in its
+// certificate, in one URI:
+//
+//	koinon-agent:/clusters/CLUSTER
+//	koinon-agent:/clusters/CLUSTER/nodes/NODE
+//
+// and nowhere else: what it says of itself can narrow that, never widen it. Both are names as Kubernetes has them.
+// There is no link without a certificate, and no way to switch that off. A certificate with two such URIs, or with
+// none, is refused.
+//
+// # Streams
+//
+// The server opens streams, agents do not. The request of a stream is
+//
+//	{"network":"tcp","address":"HOST:PORT","timeoutMillis":5000}
+//
+// where HOST:PORT may be a word that the agent has an address for: "apiserver" or "kubelet". The agent answers once it
+// is connected, or with what hindered it: a code of package mux and a sentence. So who dials learns that a target refused, and not
+// that a link broke.
+//
+// # Several of each
+//
+// An agent has links to all replicas: it learns of them from NEWS, {"replicas":[{"id":"…","address":"…"}]}, which the server sends
+// when a link begins and when they change. A replica that others reach by the common address only has no
+// address; the agent dials that one until it has met every id. A name may have several agents. New streams go to the one with the
+// fewest, and to another if that does not answer in time; a stream stays where it is.
+//
+// # Ends
+//
+// DRAIN, {"untilMillis":…}, says that its sender will go: agents make another link first, servers take other links for new
+// streams. What is carried goes on until the link ends. A link on which nothing comes for fifteen seconds is dead. An agent comes back at once, then after
+// 50 ms and more, up to 5 s, each time a random part of that.
+//
+// # Bounds
+//
+//	from a connection to HELLO               10 s, 64 at a time
+//	streams of a link                        1,000, unless Config says otherwise
+//	what a link's streams hold unread        64 MiB beyond 256 KiB each, and together what the server's Budget allows
+//	dialing                                  8 s at the server, 5 s at the agent
+package tunnel

@@ -1,0 +1,86 @@
+package tunnel
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/koinon-io/koinon/pkg/tunnel/mux"
+)
+
+const (
+	// DialTimeout is how long dialing takes at most at the server, if its caller has no bound, and
+	// TargetTimeout how long an agent takes if it is not told.
+	DialTimeout   = 8 * time.Second
+	TargetTimeout = 5 * time.Second
+)
+
+// Words that an agent may have an address for.
+const (
+	APIServer = "apiserver"
+	Kubelet   = "kubelet"
+)
+
+// Request is what a stream is for.
+type Request struct {
+	// Network is tcp.
+	Network string `json:"network"`
+	// Address is HOST:PORT, or a word.
+	Address string `json:"address"`
+	// TimeoutMillis is how long the agent may take.
+	TimeoutMillis int64 `json:"timeoutMillis,omitempty"`
+}
+
+// ServerInfo is what a server says of itself in HELLO.
+type ServerInfo struct {
+	// ID is the replica's, and never another's.
+	ID string `json:"id"`
+}
+
+// AgentInfo is what an agent says of itself in HELLO. It is shown, and nothing follows from it.
+type AgentInfo struct {
+	Version string `json:"version,omitempty"`
+	Host    string `json:"host,omitempty"`
+}
+
+// News are what servers tell agents.
+type News struct {
+	Replicas []Replica `json:"replicas"`
+}
+
+// Replica is one of the servers.
+type Replica struct {
+	ID string `json:"id"`
+	// Address that reaches this one; empty if only the common address does.
+	Address string `json:"address,omitempty"`
+}
+
+// Drain says until when what is carried may go on.
+type Drain struct {
+	UntilMillis int64 `json:"untilMillis"`
+}
+
+// DialError says who could not reach what.
+type DialError struct {
+	Name    Name
+	Address string
+	// Code is that of the agent, or Unreachable if there is none.
+	Code mux.Code
+	// Err is the reason.
+	Err error
+}
+
+func (e *DialError) Error() string {
+	return fmt.Sprintf("%s: %s cannot be reached through the tunnel: %v", e.Name, e.Address, e.Err)
+}
+
+func (e *DialError) Unwrap() error { return e.Err }
+
+// Timeout is for net.Error.
+func (e *DialError) Timeout() bool { return e.Code == mux.Timeout }
+
+// Temporary is for net.Error.
+func (e *DialError) Temporary() bool { return false }
+
+// ErrNoAgent is why nothing of a name can be reached that has no agent here.
+var ErrNoAgent = errors.New("no agent of it is connected")

@@ -1,0 +1,87 @@
+package tunnel
+
+import (
+	"crypto/x509"
+	"fmt"
+	"net/url"
+	"regexp"
+	"strings"
+)
+
+// ALPN is the protocol of links. It changes with what the sides of a link cannot tell each other otherwise.
+const ALPN = "koinon-tunnel/1"
+
+// Name is whom an agent stands for: a cluster, or a node of one.
+type Name struct {
+	Cluster string
+	// Node is empty for a cluster.
+	Node string
+}
+
+func (n Name) String() string {
+	if n.Node == "" {
+		return fmt.Sprintf("cluster %q", n.Cluster)
+	}
+	return fmt.Sprintf("node %q of cluster %q", n.Node, n.Cluster)
+}
+
+var subdomain = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`)
+
+// Validate says what is wrong with a name: its parts are DNS subdomains, as Kubernetes' names are.
+func (n Name) Validate() error {
+	if !isName(n.Cluster) {
+		return fmt.Errorf("%q is no name of a cluster: lower case letters, digits, - and . are allowed, at most 253", n.Cluster)
+	}
+	if n.Node != "" && !isName(n.Node) {
+		return fmt.Errorf("%q is no name of a node: lower case letters, digits, - and . are allowed, at most 253", n.Node)
+	}
+	return nil
+}
+
+func isName(s string) bool { return len(s) <= 253 && subdomain.MatchString(s) }
+
+const scheme = "koinon-agent"
+
+// URI is what the certificate of an agent has.
+func (n Name) URI() *url.URL {
+	path := "/clusters/" + n.Cluster
+	if n.Node != "" {
+		path += "/nodes/" + n.Node
+	}
+	return &url.URL{Scheme: scheme, Path: path, OmitHost: true}
+}
+
+// NameOf is whom a certificate says that its owner stands for.
+func NameOf(certificate *x509.Certificate) (Name, error) {
+	var found []Name
+	for _, uri := range certificate.URIs {
+		if uri.Scheme != scheme {
+			continue
+		}
+		name, err := parse(uri)
+		if err != nil {
+			return Name{}, err
+		}
+		found = append(found, name)
+	}
+	if len(found) != 1 {
+		return Name{}, fmt.Errorf("the certificate says %d names of agents; one is needed, as a URI %s:/clusters/CLUSTER or …/nodes/NODE", len(found), scheme)
+	}
+	return found[0], nil
+}
+
+func parse(uri *url.URL) (Name, error) {
+	var name Name
+	switch parts := strings.Split(uri.EscapedPath(), "/"); {
+	case len(parts) == 3 && parts[1] == "clusters":
+		name = Name{Cluster: parts[2]}
+	case len(parts) == 5 && parts[1] == "clusters" && parts[3] == "nodes" && parts[4] != "":
+		name = Name{Cluster: parts[2], Node: parts[4]}
+	default:
+		return Name{}, fmt.Errorf("the certificate's URI %q names neither a cluster nor a node", uri)
+	}
+	if uri.String() != name.URI().String() {
+		return Name{}, fmt.Errorf("the certificate's URI %q has more than a name", uri)
+	}
+	return name, name.Validate()
+}

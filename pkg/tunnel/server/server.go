@@ -1,0 +1,300 @@
+// Package server is the end of the tunnel that is dialed through: it takes the links of agents, and connects to
+// what is at their ends by the name that is in their certificates.
+//
+// A Server may be used concurrently. It keeps links, and decides nothing about certificates: whom it trusts
+// is in the TLS configuration, and who may not any more is asked of Config.Allowed.
+package server
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/koinon-io/koinon/pkg/tunnel"
+	"github.com/koinon-io/koinon/pkg/tunnel/mux"
+)
+
+const (
+	// greetTimeout is how long a connection may take to become a link.
+	greetTimeout = 10 * time.Second
+	// greeting is how many connections may be on that way at once: a handshake costs a millisecond of a core.
+	greeting = 64
+	// maxStreams is how many streams of a link may be open.
+	maxStreams = 1000
+	// betweenAccepts is how long accepting waits after an error that passes, such as too many open files.
+	betweenAccepts = 100 * time.Millisecond
+)
+
+// Config says how a Server works. ID and TLS are required.
+type Config struct {
+	// ID is the replica's.
+	ID string
+	// TLS returns the server's certificates and the authorities of agents, anew for each connection. It must have
+	// ClientCAs; what it says about versions, protocols and whether certificates are needed is not asked.
+	TLS func() (*tls.Config, error)
+	// Allowed returns why a certificate that is valid may not be used, such as that it was revoked. Nil allows all.
+	Allowed func(name tunnel.Name, certificate *x509.Certificate) error
+	// MaxStreams is how many streams of a link may be open. The default is 1,000.
+	MaxStreams int
+	// Budget bounds what all links hold unread beyond the first credit of their streams; nil has no bound.
+	Budget *mux.Budget
+	// Changed, if not nil, is called when a link begins and when it has ended, which it is told with
+	// the reason. It must not block.
+	Changed func(link Link, ended error)
+	// Logger is slog's default if it is nil.
+	Logger *slog.Logger
+}
+
+// Server takes links and dials.
+type Server struct {
+	config   Config
+	greeting chan struct{}
+
+	mu sync.Mutex
+	// What follows is guarded by mu.
+
+	links    map[tunnel.Name][]*link
+	all      map[*link]bool
+	replicas []tunnel.Replica
+	closed   bool
+	draining *tunnel.Drain
+	serving  sync.WaitGroup
+}
+
+// New returns a server without links.
+func New(config Config) (*Server, error) {
+	if config.ID == "" || config.TLS == nil {
+		return nil, errors.New("tunnel server: an ID and TLS are required")
+	}
+	if config.MaxStreams == 0 {
+		config.MaxStreams = maxStreams
+	}
+	if config.Logger == nil {
+		config.Logger = slog.Default()
+	}
+	if _, err := secured(config.TLS); err != nil {
+		return nil, err
+	}
+	return &Server{
+		config: config, greeting: make(chan struct{}, greeting),
+		links: map[tunnel.Name][]*link{}, all: map[*link]bool{}, replicas: []tunnel.Replica{{ID: config.ID}},
+	}, nil
+}
+
+// secured is the configuration of a connection: links without certificates are not made, whatever is configured.
+func secured(get func() (*tls.Config, error)) (*tls.Config, error) {
+	config, err := get()
+	if err != nil {
+		return nil, fmt.Errorf("tunnel server: %w", err)
+	}
+	if config.ClientCAs == nil {
+		return nil, errors.New("tunnel server: there are no authorities of agents (ClientCAs): anybody could say that he is one")
+	}
+	config = config.Clone()
+	config.ClientAuth = tls.RequireAndVerifyClientCert
+	config.MinVersion = tls.VersionTLS13
+	config.NextProtos = []string{tunnel.ALPN}
+	config.DynamicRecordSizingDisabled = true
+	return config, nil
+}
+
+// Serve takes links until ctx ends or the listener is closed; links go on until Close.
+func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
+	stop := context.AfterFunc(ctx, func() { _ = listener.Close() })
+	defer stop()
+	for {
+		select {
+		case s.greeting <- struct{}{}: // who waits is in the system's queue
+		case <-ctx.Done():
+			return nil
+		}
+		conn, err := listener.Accept()
+		if err != nil {
+			<-s.greeting
+			if ctx.Err() != nil || errors.Is(err, net.ErrClosed) {
+				return nil
+			}
+			s.config.Logger.Warn("Failed to accept a connection", "err", err)
+			time.Sleep(betweenAccepts)
+			continue
+		}
+		go func() { // ends with the connection
+			link, err := s.greet(ctx, conn)
+			<-s.greeting
+			if err != nil {
+				s.config.Logger.Info("Refused an agent", "from", conn.RemoteAddr().String(), "err", err)
+				return
+			}
+			s.keep(link)
+		}()
+	}
+}
+
+// greet makes a link of a connection.
+func (s *Server) greet(ctx context.Context, conn net.Conn) (*link, error) {
+	ctx, cancel := context.WithTimeout(ctx, greetTimeout)
+	defer cancel()
+	mux.Tune(conn)
+	batch := mux.NewBatch(conn)
+	config, err := secured(s.config.TLS)
+	if err != nil {
+		_ = conn.Close()
+		return nil, err
+	}
+	secure := tls.Server(batch, config)
+	if err := secure.HandshakeContext(ctx); err != nil {
+		_ = conn.Close()
+		return nil, fmt.Errorf("its certificate or its protocol: %w", err)
+	}
+	state := secure.ConnectionState()
+	name, err := tunnel.NameOf(state.PeerCertificates[0])
+	if err == nil && state.NegotiatedProtocol != tunnel.ALPN {
+		err = fmt.Errorf("it does not speak %s", tunnel.ALPN)
+	}
+	if err == nil {
+		err = s.allowed(name, state.PeerCertificates[0])
+	}
+	if err != nil {
+		_ = conn.Close()
+		return nil, err
+	}
+	hello, err := json.Marshal(tunnel.ServerInfo{ID: s.config.ID})
+	if err != nil {
+		_ = conn.Close()
+		return nil, err
+	}
+	l := &link{name: name, certificate: state.PeerCertificates[0], since: time.Now()}
+	l.session, err = mux.New(ctx, secure, batch, mux.Config{
+		Hello: mux.Hello{Info: hello}, Budget: s.config.Budget,
+		OnDrain: func(json.RawMessage) { l.draining.Store(true) },
+	})
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	_ = json.Unmarshal(l.session.Peer.Info, &l.info) // what cannot be read is not shown
+	return l, nil
+}
+
+func (s *Server) allowed(name tunnel.Name, certificate *x509.Certificate) error {
+	if s.config.Allowed == nil {
+		return nil
+	}
+	if err := s.config.Allowed(name, certificate); err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	return nil
+}
+
+// keep has a link used until it ends.
+func (s *Server) keep(l *link) {
+	if !s.add(l) {
+		_ = l.session.Close()
+		return
+	}
+	s.changed(l, nil)
+	<-l.session.Ended()
+	s.remove(l)
+	s.changed(l, l.session.Err())
+	s.serving.Done()
+}
+
+func (s *Server) changed(l *link, ended error) {
+	if s.config.Changed != nil {
+		s.config.Changed(l.shown(), ended)
+	}
+}
+
+// add reports whether links are taken.
+func (s *Server) add(l *link) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return false
+	}
+	s.serving.Add(1)
+	s.links[l.name] = append(s.links[l.name], l)
+	s.all[l] = true
+	_ = l.session.Tell(tunnel.News{Replicas: s.replicas}) // fails only if it has ended
+	if s.draining != nil {
+		_ = l.session.Drain(s.draining)
+	}
+	return true
+}
+
+func (s *Server) remove(l *link) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.all, l)
+	rest := without(s.links[l.name], l)
+	if len(rest) == 0 {
+		delete(s.links, l.name)
+		return
+	}
+	s.links[l.name] = rest
+}
+
+// without returns links but for one, in another slice: who dials may have the old one.
+func without(links []*link, l *link) []*link {
+	rest := make([]*link, 0, len(links))
+	for _, other := range links {
+		if other != l {
+			rest = append(rest, other)
+		}
+	}
+	return rest
+}
+
+// SetReplicas tells agents of all replicas, this one included.
+func (s *Server) SetReplicas(replicas []tunnel.Replica) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.replicas = replicas
+	for l := range s.all {
+		if l.session.Tell(tunnel.News{Replicas: replicas}) != nil {
+			go l.session.Close() // it reads nothing: it comes back and is told then
+		}
+	}
+}
+
+// Recheck ends links whose certificates are not allowed any more, or have expired.
+func (s *Server) Recheck() {
+	s.mu.Lock()
+	links := make([]*link, 0, len(s.all))
+	for l := range s.all {
+		links = append(links, l)
+	}
+	s.mu.Unlock()
+	for _, l := range links {
+		if time.Now().After(l.certificate.NotAfter) || s.allowed(l.name, l.certificate) != nil {
+			_ = l.session.Close()
+		}
+	}
+}
+
+// Drain tells agents that this replica will go: they get links to others for what is new.
+func (s *Server) Drain(within time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.draining = &tunnel.Drain{UntilMillis: within.Milliseconds()}
+	for l := range s.all {
+		_ = l.session.Drain(s.draining)
+	}
+}
+
+// Close ends all links, and waits until they have.
+func (s *Server) Close() {
+	s.mu.Lock()
+	s.closed = true
+	for l := range s.all {
+		go l.session.Close()
+	}
+	s.mu.Unlock()
+	s.serving.Wait()
+}

@@ -35,6 +35,8 @@ type Request struct {
 type ServerInfo struct {
 	// ID is the replica's, and never another's.
 	ID string `json:"id"`
+	// Refused is why there will be no link, though the certificate is valid, such as that it was revoked.
+	Refused string `json:"refused,omitempty"`
 }
 
 // AgentInfo is what an agent says of itself in HELLO. It is shown, and nothing follows from it.
@@ -55,7 +57,7 @@ type Replica struct {
 	Address string `json:"address,omitempty"`
 }
 
-// Drain says until when what is carried may go on.
+// Drain says until when what is carried may go on; 0 is as long as it does.
 type Drain struct {
 	UntilMillis int64 `json:"untilMillis"`
 }

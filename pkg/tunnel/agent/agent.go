@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"github.com/koinon-io/koinon/pkg/tunnel"
+	"github.com/koinon-io/koinon/pkg/tunnel/carrier"
 	"github.com/koinon-io/koinon/pkg/tunnel/mux"
 )
 
@@ -30,6 +31,11 @@ const (
 	connectTimeout = 15 * time.Second
 	// firstPause and lastPause are what an agent waits before it tries again, at most: a random part of it.
 	firstPause, lastPause = 50 * time.Millisecond, 5 * time.Second
+	// refusedPause is what it waits if a server does not want it: a person has to do something.
+	refusedPause = time.Minute
+	// replacedGrace is how long a link goes on that was replaced, for streams that were on their way, and replacedCheck how
+	// often it is looked whether it carries anything.
+	replacedGrace, replacedCheck = 2 * time.Second, 500 * time.Millisecond
 	// lasting is how long a link has to last for the next try to be at once.
 	lasting = 10 * time.Second
 	// maxReplicas bounds how many links an agent makes, whatever it is told.
@@ -46,7 +52,9 @@ type Config struct {
 	Policy *Policy
 	// Info is what is said to servers.
 	Info tunnel.AgentInfo
-	// DialServer connects to servers; nil is directly, or by the HTTP proxy that the environment names.
+	// Transport is how servers are reached; empty is carrier.Auto.
+	Transport carrier.Way
+	// DialServer makes TCP connections to servers; nil is directly, or by the HTTP proxy that the environment names.
 	DialServer func(ctx context.Context, network, address string) (net.Conn, error)
 	// MaxStreams is how many streams of a link may be open. The default is 1,000.
 	MaxStreams int
@@ -59,6 +67,7 @@ type Config struct {
 // Agent keeps links.
 type Agent struct {
 	config Config
+	dialer *carrier.Dialer
 
 	mu sync.Mutex
 	// What follows is guarded by mu.
@@ -66,6 +75,12 @@ type Agent struct {
 	links map[string]*connected // by the id of their replica
 	// keepers are who keep links, by what they dial.
 	keepers map[string][]context.CancelFunc
+	// all are the links, those too that others have replaced.
+	all map[*connected]bool
+	// draining is what servers are told of new links too; nil if the agent stays.
+	draining *tunnel.Drain
+	// received and sent are bytes of links that have ended.
+	received, sent int64
 
 	// told has something when a server has told something, or a link began or ended.
 	told chan struct{}
@@ -73,13 +88,16 @@ type Agent struct {
 
 // connected is a link to a replica.
 type connected struct {
+	id      string // of the replica
+	way     carrier.Way
 	session *mux.Session
-	leaves  chan struct{} // closed when the replica wants no more streams
+	leaves  chan struct{} // closed when another link is to be made in its place
 	once    sync.Once
+	old     atomic.Bool                 // this side wants it replaced, and not the replica
 	news    atomic.Pointer[tunnel.News] // the last that the replica told
 }
 
-// leave notes that the replica wants no more streams.
+// leave has another link made in its place.
 func (c *connected) leave() { c.once.Do(func() { close(c.leaves) }) }
 
 func (c *connected) leaving() bool {
@@ -104,13 +122,18 @@ func New(config Config) (*Agent, error) {
 	if config.Logger == nil {
 		config.Logger = slog.Default()
 	}
-	if config.DialServer == nil {
-		config.DialServer = dialServer
+	if config.Transport != "" {
+		if err := config.Transport.Validate(); err != nil {
+			return nil, fmt.Errorf("tunnel agent: %w", err)
+		}
 	}
 	if config.PingEvery == 0 {
 		config.PingEvery = 5 * time.Second
 	}
-	return &Agent{config: config, links: map[string]*connected{}, keepers: map[string][]context.CancelFunc{}, told: make(chan struct{}, 1)}, nil
+	return &Agent{
+		config: config, dialer: &carrier.Dialer{Way: config.Transport, Connect: config.DialServer},
+		links: map[string]*connected{}, all: map[*connected]bool{}, keepers: map[string][]context.CancelFunc{}, told: make(chan struct{}, 1),
+	}, nil
 }
 
 // Run keeps links until ctx ends.
@@ -165,12 +188,19 @@ func (a *Agent) keepOne(ctx context.Context, all *sync.WaitGroup, address string
 	pause := time.Duration(0)
 	for wait(ctx, pause) {
 		began := time.Now()
+		var refused *RefusedError
 		id, err := a.link(ctx, all, address)
 		switch {
 		case ctx.Err() != nil:
 			return
 		case errors.Is(err, errKnown): // another replica is behind this address, if there is one
 			logger.Debug("Met a replica that is known", "replica", id)
+		case errors.Is(err, errLeaves):
+			logger.Info("Replacing a link", "replica", id, "err", err)
+		case errors.As(err, &refused):
+			logger.Error("Refused by the server", "err", err)
+			pause = refusedPause
+			continue
 		case id == "":
 			logger.Warn("Failed to connect", "err", err)
 		default:
@@ -207,54 +237,149 @@ func wait(ctx context.Context, pause time.Duration) bool {
 // errKnown: there is a link to the replica.
 var errKnown = errors.New("there is a link to this replica")
 
-// errLeaves: the replica will go, and what its link carries goes on.
-var errLeaves = errors.New("the replica wants no more streams")
+// errLeaves: the replica will go, or the link is to be replaced by one with another certificate; what it carries goes on.
+var errLeaves = errors.New("another is made for what is new")
+
+// RefusedError is why a server wants no link of an agent whose certificate is valid.
+type RefusedError struct{ Reason string }
+
+func (e *RefusedError) Error() string {
+	return "the server refuses this agent: " + e.Reason
+}
 
 // link makes a link, and returns when it has ended or is to be replaced, with the replica's id and the reason. id is
 // empty if there was no link.
 func (a *Agent) link(ctx context.Context, all *sync.WaitGroup, address string) (id string, err error) {
 	c := &connected{leaves: make(chan struct{})}
-	if id, err = a.connect(ctx, address, c); err != nil {
+	if err = a.connect(ctx, address, c); err != nil {
 		return "", err
 	}
-	if !a.add(id, c) {
+	before, ok := a.add(c)
+	if !ok {
 		_ = c.session.Close()
-		return id, errKnown
+		return c.id, errKnown
 	}
-	a.config.Logger.Info("Linked", "server", address, "replica", id)
+	a.config.Logger.Info("Linked", "server", address, "replica", c.id, "way", string(c.way))
+	if before != nil && before.old.Load() {
+		all.Go(func() { a.retire(ctx, before) }) // ends with ctx
+	}
 	stop := context.AfterFunc(ctx, func() { _ = c.session.Close() })
 	all.Go(func() { // ends with the session, which ends with ctx
 		<-c.session.Ended()
 		stop()
-		a.remove(id, c)
+		a.remove(c)
 	})
 	select {
 	case <-c.session.Ended():
-		return id, c.session.Err()
+		return c.id, c.session.Err()
 	case <-c.leaves:
-		return id, errLeaves
+		return c.id, errLeaves
 	}
 }
 
-// add reports whether there was no link to the replica; one that is leaving does not count.
-func (a *Agent) add(id string, c *connected) bool {
+// add has a link used, and returns the one that it replaces, if it does. It reports whether there was none to the
+// replica, but for one that is leaving.
+func (a *Agent) add(c *connected) (before *connected, ok bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if before := a.links[id]; before != nil && !before.leaving() {
-		return false
+	before = a.links[c.id]
+	if before != nil && !before.leaving() {
+		return before, false
 	}
-	a.links[id] = c
+	a.links[c.id] = c
+	a.all[c] = true
+	if a.draining != nil {
+		_ = c.session.Drain(a.draining)
+	}
 	a.stir()
-	return true
+	return before, true
 }
 
-func (a *Agent) remove(id string, c *connected) {
+func (a *Agent) remove(c *connected) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.links[id] == c {
-		delete(a.links, id)
+	delete(a.all, c)
+	received, sent := c.session.Traffic()
+	a.received += received
+	a.sent += sent
+	if a.links[c.id] == c {
+		delete(a.links, c.id)
 		a.stir()
 	}
+}
+
+// retire ends a link that was replaced, once it carries nothing.
+func (a *Agent) retire(ctx context.Context, c *connected) {
+	_ = c.session.Drain(tunnel.Drain{}) // fails only if it has ended
+	began := time.Now()
+	check := time.NewTicker(replacedCheck)
+	defer check.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-c.session.Ended():
+			return
+		case <-check.C:
+			if time.Since(began) >= replacedGrace && c.session.Streams() == 0 {
+				_ = c.session.Close()
+				return
+			}
+		}
+	}
+}
+
+// Reconnect replaces all links, one by one: with the certificate that TLS returns now. What they carry goes on, and nothing
+// is without a link meanwhile.
+func (a *Agent) Reconnect() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, c := range a.links {
+		c.old.Store(true)
+		c.leave()
+	}
+}
+
+// Status is what an agent does.
+type Status struct {
+	// Links are by the id of their replica; those that others have replaced are among them while they carry something.
+	Links []LinkStatus
+	// Received and Sent are bytes of all links that there have been.
+	Received, Sent int64
+}
+
+// LinkStatus is one link.
+type LinkStatus struct {
+	Replica string
+	Way     carrier.Way
+	// Streams are open; Received and Sent are bytes.
+	Streams        int
+	Received, Sent int64
+	RoundTrip      time.Duration
+}
+
+// Status returns what the agent does now.
+func (a *Agent) Status() Status {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	s := Status{Received: a.received, Sent: a.sent}
+	for c := range a.all {
+		received, sent := c.session.Traffic()
+		s.Links = append(s.Links, LinkStatus{c.id, c.way, c.session.Streams(), received, sent, c.session.RoundTrip()})
+		s.Received += received
+		s.Sent += sent
+	}
+	slices.SortFunc(s.Links, func(a, b LinkStatus) int { return strings.Compare(a.Replica, b.Replica) })
+	return s
+}
+
+// Streams are how many are carried.
+func (s Status) Streams() int {
+	n := 0
+	for _, l := range s.Links {
+		n += l.Streams
+	}
+	return n
 }
 
 // Replicas are the ids of those to which there are links.
@@ -273,68 +398,51 @@ func (a *Agent) Replicas() []string {
 func (a *Agent) Drain(within time.Duration) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	for _, c := range a.links {
-		_ = c.session.Drain(tunnel.Drain{UntilMillis: within.Milliseconds()})
+	a.draining = &tunnel.Drain{UntilMillis: within.Milliseconds()}
+	for c := range a.all {
+		_ = c.session.Drain(a.draining)
 	}
 }
 
-// connect makes c a session with a server, and returns the replica's id.
-func (a *Agent) connect(ctx context.Context, address string, c *connected) (id string, err error) {
+// connect makes c a session with a server.
+func (a *Agent) connect(ctx context.Context, address string, c *connected) error {
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
-	conn, err := a.config.DialServer(ctx, "tcp", address)
+	config, err := a.config.TLS()
 	if err != nil {
-		return "", err
+		return err
 	}
-	mux.Tune(conn)
-	batch := mux.NewBatch(conn)
-	secure, err := a.secure(ctx, batch, address)
+	config = config.Clone()
+	config.NextProtos = []string{tunnel.ALPN}
+	conn, err := a.dialer.Dial(ctx, address, config)
 	if err != nil {
-		_ = conn.Close()
-		return "", err
+		return err
 	}
 	info, err := json.Marshal(a.config.Info)
 	if err != nil {
 		_ = conn.Close()
-		return "", err
+		return err
 	}
-	c.session, err = mux.New(ctx, secure, batch, mux.Config{
+	c.way = conn.Way
+	c.session, err = mux.New(ctx, conn.Conn, conn.Batch, mux.Config{
 		Made: true, Hello: mux.Hello{Info: info}, Accept: a.config.Policy.serve, MaxStreams: a.config.MaxStreams,
 		PingEvery: a.config.PingEvery, DeadAfter: 3 * a.config.PingEvery,
 		OnNews: func(text json.RawMessage) { a.hear(c, text) }, OnDrain: func(json.RawMessage) { c.leave() },
 	})
 	if err != nil {
-		return "", err
+		return carrier.Explain(err) // what a server says of a certificate comes with the first bytes
 	}
 	var server tunnel.ServerInfo
-	if json.Unmarshal(c.session.Peer.Info, &server) != nil || server.ID == "" {
+	switch err := json.Unmarshal(c.session.Peer.Info, &server); {
+	case err == nil && server.Refused != "":
 		_ = c.session.Close()
-		return "", errors.New("the server does not say which replica it is")
+		return &RefusedError{server.Refused}
+	case err != nil || server.ID == "":
+		_ = c.session.Close()
+		return errors.New("the server does not say which replica it is")
 	}
-	return server.ID, nil
-}
-
-// secure makes TLS of a connection.
-func (a *Agent) secure(ctx context.Context, conn net.Conn, address string) (*tls.Conn, error) {
-	config, err := a.config.TLS()
-	if err != nil {
-		return nil, err
-	}
-	config = config.Clone()
-	config.MinVersion = tls.VersionTLS13
-	config.NextProtos = []string{tunnel.ALPN}
-	config.DynamicRecordSizingDisabled = true
-	if config.ServerName == "" {
-		config.ServerName, _, _ = net.SplitHostPort(address)
-	}
-	secure := tls.Client(conn, config)
-	if err := secure.HandshakeContext(ctx); err != nil {
-		return nil, fmt.Errorf("the server's certificate or its protocol: %w", err)
-	}
-	if secure.ConnectionState().NegotiatedProtocol != tunnel.ALPN {
-		return nil, fmt.Errorf("what answers does not speak %s", tunnel.ALPN)
-	}
-	return secure, nil
+	c.id = server.ID
+	return nil
 }
 
 // hear takes news of a replica.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/koinon-io/koinon/pkg/tunnel"
+	"github.com/koinon-io/koinon/pkg/tunnel/carrier"
 	"github.com/koinon-io/koinon/pkg/tunnel/mux"
 )
 
@@ -18,6 +19,7 @@ type link struct {
 	certificate *x509.Certificate
 	since       time.Time
 	session     *mux.Session
+	way         carrier.Way
 	draining    atomic.Bool
 }
 
@@ -26,8 +28,9 @@ type Link struct {
 	Name tunnel.Name
 	// Agent is what it says of itself.
 	Agent tunnel.AgentInfo
-	// From is the address that it came from.
+	// From is the address that it came from, and Way how, Direct or WebSocket.
 	From string
+	Way  carrier.Way
 	// Since is when it began; ValidUntil is when its certificate ends.
 	Since, ValidUntil time.Time
 	// Draining: it wants no new streams.
@@ -41,7 +44,7 @@ type Link struct {
 func (l *link) shown() Link {
 	received, sent := l.session.Traffic()
 	return Link{
-		Name: l.name, Agent: l.info, From: l.session.RemoteAddr().String(), Since: l.since, ValidUntil: l.certificate.NotAfter,
+		Name: l.name, Agent: l.info, From: l.session.RemoteAddr().String(), Way: l.way, Since: l.since, ValidUntil: l.certificate.NotAfter,
 		Draining: l.draining.Load(), Streams: l.session.Streams(), Received: received, Sent: sent, RoundTrip: l.session.RoundTrip(),
 	}
 }

@@ -14,20 +14,23 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/koinon-io/koinon/pkg/tunnel"
+	"github.com/koinon-io/koinon/pkg/tunnel/carrier"
 	"github.com/koinon-io/koinon/pkg/tunnel/mux"
 )
 
 const (
 	// greetTimeout is how long a connection may take to become a link.
 	greetTimeout = 10 * time.Second
-	// greeting is how many connections may be on that way at once: a handshake costs a millisecond of a core.
-	greeting = 64
 	// maxStreams is how many streams of a link may be open.
 	maxStreams = 1000
+	// maxRefusal bounds what an agent is told of why it is refused, in bytes.
+	maxRefusal = 1 << 10
 	// betweenAccepts is how long accepting waits after an error that passes, such as too many open files.
 	betweenAccepts = 100 * time.Millisecond
 )
@@ -36,11 +39,14 @@ const (
 type Config struct {
 	// ID is the replica's.
 	ID string
-	// TLS returns the server's certificates and the authorities of agents, anew for each connection. It must have
-	// ClientCAs; what it says about versions, protocols and whether certificates are needed is not asked.
+	// TLS returns the server's certificates and the authorities of agents, anew for each connection. The chain of a certificate
+	// ends with its authority, for agents that know a pin of that only. It must have ClientCAs; what it says about versions, protocols and whether certificates are needed is not asked.
 	TLS func() (*tls.Config, error)
 	// Allowed returns why a certificate that is valid may not be used, such as that it was revoked. Nil allows all.
 	Allowed func(name tunnel.Name, certificate *x509.Certificate) error
+	// HTTP answers what is no link: agents that want a certificate, see package authority. Nil knows no path. A request's
+	// certificate, if it has one, is of an authority of agents; whether it is allowed is for HTTP to ask.
+	HTTP http.Handler
 	// MaxStreams is how many streams of a link may be open. The default is 1,000.
 	MaxStreams int
 	// Budget bounds what all links hold unread beyond the first credit of their streams; nil has no bound.
@@ -54,8 +60,8 @@ type Config struct {
 
 // Server takes links and dials.
 type Server struct {
-	config   Config
-	greeting chan struct{}
+	config Config
+	guests *guests
 
 	mu sync.Mutex
 	// What follows is guarded by mu.
@@ -83,12 +89,13 @@ func New(config Config) (*Server, error) {
 		return nil, err
 	}
 	return &Server{
-		config: config, greeting: make(chan struct{}, greeting),
+		config: config, guests: newGuests(maxGuests),
 		links: map[tunnel.Name][]*link{}, all: map[*link]bool{}, replicas: []tunnel.Replica{{ID: config.ID}},
 	}, nil
 }
 
-// secured is the configuration of a connection: links without certificates are not made, whatever is configured.
+// secured is the configuration of a connection: links without certificates are not made, whatever is configured. Others may be
+// without, and ask for one.
 func secured(get func() (*tls.Config, error)) (*tls.Config, error) {
 	config, err := get()
 	if err != nil {
@@ -102,22 +109,32 @@ func secured(get func() (*tls.Config, error)) (*tls.Config, error) {
 	config.MinVersion = tls.VersionTLS13
 	config.NextProtos = []string{tunnel.ALPN}
 	config.DynamicRecordSizingDisabled = true
+	config.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+		if slices.Contains(hello.SupportedProtos, tunnel.ALPN) {
+			return nil, nil // it is this one
+		}
+		other := config.Clone()
+		other.ClientAuth = tls.VerifyClientCertIfGiven
+		other.MinVersion = tls.VersionTLS12 // proxies in front of it
+		other.NextProtos = []string{"http/1.1"}
+		return other, nil
+	}
 	return config, nil
 }
 
-// Serve takes links until ctx ends or the listener is closed; links go on until Close.
+// Serve takes links, and answers HTTP, until ctx ends or the listener is closed; links go on until Close.
 func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 	stop := context.AfterFunc(ctx, func() { _ = listener.Close() })
 	defer stop()
-	for {
-		select {
-		case s.greeting <- struct{}{}: // who waits is in the system's queue
-		case <-ctx.Done():
-			return nil
-		}
+	web := newWeb(ctx, s)
+	var answering sync.WaitGroup
+	answering.Go(web.serve) // ends with close
+	defer answering.Wait()
+	defer web.close()
+	for s.guests.room(ctx) { // who waits is in the system's queue
 		conn, err := listener.Accept()
 		if err != nil {
-			<-s.greeting
+			s.guests.vacate()
 			if ctx.Err() != nil || errors.Is(err, net.ErrClosed) {
 				return nil
 			}
@@ -125,58 +142,78 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 			time.Sleep(betweenAccepts)
 			continue
 		}
-		go func() { // ends with the connection
-			link, err := s.greet(ctx, conn)
-			<-s.greeting
-			if err != nil {
-				s.config.Logger.Info("Refused an agent", "from", conn.RemoteAddr().String(), "err", err)
-				return
-			}
-			s.keep(link)
-		}()
+		go s.receive(ctx, web, conn, s.guests.add(conn)) // ends with the connection
 	}
+	return nil
 }
 
-// greet makes a link of a connection.
-func (s *Server) greet(ctx context.Context, conn net.Conn) (*link, error) {
-	ctx, cancel := context.WithTimeout(ctx, greetTimeout)
+// receive makes of a connection what it wants to be, a link or a request, and keeps a link.
+func (s *Server) receive(ctx context.Context, web *web, conn net.Conn, of *guest) {
+	greeting, cancel := context.WithTimeout(ctx, greetTimeout)
 	defer cancel()
-	mux.Tune(conn)
 	batch := mux.NewBatch(conn)
-	config, err := secured(s.config.TLS)
+	secure, err := s.secure(greeting, batch)
+	if err == nil && secure.ConnectionState().NegotiatedProtocol != tunnel.ALPN {
+		web.take(secure, of)
+		return
+	}
+	var link *link
+	if err == nil {
+		link, err = s.greet(greeting, secure, batch)
+	}
+	of.leave()
 	if err != nil {
 		_ = conn.Close()
+		s.config.Logger.Info("Refused an agent", "from", conn.RemoteAddr().String(), "err", err)
+		return
+	}
+	if of.inside {
+		link.way = carrier.WebSocket
+	}
+	s.keep(link)
+}
+
+// secure makes TLS of a connection.
+func (s *Server) secure(ctx context.Context, batch *mux.Batch) (*tls.Conn, error) {
+	mux.Tune(batch.Conn)
+	config, err := secured(s.config.TLS)
+	if err != nil {
 		return nil, err
 	}
 	secure := tls.Server(batch, config)
 	if err := secure.HandshakeContext(ctx); err != nil {
-		_ = conn.Close()
 		return nil, fmt.Errorf("its certificate or its protocol: %w", err)
 	}
-	state := secure.ConnectionState()
-	name, err := tunnel.NameOf(state.PeerCertificates[0])
-	if err == nil && state.NegotiatedProtocol != tunnel.ALPN {
-		err = fmt.Errorf("it does not speak %s", tunnel.ALPN)
-	}
-	if err == nil {
-		err = s.allowed(name, state.PeerCertificates[0])
-	}
+	return secure, nil
+}
+
+// greet makes a link of a connection. Whose certificate is not allowed is told so, in words.
+func (s *Server) greet(ctx context.Context, secure *tls.Conn, batch *mux.Batch) (*link, error) {
+	certificate := secure.ConnectionState().PeerCertificates[0]
+	name, err := tunnel.NameOf(certificate)
 	if err != nil {
-		_ = conn.Close()
 		return nil, err
 	}
-	hello, err := json.Marshal(tunnel.ServerInfo{ID: s.config.ID})
+	info := tunnel.ServerInfo{ID: s.config.ID}
+	refused := s.allowed(name, certificate)
+	if refused != nil {
+		info.Refused = refused.Error()[:min(len(refused.Error()), maxRefusal)]
+	}
+	hello, err := json.Marshal(info)
 	if err != nil {
-		_ = conn.Close()
 		return nil, err
 	}
-	l := &link{name: name, certificate: state.PeerCertificates[0], since: time.Now()}
+	l := &link{name: name, certificate: certificate, since: time.Now(), way: carrier.Direct}
 	l.session, err = mux.New(ctx, secure, batch, mux.Config{
 		Hello: mux.Hello{Info: hello}, Budget: s.config.Budget,
 		OnDrain: func(json.RawMessage) { l.draining.Store(true) },
 	})
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	if refused != nil {
+		_ = l.session.Close()
+		return nil, refused
 	}
 	_ = json.Unmarshal(l.session.Peer.Info, &l.info) // what cannot be read is not shown
 	return l, nil

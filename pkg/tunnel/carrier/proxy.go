@@ -1,4 +1,4 @@
-package agent
+package carrier
 
 import (
 	"bufio"
@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/url"
@@ -15,8 +16,8 @@ import (
 	"golang.org/x/net/http/httpproxy"
 )
 
-// dialServer connects directly, or by the HTTP proxy that HTTPS_PROXY and NO_PROXY name.
-func dialServer(ctx context.Context, network, address string) (net.Conn, error) {
+// connectTCP connects directly, or by the HTTP proxy that HTTPS_PROXY and NO_PROXY name.
+func connectTCP(ctx context.Context, network, address string) (net.Conn, error) {
 	proxy, err := httpproxy.FromEnvironment().ProxyFunc()(&url.URL{Scheme: "https", Host: address})
 	if err != nil {
 		return nil, fmt.Errorf("the environment's HTTP proxy: %w", err)
@@ -68,7 +69,7 @@ func connectBy(ctx context.Context, conn net.Conn, user *url.Userinfo, address s
 	if err := request.Write(conn); err != nil {
 		return err
 	}
-	reader := bufio.NewReader(conn)
+	reader := bufio.NewReader(io.LimitReader(conn, headerBytes))
 	answer, err := http.ReadResponse(reader, request)
 	if err != nil {
 		return err

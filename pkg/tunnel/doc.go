@@ -5,9 +5,13 @@
 //
 // # Parts
 //
-//	mux     many streams on one connection, each with its own flow control: the protocol
-//	server  takes the agents' links, and dials by name
-//	agent   keeps links to the servers, and dials at its end what its policy allows
+//	mux        many streams on one connection, each with its own flow control: the protocol
+//	carrier    the connections for that: direct, or inside WebSocket
+//	server     takes the agents' links, and dials by name
+//	agent      keeps links to the servers, and dials at its end what its policy allows
+//	identity   how certificates are asked for
+//	authority  signs them, for tokens and for certificates that are about to end
+//	enroll     is how an agent comes by its own and keeps it
 //
 // # Identities
 //
@@ -19,7 +23,10 @@
 //
 // and nowhere else: what it says of itself can narrow that, never widen it. Both are names as Kubernetes has them.
 // There is no link without a certificate, and no way to switch that off. A certificate with two such URIs, or with
-// none, is refused.
+// none, is refused. One that is valid and not allowed any more is told so in the server's HELLO, and the link ends.
+//
+// Connections that ask for http/1.1 instead need no certificate: on them agents ask for theirs, see package identity, or for a
+// WebSocket, in which all this begins again.
 //
 // # Streams
 //
@@ -41,12 +48,14 @@
 // # Ends
 //
 // DRAIN, {"untilMillis":…}, says that its sender will go: agents make another link first, servers take other links for new
-// streams. What is carried goes on until the link ends. A link on which nothing comes for fifteen seconds is dead. An agent comes back at once, then after
+// streams. What is carried goes on until the link ends. An agent that has a new certificate does the same by itself: it makes another link,
+// sends DRAIN on the old one, and ends that when it carries nothing. A link on which nothing comes for fifteen seconds is dead. An agent comes back at once, then after
 // 50 ms and more, up to 5 s, each time a random part of that.
 //
 // # Bounds
 //
-//	from a connection to HELLO               10 s, 64 at a time
+//	from a connection to HELLO               10 s, 512 at a time; then the oldest that had 2 s makes room
+//	a request by HTTP                        one for each connection; header 8 KiB and 5 s, body 16 KiB and 10 s
 //	streams of a link                        1,000, unless Config says otherwise
 //	what a link's streams hold unread        64 MiB beyond 256 KiB each, and together what the server's Budget allows
 //	dialing                                  8 s at the server, 5 s at the agent

@@ -1,0 +1,149 @@
+package authority
+
+import (
+	"crypto"
+	"crypto/rand"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/big"
+	"net/url"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"github.com/koinon-io/koinon/pkg/tunnel"
+)
+
+const (
+	// DefaultLifetime is how long a certificate of an agent is good.
+	DefaultLifetime = 7 * 24 * time.Hour
+	// Backdate is how much earlier than now it begins to be: clocks differ.
+	Backdate = time.Hour
+)
+
+// Config says how an Authority works. Signer, CA and Tokens are required.
+type Config struct {
+	// Signer returns the certificate and key of the authority of agents, anew for each certificate.
+	Signer func() (*x509.Certificate, crypto.Signer, error)
+	// CA returns the authorities of servers, PEM, which agents are to trust; while they are replaced, the old ones and the new.
+	CA func() ([]byte, error)
+	// Tokens are those for first certificates.
+	Tokens Tokens
+	// Allowed returns why a certificate that is valid may not be renewed, as server.Config's does. Nil allows all.
+	Allowed func(name tunnel.Name, certificate *x509.Certificate) error
+	// Issued, if not nil, is told of each certificate.
+	Issued func(name tunnel.Name, certificate *x509.Certificate)
+	// Lifetime of certificates is DefaultLifetime if it is 0.
+	Lifetime time.Duration
+	// Now is time.Now if it is nil.
+	Now func() time.Time
+	// Logger is slog's default if it is nil.
+	Logger *slog.Logger
+}
+
+// Authority signs certificates of agents, and is the handler of the endpoint.
+type Authority struct {
+	config Config
+	// attempts bounds requests with tokens, and renewals those with certificates: who guesses does not
+	// keep agents from renewing.
+	attempts, renewals *rate.Limiter
+
+	mu sync.Mutex
+	// names bound renewals of each name; guarded by mu.
+	names map[tunnel.Name]*rate.Limiter
+}
+
+const (
+	// Of requests with tokens and of those with certificates, so many a second, and so many at once.
+	attemptsPerSecond, attemptsAtOnce = 20, 200
+	renewalsPerSecond, renewalsAtOnce = 50, 500
+	// Of each name, one in so long, and so many at once: it may have several agents.
+	renewalOfNameEvery, renewalsOfNameAtOnce = 10 * time.Second, 10
+	// maxNames is how many names are kept count of.
+	maxNames = 20_000
+)
+
+// New returns an authority.
+func New(config Config) (*Authority, error) {
+	if config.Signer == nil || config.CA == nil || config.Tokens == nil {
+		return nil, errors.New("authority of agents: a signer, the CA of servers and tokens are required")
+	}
+	if config.Lifetime == 0 {
+		config.Lifetime = DefaultLifetime
+	}
+	if config.Lifetime < 0 {
+		return nil, fmt.Errorf("authority of agents: a lifetime of %s: more than 0s is needed", config.Lifetime)
+	}
+	if config.Now == nil {
+		config.Now = time.Now
+	}
+	if config.Logger == nil {
+		config.Logger = slog.Default()
+	}
+	return &Authority{
+		config: config, names: map[tunnel.Name]*rate.Limiter{},
+		attempts: rate.NewLimiter(attemptsPerSecond, attemptsAtOnce), renewals: rate.NewLimiter(renewalsPerSecond, renewalsAtOnce),
+	}, nil
+}
+
+// Sign makes a certificate for a name.
+func (a *Authority) Sign(name tunnel.Name, key crypto.PublicKey) (*x509.Certificate, error) {
+	if err := name.Validate(); err != nil {
+		return nil, err
+	}
+	issuer, signer, err := a.config.Signer()
+	if err != nil {
+		return nil, fmt.Errorf("the authority of agents: %w", err)
+	}
+	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 127))
+	if err != nil {
+		return nil, fmt.Errorf("choose a serial number: %w", err)
+	}
+	now := a.config.Now()
+	template := &x509.Certificate{
+		SerialNumber: serial.Add(serial, big.NewInt(1)), URIs: []*url.URL{name.URI()},
+		NotBefore: now.Add(-Backdate).UTC(), NotAfter: earlier(now.Add(a.config.Lifetime), issuer.NotAfter).UTC(), BasicConstraintsValid: true,
+		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+	}
+	if !now.Before(template.NotAfter) {
+		return nil, fmt.Errorf("the authority of agents ended at %s", stamp(issuer.NotAfter))
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, issuer, key, signer)
+	if err != nil {
+		return nil, fmt.Errorf("sign a certificate of %s: %w", name, err)
+	}
+	certificate, err := x509.ParseCertificate(der)
+	if err != nil {
+		return nil, fmt.Errorf("read a certificate of %s: %w", name, err)
+	}
+	return certificate, nil
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// IssuedAt is when a certificate was made, which is later than it begins to be good: what is revoked until then is compared
+// with this.
+func IssuedAt(certificate *x509.Certificate) time.Time { return certificate.NotBefore.Add(Backdate) }
+
+// mayRenew reports whether a name may have another certificate now.
+func (a *Authority) mayRenew(name tunnel.Name) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	limiter := a.names[name]
+	if limiter == nil {
+		if len(a.names) >= maxNames {
+			clear(a.names) // rather a few renewals more than memory without bound
+		}
+		limiter = rate.NewLimiter(rate.Every(renewalOfNameEvery), renewalsOfNameAtOnce)
+		a.names[name] = limiter
+	}
+	return limiter.Allow() && a.renewals.Allow()
+}

@@ -111,6 +111,7 @@ var layers = map[string][]string{
 	"pkg/apis":         nil,
 	"pkg/generated":    {"pkg/apis"},
 	"pkg/version":      nil,
+	"pkg/tunnel":       nil,
 	"pkg/durable":      nil,
 	"pkg/drain":        nil,
 	"pkg/hoststate":    nil,
@@ -131,6 +132,7 @@ var layers = map[string][]string{
 
 	"cmd/internal":          {"pkg/version"},
 	"cmd/koinon":            {"artifacts", "cmd/internal", "pkg"},
+	"cmd/koinon-agent":      {"cmd/internal", "pkg/durable", "pkg/tunnel", "pkg/version"},
 	"cmd/kubectl-koinon":    {"cmd/internal", "pkg/cli"},
 	"cmd/koinon-playground": {"artifacts", "cmd/internal", "pkg/apis", "pkg/durable", "pkg/generated", "pkg/pki", "pkg/version"},
 
@@ -207,6 +209,8 @@ func TestNobodyReachesWhatOthersKeepToThemselves(t *testing.T) {
 		databases  = []string{"github.com/k3s-io/kine", "github.com/go-sql-driver/mysql", "github.com/mattn/go-sqlite3", "modernc.org/sqlite"}
 		servers    = []string{"k8s.io/apiserver", "k8s.io/apiextensions-apiserver", "k8s.io/kube-aggregator"}
 		etcd       = []string{"go.etcd.io/etcd/server"}
+		// What a binary for small machines does not link: clients and libraries that are larger than it is.
+		large = []string{"k8s.io/api", "k8s.io/apimachinery", "k8s.io/client-go", "k8s.io/component-base", "google.golang.org/grpc", "google.golang.org/protobuf", "github.com/prometheus"}
 	)
 	rules := []struct {
 		name         string
@@ -221,6 +225,10 @@ func TestNobodyReachesWhatOthersKeepToThemselves(t *testing.T) {
 			[][]string{kubernetes, databases, servers, etcd}, nil},
 		{"the plugin of kubectl is small, and a client", []string{"pkg/cli", "cmd/kubectl-koinon"},
 			[][]string{kubernetes, databases, servers, etcd}, nil},
+		{"the tunnel stands alone", []string{"pkg/tunnel"},
+			[][]string{kubernetes, databases, servers, etcd, {"k8s.io/api", "k8s.io/client-go"}}, nil},
+		{"the agent is small", []string{"cmd/koinon-agent", "pkg/tunnel/agent", "pkg/tunnel/enroll", "pkg/tunnel/carrier", "pkg/tunnel/identity", "pkg/tunnel/mux"},
+			[][]string{kubernetes, databases, servers, etcd, large}, nil},
 		{"simulated members are for the tests of everybody", []string{"test/simulation"},
 			[][]string{kubernetes, databases, servers, etcd}, nil},
 		{"controllers go through the API", []string{"pkg/federation"},

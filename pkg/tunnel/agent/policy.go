@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -51,6 +53,15 @@ func NewPolicy(words map[string]string, allowed ...string) (*Policy, error) {
 		p.rules = append(p.rules, r)
 	}
 	return p, nil
+}
+
+// Words are what words stand for, WORD=HOST:PORT, for the log.
+func (p *Policy) Words() string {
+	var all []string
+	for _, word := range slices.Sorted(maps.Keys(p.words)) {
+		all = append(all, word+"="+p.words[word])
+	}
+	return strings.Join(all, " ")
 }
 
 func parseRule(text string) (rule, error) {

@@ -171,8 +171,9 @@ func TestTheAgentIsSmallAndLivesFromTokenToSIGTERM(t *testing.T) {
 		t.Errorf("the binary has %d bytes, and may have %d", info.Size(), mostBytes)
 	}
 	tn, target, dir := authoritytest.Start(t, nil), echo(t), t.TempDir()
+	tn.SetClock(-6 * 24 * time.Hour) // what it gets is due the next time
 	token, status := filepath.Join(dir, "token"), freeAddress(t)
-	if err := os.WriteFile(token, []byte(tn.Tokens.New(t, m1, time.Now(), time.Hour)+"\n"), 0o600); err != nil {
+	if err := os.WriteFile(token, []byte(tn.Tokens.New(t, m1, tn.Now(), time.Hour)+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	args := []string{
@@ -210,8 +211,12 @@ func TestTheAgentIsSmallAndLivesFromTokenToSIGTERM(t *testing.T) {
 	if err := os.Remove(token); err != nil {
 		t.Fatal(err)
 	}
+	tn.SetClock(0)
 	second := start(t, path, args...)
-	tn.Linked(t, m1, 1)
+	authoritytest.Eventually(t, "it has renewed its certificate, and no link with another", func() bool {
+		links := tn.Links()
+		return len(links) == 1 && links[0].ValidUntil.After(time.Now().Add(6*24*time.Hour))
+	})
 	if err := second.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}

@@ -79,6 +79,8 @@ type Agent struct {
 	all map[*connected]bool
 	// draining is what servers are told of new links too; nil if the agent stays.
 	draining *tunnel.Drain
+	// certificates counts Reconnect: links that began before the last one are replaced.
+	certificates int
 	// received and sent are bytes of links that have ended.
 	received, sent int64
 
@@ -93,12 +95,20 @@ type connected struct {
 	session *mux.Session
 	leaves  chan struct{} // closed when another link is to be made in its place
 	once    sync.Once
-	old     atomic.Bool                 // this side wants it replaced, and not the replica
-	news    atomic.Pointer[tunnel.News] // the last that the replica told
+	old     atomic.Bool // this side wants it replaced, and not the replica
+	// certificate is which one it has, as the agent counts.
+	certificate int
+	news        atomic.Pointer[tunnel.News] // the last that the replica told
 }
 
 // leave has another link made in its place.
 func (c *connected) leave() { c.once.Do(func() { close(c.leaves) }) }
+
+// replace has another link made in its place, and this one end when it carries nothing.
+func (c *connected) replace() {
+	c.old.Store(true)
+	c.leave()
+}
 
 func (c *connected) leaving() bool {
 	select {
@@ -288,6 +298,9 @@ func (a *Agent) add(c *connected) (before *connected, ok bool) {
 	}
 	a.links[c.id] = c
 	a.all[c] = true
+	if c.certificate != a.certificates { // there was another while it was made
+		c.replace()
+	}
 	if a.draining != nil {
 		_ = c.session.Drain(a.draining)
 	}
@@ -334,9 +347,9 @@ func (a *Agent) retire(ctx context.Context, c *connected) {
 func (a *Agent) Reconnect() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	a.certificates++
 	for _, c := range a.links {
-		c.old.Store(true)
-		c.leave()
+		c.replace()
 	}
 }
 
@@ -408,6 +421,9 @@ func (a *Agent) Drain(within time.Duration) {
 func (a *Agent) connect(ctx context.Context, address string, c *connected) error {
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
+	a.mu.Lock()
+	c.certificate = a.certificates
+	a.mu.Unlock()
 	config, err := a.config.TLS()
 	if err != nil {
 		return err

@@ -117,6 +117,28 @@ func TestANewCertificateReplacesTheLinkAndKeepsItsStreams(t *testing.T) {
 	dialing.Wait()
 }
 
+func TestALinkThatWasMadeWhileTheCertificateChangedIsReplacedToo(t *testing.T) {
+	tn := authoritytest.Start(t, nil)
+	first, _ := tn.AgentTLS(t, m1)()
+	tn.SetClock(time.Hour)
+	second, _ := tn.AgentTLS(t, m1)()
+	var a *agent.Agent
+	asked, ready := atomic.Int32{}, make(chan struct{})
+	a, _ = run(t, agent.Config{Servers: []string{tn.Address}, TLS: func() (*tls.Config, error) {
+		<-ready
+		if asked.Add(1) > 1 {
+			return second, nil
+		}
+		a.Reconnect() // there is another by now
+		return first, nil
+	}})
+	close(ready)
+	authoritytest.Eventually(t, "it has one link, with the new certificate", func() bool {
+		links := tn.Links()
+		return len(links) == 1 && links[0].ValidUntil.Equal(second.Certificates[0].Leaf.NotAfter)
+	})
+}
+
 // log is what an agent says.
 type log struct {
 	mu   sync.Mutex

@@ -20,6 +20,8 @@ import (
 const (
 	// DefaultLifetime is how long a certificate of an agent is good.
 	DefaultLifetime = 7 * 24 * time.Hour
+	// minLifetime leaves agents time between renewals.
+	minLifetime = 4 * time.Hour
 	// Backdate is how much earlier than now it begins to be: clocks differ.
 	Backdate = time.Hour
 )
@@ -74,8 +76,8 @@ func New(config Config) (*Authority, error) {
 	if config.Lifetime == 0 {
 		config.Lifetime = DefaultLifetime
 	}
-	if config.Lifetime < 0 {
-		return nil, fmt.Errorf("authority of agents: a lifetime of %s: more than 0s is needed", config.Lifetime)
+	if config.Lifetime < minLifetime {
+		return nil, fmt.Errorf("authority of agents: a lifetime of %s: %s or more is needed, since certificates begin %s early", config.Lifetime, minLifetime, Backdate)
 	}
 	if config.Now == nil {
 		config.Now = time.Now

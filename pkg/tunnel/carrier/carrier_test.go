@@ -268,6 +268,96 @@ func TestWhatWorkedIsTriedFirst(t *testing.T) {
 	}
 }
 
+func TestAFirewallThatDropsWithoutAWordIsGoneAround(t *testing.T) {
+	tn := authoritytest.Start(t, nil)
+	hole, err := net.Listen("tcp", "127.0.0.1:0") // takes connections, and says nothing
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer hole.Close()
+	var connects atomic.Int32
+	dialer := &carrier.Dialer{Connect: func(ctx context.Context, network, address string) (net.Conn, error) {
+		if connects.Add(1) == 1 {
+			address = hole.Addr().String()
+		}
+		return (&net.Dialer{}).DialContext(ctx, network, address)
+	}}
+	dialer.GiveUpDirectAfter(50 * time.Millisecond)
+	conn, err := dialer.Dial(t.Context(), tn.Address, &tls.Config{RootCAs: tn.Servers.Pool(), NextProtos: []string{identity.Protocol}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if conn.Way != carrier.WebSocket {
+		t.Errorf("it went by %s", conn.Way)
+	}
+}
+
+func TestWhatIsClosedWhileItIsDialedIsGivenUp(t *testing.T) {
+	silent := httptest.NewTLSServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
+	defer silent.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	time.AfterFunc(50*time.Millisecond, cancel)
+	_, err := (&carrier.Dialer{Way: carrier.WebSocket}).Dial(ctx, silent.Listener.Addr().String(), &tls.Config{NextProtos: []string{identity.Protocol}})
+	if !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "no answer in time to GET /v1/link") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestADeadlineEndsAWriteThatWaits(t *testing.T) {
+	tn := authoritytest.Start(t, nil)
+	config := &tls.Config{Certificates: []tls.Certificate{tn.Servers.ForServer(t, time.Now().Add(-time.Hour), time.Now().Add(time.Hour))}, NextProtos: []string{identity.Protocol}}
+	done := make(chan struct{})
+	stalled := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		conn, err := carrier.Accept(w, r)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer conn.Close()
+		if err := tls.Server(conn, config).HandshakeContext(r.Context()); err != nil {
+			t.Error(err)
+		}
+		<-done // and reads nothing
+	}))
+	defer stalled.Close()
+	defer close(done)
+	conn, err := (&carrier.Dialer{Way: carrier.WebSocket}).Dial(t.Context(), stalled.Listener.Addr().String(), &tls.Config{RootCAs: tn.Servers.Pool(), NextProtos: config.NextProtos})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.NetConn().Close() // without a last word, for which there is no room
+	failed := make(chan error, 1)
+	var written atomic.Int64
+	go func() { // ends with the deadline
+		piece := make([]byte, 64<<10)
+		for {
+			n, err := conn.Write(piece)
+			written.Add(int64(n))
+			if err != nil {
+				failed <- err
+				return
+			}
+		}
+	}()
+	last := int64(-1)
+	authoritytest.Eventually(t, "it waits", func() bool {
+		before := last
+		last = written.Load()
+		time.Sleep(20 * time.Millisecond) // long enough to see it move; if not, the deadline ends the next write
+		return last > 0 && last == before
+	})
+	_ = conn.SetWriteDeadline(time.Now())
+	select {
+	case err := <-failed:
+		if !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("it ended with %v", err)
+		}
+	case <-time.After(authoritytest.Patience):
+		t.Error("it still waits")
+	}
+}
+
 func TestAWayThatIsSaidIsTheOnlyOne(t *testing.T) {
 	tn := authoritytest.Start(t, nil)
 	proxy := newEnding(t, tn.Address)

@@ -1,6 +1,7 @@
 package carrier
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -44,6 +45,9 @@ type Dialer struct {
 	Way Way
 	// Connect makes TCP connections to servers; nil is directly, or by the HTTP proxy that the environment names.
 	Connect func(ctx context.Context, network, address string) (net.Conn, error)
+
+	// giveUpAfter is directTimeout if it is 0; else it is for tests.
+	giveUpAfter time.Duration
 
 	mu sync.Mutex
 	// worked is what did last, by address. It is guarded by mu.
@@ -118,7 +122,7 @@ func (d *Dialer) remember(address string, way Way) {
 func (d *Dialer) dial(ctx context.Context, way Way, hasOther bool, address string, config *tls.Config) (*Conn, error) {
 	if way == Direct && hasOther {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, directTimeout)
+		ctx, cancel = context.WithTimeout(ctx, cmp.Or(d.giveUpAfter, directTimeout))
 		defer cancel()
 	}
 	connect := d.Connect

@@ -206,8 +206,18 @@ func (c *conn) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Close implements net.Conn. It waits for nobody: TLS inside has said that it ends.
-func (c *conn) Close() error { return c.ws.NetConn().Close() }
+// Close implements net.Conn. It waits for nobody: the TLS inside has said that it ends, and the outer one would
+// wait for seconds to say it to who reads nothing.
+func (c *conn) Close() error {
+	below := c.ws.NetConn()
+	if b, ok := below.(*bounded); ok {
+		below = b.Conn
+	}
+	if outer, ok := below.(*tls.Conn); ok {
+		below = outer.NetConn()
+	}
+	return below.Close()
+}
 
 // LocalAddr implements net.Conn.
 func (c *conn) LocalAddr() net.Addr { return c.ws.LocalAddr() }

@@ -329,6 +329,40 @@ func TestWhatAnotherAgentHasRenewedIsTaken(t *testing.T) {
 	}
 }
 
+func TestTheAuthorityOfServersIsReplacedWithoutAHandAtTheAgents(t *testing.T) {
+	tn, state := authoritytest.Start(t, nil), dir(t)
+	k := keeper(t, tn, state, func(c *Config) { c.Token = token(tn.Tokens.New(t, m1, time.Now(), time.Hour)) })
+	if err := start(t, k); err != nil {
+		t.Fatal(err)
+	}
+	next := authoritytest.NewCA(t, "next")
+	serve := func(ca *authoritytest.CA) {
+		tn.ServeAs(ca.ForServer(t, time.Now().Add(-time.Hour), time.Now().Add(time.Hour)))
+	}
+	for what, step := range []func(){
+		func() { tn.Announce(tn.Servers, next) }, // old and new, for as long as certificates live
+		func() { serve(next) },
+		func() { tn.Announce(next) },
+	} {
+		step()
+		if err := k.Renew(t.Context()); err != nil {
+			t.Fatalf("step %d: %v", what+1, err)
+		}
+	}
+	serve(tn.Servers)
+	if err := k.Renew(t.Context()); err == nil {
+		t.Error("the old one is still believed")
+	}
+	serve(next)
+	later := keeper(t, tn, state, nil) // with the pin of the old one
+	if err := start(t, later); err != nil {
+		t.Fatal(err)
+	}
+	if err := later.Renew(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestARevokedAgentIsToldWhyItIsNotRenewed(t *testing.T) {
 	tn := authoritytest.Start(t, nil)
 	k := keeper(t, tn, dir(t), func(c *Config) { c.Token = token(tn.Tokens.New(t, m1, time.Now(), time.Hour)) })

@@ -285,7 +285,7 @@ func (k *Keeper) Renew(ctx context.Context) error {
 // Run renews the certificate when it is due, until ctx ends. If that fails for so long that it ends, a new token is
 // used if there is one.
 func (k *Keeper) Run(ctx context.Context) {
-	for sleep(ctx, k.checkEvery) {
+	for ok := true; ok; ok = sleep(ctx, k.checkEvery) {
 		before := k.held()
 		if err := k.check(ctx, before); err != nil && ctx.Err() == nil {
 			k.config.Logger.Error("Failed to renew the certificate", "name", before.name.String(), "until", before.chain[0].NotAfter, "err", err)

@@ -40,18 +40,20 @@ type Tunnel struct {
 
 	revoked     sync.Map // names whose certificates are not allowed, to reasons
 	certificate atomic.Pointer[tls.Certificate]
-	clock       atomic.Int64 // what the authority's clock is ahead, in nanoseconds
+	announced   atomic.Pointer[[]byte] // the authorities of servers that agents are told
+	clock       atomic.Int64           // what the authority's clock is ahead, in nanoseconds
 }
 
 // Start returns one that ends with the test. prepare, if not nil, is called with the server before it serves.
 func Start(t testing.TB, prepare func(*server.Server)) *Tunnel {
 	t.Helper()
 	tn := &Tunnel{Tokens: NewTokens(), Servers: NewCA(t, "servers"), Agents: NewCA(t, "agents")}
+	tn.Announce(tn.Servers)
 	tn.ServeAs(tn.Servers.ForServer(t, time.Now().Add(-time.Hour), time.Now().Add(time.Hour)))
 	var err error
 	tn.Authority, err = authority.New(authority.Config{
 		Signer: func() (*x509.Certificate, crypto.Signer, error) { return tn.Agents.Certificate, tn.Agents.Key, nil },
-		CA:     func() ([]byte, error) { return tn.Servers.PEM(), nil },
+		CA:     func() ([]byte, error) { return *tn.announced.Load(), nil },
 		Tokens: tn.Tokens, Allowed: tn.allowed, Now: tn.Now, Logger: Quiet,
 	})
 	if err != nil {
@@ -89,6 +91,15 @@ func Start(t testing.TB, prepare func(*server.Server)) *Tunnel {
 
 // ServeAs has the server show a certificate from now on.
 func (tn *Tunnel) ServeAs(certificate tls.Certificate) { tn.certificate.Store(&certificate) }
+
+// Announce has agents be told of these authorities of servers from now on.
+func (tn *Tunnel) Announce(all ...*CA) {
+	var text []byte
+	for _, ca := range all {
+		text = append(text, ca.PEM()...)
+	}
+	tn.announced.Store(&text)
+}
 
 // Now is what the authority's clock says.
 func (tn *Tunnel) Now() time.Time { return time.Now().Add(time.Duration(tn.clock.Load())) }

@@ -34,7 +34,7 @@ type Token struct {
 // ErrNoToken is what Tokens return of tokens that they do not have.
 var ErrNoToken = errors.New("there is no such token")
 
-// Tokens keep tokens. All replicas use the same ones.
+// Tokens keep tokens. All replicas use the same ones. authoritytest.RunTokens is what an implementation has to pass.
 type Tokens interface {
 	// Get returns a token.
 	Get(ctx context.Context, id string) (Token, error)

@@ -26,10 +26,15 @@ func (s *Tokens) New(t testing.TB, name tunnel.Name, at time.Time, lifetime time
 	if err != nil {
 		t.Fatal(err)
 	}
+	s.Add(token)
+	return text
+}
+
+// Add keeps a token.
+func (s *Tokens) Add(token authority.Token) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.all[token.ID] = token
-	return text
 }
 
 // Get implements authority.Tokens.

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -19,6 +20,7 @@ import (
 
 	"github.com/koinon-io/koinon/pkg/tunnel"
 	"github.com/koinon-io/koinon/pkg/tunnel/authority/authoritytest"
+	"github.com/koinon-io/koinon/pkg/tunnel/server"
 )
 
 const (
@@ -182,9 +184,10 @@ func TestTheAgentIsSmallAndLivesFromTokenToSIGTERM(t *testing.T) {
 	}
 	first := start(t, path, args...)
 	tn.Linked(t, m1, 1)
-	if code, text := get("http://" + status + "/healthz"); code != http.StatusOK {
-		t.Errorf("it is not healthy: %d, %s", code, text)
-	}
+	authoritytest.Eventually(t, "it says that it is healthy", func() bool { // the server knows of a link first
+		code, _ := get("http://" + status + "/healthz")
+		return code == http.StatusOK
+	})
 	bytes := resident(t, first.Process.Pid)
 	t.Logf("the process has %.1f MiB", float64(bytes)/(1<<20))
 	if bytes >= mostResident {
@@ -198,7 +201,10 @@ func TestTheAgentIsSmallAndLivesFromTokenToSIGTERM(t *testing.T) {
 	if err := first.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
-	authoritytest.Eventually(t, "it says that it goes", func() bool { return tn.Links()[0].Draining })
+	authoritytest.Eventually(t, "it says that it goes", func() bool {
+		links := tn.Links()
+		return !slices.ContainsFunc(links, func(l server.Link) bool { return !l.Draining })
+	})
 	_, _ = io.WriteString(conn, "x")
 	if _, err := io.ReadFull(conn, make([]byte, 1)); err != nil {
 		t.Errorf("what it carries ended: %v", err)

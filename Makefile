@@ -19,7 +19,7 @@ RACE_PACKAGES = $(filter-out $(KUBE_LINKED),$(shell go list . ./pkg/... ./cmd/..
 ENGINE_SUITES = ./test/integration/propagation
 
 .DEFAULT_GOAL := help
-.PHONY: help build up down status test test-fast test-unit test-race test-unraced test-integration test-propagation-race test-histories test-faults test-faults-long test-store test-minor soak-aggregated bench bench-store bench-propagation bench-proxy test-bench-propagation test-bench-proxy generate verify lint clean
+.PHONY: help build up down status test test-fast test-unit test-race test-unraced test-integration test-propagation-race test-histories test-faults test-faults-long test-store test-minor test-edge soak-aggregated bench bench-store bench-propagation bench-proxy test-bench-propagation test-bench-proxy generate verify lint clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -75,6 +75,10 @@ soak-aggregated: build ## Write through a real host for 45 s while connections a
 test-minor: build ## What arrives in members, and a host, of Kubernetes 1.34 (builds that first, ten minutes)
 	cd test/minors/kubernetes-1.34 && go build -ldflags "$$(../../../hack/ldflags.sh go.mod)" -o ../../../bin/minors/ .
 	KOINON_KUBERNETES=$(CURDIR)/bin/minors/kubernetes-1.34 go test -count=1 -timeout 40m -p 1 ./test/integration/arrives ./test/integration/propagation ./test/integration/aggregated
+
+test-edge: build ## Exec, logs and the like on a real node, kubelet and containerd; as root, with what hack/edge-packages.sh installs
+	go build -ldflags "$(LDFLAGS)" -o bin/ k8s.io/kubernetes/cmd/kubelet
+	go test -count=1 -timeout 30m -exec "$(CURDIR)/hack/own-machine.sh" -run RealNode ./test/integration/proxy
 
 test-fast: ## The inner loop: unit tests without the race detector
 	go test ./pkg/... .

@@ -162,8 +162,14 @@ func (p *place) forwards(ns string, env []string) {
 	p.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, "forwarded "+r.URL.Path) }))
 	defer server.Close()
-	port := server.Listener.Addr().(*net.TCPAddr).Port
-	forward := p.begin(p.proxied, env, "port-forward", "-n", ns, "pod/talks", fmt.Sprintf(":%d", port))
+	p.forwardsTo(ns, env, "talks", server.Listener.Addr().(*net.TCPAddr).Port, "forwarded /%d")
+}
+
+// forwardsTo asks a port of a pod for /0 to /4, each with a connection of its own. want is what it
+// answers, with the number.
+func (p *place) forwardsTo(ns string, env []string, pod string, port int, want string) {
+	p.Helper()
+	forward := p.begin(p.proxied, env, "port-forward", "-n", ns, "pod/"+pod, fmt.Sprintf(":%d", port))
 	local := forward.match(regexp.MustCompile(`Forwarding from (127\.0\.0\.1:\d+) ->`))
 	for i := range 5 {
 		ctx, cancel := context.WithTimeout(p.Context(), patience)
@@ -179,7 +185,7 @@ func (p *place) forwards(ns string, env []string) {
 		body, err := io.ReadAll(answer.Body)
 		_ = answer.Body.Close()
 		cancel()
-		if err != nil || string(body) != fmt.Sprintf("forwarded /%d", i) {
+		if err != nil || string(body) != fmt.Sprintf(want, i) {
 			p.Errorf("got %q, %v", body, err)
 		}
 	}
@@ -291,6 +297,18 @@ func (r *running) match(pattern *regexp.Regexp) string {
 
 func (r *running) wait() error {
 	return r.cmd.Wait()
+}
+
+// ends waits until kubectl has ended, and returns how; ended is false if it goes on.
+func (r *running) ends() (err error, ended bool) {
+	done := make(chan error, 1)
+	go func() { done <- r.wait() }() // ends with kubectl
+	select {
+	case err := <-done:
+		return err, true
+	case <-time.After(patience):
+		return nil, false
+	}
 }
 
 // end stops kubectl.

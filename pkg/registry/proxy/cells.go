@@ -195,7 +195,7 @@ func goesOn(answer *http.Response) bool {
 }
 
 // mappedChunk is how much of an answer is mapped at once.
-const mappedChunk = 16 << 10
+const mappedChunk = 64 << 10
 
 // mappedBody is a body that is mapped while it is read.
 type mappedBody struct {

@@ -44,7 +44,7 @@ func (v View) Request(r Request, scopes Scopes) (*Mapped, error) {
 	if err != nil {
 		return nil, err
 	}
-	if t, err = v.within(r.Method, t, scopes); err != nil {
+	if t, err = v.within(r, t, scopes); err != nil {
 		return nil, err
 	}
 	m := &Mapped{Header: r.Header.Clone(), Answer: Answer{view: v}}

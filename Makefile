@@ -19,7 +19,7 @@ RACE_PACKAGES = $(filter-out $(KUBE_LINKED),$(shell go list . ./pkg/... ./cmd/..
 ENGINE_SUITES = ./test/integration/propagation
 
 .DEFAULT_GOAL := help
-.PHONY: help build build-helm up down status test test-fast test-unit test-race test-unraced test-integration test-propagation-race test-histories test-faults test-faults-long test-store test-minor soak-aggregated bench bench-store bench-propagation bench-proxy test-bench-propagation test-bench-proxy generate verify lint clean
+.PHONY: help build build-helm up down status test test-fast test-unit test-race test-unraced test-integration test-propagation-race test-histories test-faults test-faults-long test-store test-minor test-kubectl soak-aggregated bench bench-store bench-propagation bench-proxy test-bench-propagation test-bench-proxy generate verify lint clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -79,6 +79,16 @@ soak-aggregated: build ## Write through a real host for 45 s while connections a
 test-minor: build ## What arrives in members, and a host, of Kubernetes 1.34 (builds that first, ten minutes)
 	cd test/minors/kubernetes-1.34 && go build -ldflags "$$(../../../hack/ldflags.sh go.mod)" -o ../../../bin/minors/ .
 	KOINON_KUBERNETES=$(CURDIR)/bin/minors/kubernetes-1.34 go test -count=1 -timeout 40m -p 1 ./test/integration/arrives ./test/integration/propagation ./test/integration/aggregated
+
+# Versions of kubectl that test/clients/kubectl has.
+KUBECTLS ?= 1.28 1.29 1.30 1.31 1.32 1.33 1.34 1.35
+
+test-kubectl: build ## What the proxies' tests do with kubectl, with older ones (builds those first; KUBECTLS="1.28 1.31")
+	@set -e; for minor in $(KUBECTLS); do \
+		echo "==> kubectl $$minor"; \
+		(cd test/clients/kubectl && go build -modfile=$$minor.mod -ldflags "$$(../../../hack/ldflags.sh $$minor.mod)" -o ../../../bin/clients/kubectl-$$minor .); \
+		KOINON_KUBECTL=$(CURDIR)/bin/clients/kubectl-$$minor go test -count=1 -timeout 30m -skip 'Helm|AnswersThrough|Informer' ./test/integration/proxy; \
+	done
 
 test-fast: ## The inner loop: unit tests without the race detector
 	go test ./pkg/... .

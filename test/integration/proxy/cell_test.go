@@ -143,6 +143,9 @@ func TestACellIsAClusterToKubectl(t *testing.T) {
 			"a binding to an account elsewhere": {"create", "rolebinding", "theirs", "-n", shop, "--clusterrole=admin", "--serviceaccount=kube-system:default"},
 			"metrics":                           {"get", "--raw", "/metrics"},
 		} {
+			if args[1] == "--raw" && !rawReaches(p) {
+				continue
+			}
 			result := testbed.RunKubectl(p, a, "", append(args, requestTimeout)...)
 			if result.Err == nil || !strings.Contains(result.Stderr, `cell "rz00a" of namespace "`+shop+`"`) {
 				p.Errorf("%s: %v: %s%s", name, result.Err, result.Stdout, result.Stderr)
@@ -160,10 +163,10 @@ func TestACellOfAnotherTenantIsNotShown(t *testing.T) {
 		testbed.Kubectl(p, p.kubeconfig, "label", "namespace", shop, v1alpha1.TenantLabel+"=blue", requestTimeout)
 		p.labelMember(`"red"`)
 		p.Cleanup(func() { p.labelMember("null") })
-		p.eventually("the cell is refused", func(context.Context) error {
-			result := testbed.RunKubectl(p, kubeconfig, "", "get", "--raw", "/api/v1/namespaces/"+shop+"/configmaps", requestTimeout)
-			if want := `the cell may not be where it is: spec.clusterName: member "m1" has the label ` + v1alpha1.TenantLabel + "=red"; result.Err == nil || !strings.Contains(result.Stderr, want) {
-				return fmt.Errorf("got %v: %s%s, want %q", result.Err, result.Stdout, result.Stderr, want)
+		p.eventually("the cell is refused", func(ctx context.Context) error {
+			_, err := p.client(kubeconfig).CoreV1().ConfigMaps(shop).List(ctx, metav1.ListOptions{})
+			if want := `the cell may not be where it is: spec.clusterName: member "m1" has the label ` + v1alpha1.TenantLabel + "=red"; err == nil || !strings.Contains(err.Error(), want) {
+				return fmt.Errorf("got %v, want %q", err, want)
 			}
 			return nil
 		})

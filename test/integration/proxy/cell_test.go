@@ -127,9 +127,13 @@ func TestACellIsAClusterToKubectl(t *testing.T) {
 		for _, env := range protocols {
 			p := &place{T: p.T, member: p.member, server: p.server, direct: p.direct, proxied: a}
 			p.execs(shop, env)
+			p.attaches(shop, env)
 			p.copies(shop, env)
 			p.forwards(shop, env)
 		}
+		logs := p.begin(a, nil, "logs", "-f", "-n", shop, "talks")
+		logs.await("line 2 of ")
+		logs.end()
 		wants(run(a, "", "logs", "-n", shop, "talks"), "line 2")
 
 		for name, args := range map[string][]string{

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -18,6 +19,7 @@ import (
 	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/koinon-io/koinon/test/testbed"
 )
@@ -186,6 +188,49 @@ func TestHelmWorksInCells(t *testing.T) {
 		p.helms(b, "uninstall", "web", "-n", shop, "--wait", helmTimeout)
 		p.equal("the release elsewhere", p.text(p.direct, elsewhere), "elsewhere")
 	})
+}
+
+// TestHelmWorksForWhoHasRightsInOneNamespace has somebody install who may use the cell and is admin of its
+// namespace in the member, and nothing else.
+func TestHelmWorksForWhoHasRightsInOneNamespace(t *testing.T) {
+	places(t, func(p *place) {
+		shop := "helm-tenant-" + p.word()
+		p.hostNamespace(shop)
+		cell, in, tenant := p.cell(shop, "rz00a"), shop+"-rz00a", "tenant-of-"+shop
+		testbed.Kubectl(p, p.kubeconfig, "create", "role", "tenant", "-n", shop, "--verb=*", "--resource=cells.federation.koinon.io/proxy", requestTimeout)
+		testbed.Kubectl(p, p.kubeconfig, "create", "rolebinding", "tenant", "-n", shop, "--role=tenant", "--user="+tenant, requestTimeout)
+		testbed.Kubectl(p, p.direct, "create", "rolebinding", "tenant", "-n", in, "--clusterrole=admin", "--user="+tenant, requestTimeout)
+		cell = p.as(cell, tenant)
+		p.eventually("rights in the cell", func(ctx context.Context) error { // a moment after the binding
+			_, err := p.client(cell).CoreV1().Secrets(shop).List(ctx, metav1.ListOptions{})
+			return err
+		})
+		p.helms(cell, "upgrade", "--install", "web", chart, "-n", shop, "--create-namespace", "--skip-crds", "--wait", helmTimeout)
+		p.helms(cell, "upgrade", "web", chart, "-n", shop, "--set", "text=upgraded", "--wait", helmTimeout)
+		p.helms(cell, "rollback", "web", "-n", shop, "--wait", helmTimeout)
+		p.equal("the text", p.text(cell, shop), "hello")
+		p.equal("releases", p.releases(cell, "-A"), []release{{"web", shop, "3", "deployed"}})
+		p.equal("who wrote it", testbed.Kubectl(p, cell, "auth", "whoami", "-o", "jsonpath={.status.userInfo.username}", requestTimeout), tenant)
+		p.helms(cell, "uninstall", "web", "-n", shop, "--wait", helmTimeout)
+		p.equal("releases", p.releases(cell, "-A"), []release{})
+	})
+}
+
+// as writes a kubeconfig that acts as somebody else.
+func (p *place) as(kubeconfig, user string) string {
+	p.Helper()
+	config, err := clientcmd.LoadFromFile(kubeconfig)
+	if err != nil {
+		p.Fatal(err)
+	}
+	for _, info := range config.AuthInfos {
+		info.Impersonate = user
+	}
+	path := filepath.Join(p.TempDir(), "kubeconfig")
+	if err := clientcmd.WriteToFile(*config, path); err != nil {
+		p.Fatal(err)
+	}
+	return path
 }
 
 // TestHelmAppliesFromItsOwnSideInACell does what helm 3 did: patches that are made in the client.

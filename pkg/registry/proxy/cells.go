@@ -110,7 +110,7 @@ func (c *CellREST) mapRequest(view cellview.View, link *links.Link, r *http.Requ
 		inner.Body, inner.ContentLength = io.NopCloser(bytes.NewReader(mapped.Body)), int64(len(mapped.Body))
 	}
 	sent.Path, sent.RawQuery = mapped.Path, mapped.RawQuery
-	sent.Answer = func(answer *http.Response) error { return mapAnswer(answer, mapped.Answer) }
+	sent.Answer = func(answer *http.Response) error { return mapAnswer(answer, mapped.Answer, sent.Prefix) }
 	return inner, nil
 }
 
@@ -148,9 +148,9 @@ func unescaped(path string) string {
 }
 
 // mapAnswer has the body of an answer mapped while it is read. What cannot be mapped from its
-// beginning is refused; a watch begins with its header.
-func mapAnswer(answer *http.Response, mapping cellview.Answer) error {
-	err := mapped(answer, mapping)
+// beginning is refused; a watch begins with its header. prefix is the path under which clients see the cell.
+func mapAnswer(answer *http.Response, mapping cellview.Answer, prefix string) error {
+	err := mapped(answer, mapping, prefix)
 	for _, of := range []error{cellview.ErrForeign, cellview.ErrMalformed, cellview.ErrTooLarge, cellview.ErrNotJSON} {
 		if errors.Is(err, of) {
 			return &relay.Refused{Problem: err.Error()}
@@ -159,10 +159,9 @@ func mapAnswer(answer *http.Response, mapping cellview.Answer) error {
 	return err
 }
 
-func mapped(answer *http.Response, mapping cellview.Answer) error {
-	answer.Header.Del("Location") // it names the member's namespace
-	if answer.StatusCode >= 300 && answer.StatusCode < 400 && answer.StatusCode != http.StatusNotModified {
-		return relay.ErrRedirect
+func mapped(answer *http.Response, mapping cellview.Answer, prefix string) error {
+	if err := mapLocation(answer, mapping, prefix); err != nil {
+		return err
 	}
 	for i, warning := range answer.Header["Warning"] {
 		answer.Header["Warning"][i] = mapping.Text(warning)
@@ -184,6 +183,28 @@ func mapped(answer *http.Response, mapping cellview.Answer) error {
 		return nil // its header is awaited before there is anything else
 	}
 	return body.begin()
+}
+
+// mapLocation has an answer that leads elsewhere lead to the same in the cell, or refuses it: it names the
+// member's namespace.
+func mapLocation(answer *http.Response, mapping cellview.Answer, prefix string) error {
+	given := answer.Header.Get("Location")
+	answer.Header.Del("Location")
+	base := url.URL{Path: prefix}
+	location, err := url.Parse(given)
+	if err == nil {
+		inMember, _ := strings.CutPrefix(location.EscapedPath(), base.EscapedPath())
+		if path, ok := mapping.Location(inMember); ok {
+			location.RawPath = base.EscapedPath() + path
+			location.Path = unescaped(location.RawPath)
+			answer.Header.Set("Location", location.String())
+			return nil
+		}
+	}
+	if answer.StatusCode >= 300 && answer.StatusCode < 400 && answer.StatusCode != http.StatusNotModified {
+		return relay.ErrRedirect
+	}
+	return nil
 }
 
 // goesOn reports whether an answer comes in pieces that may be long in coming: a watch, or a log.

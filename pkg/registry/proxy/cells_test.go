@@ -303,3 +303,28 @@ func TestABodyInChunksComesWhole(t *testing.T) {
 		t.Errorf("want %s", want)
 	}
 }
+
+func TestAnApplicationLeadsToTheSameInTheCell(t *testing.T) {
+	const asked = "/api/v1/namespaces/shop/pods/web:80/proxy/"
+	for to, want := range map[string]string{
+		"/api/v1/namespaces/shop-a/pods/web:80/proxy/login?next=a%20b": cellPath + "/api/v1/namespaces/shop/pods/web:80/proxy/login?next=a%20b",
+		"login": cellPath + "/api/v1/namespaces/shop/pods/web:80/proxy/login",
+		"/api/v1/namespaces/other/pods/web:80/proxy/": "",
+		"/api/v1/namespaces/shop-a/pods":              "",
+		"https://elsewhere.example/":                  "",
+	} {
+		b := newCellBench(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Location", to)
+			w.WriteHeader(http.StatusFound)
+		}))
+		_, reader := b.send("GET CELL" + asked + hostLine + "\r\n")
+		code := http.StatusBadGateway
+		if want != "" {
+			code = http.StatusFound
+		}
+		answer, body := b.answer(reader)
+		if got := answer.Header.Get("Location"); got != want || answer.StatusCode != code || strings.Contains(body, "shop-a") {
+			t.Errorf("%s leads to %q: %d %s, want %d %q", to, got, answer.StatusCode, body, code, want)
+		}
+	}
+}

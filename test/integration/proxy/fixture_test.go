@@ -35,7 +35,7 @@ const (
 )
 
 var (
-	sharedMember = testbed.SharedCluster(testbed.ClusterOptions{Name: memberName})
+	sharedMember = testbed.SharedCluster(testbed.ClusterOptions{Name: memberName, Nodes: 1, Network: true})
 	sharedHost   = testbed.SharedCluster(testbed.ClusterOptions{Name: "host"})
 	alone        = testbed.SharedKoinon(func() (testbed.KoinonOptions, error) { return testbed.KoinonOptions{}, nil })
 	hostConfig   string

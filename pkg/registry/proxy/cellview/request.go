@@ -40,11 +40,11 @@ type Mapped struct {
 // Request maps a request, or refuses it. Errors are Statuses (apierrors.APIStatus) to be
 // answered as they are, or those of reading the body.
 func (v View) Request(r Request, scopes Scopes) (*Mapped, error) {
-	t, err := v.parse(r.URL)
+	t, err := v.parse(r.URL.EscapedPath())
 	if err != nil {
 		return nil, err
 	}
-	if t, err = v.within(r.Method, t, scopes); err != nil {
+	if t, err = v.within(r, t, scopes); err != nil {
 		return nil, err
 	}
 	m := &Mapped{Header: r.Header.Clone(), Answer: Answer{view: v}}

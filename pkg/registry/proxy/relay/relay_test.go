@@ -24,6 +24,7 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/util/cert"
 
+	"github.com/koinon-io/koinon/pkg/apis/federation/accounts"
 	"github.com/koinon-io/koinon/pkg/registry/proxy/links"
 	"github.com/koinon-io/koinon/pkg/registry/proxy/relay"
 )
@@ -63,7 +64,7 @@ func TestNoTwoNamesOfTheHostAreTheSameInAMember(t *testing.T) {
 	names := []string{"alice", "system:masters", "host:system:masters", "host:host:system:masters", "kubeadm:x", "host:alice", "system", "hosts:alice"}
 	seen := map[string]string{}
 	for _, name := range names {
-		foreign := links.Foreign(name)
+		foreign := accounts.InMembers(name)
 		if other, ok := seen[foreign]; ok {
 			t.Errorf("%q and %q are both %q", name, other, foreign)
 		}

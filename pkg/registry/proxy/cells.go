@@ -15,9 +15,12 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/apiserver/pkg/endpoints/request"
 	"k8s.io/apiserver/pkg/registry/rest"
 
+	"github.com/koinon-io/koinon/pkg/apis/federation/v1alpha1"
 	"github.com/koinon-io/koinon/pkg/registry/proxy/cellview"
 	"github.com/koinon-io/koinon/pkg/registry/proxy/links"
 	"github.com/koinon-io/koinon/pkg/registry/proxy/relay"
@@ -33,6 +36,14 @@ type Cells interface {
 	// Cell returns where a cell is, or an error of the API: NotFound if there is none, Forbidden
 	// with a sentence if it may not be there.
 	Cell(ctx context.Context, namespace, name string) (*Cell, error)
+	// Account returns the cell that a caller is the account of, if it is one.
+	Account(caller user.Info) (namespace, cell string, is bool)
+	// Revoked returns an error of the API if it is known that the credential by which the account of a
+	// cell has called is good no more.
+	Revoked(namespace, cell string, caller user.Info) error
+	// HeldBack returns an error of the API if a mask keeps an object of the namespace in a cell as it
+	// is; or the namespace itself, whose name is empty then. kind is that of the object.
+	HeldBack(ctx context.Context, namespace, cell string, kind schema.GroupKind, name string) error
 }
 
 // CellREST serves cells/proxy: see package cellview.
@@ -50,6 +61,10 @@ func (c *CellREST) Connect(ctx context.Context, name string, _ runtime.Object, _
 		return nil, err
 	}
 	namespace := request.NamespaceValue(ctx)
+	controller, err := c.proxies.ownCell(caller, namespace, name)
+	if err != nil {
+		return nil, err
+	}
 	cell, err := c.proxies.Cells.Cell(ctx, namespace, name)
 	if err != nil {
 		return nil, err
@@ -58,23 +73,40 @@ func (c *CellREST) Connect(ctx context.Context, name string, _ runtime.Object, _
 	if err != nil {
 		return nil, ofCell(namespace, name, cell.Member, err)
 	}
-	view := cellview.View{Namespace: namespace, MemberNamespace: cell.MemberNamespace, Cell: name}
+	view := cellview.View{Namespace: namespace, MemberNamespace: cell.MemberNamespace, Cell: name, Controller: controller}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if err := c.proxies.mayUpgrade(r, caller); err != nil {
 			c.proxies.fail(w, r, err)
 			return
 		}
-		there, stop := c.proxies.whileThere(r.Context(), namespace, name, *cell)
+		there, stop := c.proxies.whileThere(r.Context(), place{namespace: namespace, name: name, cell: *cell, caller: caller, controller: controller})
 		defer stop()
-		c.proxies.relay.Serve(w, r, relay.Request{
+		sent := relay.Request{
 			Cluster: cell.Member, Link: link, Prefix: to.prefix, Path: to.path, RawQuery: to.rawQuery, Caller: caller,
 			While: there, Reticent: true,
-			Map: func(r *http.Request, sent *relay.Request) (*http.Request, error) {
-				defer c.proxies.bodySoon(w)()
-				return c.mapRequest(view, link, r, sent)
-			},
-		})
+		}
+		if controller && c.answersNothing(w, r, view, link, sent) {
+			return
+		}
+		sent.Map = func(r *http.Request, sent *relay.Request) (*http.Request, error) {
+			defer c.proxies.bodySoon(w)()
+			return c.mapRequest(view, link, r, sent)
+		}
+		c.proxies.relay.Serve(w, r, sent)
 	}), nil
+}
+
+// ownCell reports whether a caller is the account of a cell. The account of another cell is refused,
+// whatever rights somebody has given to it, or to all accounts.
+func (p *Proxies) ownCell(caller user.Info, namespace, name string) (own bool, err error) {
+	itsNamespace, its, is := p.Cells.Account(caller)
+	if !is {
+		return false, nil
+	}
+	if itsNamespace != namespace || its != name {
+		return false, apierrors.NewForbidden(v1alpha1.Resource("cells/proxy"), name, fmt.Errorf("you are the account of cell %q of namespace %q, which may use no other cell", its, itsNamespace))
+	}
+	return true, p.Cells.Revoked(namespace, name, caller)
 }
 
 // bodyTimeout is how long a body that is read whole may take to come.
@@ -103,6 +135,12 @@ func (c *CellREST) mapRequest(view cellview.View, link *links.Link, r *http.Requ
 	}, scopes)
 	if err = errors.Join(scopes.err, err); err != nil {
 		return nil, firstStatus(err)
+	}
+	if view.Controller && mapped.Writes != nil {
+		kind := schema.GroupKind{Group: mapped.Writes.Resource.Group, Kind: scopes.kind(mapped.Writes.Resource)}
+		if err := c.proxies.Cells.HeldBack(r.Context(), view.Namespace, view.Cell, kind, mapped.Writes.Name); err != nil {
+			return nil, err
+		}
 	}
 	inner := r.Clone(r.Context())
 	inner.Header = mapped.Header

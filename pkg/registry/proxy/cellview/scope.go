@@ -87,6 +87,8 @@ func (v View) clusterScoped(method string, t target) error {
 		if method != http.MethodPost || t.name != "" || t.watch {
 			return v.refuse(http.StatusMethodNotAllowed, "takes POST only for %s", resource)
 		}
+	case !slices.Contains(readable, resource) && v.Controller && isRead(method) && t.name != "" && !t.watch:
+		return notFound(resource, t.name) // as there is none in its lists
 	case !slices.Contains(readable, resource):
 		return v.forbid("does not show %s, which have no namespace: of such types it shows classes, priorities, APIServices and CustomResourceDefinitions, to read", resource)
 	case !isRead(method):
@@ -114,10 +116,10 @@ func (v View) itself(r Request, t target) (target, error) {
 		return t, v.forbid("has the namespace %q only: the namespace %q cannot be changed through it", v.Namespace, t.name)
 	case t.subresource != "" && !isRead(method), method == http.MethodDelete:
 		return t, v.forbid("does not let its namespace be deleted, nor its status be changed: the Cell decides")
-	case !v.AllowNamespaceWrites && applies(r):
+	case !v.Controller && applies(r):
 		// That is how helm makes sure of a namespace, as others do by creating it: it wants to be told that it is there.
 		return t, v.refuse(http.StatusConflict, "shows its namespace %q to read only: it is there already", v.Namespace)
-	case !isRead(method) && !v.AllowNamespaceWrites:
+	case !isRead(method) && !v.Controller:
 		return t, v.forbid("shows its namespace %q to read only", v.Namespace)
 	case !isRead(method) && method != http.MethodPut && method != http.MethodPatch:
 		return t, v.refuse(http.StatusMethodNotAllowed, "takes GET, PUT and PATCH only for its namespace")

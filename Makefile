@@ -19,7 +19,7 @@ RACE_PACKAGES = $(filter-out $(KUBE_LINKED),$(shell go list . ./pkg/... ./cmd/..
 ENGINE_SUITES = ./test/integration/propagation
 
 .DEFAULT_GOAL := help
-.PHONY: help build up down status test test-fast test-unit test-race test-unraced test-integration test-propagation-race test-histories test-faults test-faults-long test-store test-minor soak-aggregated bench bench-store bench-propagation bench-proxy test-bench-propagation test-bench-proxy generate verify lint clean
+.PHONY: help build build-helm up down status test test-fast test-unit test-race test-unraced test-integration test-propagation-race test-histories test-faults test-faults-long test-store test-minor test-kubectl test-edge soak-aggregated bench bench-store bench-propagation bench-proxy test-bench-propagation test-bench-proxy generate verify lint clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +29,10 @@ build: ## Build all binaries into bin/ (about ten minutes the first time)
 	go build -ldflags "$(LDFLAGS)" -o bin/ ./cmd/...
 	@for name in kubectl kube-apiserver kube-controller-manager etcd; do ln -sf koinon-playground bin/$$name; done
 	@ln -sf kubectl-koinon bin/kubectl_complete-koinon
+
+build-helm: ## Build the stock helm, which tests run, into bin/
+	@mkdir -p bin
+	cd test/clients/helm && go build -ldflags '-s -w' -o ../../../bin/helm .
 
 up: build ## Start Koinon with two real member clusters, deploy the examples, show what landed where
 	bin/koinon-playground up --dir $(DIR) --members $(MEMBERS)
@@ -50,7 +54,7 @@ test-race: ## Unit tests of all that does not link k8s.io/kubernetes, with the r
 test-unraced: ## Unit tests of the rest, without it
 	go test -timeout 30m $(KUBE_LINKED)
 
-test-integration: build ## Tests against real servers: Koinon, kube-apiserver, MariaDB and Galera if installed
+test-integration: build build-helm ## Tests against real servers: Koinon, kube-apiserver, MariaDB and Galera if installed
 	go test -count=1 -timeout 30m -p 1 $$(go list ./test/... | grep -Ev '/test/(storefaults|simulation|integration/simulated)')
 
 test-propagation-race: build ## Propagation to real clusters with the race detector: the engine runs in the tests (about twelve minutes)
@@ -75,6 +79,20 @@ soak-aggregated: build ## Write through a real host for 45 s while connections a
 test-minor: build ## What arrives in members, and a host, of Kubernetes 1.34 (builds that first, ten minutes)
 	cd test/minors/kubernetes-1.34 && go build -ldflags "$$(../../../hack/ldflags.sh go.mod)" -o ../../../bin/minors/ .
 	KOINON_KUBERNETES=$(CURDIR)/bin/minors/kubernetes-1.34 go test -count=1 -timeout 40m -p 1 ./test/integration/arrives ./test/integration/propagation ./test/integration/aggregated
+
+test-edge: build ## Exec, logs and the like on a real node, kubelet and containerd; as root, with what hack/edge-packages.sh installs
+	go build -ldflags "$(LDFLAGS)" -o bin/ k8s.io/kubernetes/cmd/kubelet
+	go test -count=1 -timeout 30m -exec "$(CURDIR)/hack/own-machine.sh" -run RealNode ./test/integration/proxy
+
+# Versions of kubectl that test/clients/kubectl has.
+KUBECTLS ?= 1.28 1.29 1.30 1.31 1.32 1.33 1.34 1.35
+
+test-kubectl: build ## What the proxies' tests do with kubectl, with older ones (builds those first; KUBECTLS="1.28 1.31")
+	@set -e; for minor in $(KUBECTLS); do \
+		echo "==> kubectl $$minor"; \
+		(cd test/clients/kubectl && go build -modfile=$$minor.mod -ldflags "$$(../../../hack/ldflags.sh $$minor.mod)" -o ../../../bin/clients/kubectl-$$minor .); \
+		KOINON_KUBECTL=$(CURDIR)/bin/clients/kubectl-$$minor go test -count=1 -timeout 30m -skip 'Helm|AnswersThrough|Informer' ./test/integration/proxy; \
+	done
 
 test-fast: ## The inner loop: unit tests without the race detector
 	go test ./pkg/... .

@@ -7,12 +7,15 @@
 #   cd test/minors/kubernetes-1.34 && go build -ldflags "$(../../../hack/ldflags.sh go.mod)" .
 #
 # VERSION overrides our version; the default is what git describe says.
-# An argument names the go.mod that says which Kubernetes it is; the default is ours.
+# An argument names the go.mod that says which Kubernetes, or kubectl, it is; the default is ours.
 set -euo pipefail
 module=$(realpath "${1:-$(dirname "$0")/../go.mod}")
 cd "$(dirname "$0")/.."
 
 kubernetes=$(sed -n 's/^[[:space:]]*k8s.io\/kubernetes \(v[0-9.]*\).*/\1/p' "$module" | head -1)
+if [[ -z "$kubernetes" ]]; then
+	kubernetes=$(sed -n 's/^[[:space:]]*k8s.io\/kubectl v0\([0-9.]*\)$/v1\1/p' "$module" | head -1)
+fi
 minor=${kubernetes#v1.}
 minor=${minor%%.*}
 commit=$(git rev-parse HEAD 2>/dev/null || echo unknown)

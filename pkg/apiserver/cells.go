@@ -21,6 +21,9 @@ type cells struct {
 	targets
 	// tenantOf returns the tenant of a namespace of the host.
 	tenantOf func(namespace string) (tenancy.Tenant, error)
+	*cellTokens
+	// federated returns the federated objects, once there are requests.
+	federated func() federatedObjects
 }
 
 var _ proxy.Cells = cells{}

@@ -46,6 +46,7 @@ type Server struct {
 	watch      *namespaceWatch
 	seats      *seats.Book
 	links      *links.Links
+	cellTokens *cellTokens
 	documents  *openapi.Documents
 
 	kindsChanged func(served []federated.Kind) // may be nil
@@ -67,6 +68,9 @@ func (c CompletedConfig) New(delegate genericapiserver.DelegationTarget) (*Serve
 	s.links, err = links.New(links.Config{API: c.generic.LoopbackClientConfig, Host: c.extra.Host, Namespace: c.extra.Namespace, Dial: c.extra.DialMember})
 	if err != nil {
 		return nil, fmt.Errorf("make the ways to members: %w", err)
+	}
+	if s.cellTokens, err = newCellTokens(host, c.extra.Namespace); err != nil {
+		return nil, err
 	}
 	s.watch, err = newNamespaceWatch(c.extra.Host, func(ctx context.Context, departure serving.Departure) error {
 		return s.federated.DeleteLeftovers(ctx, departure)
@@ -90,7 +94,7 @@ func (c CompletedConfig) New(delegate genericapiserver.DelegationTarget) (*Serve
 		Authorizer:  c.generic.Authorization.Authorizer,
 		Links:       s.links,
 		Cells: func(registry *static.Registry) proxy.Cells {
-			return cells{targets{registry, c.extra.Namespace, namespaces}, s.watch.tenantOf}
+			return cells{targets{registry, c.extra.Namespace, namespaces}, s.watch.tenantOf, s.cellTokens, func() federatedObjects { return s.federated }}
 		},
 		OtherEngine: c.extra.OtherEngine,
 	})
@@ -156,6 +160,7 @@ func (s *Server) addHooks() error {
 		go s.watch.run(hook)
 		go s.remote.Run(hook)
 		go s.links.Run(hook)
+		go s.cellTokens.run(hook)
 		return nil
 	})
 	if err != nil {

@@ -31,6 +31,10 @@ func newCached[L runtime.Object](resource schema.GroupVersionResource, namespace
 	return cached{resource, namespace, example, hostwatch.NewInformer(source, example)}
 }
 
+func newSelecting[L runtime.Object](resource schema.GroupVersionResource, namespace string, source hostwatch.Source[L], selector string, example runtime.Object) cached {
+	return cached{resource, namespace, example, hostwatch.NewSelectingInformer(source, selector, example)}
+}
+
 // of and ofHost give the informer to a factory.
 func (c cached) of(versioned.Interface, time.Duration) cache.SharedIndexInformer { return c.informer }
 func (c cached) ofHost(kubernetes.Interface, time.Duration) cache.SharedIndexInformer {
@@ -59,9 +63,21 @@ func (t *term) makeCaches() {
 			newCached(kubefed("federatedtypeconfigs"), namespace, core.FederatedTypeConfigs(namespace), &v1beta1.FederatedTypeConfig{}),
 			newCached(kubefed("kubefedconfigs"), namespace, core.KubeFedConfigs(namespace), &v1beta1.KubeFedConfig{}),
 		)
-		secrets := newCached(corev1.SchemeGroupVersion.WithResource("secrets"), namespace, t.kube.CoreV1().Secrets(namespace), &corev1.Secret{})
-		t.secrets.InformerFor(secrets.example, secrets.ofHost)
-		t.caches = append(t.caches, secrets)
+	}
+	secret, secrets := corev1.SchemeGroupVersion.WithResource("secrets"), t.kube.CoreV1().Secrets(namespace)
+	if t.reachesMembers() { // with Secrets that are no cell's: there may be many of those
+		ofMembers := newSelecting(secret, namespace, secrets, "!"+federationv1alpha1.AccountLabel, &corev1.Secret{})
+		t.secrets.InformerFor(ofMembers.example, ofMembers.ofHost)
+		t.caches = append(t.caches, ofMembers)
+	}
+	if t.hasAccounts() {
+		for _, ofCells := range []cached{
+			newSelecting(secret, namespace, secrets, federationv1alpha1.AccountLabel, &corev1.Secret{}),
+			newSelecting(corev1.SchemeGroupVersion.WithResource("serviceaccounts"), namespace, t.kube.CoreV1().ServiceAccounts(namespace), federationv1alpha1.AccountLabel, &corev1.ServiceAccount{}),
+		} {
+			t.accountObjects.InformerFor(ofCells.example, ofCells.ofHost)
+			t.caches = append(t.caches, ofCells)
+		}
 	}
 	for _, c := range system {
 		t.system.InformerFor(c.example, c.of)
@@ -71,6 +87,10 @@ func (t *term) makeCaches() {
 	}
 	t.caches = append(append(t.caches, system...), everywhere...)
 }
+
+// hasAccounts reports whether cells have accounts, and reachesMembers whether members are connected to.
+func (t *term) hasAccounts() bool    { return t.config.CellEndpoint != nil }
+func (t *term) reachesMembers() bool { return !t.config.OtherEngine || t.hasAccounts() }
 
 // followCaches compares the caches with the host until ctx ends.
 func (t *term) followCaches(ctx context.Context) error {

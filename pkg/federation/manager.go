@@ -16,6 +16,7 @@ import (
 	"k8s.io/klog/v2"
 
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
+	"github.com/koinon-io/koinon/pkg/federation/cellaccess"
 	"github.com/koinon-io/koinon/pkg/generated/clientset/versioned"
 )
 
@@ -38,8 +39,12 @@ type Config struct {
 	// DialMember opens connections to members; nil: the network.
 	DialMember func(ctx context.Context, network, address string) (net.Conn, error)
 	// OtherEngine leaves propagation, and with it the health of members, to somebody else, such
-	// as a stock KubeFed controller-manager. Members are then not connected to.
+	// as a stock KubeFed controller-manager. Members are then connected to for the rights of cells'
+	// accounts only.
 	OtherEngine bool
+	// CellEndpoint is where clients find the server that has the endpoints of cells. Nil: nobody has,
+	// and the KubeFedCluster of a cell says what its member's does.
+	CellEndpoint *cellaccess.Endpoint
 	// LeaderElection lets one of several processes work at a time.
 	LeaderElection bool
 	// Identity names this process among them. Needed with LeaderElection.

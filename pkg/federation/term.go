@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sync"
 
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/informers"
@@ -19,6 +20,7 @@ import (
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
 	"github.com/koinon-io/koinon/pkg/federation/book"
+	"github.com/koinon-io/koinon/pkg/federation/cellaccess"
 	"github.com/koinon-io/koinon/pkg/federation/cells"
 	"github.com/koinon-io/koinon/pkg/federation/hostwatch"
 	"github.com/koinon-io/koinon/pkg/federation/memberclient"
@@ -37,12 +39,18 @@ type term struct {
 	everywhere externalversions.SharedInformerFactory
 	secrets    informers.SharedInformerFactory
 	host       informers.SharedInformerFactory
+	// accountObjects are what the accounts of cells have in the system namespace.
+	accountObjects informers.SharedInformerFactory
 	// caches are what the factories have, and checker compares them with the host.
 	caches  []cached
 	checker *hostwatch.Checker
 
 	book  *book.Book
 	cells *cells.Controller
+	// accounts are those of cells; nil if nobody has their endpoints.
+	accounts *cellaccess.Keeper
+	// connections reach members if somebody else propagates.
+	connections *membership.Connections
 	// The others are nil if somebody else propagates. The collector is one of them: what that
 	// one has left in members is not known.
 	members   *membership.Registry
@@ -61,6 +69,8 @@ func (m *Manager) work(ctx context.Context) error {
 		everywhere: externalversions.NewSharedInformerFactoryWithOptions(m.koinon, 0, externalversions.WithTransform(stripManagedFields)),
 		secrets:    informers.NewSharedInformerFactoryWithOptions(m.kube, 0, informers.WithNamespace(m.config.Namespace), informers.WithTransform(stripManagedFields)),
 		host:       informers.NewSharedInformerFactoryWithOptions(m.kube, 0, informers.WithTransform(stripManagedFields)),
+
+		accountObjects: informers.NewSharedInformerFactoryWithOptions(m.kube, 0, informers.WithNamespace(m.config.Namespace), informers.WithTransform(stripManagedFields)),
 	}
 	t.makeCaches()
 	if err := t.build(); err != nil {
@@ -85,20 +95,22 @@ func (t *term) build() (err error) {
 	if t.checker, err = hostwatch.NewChecker(t.config.RESTConfig); err != nil {
 		return err
 	}
-	if err := t.buildHost(); err != nil || t.config.OtherEngine {
-		return err
-	}
-	return t.buildPropagation()
-}
-
-// buildHost makes what writes to the host only.
-func (t *term) buildHost() (err error) {
-	namespace := t.config.Namespace
 	pages := t.system.Federation().V1alpha1().MemberNamespaces()
 	t.book, err = book.New(t.koinon.FederationV1alpha1().MemberNamespaces(), pages.Informer().GetIndexer())
 	if err != nil {
 		return err
 	}
+	if !t.config.OtherEngine {
+		if err := t.buildPropagation(); err != nil {
+			return err
+		}
+	}
+	return t.buildCells()
+}
+
+// buildCells makes what keeps cells and edge units.
+func (t *term) buildCells() (err error) {
+	namespace := t.config.Namespace
 	cellUnits, err := cells.NewCells(t.everywhere.Federation().V1alpha1().Cells().Informer(), t.koinon.FederationV1alpha1())
 	if err != nil {
 		return err
@@ -107,6 +119,13 @@ func (t *term) buildHost() (err error) {
 	if err != nil {
 		return err
 	}
+	var accounts cells.Accounts // nil, and not a nil *Keeper
+	if t.hasAccounts() {
+		if err := t.buildAccounts(cellUnits); err != nil {
+			return err
+		}
+		accounts = t.accounts
+	}
 	t.cells, err = cells.New(cells.Config{
 		SystemNamespace: namespace,
 		Kinds:           []cells.Kind{cellUnits, edgeUnits},
@@ -114,7 +133,36 @@ func (t *term) buildHost() (err error) {
 		Client:          t.koinon.KubeFedCoreV1beta1().KubeFedClusters(namespace),
 		Namespaces:      t.host.Core().V1().Namespaces().Lister(),
 		Claims:          t.book,
+		Accounts:        accounts,
 		OtherEngine:     t.config.OtherEngine,
+	})
+	return err
+}
+
+// buildAccounts makes what keeps the accounts of cells.
+func (t *term) buildAccounts(units *cells.Units) (err error) {
+	namespace := t.config.Namespace
+	var members cellaccess.Members = t.members
+	if t.members == nil {
+		t.connections = &membership.Connections{
+			Clusters: t.system.KubeFedCore().V1beta1().KubeFedClusters().Lister().KubeFedClusters(namespace),
+			Secrets:  t.secrets.Core().V1().Secrets().Lister().Secrets(namespace),
+			Dial:     t.config.DialMember,
+		}
+		members = t.connections
+	}
+	t.accounts, err = cellaccess.New(cellaccess.Config{
+		SystemNamespace: namespace,
+		Endpoint:        *t.config.CellEndpoint,
+		Client:          t.kube,
+		ServiceAccounts: t.accountObjects.Core().V1().ServiceAccounts().Lister().ServiceAccounts(namespace),
+		Secrets:         t.accountObjects.Core().V1().Secrets().Lister().Secrets(namespace),
+		Cells:           units,
+		Members:         members,
+		Holders:         t.book,
+		Federation:      t.federation,
+		OtherEngine:     t.config.OtherEngine,
+		OnChange:        func(namespace, name string) { t.cells.Enqueue(v1beta2.TopologyCell, namespace, name) },
 	})
 	return err
 }
@@ -126,7 +174,7 @@ func (t *term) buildPropagation() (err error) {
 	clusters := core.KubeFedClusters().Lister().KubeFedClusters(namespace)
 	configs := core.KubeFedConfigs().Lister().KubeFedConfigs(namespace)
 	coreClient := t.koinon.KubeFedCoreV1beta1()
-	namespaces := t.host.Core().V1().Namespaces().Lister()
+	hostNamespaces := t.host.Core().V1().Namespaces().Lister()
 	cellLister := t.everywhere.Federation().V1alpha1().Cells().Lister()
 	unitLister := t.everywhere.Edge().V1alpha1().EdgeUnits().Lister()
 	t.members, err = membership.New(membership.Config{
@@ -135,9 +183,12 @@ func (t *term) buildPropagation() (err error) {
 		Client:     coreClient.KubeFedClusters(namespace),
 		Dial:       t.config.DialMember,
 		Thresholds: func() membership.Thresholds { return membership.ThresholdsOf(currentConfig(configs)) },
-		OnChange:   func(member string) { t.engine.MemberChanged(member) },
+		OnChange:   t.memberChanged,
 		OnEvent: func(member string, resource schema.GroupVersionResource, event memberclient.Event) {
 			t.engine.MemberEvent(member, resource, event.Live)
+			if t.accounts != nil && event.Live != nil && !event.Deleted && resource == namespaces {
+				t.accounts.NamespaceSeen(member, event.Live.Name)
+			}
 		},
 	})
 	if err != nil {
@@ -157,7 +208,7 @@ func (t *term) buildPropagation() (err error) {
 		TypeClient:      coreClient.FederatedTypeConfigs(namespace),
 		Cells:           cellLister,
 		EdgeUnits:       unitLister,
-		Namespaces:      namespaces,
+		Namespaces:      hostNamespaces,
 		Book:            t.book,
 		Federation:      t.federation,
 		Adopt:           func() bool { return adopts(currentConfig(configs)) },
@@ -168,13 +219,24 @@ func (t *term) buildPropagation() (err error) {
 	t.collector, err = book.NewCollector(book.CollectorConfig{
 		Book:       t.book,
 		Pages:      t.system.Federation().V1alpha1().MemberNamespaces().Lister(),
-		Owners:     book.HostOwners{Namespaces: namespaces, Cells: cellLister, EdgeUnits: unitLister, Kube: t.kube, Koinon: t.koinon},
+		Owners:     book.HostOwners{Namespaces: hostNamespaces, Cells: cellLister, EdgeUnits: unitLister, Kube: t.kube, Koinon: t.koinon},
 		Members:    t.members,
 		Clusters:   coreClient.KubeFedClusters(namespace),
 		Federation: t.federation,
 		Written:    t.engine.Written,
 	})
 	return err
+}
+
+// namespaces is the resource, of members too.
+var namespaces = corev1.SchemeGroupVersion.WithResource("namespaces")
+
+// memberChanged tells who wants to know that a member is another, or is well again.
+func (t *term) memberChanged(member string) {
+	t.engine.MemberChanged(member)
+	if t.accounts != nil {
+		t.accounts.MemberChanged(member)
+	}
 }
 
 // currentConfig returns nil if somebody deleted the KubeFedConfig: the defaults hold then.
@@ -209,19 +271,38 @@ func (t *term) subscriptions() []subscription {
 		{t.everywhere.Edge().V1alpha1().EdgeUnits().Informer(), t.unitChanged(v1beta2.TopologyEdgeUnit)},
 		{t.system.Federation().V1alpha1().MemberNamespaces().Informer(), t.pageChanged},
 	}
+	if t.reachesMembers() {
+		host = append(host, subscription{t.secrets.Core().V1().Secrets().Informer(), t.secretChanged})
+	}
 	if t.engine == nil {
 		return host
 	}
 	return append(host,
-		subscription{t.secrets.Core().V1().Secrets().Informer(), t.secretChanged},
 		subscription{core.FederatedTypeConfigs().Informer(), func(_, o metav1.Object) { t.engine.TypeChanged(o.(*v1beta1.FederatedTypeConfig)) }},
 		subscription{core.KubeFedConfigs().Informer(), func(_, _ metav1.Object) {}},
 	)
 }
 
+// accountSubscriptions are of what the accounts of cells have. Nobody else waits for these caches: a
+// host that does not show them, since its manifests are an earlier release's, stops nothing else.
+func (t *term) accountSubscriptions() []subscription {
+	if !t.hasAccounts() {
+		return nil
+	}
+	changed := func(_, o metav1.Object) { t.accounts.Changed(o) }
+	ofCells := t.accountObjects.Core().V1()
+	return []subscription{{ofCells.Secrets().Informer(), changed}, {ofCells.ServiceAccounts().Informer(), changed}}
+}
+
+// runAccounts keeps the accounts of cells, once they are known.
+func (t *term) runAccounts(ctx context.Context) error {
+	waitForCaches(ctx, t.accountSubscriptions()) // if ctx has ended, so does Run
+	return t.accounts.Run(ctx)
+}
+
 // subscribe tells the controllers what changes.
 func (t *term) subscribe() error {
-	for _, s := range t.subscriptions() {
+	for _, s := range append(t.subscriptions(), t.accountSubscriptions()...) {
 		if _, err := s.informer.AddEventHandler(handler(s.changed)); err != nil {
 			return fmt.Errorf("subscribe to changes: %w", err)
 		}
@@ -256,6 +337,10 @@ func handler(changed func(old, current metav1.Object)) cache.ResourceEventHandle
 func (t *term) clusterChanged(old, current metav1.Object) {
 	t.cells.ClusterChanged(current.GetName())
 	if t.engine == nil {
+		// Its status is written every ten seconds, and says nothing of how it is reached.
+		if t.accounts != nil && (old == nil || old.GetGeneration() != current.GetGeneration()) && current.GetLabels()[federationv1alpha1.TopologyLabel] == "" {
+			t.accounts.MemberChanged(current.GetName())
+		}
 		return
 	}
 	t.members.Enqueue(current.GetName())
@@ -312,7 +397,13 @@ func givenUp(before, page *federationv1alpha1.MemberNamespace) (members []string
 }
 
 func (t *term) secretChanged(_, current metav1.Object) {
-	t.members.EnqueueForSecret(current.GetName())
+	if t.members != nil {
+		t.members.EnqueueForSecret(current.GetName())
+		return
+	}
+	for _, member := range t.connections.Using(current.GetName()) {
+		t.accounts.MemberChanged(member)
+	}
 }
 
 func (t *term) namespaceChanged(old, current metav1.Object) {
@@ -363,13 +454,13 @@ func (t *term) run(ctx context.Context) error {
 	factories := []interface {
 		Start(<-chan struct{})
 		Shutdown()
-	}{t.system, t.everywhere, t.secrets, t.host}
+	}{t.system, t.everywhere, t.secrets, t.host, t.accountObjects}
 	for _, f := range factories {
 		f.Start(ctx.Done())
 		defer f.Shutdown()
 	}
 	defer cancel() // before the factories are waited for
-	if !t.waitForCaches(ctx) {
+	if !waitForCaches(ctx, t.subscriptions()) {
 		return nil
 	}
 	if err := t.untilDone(ctx, "Failed to claim the namespaces of cells and edge units", t.cells.Settle); err != nil {
@@ -378,6 +469,12 @@ func (t *term) run(ctx context.Context) error {
 	klog.FromContext(ctx).Info("Started controllers", "propagation", t.engine != nil)
 	var wg sync.WaitGroup
 	parts := []func(context.Context) error{t.cells.Run, t.followCaches}
+	if t.accounts != nil {
+		parts = append(parts, t.runAccounts)
+	}
+	if t.connections != nil {
+		parts = append(parts, t.connections.Run)
+	}
 	if t.engine != nil {
 		parts = append(parts, t.members.Run, t.engine.Run, t.collector.Run)
 	}
@@ -399,9 +496,10 @@ func (t *term) run(ctx context.Context) error {
 	return nil
 }
 
-func (t *term) waitForCaches(ctx context.Context) bool {
+// waitForCaches returns false if ctx ends first.
+func waitForCaches(ctx context.Context, subscriptions []subscription) bool {
 	var synced []cache.InformerSynced
-	for _, s := range t.subscriptions() {
+	for _, s := range subscriptions {
 		synced = append(synced, s.informer.HasSynced)
 	}
 	return cache.WaitForCacheSync(ctx.Done(), synced...)

@@ -21,7 +21,12 @@ type Balancer struct {
 // StartBalancer listens until the test ends.
 func StartBalancer(t testing.TB) *Balancer {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	return startBalancer(t, "127.0.0.1:0")
+}
+
+func startBalancer(t testing.TB, address string) *Balancer {
+	t.Helper()
+	listener, err := net.Listen("tcp", address)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -31,6 +32,9 @@ type ClusterOptions struct {
 	Name string
 	// Nodes is how many nodes to simulate. With none, pods stay Pending.
 	Nodes int
+	// Network puts nodes and pods of the test into a network that the API server carries requests to: see
+	// Cluster.Network.
+	Network bool
 	// EtcdArgs, APIServerArgs and ControllerManagerArgs are added to the command lines.
 	EtcdArgs              []string
 	APIServerArgs         []string
@@ -39,6 +43,9 @@ type ClusterOptions struct {
 
 // Cluster is a running cluster.
 type Cluster struct {
+	// Network is nil if it was not asked for.
+	Network *Network
+
 	place   place
 	cluster *member.Cluster
 }
@@ -52,7 +59,7 @@ func StartCluster(t testing.TB, o ClusterOptions) *Cluster {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.place.clean(t, c.cluster.Name, func(ctx context.Context) error { return c.cluster.Kill(ctx) })
+	c.place.clean(t, c.cluster.Name, c.end)
 	if err := c.cluster.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -69,7 +76,15 @@ func newCluster(o ClusterOptions) (*Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	cluster, err := member.New(member.Config{
+	c := &Cluster{place: p}
+	if o.Network {
+		if c.Network, err = startNetwork(p.dir); err != nil {
+			_, removeErr := p.remove("")
+			return nil, errors.Join(err, removeErr)
+		}
+		o.APIServerArgs = slices.Concat(c.Network.apiServerArgs(), o.APIServerArgs)
+	}
+	c.cluster, err = member.New(member.Config{
 		Name:                  o.Name,
 		Dir:                   filepath.Join(p.dir, "state"),
 		LogDir:                p.logs(),
@@ -83,9 +98,9 @@ func newCluster(o ClusterOptions) (*Cluster, error) {
 	})
 	if err != nil {
 		_, removeErr := p.remove("")
-		return nil, errors.Join(err, removeErr)
+		return nil, errors.Join(err, c.endNetwork(), removeErr)
 	}
-	return &Cluster{place: p, cluster: cluster}, nil
+	return c, nil
 }
 
 // Name of the cluster.
@@ -124,7 +139,10 @@ func (c *Cluster) Server() string { return c.cluster.Server() }
 
 // CAFile is the certificate authority of the API server, PEM. A server that the
 // cluster's aggregator shall trust gets its certificate elsewhere.
-func (c *Cluster) CAFile() string { return filepath.Join(c.cluster.Dir, "pki", "ca.crt") }
+func (c *Cluster) CAFile() string { return filepath.Join(c.pki(), "ca.crt") }
+
+// pki is the directory of the certificates.
+func (c *Cluster) pki() string { return filepath.Join(c.cluster.Dir, "pki") }
 
 // Kill kills the named programs as with kill -9, or all of them, and keeps the data.
 func (c *Cluster) Kill(t testing.TB, programs ...string) {
@@ -167,9 +185,21 @@ func (c *Cluster) Thaw(t testing.TB) {
 	}
 }
 
+// end ends all programs, and the network.
+func (c *Cluster) end(ctx context.Context) error {
+	return errors.Join(c.cluster.Kill(ctx), c.endNetwork())
+}
+
+func (c *Cluster) endNetwork() error {
+	if c.Network == nil {
+		return nil
+	}
+	return c.Network.Close()
+}
+
 // stop ends a cluster that no test owns.
 func (c *Cluster) stop(ctx context.Context, keepLogsAs string) error {
-	err := c.cluster.Kill(ctx)
+	err := c.end(ctx)
 	kept, removeErr := c.place.remove(keepLogsAs)
 	if kept != "" {
 		fmt.Printf("the logs of %s are in %s\n", c.cluster.Name, kept)

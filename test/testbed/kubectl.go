@@ -39,19 +39,32 @@ type KubectlResult struct {
 // only if kubectl cannot be started.
 func RunKubectl(t testing.TB, kubeconfig, stdin string, args ...string) KubectlResult {
 	t.Helper()
-	binary, err := Binary(playgroundBinary)
-	if err != nil {
-		t.Fatal(err)
-	}
 	var stdout, stderr bytes.Buffer
-	cmd := exec.CommandContext(t.Context(), binary, append([]string{"kubectl", "--kubeconfig", kubeconfig}, args...)...)
+	cmd := KubectlCommand(t, kubeconfig, args...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(stdin), &stdout, &stderr
-	// A cache of its own: discovery of one cluster must not answer for the next one that
-	// has its port.
-	cmd.Env = append(os.Environ(), "KUBECACHEDIR="+t.TempDir())
-	err = cmd.Run()
+	err := cmd.Run()
 	if _, exited := err.(*exec.ExitError); err != nil && !exited {
 		t.Fatal(fmt.Errorf("run kubectl: %w", err))
 	}
 	return KubectlResult{Stdout: stdout.String(), Stderr: stderr.String(), Err: err}
+}
+
+// KubectlCommand is the real kubectl, to be run: the one of the test bed, or that which KOINON_KUBECTL
+// names, of another version.
+func KubectlCommand(t testing.TB, kubeconfig string, args ...string) *exec.Cmd {
+	t.Helper()
+	args = append([]string{"--kubeconfig", kubeconfig}, args...)
+	binary := os.Getenv("KOINON_KUBECTL")
+	if binary == "" {
+		var err error
+		if binary, err = Binary(playgroundBinary); err != nil {
+			t.Fatal(err)
+		}
+		args = append([]string{"kubectl"}, args...)
+	}
+	cmd := exec.CommandContext(t.Context(), binary, args...)
+	// A cache of its own: discovery of one cluster must not answer for the next one that
+	// has its port.
+	cmd.Env = append(os.Environ(), "KUBECACHEDIR="+t.TempDir())
+	return cmd
 }

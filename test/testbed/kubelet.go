@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -25,6 +26,8 @@ import (
 	"k8s.io/cri-streaming/pkg/streaming/portforward"
 	"k8s.io/cri-streaming/pkg/streaming/remotecommand"
 	utilexec "k8s.io/utils/exec"
+
+	"github.com/koinon-io/koinon/cmd/koinon-playground/pki"
 )
 
 // Kubelet serves what an API server asks of a node for exec, attach, logs and port-forward, by
@@ -33,10 +36,11 @@ import (
 // 127.0.0.1.
 type Kubelet struct {
 	// Node is the name of the node.
-	Node   string
-	dir    string
-	server *http.Server
-	ended  chan error // has what Serve returned
+	Node    string
+	dir     string
+	network *Network // nil: the node is on loopback, and pods have no addresses
+	server  *http.Server
+	ended   chan error // has what Serve returned
 }
 
 const (
@@ -48,7 +52,7 @@ const (
 // StartKubelet adds a node to a cluster that lives as long as the test.
 func StartKubelet(t testing.TB, cluster *Cluster, node string) *Kubelet {
 	t.Helper()
-	k, err := ServeKubelet(t.Context(), cluster.Client(t), KubeletOptions{Node: node, PKI: filepath.Join(cluster.cluster.Dir, "pki"), Dir: t.TempDir()})
+	k, err := ServeKubelet(t.Context(), cluster.Client(t), KubeletOptions{Node: node, PKI: cluster.pki(), Dir: t.TempDir(), Network: cluster.Network})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,12 +70,18 @@ type KubeletOptions struct {
 	Node string
 	// PKI is the directory of the cluster's certificates, Dir the one that containers are in.
 	PKI, Dir string
+	// Network is where the node and its pods have addresses; nil for loopback, and for none.
+	Network *Network
 }
 
 // ServeKubelet adds a node to the cluster that client reaches as its administrator, without a test.
 // It serves until Close.
 func ServeKubelet(ctx context.Context, client kubernetes.Interface, o KubeletOptions) (*Kubelet, error) {
-	tlsConfig, err := kubeletTLS(o.PKI)
+	address := "127.0.0.1"
+	if o.Network != nil {
+		address = o.Network.Address()
+	}
+	tlsConfig, err := kubeletTLS(o.PKI, o.Node, address)
 	if err != nil {
 		return nil, err
 	}
@@ -79,10 +89,14 @@ func ServeKubelet(ctx context.Context, client kubernetes.Interface, o KubeletOpt
 	if err != nil {
 		return nil, fmt.Errorf("listen for node %s: %w", o.Node, err)
 	}
-	k := &Kubelet{Node: o.Node, dir: o.Dir, ended: make(chan error, 1)}
+	k := &Kubelet{Node: o.Node, dir: o.Dir, network: o.Network, ended: make(chan error, 1)}
 	k.server = &http.Server{Handler: k.handler(), TLSConfig: tlsConfig, ReadHeaderTimeout: kubeletHeader, ErrorLog: log.New(io.Discard, "", 0)}
 	go func() { k.ended <- k.server.ServeTLS(listener, "", "") }() // ends with Close
-	if err := k.register(ctx, client, listener.Addr().(*net.TCPAddr).Port); err != nil {
+	port := listener.Addr().(*net.TCPAddr).Port
+	if o.Network != nil {
+		o.Network.Lead(address, port, port)
+	}
+	if err := k.register(ctx, client, address, port); err != nil {
 		return nil, errors.Join(err, k.Close())
 	}
 	return k, nil
@@ -111,12 +125,21 @@ func (c *Cluster) Client(t testing.TB) kubernetes.Interface {
 	return client
 }
 
-func kubeletTLS(pki string) (*tls.Config, error) {
-	certificate, err := tls.LoadX509KeyPair(filepath.Join(pki, "serving.crt"), filepath.Join(pki, "serving.key"))
+// kubeletTLS has the cluster's authority vouch for a node at an address.
+func kubeletTLS(dir, node, address string) (*tls.Config, error) {
+	ca, err := pki.NewAuthority(dir, "ca", "")
 	if err != nil {
-		return nil, fmt.Errorf("load the certificate of nodes: %w", err)
+		return nil, fmt.Errorf("load the authority of nodes: %w", err)
 	}
-	authority, err := os.ReadFile(filepath.Join(pki, "ca.crt"))
+	files, err := ca.Issue("kubelet-"+address, pkix.Name{CommonName: "system:node:" + node, Organization: []string{"system:nodes"}}, address)
+	if err != nil {
+		return nil, err
+	}
+	certificate, err := tls.LoadX509KeyPair(files.Cert, files.Key)
+	if err != nil {
+		return nil, fmt.Errorf("load the certificate of node %s: %w", node, err)
+	}
+	authority, err := os.ReadFile(ca.Files().Cert)
 	if err != nil {
 		return nil, err
 	}
@@ -129,13 +152,13 @@ func kubeletTLS(pki string) (*tls.Config, error) {
 }
 
 // register makes the Node, which is ready.
-func (k *Kubelet) register(ctx context.Context, client kubernetes.Interface, port int) error {
+func (k *Kubelet) register(ctx context.Context, client kubernetes.Interface, address string, port int) error {
 	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: k.Node}}
 	if _, err := client.CoreV1().Nodes().Create(ctx, node, metav1.CreateOptions{}); err != nil {
 		return fmt.Errorf("make node %s: %w", k.Node, err)
 	}
 	patch, err := json.Marshal(map[string]any{"status": corev1.NodeStatus{
-		Addresses:       []corev1.NodeAddress{{Type: corev1.NodeInternalIP, Address: "127.0.0.1"}},
+		Addresses:       []corev1.NodeAddress{{Type: corev1.NodeInternalIP, Address: address}},
 		DaemonEndpoints: corev1.NodeDaemonEndpoints{KubeletEndpoint: corev1.DaemonEndpoint{Port: int32(port)}},
 		Conditions:      []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionTrue, LastHeartbeatTime: metav1.Now(), LastTransitionTime: metav1.Now()}},
 	}})
@@ -176,6 +199,10 @@ func (k *Kubelet) RunPod(ctx context.Context, client kubernetes.Interface, names
 		ContainerStatuses: []corev1.ContainerStatus{{
 			Name: "main", Ready: true, Image: "example.org/main", State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: running}},
 		}},
+	}
+	if k.network != nil {
+		pod.Status.PodIP = k.network.Address()
+		pod.Status.PodIPs = []corev1.PodIP{{IP: pod.Status.PodIP}}
 	}
 	if _, err := pods.UpdateStatus(ctx, pod, metav1.UpdateOptions{}); err != nil {
 		return fmt.Errorf("say that pod %s/%s runs: %w", namespace, name, err)

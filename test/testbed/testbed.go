@@ -10,7 +10,8 @@
 //
 // The programs come from the bin directory of the repository, or the one that KOINON_BIN
 // names; "make build" fills it. KOINON_KUBERNETES names an executable with the kube-apiserver and
-// kube-controller-manager of another version, for all clusters. Tests are skipped with -short.
+// kube-controller-manager of another version, for all clusters, KOINON_KUBECTL another kubectl. Tests
+// are skipped with -short.
 //
 // Everything ends with the test, and on Linux also if the test is killed. The logs of a
 // test that failed are kept in _output/test-logs (or in KOINON_TEST_LOGS); the test says

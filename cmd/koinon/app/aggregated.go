@@ -63,7 +63,7 @@ func (a *aggregated) run(ctx context.Context, ready func(url, note string)) erro
 	if err != nil {
 		return err
 	}
-	federation, err := a.options.newFederation(a.host, true)
+	federation, err := a.options.newFederationOf(a.host)
 	if err != nil {
 		return err
 	}

@@ -79,6 +79,10 @@ type ServerOptions struct {
 	// host, and SecurePort outside of it.
 	ServiceName string
 	ServicePort int32
+	// CellEndpointURL and CellEndpointCAFile are what the KubeFedClusters of cells say of the server
+	// that has their endpoints. Empty: what is known of the API that controllers use.
+	CellEndpointURL    string
+	CellEndpointCAFile string
 	// ServingCertificateLifetime is how long the certificate lives that a host trusts.
 	ServingCertificateLifetime time.Duration
 	// MaxConnectionAge is after how long the host's connections are made anew.
@@ -181,6 +185,8 @@ func (o *ServerOptions) addServerFlags(fs *pflag.FlagSet) {
 	fs.DurationVar(&o.AdminCertificateLifetime, "admin-certificate-lifetime", o.AdminCertificateLifetime, "How long the certificate in DATA_DIR/"+kubeconfigName+" is good. The server writes the file again at its start and when two thirds of that have passed; \"koinon kubeconfig\" does it at any time.")
 	fs.StringSliceVar(&o.ExtraHosts, "tls-san", o.ExtraHosts, "Further DNS names or IP addresses in the serving certificate.")
 	fs.StringSliceVar(&o.Components, "components", o.Components, "The parts to run in this process, some of "+strings.Join(components, ", ")+"; all stands for "+strings.Join(onByDefault, " and ")+". The webhook must be named, for example as all,webhook: it is for a cluster that has federated kinds as CRDs, and it answers whoever reaches the port, since API servers call webhooks without credentials. With --in-cluster or --host-kubeconfig, and without the apiserver, the authority of its certificate is kept in a Secret of that cluster, and in the CRDs and webhook configurations that name --service-name. "+componentHostControllers+" are the controllers without propagation: cells and their clusters, defaults, garbage collection and deletion of namespaces; with them a stock KubeFed controller-manager can be the engine. All servers over one store are given the same of the two.")
+	fs.StringVar(&o.CellEndpointURL, "cell-endpoint-url", "", "The URL at which clients of KubeFedClusters, such as a stock KubeFed controller, reach the endpoints of cells: the KubeFedCluster of a cell has it, and behind it the path of the endpoint. The default is --external-hostname with the port of this server and, behind a host, the address of the host as this server reaches it. Several servers over one store must be given the same.")
+	fs.StringVar(&o.CellEndpointCAFile, "cell-endpoint-ca-file", "", "The authorities, in PEM, of the certificate that clients see at --cell-endpoint-url. The file is read again when it changes. The default is the authority of this server and, behind a host, that of the host as this server knows it.")
 	fs.StringVar(&o.Namespace, "kubefed-namespace", o.Namespace, "The namespace of clusters, type configurations and their Secrets.")
 }
 
@@ -278,6 +284,9 @@ func (o *ServerOptions) Validate() error {
 	}
 	if o.DatastoreMaxIdleConnections < 1 {
 		errs = append(errs, fmt.Errorf("--datastore-max-idle-connections is %d: it must be 1 or more", o.DatastoreMaxIdleConnections))
+	}
+	if err := checkEndpointURL(o.CellEndpointURL); err != nil {
+		errs = append(errs, err)
 	}
 	for _, message := range validation.IsDNS1035Label(o.ServiceName) {
 		errs = append(errs, fmt.Errorf("--service-name is %q: %s", o.ServiceName, message))

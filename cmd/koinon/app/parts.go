@@ -12,12 +12,13 @@ import (
 	"k8s.io/klog/v2"
 
 	"github.com/koinon-io/koinon/pkg/federation"
+	"github.com/koinon-io/koinon/pkg/federation/cellaccess"
 	"github.com/koinon-io/koinon/pkg/webhook"
 )
 
-// newFederation makes the controllers of the federation. Several servers over one store
-// elect a leader.
-func (o *ServerOptions) newFederation(api *rest.Config, shared bool) (*federation.Manager, error) {
+// newFederation makes the controllers of the federation, which tell others of the endpoints of
+// cells. Several servers over one store elect a leader.
+func (o *ServerOptions) newFederation(api *rest.Config, cells *cellaccess.Endpoint, shared bool) (*federation.Manager, error) {
 	api = rest.CopyConfig(api)
 	api.UserAgent = "koinon-controllers"
 	// Our kinds have no protobuf form.
@@ -26,9 +27,19 @@ func (o *ServerOptions) newFederation(api *rest.Config, shared bool) (*federatio
 		RESTConfig:     api,
 		Namespace:      o.Namespace,
 		OtherEngine:    !o.runs(componentControllers),
+		CellEndpoint:   cells,
 		LeaderElection: shared,
 		Identity:       identity(),
 	})
+}
+
+// newFederationOf makes the controllers of a host.
+func (o *ServerOptions) newFederationOf(host *rest.Config) (*federation.Manager, error) {
+	cells, err := o.hostEndpoint(host)
+	if err != nil {
+		return nil, err
+	}
+	return o.newFederation(host, cells, true)
 }
 
 // identity names this process among those that share a store.

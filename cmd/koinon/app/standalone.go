@@ -46,7 +46,7 @@ func (s *standalone) run(ctx context.Context, ready func(url, note string)) erro
 	if err != nil {
 		return err
 	}
-	federation, err := s.options.newFederation(server.LoopbackConfig(), s.store.Shared())
+	federation, err := s.options.newFederation(server.LoopbackConfig(), s.options.ownEndpoint(s.listener, keys.CAFile()), s.store.Shared())
 	if err != nil {
 		return err
 	}

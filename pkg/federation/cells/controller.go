@@ -25,6 +25,8 @@ import (
 	federationv1alpha1 "github.com/koinon-io/koinon/pkg/apis/federation/v1alpha1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/topology"
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
+	"github.com/koinon-io/koinon/pkg/federation/cellaccess"
 	clientv1beta1 "github.com/koinon-io/koinon/pkg/generated/clientset/versioned/typed/core/v1beta1"
 	listersv1beta1 "github.com/koinon-io/koinon/pkg/generated/listers/core/v1beta1"
 )
@@ -63,6 +65,15 @@ type Claims interface {
 	Claim(ctx context.Context, owner ownership.Owner, namespace string, members []string) (taken map[string]ownership.Owner, err error)
 }
 
+// Accounts keep the accounts by which cells are reached through their endpoints.
+type Accounts interface {
+	// Of has the account of a cell kept that may be where it is, and returns what is known of it. A
+	// change of that is told by Enqueue.
+	Of(cell cellaccess.Cell) cellaccess.Access
+	// Drop has everything of a cell removed, and reports whether it is.
+	Drop(cell cellaccess.Cell) (gone bool)
+}
+
 // Config is what a Controller works with. The caches behind the listers must be synced
 // before Run.
 type Config struct {
@@ -73,6 +84,9 @@ type Config struct {
 	Client     clientv1beta1.KubeFedClusterInterface
 	Namespaces corev1listers.NamespaceLister
 	Claims     Claims
+	// Accounts of cells; nil: cells are reached as their members are. Units of other kinds have no
+	// endpoint.
+	Accounts Accounts
 	// OtherEngine says that somebody else propagates, a stock KubeFed controller-manager: that
 	// one writes the status of every cluster itself, and takes a unit and its member for two.
 	OtherEngine bool
@@ -98,7 +112,7 @@ type Controller struct {
 // New returns a Controller that does nothing before Run.
 func New(config Config) (*Controller, error) {
 	if config.SystemNamespace == "" || len(config.Kinds) == 0 || config.Clusters == nil || config.Client == nil || config.Namespaces == nil || config.Claims == nil {
-		return nil, errors.New("cells: every field of Config but OtherEngine must be set")
+		return nil, errors.New("cells: every field of Config but Accounts and OtherEngine must be set")
 	}
 	c := &Controller{
 		Config:  config,
@@ -293,6 +307,9 @@ func (c *Controller) reconcile(ctx context.Context, k key) error {
 		if err := c.removeCluster(ctx, k, current); err != nil {
 			return err
 		}
+		if !c.dropAccount(unit) {
+			return nil // Enqueue tells
+		}
 		return c.setFinalizer(ctx, kind, unit, false)
 	}
 	o, err := c.observe(unit, current)
@@ -305,10 +322,40 @@ func (c *Controller) reconcile(ctx context.Context, k key) error {
 	if err := c.setFinalizer(ctx, kind, unit, true); err != nil {
 		return err
 	}
+	c.keepAccount(&o)
 	if err := c.applyCluster(ctx, o); err != nil {
 		return err
 	}
 	return c.writeStatus(ctx, kind, o)
+}
+
+// keepAccount has the account of a cell kept that may be where it is, and that of another removed.
+func (c *Controller) keepAccount(o *observation) {
+	if c.Accounts == nil || o.unit.TopologyType != v1beta2.TopologyCell {
+		return
+	}
+	if !o.mayAppear() {
+		c.Accounts.Drop(accountOf(&o.unit, o.current))
+		return
+	}
+	access := c.Accounts.Of(accountOf(&o.unit, o.current))
+	o.access = &access
+}
+
+// dropAccount reports whether the account of a unit is gone.
+func (c *Controller) dropAccount(unit *Unit) bool {
+	return c.Accounts == nil || unit.TopologyType != v1beta2.TopologyCell || c.Accounts.Drop(accountOf(unit, nil))
+}
+
+// accountOf is a cell as its account has to know it. current is its KubeFedCluster, nil if there is none.
+func accountOf(unit *Unit, current *v1beta1.KubeFedCluster) cellaccess.Cell {
+	cell := cellaccess.Named(unit.Namespace, unit.Name)
+	cell.Member, cell.MemberNamespace = unit.Member, unit.memberNamespace()
+	if current != nil {
+		cell.Secret = current.Spec.SecretRef.Name
+	}
+	cell.Granted = meta.IsStatusConditionTrue(unit.Conditions, federationv1alpha1.CellAccountReady)
+	return cell
 }
 
 // current returns the KubeFedCluster of the name that the unit appears as, nil if there is
@@ -322,7 +369,7 @@ func (c *Controller) current(k key) (*v1beta1.KubeFedCluster, error) {
 }
 
 func (c *Controller) observe(unit *Unit, current *v1beta1.KubeFedCluster) (observation, error) {
-	o := observation{unit: *unit, current: current}
+	o := observation{unit: *unit, current: current, otherEngine: c.OtherEngine}
 	namespace, err := c.Namespaces.Get(unit.Namespace)
 	if err != nil {
 		return o, fmt.Errorf("get namespace %q: %w", unit.Namespace, err)
@@ -429,13 +476,21 @@ func (c *Controller) writeStatus(ctx context.Context, kind Kind, o observation) 
 	conditions := slices.Clone(o.unit.Conditions)
 	meta.SetStatusCondition(&conditions, o.ready())
 	clusterName := ""
-	if o.mayAppear() {
+	if o.cluster(c.SystemNamespace) != nil {
 		clusterName = o.unit.ClusterName()
 	}
-	if c.OtherEngine && clusterName != "" {
+	if o.isSeenTwice(c.SystemNamespace) {
 		meta.SetStatusCondition(&conditions, o.seenTwice())
 	} else {
 		meta.RemoveStatusCondition(&conditions, federationv1alpha1.CellMemberSeenTwice)
+	}
+	switch {
+	case !o.mayAppear():
+		meta.RemoveStatusCondition(&conditions, federationv1alpha1.CellAccountReady)
+	case o.access != nil && o.access.Condition != nil:
+		account := *o.access.Condition
+		account.ObservedGeneration = o.unit.Generation
+		meta.SetStatusCondition(&conditions, account)
 	}
 	if equality.Semantic.DeepEqual(conditions, o.unit.Conditions) && o.unit.Observed == o.unit.Generation && o.unit.Cluster == clusterName {
 		return nil

@@ -17,6 +17,7 @@ import (
 	federationv1alpha1 "github.com/koinon-io/koinon/pkg/apis/federation/v1alpha1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/topology"
+	"github.com/koinon-io/koinon/pkg/federation/cellaccess"
 )
 
 // Finalizer holds a Cell or EdgeUnit until its KubeFedCluster is removed.
@@ -82,6 +83,17 @@ type observation struct {
 	// current is the KubeFedCluster that has the name which the unit appears as, nil if there
 	// is none.
 	current *v1beta1.KubeFedCluster
+	// access is how the unit is reached by an endpoint of its own, nil if it has none.
+	access *cellaccess.Access
+	// otherEngine says that another engine than ours propagates.
+	otherEngine bool
+}
+
+// isSeenTwice reports whether an engine that is not ours takes the unit and its member for two
+// clusters, each with all that is in the other.
+func (o observation) isSeenTwice(systemNamespace string) bool {
+	cluster := o.cluster(systemNamespace)
+	return o.otherEngine && cluster != nil && (o.access == nil || cluster.Spec.APIEndpoint != o.access.Spec.APIEndpoint)
 }
 
 // refusal is why a unit may not be where it is, as reason and message; both are empty if it
@@ -143,6 +155,10 @@ func (o observation) cluster(systemNamespace string) *v1beta1.KubeFedCluster {
 	if !o.mayAppear() {
 		return nil
 	}
+	spec := o.spec()
+	if spec == nil {
+		return nil
+	}
 	labels := maps.Clone(o.unit.Labels)
 	if labels == nil {
 		labels = map[string]string{}
@@ -161,8 +177,23 @@ func (o observation) cluster(systemNamespace string) *v1beta1.KubeFedCluster {
 			Labels:      labels,
 			Annotations: map[string]string{federationv1alpha1.MemberNamespaceAnnotation: o.unit.memberNamespace()},
 		},
-		Spec: *o.member.Spec.DeepCopy(),
+		Spec: *spec,
 	}
+}
+
+// spec is how the unit is reached: by an endpoint of its own, or as its member is. It is nil if there
+// should be no KubeFedCluster: a stock KubeFed controller ends as a whole if what one of them
+// leads to is refused. What is not known yet is no reason: one that is there stays as it is.
+func (o observation) spec() *v1beta1.KubeFedClusterSpec {
+	switch {
+	case o.access == nil:
+		return o.member.Spec.DeepCopy()
+	case o.access.Usable || !o.otherEngine:
+		return o.access.Spec.DeepCopy()
+	case o.current != nil && !o.access.Refused:
+		return o.current.Spec.DeepCopy()
+	}
+	return nil
 }
 
 // merge returns current with the labels, annotation and spec of wanted, and whether that

@@ -131,6 +131,12 @@ func (u *Units) Get(namespace, name string) (*Unit, error) {
 	return &unit, nil
 }
 
+// Known reads the cache.
+func (u *Units) Known(namespace, name string) bool {
+	_, found, err := u.indexer.GetByKey(cache.NewObjectName(namespace, name).String())
+	return err == nil && found
+}
+
 // Exists asks the API.
 func (u *Units) Exists(ctx context.Context, namespace, name string) (bool, error) {
 	err := u.get(ctx, namespace, name)

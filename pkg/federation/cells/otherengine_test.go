@@ -52,6 +52,7 @@ func TestACellSaysThatAnotherEngineSeesItsMemberTwice(t *testing.T) {
 		"our engine propagates from then": {false, observation{unit: seen, member: member}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
+			test.o.otherEngine = test.other
 			c := &Controller{Config: Config{SystemNamespace: "system", OtherEngine: test.other}, writes: writes{byUnit: map[key]versions{}}}
 			kind := &written{}
 			if err := c.writeStatus(t.Context(), kind, test.o); err != nil {

@@ -21,18 +21,26 @@ type Source[L runtime.Object] interface {
 // Informer is an informer that can be told to list everything anew.
 type Informer struct {
 	cache.SharedIndexInformer
-	watches watches
+	watches  watches
+	selector string
 }
 
 // NewInformer returns an informer on what source has, indexed by namespace. example is an object of
 // its type.
 func NewInformer[L runtime.Object](source Source[L], example runtime.Object) *Informer {
-	i := &Informer{}
+	return NewSelectingInformer(source, "", example)
+}
+
+// NewSelectingInformer is NewInformer for the objects that a selector of labels selects.
+func NewSelectingInformer[L runtime.Object](source Source[L], selector string, example runtime.Object) *Informer {
+	i := &Informer{selector: selector}
 	i.SharedIndexInformer = cache.NewSharedIndexInformer(&cache.ListWatch{
 		ListWithContextFunc: func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
+			options.LabelSelector = selector
 			return source.List(ctx, options)
 		},
 		WatchFuncWithContext: func(ctx context.Context, options metav1.ListOptions) (watch.Interface, error) {
+			options.LabelSelector = selector
 			return i.watches.begin(options, func() (watch.Interface, error) { return source.Watch(ctx, options) })
 		},
 	}, example, 0, cache.Indexers{cache.NamespaceIndex: cache.MetaNamespaceIndexFunc})

@@ -109,7 +109,7 @@ func (f *follower) in(namespace string) metadata.ResourceInterface {
 
 // suspects lists what the host has and compares: at most maxSuspects objects.
 func (f *follower) suspects(ctx context.Context) ([]suspect, error) {
-	listed, options := map[string]bool{}, metav1.ListOptions{Limit: pageSize}
+	listed, options := map[string]bool{}, metav1.ListOptions{Limit: pageSize, LabelSelector: f.informer.selector}
 	var found []suspect
 	for {
 		call, cancel := context.WithTimeout(ctx, callTimeout)

@@ -13,7 +13,9 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/koinon-io/koinon/pkg/apis/federation/ownership"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
+	"github.com/koinon-io/koinon/pkg/federation/render"
 )
 
 const (
@@ -44,6 +46,26 @@ type Hold struct {
 	// Marked tells from a namespace's annotations whether it carries the marks; refusal says
 	// why it must be left alone.
 	Marked func(annotations map[string]string) (marked bool, refusal string)
+}
+
+// HoldFor is the hold of an owner's namespace, by the marks that a federation writes.
+func HoldFor(name, federation string, owner ownership.Owner) Hold {
+	return Hold{
+		Name:  name,
+		Marks: ownership.Marks(federation, owner),
+		Marked: func(annotations map[string]string) (bool, string) {
+			return ownership.Marked(annotations, federation, owner)
+		},
+	}
+}
+
+// Managed returns the hold of a namespace that, if it is made because something is placed in it,
+// carries our label, and no federated object's name: no FederatedNamespace made it, and none deletes
+// it by not being placed there.
+func (h Hold) Managed() Hold {
+	h.Labels = map[string]string{v1beta1.ManagedLabel: "true"}
+	h.Annotations = map[string]string{render.SourceAnnotation: render.NoSource}
+	return h
 }
 
 // ForeignNamespaceError says that a namespace of the member is somebody else's.

@@ -10,8 +10,8 @@ import (
 	"github.com/koinon-io/koinon/pkg/apis/federation/tenancy"
 	federationv1alpha1 "github.com/koinon-io/koinon/pkg/apis/federation/v1alpha1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/placement"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
-	"github.com/koinon-io/koinon/pkg/federation/placement"
 )
 
 // candidates lists every cluster, cell or edge unit that the object may be in, and those that it

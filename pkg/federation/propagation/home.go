@@ -9,11 +9,9 @@ import (
 
 	"github.com/koinon-io/koinon/pkg/apis/federation/ownership"
 	"github.com/koinon-io/koinon/pkg/apis/federation/tenancy"
-	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/placement"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
 	"github.com/koinon-io/koinon/pkg/federation/memberclient"
-	"github.com/koinon-io/koinon/pkg/federation/placement"
-	"github.com/koinon-io/koinon/pkg/federation/render"
 )
 
 // The home of an object in a target is the namespace of the member that it is in, or that
@@ -101,19 +99,9 @@ func (e *Engine) marksOf(v *view, t viewTarget, o *observation) (refusal string,
 
 // hold is what the home of an object must be before an executor acts there.
 func (e *Engine) hold(v *view, owner ownership.Owner, home string) memberclient.Hold {
-	return memberclient.Hold{
-		Name:          home,
-		LeaveUnmarked: v.kind.isNamespace(),
-		// A namespace that is made because objects are placed in it carries our label, and
-		// no federated object's name: no FederatedNamespace made it, and none deletes it by
-		// not being placed there.
-		Labels:      map[string]string{v1beta1.ManagedLabel: "true"},
-		Annotations: map[string]string{render.SourceAnnotation: render.NoSource},
-		Marks:       ownership.Marks(e.Federation, owner),
-		Marked: func(annotations map[string]string) (bool, string) {
-			return ownership.Marked(annotations, e.Federation, owner)
-		},
-	}
+	hold := memberclient.HoldFor(home, e.Federation, owner).Managed()
+	hold.LeaveUnmarked = v.kind.isNamespace()
+	return hold
 }
 
 // refusedHome says that the marks of a namespace keep an executor from acting in it; nil if

@@ -6,8 +6,8 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/placement"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
-	"github.com/koinon-io/koinon/pkg/federation/placement"
 )
 
 // scheduler does with a memory what engine and executors do, in any order. It knows what

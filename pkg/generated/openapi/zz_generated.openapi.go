@@ -509,7 +509,7 @@ func schema_pkg_apis_federation_v1alpha1_CellStatus(ref common.ReferenceCallback
 							},
 						},
 						SchemaProps: spec.SchemaProps{
-							Description: "Conditions: Ready, MemberSeenTwice.",
+							Description: "Conditions: Ready, AccountReady, MemberSeenTwice.",
 							Type:        []string{"array"},
 							Items: &spec.SchemaOrArray{
 								Schema: &spec.Schema{

@@ -15,9 +15,12 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/apiserver/pkg/endpoints/request"
 	"k8s.io/apiserver/pkg/registry/rest"
 
+	"github.com/koinon-io/koinon/pkg/apis/federation/v1alpha1"
 	"github.com/koinon-io/koinon/pkg/registry/proxy/cellview"
 	"github.com/koinon-io/koinon/pkg/registry/proxy/links"
 	"github.com/koinon-io/koinon/pkg/registry/proxy/relay"
@@ -33,6 +36,14 @@ type Cells interface {
 	// Cell returns where a cell is, or an error of the API: NotFound if there is none, Forbidden
 	// with a sentence if it may not be there.
 	Cell(ctx context.Context, namespace, name string) (*Cell, error)
+	// Account returns the cell that a caller is the account of, if it is one.
+	Account(caller user.Info) (namespace, cell string, is bool)
+	// Revoked returns an error of the API if it is known that the credential by which the account of a
+	// cell has called is good no more.
+	Revoked(namespace, cell string, caller user.Info) error
+	// HeldBack returns an error of the API if a mask keeps an object of the namespace in a cell as it
+	// is; or the namespace itself, whose name is empty then. kind is that of the object.
+	HeldBack(ctx context.Context, namespace, cell string, kind schema.GroupKind, name string) error
 }
 
 // CellREST serves cells/proxy: see package cellview.
@@ -50,6 +61,10 @@ func (c *CellREST) Connect(ctx context.Context, name string, _ runtime.Object, _
 		return nil, err
 	}
 	namespace := request.NamespaceValue(ctx)
+	controller, err := c.proxies.ownCell(caller, namespace, name)
+	if err != nil {
+		return nil, err
+	}
 	cell, err := c.proxies.Cells.Cell(ctx, namespace, name)
 	if err != nil {
 		return nil, err
@@ -58,23 +73,40 @@ func (c *CellREST) Connect(ctx context.Context, name string, _ runtime.Object, _
 	if err != nil {
 		return nil, ofCell(namespace, name, cell.Member, err)
 	}
-	view := cellview.View{Namespace: namespace, MemberNamespace: cell.MemberNamespace, Cell: name}
+	view := cellview.View{Namespace: namespace, MemberNamespace: cell.MemberNamespace, Cell: name, Controller: controller}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if err := c.proxies.mayUpgrade(r, caller); err != nil {
 			c.proxies.fail(w, r, err)
 			return
 		}
-		there, stop := c.proxies.whileThere(r.Context(), namespace, name, *cell)
+		there, stop := c.proxies.whileThere(r.Context(), place{namespace: namespace, name: name, cell: *cell, caller: caller, controller: controller})
 		defer stop()
-		c.proxies.relay.Serve(w, r, relay.Request{
+		sent := relay.Request{
 			Cluster: cell.Member, Link: link, Prefix: to.prefix, Path: to.path, RawQuery: to.rawQuery, Caller: caller,
 			While: there, Reticent: true,
-			Map: func(r *http.Request, sent *relay.Request) (*http.Request, error) {
-				defer c.proxies.bodySoon(w)()
-				return c.mapRequest(view, link, r, sent)
-			},
-		})
+		}
+		if controller && c.answersNothing(w, r, view, link, sent) {
+			return
+		}
+		sent.Map = func(r *http.Request, sent *relay.Request) (*http.Request, error) {
+			defer c.proxies.bodySoon(w)()
+			return c.mapRequest(view, link, r, sent)
+		}
+		c.proxies.relay.Serve(w, r, sent)
 	}), nil
+}
+
+// ownCell reports whether a caller is the account of a cell. The account of another cell is refused,
+// whatever rights somebody has given to it, or to all accounts.
+func (p *Proxies) ownCell(caller user.Info, namespace, name string) (own bool, err error) {
+	itsNamespace, its, is := p.Cells.Account(caller)
+	if !is {
+		return false, nil
+	}
+	if itsNamespace != namespace || its != name {
+		return false, apierrors.NewForbidden(v1alpha1.Resource("cells/proxy"), name, fmt.Errorf("you are the account of cell %q of namespace %q, which may use no other cell", its, itsNamespace))
+	}
+	return true, p.Cells.Revoked(namespace, name, caller)
 }
 
 // bodyTimeout is how long a body that is read whole may take to come.
@@ -104,13 +136,19 @@ func (c *CellREST) mapRequest(view cellview.View, link *links.Link, r *http.Requ
 	if err = errors.Join(scopes.err, err); err != nil {
 		return nil, firstStatus(err)
 	}
+	if view.Controller && mapped.Writes != nil {
+		kind := schema.GroupKind{Group: mapped.Writes.Resource.Group, Kind: scopes.kind(mapped.Writes.Resource)}
+		if err := c.proxies.Cells.HeldBack(r.Context(), view.Namespace, view.Cell, kind, mapped.Writes.Name); err != nil {
+			return nil, err
+		}
+	}
 	inner := r.Clone(r.Context())
 	inner.Header = mapped.Header
 	if !mapped.Stream {
 		inner.Body, inner.ContentLength = io.NopCloser(bytes.NewReader(mapped.Body)), int64(len(mapped.Body))
 	}
 	sent.Path, sent.RawQuery = mapped.Path, mapped.RawQuery
-	sent.Answer = func(answer *http.Response) error { return mapAnswer(answer, mapped.Answer) }
+	sent.Answer = func(answer *http.Response) error { return mapAnswer(answer, mapped.Answer, sent.Prefix) }
 	return inner, nil
 }
 
@@ -148,9 +186,9 @@ func unescaped(path string) string {
 }
 
 // mapAnswer has the body of an answer mapped while it is read. What cannot be mapped from its
-// beginning is refused; a watch begins with its header.
-func mapAnswer(answer *http.Response, mapping cellview.Answer) error {
-	err := mapped(answer, mapping)
+// beginning is refused; a watch begins with its header. prefix is the path under which clients see the cell.
+func mapAnswer(answer *http.Response, mapping cellview.Answer, prefix string) error {
+	err := mapped(answer, mapping, prefix)
 	for _, of := range []error{cellview.ErrForeign, cellview.ErrMalformed, cellview.ErrTooLarge, cellview.ErrNotJSON} {
 		if errors.Is(err, of) {
 			return &relay.Refused{Problem: err.Error()}
@@ -159,10 +197,9 @@ func mapAnswer(answer *http.Response, mapping cellview.Answer) error {
 	return err
 }
 
-func mapped(answer *http.Response, mapping cellview.Answer) error {
-	answer.Header.Del("Location") // it names the member's namespace
-	if answer.StatusCode >= 300 && answer.StatusCode < 400 && answer.StatusCode != http.StatusNotModified {
-		return relay.ErrRedirect
+func mapped(answer *http.Response, mapping cellview.Answer, prefix string) error {
+	if err := mapLocation(answer, mapping, prefix); err != nil {
+		return err
 	}
 	for i, warning := range answer.Header["Warning"] {
 		answer.Header["Warning"][i] = mapping.Text(warning)
@@ -186,6 +223,28 @@ func mapped(answer *http.Response, mapping cellview.Answer) error {
 	return body.begin()
 }
 
+// mapLocation has an answer that leads elsewhere lead to the same in the cell, or refuses it: it names the
+// member's namespace.
+func mapLocation(answer *http.Response, mapping cellview.Answer, prefix string) error {
+	given := answer.Header.Get("Location")
+	answer.Header.Del("Location")
+	base := url.URL{Path: prefix}
+	location, err := url.Parse(given)
+	if err == nil {
+		inMember, _ := strings.CutPrefix(location.EscapedPath(), base.EscapedPath())
+		if path, ok := mapping.Location(inMember); ok {
+			location.RawPath = base.EscapedPath() + path
+			location.Path = unescaped(location.RawPath)
+			answer.Header.Set("Location", location.String())
+			return nil
+		}
+	}
+	if answer.StatusCode >= 300 && answer.StatusCode < 400 && answer.StatusCode != http.StatusNotModified {
+		return relay.ErrRedirect
+	}
+	return nil
+}
+
 // goesOn reports whether an answer comes in pieces that may be long in coming: a watch, or a log.
 func goesOn(answer *http.Response) bool {
 	if media, _, err := mime.ParseMediaType(answer.Header.Get("Content-Type")); err != nil || media != runtime.ContentTypeJSON {
@@ -195,7 +254,7 @@ func goesOn(answer *http.Response) bool {
 }
 
 // mappedChunk is how much of an answer is mapped at once.
-const mappedChunk = 16 << 10
+const mappedChunk = 64 << 10
 
 // mappedBody is a body that is mapped while it is read.
 type mappedBody struct {

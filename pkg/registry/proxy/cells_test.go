@@ -18,6 +18,7 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
 	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/apiserver/pkg/authentication/user"
@@ -42,6 +43,8 @@ type cellBench struct {
 	link    *links.Link
 	linkErr error
 	caller  user.Info
+	revoked atomic.Bool
+	masked  string
 }
 
 func newCellBench(t *testing.T, member http.Handler) *cellBench {
@@ -90,6 +93,26 @@ func (b *cellBench) Cell(_ context.Context, _, name string) (*Cell, error) {
 		return cell, nil
 	}
 	return nil, apierrors.NewNotFound(pods.GroupResource(), name)
+}
+
+// Account is the account of the cell a of shop, and of the cell b, by their names.
+func (b *cellBench) Account(caller user.Info) (namespace, cell string, is bool) {
+	cell, is = strings.CutPrefix(caller.GetName(), "account-of-")
+	return "shop", cell, is
+}
+
+func (b *cellBench) Revoked(string, string, user.Info) error {
+	if b.revoked.Load() {
+		return apierrors.NewUnauthorized("the token was revoked")
+	}
+	return nil
+}
+
+func (b *cellBench) HeldBack(_ context.Context, _, _ string, kind schema.GroupKind, name string) error {
+	if b.masked == kind.String()+" "+name {
+		return apierrors.NewForbidden(pods.GroupResource(), name, errors.New("it is masked"))
+	}
+	return nil
 }
 
 func (b *cellBench) To(context.Context, string) (*links.Link, error) { return b.link, b.linkErr }
@@ -301,5 +324,178 @@ func TestABodyInChunksComesWhole(t *testing.T) {
 	}
 	if want := `28 {"metadata":{"name":"pods"}}`; <-got != want {
 		t.Errorf("want %s", want)
+	}
+}
+
+func TestAnApplicationLeadsToTheSameInTheCell(t *testing.T) {
+	const asked = "/api/v1/namespaces/shop/pods/web:80/proxy/"
+	for to, want := range map[string]string{
+		"/api/v1/namespaces/shop-a/pods/web:80/proxy/login?next=a%20b": cellPath + "/api/v1/namespaces/shop/pods/web:80/proxy/login?next=a%20b",
+		"login": cellPath + "/api/v1/namespaces/shop/pods/web:80/proxy/login",
+		"/api/v1/namespaces/other/pods/web:80/proxy/": "",
+		"/api/v1/namespaces/shop-a/pods":              "",
+		"https://elsewhere.example/":                  "",
+	} {
+		b := newCellBench(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Location", to)
+			w.WriteHeader(http.StatusFound)
+		}))
+		_, reader := b.send("GET CELL" + asked + hostLine + "\r\n")
+		code := http.StatusBadGateway
+		if want != "" {
+			code = http.StatusFound
+		}
+		answer, body := b.answer(reader)
+		if got := answer.Header.Get("Location"); got != want || answer.StatusCode != code || strings.Contains(body, "shop-a") {
+			t.Errorf("%s leads to %q: %d %s, want %d %q", to, got, answer.StatusCode, body, code, want)
+		}
+	}
+}
+
+// asAccount has requests come from the account of a cell.
+func (b *cellBench) asAccount(cell string) { b.caller = &user.DefaultInfo{Name: "account-of-" + cell} }
+
+func (b *cellBench) get(path string) (code int, body string) {
+	b.Helper()
+	_, reader := b.send("GET CELL" + path + hostLine + "\r\n")
+	answer, body := b.answer(reader)
+	return answer.StatusCode, body
+}
+
+func TestTheAccountOfACellUsesNoOther(t *testing.T) {
+	b := newCellBench(t, http.NotFoundHandler())
+	b.asAccount("b")
+	code, body := b.get("/api/v1/namespaces/shop/pods")
+	if want := `you are the account of cell \"b\" of namespace \"shop\", which may use no other cell`; code != http.StatusForbidden || !strings.Contains(body, want) {
+		t.Errorf("got %d %s", code, body)
+	}
+	b.asAccount("a")
+	if code, body := b.get("/api/v1/namespaces/shop/pods/p"); code != http.StatusNotFound {
+		t.Errorf("its own: got %d %s", code, body)
+	}
+	b.revoked.Store(true)
+	if code, body := b.get("/api/v1/namespaces/shop/pods/p"); code != http.StatusUnauthorized {
+		t.Errorf("with a token that was taken back: got %d %s", code, body)
+	}
+	b.caller = alice
+	if code, body := b.get("/api/v1/namespaces/shop/pods/p"); code != http.StatusNotFound {
+		t.Errorf("somebody else: got %d %s", code, body)
+	}
+}
+
+func TestTheControllerOfACellHasNothingOutsideOfItsNamespace(t *testing.T) {
+	b := newCellBench(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { t.Errorf("the member was asked for %s", r.URL) }))
+	const marked = "?labelSelector=kubefed.io/managed%3Dtrue"
+	refused := func() {
+		t.Helper()
+		if code, body := b.get("/api/v1/nodes" + marked); code != http.StatusForbidden {
+			t.Errorf("got %d %s", code, body)
+		}
+	}
+	refused() // alice is none
+	b.asAccount("a")
+	want := `{"kind":"NodeList","apiVersion":"v1","metadata":{"resourceVersion":"1"},"items":[]}` + "\n"
+	if code, body := b.get("/api/v1/nodes" + marked); code != http.StatusOK || body != want {
+		t.Errorf("got %d %s", code, body)
+	}
+	if code, body := b.get("/api/v1/nodes/n1"); code != http.StatusNotFound {
+		t.Errorf("got %d %s", code, body)
+	}
+	for path, want := range map[string]int{
+		"/api/v1/nodes": 403, "/api/v1/nodes?labelSelector=kubefed.io/managed!%3Dtrue": 403, "/api/v1/nodes?labelSelector=a%3Db": 403, "/api/v1/nothings" + marked: 404,
+	} {
+		if code, body := b.get(path); code != want {
+			t.Errorf("%s: got %d %s, want %d", path, code, body, want)
+		}
+	}
+}
+
+func TestAWatchOfNothingEndsAsOthersDo(t *testing.T) {
+	for name, test := range map[string]struct {
+		query string
+		end   func(b *cellBench)
+	}{
+		"after its time":                {"timeoutSeconds=1", func(*cellBench) {}},
+		"when the cell goes":            {"timeoutSeconds=3600", func(b *cellBench) { b.cell.Store(nil) }},
+		"when its token is taken back":  {"timeoutSeconds=3600", func(b *cellBench) { b.revoked.Store(true) }},
+		"when the way to the member is": {"timeoutSeconds=3600", func(b *cellBench) { b.link.End(links.ErrRotated) }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newCellBench(t, http.NotFoundHandler())
+			b.proxies.stillThere = time.Millisecond
+			b.asAccount("a")
+			_, reader := b.send("GET CELL/api/v1/nodes?watch=true&sendInitialEvents=true&labelSelector=kubefed.io/managed%3Dtrue&" + test.query + hostLine + "\r\n")
+			answer, err := http.ReadResponse(reader, nil)
+			if err != nil || answer.StatusCode != http.StatusOK {
+				t.Fatalf("%v, %v", answer, err)
+			}
+			defer answer.Body.Close()
+			events := bufio.NewReader(answer.Body)
+			if event, err := events.ReadString('\n'); err != nil || !strings.Contains(event, `"k8s.io/initial-events-end":"true"`) {
+				t.Fatalf("%q, %v", event, err)
+			}
+			test.end(b)
+			if rest, err := io.ReadAll(events); err != nil || len(rest) > 0 {
+				t.Errorf("it ended with %q, %v", rest, err)
+			}
+		})
+	}
+}
+
+func TestAWatchEndsWhenTheTokenOfTheAccountIsTakenBack(t *testing.T) {
+	b := newCellBench(t, http.HandlerFunc(goingOn))
+	b.proxies.stillThere = time.Millisecond
+	b.asAccount("a")
+	_, reader := b.send("GET CELL/api/v1/namespaces/shop/pods?watch=true&timeoutSeconds=3600" + hostLine + "\r\n")
+	watching, err := http.ReadResponse(reader, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer watching.Body.Close()
+	events := bufio.NewReader(watching.Body)
+	if event, err := events.ReadString('\n'); err != nil {
+		t.Fatalf("%q, %v", event, err)
+	}
+	b.revoked.Store(true)
+	if rest, err := io.ReadAll(events); err != nil || len(rest) > 0 {
+		t.Errorf("the watch ended with %q, %v", rest, err)
+	}
+}
+
+func TestAControllerDoesNotWriteWhatIsMasked(t *testing.T) {
+	var wrote atomic.Int32
+	b := newCellBench(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodGet {
+			wrote.Add(1)
+		}
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = io.WriteString(w, `{"kind":"Pod","apiVersion":"v1","metadata":{"name":"p","namespace":"shop-a"}}`)
+	}))
+	send := func(method, path, media, body string) int {
+		_, reader := b.send(fmt.Sprintf("%s CELL%s%sContent-Type: %s\r\nContent-Length: %d\r\n\r\n%s", method, path, hostLine, media, len(body), body))
+		answer, _ := b.answer(reader)
+		return answer.StatusCode
+	}
+	const pod = `{"kind":"Pod","apiVersion":"v1","metadata":{"name":"p","namespace":"shop"}}`
+	all := func() (codes []int) {
+		return []int{
+			send("POST", "/api/v1/namespaces/shop/pods", "application/json", pod), send("PUT", "/api/v1/namespaces/shop/pods/p", "application/json", pod),
+			send("PATCH", "/api/v1/namespaces/shop/pods/p", "application/merge-patch+json", `{"metadata":{"labels":{"a":"b"}}}`), send("DELETE", "/api/v1/namespaces/shop/pods/p", "application/json", ""),
+		}
+	}
+	b.masked = "Pod p"
+	if got := fmt.Sprint(all()); got != "[200 200 200 200]" || wrote.Load() != 4 {
+		t.Errorf("somebody else: got %s, and %d writes", got, wrote.Load())
+	}
+	b.asAccount("a")
+	if got := fmt.Sprint(all()); got != "[403 403 403 403]" || wrote.Load() != 4 {
+		t.Errorf("the controller: got %s, and %d writes", got, wrote.Load())
+	}
+	if got := send("GET", "/api/v1/namespaces/shop/pods/p", "application/json", ""); got != http.StatusOK {
+		t.Errorf("to read: got %d", got)
+	}
+	b.masked = "Pod q"
+	if got := fmt.Sprint(all()); got != "[200 200 200 200]" || wrote.Load() != 8 {
+		t.Errorf("another pod: got %s, and %d writes", got, wrote.Load())
 	}
 }

@@ -37,6 +37,8 @@ const (
 // served is what a member serves.
 type served struct {
 	types map[schema.GroupVersionResource]cellview.Scope
+	// kinds are what objects of them are called.
+	kinds map[schema.GroupVersionResource]string
 	// failed are versions of groups whose types are not known, as of a server behind the member that
 	// is away.
 	failed map[schema.GroupVersion]error
@@ -73,6 +75,9 @@ func (s served) orAsBefore(before served) served {
 	for resource, scope := range before.types {
 		if s.failed[resource.GroupVersion()] != nil {
 			s.types[resource] = scope
+			if kind := before.kinds[resource]; kind != "" {
+				s.kinds[resource] = kind
+			}
 		}
 	}
 	return s
@@ -84,7 +89,9 @@ func (s served) add(list *metav1.APIResourceList, gv schema.GroupVersion) {
 		if list.APIResources[i].Namespaced {
 			scope = cellview.Namespaced
 		}
-		s.types[gv.WithResource(list.APIResources[i].Name)] = scope
+		resource := gv.WithResource(list.APIResources[i].Name)
+		s.types[resource] = scope
+		s.kinds[resource] = list.APIResources[i].Kind
 	}
 }
 
@@ -117,7 +124,7 @@ func everything(client *discovery.DiscoveryClient) (served, error) {
 	if err != nil {
 		return served{}, err
 	}
-	all := served{types: map[schema.GroupVersionResource]cellview.Scope{}, failed: failed}
+	all := served{types: map[schema.GroupVersionResource]cellview.Scope{}, kinds: map[schema.GroupVersionResource]string{}, failed: failed}
 	if lists == nil {
 		return all, oneByOne(client, groups, all)
 	}

@@ -127,21 +127,35 @@ func TestAStockControllerNeedsNothingBesideIt(t *testing.T) {
 		t.Error("nobody was told that a stock controller obeys no mask and no override by selector")
 	}
 
-	// A cell is a cluster for the stock controller, and says that its member is another.
+	// A cell is no cluster for the stock controller before it can be used, and says why: this member
+	// gives nobody rights.
 	const cells = "/apis/federation.koinon.io/v1alpha1/namespaces/"
 	h.must(t, http.StatusCreated, http.MethodPost, cells+shop+"/cells", `{"kind":"Cell","apiVersion":"federation.koinon.io/v1alpha1","metadata":{"name":"rz00a"},"spec":{"clusterName":"m1"}}`, jsonBody)
-	ofCell := clusters + "/rz00a." + shop
-	if got := h.found(t, ofCell).text("spec", "apiEndpoint"); got != m1.URL {
-		t.Errorf("apiEndpoint of the cell's cluster: got %q, want its member's, %q", got, m1.URL)
-	}
 	eventually(t, func() error {
 		cell := h.get(t, cells+shop+"/cells/rz00a")
-		if !hasCondition(cell, "MemberSeenTwice", "True") {
-			return fmt.Errorf("the cell does not say that its member is seen twice: %v", cell["status"])
+		if !hasCondition(cell, "AccountReady", "False") || !hasCondition(cell, "Ready", "True") || hasCondition(cell, "MemberSeenTwice", "True") {
+			return fmt.Errorf("the cell does not say that its account has no rights: %v", cell["status"])
 		}
 		return nil
 	})
-	probedCell := h.putReady(t, "rz00a."+shop)
+	h.refused(t, http.StatusNotFound, metav1.StatusReasonNotFound, http.MethodGet, clusters+"/rz00a."+shop, "", acceptJSON)
+	asked := m1.requests.Load()
+
+	// An edge unit is its member once more, and says so.
+	units := "/apis/edge.koinon.io/v1alpha1/namespaces/" + shop + "/edgeunits"
+	h.must(t, http.StatusCreated, http.MethodPost, units, `{"kind":"EdgeUnit","apiVersion":"edge.koinon.io/v1alpha1","metadata":{"name":"u7"},"spec":{"clusterName":"m1","nodeSelector":{"unit":"u7"}}}`, jsonBody)
+	ofUnit := clusters + "/u7." + shop + ".edgeunit"
+	if got := h.found(t, ofUnit).text("spec", "apiEndpoint"); got != m1.URL {
+		t.Errorf("apiEndpoint of the unit's cluster: got %q, want its member's, %q", got, m1.URL)
+	}
+	eventually(t, func() error {
+		unit := h.get(t, units+"/u7")
+		if !hasCondition(unit, "MemberSeenTwice", "True") {
+			return fmt.Errorf("the edge unit does not say that its member is seen twice: %v", unit["status"])
+		}
+		return nil
+	})
+	probedUnit := h.putReady(t, "u7."+shop+".edgeunit")
 
 	// What depends on an object goes with it: a stock controller leaves that to the host.
 	web := h.get(t, deploymentsOf("v1beta1", shop)+"/web")
@@ -161,10 +175,10 @@ func TestAStockControllerNeedsNothingBesideIt(t *testing.T) {
 	if left.at("metadata", "finalizers") != nil || left.at("status") != nil {
 		t.Errorf("somebody began to propagate: finalizers %v, status %v", left.at("metadata", "finalizers"), left.at("status"))
 	}
-	if got := m1.requests.Load(); got != 0 {
-		t.Errorf("the member got %d requests", got)
+	if asked == 0 {
+		t.Error("the member was not asked for the rights of the cell's account")
 	}
-	for path, want := range map[string]object{clusters + "/m1": probed, ofCell: probedCell} {
+	for path, want := range map[string]object{clusters + "/m1": probed, ofUnit: probedUnit} {
 		if got := h.get(t, path); got.version() != want.version() {
 			t.Errorf("%s: somebody wrote it after the stock controller's PUT of the status: %v", path, got)
 		}
@@ -173,7 +187,7 @@ func TestAStockControllerNeedsNothingBesideIt(t *testing.T) {
 	// A namespace takes its cells along, and these their clusters.
 	h.must(t, http.StatusOK, http.MethodDelete, "/api/v1/namespaces/"+shop, "", acceptJSON)
 	h.gone(t, "/api/v1/namespaces/"+shop)
-	h.gone(t, ofCell)
+	h.gone(t, ofUnit)
 }
 
 // putReady does what the stock controller does when it has probed a cluster.

@@ -5,7 +5,6 @@ import (
 	"os"
 	"strings"
 	"testing"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -147,11 +146,7 @@ func TestAnExecEndsWithWhatCarriesIt(t *testing.T) {
 		exec := p.begin(p.proxied, nil, "exec", "-i", "-n", ns, "talks", "--", "sh", "-c", "echo begun; cat")
 		exec.await("begun\n")
 		cut()
-		ended := make(chan error, 1)
-		go func() { ended <- exec.wait() }() // ends with kubectl
-		select {
-		case <-ended: // with 0 or 1: kubectl takes a connection that breaks for either, directly too
-		case <-time.After(patience):
+		if _, ended := exec.ends(); !ended { // with 0 or 1: kubectl takes a connection that breaks for either, directly too
 			t.Errorf("%s: kubectl exec goes on", name)
 		}
 		if name == "the server is killed" {

@@ -27,7 +27,7 @@ import (
 const (
 	// patience is how long anything may take before a test gives up. It is no assertion about
 	// speed: the machine may be busy.
-	patience = 90 * time.Second
+	patience = 3 * time.Minute
 	system   = "kube-federation-system"
 	// requestTimeout is for every kubectl that would wait for ever otherwise.
 	requestTimeout = "--request-timeout=60s"
@@ -35,7 +35,7 @@ const (
 )
 
 var (
-	sharedMember = testbed.SharedCluster(testbed.ClusterOptions{Name: memberName})
+	sharedMember = testbed.SharedCluster(testbed.ClusterOptions{Name: memberName, Nodes: 1, Network: true})
 	sharedHost   = testbed.SharedCluster(testbed.ClusterOptions{Name: "host"})
 	alone        = testbed.SharedKoinon(func() (testbed.KoinonOptions, error) { return testbed.KoinonOptions{}, nil })
 	hostConfig   string

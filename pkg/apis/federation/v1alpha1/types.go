@@ -31,6 +31,12 @@ const (
 	// MemberNamespaceAnnotation is on the KubeFedCluster that a cell appears as: the
 	// cell's namespace in the member.
 	MemberNamespaceAnnotation = "federation.koinon.io/member-namespace"
+	// AccountLabel is on what the controllers keep in the host for the account of a cell, together
+	// with TopologyNamespaceLabel and TopologyNameLabel: "cell".
+	AccountLabel = "federation.koinon.io/account"
+	// RotateAnnotation on the Secret of a cell's account, with any value, has the controllers make
+	// another one now. This one is good for some time more.
+	RotateAnnotation = "federation.koinon.io/rotate"
 )
 
 // +genclient
@@ -76,7 +82,7 @@ type CellStatus struct {
 	// ObservedGeneration is the generation that this status speaks of.
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
-	// Conditions: Ready, MemberSeenTwice.
+	// Conditions: Ready, AccountReady, MemberSeenTwice.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
@@ -90,6 +96,17 @@ type CellStatus struct {
 const (
 	// CellReady is True while the cell's member is known and ready.
 	CellReady = "Ready"
+	// CellAccountReady says whether the account by which the KubeFedCluster of the cell is used has
+	// a token here and its rights in the member. It is absent while nobody needs them.
+	CellAccountReady = "AccountReady"
+	// ReasonAccountReady: it has both.
+	ReasonAccountReady = "AccountReady"
+	// ReasonNoCredential: there is no token for it, since the host refuses something.
+	ReasonNoCredential = "NoCredential"
+	// ReasonRightsRefused: the member does not let the federation give it its rights.
+	ReasonRightsRefused = "RightsRefused"
+	// ReasonMemberNotReached: the member was not reached to give it its rights. It is tried again.
+	ReasonMemberNotReached = "MemberNotReached"
 	// CellMemberSeenTwice is True while both the KubeFedCluster of the cell and that of its
 	// member are there and another engine than ours propagates; it is absent otherwise. A stock
 	// KubeFed controller takes the two for two clusters.

@@ -145,6 +145,7 @@ func (s strategy) WarningsOnUpdate(ctx context.Context, obj, old runtime.Object)
 func (s strategy) warnings(ctx context.Context, w *write) []string {
 	options := s.options(ctx, w)
 	options.OtherEngine = s.otherEngine != nil && w.saysMoreThanV1beta1() && s.otherEngine(ctx)
+	options.MasksHeld = true
 	warnings := validation.Warnings(w.obj, w.old, options)
 	if fieldValidationFrom(ctx) == metav1.FieldValidationWarn && w.template != nil {
 		for _, e := range w.compare(s).UnknownFields {

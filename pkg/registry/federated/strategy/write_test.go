@@ -143,10 +143,15 @@ func TestWhatCannotBeReadIsRefusedWhereItIsWritten(t *testing.T) {
 func TestWhatV1beta1CannotSayIsWarnedAboutWhereAnotherEngineRuns(t *testing.T) {
 	const (
 		ofMask     = "spec.placementMask: clients of v1beta1, such as stock KubeFed controllers, do not see the mask and change every placed target"
+		inCells    = "spec.placementMask: clients of v1beta1, such as stock KubeFed controllers, do not see the mask and report that they failed in cells that it leaves out, which are kept as they are"
 		ofSelector = "spec.overrides[0]: clients of v1beta1, such as stock KubeFed controllers, do not see an override with a topologySelector"
 	)
 	mask := func(o *typesv1beta2.FederatedObject) {
 		o.Spec.PlacementMask = &typesv1beta2.Placement{Topologies: []typesv1beta2.TopologyReference{{Name: "m1"}}}
+	}
+	maskOfCells := func(o *typesv1beta2.FederatedObject) {
+		mask(o)
+		o.Spec.TopologyType = typesv1beta2.TopologyCell
 	}
 	bySelector := func(o *typesv1beta2.FederatedObject) {
 		o.Spec.Overrides = []typesv1beta2.Override{{TopologySelector: &metav1.LabelSelector{MatchLabels: map[string]string{"zone": "eu"}}}}
@@ -158,6 +163,7 @@ func TestWhatV1beta1CannotSayIsWarnedAboutWhereAnotherEngineRuns(t *testing.T) {
 		asks   bool
 	}{
 		"a mask, and another engine":               {mask, true, []string{ofMask}, true},
+		"a mask of cells, and another engine":      {maskOfCells, true, []string{inCells}, true},
 		"an override by selector, and another one": {bySelector, true, []string{ofSelector}, true},
 		"a mask, and our engine":                   {mask, false, nil, true},
 		"an override by selector, and our engine":  {bySelector, false, nil, true},
@@ -178,6 +184,7 @@ func TestWhatV1beta1CannotSayIsWarnedAboutWhereAnotherEngineRuns(t *testing.T) {
 				t.Errorf("warnings of a create (-want +got):\n%s", diff)
 			}
 			old := podObject(template)
+			old.Spec.TopologyType = created.Spec.TopologyType
 			updated := old.DeepCopy()
 			updated.Spec.Placement.Topologies = updated.Spec.Placement.Topologies[:1]
 			test.change(updated)

@@ -43,6 +43,17 @@ func (a Answer) Untouched() bool { return a.mode == untouched }
 // Text maps a text for people, such as that of a Warning header.
 func (a Answer) Text(message string) string { return a.view.text(message) }
 
+// Location maps an escaped path that a redirect leads to, in the member. Redirects come from what is behind
+// a pod or a service, and lead to more of it; ok is false for all others.
+func (a Answer) Location(escapedPath string) (mapped string, ok bool) {
+	t, err := a.view.parse(escapedPath)
+	if err != nil || t.subresource != "proxy" || t.namespace != a.view.MemberNamespace {
+		return "", false
+	}
+	t.namespace = a.view.Namespace
+	return t.String(), true
+}
+
 // Writer returns what an answer is to be written to, without any encoding of the transport
 // such as gzip. Mapped, it goes to w: with each Write all that is known to be
 // shown, so that events of watches are not held up. The length changes.

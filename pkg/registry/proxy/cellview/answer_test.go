@@ -154,3 +154,26 @@ func TestAnswers(t *testing.T) {
 		})
 	}
 }
+
+func TestRedirectsLeadToTheSameInTheCell(t *testing.T) {
+	m, err := request(t, shop, http.MethodGet, "/api/v1/namespaces/shop/services/web:80/proxy/", nil, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for to, want := range map[string]string{
+		"/api/v1/namespaces/shop-rz00a/services/web:80/proxy/login":       "/api/v1/namespaces/shop/services/web:80/proxy/login",
+		"/api/v1/namespaces/shop-rz00a/services/web:80/proxy/":            "/api/v1/namespaces/shop/services/web:80/proxy/",
+		"/api/v1/namespaces/shop-rz00a/pods/https:web:8443/proxy/a//b%2F": "/api/v1/namespaces/shop/pods/https:web:8443/proxy/a//b%2F",
+		"/api/v1/namespaces/shop/services/web:80/proxy/login":             "",
+		"/api/v1/namespaces/other/services/web:80/proxy/login":            "",
+		"/api/v1/namespaces/shop-rz00a/services/web:80/proxy/../x":        "",
+		"/api/v1/namespaces/shop-rz00a/services/web":                      "",
+		"/api/v1/nodes/one/proxy/pods":                                    "",
+		"/login":                                                          "",
+		"":                                                                "",
+	} {
+		if got, ok := m.Answer.Location(to); got != want || ok != (want != "") {
+			t.Errorf("%s leads to %q, %v; want %q", to, got, ok, want)
+		}
+	}
+}

@@ -141,7 +141,7 @@ func TestBodies(t *testing.T) {
 				method = http.MethodPatch
 				header.Set("Content-Type", media[test.patch])
 			}
-			view.AllowNamespaceWrites = true
+			view.Controller = test.put || test.patch != ""
 			m, err := request(t, view, method, test.target, header, test.in)
 			if test.code != 0 {
 				wantStatus(t, err, test.code)

@@ -62,6 +62,12 @@ func (v View) bodyMedia(header http.Header) (string, error) {
 	}
 }
 
+// applies reports whether a request is a server-side apply: it makes what is not there.
+func applies(r Request) bool {
+	media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	return err == nil && r.Method == http.MethodPatch && media == mediaApply
+}
+
 // isUpgrade reports whether a client asks for another protocol: frames of it cannot be mapped.
 func isUpgrade(header http.Header) bool {
 	for _, value := range header.Values("Connection") {

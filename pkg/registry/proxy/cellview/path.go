@@ -59,10 +59,9 @@ func (t target) String() string {
 // plainPaths have no type, and are served as the member has them.
 var plainPaths = []string{"/version", "/healthz", "/livez", "/readyz", "/api", "/apis", "/openapi/v2", "/openapi/v3"}
 
-// parse reads a path. It is strict: what a server between here and the registry of the member
+// parse reads an escaped path. It is strict: what a server between here and the registry of the member
 // could read in another way is refused.
-func (v View) parse(u *url.URL) (target, error) {
-	raw := u.EscapedPath()
+func (v View) parse(raw string) (target, error) {
 	head, further := splitProxied(raw)
 	segments, err := v.segments(head)
 	if err != nil {

@@ -16,6 +16,7 @@ var reasons = map[int]metav1.StatusReason{
 	http.StatusNotFound:              metav1.StatusReasonNotFound,
 	http.StatusMethodNotAllowed:      metav1.StatusReasonMethodNotAllowed,
 	http.StatusNotAcceptable:         metav1.StatusReasonNotAcceptable,
+	http.StatusConflict:              metav1.StatusReasonAlreadyExists,
 	http.StatusRequestEntityTooLarge: metav1.StatusReasonRequestEntityTooLarge,
 	http.StatusUnsupportedMediaType:  metav1.StatusReasonUnsupportedMediaType,
 }

@@ -1,11 +1,16 @@
 package cellview
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
 	"slices"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
 // MaxBodyBytes is how much a body may have, as API servers limit it.
@@ -33,18 +38,26 @@ type Mapped struct {
 	Body []byte
 	// Stream: the client's body, or its connection, is passed on as it comes.
 	Stream bool
+	// Writes is the object that is created, changed or deleted; nil if none is, or several are.
+	Writes *Written
 	// Answer maps what the member answers.
 	Answer Answer
+}
+
+// Written names an object in the words of the client; it has the namespace of the view, or is that.
+type Written struct {
+	Resource schema.GroupVersionResource
+	Name     string
 }
 
 // Request maps a request, or refuses it. Errors are Statuses (apierrors.APIStatus) to be
 // answered as they are, or those of reading the body.
 func (v View) Request(r Request, scopes Scopes) (*Mapped, error) {
-	t, err := v.parse(r.URL)
+	t, err := v.parse(r.URL.EscapedPath())
 	if err != nil {
 		return nil, err
 	}
-	if t, err = v.within(r.Method, t, scopes); err != nil {
+	if t, err = v.within(r, t, scopes); err != nil {
 		return nil, err
 	}
 	m := &Mapped{Header: r.Header.Clone(), Answer: Answer{view: v}}
@@ -92,6 +105,7 @@ func (v View) object(r Request, t target, query url.Values, scopes Scopes, m *Ma
 		m.Header.Del("Content-Type")
 		return nil
 	}
+	m.Writes = written(t, nil)
 	body, err := v.readBody(r.Body)
 	if err != nil || len(body) == 0 {
 		return err
@@ -103,11 +117,32 @@ func (v View) object(r Request, t target, query url.Values, scopes Scopes, m *Ma
 	if m.Body, media, err = v.body(r.Method, t, media, body); err != nil {
 		return err
 	}
+	m.Writes = written(t, m.Body)
+	if v.Controller && t.isNamespaces() && t.name == "" {
+		// It may make none in the member, which would refuse it, and not say that this one is there.
+		return apierrors.NewAlreadyExists(t.groupResource(), v.Namespace)
+	}
 	if t.groupResource() == selfAccess {
 		m.Body = v.narrowReview(m.Body, scopes)
 	}
 	m.Header.Set("Content-Type", media)
 	return nil
+}
+
+// written says what a request writes. A body that creates an object has its name.
+func written(t target, body []byte) *Written {
+	w := &Written{Resource: schema.GroupVersionResource{Group: t.group, Version: t.version, Resource: t.resource}, Name: t.name}
+	if t.isNamespaces() {
+		return w // named otherwise in the path by now, and there is one only
+	}
+	if w.Name == "" {
+		var object metav1.PartialObjectMetadata
+		if json.Unmarshal(body, &object) != nil || object.Name == "" {
+			return nil
+		}
+		w.Name = object.Name
+	}
+	return w
 }
 
 // answerTo says what the member will answer.

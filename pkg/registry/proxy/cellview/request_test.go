@@ -181,6 +181,27 @@ func TestRefusalsNameTheCell(t *testing.T) {
 	}
 }
 
+// helm makes sure of a namespace by an apply, and goes on if it is told that it is there.
+func TestAnApplyOfTheNamespaceIsToldThatItIsThere(t *testing.T) {
+	apply := http.Header{"Content-Type": {"application/apply-patch+yaml"}}
+	const body = `{"apiVersion":"v1","kind":"Namespace","metadata":{"name":"shop","labels":{"name":"shop"}}}`
+	if _, err := request(t, shop, http.MethodPatch, "/api/v1/namespaces/shop?fieldManager=helm&force=false", apply, body); !apierrors.IsAlreadyExists(err) {
+		t.Errorf("got %v, want AlreadyExists", err)
+	}
+	for sentence, test := range map[string]struct {
+		target string
+		header http.Header
+	}{
+		"another patch":     {"/api/v1/namespaces/shop", http.Header{"Content-Type": {"application/merge-patch+json"}}},
+		"another namespace": {"/api/v1/namespaces/shop-rz00a", apply},
+		"its status":        {"/api/v1/namespaces/shop/status", apply},
+	} {
+		if _, err := request(t, shop, http.MethodPatch, test.target, test.header, body); !apierrors.IsForbidden(err) {
+			t.Errorf("%s: got %v, want Forbidden", sentence, err)
+		}
+	}
+}
+
 func TestHeaders(t *testing.T) {
 	for sentence, test := range map[string]struct {
 		method, target string

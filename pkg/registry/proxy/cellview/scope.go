@@ -49,7 +49,8 @@ var selfReviews = []schema.GroupResource{
 }
 
 // within says whether a request stays in the cell, and maps where it goes to.
-func (v View) within(method string, t target, scopes Scopes) (target, error) {
+func (v View) within(r Request, t target, scopes Scopes) (target, error) {
+	method := r.Method
 	if t.plain != "" {
 		if !isRead(method) {
 			return t, v.refuse(http.StatusMethodNotAllowed, "takes GET only for %s", t.plain)
@@ -60,7 +61,7 @@ func (v View) within(method string, t target, scopes Scopes) (target, error) {
 		return t, v.refuse(http.StatusMethodNotAllowed, "takes GET only for paths of watches")
 	}
 	if t.isNamespaces() && t.namespace == "" {
-		return v.itself(method, t)
+		return v.itself(r, t)
 	}
 	switch scope := scopes.Scope(schema.GroupVersionResource{Group: t.group, Version: t.version, Resource: t.resource}); {
 	case scope == ClusterScoped && t.namespace == "":
@@ -86,6 +87,8 @@ func (v View) clusterScoped(method string, t target) error {
 		if method != http.MethodPost || t.name != "" || t.watch {
 			return v.refuse(http.StatusMethodNotAllowed, "takes POST only for %s", resource)
 		}
+	case !slices.Contains(readable, resource) && v.Controller && isRead(method) && t.name != "" && !t.watch:
+		return notFound(resource, t.name) // as there is none in its lists
 	case !slices.Contains(readable, resource):
 		return v.forbid("does not show %s, which have no namespace: of such types it shows classes, priorities, APIServices and CustomResourceDefinitions, to read", resource)
 	case !isRead(method):
@@ -95,7 +98,8 @@ func (v View) clusterScoped(method string, t target) error {
 }
 
 // itself maps requests for namespaces: there is just the one.
-func (v View) itself(method string, t target) (target, error) {
+func (v View) itself(r Request, t target) (target, error) {
+	method := r.Method
 	switch {
 	case t.name == "":
 		if !isRead(method) && method != http.MethodPost {
@@ -112,7 +116,10 @@ func (v View) itself(method string, t target) (target, error) {
 		return t, v.forbid("has the namespace %q only: the namespace %q cannot be changed through it", v.Namespace, t.name)
 	case t.subresource != "" && !isRead(method), method == http.MethodDelete:
 		return t, v.forbid("does not let its namespace be deleted, nor its status be changed: the Cell decides")
-	case !isRead(method) && !v.AllowNamespaceWrites:
+	case !v.Controller && applies(r):
+		// That is how helm makes sure of a namespace, as others do by creating it: it wants to be told that it is there.
+		return t, v.refuse(http.StatusConflict, "shows its namespace %q to read only: it is there already", v.Namespace)
+	case !isRead(method) && !v.Controller:
 		return t, v.forbid("shows its namespace %q to read only", v.Namespace)
 	case !isRead(method) && method != http.MethodPut && method != http.MethodPatch:
 		return t, v.refuse(http.StatusMethodNotAllowed, "takes GET, PUT and PATCH only for its namespace")

@@ -15,10 +15,11 @@ type View struct {
 	MemberNamespace string
 	// Cell is the name of the Cell, for messages and for the mark of its namespace.
 	Cell string
-	// AllowNamespaceWrites lets PUT and PATCH of the namespace itself through. It is for
-	// the credential of a controller that labels namespaces, as KubeFed's does: whoever has it can
-	// change what Pod Security allows in the cell.
-	AllowNamespaceWrites bool
+	// Controller: the client is the controller of the cell, with the account that the cell has for it. It
+	// may change its namespace by PUT and PATCH, as KubeFed's labels it, and so what Pod Security
+	// allows there; and it finds an empty world beside that namespace, where others are
+	// refused: see Nothing.
+	Controller bool
 }
 
 // Validate says what is wrong with the names. Other methods expect a valid View.

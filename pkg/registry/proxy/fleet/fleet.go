@@ -52,7 +52,7 @@ type Config struct {
 	// Page is how many objects a member is asked for at once. Default: 500.
 	Page int
 	// PagesBytes is what pages of all members together should have, which makes pages smaller
-	// if objects are large or members many. Default: 32 MiB.
+	// if objects are large or members many. Default: 64 MiB.
 	PagesBytes int
 	// PageBytes bounds one answer of a member, EventBytes one event. Defaults: 16 MiB, 8 MiB.
 	PageBytes, EventBytes int64

@@ -189,7 +189,8 @@ func (s *source) nextLimit() int {
 	}
 	if n := len(s.page.items); n > 0 {
 		each := max(1, len(s.page.data)/n)
-		limit = min(limit, max(minPage, s.config.PagesBytes/max(1, len(s.members))/each))
+		pages := 2 * max(1, len(s.members)) // of each the present one, and the next on its way
+		limit = min(limit, max(minPage, s.config.PagesBytes/pages/each))
 	}
 	return max(1, limit)
 }

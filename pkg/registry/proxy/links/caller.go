@@ -9,33 +9,19 @@ import (
 	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/client-go/transport"
 
+	"github.com/koinon-io/koinon/pkg/apis/federation/accounts"
 	"github.com/koinon-io/koinon/pkg/apis/federation/v1alpha1"
 )
 
 // impersonation is how a caller is called in members.
 func impersonation(caller user.Info) transport.ImpersonationConfig {
-	config := transport.ImpersonationConfig{UserName: Foreign(caller.GetName()), UID: caller.GetUID(), Extra: caller.GetExtra()}
+	config := transport.ImpersonationConfig{UserName: accounts.InMembers(caller.GetName()), UID: caller.GetUID(), Extra: caller.GetExtra()}
 	for _, group := range caller.GetGroups() {
 		if group != user.AllAuthenticated { // members add their own
-			config.Groups = append(config.Groups, Foreign(group))
+			config.Groups = append(config.Groups, accounts.InMembers(group))
 		}
 	}
 	return config
-}
-
-// hostPrefix begins names of the host that would mean somebody else in a member.
-const hostPrefix = "host:"
-
-// Foreign is what a user or group of the host is called in members. Names that Kubernetes gives by
-// itself mean somebody else there: the host's system:masters are not a member's, and its service
-// accounts are not the member's of the same name. No two names become the same.
-func Foreign(name string) string {
-	for _, reserved := range []string{"system:", "kubeadm:", hostPrefix} {
-		if strings.HasPrefix(name, reserved) {
-			return hostPrefix + name
-		}
-	}
-	return name
 }
 
 // CheckCaller refuses a caller whom members would take for somebody else, with an error of the API.

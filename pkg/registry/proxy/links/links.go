@@ -90,7 +90,7 @@ func newLinks(api versioned.Interface, host kubernetes.Interface, namespace stri
 	l := &Links{
 		clusters: koinoninformers.NewSharedInformerFactoryWithOptions(api, 0, koinoninformers.WithNamespace(namespace), koinoninformers.WithTransform(withoutManagedFields)).
 			KubeFedCore().V1beta1().KubeFedClusters().Informer(),
-		secrets: informers.NewSharedInformerFactoryWithOptions(host, 0, informers.WithNamespace(namespace), informers.WithTransform(withoutManagedFields)).
+		secrets: informers.NewSharedInformerFactoryWithOptions(host, 0, informers.WithNamespace(namespace), informers.WithTweakListOptions(ofMembers), informers.WithTransform(withoutManagedFields)).
 			Core().V1().Secrets().Informer(),
 		namespace: namespace, dial: dial, now: time.Now, ways: map[string]*way{}, watchers: map[chan struct{}]bool{},
 	}
@@ -116,6 +116,9 @@ func saysOther(old, object any) bool {
 	after, too := object.(*v1beta1.KubeFedCluster)
 	return !ok || !too || before.UID != after.UID || before.Generation != after.Generation || isMember(before) != isMember(after)
 }
+
+// ofMembers leaves out the Secrets of cells' accounts, which may be many: none is of a member.
+func ofMembers(o *metav1.ListOptions) { o.LabelSelector = "!" + v1alpha1.AccountLabel }
 
 // withoutManagedFields drops what nobody reads.
 func withoutManagedFields(object any) (any, error) {

@@ -14,6 +14,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	"github.com/koinon-io/koinon/pkg/registry/proxy/links"
+	"github.com/koinon-io/koinon/pkg/registry/proxy/relay"
 )
 
 // newRawMember is a member that answers bytes of its own, whatever it is asked, and closes the
@@ -182,5 +183,33 @@ func TestAMemberThatDoesNotReadHoldsNobodyElse(t *testing.T) {
 	b.link.End(links.ErrMemberGone)
 	if code := <-deaf; code != 0 && code != http.StatusServiceUnavailable {
 		t.Errorf("got %d", code)
+	}
+}
+
+func TestAWatchThatNobodyReadsEndsWithItsMember(t *testing.T) {
+	b := newBench(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		for r.Context().Err() == nil {
+			_, _ = w.Write(make([]byte, 64<<10))
+		}
+	}))
+	relay.SetUnreadFor(b.relay, time.Millisecond)
+	ended := make(chan struct{})
+	front := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer close(ended)
+		b.serve(w, r)
+	}))
+	front.EnableHTTP2 = true
+	front.StartTLS()
+	t.Cleanup(front.Close)
+	answer, err := front.Client().Get(front.URL + prefix + "/api/v1/pods?watch=true")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close() // not read
+	b.link.End(links.ErrMemberGone)
+	select {
+	case <-ended:
+	case <-time.After(20 * time.Second):
+		t.Fatal("the watch goes on")
 	}
 }

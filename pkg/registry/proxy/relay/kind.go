@@ -95,7 +95,7 @@ func IsUpgrade(header http.Header) bool {
 
 // buffers are what bodies are copied through: small ones for what is idle most of the time, and
 // there in thousands.
-var buffers = [kinds]httputil.BufferPool{brief: newPool(32 << 10), watching: newPool(4 << 10), upgraded: newPool(4 << 10)}
+var buffers = [kinds]httputil.BufferPool{brief: newPool(4 * recordBytes), watching: newPool(4 << 10), upgraded: newPool(4 << 10)}
 
 type pool struct {
 	sync.Pool

@@ -46,6 +46,11 @@ func (l *limits) enter(member, user string, k kind) (leave func(), err error) {
 	return l.within(&bounds, member, fmt.Sprintf("cluster %q", member), user, k)
 }
 
+// Enter counts a request about a member, which is not carried on, until leave is called, or refuses it.
+func (rl *Relay) Enter(member, user, method, path, rawQuery string) (leave func(), err error) {
+	return rl.limits.enter(member, user, kindOf(method, path, rawQuery, ""))
+}
+
 // fleet is what requests to all members are counted as: no member has that name.
 const fleet = ""
 

@@ -10,6 +10,7 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/go-logr/logr"
 	"k8s.io/apiserver/pkg/audit"
@@ -60,12 +61,14 @@ type Relay struct {
 	fail   func(w http.ResponseWriter, r *http.Request, err error)
 	limits *limits
 	log    *log.Logger
+	// unreadFor is how long a client may take for an answer that was ended here.
+	unreadFor time.Duration
 }
 
 // New makes a Relay. fail answers a request with an error of the API.
 func New(fail func(w http.ResponseWriter, r *http.Request, err error)) *Relay {
 	logger := klog.Background().WithName("proxy").V(4)
-	return &Relay{fail: fail, limits: newLimits(), log: slog.NewLogLogger(logr.ToSlogHandler(logger), slog.LevelInfo)}
+	return &Relay{fail: fail, limits: newLimits(), unreadFor: unreadFor, log: slog.NewLogLogger(logr.ToSlogHandler(logger), slog.LevelInfo)}
 }
 
 // Serve carries a request on and answers it.
@@ -123,6 +126,12 @@ func (rl *Relay) Serve(w http.ResponseWriter, r *http.Request, to Request) {
 			}
 			rl.fail(w, asked, problem(to.Cluster, r.Method, cause(ctx, err), to.Reticent))
 		},
+	}
+	if kind != upgraded {
+		defer endUnread(ctx, w, rl.unreadFor)()
+	}
+	if kind == brief {
+		w = recordWriter{w}
 	}
 	proxy.ServeHTTP(w, r.WithContext(ctx))
 }
@@ -193,6 +202,9 @@ func (e *exchange) check(request *http.Request, answer *http.Response) error {
 		return err
 	}
 	cleanAnswer(answer.Header)
+	if e.kind == brief {
+		answer.Body = &gathering{ReadCloser: answer.Body}
+	}
 	if e.kind == watching && answer.StatusCode == http.StatusOK {
 		answer.Body = endAtOnce(answer.Body, e.Link.Replaced(), isWatch(e.Path))
 		if e.While != nil {

@@ -43,6 +43,9 @@ type Options struct {
 	// OtherEngine says that stock KubeFed controllers may propagate the object, so that what
 	// v1beta1 cannot say is warned about.
 	OtherEngine bool
+	// MasksHeld says that the endpoints of cells hold back what such a controller writes to a masked
+	// cell.
+	MasksHeld bool
 	// CompareAt compares what an override puts at a place in the template, which steps lead to,
 	// with the schema of the target kind; at is the path of the value. If it is nil, the schema
 	// is not known.

@@ -27,7 +27,11 @@ func Warnings(obj, old *v1beta2.FederatedObject, opts Options) []string {
 	maskChanged := !reflect.DeepEqual(obj.Spec.PlacementMask, old.Spec.PlacementMask)
 	placementChanged := !reflect.DeepEqual(obj.Spec.Placement, old.Spec.Placement)
 	if maskChanged && obj.Spec.PlacementMask != nil && opts.OtherEngine {
-		w.warn(w.mask(), "clients of v1beta1, such as stock KubeFed controllers, do not see the mask and change every placed target")
+		does := "and change every placed target"
+		if opts.MasksHeld && obj.Spec.TopologyType == v1beta2.TopologyCell {
+			does = "and report that they failed in cells that it leaves out, which are kept as they are"
+		}
+		w.warn(w.mask(), "clients of v1beta1, such as stock KubeFed controllers, do not see the mask "+does)
 	}
 	if maskChanged || placementChanged {
 		w.maskedNames()

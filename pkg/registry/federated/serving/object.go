@@ -1,0 +1,35 @@
+package serving
+
+import (
+	"context"
+	"fmt"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	genericapirequest "k8s.io/apiserver/pkg/endpoints/request"
+
+	typesv1beta2 "github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
+	"github.com/koinon-io/koinon/pkg/registry/federated"
+)
+
+// Object returns an object of a kind that is served, as it is stored now; nil if there is none.
+func (s *Server) Object(ctx context.Context, kind federated.Kind, namespace, name string) (*typesv1beta2.FederatedObject, error) {
+	s.mu.Lock()
+	served := s.registries[kind]
+	s.mu.Unlock()
+	if served == nil {
+		return nil, nil
+	}
+	object, err := served.Object.Get(genericapirequest.WithNamespace(ctx, namespace), name, &metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	stored, ok := object.(*typesv1beta2.FederatedObject)
+	if !ok {
+		return nil, fmt.Errorf("get %s %s/%s: got a %T", kind.Kind, namespace, name, object)
+	}
+	return stored, nil
+}

@@ -20,11 +20,12 @@ import (
 	"github.com/koinon-io/koinon/pkg/tunnel/agent"
 	"github.com/koinon-io/koinon/pkg/tunnel/mux"
 	"github.com/koinon-io/koinon/pkg/tunnel/server"
+	"github.com/koinon-io/koinon/pkg/tunnel/tunneltest"
 )
 
 func TestANameReachesItsOwnAgentAndNoOther(t *testing.T) {
 	ca := newAuthority(t)
-	s := serve(t, "", server.Config{ID: "a", TLS: ca.serverTLS()})
+	s := serve(t, "", server.Config{ID: "a", TLS: ca.ServerTLS()})
 	names := []tunnel.Name{{Cluster: "m1"}, {Cluster: "m2"}, {Cluster: "m1", Node: "n1"}, {Cluster: "m2", Node: "n1"}}
 	for i, name := range names {
 		word := string(rune('0' + i))
@@ -32,7 +33,7 @@ func TestANameReachesItsOwnAgentAndNoOther(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		run(t, agent.Config{Servers: []string{s.address}, TLS: ca.agentTLS(name), Policy: policy})
+		run(t, agent.Config{Servers: []string{s.Address}, TLS: ca.AgentTLS(name), Policy: policy})
 	}
 	for i, name := range names {
 		linked(t, s, name, 1)
@@ -44,13 +45,13 @@ func TestANameReachesItsOwnAgentAndNoOther(t *testing.T) {
 
 func TestWhatCannotBeReachedIsASentence(t *testing.T) {
 	ca := newAuthority(t)
-	s := serve(t, "", server.Config{ID: "a", TLS: ca.serverTLS()})
+	s := serve(t, "", server.Config{ID: "a", TLS: ca.ServerTLS()})
 	policy, err := agent.NewPolicy(nil, "127.0.0.1:1", "*.invalid:1", "no-such-host.invalid:80")
 	if err != nil {
 		t.Fatal(err)
 	}
 	m1 := tunnel.Name{Cluster: "m1"}
-	run(t, agent.Config{Servers: []string{s.address}, TLS: ca.agentTLS(m1), Policy: policy})
+	run(t, agent.Config{Servers: []string{s.Address}, TLS: ca.AgentTLS(m1), Policy: policy})
 	linked(t, s, m1, 1)
 	for _, test := range []struct {
 		name    tunnel.Name
@@ -76,17 +77,17 @@ func TestWhatCannotBeReachedIsASentence(t *testing.T) {
 func TestOnlyWhoseCertificateSaysSoIsAnAgent(t *testing.T) {
 	ca, other := newAuthority(t), newAuthority(t)
 	m1 := tunnel.Name{Cluster: "m1"}
-	s := serve(t, "", server.Config{ID: "a", TLS: ca.serverTLS()})
+	s := serve(t, "", server.Config{ID: "a", TLS: ca.ServerTLS()})
 	for what, certificates := range map[string][]tls.Certificate{
 		"no certificate":       nil,
-		"another authority's":  {other.issue(time.Now().Add(time.Hour), m1.URI())},
-		"one that has expired": {ca.issue(time.Now().Add(-time.Minute), m1.URI())},
-		"a server's":           {ca.issue(time.Now().Add(time.Hour))},
-		"one without a name":   {ca.issue(time.Now().Add(time.Hour), &url.URL{Scheme: "spiffe", Host: "x", Path: "/clusters/m1"})},
-		"one with two names":   {ca.issue(time.Now().Add(time.Hour), m1.URI(), tunnel.Name{Cluster: "m2"}.URI())},
+		"another authority's":  {other.Issue(time.Now().Add(time.Hour), m1.URI())},
+		"one that has expired": {ca.Issue(time.Now().Add(-time.Minute), m1.URI())},
+		"a server's":           {ca.Issue(time.Now().Add(time.Hour))},
+		"one without a name":   {ca.Issue(time.Now().Add(time.Hour), &url.URL{Scheme: "spiffe", Host: "x", Path: "/clusters/m1"})},
+		"one with two names":   {ca.Issue(time.Now().Add(time.Hour), m1.URI(), tunnel.Name{Cluster: "m2"}.URI())},
 	} {
 		t.Run(what, func(t *testing.T) {
-			conn, err := tls.Dial("tcp", s.address, &tls.Config{Certificates: certificates, RootCAs: ca.pool(), NextProtos: []string{tunnel.ALPN}})
+			conn, err := tls.Dial("tcp", s.Address, &tls.Config{Certificates: certificates, RootCAs: ca.Pool(), NextProtos: []string{tunnel.ALPN}})
 			if err == nil {
 				defer conn.Close()
 				_ = conn.SetDeadline(time.Now().Add(patience))
@@ -105,9 +106,9 @@ func TestOnlyWhoseCertificateSaysSoIsAnAgent(t *testing.T) {
 	}
 	t.Run("an agent does not take another server for its own", func(t *testing.T) {
 		foreign := serve(t, "", server.Config{ID: "b", TLS: func() (*tls.Config, error) {
-			return &tls.Config{Certificates: []tls.Certificate{other.issue(time.Now().Add(time.Hour))}, ClientCAs: ca.pool()}, nil
+			return &tls.Config{Certificates: []tls.Certificate{other.Issue(time.Now().Add(time.Hour))}, ClientCAs: ca.Pool()}, nil
 		}})
-		a, stop := run(t, agent.Config{Servers: []string{foreign.address, s.address}, TLS: ca.agentTLS(m1)})
+		a, stop := run(t, agent.Config{Servers: []string{foreign.Address, s.Address}, TLS: ca.AgentTLS(m1)})
 		linked(t, s, m1, 1)
 		if got := a.Replicas(); !slices.Equal(got, []string{"a"}) {
 			t.Errorf("it is linked to %q", got)
@@ -126,14 +127,14 @@ func TestARevokedCertificateEndsItsLinkAndItsStreams(t *testing.T) {
 	ca := newAuthority(t)
 	m1, m2 := tunnel.Name{Cluster: "m1"}, tunnel.Name{Cluster: "m2"}
 	var revoked atomic.Bool
-	s := serve(t, "", server.Config{ID: "a", TLS: ca.serverTLS(), Allowed: func(name tunnel.Name, _ *x509.Certificate) error {
+	s := serve(t, "", server.Config{ID: "a", TLS: ca.ServerTLS(), Allowed: func(name tunnel.Name, _ *x509.Certificate) error {
 		if name == m1 && revoked.Load() {
 			return errRevoked
 		}
 		return nil
 	}})
 	for _, name := range []tunnel.Name{m1, m2} {
-		run(t, agent.Config{Servers: []string{s.address}, TLS: ca.agentTLS(name)})
+		run(t, agent.Config{Servers: []string{s.Address}, TLS: ca.AgentTLS(name)})
 		linked(t, s, name, 1)
 	}
 	conn, err := s.Dial(t.Context(), m1, "tcp", target(t, "x"))
@@ -153,11 +154,11 @@ func TestARevokedCertificateEndsItsLinkAndItsStreams(t *testing.T) {
 func TestAnAgentComesBackToAServerThatWasAway(t *testing.T) {
 	ca := newAuthority(t)
 	m1 := tunnel.Name{Cluster: "m1"}
-	s := serve(t, "", server.Config{ID: "a", TLS: ca.serverTLS()})
-	run(t, agent.Config{Servers: []string{s.address}, TLS: ca.agentTLS(m1)})
+	s := serve(t, "", server.Config{ID: "a", TLS: ca.ServerTLS()})
+	run(t, agent.Config{Servers: []string{s.Address}, TLS: ca.AgentTLS(m1)})
 	linked(t, s, m1, 1)
-	s.stop()
-	again := serve(t, s.address, server.Config{ID: "a-restarted", TLS: ca.serverTLS()})
+	s.Stop()
+	again := serve(t, s.Address, server.Config{ID: "a-restarted", TLS: ca.ServerTLS()})
 	linked(t, again, m1, 1)
 	if got, err := hear(again, m1, target(t, "x"), 1); err != nil || got != "x" {
 		t.Errorf("reached %q: %v", got, err)
@@ -167,9 +168,9 @@ func TestAnAgentComesBackToAServerThatWasAway(t *testing.T) {
 func TestWhatIsNewGoesToAnotherAgentOfTheNameWhenOneIsLost(t *testing.T) {
 	ca := newAuthority(t)
 	m1 := tunnel.Name{Cluster: "m1"}
-	s := serve(t, "", server.Config{ID: "a", TLS: ca.serverTLS()})
-	_, stop := run(t, agent.Config{Servers: []string{s.address}, TLS: ca.agentTLS(m1)})
-	run(t, agent.Config{Servers: []string{s.address}, TLS: ca.agentTLS(m1)})
+	s := serve(t, "", server.Config{ID: "a", TLS: ca.ServerTLS()})
+	_, stop := run(t, agent.Config{Servers: []string{s.Address}, TLS: ca.AgentTLS(m1)})
+	run(t, agent.Config{Servers: []string{s.Address}, TLS: ca.AgentTLS(m1)})
 	linked(t, s, m1, 2)
 	address := target(t, "x")
 	go stop()
@@ -184,12 +185,12 @@ func TestWhatIsNewGoesToAnotherAgentOfTheNameWhenOneIsLost(t *testing.T) {
 func TestAnAgentThatHangsIsNotWaitedForIfThereIsAnother(t *testing.T) {
 	ca := newAuthority(t)
 	m1 := tunnel.Name{Cluster: "m1"}
-	s := serve(t, "", server.Config{ID: "a", TLS: ca.serverTLS()})
+	s := serve(t, "", server.Config{ID: "a", TLS: ca.ServerTLS()})
 	hole := &hole{}
-	run(t, agent.Config{Servers: []string{s.address}, TLS: ca.agentTLS(m1), DialServer: hole.dial, PingEvery: time.Hour})
+	run(t, agent.Config{Servers: []string{s.Address}, TLS: ca.AgentTLS(m1), DialServer: hole.dial, PingEvery: time.Hour})
 	linked(t, s, m1, 1)
 	hole.swallow.Store(true)
-	run(t, agent.Config{Servers: []string{s.address}, TLS: ca.agentTLS(m1)})
+	run(t, agent.Config{Servers: []string{s.Address}, TLS: ca.AgentTLS(m1)})
 	linked(t, s, m1, 2)
 	address := target(t, "x")
 	for range 4 {
@@ -223,32 +224,32 @@ func TestAnAgentMeetsAllReplicasBehindOneAddress(t *testing.T) {
 	ca := newAuthority(t)
 	m1 := tunnel.Name{Cluster: "m1"}
 	replicas := []tunnel.Replica{{ID: "a"}, {ID: "b"}, {ID: "c"}}
-	var servers []*replica
+	var servers []*tunneltest.Replica
 	for _, r := range replicas {
-		s := serve(t, "", server.Config{ID: r.ID, TLS: ca.serverTLS()})
+		s := serve(t, "", server.Config{ID: r.ID, TLS: ca.ServerTLS()})
 		s.SetReplicas(replicas)
 		servers = append(servers, s)
 	}
 	var turn atomic.Uint32
 	balanced := func(ctx context.Context, network, _ string) (net.Conn, error) {
 		s := servers[int(turn.Add(1))%len(servers)]
-		return (&net.Dialer{}).DialContext(ctx, network, s.address)
+		return (&net.Dialer{}).DialContext(ctx, network, s.Address)
 	}
-	a, _ := run(t, agent.Config{Servers: []string{"127.0.0.1:443"}, TLS: ca.agentTLS(m1), DialServer: balanced})
+	a, _ := run(t, agent.Config{Servers: []string{"127.0.0.1:443"}, TLS: ca.AgentTLS(m1), DialServer: balanced})
 	eventually(t, "it is linked to all", func() bool { return slices.Equal(a.Replicas(), []string{"a", "b", "c"}) })
 }
 
 func TestAnAgentFollowsTheListOfReplicas(t *testing.T) {
 	ca := newAuthority(t)
 	m1 := tunnel.Name{Cluster: "m1"}
-	first := serve(t, "", server.Config{ID: "a", TLS: ca.serverTLS()})
-	second := serve(t, "", server.Config{ID: "b", TLS: ca.serverTLS()})
-	a, _ := run(t, agent.Config{Servers: []string{first.address}, TLS: ca.agentTLS(m1)})
+	first := serve(t, "", server.Config{ID: "a", TLS: ca.ServerTLS()})
+	second := serve(t, "", server.Config{ID: "b", TLS: ca.ServerTLS()})
+	a, _ := run(t, agent.Config{Servers: []string{first.Address}, TLS: ca.AgentTLS(m1)})
 	linked(t, first, m1, 1)
-	first.SetReplicas([]tunnel.Replica{{ID: "a", Address: first.address}, {ID: "b", Address: second.address}})
+	first.SetReplicas([]tunnel.Replica{{ID: "a", Address: first.Address}, {ID: "b", Address: second.Address}})
 	linked(t, second, m1, 1)
-	first.SetReplicas([]tunnel.Replica{{ID: "a", Address: first.address}})
-	second.SetReplicas([]tunnel.Replica{{ID: "a", Address: first.address}})
+	first.SetReplicas([]tunnel.Replica{{ID: "a", Address: first.Address}})
+	second.SetReplicas([]tunnel.Replica{{ID: "a", Address: first.Address}})
 	linked(t, second, m1, 0)
 	if got := a.Replicas(); !slices.Equal(got, []string{"a"}) {
 		t.Errorf("it is linked to %q", got)
@@ -258,20 +259,20 @@ func TestAnAgentFollowsTheListOfReplicas(t *testing.T) {
 func TestADrainingReplicaKeepsWhatItCarriesAndGetsNothingNew(t *testing.T) {
 	ca := newAuthority(t)
 	m1 := tunnel.Name{Cluster: "m1"}
-	old := serve(t, "", server.Config{ID: "old", TLS: ca.serverTLS()})
-	behind := atomic.Pointer[replica]{}
+	old := serve(t, "", server.Config{ID: "old", TLS: ca.ServerTLS()})
+	behind := atomic.Pointer[tunneltest.Replica]{}
 	behind.Store(old)
 	dial := func(ctx context.Context, network, _ string) (net.Conn, error) {
-		return (&net.Dialer{}).DialContext(ctx, network, behind.Load().address)
+		return (&net.Dialer{}).DialContext(ctx, network, behind.Load().Address)
 	}
-	a, _ := run(t, agent.Config{Servers: []string{"127.0.0.1:443"}, TLS: ca.agentTLS(m1), DialServer: dial})
+	a, _ := run(t, agent.Config{Servers: []string{"127.0.0.1:443"}, TLS: ca.AgentTLS(m1), DialServer: dial})
 	linked(t, old, m1, 1)
 	conn, err := old.Dial(t.Context(), m1, "tcp", target(t, "x"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	_ = conn.SetDeadline(time.Now().Add(patience))
-	next := serve(t, "", server.Config{ID: "next", TLS: ca.serverTLS()})
+	next := serve(t, "", server.Config{ID: "next", TLS: ca.ServerTLS()})
 	behind.Store(next)
 	old.Drain(time.Minute)
 	linked(t, next, m1, 1)
@@ -290,7 +291,7 @@ func TestADrainingReplicaKeepsWhatItCarriesAndGetsNothingNew(t *testing.T) {
 func TestAnAgentGoesByAnHTTPProxy(t *testing.T) {
 	ca := newAuthority(t)
 	m1 := tunnel.Name{Cluster: "m1"}
-	s := serve(t, "", server.Config{ID: "a", TLS: ca.serverTLS()})
+	s := serve(t, "", server.Config{ID: "a", TLS: ca.ServerTLS()})
 	var connects atomic.Int32
 	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if user, password, ok := proxyUser(r); r.Method != http.MethodConnect || !ok || user != "u" || password != "p" {
@@ -298,7 +299,7 @@ func TestAnAgentGoesByAnHTTPProxy(t *testing.T) {
 			return
 		}
 		connects.Add(1)
-		there, err := net.Dial("tcp", s.address)
+		there, err := net.Dial("tcp", s.Address)
 		if err != nil {
 			t.Error(err)
 			return
@@ -317,7 +318,7 @@ func TestAnAgentGoesByAnHTTPProxy(t *testing.T) {
 	t.Cleanup(proxy.CloseClientConnections)
 	t.Setenv("HTTPS_PROXY", strings.Replace(proxy.URL, "://", "://u:p@", 1))
 	t.Setenv("NO_PROXY", "")
-	config, _ := ca.agentTLS(m1)()
+	config, _ := ca.AgentTLS(m1)()
 	config.ServerName = "127.0.0.1"
 	_, stop := run(t, agent.Config{Servers: []string{"koinon.example.org:443"}, TLS: func() (*tls.Config, error) { return config, nil }})
 	linked(t, s, m1, 1)
@@ -334,13 +335,13 @@ func proxyUser(r *http.Request) (user, password string, ok bool) {
 
 func TestManyAgentsAreLinkedAndReached(t *testing.T) {
 	ca := newAuthority(t)
-	s := serve(t, "", server.Config{ID: "a", TLS: ca.serverTLS()})
+	s := serve(t, "", server.Config{ID: "a", TLS: ca.ServerTLS()})
 	const n = 200
 	certificate := func(i int) tunnel.Name {
 		return tunnel.Name{Cluster: "m1", Node: "n" + string(rune('a'+i/26%26)) + string(rune('a'+i%26))}
 	}
 	for i := range n {
-		run(t, agent.Config{Servers: []string{s.address}, TLS: ca.agentTLS(certificate(i))})
+		run(t, agent.Config{Servers: []string{s.Address}, TLS: ca.AgentTLS(certificate(i))})
 	}
 	eventually(t, "all are linked", func() bool { return len(s.Links()) == n })
 	address := target(t, "x")

@@ -46,7 +46,8 @@
 // code 0, or one of Code. Until then neither side sends DATA.
 //
 // FIN ends one direction; the other goes on. With the flag 0x01 its sender does not read any more either, and has
-// forgotten the stream: what comes for it later is dropped. Everything before it is delivered.
+// forgotten the stream: what comes for it later is dropped. Everything before it is delivered. Who has sent FIN without it
+// may send another with it.
 // RESET ends a stream at once, whatever is under way, and says why. After FIN or RESET no DATA follows from the
 // same side.
 //

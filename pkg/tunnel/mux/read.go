@@ -245,6 +245,10 @@ func (s *Session) finished(st *Stream, stop bool) {
 	if stop && st.sendErr == nil {
 		st.sendErr = errNoReader
 		st.sent.Broadcast()
+		if st.stopped != nil {
+			st.stopped()
+			st.stopped = nil
+		}
 	}
 	if stop || st.finSent {
 		s.forget(st)

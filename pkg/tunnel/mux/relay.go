@@ -5,75 +5,133 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
 	"sync"
+	"sync/atomic"
 	"syscall"
+	"time"
 )
 
 // Relay carries bytes between a stream and a connection until both directions have ended, or one
 // broke; both are closed then. It returns why it ended, nil if both directions came to their end. While nothing
 // happens it holds no buffers.
+//
+// Who closes his connection for good has what he sent delivered as long as somebody takes it, and nothing waits for
+// him any longer; who closes one direction gets the other. Where the system can tell the two apart is
+// in peer. It owns the deadlines of both.
 func Relay(st *Stream, conn net.Conn) error {
-	r := &relay{stream: st, conn: conn}
+	r := &relay{stream: st, conn: conn, peer: peerOf(conn)}
 	st.onEnd(func(why error) { // also while a write to conn waits
-		r.first(why)
-		_ = conn.Close()
+		r.settle(why)
+		r.cut()
 	})
-	var up sync.WaitGroup
-	up.Go(r.toConn) // ends with either of the two
-	r.fromConn()
-	up.Wait()
+	st.onStop(r.stopped)
+	// The one whose waiting takes more stack begins with an empty one: that is what an idle connection costs.
+	var from sync.WaitGroup
+	from.Go(r.fromConn) // ends with either of the two
+	r.toConn()
+	from.Wait()
 	_ = conn.Close()
 	_ = st.Close()
 	return r.err
 }
 
+const (
+	// patrol is how often a connection is looked at whose bytes wait for credit.
+	patrol = 200 * time.Millisecond
+	// linger is, with two round trips, how long bytes of somebody who has gone wait while nobody takes any.
+	linger = 600 * time.Millisecond
+)
+
 type relay struct {
 	stream *Stream
 	conn   net.Conn
+	peer   *peer // nil if the connection's other end cannot be looked at
+	// ended is how many directions have come to their end, and given that all that the stream has was written to conn.
+	ended atomic.Int32
+	given atomic.Bool
+	// hurries is set when the stream's other end has gone: writes to conn have a deadline then.
+	hurries atomic.Bool
+	// first is for reading without waiting with a large buffer.
+	first []byte
 
-	mu  sync.Mutex
-	err error // guarded by mu
+	mu sync.Mutex
+	// What follows is guarded by mu.
+
+	settled bool
+	err     error
 }
 
-// first notes why it ended. It reports whether that is the first reason, which counts.
-func (r *relay) first(why error) bool {
+// settle notes why it ended. It reports whether that is the first reason, which counts.
+func (r *relay) settle(why error) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.err != nil {
+	if r.settled {
 		return false
 	}
-	r.err = why
+	r.settled, r.err = true, why
 	return true
+}
+
+// cut closes the connection at once; its other end sees that it broke, if its protocol can say so. It does not wait.
+func (r *relay) cut() {
+	conn := r.conn
+	if below, ok := conn.(interface{ NetConn() net.Conn }); ok {
+		conn = below.NetConn() // TLS would say that it ends, and wait until that is written
+	}
+	if abrupt, ok := conn.(interface{ SetLinger(int) error }); ok {
+		_ = abrupt.SetLinger(0)
+	}
+	_ = conn.Close()
 }
 
 // broke ends both.
 func (r *relay) broke(why error) {
-	if r.first(why) {
+	if r.settle(why) {
 		var told *Error
 		if !errors.As(why, &told) {
 			told = &Error{Broken, Reason(why)}
 		}
 		r.stream.Reset(told.Code, told.Text)
+		r.cut()
+	}
+}
+
+// linger is how long bytes of somebody who has gone wait while nobody takes any.
+func (r *relay) linger() time.Duration { return linger + 2*r.stream.RoundTrip() }
+
+// stopped is told that the stream's other end has gone: what it sent is written as long as that is taken.
+func (r *relay) stopped() {
+	r.hurries.Store(true)
+	r.hurry() // a write that waits
+	if r.given.Load() && r.settle(nil) {
 		_ = r.conn.Close()
 	}
 }
+
+// hurry bounds how long a write to conn may wait while nothing is taken.
+func (r *relay) hurry() { _ = r.conn.SetWriteDeadline(time.Now().Add(r.linger())) }
 
 // toConn passes on what comes on the stream.
 func (r *relay) toConn() {
 	for {
 		p, err := r.stream.Next()
 		if errors.Is(err, io.EOF) {
-			if half, ok := r.conn.(interface{ CloseWrite() error }); ok {
-				_ = half.CloseWrite()
-			}
+			r.allGiven()
 			return
 		}
 		if err != nil {
 			r.broke(err)
 			return
 		}
+		if r.hurries.Load() {
+			r.hurry()
+		}
 		n, err := r.conn.Write(p)
 		r.stream.Done(n)
+		if n > 0 && errors.Is(err, os.ErrDeadlineExceeded) { // slow, but taken
+			continue
+		}
 		if err != nil {
 			r.broke(err)
 			return
@@ -81,7 +139,34 @@ func (r *relay) toConn() {
 	}
 }
 
-const pieceBytes = 32 << 10
+// allGiven ends the direction to the connection.
+func (r *relay) allGiven() {
+	if half, ok := r.conn.(interface{ CloseWrite() error }); ok {
+		_ = half.CloseWrite()
+	}
+	r.given.Store(true)
+	if r.stream.isStopped() {
+		if r.settle(nil) {
+			_ = r.conn.Close()
+		}
+		return
+	}
+	r.end()
+}
+
+// end notes that a direction has come to its end. After the second nobody looks at the connection any more.
+func (r *relay) end() (both bool) {
+	both = r.ended.Add(1) == 2
+	if both && r.settle(nil) {
+		_ = r.conn.Close()
+	}
+	return both
+}
+
+const (
+	pieceBytes = 32 << 10
+	firstBytes = 256
+)
 
 var pieces = sync.Pool{New: func() any {
 	b := make([]byte, pieceBytes)
@@ -90,22 +175,67 @@ var pieces = sync.Pool{New: func() any {
 
 // fromConn passes on what comes on the connection.
 func (r *relay) fromConn() {
+	piece := r.piece
+	if _, ok := r.conn.(syscall.Conn); !ok {
+		piece = r.pieceOfMessage
+	}
 	for {
-		err := r.piece()
-		if errors.Is(err, io.EOF) {
-			_ = r.stream.CloseWrite()
+		err := piece()
+		switch {
+		case errors.Is(err, io.EOF):
+			r.allTaken()
 			return
-		}
-		if err != nil {
+		case errors.Is(err, errNoReader): // what it has for us may still be on its way
+			if _, err = io.Copy(io.Discard, r.conn); err != nil {
+				r.broke(err)
+			}
+			return
+		case err != nil:
 			r.broke(err)
 			return
 		}
 	}
 }
 
+// allTaken ends the direction from the connection: it was closed, or will say no more.
+func (r *relay) allTaken() {
+	if !r.peer.gone() {
+		_ = r.stream.CloseWrite()
+		if r.end() || !r.peer.waitGone() {
+			return
+		}
+	}
+	if r.settle(nil) {
+		_ = r.stream.Close()
+		r.cut()
+	}
+}
+
+// errLeft: there is nobody who would want to know, and nobody takes it.
+var errLeft = &Error{Canceled, "the connection was closed, and what it sent is not taken"}
+
+// pass writes to the stream. While that waits for credit it looks whether who sent it is still there.
+func (r *relay) pass(p []byte) error {
+	stuck := time.Duration(0)
+	for {
+		n, err := r.stream.writeWithin(p, patrol)
+		p = p[n:]
+		switch {
+		case !errors.Is(err, os.ErrDeadlineExceeded):
+			return err
+		case n > 0 || !r.peer.gone():
+			stuck = 0
+		default:
+			if stuck += patrol; stuck > r.linger() {
+				return errLeft
+			}
+		}
+	}
+}
+
 // piece waits until there is something, and passes it on.
 func (r *relay) piece() error {
-	if err := waitReadable(r.conn); err != nil {
+	if err := waitReadable(r.conn.(syscall.Conn)); err != nil {
 		return err
 	}
 	buffer := pieces.Get().(*[]byte)
@@ -113,7 +243,7 @@ func (r *relay) piece() error {
 	for {
 		n, err := r.conn.Read(*buffer)
 		if n > 0 {
-			if _, err := r.stream.Write((*buffer)[:n]); err != nil {
+			if err := r.pass((*buffer)[:n]); err != nil {
 				return err
 			}
 		}
@@ -123,14 +253,41 @@ func (r *relay) piece() error {
 	}
 }
 
-// waitReadable waits until a connection has something to read, or has ended, without a buffer. Of a connection that cannot
-// tell it returns at once.
-func waitReadable(conn net.Conn) error {
-	sys, ok := conn.(syscall.Conn)
-	if !ok {
+// pieceOfMessage is piece of a connection that has messages, as TLS has records: nobody can look whether there is one. It
+// waits with a small buffer, and takes the rest of a message that has more in a large one.
+func (r *relay) pieceOfMessage() error {
+	if r.first == nil {
+		r.first = make([]byte, firstBytes)
+	}
+	n, err := r.conn.Read(r.first)
+	if n < len(r.first) || err != nil {
+		return cmp.Or(r.passSome(r.first[:n]), err)
+	}
+	buffer := pieces.Get().(*[]byte)
+	defer pieces.Put(buffer)
+	copy(*buffer, r.first)
+	if r.conn.SetReadDeadline(time.Unix(1, 0)) == nil { // what is there, and not what may come
+		var more int
+		more, err = r.conn.Read((*buffer)[n:])
+		n += more
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			err = nil
+		}
+		err = cmp.Or(err, r.conn.SetReadDeadline(time.Time{}))
+	}
+	return cmp.Or(r.passSome((*buffer)[:n]), err)
+}
+
+func (r *relay) passSome(p []byte) error {
+	if len(p) == 0 {
 		return nil
 	}
-	raw, err := sys.SyscallConn()
+	return r.pass(p)
+}
+
+// waitReadable waits until a connection has something to read, or has ended, without a buffer.
+func waitReadable(conn syscall.Conn) error {
+	raw, err := conn.SyscallConn()
 	if err != nil {
 		return err
 	}

@@ -37,8 +37,10 @@ type Stream struct {
 	// cancel ends the context of whoever was asked to accept the stream; nil after the answer.
 	cancel context.CancelCauseFunc
 	gone   bool // not among the session's streams any more
-	// ended is called with the reason when both directions end at once; nil if nobody asked.
-	ended func(error)
+	// ended is called with the reason when both directions end at once, and stopped when the other side does not
+	// read any more; nil if nobody asked.
+	ended   func(error)
+	stopped func()
 }
 
 // wants are what a stream has to send besides DATA and FIN.
@@ -89,9 +91,26 @@ func (st *Stream) giveCredit() {
 
 // Write implements net.Conn. It returns once all is on its way.
 func (st *Stream) Write(p []byte) (int, error) {
+	st.session.mu.Lock()
+	defer st.session.mu.Unlock()
+	return st.write(p)
+}
+
+// writeWithin is Write that waits for credit no longer than so; its error is os.ErrDeadlineExceeded then. It is for who
+// sets no deadlines.
+func (st *Stream) writeWithin(p []byte, most time.Duration) (int, error) {
+	st.session.mu.Lock()
+	defer st.session.mu.Unlock()
+	if st.credit < int64(len(p)) { // else no time is needed
+		st.deadline.set(time.Now().Add(most), &st.sent)
+		defer st.deadline.set(time.Time{}, &st.sent)
+	}
+	return st.write(p)
+}
+
+// write is Write. mu must be held.
+func (st *Stream) write(p []byte) (int, error) {
 	s := st.session
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	for len(st.out) > 0 && st.sendErr == nil { // another Write: one after the other
 		st.sent.Wait()
 	}
@@ -139,9 +158,11 @@ func (st *Stream) Close() error {
 			st.sendErr = net.ErrClosed
 			st.sent.Broadcast()
 		}
-	case len(st.out) > 0, st.finSent:
-		// A Write is under way, or FIN went without saying that nobody reads.
+	case len(st.out) > 0: // a Write is under way
 		s.abort(st, &Error{Canceled, "it was closed"})
+	case st.finSent && !st.stop: // FIN went without saying that nobody reads
+		st.finSent = false
+		s.finish(st, true)
 	default:
 		s.finish(st, true)
 	}
@@ -170,6 +191,29 @@ func (st *Stream) onEnd(f func(why error)) {
 		return
 	}
 	st.ended = f
+}
+
+// RoundTrip is that of its link: see Session.
+func (st *Stream) RoundTrip() time.Duration { return st.session.RoundTrip() }
+
+// onStop has f called when the other side does not read any more, although the stream has not ended at once; at
+// once if that has happened. f must not block.
+func (st *Stream) onStop(f func()) {
+	s := st.session
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if st.sendErr == errNoReader {
+		f()
+		return
+	}
+	st.stopped = f
+}
+
+// isStopped reports whether the other side does not read any more.
+func (st *Stream) isStopped() bool {
+	st.session.mu.Lock()
+	defer st.session.mu.Unlock()
+	return st.sendErr == errNoReader
 }
 
 // LocalAddr implements net.Conn: the link's.

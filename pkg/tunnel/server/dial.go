@@ -19,6 +19,15 @@ const hedgeAfter = 250 * time.Millisecond
 // Dial connects to an address at the end of an agent of that name: HOST:PORT, or a word of package tunnel.
 // Errors are *tunnel.DialError.
 func (s *Server) Dial(ctx context.Context, name tunnel.Name, network, address string) (net.Conn, error) {
+	stream, err := s.Open(ctx, name, network, address)
+	if err != nil {
+		return nil, err
+	}
+	return stream, nil
+}
+
+// Open is Dial for those who pass on what a stream carries.
+func (s *Server) Open(ctx context.Context, name tunnel.Name, network, address string) (*mux.Stream, error) {
 	ctx, cancel := context.WithTimeout(ctx, tunnel.DialTimeout)
 	defer cancel()
 	failed := func(code mux.Code, err error) error {

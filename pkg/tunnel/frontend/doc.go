@@ -1,0 +1,67 @@
+// Package frontend lets programs that know nothing of the tunnel connect through it: HTTP CONNECT here, and
+// konnectivity's gRPC in package konnectivity. It decides whose agent is asked for what, who may, and how much
+// at once, and carries bytes without looking at them.
+//
+// It terminates nothing: TLS between a client and its target passes through, and so do their credentials. It
+// does not repeat anything either: what could not be connected is answered, once.
+//
+// # Doors
+//
+// A listener is served as a Door. A Unix socket says who its clients are: who may open the file may use it. Any other
+// listener has TLS 1.2 or later with client certificates, always: there is no way to leave that out.
+//
+// # Whose agent
+//
+// What comes first fixes the name, or a part of it; what follows can narrow it and never widen it:
+//
+//  1. the door: Door.Client.Within, one listener per cluster or node
+//  2. the certificate: what Policy.Client returns for it
+//  3. the headers Koinon-Cluster and Koinon-Node, of clients that can send some
+//  4. the host of the target, if it ends with the suffix of Config: [NODE.]CLUSTER.SUFFIX. CLUSTER is the one that is
+//     fixed, or else one label; a cluster whose name has dots is fixed in another way
+//  5. the host of the target, if it is the name of a node that is known in the cluster that is fixed
+//
+// One that contradicts what is before it is answered with 403. If there is no cluster then, the answer is 400. Addresses never say
+// whose agent: they are the same in many clusters.
+//
+// # What is dialed there
+//
+// The target of the request alone counts; the header Host is not read. It is HOST:PORT.
+//
+//	[NODE.]CLUSTER.SUFFIX or NODE, port 10250         the word "kubelet" of package tunnel
+//	[NODE.]CLUSTER.SUFFIX or NODE, another port       127.0.0.1 at the node's agent, as far as its policy goes
+//	CLUSTER.SUFFIX, port 443 or 6443                  the word "apiserver"
+//	kubernetes.default.svc[.cluster.local]:443        the word "apiserver": certificates of API servers have these names
+//	apiserver:443, kubelet:10250                      the words
+//	anything else                                     as it is, at the agent
+//
+// Then Policy.Allow is asked, and if it agrees Policy.Known: who may not reach a name does not learn whether there is one.
+//
+// # CONNECT
+//
+// A connection carries one request. Its head has at most 8 KiB and 64 headers, and five seconds from the connection
+// on. Nothing may come behind it before the answer. The answer comes within the connect timeout; who closes while it is waited for
+// cancels what is dialed. It is 200 alone, and nothing else is in what the client reads with it; or
+//
+//	400  not a request as it should be, a bad target, bytes before the answer, no cluster
+//	403  the door, the certificate or the policy does not allow the name or the address, or the agent's policy does not
+//	404  there is no such cluster or node
+//	405  another method than CONNECT
+//	408  the head did not come in time
+//	429  a limit; Retry-After
+//	431  the head is too long
+//	502  the target refused, or cannot be reached
+//	503  no agent is connected, or it was lost meanwhile; Retry-After
+//	504  no answer in time
+//
+// with one sentence, which is the reason in the status line, too: Go's clients show nothing else.
+//
+// # Ends
+//
+// Each direction ends by itself. What a client sent before he closed is delivered while somebody takes it: see
+// package mux. A client that resets resets the target, and the other way round as far as the kind of socket has resets.
+//
+// # Memory
+//
+// A carried connection that is idle has two goroutines and no buffers.
+package frontend

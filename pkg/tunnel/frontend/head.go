@@ -1,0 +1,123 @@
+package frontend
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+
+	"github.com/koinon-io/koinon/pkg/tunnel"
+)
+
+const (
+	headBytes  = 8 << 10
+	maxHeaders = 64
+)
+
+var heads = sync.Pool{New: func() any {
+	b := make([]byte, headBytes)
+	return &b
+}}
+
+// head is what a request says.
+type head struct {
+	target string
+	asked  tunnel.Name
+}
+
+var (
+	errTooLong = &Error{Status: http.StatusRequestHeaderFieldsTooLarge, Text: "the head of the request is too long: 8 KiB and 64 headers are allowed"}
+	errSlow    = &Error{Status: http.StatusRequestTimeout, Text: "the head of the request did not come in time: it may take 5 s"}
+	errMethod  = &Error{Status: http.StatusMethodNotAllowed, Text: "this is the tunnel's proxy: CONNECT is the only method here"}
+)
+
+// readHead reads the head of a request, and no more. It keeps no buffer.
+func readHead(r io.Reader) (head, error) {
+	buffer := heads.Get().(*[]byte)
+	defer heads.Put(buffer)
+	for n := 0; ; {
+		more, err := r.Read((*buffer)[n:])
+		from := max(n-3, 0)
+		n += more
+		if at := bytes.Index((*buffer)[from:n], []byte("\r\n\r\n")); at >= 0 {
+			if from+at+4 != n {
+				return head{}, errEarly
+			}
+			return parseHead(string((*buffer)[:n-4]))
+		}
+		switch {
+		case n == len(*buffer):
+			return head{}, errTooLong
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			return head{}, errSlow
+		case err != nil:
+			return head{}, ErrLeft
+		}
+	}
+}
+
+// parseHead takes a head apart, without the empty line at its end.
+func parseHead(text string) (head, error) {
+	lines := strings.Split(text, "\r\n")
+	if len(lines) > maxHeaders+1 {
+		return head{}, errTooLong
+	}
+	method, rest, _ := strings.Cut(lines[0], " ")
+	target, version, ok := strings.Cut(rest, " ")
+	switch {
+	case !ok || !isToken(method) || !isGraphic(target) || version != "HTTP/1.1" && version != "HTTP/1.0":
+		return head{}, badRequest("the request does not begin with CONNECT HOST:PORT HTTP/1.1")
+	case method != http.MethodConnect:
+		return head{}, errMethod
+	}
+	h := head{target: strings.Clone(target)}
+	seen := map[string]bool{}
+	for _, line := range lines[1:] {
+		name, value, ok := strings.Cut(line, ":")
+		value = strings.Trim(value, " \t")
+		if !ok || !isToken(name) || !isText(value) {
+			return head{}, badRequest("a header of the request is not NAME: VALUE of printable characters")
+		}
+		name = http.CanonicalHeaderKey(name)
+		switch name {
+		case HeaderCluster:
+			h.asked.Cluster = strings.Clone(value)
+		case HeaderNode:
+			h.asked.Node = strings.Clone(value)
+		case "Content-Length":
+			if value == "0" {
+				continue
+			}
+			return head{}, badRequest("the request has a body: CONNECT has none")
+		case "Transfer-Encoding":
+			return head{}, badRequest("the request has a body: CONNECT has none")
+		default:
+			continue
+		}
+		if seen[name] || value == "" {
+			return head{}, badRequest("the header %s is there twice, or empty", name)
+		}
+		seen[name] = true
+	}
+	return h, nil
+}
+
+// isToken reports whether a text is a name of HTTP: see RFC 9110, 5.6.2.
+func isToken(s string) bool {
+	return s != "" && strings.IndexFunc(s, func(r rune) bool {
+		return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune("!#$%&'*+-.^_`|~", r))
+	}) < 0
+}
+
+// isGraphic reports whether a text has only visible characters of ASCII.
+func isGraphic(s string) bool {
+	return s != "" && strings.IndexFunc(s, func(r rune) bool { return r <= ' ' || r > '~' }) < 0
+}
+
+// isText reports whether a text has no control characters but tabs. Bytes beyond ASCII are allowed, as HTTP has it.
+func isText(s string) bool {
+	return strings.IndexFunc(s, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }) < 0
+}

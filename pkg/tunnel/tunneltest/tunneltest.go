@@ -1,0 +1,315 @@
+// Package tunneltest runs servers and agents of the tunnel over TLS on loopback, for the tests of what uses them.
+package tunneltest
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/big"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/koinon-io/koinon/pkg/tunnel"
+	"github.com/koinon-io/koinon/pkg/tunnel/agent"
+	"github.com/koinon-io/koinon/pkg/tunnel/server"
+)
+
+// Patience bounds what a test waits for.
+const Patience = 30 * time.Second
+
+// Authority signs.
+type Authority struct {
+	t           *testing.T
+	certificate *x509.Certificate
+	key         *ecdsa.PrivateKey
+	serial      int64
+}
+
+// NewAuthority returns an authority of its own.
+func NewAuthority(t *testing.T) *Authority {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "authority"}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	certificate, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &Authority{t: t, certificate: certificate, key: key, serial: 1}
+}
+
+// Pool is the authority alone.
+func (a *Authority) Pool() *x509.CertPool {
+	pool := x509.NewCertPool()
+	pool.AddCert(a.certificate)
+	return pool
+}
+
+// Issue signs a certificate of an agent if there are URIs, else of a server.
+func (a *Authority) Issue(until time.Time, uris ...*url.URL) tls.Certificate {
+	a.t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	a.serial++
+	template := &x509.Certificate{SerialNumber: big.NewInt(a.serial), NotBefore: time.Now().Add(-time.Hour), NotAfter: until, URIs: uris}
+	if len(uris) == 0 {
+		template.IPAddresses = []net.IP{net.IPv4(127, 0, 0, 1)}
+		template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
+	} else {
+		template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, a.certificate, key.Public(), a.key)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
+}
+
+// ServerTLS is what a server has that trusts agents of the authority.
+func (a *Authority) ServerTLS() func() (*tls.Config, error) {
+	config := &tls.Config{Certificates: []tls.Certificate{a.Issue(time.Now().Add(time.Hour))}, ClientCAs: a.Pool()}
+	return func() (*tls.Config, error) { return config, nil }
+}
+
+// AgentTLS is what the agent of a name has.
+func (a *Authority) AgentTLS(name tunnel.Name) func() (*tls.Config, error) {
+	config := &tls.Config{Certificates: []tls.Certificate{a.Issue(time.Now().Add(time.Hour), name.URI())}, RootCAs: a.Pool()}
+	return func() (*tls.Config, error) { return config, nil }
+}
+
+// Quiet logs nothing.
+var Quiet = slog.New(slog.NewTextHandler(io.Discard, nil))
+
+// Replica is a server that listens.
+type Replica struct {
+	*server.Server
+	Address string
+	Stop    func()
+}
+
+// Serve runs a server. address is where it listens; empty for any.
+func Serve(t *testing.T, address string, config server.Config) *Replica {
+	t.Helper()
+	config.Logger = Quiet
+	s, err := server.New(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if address == "" {
+		address = "127.0.0.1:0"
+	}
+	var listener net.Listener
+	Eventually(t, "the server can listen", func() bool {
+		listener, err = net.Listen("tcp", address)
+		return err == nil
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		if err := s.Serve(ctx, listener); err != nil {
+			t.Error(err)
+		}
+	}()
+	stop := sync.OnceFunc(func() {
+		cancel()
+		<-ended
+		s.Close()
+	})
+	t.Cleanup(stop)
+	return &Replica{s, listener.Addr().String(), stop}
+}
+
+// Run runs an agent. It is over when stop returns.
+func Run(t *testing.T, config agent.Config) (a *agent.Agent, stop func()) {
+	t.Helper()
+	config.Logger = Quiet
+	if config.Policy == nil {
+		policy, err := agent.NewPolicy(nil, "127.0.0.1:*")
+		if err != nil {
+			t.Fatal(err)
+		}
+		config.Policy = policy
+	}
+	a, err := agent.New(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_ = a.Run(ctx)
+	}()
+	stop = sync.OnceFunc(func() { cancel(); <-ended })
+	t.Cleanup(stop)
+	return a, stop
+}
+
+// Target answers each connection with a word, and then echoes.
+func Target(t *testing.T, word string) (address string) {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = listener.Close() })
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer conn.Close()
+				_, _ = io.WriteString(conn, word)
+				_, _ = io.Copy(conn, conn)
+			}()
+		}
+	}()
+	return listener.Addr().String()
+}
+
+// Hear dials and reads so many bytes.
+func Hear(s *Replica, name tunnel.Name, address string, n int) (string, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), Patience)
+	defer cancel()
+	conn, err := s.Dial(ctx, name, "tcp", address)
+	if err != nil {
+		return "", err
+	}
+	defer conn.Close()
+	_ = conn.SetDeadline(time.Now().Add(Patience))
+	got := make([]byte, n)
+	_, err = io.ReadFull(conn, got)
+	return string(got), err
+}
+
+// Linked waits until a name has so many agents.
+func Linked(t *testing.T, s *Replica, name tunnel.Name, n int) {
+	t.Helper()
+	Eventually(t, "agents of "+name.String()+" are there", func() bool {
+		found := 0
+		for _, l := range s.Links() {
+			if l.Name == name {
+				found++
+			}
+		}
+		return found == n
+	})
+}
+
+// Eventually waits until something is so.
+func Eventually(t *testing.T, what string, is func() bool) {
+	t.Helper()
+	for until := time.Now().Add(Patience); !is(); time.Sleep(2 * time.Millisecond) {
+		if time.Now().After(until) {
+			t.Fatalf("not within %s: %s", Patience, what)
+		}
+	}
+}
+
+// PEM is the authority's certificate, as files have it.
+func (a *Authority) PEM() []byte {
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: a.certificate.Raw})
+}
+
+// WritePair writes a certificate and its key to files of a directory.
+func WritePair(t *testing.T, dir string, pair tls.Certificate) (certFile, keyFile string) {
+	t.Helper()
+	key, err := x509.MarshalPKCS8PrivateKey(pair.PrivateKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	certFile, keyFile = filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key")
+	for file, block := range map[string]*pem.Block{
+		certFile: {Type: "CERTIFICATE", Bytes: pair.Certificate[0]}, keyFile: {Type: "PRIVATE KEY", Bytes: key},
+	} {
+		if err := os.WriteFile(file, pem.EncodeToMemory(block), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return certFile, keyFile
+}
+
+// SocketDir is a directory for Unix sockets: the names of tests are too long for their paths.
+func SocketDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "tunnel")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return dir
+}
+
+// Deaf is an address at which whoever connects waits: its queue is full.
+func Deaf(t *testing.T) (address string) {
+	t.Helper()
+	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = syscall.Close(fd) })
+	err = errors.Join(syscall.Bind(fd, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}), syscall.Listen(fd, 0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	bound, err := syscall.Getsockname(fd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	address = net.JoinHostPort("127.0.0.1", strconv.Itoa(bound.(*syscall.SockaddrInet4).Port))
+	for range 10 {
+		conn, err := net.DialTimeout("tcp", address, 200*time.Millisecond)
+		if err != nil {
+			return address
+		}
+		t.Cleanup(func() { _ = conn.Close() })
+	}
+	t.Skip("this system queues whatever comes")
+	return ""
+}
+
+// Connecting is how many sockets of this machine connect to an address of 127.0.0.1 and have no answer yet.
+func Connecting(t *testing.T, address string) (sockets int) {
+	t.Helper()
+	table, err := os.ReadFile("/proc/net/tcp")
+	if err != nil {
+		t.Skip("sockets cannot be counted here")
+	}
+	_, text, _ := net.SplitHostPort(address)
+	port, err := strconv.Atoi(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Count(string(table), fmt.Sprintf(" 0100007F:%04X 02 ", port))
+}

@@ -105,9 +105,8 @@ func TestOnlyWhoseCertificateSaysSoIsAnAgent(t *testing.T) {
 		})
 	}
 	t.Run("an agent does not take another server for its own", func(t *testing.T) {
-		foreign := serve(t, "", server.Config{ID: "b", TLS: func() (*tls.Config, error) {
-			return &tls.Config{Certificates: []tls.Certificate{other.Issue(time.Now().Add(time.Hour))}, ClientCAs: ca.Pool()}, nil
-		}})
+		config := &tls.Config{Certificates: []tls.Certificate{other.Issue(time.Now().Add(time.Hour))}, ClientCAs: ca.Pool()}
+		foreign := serve(t, "", server.Config{ID: "b", TLS: func() (*tls.Config, error) { return config, nil }})
 		a, stop := run(t, agent.Config{Servers: []string{foreign.Address, s.Address}, TLS: ca.AgentTLS(m1)})
 		linked(t, s, m1, 1)
 		if got := a.Replicas(); !slices.Equal(got, []string{"a"}) {

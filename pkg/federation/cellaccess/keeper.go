@@ -302,7 +302,7 @@ func (k *Keeper) NamespaceSeen(member, namespace string) {
 	defer k.mu.Unlock()
 	name := k.places[place(member, namespace)]
 	if a := k.accounts[name]; a != nil && !a.granted {
-		k.members.Add(name)
+		k.host.Add(name)
 	}
 }
 
@@ -313,7 +313,7 @@ func (k *Keeper) MemberChanged(member string) {
 	defer k.mu.Unlock()
 	for name, a := range k.accounts {
 		if a.cell.Member == member && !a.granted {
-			k.members.Add(name)
+			k.host.Add(name)
 		}
 	}
 }
@@ -424,9 +424,12 @@ func (k *Keeper) keepHost(ctx context.Context, name cellName) (again time.Time, 
 		k.mu.Unlock()
 		return again, nil // it is in the queue again
 	}
-	a.begun = true
 	work := *a // but for written, which is its worker's alone
 	k.mu.Unlock()
+	if !k.wanted(&work) {
+		return again, nil // NamespaceSeen tells
+	}
+	k.update(a, func() { a.begun = true })
 	again, err = k.ensureHost(ctx, &work)
 	problem := lasting(err)
 	k.update(a, func() {
@@ -450,6 +453,23 @@ func (k *Keeper) keepHost(ctx context.Context, name cellName) (again time.Time, 
 		k.members.Add(name)
 	}
 	return again, err
+}
+
+// wanted reports whether anything is to be made for an account: where our engine propagates nobody
+// waits for it, and there is nothing to see with it before the namespace is there.
+func (k *Keeper) wanted(a *account) bool {
+	if k.OtherEngine || a.granted || a.begun {
+		return true
+	}
+	if _, err := k.ServiceAccounts.Get(accounts.Name(a.cell.Namespace, a.cell.Name)); err == nil {
+		return true
+	}
+	member, ok := k.Members.Get(a.cell.Member)
+	if !ok || member.Conn == nil {
+		return false
+	}
+	namespace, _, _ := member.Conn.Cached(namespaceResource, "", a.cell.MemberNamespace)
+	return namespace != nil
 }
 
 // checks reports whether roles are to be compared.

@@ -422,14 +422,14 @@ func TestDriftIsRepaired(t *testing.T) {
 	})
 }
 
-func TestWhereOurEnginePropagatesNoMemberIsAskedBeforeTheNamespaceIsSeen(t *testing.T) {
+func TestWhereOurEnginePropagatesNothingIsMadeBeforeTheNamespaceIsSeen(t *testing.T) {
 	inBubble(t, func(r *rig) {
 		r.other = false
 		r.start()
 		r.keeper.Of(cell())
 		access := r.after(time.Hour / 2)
-		if r.requests() > 0 || access.Condition != nil || !r.good(access.Spec.SecretRef.Name) {
-			t.Errorf("%d requests to the member; got %+v with %+v", r.requests(), access, access.Condition)
+		if r.requests() > 0 || access.Condition != nil || access.Spec.SecretRef.Name != first || len(r.left()) > 0 {
+			t.Errorf("%d requests to the member; got %+v with %+v, and %v", r.requests(), access, access.Condition, r.left())
 		}
 		r.put(r.member, simulation.Namespaces, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{
 			Name: "shop-rz00a", Labels: map[string]string{v1beta1.ManagedLabel: "true"}, Annotations: ownership.Marks("f1", cell().owner()),

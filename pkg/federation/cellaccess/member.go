@@ -106,9 +106,6 @@ func (k *Keeper) keepMember(ctx context.Context, name cellName) (again time.Time
 		return due, nil
 	}
 	member, problem := k.reach(a.cell)
-	if problem == "" && !granted && !k.wanted(a.cell, member) {
-		return again, nil // NamespaceSeen tells
-	}
 	if holder, held := k.Holders.Holder(a.cell.MemberNamespace, a.cell.Member); !held || holder != a.cell.owner() {
 		return again, nil // what is not its own, it is not given; the cell says so
 	}
@@ -137,16 +134,6 @@ func (k *Keeper) reach(cell Cell) (member membership.Member, problem string) {
 		return member, member.Problem
 	}
 	return member, ""
-}
-
-// wanted reports whether the rights of an account that has none are to be made: where our engine
-// propagates nobody waits for them before there is something to see.
-func (k *Keeper) wanted(cell Cell, member membership.Member) bool {
-	if k.OtherEngine {
-		return true
-	}
-	namespace, _, _ := member.Conn.Cached(namespaceResource, "", cell.MemberNamespace)
-	return namespace != nil
 }
 
 // note notes how it went, and returns when to look again. problem is why nobody was asked.

@@ -109,6 +109,16 @@ func (p *Proxies) ownCell(caller user.Info, namespace, name string) (own bool, e
 	return true, p.Cells.Revoked(namespace, name, caller)
 }
 
+// noCell refuses the account of a cell what is not the endpoint of its cell: in a member it may still have rights
+// where the cell was before, and there is no mask.
+func (p *Proxies) noCell(caller user.Info, resource, name string) error {
+	namespace, cell, is := p.Cells.Account(caller)
+	if !is {
+		return nil
+	}
+	return apierrors.NewForbidden(v1alpha1.Resource(resource+"/"+Subresource), name, fmt.Errorf("you are the account of cell %q of namespace %q, which may use the endpoint of this cell only", cell, namespace))
+}
+
 // bodyTimeout is how long a body that is read whole may take to come.
 const bodyTimeout = time.Minute
 
@@ -138,6 +148,9 @@ func (c *CellREST) mapRequest(view cellview.View, link *links.Link, r *http.Requ
 	}
 	if view.Controller && mapped.Writes != nil {
 		kind := schema.GroupKind{Group: mapped.Writes.Resource.Group, Kind: scopes.kind(mapped.Writes.Resource)}
+		if kind.Kind == "" {
+			return nil, apierrors.NewServiceUnavailable(fmt.Sprintf("cluster %q does not say of what kind %s are, so that it is not known what a mask keeps as it is", sent.Cluster, mapped.Writes.Resource.GroupResource()))
+		}
 		if err := c.proxies.Cells.HeldBack(r.Context(), view.Namespace, view.Cell, kind, mapped.Writes.Name); err != nil {
 			return nil, err
 		}

@@ -223,7 +223,11 @@ func mapped(answer *http.Response, mapping cellview.Answer, prefix string) error
 	if encoding := answer.Header.Get("Content-Encoding"); encoding != "" && encoding != "identity" {
 		return fmt.Errorf("%w: it is encoded as %q, which was not asked for", cellview.ErrNotJSON, encoding)
 	}
-	body := &mappedBody{from: answer.Body, chunk: make([]byte, mappedChunk)}
+	size := mappedChunk
+	if goesOn(answer) {
+		size = ongoingChunk
+	}
+	body := &mappedBody{from: answer.Body, chunk: make([]byte, size)}
 	var err error
 	if body.mapping, err = mapping.Writer(&body.mapped, answer.StatusCode, answer.Header.Get("Content-Type")); err != nil {
 		return err
@@ -266,8 +270,9 @@ func goesOn(answer *http.Response) bool {
 	return answer.Request != nil && (answer.Request.URL.Query().Has("watch") || strings.Contains(answer.Request.URL.Path, "/watch/"))
 }
 
-// mappedChunk is how much of an answer is mapped at once.
-const mappedChunk = 64 << 10
+// mappedChunk is how much of an answer is mapped at once, and ongoingChunk of one that goes on: there may be
+// thousands, in which little happens.
+const mappedChunk, ongoingChunk = 64 << 10, 4 << 10
 
 // mappedBody is a body that is mapped while it is read.
 type mappedBody struct {

@@ -19,7 +19,7 @@ RACE_PACKAGES = $(filter-out $(KUBE_LINKED),$(shell go list . ./pkg/... ./cmd/..
 ENGINE_SUITES = ./test/integration/propagation
 
 .DEFAULT_GOAL := help
-.PHONY: help build build-helm up down status test test-fast test-unit test-race test-unraced test-integration test-propagation-race test-histories test-faults test-faults-long test-store test-minor test-kubectl test-edge soak-aggregated bench bench-store bench-propagation bench-proxy test-bench-propagation test-bench-proxy generate verify lint clean
+.PHONY: help build build-helm up down status test test-fast test-unit test-race test-unraced test-integration test-propagation-race test-histories test-faults test-faults-long test-store test-minor test-kubectl test-kubefed test-edge soak-aggregated bench bench-store bench-propagation bench-proxy test-bench-propagation test-bench-proxy generate verify lint clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -79,6 +79,10 @@ soak-aggregated: build ## Write through a real host for 45 s while connections a
 test-minor: build ## What arrives in members, and a host, of Kubernetes 1.34 (builds that first, ten minutes)
 	cd test/minors/kubernetes-1.34 && go build -ldflags "$$(../../../hack/ldflags.sh go.mod)" -o ../../../bin/minors/ .
 	KOINON_KUBERNETES=$(CURDIR)/bin/minors/kubernetes-1.34 go test -count=1 -timeout 40m -p 1 ./test/integration/arrives ./test/integration/propagation ./test/integration/aggregated
+
+test-kubefed: build ## What KubeFed's own controller-manager does to cells (builds that first; KOINON_STEADY=3m looks longer)
+	cd test/clients/kubefed && go build -o ../../../bin/clients/kubefed-controller-manager sigs.k8s.io/kubefed/cmd/controller-manager
+	KOINON_KUBEFED=$(CURDIR)/bin/clients/kubefed-controller-manager go test -count=1 -timeout 30m -v -run StockBinary ./test/integration/cellaccess
 
 test-edge: build ## Exec, logs and the like on a real node, kubelet and containerd; as root, with what hack/edge-packages.sh installs
 	go build -ldflags "$(LDFLAGS)" -o bin/ k8s.io/kubernetes/cmd/kubelet

@@ -41,7 +41,8 @@ func malformed(format string, args ...any) error {
 // makes a client of it. secret is nil if it does not exist. now is what a client certificate's
 // validity is checked against.
 //
-// A Secret with the key kubeconfig says everything: server, authorities, credentials.
+// A Secret with the key kubeconfig says everything: server, authorities, credentials. Of spec it needs the proxy, if
+// it names none.
 // Else spec says where, the key token how, and the Secret agrees. It returns a
 // *MalformedError if the two do not make a connection.
 func Config(cluster *v1beta1.KubeFedCluster, secret *corev1.Secret, now time.Time) (*rest.Config, error) {
@@ -64,7 +65,7 @@ func Config(cluster *v1beta1.KubeFedCluster, secret *corev1.Secret, now time.Tim
 
 func fromSecret(cluster *v1beta1.KubeFedCluster, secret *corev1.Secret, now time.Time) (*rest.Config, error) {
 	if data := secret.Data[v1beta1.KubeconfigKey]; len(data) > 0 {
-		return fromKubeconfig(secret.Name, data, now)
+		return fromKubeconfig(&cluster.Spec, secret.Name, data, now)
 	}
 	token := strings.TrimSpace(string(secret.Data[v1beta1.TokenKey]))
 	if token == "" {
@@ -162,7 +163,7 @@ func verifier(roots *x509.CertPool, disabled []v1beta1.TLSValidation) func(tls.C
 
 // fromKubeconfig takes server and credentials of the current context. A kubeconfig in a
 // Secret comes from somebody else: it may neither run programs nor read files here.
-func fromKubeconfig(secretName string, data []byte, now time.Time) (*rest.Config, error) {
+func fromKubeconfig(spec *v1beta1.KubeFedClusterSpec, secretName string, data []byte, now time.Time) (*rest.Config, error) {
 	kubeconfig, err := clientcmd.Load(data)
 	if err != nil {
 		return nil, malformed("Secret %q, key %q: is not a kubeconfig", secretName, v1beta1.KubeconfigKey)
@@ -177,7 +178,13 @@ func fromKubeconfig(secretName string, data []byte, now time.Time) (*rest.Config
 	if err := checkCertificate(config.CertData, now); err != nil {
 		return nil, malformed("Secret %q, key %q: %v", secretName, v1beta1.KubeconfigKey, err)
 	}
-	return config, nil
+	if config.Proxy != nil || spec.ProxyURL == "" {
+		return config, nil
+	}
+	if config.Insecure {
+		return nil, malformed("spec.proxyURL: Secret %q has the member's certificate not checked, so that a proxy has to be named in its kubeconfig: it could read the credential", secretName)
+	}
+	return config, setProxy(config, spec.ProxyURL)
 }
 
 func refuseKubeconfig(kubeconfig *clientcmdapi.Config) string {

@@ -219,3 +219,31 @@ func TestAccountNamespace(t *testing.T) {
 		})
 	}
 }
+
+func TestAProxyOfTheSpecIsUsedWithAKubeconfigThatNamesNone(t *testing.T) {
+	through := func(spec v1beta1.KubeFedClusterSpec, clusterFields string) (string, error) {
+		config, err := Config(cluster(spec), bound(spec, secret("kubeconfig", kubeconfig(clusterFields, "token: kt"))), now)
+		if err != nil {
+			return "", err
+		}
+		if config.Proxy == nil {
+			return "", nil
+		}
+		proxy, err := config.Proxy(httptest.NewRequest(http.MethodGet, "https://x/", nil))
+		if err != nil {
+			return "", err
+		}
+		return proxy.String(), nil
+	}
+	spec := v1beta1.KubeFedClusterSpec{ProxyURL: "http://ours:1"}
+	for what, test := range map[string]struct{ fields, want, problem string }{
+		"none":                  {"server: https://x", "http://ours:1", ""},
+		"its own":               {"server: https://x, proxy-url: http://own:1", "http://own:1", ""},
+		"none, and no checking": {"server: https://x, insecure-skip-tls-verify: true", "", "a proxy has to be named in its kubeconfig"},
+	} {
+		got, err := through(spec, test.fields)
+		if got != test.want || (err == nil) != (test.problem == "") || err != nil && !strings.Contains(err.Error(), test.problem) {
+			t.Errorf("%s: got %q, %v", what, got, err)
+		}
+	}
+}

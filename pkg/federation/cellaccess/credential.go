@@ -106,3 +106,25 @@ func decide(both [2]credential, named int, now time.Time) plan {
 	}
 	return p
 }
+
+// A token that is no good soon after it was made is made again at once, and then later and later: what takes it
+// away may do so for ever.
+const minMakePause, maxMakePause = 5 * time.Second, 5 * time.Minute
+
+// pace is when the next token of an account may be made.
+type pace struct {
+	last  time.Time
+	pause time.Duration
+}
+
+func (p *pace) next() time.Time { return p.last.Add(p.pause) }
+
+// made notes that one was.
+func (p *pace) made(now time.Time) {
+	if now.Sub(p.last) > 2*maxMakePause {
+		p.pause = 0
+	} else {
+		p.pause = min(max(2*p.pause, minMakePause), maxMakePause)
+	}
+	p.last = now
+}

@@ -20,8 +20,12 @@
 //
 // The namespace gets the marks of its owner (package ownership), and the account all rights in it: a
 // RoleBinding, and a ClusterRole with its binding to find this one namespace in lists. They carry the
-// same marks. Where another engine propagates that is made at once, since a KubeFedCluster whose lists
-// are refused stops KubeFed as a whole; where ours does, once the namespace is there.
+// same marks. What stays there when a cell goes is replaced by the next owner.
+//
+// # When
+//
+// Where another engine propagates all of that is made at once, since a KubeFedCluster whose lists are
+// refused stops KubeFed as a whole; where ours does, once the namespace is there.
 //
 // # Cost
 //

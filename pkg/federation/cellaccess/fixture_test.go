@@ -63,6 +63,9 @@ type rig struct {
 	asked    int      // requests to the member
 	ca       string
 	inMember func(w http.ResponseWriter, r *http.Request) bool
+	behind   time.Duration // the host's clock
+	kill     *kill
+	hanging  *memberclient.Conn // of every member but m1
 }
 
 // inBubble runs a test with a cell rz00a of shop in the member m1, where another engine propagates.
@@ -197,6 +200,9 @@ func (r *rig) serveHost(w http.ResponseWriter, request *http.Request) {
 			answerStatus(w, http.StatusForbidden, metav1.StatusReasonForbidden, "you may not")
 			return
 		}
+		if w = r.killed(w); w == nil {
+			return
+		}
 	}
 	if len(parts) == 8 && parts[7] == "token" {
 		r.serveToken(w, request, parts[6])
@@ -231,7 +237,7 @@ func (r *rig) serveToken(w http.ResponseWriter, request *http.Request, account s
 	r.tokens++
 	lives := min(time.Duration(asked.Spec.ExpirationSeconds)*time.Second, r.longest)
 	payload := fmt.Sprintf(`{"jti":"%d","iat":%d,"exp":%d,"kubernetes.io":{"serviceaccount":{"uid":%q},"secret":{"uid":%q}}}`,
-		r.tokens, time.Now().Unix(), time.Now().Add(lives).Unix(), accountUID, secretUID)
+		r.tokens, time.Now().Add(-r.behind).Unix(), time.Now().Add(lives-r.behind).Unix(), accountUID, secretUID)
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(http.StatusCreated)
 	_ = json.NewEncoder(w).Encode(map[string]any{"kind": "TokenRequest", "apiVersion": "authentication.k8s.io/v1", "spec": map[string]any{"audiences": []string{}},
@@ -254,6 +260,11 @@ func (r *rig) serveMember(w http.ResponseWriter, request *http.Request) {
 	r.mu.Unlock()
 	if in != nil && in(w, request) {
 		return
+	}
+	if request.Method != http.MethodGet {
+		if w = r.killed(w); w == nil {
+			return
+		}
 	}
 	r.member.ServeHTTP(w, request)
 }
@@ -343,7 +354,11 @@ func (r *rig) Exists(_ context.Context, namespace, name string) (bool, error) {
 func (r *rig) Get(name string) (membership.Member, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return membership.Member{Name: name, Conn: r.conn, Health: r.health, Problem: "it is " + fmt.Sprint(r.health)}, name == "m1"
+	conn := r.conn
+	if name != "m1" {
+		conn = r.hanging
+	}
+	return membership.Member{Name: name, Conn: conn, Health: r.health, Problem: "it is " + fmt.Sprint(r.health)}, conn != nil
 }
 
 func (r *rig) Holder(namespace, member string) (ownership.Owner, bool) {

@@ -51,6 +51,13 @@ func (e errInTheWay) Error() string {
 	return e.what + " is in the way: it was not made for this cell; somebody has to delete it"
 }
 
+// errShortLived says that tokens were of no use soon after they were made.
+type errShortLived struct{ next time.Time }
+
+func (e errShortLived) Error() string {
+	return fmt.Sprintf("the last ones were revoked, changed or expired soon after they were made, as where the clocks of host and federation differ, or somebody else writes the Secrets: another is made at %s", e.next.UTC().Format(time.RFC3339))
+}
+
 // ensureHost makes what is missing in the host, and returns which Secret is to be named and when to
 // look again.
 func (k *Keeper) ensureHost(ctx context.Context, a *account) (again time.Time, err error) {
@@ -67,7 +74,14 @@ func (k *Keeper) ensureHost(ctx context.Context, a *account) (again time.Time, e
 		}
 		both[i] = credentialOf(secret, serviceAccount, now)
 	}
-	p := decide(both, slices.Index(names[:], a.secret), now)
+	named := slices.Index(names[:], a.secret)
+	p := decide(both, named, now)
+	if next := a.pace.next(); p.replace && now.Before(next) {
+		if named < 0 || !both[named].good {
+			return next, errShortLived{next}
+		}
+		p = plan{use: named, again: next}
+	}
 	if p.replace || k.checks(a, now) {
 		if err := k.ensureRole(ctx, a.cell); err != nil {
 			return again, err
@@ -77,6 +91,7 @@ func (k *Keeper) ensureHost(ctx context.Context, a *account) (again time.Time, e
 		if err := k.makeSecret(ctx, a, names[p.use], both[p.use].secret); err != nil {
 			return again, err
 		}
+		a.pace.made(time.Now())
 		p.again = time.Time{} // the event of what was made has it looked at
 	} else if err := k.correctSecret(ctx, a, both[p.use].secret); err != nil {
 		return again, err
@@ -110,6 +125,9 @@ func (k *Keeper) ensureServiceAccount(ctx context.Context, a *account) (types.UI
 	}
 	if !isOf(have, a.cell.cellName) {
 		return "", errInTheWay{fmt.Sprintf("service account %q of namespace %q", name, k.SystemNamespace)}
+	}
+	if have.DeletionTimestamp != nil {
+		return "", fmt.Errorf("the service account %q is being deleted", name) // its tokens are good no more
 	}
 	return have.UID, nil
 }

@@ -34,8 +34,8 @@ const (
 	callTimeout = 30 * time.Second
 	// hostWorkers and memberWorkers are how many cells are worked on at a time; idleWorkers in the
 	// host where our engine propagates and nobody waits. One is never worked on twice at once in the
-	// same place.
-	hostWorkers, memberWorkers, idleWorkers = 4, 8, 1
+	// same place. A member is asked about one cell at a time, and may take its time.
+	hostWorkers, memberWorkers, idleWorkers = 4, 32, 1
 	// checkEvery is how often roles and rights are compared with what they should be, and up to as
 	// much later.
 	checkEvery = time.Hour
@@ -149,7 +149,13 @@ type account struct {
 	// checkHost and checkMember are when to compare what is there.
 	checkHost, checkMember time.Time
 
-	written map[string]written // by name of a Secret; only its host worker has it
+	// What only its host worker has: what was written, by name of a Secret, and when tokens are made.
+	written map[string]written
+	pace    *pace
+}
+
+func newAccount(cell Cell) *account {
+	return &account{cell: cell, written: map[string]written{}, pace: &pace{}}
 }
 
 // refusal is why an account has no rights in its member.
@@ -171,7 +177,7 @@ type Keeper struct {
 
 	mu sync.Mutex
 	// accounts, and which one is whose by place. Guarded by mu, and so is what they hold, but for
-	// written.
+	// what a worker has alone.
 	accounts map[cellName]*account
 	places   map[string]cellName
 }
@@ -188,9 +194,10 @@ func New(config Config) (*Keeper, error) {
 			workqueue.NewTypedItemExponentialFailureRateLimiter[cellName](200*time.Millisecond, 2*time.Minute),
 			workqueue.TypedRateLimitingQueueConfig[cellName]{Name: name})
 	}
+	members := queue("cell-rights")
 	return &Keeper{
 		Config: config, authority: newAuthority(config.Endpoint.Authority),
-		host: queue("cell-accounts"), members: queue("cell-rights"), gates: newGates(),
+		host: queue("cell-accounts"), members: members, gates: newGates(members.Add),
 		accounts: map[cellName]*account{}, places: map[string]cellName{},
 	}, nil
 }
@@ -208,7 +215,9 @@ func (k *Keeper) Of(cell Cell) Access {
 	a := k.accounts[cell.cellName]
 	if a == nil || a.leaving || !a.cell.isIn(cell) {
 		// A condition that speaks of another place is that of a cell which is gone.
-		a = &account{cell: cell, granted: cell.Granted && a == nil, checkHost: later(0, 2*checkEvery), checkMember: later(0, 2*checkEvery), written: map[string]written{}}
+		made := newAccount(cell)
+		made.granted, made.checkHost, made.checkMember = cell.Granted && a == nil, later(0, 2*checkEvery), later(0, 2*checkEvery)
+		a = made
 		for _, name := range accounts.SecretNames(cell.Namespace, cell.Name) {
 			if cell.Secret == name {
 				a.secret = name
@@ -273,7 +282,9 @@ func (k *Keeper) Drop(cell Cell) (gone bool) {
 		if a != nil {
 			cell = a.cell
 		}
-		k.accounts[cell.cellName] = &account{cell: cell, leaving: true, written: map[string]written{}}
+		leaving := newAccount(cell)
+		leaving.leaving = true
+		k.accounts[cell.cellName] = leaving
 		if at := place(cell.Member, cell.MemberNamespace); k.places[at] == cell.cellName {
 			delete(k.places, at)
 		}
@@ -302,7 +313,7 @@ func (k *Keeper) NamespaceSeen(member, namespace string) {
 	defer k.mu.Unlock()
 	name := k.places[place(member, namespace)]
 	if a := k.accounts[name]; a != nil && !a.granted {
-		k.members.Add(name)
+		k.host.Add(name)
 	}
 }
 
@@ -313,7 +324,7 @@ func (k *Keeper) MemberChanged(member string) {
 	defer k.mu.Unlock()
 	for name, a := range k.accounts {
 		if a.cell.Member == member && !a.granted {
-			k.members.Add(name)
+			k.host.Add(name)
 		}
 	}
 }
@@ -424,9 +435,12 @@ func (k *Keeper) keepHost(ctx context.Context, name cellName) (again time.Time, 
 		k.mu.Unlock()
 		return again, nil // it is in the queue again
 	}
-	a.begun = true
-	work := *a // but for written, which is its worker's alone
+	work := *a // but for what is its worker's alone
 	k.mu.Unlock()
+	if !k.wanted(&work) {
+		return again, nil // NamespaceSeen tells
+	}
+	k.update(a, func() { a.begun = true })
 	again, err = k.ensureHost(ctx, &work)
 	problem := lasting(err)
 	k.update(a, func() {
@@ -438,18 +452,38 @@ func (k *Keeper) keepHost(ctx context.Context, name cellName) (again time.Time, 
 		if k.checks(a, time.Now()) && err == nil {
 			a.checkHost = later(checkEvery, 2*checkEvery)
 		}
-		if again.IsZero() || a.checkHost.Before(again) {
+		if err == nil && (again.IsZero() || a.checkHost.Before(again)) {
 			again = a.checkHost
 		}
 	})
 	switch {
 	case problem != "":
 		klog.FromContext(ctx).V(2).Info("Failed to keep the account of a cell", "cell", klog.KRef(name.Namespace, name.Name), "problem", problem)
-		return later(refusedPause, 2*refusedPause), nil
+		if again.IsZero() {
+			again = later(refusedPause, 2*refusedPause)
+		}
+		return again, nil
 	case err == nil:
 		k.members.Add(name)
 	}
 	return again, err
+}
+
+// wanted reports whether anything is to be made for an account: where our engine propagates nobody
+// waits for it, and there is nothing to see with it before the namespace is there.
+func (k *Keeper) wanted(a *account) bool {
+	if k.OtherEngine || a.granted || a.begun {
+		return true
+	}
+	if _, err := k.ServiceAccounts.Get(accounts.Name(a.cell.Namespace, a.cell.Name)); err == nil {
+		return true
+	}
+	member, ok := k.Members.Get(a.cell.Member)
+	if !ok || member.Conn == nil {
+		return false
+	}
+	namespace, _, _ := member.Conn.Cached(namespaceResource, "", a.cell.MemberNamespace)
+	return namespace != nil
 }
 
 // checks reports whether roles are to be compared.
@@ -459,7 +493,8 @@ func (k *Keeper) checks(a *account, now time.Time) bool { return !now.Before(a.c
 // if an error is something else.
 func lasting(err error) string {
 	var inTheWay errInTheWay
-	if errors.As(err, &inTheWay) || apierrors.IsForbidden(err) || apierrors.IsInvalid(err) || apierrors.IsBadRequest(err) || apierrors.IsMethodNotSupported(err) {
+	var shortLived errShortLived
+	if errors.As(err, &inTheWay) || errors.As(err, &shortLived) || apierrors.IsForbidden(err) || apierrors.IsInvalid(err) || apierrors.IsBadRequest(err) || apierrors.IsMethodNotSupported(err) {
 		return "the account of the cell has no token: " + status.Cut(err.Error(), maxMessageBytes)
 	}
 	return ""

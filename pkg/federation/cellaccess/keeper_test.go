@@ -1,6 +1,7 @@
 package cellaccess
 
 import (
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -10,6 +11,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/koinon-io/koinon/pkg/apis/federation/ownership"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
@@ -422,14 +424,14 @@ func TestDriftIsRepaired(t *testing.T) {
 	})
 }
 
-func TestWhereOurEnginePropagatesNoMemberIsAskedBeforeTheNamespaceIsSeen(t *testing.T) {
+func TestWhereOurEnginePropagatesNothingIsMadeBeforeTheNamespaceIsSeen(t *testing.T) {
 	inBubble(t, func(r *rig) {
 		r.other = false
 		r.start()
 		r.keeper.Of(cell())
 		access := r.after(time.Hour / 2)
-		if r.requests() > 0 || access.Condition != nil || !r.good(access.Spec.SecretRef.Name) {
-			t.Errorf("%d requests to the member; got %+v with %+v", r.requests(), access, access.Condition)
+		if r.requests() > 0 || access.Condition != nil || access.Spec.SecretRef.Name != first || len(r.left()) > 0 {
+			t.Errorf("%d requests to the member; got %+v with %+v, and %v", r.requests(), access, access.Condition, r.left())
 		}
 		r.put(r.member, simulation.Namespaces, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{
 			Name: "shop-rz00a", Labels: map[string]string{v1beta1.ManagedLabel: "true"}, Annotations: ownership.Marks("f1", cell().owner()),
@@ -449,5 +451,126 @@ func TestNothingIsGivenInANamespaceThatIsSomebodyElses(t *testing.T) {
 		if access := r.after(time.Minute); access.Usable || r.requests() > 0 {
 			t.Errorf("got %+v after %d requests to the member", access, r.requests())
 		}
+	})
+}
+
+func TestTokensThatDoNotLastAreMadeLaterAndLater(t *testing.T) {
+	strip := func(r *rig) {
+		for _, name := range []string{first, second} {
+			secret := r.host.Object(simulation.Secrets, system, name)
+			if data, _ := secret["data"].(map[string]any); data["token"] != nil {
+				delete(data, "token")
+				if err := r.host.Put(simulation.Secrets, secret); err != nil {
+					r.Fatal(err)
+				}
+			}
+		}
+	}
+	for sentence, test := range map[string]struct {
+		behind time.Duration
+		often  func(r *rig)
+		usable bool
+	}{
+		"the host's clock is behind, so that they are due at once":     {50 * time.Minute, func(*rig) {}, true},
+		"the host's clock is behind, so that they have expired":        {2 * time.Hour, func(*rig) {}, false},
+		"somebody else takes them out of the Secrets as they are made": {0, strip, false},
+	} {
+		t.Run(sentence, func(t *testing.T) {
+			inBubble(t, func(r *rig) {
+				r.set(func() { r.longest, r.behind = time.Hour, test.behind })
+				r.start()
+				r.keeper.Of(cell())
+				for range 600 {
+					time.Sleep(100 * time.Millisecond)
+					test.often(r)
+				}
+				access := r.after(0)
+				if test.usable {
+					wantUsable(r, access, access.Spec.SecretRef.Name)
+				} else if access.Condition == nil || access.Condition.Reason != "NoCredential" || !strings.Contains(access.Condition.Message, "soon after they were made") {
+					t.Errorf("got %+v", access.Condition)
+				}
+				if r.tokens > 6 {
+					t.Errorf("%d tokens were made in a minute", r.tokens)
+				}
+				r.set(func() { r.behind = 0 })
+				access = r.after(15 * time.Minute)
+				wantUsable(r, access, access.Spec.SecretRef.Name)
+				before := r.tokens
+				if time.Sleep(15 * time.Minute); r.tokens != before {
+					t.Errorf("more tokens are made where all is right: %d", r.tokens-before)
+				}
+			})
+		})
+	}
+}
+
+// numbered is a cell of m1 by its number.
+func numbered(r *rig, i int) Cell {
+	c := Named("shop", fmt.Sprintf("n%d", i))
+	c.Member, c.MemberNamespace = "m1", "shop-"+c.Name
+	r.set(func() { r.cells[c.String()], r.holders[place(c.Member, c.MemberNamespace)] = true, c.owner() })
+	return c
+}
+
+func TestCellsOfOneMemberWaitForEachOtherOnly(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		r.start()
+		var cells []Cell
+		for i := range 200 {
+			cells = append(cells, numbered(r, i))
+			r.keeper.Of(cells[i])
+		}
+		time.Sleep(20 * time.Second) // 1,600 requests, of which the member is sent 200 per second
+		for _, c := range cells {
+			if access := r.keeper.Of(c); !access.Usable {
+				t.Fatalf("%s: %+v", c, access.Condition)
+			}
+		}
+	})
+}
+
+func TestMembersThatDoNotAnswerHoldUpNoOther(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		config := r.member.InProcess()
+		config.Transport = simulation.InProcess(http.HandlerFunc(func(_ http.ResponseWriter, request *http.Request) { <-request.Context().Done() }))
+		var err error
+		if r.hanging, err = memberclient.NewConn(r.Context(), config, func(schema.GroupVersionResource, memberclient.Event) {}); err != nil {
+			t.Fatal(err)
+		}
+		defer r.hanging.Close()
+		r.start()
+		for i := range 100 {
+			c := numbered(r, i)
+			c.Member = fmt.Sprintf("away%d", i)
+			r.set(func() { r.holders[place(c.Member, c.MemberNamespace)] = c.owner() })
+			r.keeper.Of(c)
+		}
+		time.Sleep(5 * time.Minute)
+		r.keeper.Of(cell())
+		wantUsable(r, r.after(15*time.Second), first)
+	})
+}
+
+func TestCellsThatGoDoNotWaitForAMemberOneByOne(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		r.start()
+		var cells []Cell
+		for i := range 100 {
+			cells = append(cells, numbered(r, i))
+			r.keeper.Of(cells[i])
+		}
+		time.Sleep(time.Minute)
+		r.member.SetFaults(simulation.Fault{Hang: true})
+		for _, c := range cells {
+			r.keeper.Drop(c)
+		}
+		time.Sleep(leaveTimeout + 15*time.Second)
+		for _, c := range cells {
+			if !r.keeper.Drop(c) {
+				t.Fatalf("%s is held", c)
+			}
+		}
+		r.member.SetFaults()
 	})
 }

@@ -13,7 +13,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	utilerrors "k8s.io/apimachinery/pkg/util/errors"
 	"k8s.io/klog/v2"
 
 	"github.com/koinon-io/koinon/pkg/apis/federation/accounts"
@@ -29,6 +28,9 @@ const (
 	// refusedPause is when a member is asked again that has refused something.
 	refusedPause = 5 * time.Minute
 )
+
+// notLately is why a member is not asked.
+const notLately = "it has not answered lately"
 
 var namespaceResource = corev1.SchemeGroupVersion.WithResource("namespaces")
 
@@ -95,8 +97,7 @@ func (k *Keeper) keepMember(ctx context.Context, name cellName) (again time.Time
 	case a == nil:
 		return again, nil
 	case leaving:
-		k.leaveMember(ctx, a)
-		return again, nil
+		return k.leaveMember(ctx, a), nil
 	}
 	k.mu.Lock()
 	granted, due, complete := a.granted, a.checkMember, a.complete
@@ -106,17 +107,14 @@ func (k *Keeper) keepMember(ctx context.Context, name cellName) (again time.Time
 		return due, nil
 	}
 	member, problem := k.reach(a.cell)
-	if problem == "" && !granted && !k.wanted(a.cell, member) {
-		return again, nil // NamespaceSeen tells
-	}
 	if holder, held := k.Holders.Holder(a.cell.MemberNamespace, a.cell.Member); !held || holder != a.cell.owner() {
 		return again, nil // what is not its own, it is not given; the cell says so
 	}
 	if problem == "" {
-		busyUntil, failed := k.gates.enter(a.cell.Member)
+		busyUntil, failed := k.gates.enter(a.cell.Member, a.cell.cellName)
 		switch {
 		case failed:
-			problem = "it has not answered lately"
+			problem = notLately
 		case !busyUntil.IsZero():
 			return busyUntil, nil
 		default:
@@ -137,16 +135,6 @@ func (k *Keeper) reach(cell Cell) (member membership.Member, problem string) {
 		return member, member.Problem
 	}
 	return member, ""
-}
-
-// wanted reports whether the rights of an account that has none are to be made: where our engine
-// propagates nobody waits for them before there is something to see.
-func (k *Keeper) wanted(cell Cell, member membership.Member) bool {
-	if k.OtherEngine {
-		return true
-	}
-	namespace, _, _ := member.Conn.Cached(namespaceResource, "", cell.MemberNamespace)
-	return namespace != nil
 }
 
 // note notes how it went, and returns when to look again. problem is why nobody was asked.
@@ -254,39 +242,56 @@ func ensureRight(ctx context.Context, conn *memberclient.Conn, r right, name str
 	return err
 }
 
-// leaveMember takes the rights away, if the member answers now.
-func (k *Keeper) leaveMember(ctx context.Context, a *account) {
+// leaveMember takes the rights away, if the member answers now, and returns when to come again if it is
+// asked about another cell. One that does not answer is left alone: else each cell that goes would wait for it, and others
+// behind it.
+func (k *Keeper) leaveMember(ctx context.Context, a *account) (again time.Time) {
 	k.mu.Lock()
 	wait := !a.hostLeft || a.left
 	k.mu.Unlock()
 	if wait {
-		return
+		return again
 	}
-	ctx, cancel := context.WithTimeout(ctx, leaveTimeout)
-	defer cancel()
-	if err := k.revoke(ctx, a.cell); err != nil {
-		klog.FromContext(ctx).V(2).Info("Left the rights of a cell's account in its member, where nobody can use them", "cell", klog.KRef(a.cell.Namespace, a.cell.Name), "member", a.cell.Member, "problem", err.Error())
+	member, problem := k.reach(a.cell)
+	var err error
+	if problem == "" {
+		busyUntil, failed := k.gates.enter(a.cell.Member, a.cell.cellName)
+		switch {
+		case failed:
+			problem = notLately
+		case !busyUntil.IsZero():
+			return busyUntil
+		default:
+			if err = k.revoke(ctx, a.cell, member.Conn); err != nil {
+				problem = err.Error()
+			}
+			k.gates.leave(a.cell.Member, err == nil || isAnswer(err))
+		}
+	}
+	if problem != "" {
+		klog.FromContext(ctx).V(2).Info("Left the rights of a cell's account in its member, where nobody can use them", "cell", klog.KRef(a.cell.Namespace, a.cell.Name), "member", a.cell.Member, "problem", problem)
 	}
 	k.update(a, func() { a.left = true })
 	k.host.Add(a.cell.cellName) // which forgets it
+	return again
 }
 
-func (k *Keeper) revoke(ctx context.Context, cell Cell) error {
-	member, problem := k.reach(cell)
-	if problem != "" {
-		return errors.New(problem)
-	}
+// revoke takes the rights away. It goes on where the member refuses, and not where it does not answer.
+func (k *Keeper) revoke(ctx context.Context, cell Cell, conn *memberclient.Conn) error {
+	ctx, cancel := context.WithTimeout(ctx, leaveTimeout)
+	defer cancel()
 	marks := ownership.Marks(k.Federation, cell.owner())
 	name := accounts.MemberRoleName(cell.MemberNamespace)
-	var errs []error
+	var refused error
 	for _, r := range rightsOf(cell, "") {
-		have, err := member.Conn.Get(ctx, r.resource, r.namespace, name)
+		have, err := conn.Get(ctx, r.resource, r.namespace, name)
 		if err == nil && have != nil && (right{}).isIn(have, marks) {
-			err = member.Conn.Delete(ctx, r.resource, r.namespace, name, have.GetUID(), metav1.DeleteOptions{})
+			err = conn.Delete(ctx, r.resource, r.namespace, name, have.GetUID(), metav1.DeleteOptions{})
 		}
-		if err != nil {
-			errs = append(errs, err)
+		if err != nil && !isAnswer(err) {
+			return err
 		}
+		refused = errors.Join(refused, err)
 	}
-	return utilerrors.NewAggregate(errs)
+	return refused
 }

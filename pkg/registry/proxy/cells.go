@@ -109,6 +109,16 @@ func (p *Proxies) ownCell(caller user.Info, namespace, name string) (own bool, e
 	return true, p.Cells.Revoked(namespace, name, caller)
 }
 
+// noCell refuses the account of a cell what is not the endpoint of its cell: in a member it may still have rights
+// where the cell was before, and there is no mask.
+func (p *Proxies) noCell(caller user.Info, resource, name string) error {
+	namespace, cell, is := p.Cells.Account(caller)
+	if !is {
+		return nil
+	}
+	return apierrors.NewForbidden(v1alpha1.Resource(resource+"/"+Subresource), name, fmt.Errorf("you are the account of cell %q of namespace %q, which may use the endpoint of this cell only", cell, namespace))
+}
+
 // bodyTimeout is how long a body that is read whole may take to come.
 const bodyTimeout = time.Minute
 
@@ -138,6 +148,9 @@ func (c *CellREST) mapRequest(view cellview.View, link *links.Link, r *http.Requ
 	}
 	if view.Controller && mapped.Writes != nil {
 		kind := schema.GroupKind{Group: mapped.Writes.Resource.Group, Kind: scopes.kind(mapped.Writes.Resource)}
+		if kind.Kind == "" {
+			return nil, apierrors.NewServiceUnavailable(fmt.Sprintf("cluster %q does not say of what kind %s are, so that it is not known what a mask keeps as it is", sent.Cluster, mapped.Writes.Resource.GroupResource()))
+		}
 		if err := c.proxies.Cells.HeldBack(r.Context(), view.Namespace, view.Cell, kind, mapped.Writes.Name); err != nil {
 			return nil, err
 		}
@@ -210,7 +223,11 @@ func mapped(answer *http.Response, mapping cellview.Answer, prefix string) error
 	if encoding := answer.Header.Get("Content-Encoding"); encoding != "" && encoding != "identity" {
 		return fmt.Errorf("%w: it is encoded as %q, which was not asked for", cellview.ErrNotJSON, encoding)
 	}
-	body := &mappedBody{from: answer.Body, chunk: make([]byte, mappedChunk)}
+	size := mappedChunk
+	if goesOn(answer) {
+		size = ongoingChunk
+	}
+	body := &mappedBody{from: answer.Body, chunk: make([]byte, size)}
 	var err error
 	if body.mapping, err = mapping.Writer(&body.mapped, answer.StatusCode, answer.Header.Get("Content-Type")); err != nil {
 		return err
@@ -253,8 +270,9 @@ func goesOn(answer *http.Response) bool {
 	return answer.Request != nil && (answer.Request.URL.Query().Has("watch") || strings.Contains(answer.Request.URL.Path, "/watch/"))
 }
 
-// mappedChunk is how much of an answer is mapped at once.
-const mappedChunk = 64 << 10
+// mappedChunk is how much of an answer is mapped at once, and ongoingChunk of one that goes on: there may be
+// thousands, in which little happens.
+const mappedChunk, ongoingChunk = 64 << 10, 4 << 10
 
 // mappedBody is a body that is mapped while it is read.
 type mappedBody struct {

@@ -499,3 +499,45 @@ func TestAControllerDoesNotWriteWhatIsMasked(t *testing.T) {
 		t.Errorf("another pod: got %s, and %d writes", got, wrote.Load())
 	}
 }
+
+func TestAMaskIsNotGotRound(t *testing.T) {
+	b := newCellBench(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { t.Errorf("the member was sent %s %s", r.Method, r.URL) }))
+	b.asAccount("a")
+	for sentence, test := range map[string]struct{ masked, method, path, media, body string }{
+		"another name that differs in case": {
+			"Pod p", "POST", "/namespaces/shop/pods", "application/json", `{"kind":"Pod","apiVersion":"v1","metadata":{"name":"p","Name":"other"}}`,
+		},
+		"the name and then metadata once more": {
+			"Pod p", "POST", "/namespaces/shop/pods", "application/json", `{"kind":"Pod","apiVersion":"v1","metadata":{"name":"p"},"metadata":{"labels":{}}}`,
+		},
+		"a name and the beginning of one": {
+			"Pod p", "POST", "/namespaces/shop/pods", "application/json", `{"kind":"Pod","apiVersion":"v1","metadata":{"name":"p","generateName":"other-"}}`,
+		},
+		"a subresource":                 {"Pod p", "PATCH", "/namespaces/shop/pods/p/status", "application/merge-patch+json", `{"status":{}}`},
+		"all objects at once":           {"Pod p", "DELETE", "/namespaces/shop/pods", "application/json", ""},
+		"all that are called so":        {"Pod p", "DELETE", "/namespaces/shop/pods?fieldSelector=metadata.name%3Dp", "application/json", ""},
+		"the namespace, by a patch":     {"Namespace ", "PATCH", "/namespaces/shop", "application/merge-patch+json", `{"metadata":{"labels":{"a":"b"}}}`},
+		"the namespace, as a whole":     {"Namespace ", "PUT", "/namespaces/shop", "application/json", `{"kind":"Namespace","apiVersion":"v1","metadata":{"name":"shop"}}`},
+		"the namespace, by applying it": {"Namespace ", "PATCH", "/namespaces/shop?fieldManager=m", "application/apply-patch+yaml", `{"kind":"Namespace","apiVersion":"v1","metadata":{"name":"shop","labels":{"a":"b"}}}`},
+	} {
+		t.Run(sentence, func(t *testing.T) {
+			b.masked = test.masked
+			_, reader := b.send(fmt.Sprintf("%s CELL/api/v1%s%sContent-Type: %s\r\nContent-Length: %d\r\n\r\n%s", test.method, test.path, hostLine, test.media, len(test.body), test.body))
+			if answer, body := b.answer(reader); answer.StatusCode != http.StatusForbidden && answer.StatusCode != http.StatusMethodNotAllowed {
+				t.Errorf("got %s %s", answer.Status, body)
+			}
+		})
+	}
+}
+
+func TestTheAccountOfACellUsesNoMemberAsAWhole(t *testing.T) {
+	b := newCellBench(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { t.Errorf("the member was asked for %s", r.URL) }))
+	b.asAccount("a")
+	for _, path := range []string{"clusters/m1", "fleets/all"} {
+		_, reader := b.send("GET /apis/federation.koinon.io/v1alpha1/" + path + "/proxy/api/v1/namespaces/shop/pods" + hostLine + "\r\n")
+		answer, body := b.answer(reader)
+		if want := `you are the account of cell \"a\" of namespace \"shop\", which may use the endpoint of this cell only`; answer.StatusCode != http.StatusForbidden || !strings.Contains(body, want) {
+			t.Errorf("%s: got %s %s", path, answer.Status, body)
+		}
+	}
+}

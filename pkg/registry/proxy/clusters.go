@@ -104,6 +104,9 @@ func (c *ClusterREST) Connect(ctx context.Context, name string, _ runtime.Object
 	if err != nil {
 		return nil, err
 	}
+	if err := c.proxies.noCell(caller, "clusters", name); err != nil {
+		return nil, err
+	}
 	link, err := c.proxies.Links.To(ctx, name)
 	if err != nil {
 		return nil, err

@@ -34,6 +34,9 @@ func (f *FleetREST) Connect(ctx context.Context, name string, _ runtime.Object, 
 	if err != nil {
 		return nil, err
 	}
+	if err := f.proxies.noCell(caller, "fleets", name); err != nil {
+		return nil, err
+	}
 	if name != v1alpha1.FleetAll {
 		return nil, apierrors.NewNotFound(v1alpha1.Resource("fleets"), name)
 	}

@@ -90,8 +90,12 @@ func writeJSON(w http.ResponseWriter, value any) {
 	_ = json.NewEncoder(w).Encode(value) // who does not read it any more needs no answer
 }
 
-// kind returns that of a type; empty if it is not known.
+// kind returns that of a type; empty if it is not known. Nobody asks for the scope of namespaces, and with that for
+// what the member serves.
 func (s *scopesOf) kind(resource schema.GroupVersionResource) string {
+	if resource.Group == "" && resource.Resource == "namespaces" {
+		return "Namespace"
+	}
 	s.discovered.mu.Lock()
 	defer s.discovered.mu.Unlock()
 	return s.discovered.types.kinds[resource]

@@ -2,6 +2,7 @@ package arrives_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -95,7 +96,15 @@ func TestWhoWritesAgainstUsIsNamed(t *testing.T) {
 			t.Errorf("%s of kubectl-edit is not in %v", path, got)
 		}
 	}
-	if again := compose.Contest(after.Object, o.update(k.b(t)).Object, after.GetManagedFields()); len(again) > 0 {
+	var settled *unstructured.Unstructured
+	eventually(t, func() error { // its controller writes an annotation, too
+		settled = o.get()
+		if seen, _, _ := unstructured.NestedInt64(settled.Object, "status", "observedGeneration"); seen != after.GetGeneration() {
+			return fmt.Errorf("its controller has seen generation %d of %d", seen, after.GetGeneration())
+		}
+		return nil
+	})
+	if again := compose.Contest(settled.Object, o.update(k.b(t)).Object, settled.GetManagedFields()); len(again) > 0 {
 		t.Errorf("a write that changes nothing: %v", again)
 	}
 }

@@ -1,7 +1,6 @@
 package cellview
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -11,6 +10,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/json"
 )
 
 // MaxBodyBytes is how much a body may have, as API servers limit it.
@@ -44,7 +44,8 @@ type Mapped struct {
 	Answer Answer
 }
 
-// Written names an object in the words of the client; it has the namespace of the view, or is that.
+// Written names an object in the words of the client; it has the namespace of the view, or is that: then it has no
+// name here.
 type Written struct {
 	Resource schema.GroupVersionResource
 	Name     string
@@ -131,12 +132,13 @@ func (v View) object(r Request, t target, query url.Values, scopes Scopes, m *Ma
 
 // written says what a request writes. A body that creates an object has its name.
 func written(t target, body []byte) *Written {
-	w := &Written{Resource: schema.GroupVersionResource{Group: t.group, Version: t.version, Resource: t.resource}, Name: t.name}
+	w := &Written{Resource: schema.GroupVersionResource{Group: t.group, Version: t.version, Resource: t.resource}}
 	if t.isNamespaces() {
-		return w // named otherwise in the path by now, and there is one only
+		return w
 	}
-	if w.Name == "" {
+	if w.Name = t.name; w.Name == "" {
 		var object metav1.PartialObjectMetadata
+		// As the member reads it, which heeds how keys are written: another name could hide this one.
 		if json.Unmarshal(body, &object) != nil || object.Name == "" {
 			return nil
 		}

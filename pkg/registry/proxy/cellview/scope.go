@@ -76,6 +76,9 @@ func (v View) within(r Request, t target, scopes Scopes) (target, error) {
 		return t, notServed()
 	case t.namespace == "" && !isRead(method):
 		return t, v.refuse(http.StatusMethodNotAllowed, "takes lists and watches over all namespaces only: name the namespace %q to change %s", v.Namespace, t.groupResource())
+	case v.Controller && method == http.MethodDelete && t.name == "":
+		// A mask is asked about one object by its name, and controllers of clusters delete no other way.
+		return t, v.refuse(http.StatusMethodNotAllowed, "lets its account delete %s one by one only", t.groupResource())
 	}
 	t.namespace = v.MemberNamespace
 	return t, nil

@@ -82,7 +82,11 @@ func NewLink(member string, config *rest.Config, dial Dialer) (*Link, error) {
 			return nil, err
 		}
 		t.DialContext = l.connections.dial(func(ctx context.Context, network, address string) (net.Conn, error) {
-			return dial(ctx, member, network, address)
+			conn, err := dial(ctx, member, network, address)
+			if err == nil && config.Proxy != nil {
+				conn = soonAnswered(conn)
+			}
+			return conn, err
 		})
 		if protocols == nil {
 			t = utilnet.SetTransportDefaults(t)

@@ -126,7 +126,7 @@ var layers = map[string][]string{
 	"pkg/webhook":      {"pkg/apis"},
 	"pkg/memberaccess": {"pkg/apis"},
 	"pkg/registry":     {"pkg/apis", "pkg/generated", "pkg/memberaccess"},
-	"pkg/apiserver":    {"pkg/apis", "pkg/generated", "pkg/openapi", "pkg/registry"},
+	"pkg/apiserver":    {"pkg/apis", "pkg/generated", "pkg/memberaccess", "pkg/openapi", "pkg/registry"},
 	"pkg/federation":   {"pkg/apis", "pkg/generated", "pkg/memberaccess"},
 	"pkg/cli":          {"pkg/apis", "pkg/generated", "pkg/version"},
 

@@ -129,7 +129,7 @@ var layers = map[string][]string{
 	"pkg/registry":     {"pkg/apis", "pkg/generated", "pkg/memberaccess"},
 	"pkg/apiserver":    {"pkg/apis", "pkg/generated", "pkg/memberaccess", "pkg/openapi", "pkg/registry"},
 	"pkg/federation":   {"pkg/apis", "pkg/generated", "pkg/memberaccess"},
-	"pkg/cli":          {"pkg/apis", "pkg/generated", "pkg/version"},
+	"pkg/cli":          {"artifacts", "pkg/agentaccess", "pkg/apis", "pkg/generated", "pkg/tunnel", "pkg/version"},
 
 	"cmd/internal":          {"pkg/version"},
 	"cmd/koinon":            {"artifacts", "cmd/internal", "pkg"},

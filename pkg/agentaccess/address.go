@@ -6,6 +6,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -31,15 +32,21 @@ type Address struct {
 	CA []byte
 }
 
-// Publish writes the address where ReadAddress finds it.
-func (a Address) Publish(ctx context.Context, maps corev1client.ConfigMapInterface) error {
-	wanted := &corev1.ConfigMap{
-		ObjectMeta: metav1.ObjectMeta{Name: addressMap, Labels: map[string]string{"app.kubernetes.io/managed-by": "koinon"}},
-		Data:       map[string]string{addressesKey: strings.Join(a.Servers, "\n"), caKey: string(a.CA)},
+// Publish writes the address where ReadAddress finds it, if it is not there.
+func (a Address) Publish(ctx context.Context, configMaps corev1client.ConfigMapInterface) error {
+	data := map[string]string{addressesKey: strings.Join(a.Servers, "\n"), caKey: string(a.CA)}
+	found, err := configMaps.Get(ctx, addressMap, metav1.GetOptions{})
+	switch {
+	case apierrors.IsNotFound(err):
+		_, err = configMaps.Create(ctx, &corev1.ConfigMap{
+			ObjectMeta: metav1.ObjectMeta{Name: addressMap, Labels: map[string]string{"app.kubernetes.io/managed-by": "koinon"}}, Data: data,
+		}, metav1.CreateOptions{})
+	case err == nil && !maps.Equal(found.Data, data):
+		found.Data = data
+		_, err = configMaps.Update(ctx, found, metav1.UpdateOptions{})
 	}
-	_, err := maps.Update(ctx, wanted, metav1.UpdateOptions{}) // without a version: the last one holds
-	if apierrors.IsNotFound(err) {
-		_, err = maps.Create(ctx, wanted, metav1.CreateOptions{})
+	if apierrors.IsAlreadyExists(err) || apierrors.IsConflict(err) {
+		return nil // another server has written what it knows, and looks again as this one does
 	}
 	if err != nil {
 		return fmt.Errorf("write the ConfigMap %s: %w", addressMap, err)
@@ -48,8 +55,8 @@ func (a Address) Publish(ctx context.Context, maps corev1client.ConfigMapInterfa
 }
 
 // ReadAddress reads what a server has published.
-func ReadAddress(ctx context.Context, maps corev1client.ConfigMapInterface) (Address, error) {
-	found, err := maps.Get(ctx, addressMap, metav1.GetOptions{})
+func ReadAddress(ctx context.Context, configMaps corev1client.ConfigMapInterface) (Address, error) {
+	found, err := configMaps.Get(ctx, addressMap, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
 		return Address{}, fmt.Errorf("the server has no tunnel: there is no ConfigMap %s; start it with the component tunnel", addressMap)
 	}

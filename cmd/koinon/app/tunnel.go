@@ -11,7 +11,9 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"slices"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -40,6 +42,10 @@ const (
 	// tunnelLooks is how often certificates of links are looked at, and tokens that have expired are deleted: for what no
 	// event tells.
 	tunnelLooks = time.Minute
+	// replicaLooks is how often it is looked which other servers have a tunnel.
+	replicaLooks = 5 * time.Second
+	// leaveTimeout is how long a server that ends tries to say so.
+	leaveTimeout = 2 * time.Second
 	// tunnelRetry is when a start of the tunnel is tried again.
 	tunnelRetry = 5 * time.Second
 	// tunnelMemory bounds what all links hold unread.
@@ -197,7 +203,7 @@ func (p *tunnelPart) runBelow(ctx context.Context, below *alongside, ready func(
 		logger := klog.FromContext(serve).WithName("tunnel")
 		serve := klog.NewContext(serve, logger)
 		for ready(serve) == nil && serve.Err() == nil {
-			err := p.run(serve, api, serving)
+			err := p.run(serve, ctx, api, serving)
 			if serve.Err() != nil {
 				return
 			}
@@ -210,8 +216,8 @@ func (p *tunnelPart) runBelow(ctx context.Context, below *alongside, ready func(
 	})
 }
 
-// run serves agents until ctx ends.
-func (p *tunnelPart) run(ctx context.Context, api *rest.Config, serving servingFunc) error {
+// run serves agents until ctx ends. ending ends earlier, when this server is told to end.
+func (p *tunnelPart) run(ctx, ending context.Context, api *rest.Config, serving servingFunc) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	api = rest.CopyConfig(api)
@@ -230,7 +236,8 @@ func (p *tunnelPart) run(ctx context.Context, api *rest.Config, serving servingF
 		return err
 	}
 	tokens := agentaccess.NewTokens(client.CoreV1().Secrets(p.options.Namespace))
-	s, err := p.newServer(ctx, agents, serving, tokens, members)
+	id := identity()
+	s, err := p.newServer(ctx, id, agents, serving, tokens, members)
 	if err != nil {
 		return err
 	}
@@ -239,23 +246,68 @@ func (p *tunnelPart) run(ctx context.Context, api *rest.Config, serving servingF
 		return err
 	}
 	defer stop()
-	_, ca, err := serving()
-	if err != nil {
-		return err
-	}
-	published := agentaccess.Address{Servers: p.addresses(), CA: ca}
-	if err := published.Publish(ctx, client.CoreV1().ConfigMaps(p.options.Namespace)); err != nil {
+	if err := p.publish(ctx, client, serving); err != nil {
 		return err
 	}
 	p.serving.Store(s)
 	defer p.serving.Store(nil)
 	defer s.Close()
-	klog.FromContext(ctx).Info("Agents can connect", "address", p.listener.Addr().String(), "advertised", published.Servers)
+	klog.FromContext(ctx).Info("Agents can connect", "address", p.listener.Addr().String(), "advertised", p.addresses())
 	var beside alongside
 	defer beside.end()
 	upkeep := beside.begin(ctx)
-	beside.running.Go(func() { p.keep(upkeep, s, tokens, client, serving, published) })
+	beside.running.Go(func() { p.keep(upkeep, s, tokens, client, serving) })
+	replicas := agentaccess.NewReplicas(client.CoordinationV1().Leases(p.options.Namespace), id, time.Now)
+	beside.running.Go(func() { tellOfReplicas(upkeep, ending, s, replicas) })
 	return s.Serve(ctx, p.listener)
+}
+
+// publish says where the tunnel is.
+func (p *tunnelPart) publish(ctx context.Context, client kubernetes.Interface, serving servingFunc) error {
+	_, ca, err := serving()
+	if err != nil {
+		return fmt.Errorf("the serving certificate: %w", err)
+	}
+	return agentaccess.Address{Servers: p.addresses(), CA: ca}.Publish(ctx, client.CoreV1().ConfigMaps(p.options.Namespace))
+}
+
+// tellOfReplicas tells agents of the servers with a tunnel, and those of this one, until ctx ends or this server is to end.
+func tellOfReplicas(ctx, ending context.Context, s *server.Server, replicas *agentaccess.Replicas) {
+	logger := klog.FromContext(ctx)
+	ticker := time.NewTicker(replicaLooks)
+	defer ticker.Stop()
+	var renewed time.Time
+	var told []tunnel.Replica
+	for {
+		if time.Since(renewed) >= agentaccess.RenewEvery {
+			if err := replicas.Renew(ctx); err == nil {
+				renewed = time.Now()
+			} else if ctx.Err() == nil {
+				logger.Error(err, "Failed to tell other servers of this tunnel: agents may not connect to all")
+			}
+		}
+		found, err := replicas.List(ctx)
+		switch {
+		case err != nil && ctx.Err() == nil:
+			logger.Error(err, "Failed to look for other servers with a tunnel: agents may not connect to all")
+		case err == nil && !slices.Equal(found, told):
+			s.SetReplicas(found)
+			told = found
+			logger.V(2).Info("Servers with a tunnel", "replicas", found)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-ending.Done():
+			leaving, cancel := context.WithTimeout(ctx, leaveTimeout)
+			if err := replicas.Leave(leaving); err != nil {
+				logger.V(2).Info("Did not tell other servers that this tunnel goes", "err", err)
+			}
+			cancel()
+			return
+		case <-ticker.C:
+		}
+	}
 }
 
 // followMembers returns a cache of KubeFedClusters that ends with ctx.
@@ -291,7 +343,7 @@ func onChange(members cache.SharedIndexInformer, do func()) (stop func(), err er
 }
 
 // newServer makes what agents connect to, and get their certificates from.
-func (p *tunnelPart) newServer(ctx context.Context, agents pki.Pair, serving servingFunc, tokens *agentaccess.Tokens, members cache.SharedIndexInformer) (*server.Server, error) {
+func (p *tunnelPart) newServer(ctx context.Context, id string, agents pki.Pair, serving servingFunc, tokens *agentaccess.Tokens, members cache.SharedIndexInformer) (*server.Server, error) {
 	logger := slog.New(logr.ToSlogHandler(klog.FromContext(ctx)))
 	allowed := func(name tunnel.Name, certificate *x509.Certificate) error {
 		object, found, err := members.GetStore().GetByKey(p.options.Namespace + "/" + name.Cluster)
@@ -314,7 +366,7 @@ func (p *tunnelPart) newServer(ctx context.Context, agents pki.Pair, serving ser
 	trusted := x509.NewCertPool()
 	trusted.AddCert(agents.Certificate)
 	return server.New(server.Config{
-		ID: identity(), HTTP: signs, Allowed: allowed, Budget: mux.NewBudget(tunnelMemory), Logger: logger,
+		ID: id, HTTP: signs, Allowed: allowed, Budget: mux.NewBudget(tunnelMemory), Logger: logger,
 		TLS: func() (*tls.Config, error) {
 			certificate, ca, err := serving()
 			if err != nil {
@@ -323,14 +375,35 @@ func (p *tunnelPart) newServer(ctx context.Context, agents pki.Pair, serving ser
 			certificate.Certificate = append(certificate.Certificate[:1:1], ders(ca)...)
 			return &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{certificate}, ClientCAs: trusted}, nil
 		},
-		Changed: func(link server.Link, ended error) {
-			if ended != nil {
-				logger.Info("An agent's link ended", "name", link.Name.String(), "from", link.From, "reason", ended)
-				return
-			}
-			logger.Info("An agent connected", "name", link.Name.String(), "from", link.From, "way", string(link.Way), "version", link.Agent.Version)
-		},
+		Changed: (&comings{logger: logger, waiting: map[string]*time.Timer{}}).changed,
 	})
+}
+
+// comings writes of agents that come and go. One that looks for another replica by an address of all is gone at once: it is
+// written of only if it stays.
+type comings struct {
+	logger *slog.Logger
+
+	mu      sync.Mutex
+	waiting map[string]*time.Timer // by where from; guarded by mu
+}
+
+// stays is after how long.
+const stays = time.Second
+
+func (c *comings) changed(link server.Link, ended error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if ended == nil {
+		c.waiting[link.From] = time.AfterFunc(stays, func() {
+			c.logger.Info("An agent connected", "name", link.Name.String(), "from", link.From, "way", string(link.Way), "version", link.Agent.Version)
+		})
+		return
+	}
+	if timer := c.waiting[link.From]; timer == nil || !timer.Stop() {
+		c.logger.Info("An agent's link ended", "name", link.Name.String(), "from", link.From, "reason", ended)
+	}
+	delete(c.waiting, link.From)
 }
 
 // ders are the certificates of PEM.
@@ -345,7 +418,7 @@ func ders(text []byte) (found [][]byte) {
 }
 
 // keep does until ctx ends what no event tells of: certificates expire, tokens do, and the authority is replaced.
-func (p *tunnelPart) keep(ctx context.Context, s *server.Server, tokens *agentaccess.Tokens, client kubernetes.Interface, serving servingFunc, published agentaccess.Address) {
+func (p *tunnelPart) keep(ctx context.Context, s *server.Server, tokens *agentaccess.Tokens, client kubernetes.Interface, serving servingFunc) {
 	logger := klog.FromContext(ctx)
 	ticker := time.NewTicker(tunnelLooks)
 	defer ticker.Stop()
@@ -359,14 +432,8 @@ func (p *tunnelPart) keep(ctx context.Context, s *server.Server, tokens *agentac
 		if err := tokens.Collect(ctx, time.Now()); err != nil && ctx.Err() == nil {
 			logger.Error(err, "Failed to delete tokens of agents that have expired")
 		}
-		_, ca, err := serving()
-		if err == nil && string(ca) != string(published.CA) {
-			published.CA = ca
-			err = published.Publish(ctx, client.CoreV1().ConfigMaps(p.options.Namespace))
-		}
-		if err != nil && ctx.Err() == nil {
-			logger.Error(err, "Failed to publish the authority of the tunnel")
-			published.CA = nil // again
+		if err := p.publish(ctx, client, serving); err != nil && ctx.Err() == nil {
+			logger.Error(err, "Failed to say where the tunnel is")
 		}
 	}
 }

@@ -57,17 +57,17 @@ type federation struct {
 	proxied    string // a kubeconfig of the member, through the server
 }
 
-// newFederation starts one behind a host, or without one if that is empty.
-func newFederation(t *testing.T, hostKubeconfig string) *federation {
+// startServer starts a server with the tunnel.
+func startServer(t *testing.T, o testbed.KoinonOptions) *testbed.Koinon {
 	t.Helper()
-	f := &federation{
-		T: t,
-		server: testbed.StartKoinon(t, testbed.KoinonOptions{
-			HostKubeconfig: hostKubeconfig,
-			Args:           []string{"--components=all,tunnel", "--tunnel-port=0", "--tunnel-bind-address=127.0.0.1", "--connection-drain-timeout=0s"},
-		}),
-		member: testbed.StartCluster(t, testbed.ClusterOptions{Name: member, Nodes: 1, Network: true}),
-	}
+	o.Args = append(o.Args, "--components=all,tunnel", "--tunnel-port=0", "--tunnel-bind-address=127.0.0.1", "--connection-drain-timeout=0s")
+	return testbed.StartKoinon(t, o)
+}
+
+// newFederation makes one of a server, or of one of several.
+func newFederation(t *testing.T, server *testbed.Koinon) *federation {
+	t.Helper()
+	f := &federation{T: t, server: server, member: testbed.StartCluster(t, testbed.ClusterOptions{Name: member, Nodes: 1, Network: true})}
 	f.kubeconfig = f.server.Kubeconfig()
 	config, err := clientcmd.BuildConfigFromFlags("", f.kubeconfig)
 	if err != nil {

@@ -42,7 +42,7 @@ spec:
 `
 
 func TestAMemberThatNobodyCanConnectToIsReachedThroughItsAgent(t *testing.T) {
-	f := newFederation(t, "")
+	f := newFederation(t, startServer(t, testbed.KoinonOptions{}))
 	f.is(v1beta1.ClusterOffline, noAgent)
 	f.refused(noAgent)
 
@@ -82,7 +82,7 @@ func TestAMemberThatNobodyCanConnectToIsReachedThroughItsAgent(t *testing.T) {
 
 func TestBehindAHostAMemberIsReachedThroughItsAgentToo(t *testing.T) {
 	host := testbed.StartCluster(t, testbed.ClusterOptions{Name: "host"})
-	f := newFederation(t, host.Kubeconfig())
+	f := newFederation(t, startServer(t, testbed.KoinonOptions{HostKubeconfig: host.Kubeconfig()}))
 	f.is(v1beta1.ClusterOffline, noAgent)
 	agent := f.startAgent(f.enrol(), t.TempDir())
 	f.is(v1beta1.ClusterReady, "")

@@ -13,16 +13,20 @@ import (
 	"os"
 	"slices"
 	"strconv"
-	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/go-logr/logr"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/kubernetes"
+	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/cache"
+	"k8s.io/client-go/tools/record"
 	"k8s.io/klog/v2"
 
 	"github.com/koinon-io/koinon/pkg/agentaccess"
@@ -218,8 +222,9 @@ func (p *tunnelPart) runBelow(ctx context.Context, below *alongside, ready func(
 
 // run serves agents until ctx ends. ending ends earlier, when this server is told to end.
 func (p *tunnelPart) run(ctx, ending context.Context, api *rest.Config, serving servingFunc) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
+	var beside alongside
+	upkeep := beside.begin(ctx)
+	defer beside.end()
 	api = rest.CopyConfig(api)
 	api.UserAgent = "koinon-tunnel"
 	api.ContentType, api.AcceptContentTypes = runtime.ContentTypeJSON, "" // our kinds have no protobuf form
@@ -231,13 +236,17 @@ func (p *tunnelPart) run(ctx, ending context.Context, api *rest.Config, serving 
 	if err != nil {
 		return err
 	}
-	members, err := p.followMembers(ctx, api)
+	members, err := p.followMembers(upkeep, &beside, api)
 	if err != nil {
 		return err
 	}
 	tokens := agentaccess.NewTokens(client.CoreV1().Secrets(p.options.Namespace))
 	id := identity()
-	s, err := p.newServer(ctx, id, agents, serving, tokens, members)
+	events := record.NewBroadcaster(record.WithContext(ctx))
+	defer events.Shutdown()
+	events.StartRecordingToSink(&corev1client.EventSinkImpl{Interface: client.CoreV1().Events("")})
+	recorder := events.NewRecorder(runtime.NewScheme(), corev1.EventSource{Component: "koinon-tunnel"})
+	s, err := p.newServer(ctx, id, agents, serving, tokens, members, recorder)
 	if err != nil {
 		return err
 	}
@@ -253,9 +262,6 @@ func (p *tunnelPart) run(ctx, ending context.Context, api *rest.Config, serving 
 	defer p.serving.Store(nil)
 	defer s.Close()
 	klog.FromContext(ctx).Info("Agents can connect", "address", p.listener.Addr().String(), "advertised", p.addresses())
-	var beside alongside
-	defer beside.end()
-	upkeep := beside.begin(ctx)
 	beside.running.Go(func() { p.keep(upkeep, s, tokens, client, serving) })
 	replicas := agentaccess.NewReplicas(client.CoordinationV1().Leases(p.options.Namespace), id, time.Now)
 	beside.running.Go(func() { tellOfReplicas(upkeep, ending, s, replicas) })
@@ -311,14 +317,23 @@ func tellOfReplicas(ctx, ending context.Context, s *server.Server, replicas *age
 }
 
 // followMembers returns a cache of KubeFedClusters that ends with ctx.
-func (p *tunnelPart) followMembers(ctx context.Context, api *rest.Config) (cache.SharedIndexInformer, error) {
+func (p *tunnelPart) followMembers(ctx context.Context, beside *alongside, api *rest.Config) (cache.SharedIndexInformer, error) {
 	ours, err := versioned.NewForConfig(api)
 	if err != nil {
 		return nil, fmt.Errorf("make a client of KubeFedClusters: %w", err)
 	}
+	// Behind a host the kinds come a moment after the server, which is nothing to complain of.
+	err = wait.PollUntilContextCancel(ctx, time.Second, true, func(ctx context.Context) (bool, error) {
+		_, err := ours.KubeFedCoreV1beta1().KubeFedClusters(p.options.Namespace).List(ctx, metav1.ListOptions{Limit: 1})
+		klog.FromContext(ctx).V(4).Info("Looked for KubeFedClusters", "err", err)
+		return err == nil, nil
+	})
+	if err != nil {
+		return nil, err
+	}
 	informer := koinoninformers.NewSharedInformerFactoryWithOptions(ours, 0, koinoninformers.WithNamespace(p.options.Namespace)).
 		KubeFedCore().V1beta1().KubeFedClusters().Informer()
-	go informer.RunWithContext(ctx) // ends with ctx
+	beside.running.Go(func() { informer.RunWithContext(ctx) })
 	if !cache.WaitForCacheSync(ctx.Done(), informer.HasSynced) {
 		return nil, ctx.Err()
 	}
@@ -343,14 +358,17 @@ func onChange(members cache.SharedIndexInformer, do func()) (stop func(), err er
 }
 
 // newServer makes what agents connect to, and get their certificates from.
-func (p *tunnelPart) newServer(ctx context.Context, id string, agents pki.Pair, serving servingFunc, tokens *agentaccess.Tokens, members cache.SharedIndexInformer) (*server.Server, error) {
+func (p *tunnelPart) newServer(ctx context.Context, id string, agents pki.Pair, serving servingFunc, tokens *agentaccess.Tokens, members cache.SharedIndexInformer, recorder record.EventRecorder) (*server.Server, error) {
 	logger := slog.New(logr.ToSlogHandler(klog.FromContext(ctx)))
-	allowed := func(name tunnel.Name, certificate *x509.Certificate) error {
-		object, found, err := members.GetStore().GetByKey(p.options.Namespace + "/" + name.Cluster)
+	member := func(name string) *v1beta1.KubeFedCluster {
+		object, found, err := members.GetStore().GetByKey(p.options.Namespace + "/" + name)
 		if err != nil || !found {
-			return agentaccess.Allowed(nil, certificate)
+			return nil
 		}
-		return agentaccess.Allowed(object.(*v1beta1.KubeFedCluster), certificate)
+		return object.(*v1beta1.KubeFedCluster)
+	}
+	allowed := func(name tunnel.Name, certificate *x509.Certificate) error {
+		return agentaccess.Allowed(member(name.Cluster), certificate)
 	}
 	signs, err := authority.New(authority.Config{
 		Signer: func() (*x509.Certificate, crypto.Signer, error) { return agents.Certificate, agents.Key, nil },
@@ -375,35 +393,8 @@ func (p *tunnelPart) newServer(ctx context.Context, id string, agents pki.Pair, 
 			certificate.Certificate = append(certificate.Certificate[:1:1], ders(ca)...)
 			return &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{certificate}, ClientCAs: trusted}, nil
 		},
-		Changed: (&comings{logger: logger, waiting: map[string]*time.Timer{}}).changed,
+		Changed: newComings(logger, recorder, member).changed,
 	})
-}
-
-// comings writes of agents that come and go. One that looks for another replica by an address of all is gone at once: it is
-// written of only if it stays.
-type comings struct {
-	logger *slog.Logger
-
-	mu      sync.Mutex
-	waiting map[string]*time.Timer // by where from; guarded by mu
-}
-
-// stays is after how long.
-const stays = time.Second
-
-func (c *comings) changed(link server.Link, ended error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if ended == nil {
-		c.waiting[link.From] = time.AfterFunc(stays, func() {
-			c.logger.Info("An agent connected", "name", link.Name.String(), "from", link.From, "way", string(link.Way), "version", link.Agent.Version)
-		})
-		return
-	}
-	if timer := c.waiting[link.From]; timer == nil || !timer.Stop() {
-		c.logger.Info("An agent's link ended", "name", link.Name.String(), "from", link.From, "reason", ended)
-	}
-	delete(c.waiting, link.From)
 }
 
 // ders are the certificates of PEM.

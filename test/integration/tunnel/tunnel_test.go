@@ -51,10 +51,12 @@ func TestAMemberThatNobodyCanConnectToIsReachedThroughItsAgent(t *testing.T) {
 	f.is(v1beta1.ClusterReady, "")
 	f.propagates()
 	f.works()
+	f.tells("AgentConnected")
 
 	agent.kill(f)
 	f.refused(noAgent)
 	f.is(v1beta1.ClusterOffline, noAgent)
+	f.tells("AgentDisconnected")
 
 	agent = f.startAgent(first, state) // it has its certificate
 	f.is(v1beta1.ClusterReady, "")
@@ -90,6 +92,18 @@ func TestBehindAHostAMemberIsReachedThroughItsAgentToo(t *testing.T) {
 	f.works()
 	agent.kill(f)
 	f.refused(noAgent)
+}
+
+// tells waits for an event at the KubeFedCluster.
+func (f *federation) tells(reason string) {
+	f.Helper()
+	f.eventually("an event "+reason, func(context.Context) error {
+		got := testbed.Kubectl(f, f.kubeconfig, "describe", "kubefedcluster", member, "-n", system, requestTimeout)
+		if !strings.Contains(got, reason) {
+			return errors.New(got)
+		}
+		return nil
+	})
 }
 
 // propagates makes a federated object, and waits until it is in the member.

@@ -125,10 +125,11 @@ var layers = map[string][]string{
 	"pkg/storage":      nil,
 	"pkg/webhook":      {"pkg/apis"},
 	"pkg/memberaccess": {"pkg/apis"},
+	"pkg/agentaccess":  {"pkg/apis", "pkg/tunnel"},
 	"pkg/registry":     {"pkg/apis", "pkg/generated", "pkg/memberaccess"},
-	"pkg/apiserver":    {"pkg/apis", "pkg/generated", "pkg/openapi", "pkg/registry"},
+	"pkg/apiserver":    {"pkg/apis", "pkg/generated", "pkg/memberaccess", "pkg/openapi", "pkg/registry"},
 	"pkg/federation":   {"pkg/apis", "pkg/generated", "pkg/memberaccess"},
-	"pkg/cli":          {"pkg/apis", "pkg/generated", "pkg/version"},
+	"pkg/cli":          {"artifacts", "pkg/agentaccess", "pkg/apis", "pkg/generated", "pkg/tunnel", "pkg/version"},
 
 	"cmd/internal":          {"pkg/version"},
 	"cmd/koinon":            {"artifacts", "cmd/internal", "pkg"},

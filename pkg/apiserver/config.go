@@ -18,6 +18,7 @@ import (
 	"github.com/koinon-io/koinon/pkg/apis/install"
 	corev1beta1 "github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
 	generatedopenapi "github.com/koinon-io/koinon/pkg/generated/openapi"
+	"github.com/koinon-io/koinon/pkg/memberaccess"
 	"github.com/koinon-io/koinon/pkg/registry/federated"
 	targetschema "github.com/koinon-io/koinon/pkg/registry/federated/schema"
 	"github.com/koinon-io/koinon/pkg/registry/proxy"
@@ -66,6 +67,8 @@ type ExtraConfig struct {
 	OtherEngine func(context.Context) bool
 	// DialMember connects to members for the proxies. May be nil, which connects directly.
 	DialMember links.Dialer
+	// Tunnel connects to members through their agents, if their KubeFedClusters say so. May be nil.
+	Tunnel memberaccess.Tunnel
 	// KindsChanged is called, if not nil, after the federated kinds may have changed. It
 	// must not block.
 	KindsChanged func(served []federated.Kind)

@@ -65,7 +65,7 @@ func (c CompletedConfig) New(delegate genericapiserver.DelegationTarget) (*Serve
 		return nil, fmt.Errorf("make a client of the host: %w", err)
 	}
 	s := &Server{GenericAPIServer: generic, kindsChanged: c.extra.KindsChanged}
-	s.links, err = links.New(links.Config{API: c.generic.LoopbackClientConfig, Host: c.extra.Host, Namespace: c.extra.Namespace, Dial: c.extra.DialMember})
+	s.links, err = links.New(links.Config{API: c.generic.LoopbackClientConfig, Host: c.extra.Host, Namespace: c.extra.Namespace, Dial: c.extra.DialMember, Tunnel: c.extra.Tunnel})
 	if err != nil {
 		return nil, fmt.Errorf("make the ways to members: %w", err)
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
 	"github.com/koinon-io/koinon/pkg/federation/cellaccess"
 	"github.com/koinon-io/koinon/pkg/generated/clientset/versioned"
+	"github.com/koinon-io/koinon/pkg/memberaccess"
 )
 
 // Requests per second to the host when the caller sets no limit. A new object costs three.
@@ -38,6 +39,8 @@ type Config struct {
 	Namespace string
 	// DialMember opens connections to members; nil: the network.
 	DialMember func(ctx context.Context, network, address string) (net.Conn, error)
+	// Tunnel reaches members through their agents, if their KubeFedClusters say so; nil: nobody does.
+	Tunnel memberaccess.Tunnel
 	// OtherEngine leaves propagation, and with it the health of members, to somebody else, such
 	// as a stock KubeFed controller-manager. Members are then connected to for the rights of cells'
 	// accounts only.

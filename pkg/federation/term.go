@@ -148,6 +148,7 @@ func (t *term) buildAccounts(units *cells.Units) (err error) {
 			Clusters: t.system.KubeFedCore().V1beta1().KubeFedClusters().Lister().KubeFedClusters(namespace),
 			Secrets:  t.secrets.Core().V1().Secrets().Lister().Secrets(namespace),
 			Dial:     t.config.DialMember,
+			Tunnel:   t.config.Tunnel,
 		}
 		members = t.connections
 	}
@@ -182,6 +183,7 @@ func (t *term) buildPropagation() (err error) {
 		Secrets:    t.secrets.Core().V1().Secrets().Lister().Secrets(namespace),
 		Client:     coreClient.KubeFedClusters(namespace),
 		Dial:       t.config.DialMember,
+		Tunnel:     t.config.Tunnel,
 		Thresholds: func() membership.Thresholds { return membership.ThresholdsOf(currentConfig(configs)) },
 		OnChange:   t.memberChanged,
 		OnEvent: func(member string, resource schema.GroupVersionResource, event memberclient.Event) {

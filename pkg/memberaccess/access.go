@@ -1,7 +1,6 @@
 package memberaccess
 
 import (
-	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/base64"
@@ -9,7 +8,6 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"net/url"
 	"slices"
@@ -43,7 +41,8 @@ func malformed(format string, args ...any) error {
 //
 // A Secret with the key kubeconfig says everything: server, authorities, credentials. Of spec it needs the proxy, if
 // it names none.
-// Else spec says where, the key token how, and the Secret agrees. It returns a
+// Else spec says where, the key token how, and the Secret agrees. A member that is reached through its
+// agent only is connected to once DialWith was given its Dialer. Config returns a
 // *MalformedError if the two do not make a connection.
 func Config(cluster *v1beta1.KubeFedCluster, secret *corev1.Secret, now time.Time) (*rest.Config, error) {
 	name := cluster.Spec.SecretRef.Name
@@ -56,6 +55,11 @@ func Config(cluster *v1beta1.KubeFedCluster, secret *corev1.Secret, now time.Tim
 	config, err := fromSecret(cluster, secret, now)
 	if err != nil {
 		return nil, err
+	}
+	if cluster.Spec.Tunnel == v1beta1.TunnelAlways {
+		if err := onlyThroughAgent(config); err != nil {
+			return nil, err
+		}
 	}
 	if problem := inTheClear(config); problem != "" {
 		return nil, malformed("%s", problem)
@@ -108,7 +112,7 @@ func setProxy(config *rest.Config, proxyURL string) error {
 }
 
 // DialWith has a configuration that Config made open its connections with dial.
-func DialWith(config *rest.Config, dial func(ctx context.Context, network, address string) (net.Conn, error)) {
+func DialWith(config *rest.Config, dial dialFunc) {
 	if own, ok := config.Transport.(*http.Transport); ok { // see relax
 		own.DialContext = dial
 		return

@@ -32,7 +32,10 @@ func ConnectionProblem(err error) string {
 	var timeout interface{ Timeout() bool }
 	var lookup *net.DNSError
 	var answered apierrors.APIStatus
+	var tunnel *TunnelError
 	switch {
+	case errors.As(err, &tunnel):
+		return tunnel.Problem
 	case errors.As(err, &answered):
 		return ""
 	case strings.Contains(err.Error(), "client rate limiter Wait returned an error"):

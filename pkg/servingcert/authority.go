@@ -15,8 +15,9 @@ import (
 
 const (
 	authorityLifetime = 365 * 24 * time.Hour
-	// signsAfter is how long an authority is only trusted before it signs.
-	signsAfter = 24 * time.Hour
+	// signsAfter is how long an authority is only trusted before it signs: longer than the seven days of a certificate
+	// of the tunnel's agents, which are told of authorities with that.
+	signsAfter = 8 * 24 * time.Hour
 )
 
 // authorities are all that are trusted, oldest first.
@@ -51,7 +52,7 @@ func (a authorities) with(others authorities) authorities {
 }
 
 // signer is the newest of those that callers were told of and every replica has had time to
-// read. One whose elder ends within the day needs no such time: nothing else will be left. If
+// read. One whose elder ends by then needs no such time: nothing else will be left. If
 // there is none, it is the oldest that they were told of; and when nobody knows whom callers
 // trust, as at a start, the oldest.
 func (a authorities) signer(now time.Time, trusted func(pki.Pair) bool) pki.Pair {

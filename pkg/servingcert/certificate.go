@@ -24,6 +24,7 @@ type Certificate struct {
 	mu        sync.Mutex // guards the rest
 	pair      pki.Pair   // without a certificate before the first renew
 	key       []byte     // that of the pair, PEM
+	trust     []byte     // the authorities, PEM
 	listeners []dynamiccertificates.Listener
 }
 
@@ -59,6 +60,13 @@ func (c *Certificate) GetCertificate(*tls.ClientHelloInfo) (*tls.Certificate, er
 	return &tls.Certificate{Certificate: [][]byte{c.pair.Certificate.Raw}, PrivateKey: c.pair.Key, Leaf: c.pair.Certificate}, nil
 }
 
+// Trust is the authorities that whoever connects has to trust, PEM; nil before there is a certificate.
+func (c *Certificate) Trust() []byte {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.trust
+}
+
 // NotAfter is when the certificate ends; the zero time before there is one.
 func (c *Certificate) NotAfter() time.Time {
 	if leaf := c.leaf(); leaf != nil {
@@ -78,6 +86,7 @@ func (c *Certificate) leaf() *x509.Certificate {
 func (c *Certificate) renew(known authorities, signer pki.Pair, now time.Time) (renewed bool, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.trust = known.trust()
 	if c.pair.Certificate != nil && !pki.Due(c.pair.Certificate, now) && len(known.signed(c.pair.Certificate)) > 0 {
 		return false, nil
 	}

@@ -13,8 +13,8 @@
 // Whoever finds no Secret makes one; the API server decides who was first. A Secret that is
 // there and cannot be read is an error, and stays as it is: a server does not start, one that
 // runs goes on with what it has and tries again. An authority lives a year. When two thirds
-// have passed, one is added, which is trusted at once. It signs when a day has passed, so that
-// every replica has read it, and when Trusted has said that all callers were told of it.
+// have passed, one is added, which is trusted at once. It signs when eight days have passed, so
+// that every replica and every agent of the tunnel has read it, and when Trusted has said that all callers were told of it.
 // Expired ones are dropped. If somebody removes the Secret or puts other authorities into it,
 // the one that signed what a replica serves is put back beside them: nobody may stop trusting
 // what is still served.

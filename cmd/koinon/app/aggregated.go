@@ -42,6 +42,7 @@ type aggregated struct {
 	listener net.Listener
 	store    *storage.Store
 	host     *rest.Config
+	tunnel   *tunnelPart // nil: there is none
 	// certificate is made with the registration, which renews it.
 	certificate *servingcert.Keeper
 }
@@ -63,10 +64,15 @@ func (a *aggregated) run(ctx context.Context, ready func(url, note string)) erro
 	if err != nil {
 		return err
 	}
-	federation, err := a.options.newFederationOf(a.host)
+	federation, err := a.options.newFederationOf(a.host, a.tunnel)
 	if err != nil {
 		return err
 	}
+
+	// What the server carries through the tunnel goes on until the server has drained.
+	var below alongside
+	a.tunnel.runBelow(ctx, &below, func(ctx context.Context) error { return waitReady(ctx, server.LoopbackClientConfig) }, a.host, hostServing(a.certificate))
+	defer below.end()
 
 	var beside alongside
 	ctx = beside.begin(ctx)
@@ -141,7 +147,7 @@ func (a *aggregated) newServer(ctx context.Context, registration *hostreg.Regist
 		return nil, nil, err
 	}
 	announce := func(served []federated.Kind) { registration.KindsChanged(fingerprint(served)) }
-	server, err := a.options.newFederationAPI(generic, a.store, a.host, genericapiserver.NewEmptyDelegate(), announce)
+	server, err := a.options.newFederationAPI(generic, a.store, a.host, a.tunnel, genericapiserver.NewEmptyDelegate(), announce)
 	if err != nil {
 		return nil, nil, err
 	}

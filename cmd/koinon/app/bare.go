@@ -56,7 +56,7 @@ func (b *bare) run(ctx context.Context, ready func(url, note string)) error {
 	background := beside.begin(context.WithoutCancel(ctx))
 	defer beside.end()
 	if b.options.runsHostControllers() {
-		federation, err := b.options.newFederationOf(b.host)
+		federation, err := b.options.newFederationOf(b.host, nil)
 		if err != nil {
 			return err
 		}

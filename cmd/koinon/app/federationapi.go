@@ -26,20 +26,20 @@ const (
 )
 
 // extension is the federation API as a part of the embedded host.
-func (o *ServerOptions) extension(store *storage.Store) *host.Extension {
+func (o *ServerOptions) extension(store *storage.Store, tunnel *tunnelPart) *host.Extension {
 	return &host.Extension{
 		GroupVersions: groupVersions(),
 		Codec:         apiserver.StorageCodec(),
 		New: func(generic *genericapiserver.Config, delegate genericapiserver.DelegationTarget) (*genericapiserver.GenericAPIServer, error) {
-			return o.newFederationAPI(generic, store, generic.LoopbackClientConfig, delegate, nil)
+			return o.newFederationAPI(generic, store, generic.LoopbackClientConfig, tunnel, delegate, nil)
 		},
 	}
 }
 
 // newFederationAPI makes the federation API server. hostConfig is how it reaches the host
-// that it is served through; kindsChanged may be nil.
-func (o *ServerOptions) newFederationAPI(generic *genericapiserver.Config, store *storage.Store, hostConfig *rest.Config, delegate genericapiserver.DelegationTarget, kindsChanged func([]federated.Kind)) (*genericapiserver.GenericAPIServer, error) {
-	schemas, err := schemaservers.New(hostConfig, o.Namespace)
+// that it is served through; tunnel and kindsChanged may be nil.
+func (o *ServerOptions) newFederationAPI(generic *genericapiserver.Config, store *storage.Store, hostConfig *rest.Config, tunnel *tunnelPart, delegate genericapiserver.DelegationTarget, kindsChanged func([]federated.Kind)) (*genericapiserver.GenericAPIServer, error) {
+	schemas, err := schemaservers.New(hostConfig, o.Namespace, tunnel.through())
 	if err != nil {
 		return nil, err
 	}
@@ -52,6 +52,7 @@ func (o *ServerOptions) newFederationAPI(generic *genericapiserver.Config, store
 		Builtin:   targetschema.Builtin(host.OpenAPIDefinitions),
 		Remote:    schemas.List,
 		Host:      hostConfig,
+		Tunnel:    tunnel.through(),
 
 		StoredResources: func(ctx context.Context, group string) ([]string, error) {
 			return store.Children(ctx, host.StoragePrefix+"/"+group+"/")

@@ -29,15 +29,16 @@ const (
 	// componentHostControllers are the controllers without propagation.
 	componentHostControllers = "hostcontrollers"
 	componentWebhook         = "webhook"
+	componentTunnel          = "tunnel"
 )
 
 // allOnByDefault stands for the parts of a federation. The webhook is none of them: it is for
-// clusters that have our kinds as CRDs, and answers whoever reaches the port.
+// clusters that have our kinds as CRDs, and answers whoever reaches the port. Nor is the tunnel, which opens a port of its own.
 const allOnByDefault = "all"
 
 var (
 	onByDefault = []string{componentAPIServer, componentControllers}
-	components  = []string{componentAPIServer, componentControllers, componentHostControllers, componentWebhook}
+	components  = []string{componentAPIServer, componentControllers, componentHostControllers, componentWebhook, componentTunnel}
 )
 
 // minServingLifetime leaves time for more than one attempt at a renewal.
@@ -83,6 +84,11 @@ type ServerOptions struct {
 	// that has their endpoints. Empty: what is known of the API that controllers use.
 	CellEndpointURL    string
 	CellEndpointCAFile string
+	// TunnelBindAddress and TunnelPort are where agents connect; port 0 means a free one.
+	TunnelBindAddress net.IP
+	TunnelPort        int
+	// TunnelAdvertiseAddresses are HOST or HOST:PORT by which agents find it.
+	TunnelAdvertiseAddresses []string
 	// ServingCertificateLifetime is how long the certificate lives that a host trusts.
 	ServingCertificateLifetime time.Duration
 	// MaxConnectionAge is after how long the host's connections are made anew.
@@ -111,6 +117,7 @@ func NewServerOptions() *ServerOptions {
 		Components:  []string{allOnByDefault},
 		Namespace:   "kube-federation-system",
 		SecurePort:  6443,
+		TunnelPort:  6445,
 		ServiceName: "koinon",
 
 		MaxConnectionAge:           5 * time.Minute,
@@ -146,6 +153,7 @@ func (o *ServerOptions) Flags() cliflag.NamedFlagSets {
 	o.addServerFlags(sets.FlagSet("server"))
 	o.addStoreFlags(sets.FlagSet("store"))
 	o.addHostFlags(sets.FlagSet("aggregated mode"))
+	o.addTunnelFlags(sets.FlagSet("tunnel"))
 	pick(sets.FlagSet("API server"), o.Generic.AddUniversalFlags, genericFlags)
 	pick(sets.FlagSet("admission"), o.Admission.AddFlags, admissionFlags)
 	o.Audit.AddFlags(sets.FlagSet("auditing"))
@@ -184,7 +192,7 @@ func (o *ServerOptions) addServerFlags(fs *pflag.FlagSet) {
 	fs.IntVar(&o.SecurePort, "secure-port", o.SecurePort, "The port on which to serve the API. 0 takes a free one.")
 	fs.DurationVar(&o.AdminCertificateLifetime, "admin-certificate-lifetime", o.AdminCertificateLifetime, "How long the certificate in DATA_DIR/"+kubeconfigName+" is good. The server writes the file again at its start and when two thirds of that have passed; \"koinon kubeconfig\" does it at any time.")
 	fs.StringSliceVar(&o.ExtraHosts, "tls-san", o.ExtraHosts, "Further DNS names or IP addresses in the serving certificate.")
-	fs.StringSliceVar(&o.Components, "components", o.Components, "The parts to run in this process, some of "+strings.Join(components, ", ")+"; all stands for "+strings.Join(onByDefault, " and ")+". The webhook must be named, for example as all,webhook: it is for a cluster that has federated kinds as CRDs, and it answers whoever reaches the port, since API servers call webhooks without credentials. With --in-cluster or --host-kubeconfig, and without the apiserver, the authority of its certificate is kept in a Secret of that cluster, and in the CRDs and webhook configurations that name --service-name. "+componentHostControllers+" are the controllers without propagation: cells and their clusters, defaults, garbage collection and deletion of namespaces; with them a stock KubeFed controller-manager can be the engine. All servers over one store are given the same of the two.")
+	fs.StringSliceVar(&o.Components, "components", o.Components, "The parts to run in this process, some of "+strings.Join(components, ", ")+"; all stands for "+strings.Join(onByDefault, " and ")+". The webhook must be named, for example as all,webhook: it is for a cluster that has federated kinds as CRDs, and it answers whoever reaches the port, since API servers call webhooks without credentials. With --in-cluster or --host-kubeconfig, and without the apiserver, the authority of its certificate is kept in a Secret of that cluster, and in the CRDs and webhook configurations that name --service-name. "+componentHostControllers+" are the controllers without propagation: cells and their clusters, defaults, garbage collection and deletion of namespaces; with them a stock KubeFed controller-manager can be the engine. All servers over one store are given the same of the two. The "+componentTunnel+" must be named, too, for example as all,tunnel: koinon-agents connect to it, and members behind NAT are reached through them. Agents connect to all servers over one store that have it; those that run the controllers or the apiserver need it.")
 	fs.StringVar(&o.CellEndpointURL, "cell-endpoint-url", "", "The URL at which clients of KubeFedClusters, such as a stock KubeFed controller, reach the endpoints of cells: the KubeFedCluster of a cell has it, and behind it the path of the endpoint. The default is --external-hostname with the port of this server and, behind a host, the address of the host as this server reaches it. Several servers over one store must be given the same.")
 	fs.StringVar(&o.CellEndpointCAFile, "cell-endpoint-ca-file", "", "The authorities, in PEM, of the certificate that clients see at --cell-endpoint-url. The file is read again when it changes. The default is the authority of this server and, behind a host, that of the host as this server knows it.")
 	fs.StringVar(&o.Namespace, "kubefed-namespace", o.Namespace, "The namespace of clusters, type configurations and their Secrets.")
@@ -205,6 +213,12 @@ func (o *ServerOptions) addHostFlags(fs *pflag.FlagSet) {
 	fs.DurationVar(&o.MaxConnectionAge, "max-connection-age", o.MaxConnectionAge, "How old a connection from the host may get. It is closed with an answer, so that nothing fails, and the next one may lead to another server. HTTP/2, and with it --goaway-chance, is not used behind a host.")
 	fs.DurationVar(&o.ConnectionDrainTimeout, "connection-drain-timeout", o.ConnectionDrainTimeout, "How long a server that is told to end goes on, after --shutdown-delay-duration, while the host keeps connections open: it may have a request on its way over each. A host closes those that it does not use after 90s. 0s waits for nobody.")
 	fs.Int32Var(&o.ServicePort, "service-port", o.ServicePort, "The port of that Service. The default is 443 with --in-cluster, and the port of this server with --host-kubeconfig.")
+}
+
+func (o *ServerOptions) addTunnelFlags(fs *pflag.FlagSet) {
+	fs.IPVar(&o.TunnelBindAddress, "tunnel-bind-address", o.TunnelBindAddress, "The address on which agents connect, if --components has the tunnel. The default is --bind-address.")
+	fs.IntVar(&o.TunnelPort, "tunnel-port", o.TunnelPort, "The port on which agents connect. 0 takes a free one.")
+	fs.StringSliceVar(&o.TunnelAdvertiseAddresses, "tunnel-advertise-address", nil, "Where agents find the tunnel, `HOST` or HOST:PORT; may be repeated. The serving certificate names them, and \"kubectl koinon agent\" tells agents. The default is --external-hostname, and of the port --tunnel-port. Several servers over one store must be given the same, which lead to all of them.")
 }
 
 // aggregated says that the server is behind an existing host.
@@ -239,6 +253,9 @@ func (o *ServerOptions) Complete(getenv func(string) string) error {
 	if o.Generic.ExternalHost == "" {
 		o.Generic.ExternalHost = o.Generic.AdvertiseAddress.String()
 	}
+	if o.TunnelBindAddress == nil {
+		o.TunnelBindAddress = o.BindAddress
+	}
 	return o.Generic.Complete()
 }
 
@@ -263,6 +280,9 @@ func (o *ServerOptions) Validate() error {
 	}
 	if o.SecurePort < 0 || o.SecurePort > 65535 {
 		errs = append(errs, fmt.Errorf("--secure-port is %d: it must be between 0 and 65535", o.SecurePort))
+	}
+	if err := o.checkTunnel(); err != nil {
+		errs = append(errs, err)
 	}
 	if o.ServicePort < 0 || o.ServicePort > 65535 {
 		errs = append(errs, fmt.Errorf("--service-port is %d: it must be between 0 (the default) and 65535", o.ServicePort))

@@ -1,11 +1,14 @@
 package app
 
 import (
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/spf13/pflag"
 )
 
 func TestTheWebhookRunsOnlyWhereItIsNamed(t *testing.T) {
@@ -62,5 +65,47 @@ func TestHostControllersRunWithoutPropagation(t *testing.T) {
 		if got := o.runs(componentControllers); got != want.propagation {
 			t.Errorf("--components=%s: propagation runs: %v, want %v", component, got, want.propagation)
 		}
+	}
+}
+
+func TestTheTunnelsFlagsAreChecked(t *testing.T) {
+	for args, want := range map[string]string{
+		"--components=all,tunnel": "",
+		"--components=all,tunnel --tunnel-advertise-address=koinon.example,10.0.0.1:443,[::1]:6445": "",
+		"--components=tunnel":                               "--components has the tunnel without the apiserver",
+		"--tunnel-port=70000":                               "--tunnel-port is 70000: it must be between 0 and 65535",
+		"--tunnel-advertise-address=https://koinon.example": `--tunnel-advertise-address is "https://koinon.example": it must be HOST or HOST:PORT`,
+		"--tunnel-advertise-address=koinon.example:0":       `--tunnel-advertise-address is "koinon.example:0": it must be HOST or HOST:PORT`,
+		"--tunnel-advertise-address=a_b":                    `--tunnel-advertise-address is "a_b": it must be HOST or HOST:PORT`,
+	} {
+		o := NewServerOptions()
+		all := pflag.NewFlagSet("", pflag.ContinueOnError)
+		for _, set := range o.Flags().FlagSets {
+			all.AddFlagSet(set)
+		}
+		if err := all.Parse(strings.Fields(args)); err != nil {
+			t.Fatal(err)
+		}
+		if err := o.checkTunnel(); (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v, want %q", args, err, want)
+		}
+	}
+}
+
+func TestAgentsFindTheTunnelByNamesOfTheCertificate(t *testing.T) {
+	o := NewServerOptions()
+	o.Components, o.TunnelBindAddress, o.TunnelPort = []string{"all", componentTunnel}, net.IPv4(127, 0, 0, 1), 0
+	o.TunnelAdvertiseAddresses = []string{"koinon.example", "2001:db8::1", "10.0.0.1:443"}
+	tunnel, err := o.openTunnel()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tunnel.close()
+	_, port, _ := net.SplitHostPort(tunnel.listener.Addr().String())
+	if got, want := strings.Join(tunnel.addresses(), " "), "koinon.example:"+port+" [2001:db8::1]:"+port+" 10.0.0.1:443"; got != want {
+		t.Errorf("addresses: got %s, want %s", got, want)
+	}
+	if got, want := strings.Join(o.tunnelHosts(), " "), "koinon.example 2001:db8::1 10.0.0.1"; got != want {
+		t.Errorf("hosts: got %s, want %s", got, want)
 	}
 }

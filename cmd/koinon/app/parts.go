@@ -17,14 +17,15 @@ import (
 )
 
 // newFederation makes the controllers of the federation, which tell others of the endpoints of
-// cells. Several servers over one store elect a leader.
-func (o *ServerOptions) newFederation(api *rest.Config, cells *cellaccess.Endpoint, shared bool) (*federation.Manager, error) {
+// cells, and reach members through the tunnel, nil if there is none. Several servers over one store elect a leader.
+func (o *ServerOptions) newFederation(api *rest.Config, cells *cellaccess.Endpoint, tunnel *tunnelPart, shared bool) (*federation.Manager, error) {
 	api = rest.CopyConfig(api)
 	api.UserAgent = "koinon-controllers"
 	// Our kinds have no protobuf form.
 	api.ContentType, api.AcceptContentTypes = runtime.ContentTypeJSON, ""
 	return federation.New(federation.Config{
 		RESTConfig:     api,
+		Tunnel:         tunnel.through(),
 		Namespace:      o.Namespace,
 		OtherEngine:    !o.runs(componentControllers),
 		CellEndpoint:   cells,
@@ -34,12 +35,12 @@ func (o *ServerOptions) newFederation(api *rest.Config, cells *cellaccess.Endpoi
 }
 
 // newFederationOf makes the controllers of a host.
-func (o *ServerOptions) newFederationOf(host *rest.Config) (*federation.Manager, error) {
+func (o *ServerOptions) newFederationOf(host *rest.Config, tunnel *tunnelPart) (*federation.Manager, error) {
 	cells, err := o.hostEndpoint(host)
 	if err != nil {
 		return nil, err
 	}
-	return o.newFederation(host, cells, true)
+	return o.newFederation(host, cells, tunnel, true)
 }
 
 // identity names this process among those that share a store.

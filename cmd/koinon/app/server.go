@@ -44,11 +44,17 @@ func (o *ServerOptions) Run(ctx context.Context, out io.Writer) error {
 	}
 	defer func() { _ = dir.Close() }()
 
-	listener, err := listen(o.BindAddress, o.SecurePort)
+	listener, err := listen(o.BindAddress, o.SecurePort, "--bind-address", "--secure-port")
 	if err != nil {
 		return err
 	}
 	defer func() { _ = listener.Close() }()
+
+	tunnel, err := o.openTunnel()
+	if err != nil {
+		return err
+	}
+	defer tunnel.close()
 
 	ready := func(url, note string) {
 		go settle(ctx) // ends with ctx
@@ -57,11 +63,11 @@ func (o *ServerOptions) Run(ctx context.Context, out io.Writer) error {
 	if !o.runs(componentAPIServer) {
 		return (&bare{options: o, dir: dir, listener: listener}).run(ctx, ready)
 	}
-	return o.runAPIServer(ctx, dir, listener, ready)
+	return o.runAPIServer(ctx, dir, listener, tunnel, ready)
 }
 
 // runAPIServer runs the API server over its store, with or without a host of its own.
-func (o *ServerOptions) runAPIServer(ctx context.Context, dir *dataDir, listener net.Listener, ready func(url, note string)) error {
+func (o *ServerOptions) runAPIServer(ctx context.Context, dir *dataDir, listener net.Listener, tunnel *tunnelPart, ready func(url, note string)) error {
 	var hostConfig *rest.Config
 	if o.aggregated() {
 		var err error
@@ -81,23 +87,23 @@ func (o *ServerOptions) runAPIServer(ctx context.Context, dir *dataDir, listener
 	}
 	defer func() { _ = store.Close() }()
 	if hostConfig != nil {
-		return (&aggregated{options: o, dir: dir, listener: listener, store: store, host: hostConfig}).run(ctx, ready)
+		return (&aggregated{options: o, dir: dir, listener: listener, store: store, tunnel: tunnel, host: hostConfig}).run(ctx, ready)
 	}
-	return (&standalone{options: o, dir: dir, listener: listener, store: store}).run(ctx, ready)
+	return (&standalone{options: o, dir: dir, listener: listener, store: store, tunnel: tunnel}).run(ctx, ready)
 }
 
 // listen binds the port before anything else is done, so that a port in use is reported at
 // once.
-func listen(address net.IP, port int) (net.Listener, error) {
+func listen(address net.IP, port int, addressFlag, portFlag string) (net.Listener, error) {
 	target := net.JoinHostPort(address.String(), strconv.Itoa(port))
 	listener, err := net.Listen("tcp", target)
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
-		return nil, fmt.Errorf("the port %d of %s is in use by another process: stop that one, or give another --secure-port (0 takes a free one)", port, address)
+		return nil, fmt.Errorf("the port %d of %s is in use by another process: stop that one, or give another %s (0 takes a free one)", port, address, portFlag)
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
-		return nil, fmt.Errorf("--bind-address %s is not an address of this machine", address)
+		return nil, fmt.Errorf("%s %s is not an address of this machine", addressFlag, address)
 	case errors.Is(err, syscall.EACCES):
-		return nil, fmt.Errorf("the port %d may not be used without privileges: give a --secure-port of 1024 or more", port)
+		return nil, fmt.Errorf("the port %d may not be used without privileges: give a %s of 1024 or more", port, portFlag)
 	case err != nil:
 		return nil, fmt.Errorf("listen on %s: %w", target, err)
 	}

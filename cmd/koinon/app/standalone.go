@@ -30,6 +30,7 @@ type standalone struct {
 	dir      *dataDir
 	listener net.Listener
 	store    *storage.Store
+	tunnel   *tunnelPart // nil: there is none
 }
 
 // run serves until ctx is done, and calls ready once.
@@ -46,10 +47,15 @@ func (s *standalone) run(ctx context.Context, ready func(url, note string)) erro
 	if err != nil {
 		return err
 	}
-	federation, err := s.options.newFederation(server.LoopbackConfig(), s.options.ownEndpoint(s.listener, keys.CAFile()), s.store.Shared())
+	federation, err := s.options.newFederation(server.LoopbackConfig(), s.options.ownEndpoint(s.listener, keys.CAFile()), s.tunnel, s.store.Shared())
 	if err != nil {
 		return err
 	}
+
+	// What the host carries through the tunnel goes on until the host has drained.
+	var below alongside
+	s.tunnel.runBelow(ctx, &below, func(ctx context.Context) error { return waitReady(ctx, server.LoopbackConfig()) }, server.LoopbackConfig(), ownServing(keys))
+	defer below.end()
 
 	// Everything beside the host ends when it has drained.
 	var beside alongside
@@ -120,7 +126,7 @@ func (s *standalone) hostConfig(ctx context.Context, keys *pki.PKI) (host.Config
 		Controllers:      s.options.runsHostControllers(),
 		Shared:           s.store.Shared(),
 		Administrators:   pki.AdministratorsGroup,
-		Extension:        s.options.extension(s.store),
+		Extension:        s.options.extension(s.store, s.tunnel),
 		Front: func(api http.Handler) http.Handler {
 			return withoutOtherOrigins(false, withWebhook(hook, withReason(readiness.Reason, proxy.Explain(api))))
 		},
@@ -131,6 +137,7 @@ func (s *standalone) hostConfig(ctx context.Context, keys *pki.PKI) (host.Config
 func (o *ServerOptions) certificateHosts() []string {
 	hosts := []string{"localhost", "127.0.0.1", "::1", "kubernetes", "kubernetes.default", "kubernetes.default.svc"}
 	hosts = append(hosts, o.ExtraHosts...)
+	hosts = append(hosts, o.tunnelHosts()...)
 	hosts = append(hosts, o.Generic.AdvertiseAddress.String(), o.reachableAddress().String(), o.Generic.ExternalHost)
 	if name, err := os.Hostname(); err == nil {
 		hosts = append(hosts, name)

@@ -27,6 +27,8 @@ type Connections struct {
 	Secrets  corev1listers.SecretNamespaceLister
 	// Dial opens connections to members; nil: the network.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+	// Tunnel reaches members through their agents; nil: there is none.
+	Tunnel memberaccess.Tunnel
 
 	mu   sync.Mutex
 	made map[string]connection // guarded by mu
@@ -65,8 +67,8 @@ func (c *Connections) Get(name string) (Member, bool) {
 	}
 	created := connection{epoch: epoch, Member: Member{Name: name, Labels: cluster.Labels, System: ownership.SystemNamespacesOf(cluster)}}
 	if malformed == nil {
-		if c.Dial != nil {
-			memberaccess.DialWith(config, c.Dial)
+		if dial := memberaccess.Dialer(cluster, c.Tunnel, c.Dial); dial != nil {
+			memberaccess.DialWith(config, dial)
 		}
 		created.Conn, malformed = memberclient.NewConn(context.Background(), config, func(schema.GroupVersionResource, memberclient.Event) {})
 	}

@@ -63,6 +63,8 @@ type Config struct {
 	Client   clientv1beta1.KubeFedClusterInterface
 	// Dial opens connections to members; nil: the network.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+	// Tunnel reaches members through their agents; nil: there is none.
+	Tunnel memberaccess.Tunnel
 	// Thresholds is asked before every check.
 	Thresholds func() Thresholds
 	// OnChange is called after a member came, went, or changed its labels, connection or
@@ -100,7 +102,7 @@ type member struct {
 // New returns a Registry that does nothing before Run.
 func New(config Config) (*Registry, error) {
 	if config.Clusters == nil || config.Secrets == nil || config.Client == nil || config.Thresholds == nil || config.OnChange == nil || config.OnEvent == nil {
-		return nil, errors.New("membership: every field of Config but Dial must be set")
+		return nil, errors.New("membership: every field of Config but Dial and Tunnel must be set")
 	}
 	return &Registry{
 		Config: config,
@@ -229,8 +231,8 @@ func (r *Registry) reconcile(ctx context.Context, name string) error {
 	}
 	created.ctx, created.stop = context.WithCancel(ctx)
 	if malformed == nil {
-		if r.Dial != nil {
-			memberaccess.DialWith(config, r.Dial)
+		if dial := memberaccess.Dialer(cluster, r.Tunnel, r.Dial); dial != nil {
+			memberaccess.DialWith(config, dial)
 		}
 		created.until = memberaccess.ValidUntil(config)
 		if created.account = memberaccess.AccountNamespace(config); created.account != "" {

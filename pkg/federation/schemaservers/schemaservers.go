@@ -23,6 +23,7 @@ import (
 	corev1beta1 "github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
 	"github.com/koinon-io/koinon/pkg/federation/memberclient"
 	"github.com/koinon-io/koinon/pkg/generated/clientset/versioned"
+	"github.com/koinon-io/koinon/pkg/memberaccess"
 )
 
 const (
@@ -38,10 +39,12 @@ type Servers struct {
 	kube      kubernetes.Interface
 	koinon    versioned.Interface
 	namespace string
+	tunnel    memberaccess.Tunnel
 }
 
-// New takes how to reach the host. The members are found through it, in the system namespace.
-func New(config *rest.Config, namespace string) (*Servers, error) {
+// New takes how to reach the host. The members are found through it, in the system namespace; those that are reached
+// through their agents are asked through the tunnel, which may be nil.
+func New(config *rest.Config, namespace string, tunnel memberaccess.Tunnel) (*Servers, error) {
 	config = rest.CopyConfig(config)
 	config.ContentType, config.AcceptContentTypes = runtime.ContentTypeJSON, runtime.ContentTypeJSON
 	host, err := discovery.NewDiscoveryClientForConfig(config)
@@ -56,7 +59,7 @@ func New(config *rest.Config, namespace string) (*Servers, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make a client of the federation API: %w", err)
 	}
-	return &Servers{host: host.RESTClient(), kube: kube, koinon: koinon, namespace: namespace}, nil
+	return &Servers{host: host.RESTClient(), kube: kube, koinon: koinon, namespace: namespace, tunnel: tunnel}, nil
 }
 
 // List returns the host and after it the first members that are ready. A member that
@@ -92,6 +95,9 @@ func (s *Servers) member(ctx context.Context, cluster *corev1beta1.KubeFedCluste
 	config, err := memberclient.Config(cluster, secret, time.Now())
 	if err != nil {
 		return nil, err
+	}
+	if dial := memberaccess.Dialer(cluster, s.tunnel, nil); dial != nil {
+		memberaccess.DialWith(config, dial)
 	}
 	config.Timeout = timeout
 	config.Wrap(func(next http.RoundTripper) http.RoundTripper { return &patient{next: next, clock: clock.RealClock{}} })

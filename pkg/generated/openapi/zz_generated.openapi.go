@@ -2034,6 +2034,13 @@ func schema_apis_kubefed_core_v1beta1_KubeFedClusterSpec(ref common.ReferenceCal
 							Format:      "",
 						},
 					},
+					"tunnel": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Tunnel says whether the API server is reached through the koinon-agent that runs in the member and is known by the name of this KubeFedCluster. Always: in no other way. The host of apiEndpoint is then what the API server's certificate has to name, and is not connected to. Absent: the API server is connected to directly, or through proxyURL.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
 					"joinNamespace": {
 						SchemaProps: spec.SchemaProps{
 							Description: "JoinNamespace is the namespace of the member that holds the account with which we write there. It need not be set if the credential is a service account's token, which says so itself: see status.joinNamespace.",

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"sync"
 	"time"
 
@@ -30,7 +31,7 @@ const patience = 5 * time.Second
 // retrySeconds is when it may be asked again, if they are still not known.
 const retrySeconds = 1
 
-// Config is what Links need. Every field but Dial is required.
+// Config is what Links need. Every field but Dial and Tunnel is required.
 type Config struct {
 	// API serves KubeFedClusters, Host their Secrets.
 	API, Host *rest.Config
@@ -38,6 +39,8 @@ type Config struct {
 	Namespace string
 	// Dial connects to members. Nil connects directly.
 	Dial Dialer
+	// Tunnel connects to those whose KubeFedClusters say that they are reached through their agents. Nil: there is none.
+	Tunnel memberaccess.Tunnel
 }
 
 // Links are the ways to all members.
@@ -45,6 +48,7 @@ type Links struct {
 	clusters, secrets cache.SharedIndexInformer
 	namespace         string
 	dial              Dialer
+	tunnel            memberaccess.Tunnel
 	now               func() time.Time
 
 	mu       sync.Mutex
@@ -83,7 +87,12 @@ func New(config Config) (*Links, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make a client of the host's Secrets: %w", err)
 	}
-	return newLinks(api, host, config.Namespace, config.Dial)
+	l, err := newLinks(api, host, config.Namespace, config.Dial)
+	if err != nil {
+		return nil, err
+	}
+	l.tunnel = config.Tunnel
+	return l, nil
 }
 
 func newLinks(api versioned.Interface, host kubernetes.Interface, namespace string, dial Dialer) (*Links, error) {
@@ -204,7 +213,7 @@ func (l *Links) current(member string) (*way, error) {
 	config, err := memberaccess.Config(cluster, secret, l.now())
 	if err == nil {
 		w.until = memberaccess.ValidUntil(config)
-		w.link, err = NewLink(member, config, l.dial)
+		w.link, err = NewLink(member, config, l.dialer(cluster))
 	}
 	if !w.until.IsZero() {
 		w.expiry = time.AfterFunc(w.until.Sub(l.now())+time.Second, l.review)
@@ -215,6 +224,17 @@ func (l *Links) current(member string) (*way, error) {
 	}
 	l.ways[member] = w
 	return w, nil
+}
+
+// dialer is how connections to a member are opened; nil is directly.
+func (l *Links) dialer(cluster *v1beta1.KubeFedCluster) Dialer {
+	through := memberaccess.Dialer(cluster, l.tunnel, nil)
+	if through == nil {
+		return l.dial
+	}
+	return func(ctx context.Context, _, network, address string) (net.Conn, error) {
+		return through(ctx, network, address)
+	}
 }
 
 // said returns the KubeFedCluster of a member, nil if there is none, and its Secret, nil too.

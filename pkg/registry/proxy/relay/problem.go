@@ -75,8 +75,9 @@ func problem(cluster, method string, err error, reticent bool) error {
 		return unavailable(0, fmt.Sprintf("cluster %q: %s", cluster, sentence))
 	}
 	var lookup *net.DNSError
+	var tunnel *memberaccess.TunnelError // may have what an agent says of the network there
 	sentence := memberaccess.ConnectionProblem(err)
-	if reticent && (sentence == "" || errors.As(err, &lookup) && !lookup.IsTimeout) {
+	if reticent && (sentence == "" || errors.As(err, &lookup) && !lookup.IsTimeout || errors.As(err, &tunnel)) {
 		return unavailable(retry, fmt.Sprintf("cluster %q does not answer", cluster))
 	}
 	if sentence != "" {

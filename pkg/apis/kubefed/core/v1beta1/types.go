@@ -37,6 +37,9 @@ const (
 	// DisabledTLSValidationsAnnotation on a Secret lists, separated by commas, the checks of
 	// the server's certificate that a KubeFedCluster may turn off for its token.
 	DisabledTLSValidationsAnnotation = "federation.koinon.io/disabled-tls-validations"
+	// AgentsRevokedAnnotation on a KubeFedCluster is a time (RFC 3339): certificates of its
+	// agents that were issued until then are refused.
+	AgentsRevokedAnnotation = "federation.koinon.io/agents-revoked"
 )
 
 // +genclient
@@ -86,6 +89,12 @@ type KubeFedClusterSpec struct {
 	// ProxyURL is a proxy on the way to the API server: http, https or socks5.
 	// +optional
 	ProxyURL string `json:"proxyURL,omitempty"`
+	// Tunnel says whether the API server is reached through the koinon-agent that runs in the
+	// member and is known by the name of this KubeFedCluster. Always: in no other way. The host of
+	// apiEndpoint is then what the API server's certificate has to name, and is not
+	// connected to. Absent: the API server is connected to directly, or through proxyURL.
+	// +optional
+	Tunnel TunnelUse `json:"tunnel,omitempty"`
 	// JoinNamespace is the namespace of the member that holds the account with which we
 	// write there. It need not be set if the credential is a service account's token, which
 	// says so itself: see status.joinNamespace.
@@ -98,6 +107,12 @@ type KubeFedClusterSpec struct {
 	// +listType=set
 	AllowedSystemNamespaces []string `json:"allowedSystemNamespaces,omitempty"`
 }
+
+// TunnelUse says when a member is reached through its agent.
+type TunnelUse string
+
+// TunnelAlways: every connection goes through the agent.
+const TunnelAlways TunnelUse = "Always"
 
 // LocalSecretReference names a Secret in the same namespace.
 type LocalSecretReference struct {

@@ -29,8 +29,22 @@ func kubeFedCluster(cluster, old *v1beta1.KubeFedCluster) field.ErrorList {
 	errs = append(errs, objectName(cluster.Spec.SecretRef.Name, spec.Child("secretRef", "name"))...)
 	errs = append(errs, tlsValidations(cluster.Spec.DisabledTLSValidations, len(old.Spec.DisabledTLSValidations), spec.Child("disabledTLSValidations"))...)
 	errs = append(errs, proxyURL(cluster.Spec.ProxyURL, spec.Child("proxyURL"))...)
+	errs = append(errs, tunnel(&cluster.Spec, spec)...)
 	errs = append(errs, optional(cluster.Spec.JoinNamespace, spec.Child("joinNamespace"), validation.IsDNS1123Label)...)
 	return append(errs, systemNamespaces(cluster.Spec.AllowedSystemNamespaces, len(old.Spec.AllowedSystemNamespaces), spec.Child("allowedSystemNamespaces"))...)
+}
+
+// tunnel checks that there is one way to the member.
+func tunnel(spec *v1beta1.KubeFedClusterSpec, path *field.Path) field.ErrorList {
+	switch {
+	case spec.Tunnel == "":
+		return nil
+	case spec.Tunnel != v1beta1.TunnelAlways:
+		return field.ErrorList{field.NotSupported(path.Child("tunnel"), spec.Tunnel, []v1beta1.TunnelUse{v1beta1.TunnelAlways})}
+	case spec.ProxyURL != "":
+		return field.ErrorList{field.Forbidden(path.Child("proxyURL"), "spec.tunnel is Always: the agent connects to the API server, and through no proxy")}
+	}
+	return nil
 }
 
 func systemNamespaces(names []string, old int, path *field.Path) field.ErrorList {

@@ -122,6 +122,13 @@ func TestKubeFedCluster(t *testing.T) {
 		"a proxy with another scheme": {
 			change: func(c *v1beta1.KubeFedCluster) { c.Spec.ProxyURL = "socks4://proxy" },
 			want:   []string{`spec.proxyURL: Invalid value: "socks4://proxy": ` + proxy}},
+		"through an agent": {change: func(c *v1beta1.KubeFedCluster) { c.Spec.Tunnel = "Always" }},
+		"through an agent, maybe": {
+			change: func(c *v1beta1.KubeFedCluster) { c.Spec.Tunnel = "Sometimes" },
+			want:   []string{`spec.tunnel: Unsupported value: "Sometimes": supported values: "Always"`}},
+		"through an agent and a proxy": {
+			change: func(c *v1beta1.KubeFedCluster) { c.Spec.Tunnel, c.Spec.ProxyURL = "Always", "http://proxy:1" },
+			want:   []string{`spec.proxyURL: Forbidden: spec.tunnel is Always: the agent connects to the API server, and through no proxy`}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			expect(t, validation.KubeFedCluster(cluster(test.change)), test.want...)

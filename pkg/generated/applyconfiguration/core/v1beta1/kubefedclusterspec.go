@@ -26,6 +26,11 @@ type KubeFedClusterSpecApplyConfiguration struct {
 	DisabledTLSValidations []corev1beta1.TLSValidation `json:"disabledTLSValidations,omitempty"`
 	// ProxyURL is a proxy on the way to the API server: http, https or socks5.
 	ProxyURL *string `json:"proxyURL,omitempty"`
+	// Tunnel says whether the API server is reached through the koinon-agent that runs in the
+	// member and is known by the name of this KubeFedCluster. Always: in no other way. The host of
+	// apiEndpoint is then what the API server's certificate has to name, and is not
+	// connected to. Absent: the API server is connected to directly, or through proxyURL.
+	Tunnel *corev1beta1.TunnelUse `json:"tunnel,omitempty"`
 	// JoinNamespace is the namespace of the member that holds the account with which we
 	// write there. It need not be set if the credential is a service account's token, which
 	// says so itself: see status.joinNamespace.
@@ -83,6 +88,14 @@ func (b *KubeFedClusterSpecApplyConfiguration) WithDisabledTLSValidations(values
 // If called multiple times, the ProxyURL field is set to the value of the last call.
 func (b *KubeFedClusterSpecApplyConfiguration) WithProxyURL(value string) *KubeFedClusterSpecApplyConfiguration {
 	b.ProxyURL = &value
+	return b
+}
+
+// WithTunnel sets the Tunnel field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Tunnel field is set to the value of the last call.
+func (b *KubeFedClusterSpecApplyConfiguration) WithTunnel(value corev1beta1.TunnelUse) *KubeFedClusterSpecApplyConfiguration {
+	b.Tunnel = &value
 	return b
 }
 

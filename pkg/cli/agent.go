@@ -1,0 +1,223 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/cli-runtime/pkg/genericiooptions"
+	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
+
+	agentmanifest "github.com/koinon-io/koinon/artifacts/deploy/agent"
+	"github.com/koinon-io/koinon/pkg/agentaccess"
+	"github.com/koinon-io/koinon/pkg/apis/federation/v1alpha1"
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
+	kubefedclient "github.com/koinon-io/koinon/pkg/generated/clientset/versioned/typed/core/v1beta1"
+	"github.com/koinon-io/koinon/pkg/tunnel"
+	"github.com/koinon-io/koinon/pkg/tunnel/authority"
+)
+
+const (
+	// defaultTokenLifetime is for a manifest that is applied soon; maxTokenLifetime for one that is carried somewhere.
+	defaultTokenLifetime, maxTokenLifetime = time.Hour, 30 * 24 * time.Hour
+)
+
+// agentOptions are the options of "kubectl koinon agent".
+type agentOptions struct {
+	genericiooptions.IOStreams
+	flags *connection
+
+	System, AgentNamespace, Image string
+	Servers                       []string
+	TokenLifetime                 time.Duration
+
+	cluster string
+	source  *source
+}
+
+func newAgentCommand(flags *connection, streams genericiooptions.IOStreams) *cobra.Command {
+	o := &agentOptions{
+		IOStreams: streams, flags: flags, System: v1beta1.DefaultNamespace, AgentNamespace: agentmanifest.Namespace, TokenLifetime: defaultTokenLifetime,
+	}
+	cmd := &cobra.Command{
+		Use:   "agent CLUSTER",
+		Short: "Print the manifest of an agent, through which a member behind NAT is reached",
+		Long: `Print the manifest of koinon-agent for a member, through which Koinon reaches the member's API
+server although nobody can connect to it. It is to be applied in the member.
+
+The manifest has a token that is good once and until it expires. With it the agent gets a
+certificate for the name of this cluster, which it keeps in a volume and renews by itself. Whoever
+has the token before the agent does can stand for the cluster: keep the manifest as you keep a password.
+He sees no credential and no data of the member even then, since TLS to its API server goes through the
+agent; unless disabledTLSValidations turn its checks off.
+
+A member is reached through its agent if its KubeFedCluster says spec.tunnel: Always. The host of
+spec.apiEndpoint, or of the server in its kubeconfig, is then what the certificate of its API server has to
+name, and is not connected to: kubernetes.default.svc is in that of most.
+
+To refuse all certificates of a cluster's agents that were issued until now, annotate its KubeFedCluster
+with federation.koinon.io/agents-revoked and the time.`,
+		Example: `  # Make an agent of the cluster m1
+  kubectl koinon agent m1 --image registry.example/koinon-agent:v1 | kubectl --context m1 apply -f -
+
+  # Revoke the certificates that its agents have; one with a new token gets another
+  kubectl -n kube-federation-system annotate --overwrite kubefedcluster m1 \
+      federation.koinon.io/agents-revoked=$(date -u +%Y-%m-%dT%H:%M:%SZ)`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := o.complete(args); err != nil {
+				return err
+			}
+			if err := o.validate(); err != nil {
+				return err
+			}
+			return o.run(cmd.Context())
+		},
+	}
+	cmd.Flags().StringVar(&o.Image, "image", "", "The container image, which has koinon-agent in its PATH. It is required: there is none in a registry.")
+	cmd.Flags().StringVar(&o.AgentNamespace, "agent-namespace", o.AgentNamespace, "The namespace of the member for the agent.")
+	cmd.Flags().StringVar(&o.System, "kubefed-namespace", o.System, "The namespace of KubeFedClusters.")
+	cmd.Flags().StringSliceVar(&o.Servers, "server", nil, "Where the agent finds the tunnel, HOST:PORT; may be repeated. The default is what the server says of itself.")
+	cmd.Flags().DurationVar(&o.TokenLifetime, "token-lifetime", o.TokenLifetime, "How long the token is good.")
+	return cmd
+}
+
+func (o *agentOptions) complete(args []string) (err error) {
+	if len(args) != 1 {
+		return errors.New("the name of one KubeFedCluster is needed: kubectl koinon agent CLUSTER")
+	}
+	o.cluster = args[0]
+	o.source, err = loadSource(o.flags)
+	return err
+}
+
+// imagePattern keeps out what would end a line of the manifest; the member decides what an image is.
+var imagePattern = regexp.MustCompile(`^[a-zA-Z0-9][-a-zA-Z0-9._/:@]*$`)
+
+func (o *agentOptions) validate() error {
+	if err := (tunnel.Name{Cluster: o.cluster}).Validate(); err != nil {
+		return err
+	}
+	if !imagePattern.MatchString(o.Image) {
+		return fmt.Errorf("--image is %q: it must be the reference of a container image that has koinon-agent", o.Image)
+	}
+	for _, flag := range [][2]string{{"--agent-namespace", o.AgentNamespace}, {"--kubefed-namespace", o.System}} {
+		for _, message := range validation.IsDNS1123Label(flag[1]) {
+			return fmt.Errorf("%s is %q: %s", flag[0], flag[1], message)
+		}
+	}
+	if o.TokenLifetime <= 0 || o.TokenLifetime > maxTokenLifetime {
+		return fmt.Errorf("--token-lifetime is %s: it must be more than 0s, and %s at most", o.TokenLifetime, maxTokenLifetime)
+	}
+	return checkServers(o.Servers)
+}
+
+func checkServers(servers []string) error {
+	for _, server := range servers {
+		host, port, err := net.SplitHostPort(server)
+		if err != nil || host == "" || port == "" || strings.ContainsAny(server, " \t\r\n#'\"") {
+			return fmt.Errorf("the address of the tunnel %q must be HOST:PORT", server)
+		}
+	}
+	return nil
+}
+
+// run makes a token and prints the manifest.
+func (o *agentOptions) run(ctx context.Context) error {
+	config, err := o.source.restConfig(o.source.server)
+	if err != nil {
+		return fmt.Errorf("read the kubeconfig: %w", err)
+	}
+	config.Timeout = o.source.timeout
+	config.ContentType, config.AcceptContentTypes = runtime.ContentTypeJSON, runtime.ContentTypeJSON
+	kubefed, err := kubefedclient.NewForConfig(config)
+	if err != nil {
+		return fmt.Errorf("make a client of %s: %w", o.source.server, err)
+	}
+	core, err := corev1client.NewForConfig(config)
+	if err != nil {
+		return fmt.Errorf("make a client of %s: %w", o.source.server, err)
+	}
+	if err := o.checkCluster(ctx, kubefed); err != nil {
+		return err
+	}
+	address, err := agentaccess.ReadAddress(ctx, core.ConfigMaps(o.System))
+	if err != nil {
+		return err
+	}
+	if len(o.Servers) > 0 {
+		address.Servers = o.Servers
+	}
+	if err := checkServers(address.Servers); err != nil {
+		return err
+	}
+	pins, err := address.Pins()
+	if err != nil {
+		return err
+	}
+	// Before anything is made: what cannot be printed needs no token.
+	text, token, err := authority.NewToken(tunnel.Name{Cluster: o.cluster}, time.Now().Truncate(time.Second), o.TokenLifetime)
+	if err != nil {
+		return err
+	}
+	if err := agentaccess.NewTokens(core.Secrets(o.System)).Add(ctx, token); err != nil {
+		return err
+	}
+	manifest := repeatLine(agentmanifest.Manifest, agentmanifest.Server, address.Servers)
+	manifest = repeatLine(manifest, agentmanifest.Pin, texts(pins))
+	manifest = strings.NewReplacer(
+		agentmanifest.Cluster, o.cluster, agentmanifest.Token, text, agentmanifest.Image, o.Image,
+		"name: "+agentmanifest.Namespace+"\n  labels:\n    pod-security", "name: "+o.AgentNamespace+"\n  labels:\n    pod-security",
+		"namespace: "+agentmanifest.Namespace+"\n", "namespace: "+o.AgentNamespace+"\n",
+	).Replace(manifest)
+	_, err = io.WriteString(o.Out, manifest)
+	return err
+}
+
+// checkCluster makes sure that there is a member of the name, and says what else it needs.
+func (o *agentOptions) checkCluster(ctx context.Context, kubefed kubefedclient.KubeFedClustersGetter) error {
+	found, err := kubefed.KubeFedClusters(o.System).Get(ctx, o.cluster, metav1.GetOptions{})
+	switch {
+	case apierrors.IsNotFound(err):
+		return fmt.Errorf("there is no KubeFedCluster %q in namespace %q: make it first, with spec.tunnel: %s", o.cluster, o.System, v1beta1.TunnelAlways)
+	case err != nil:
+		return fmt.Errorf("look for the KubeFedCluster %q: %s", o.cluster, sentence(err))
+	case found.Labels[v1alpha1.TopologyLabel] != "":
+		return fmt.Errorf("the KubeFedCluster %q stands for a cell: an agent is of a member", o.cluster)
+	case found.Spec.Tunnel != v1beta1.TunnelAlways:
+		_, _ = fmt.Fprintf(o.ErrOut, "note: the KubeFedCluster %q does not say spec.tunnel: %s: the member is not reached through its agent until it does\n", o.cluster, v1beta1.TunnelAlways)
+	}
+	return nil
+}
+
+// repeatLine has the line with a word once for each value.
+func repeatLine(text, word string, values []string) string {
+	var out strings.Builder
+	for line := range strings.Lines(text) {
+		if !strings.Contains(line, word) {
+			out.WriteString(line)
+			continue
+		}
+		for _, value := range values {
+			out.WriteString(strings.ReplaceAll(line, word, value))
+		}
+	}
+	return out.String()
+}
+
+func texts[T fmt.Stringer](values []T) []string {
+	var out []string
+	for _, value := range values {
+		out = append(out, value.String())
+	}
+	return out
+}

@@ -1,0 +1,63 @@
+package memberaccess
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+
+	"k8s.io/client-go/rest"
+
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
+)
+
+// Tunnel connects to the API server of a member through the agent of that name. Its errors are a
+// *TunnelError, in a net.OpError of "dial" since nothing was sent.
+type Tunnel func(ctx context.Context, member string) (net.Conn, error)
+
+// TunnelError says in one sentence, which follows the member's name, why its agent did not connect. It is the
+// same each time the problem is.
+type TunnelError struct{ Problem string }
+
+func (e *TunnelError) Error() string { return e.Problem }
+
+// dialFunc opens a connection.
+type dialFunc = func(ctx context.Context, network, address string) (net.Conn, error)
+
+// Dialer is how connections to a member are opened: through its agent if its KubeFedCluster says so, and
+// never in another way then; else by otherwise, which may be nil for the network. A nil tunnel is that of a server without one.
+func Dialer(cluster *v1beta1.KubeFedCluster, tunnel Tunnel, otherwise dialFunc) dialFunc {
+	if cluster.Spec.Tunnel != v1beta1.TunnelAlways {
+		return otherwise
+	}
+	if tunnel == nil {
+		tunnel = noTunnel
+	}
+	return func(ctx context.Context, _, _ string) (net.Conn, error) { return tunnel(ctx, cluster.Name) }
+}
+
+func noTunnel(context.Context, string) (net.Conn, error) {
+	return nil, NotDialed("spec.tunnel is %s, and this server has no tunnel: start it with the component tunnel", v1beta1.TunnelAlways)
+}
+
+// NotDialed is the error of a Tunnel.
+func NotDialed(format string, args ...any) error {
+	return &net.OpError{Op: "dial", Net: "tunnel", Err: &TunnelError{fmt.Sprintf(format, args...)}}
+}
+
+// onlyThroughAgent makes a configuration of a member that is reached through its agent one that connects to nobody: who has the
+// tunnel says so with DialWith. Neither the environment nor a kubeconfig has a proxy in between.
+func onlyThroughAgent(config *rest.Config) error {
+	if config.Proxy != nil {
+		return malformed("spec.tunnel is %s, and its kubeconfig or spec names a proxy: the agent connects to the API server, and through none", v1beta1.TunnelAlways)
+	}
+	none := func(*http.Request) (*url.URL, error) { return nil, nil }
+	if own, ok := config.Transport.(*http.Transport); ok { // see relax
+		own.Proxy = none
+	} else {
+		config.Proxy = none
+	}
+	DialWith(config, func(ctx context.Context, _, _ string) (net.Conn, error) { return noTunnel(ctx, "") })
+	return nil
+}

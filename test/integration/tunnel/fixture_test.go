@@ -1,0 +1,310 @@
+// Package tunnel_test reaches a member that nobody can connect to: a real kube-apiserver whose KubeFedCluster has an address that
+// answers nobody, a koinon-agent beside it, which has its certificate for a token of kubectl koinon agent, and a server with
+// the component tunnel.
+package tunnel_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/clientcmd"
+	"sigs.k8s.io/yaml"
+
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
+	"github.com/koinon-io/koinon/pkg/generated/clientset/versioned"
+	"github.com/koinon-io/koinon/test/testbed"
+)
+
+const (
+	// patience is how long anything may take before a test gives up. It is no assertion about speed.
+	patience = 3 * time.Minute
+	system   = "kube-federation-system"
+	// requestTimeout is for every kubectl that would wait for ever otherwise.
+	requestTimeout = "--request-timeout=60s"
+	member         = "m1"
+	// nowhere is an address that answers nobody (RFC 5737), and inCertificate what the member's certificate names.
+	nowhere, inCertificate = "https://192.0.2.1:6443", "kubernetes.default.svc"
+)
+
+func TestMain(m *testing.M) { testbed.Main(m) }
+
+// federation is a server with the tunnel, and a member that it cannot connect to.
+type federation struct {
+	*testing.T
+	server *testbed.Koinon
+	member *testbed.Cluster
+	// kubeconfig is the administrator's, of the server or of the host that it is behind.
+	kubeconfig string
+	ours       versioned.Interface
+	host       kubernetes.Interface
+	proxied    string // a kubeconfig of the member, through the server
+}
+
+// startServer starts a server with the tunnel.
+func startServer(t *testing.T, o testbed.KoinonOptions) *testbed.Koinon {
+	t.Helper()
+	o.Args = append(o.Args, "--components=all,tunnel", "--tunnel-port=0", "--tunnel-bind-address=127.0.0.1", "--connection-drain-timeout=0s")
+	return testbed.StartKoinon(t, o)
+}
+
+// newFederation makes one of a server, or of one of several.
+func newFederation(t *testing.T, server *testbed.Koinon) *federation {
+	t.Helper()
+	f := &federation{T: t, server: server, member: testbed.StartCluster(t, testbed.ClusterOptions{Name: member, Nodes: 1, Network: true})}
+	f.kubeconfig = f.server.Kubeconfig()
+	config, err := clientcmd.BuildConfigFromFlags("", f.kubeconfig)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config.QPS = -1
+	if f.ours, err = versioned.NewForConfig(config); err != nil {
+		t.Fatal(err)
+	}
+	if f.host, err = kubernetes.NewForConfig(config); err != nil {
+		t.Fatal(err)
+	}
+	f.join()
+	f.proxied = f.through()
+	return f
+}
+
+// join makes a KubeFedCluster of the member, with all rights for the federation and its administrators.
+func (f *federation) join() {
+	f.Helper()
+	client, ctx := f.member.Client(f), f.Context()
+	if _, err := client.CoreV1().ServiceAccounts("default").Create(ctx, &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: "koinon"}}, metav1.CreateOptions{}); err != nil {
+		f.Fatal(err)
+	}
+	if _, err := client.RbacV1().ClusterRoleBindings().Create(ctx, &rbacv1.ClusterRoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Name: "koinon"}, RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "cluster-admin"},
+		Subjects: []rbacv1.Subject{
+			{Kind: rbacv1.ServiceAccountKind, Namespace: "default", Name: "koinon"},
+			{APIGroup: rbacv1.GroupName, Kind: rbacv1.GroupKind, Name: "koinon:administrators"},
+			{APIGroup: rbacv1.GroupName, Kind: rbacv1.GroupKind, Name: "host:system:masters"},
+		},
+	}, metav1.CreateOptions{}); err != nil {
+		f.Fatal(err)
+	}
+	f.eventually("the Secret of the member", func(ctx context.Context) error {
+		_, err := f.host.CoreV1().Secrets(system).Create(ctx, &corev1.Secret{
+			ObjectMeta: metav1.ObjectMeta{Name: member, Annotations: map[string]string{v1beta1.CredentialsForAnnotation: member}},
+			Data:       map[string][]byte{v1beta1.KubeconfigKey: f.unreachable()},
+		}, metav1.CreateOptions{})
+		return err
+	})
+	f.eventually("the KubeFedCluster", func(ctx context.Context) error { // behind a host, the API may come a moment after the server
+		_, err := f.ours.KubeFedCoreV1beta1().KubeFedClusters(system).Create(ctx, &v1beta1.KubeFedCluster{
+			ObjectMeta: metav1.ObjectMeta{Name: member},
+			Spec: v1beta1.KubeFedClusterSpec{
+				APIEndpoint: nowhere, SecretRef: v1beta1.LocalSecretReference{Name: member}, Tunnel: v1beta1.TunnelAlways,
+			},
+		}, metav1.CreateOptions{})
+		return err
+	})
+}
+
+// unreachable is a kubeconfig of the federation's account with an address that answers nobody.
+func (f *federation) unreachable() []byte {
+	f.Helper()
+	config, err := clientcmd.LoadFromFile(f.member.AccountKubeconfig(f, "default", "koinon"))
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, cluster := range config.Clusters {
+		if cluster.CertificateAuthorityData, err = os.ReadFile(cluster.CertificateAuthority); err != nil {
+			f.Fatal(err)
+		}
+		cluster.CertificateAuthority, cluster.Server, cluster.TLSServerName = "", nowhere, inCertificate
+	}
+	text, err := clientcmd.Write(*config)
+	if err != nil {
+		f.Fatal(err)
+	}
+	return text
+}
+
+// through writes a kubeconfig that reaches the member through the server.
+func (f *federation) through() string {
+	f.Helper()
+	config, err := clientcmd.LoadFromFile(f.kubeconfig)
+	if err != nil {
+		f.Fatal(err)
+	}
+	if err := clientcmd.ResolveLocalPaths(config); err != nil {
+		f.Fatal(err)
+	}
+	config.Clusters[config.Contexts[config.CurrentContext].Cluster].Server += "/apis/federation.koinon.io/v1alpha1/clusters/" + member + "/proxy"
+	path := filepath.Join(f.TempDir(), "kubeconfig")
+	if err := clientcmd.WriteToFile(*config, path); err != nil {
+		f.Fatal(err)
+	}
+	return path
+}
+
+// eventually tries until check succeeds.
+func (f *federation) eventually(what string, check func(ctx context.Context) error) {
+	f.Helper()
+	var last error
+	err := wait.PollUntilContextTimeout(f.Context(), 100*time.Millisecond, patience, true, func(ctx context.Context) (bool, error) {
+		last = check(ctx)
+		return last == nil, nil
+	})
+	if err != nil {
+		f.Fatalf("%s: %v", what, last)
+	}
+}
+
+// is waits until a condition of the member is true, and its message has what is wanted.
+func (f *federation) is(condition v1beta1.ClusterConditionType, message string) {
+	f.Helper()
+	f.eventually(string(condition), func(ctx context.Context) error {
+		cluster, err := f.ours.KubeFedCoreV1beta1().KubeFedClusters(system).Get(ctx, member, metav1.GetOptions{})
+		if err != nil {
+			return err
+		}
+		for _, c := range cluster.Status.Conditions {
+			if c.Type == condition && c.Status == corev1.ConditionTrue && (message == "" || c.Message != nil && strings.Contains(*c.Message, message)) {
+				return nil
+			}
+		}
+		return fmt.Errorf("got %+v", cluster.Status.Conditions)
+	})
+}
+
+// enrolment is what a manifest has that an agent outside of a cluster needs.
+type enrolment struct {
+	args  []string
+	token string
+}
+
+// enrol runs kubectl koinon agent.
+func (f *federation) enrol(args ...string) enrolment {
+	f.Helper()
+	plugin, err := testbed.Binary("kubectl-koinon")
+	if err != nil {
+		f.Fatal(err)
+	}
+	cmd := exec.CommandContext(f.Context(), plugin, append([]string{"--kubeconfig", f.kubeconfig, "agent", member, "--image=registry.example/koinon-agent:v1"}, args...)...)
+	var said bytes.Buffer
+	cmd.Stderr = &said
+	out, err := cmd.Output()
+	if err != nil || said.Len() > 0 {
+		f.Fatalf("kubectl koinon agent: %v\n%s", err, said.String())
+	}
+	// A real API server takes all of it.
+	testbed.KubectlStdin(f, f.member.Kubeconfig(), string(out), "apply", "-f", "-", requestTimeout)
+	var e enrolment
+	for document := range strings.SplitSeq(string(out), "\n---\n") {
+		var secret corev1.Secret
+		var set appsv1.StatefulSet
+		for _, into := range []any{&secret, &set} {
+			if err := yaml.Unmarshal([]byte(document), into); err != nil {
+				f.Fatal(err)
+			}
+		}
+		switch {
+		case secret.Kind == "Secret":
+			e.token = secret.StringData["token"]
+		case set.Kind == "StatefulSet":
+			for _, arg := range set.Spec.Template.Spec.Containers[0].Args {
+				if !strings.Contains(arg, "/koinon-agent") { // files of the pod
+					e.args = append(e.args, arg)
+				}
+			}
+		}
+	}
+	return e
+}
+
+// agent is a process of koinon-agent.
+type agent struct {
+	*exec.Cmd
+	ended chan struct{}
+
+	mu   sync.Mutex
+	said bytes.Buffer // guarded by mu
+}
+
+func (a *agent) Write(b []byte) (int, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.said.Write(b)
+}
+
+func (a *agent) output() string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.said.String()
+}
+
+// startAgent runs an agent beside the member, with its state in a directory.
+func (f *federation) startAgent(e enrolment, state string) *agent {
+	f.Helper()
+	binary, err := testbed.Binary("koinon-agent")
+	if err != nil {
+		f.Fatal(err)
+	}
+	token := filepath.Join(f.TempDir(), "token")
+	if err := os.WriteFile(token, []byte(e.token), 0o600); err != nil {
+		f.Fatal(err)
+	}
+	at, err := url.Parse(f.member.Server())
+	if err != nil {
+		f.Fatal(err)
+	}
+	a := &agent{ended: make(chan struct{})}
+	a.Cmd = exec.Command(binary, append(e.args, "--token-file="+token, "--state-dir="+state, "--apiserver="+at.Host, "--transport=direct")...)
+	a.Env = append(os.Environ(), "HTTPS_PROXY=", "https_proxy=")
+	a.Stderr = a
+	if err := a.Start(); err != nil {
+		f.Fatal(err)
+	}
+	go func() { // ends with the process
+		_ = a.Wait()
+		close(a.ended)
+	}()
+	f.Cleanup(func() {
+		a.kill(f)
+		if f.Failed() {
+			f.Logf("the agent said:\n%s", a.output())
+		}
+	})
+	return a
+}
+
+// kill ends it as with kill -9.
+func (a *agent) kill(f *federation) {
+	f.Helper()
+	if err := a.Process.Signal(syscall.SIGKILL); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		f.Fatal(err)
+	}
+	<-a.ended
+}
+
+// says waits until an agent has said something.
+func (f *federation) says(a *agent, want string) {
+	f.Helper()
+	f.eventually("the agent says "+want, func(context.Context) error {
+		if !strings.Contains(a.output(), want) {
+			return errors.New(a.output())
+		}
+		return nil
+	})
+}

@@ -1,6 +1,6 @@
-// Package tunnel_test reaches what is behind agents of the tunnel with the code of stock clients: the egress selector of
+// Package frontends_test reaches what is behind agents of the tunnel with the code of stock clients: the egress selector of
 // kube-apiserver with its configuration file, and client-go with a kubeconfig that has a proxy-url.
-package tunnel_test
+package frontends_test
 
 import (
 	"context"

@@ -125,7 +125,7 @@ var layers = map[string][]string{
 	"pkg/storage":      nil,
 	"pkg/webhook":      {"pkg/apis"},
 	"pkg/memberaccess": {"pkg/apis"},
-	"pkg/agentaccess":  {"pkg/apis", "pkg/tunnel"},
+	"pkg/agentaccess":  {"pkg/apis", "pkg/generated", "pkg/hoststate", "pkg/pki", "pkg/tunnel"},
 	"pkg/registry":     {"pkg/apis", "pkg/generated", "pkg/memberaccess"},
 	"pkg/apiserver":    {"pkg/apis", "pkg/generated", "pkg/memberaccess", "pkg/openapi", "pkg/registry"},
 	"pkg/federation":   {"pkg/apis", "pkg/generated", "pkg/memberaccess"},

@@ -1,6 +1,7 @@
 package arrives_test
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -10,11 +11,13 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/discovery"
 
 	"github.com/koinon-io/koinon/pkg/federation/compose"
@@ -97,15 +100,20 @@ func loadSchemas(t *testing.T) schemas {
 		if !strings.Contains(path, "/v") {
 			continue
 		}
-		data, err := group.Schema("application/json")
-		if err != nil {
-			t.Fatal(err)
-		}
 		var document struct {
 			Components struct{ Schemas schemas }
 		}
-		if err := json.Unmarshal(data, &document); err != nil {
-			t.Fatal(err)
+		// A group that a CustomResourceDefinition of another test has just made, or taken away, has a path and no
+		// document for a moment.
+		readErr := wait.PollUntilContextTimeout(t.Context(), 100*time.Millisecond, time.Minute, true, func(context.Context) (bool, error) {
+			var data []byte
+			if data, err = group.Schema("application/json"); err == nil {
+				err = json.Unmarshal(data, &document)
+			}
+			return err == nil || apierrors.IsNotFound(err), nil
+		})
+		if readErr != nil {
+			t.Fatalf("the schema of %s: %v", path, err)
 		}
 		maps.Copy(out, document.Components.Schemas)
 	}

@@ -127,7 +127,7 @@ func (p *tunnelPart) server() *server.Server {
 func (p *tunnelPart) dial(ctx context.Context, member string) (net.Conn, error) {
 	serving := p.server()
 	if serving == nil {
-		return nil, memberaccess.NotDialed("the tunnel has not started: see the log of this server")
+		return nil, memberaccess.NoAgent("the tunnel has not started: see the log of this server")
 	}
 	conn, err := serving.Dial(ctx, tunnel.Name{Cluster: member}, "tcp", tunnel.APIServer)
 	var failed *tunnel.DialError
@@ -137,7 +137,7 @@ func (p *tunnelPart) dial(ctx context.Context, member string) (net.Conn, error) 
 	case ctx.Err() != nil && errors.Is(err, context.Canceled):
 		return nil, err
 	case errors.Is(err, tunnel.ErrNoAgent):
-		return nil, memberaccess.NotDialed("no agent of it is connected to the tunnel: koinon-agent does not run there, or does not get through")
+		return nil, memberaccess.NoAgent("no agent of it is connected to the tunnel: koinon-agent does not run there, or does not get through")
 	case errors.As(err, &failed) && failed.Code != mux.Internal:
 		return nil, memberaccess.NotDialed("its agent cannot connect to the API server there: %v", failed.Err)
 	}

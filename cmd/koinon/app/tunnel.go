@@ -64,13 +64,21 @@ func (o *ServerOptions) checkTunnel() error {
 		errs = append(errs, errors.New("--components has the tunnel without the apiserver: members are reached through it in this process only"))
 	}
 	for _, address := range o.TunnelAdvertiseAddresses {
-		host, port := splitAdvertised(address, 1)
-		number, err := strconv.ParseUint(port, 10, 16)
-		if err != nil || number == 0 || net.ParseIP(host) == nil && len(validation.IsDNS1123Subdomain(host)) > 0 {
-			errs = append(errs, fmt.Errorf("--tunnel-advertise-address is %q: it must be HOST or HOST:PORT, where HOST is a DNS name or an IP address", address))
+		if err := checkAdvertised(address); err != nil {
+			errs = append(errs, err)
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// checkAdvertised says what is wrong with where agents find the tunnel.
+func checkAdvertised(address string) error {
+	host, port := splitAdvertised(address, 1)
+	number, err := strconv.ParseUint(port, 10, 16)
+	if err != nil || number == 0 || net.ParseIP(host) == nil && len(validation.IsDNS1123Subdomain(host)) > 0 {
+		return fmt.Errorf("--tunnel-advertise-address is %q: it must be HOST or HOST:PORT, where HOST is a DNS name or an IP address", address)
+	}
+	return nil
 }
 
 // splitAdvertised takes HOST or HOST:PORT apart.

@@ -86,7 +86,8 @@ with federation.koinon.io/agents-revoked and the time.`,
   # The same, and return when one has connected
   kubectl koinon agent m1 --image registry.example/koinon-agent:v1 --wait | kubectl --context m1 apply -f -
 
-  # Revoke the certificates that its agents have; one with a new token gets another
+  # Revoke the certificates that its agents have. A new manifest gets them others, once the Secrets with the
+  # old ones, koinon-agent-0 and so on, were deleted in the member
   kubectl -n kube-federation-system annotate --overwrite kubefedcluster m1 \
       federation.koinon.io/agents-revoked=$(date -u +%Y-%m-%dT%H:%M:%SZ)`,
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -120,8 +120,8 @@ func enrolment(ctx context.Context, o AgentOptions) (args []string, token string
 		if err := yaml.Unmarshal([]byte(document), &secret); err != nil {
 			return nil, "", fmt.Errorf("the manifest of kubectl koinon agent: %w", err)
 		}
-		for key, value := range secret.StringData {
-			if secret.Kind == "Secret" && strings.HasPrefix(key, "token") {
+		for _, value := range secret.StringData { // one for each replica; the files of their states are not there yet
+			if secret.Kind == "Secret" {
 				token = value
 			}
 		}

@@ -2,11 +2,14 @@ package testbed
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"io"
 	"log"
 	"net"
 	"net/http"
 	"sync/atomic"
+	"testing"
 	"time"
 )
 
@@ -19,23 +22,49 @@ type HTTPProxy struct {
 	carried  atomic.Int64
 }
 
+// StartHTTPProxy listens until the test ends.
+func StartHTTPProxy(t testing.TB) *HTTPProxy {
+	t.Helper()
+	p, err := startHTTPProxy()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := p.close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return p
+}
+
 // SharedHTTPProxy is a proxy for all tests of a package.
 func SharedHTTPProxy() *Shared[*HTTPProxy] {
 	return &Shared[*HTTPProxy]{start: func() (*HTTPProxy, error) {
-		listener, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, err
+		p, err := startHTTPProxy()
+		if err == nil {
+			atEnd(func(context.Context, string) error { return p.close() }, "shared-proxy")
 		}
-		p := &HTTPProxy{listener: listener, ended: make(chan error, 1)}
-		p.server = &http.Server{Handler: http.HandlerFunc(p.serve), ReadHeaderTimeout: 10 * time.Second, ErrorLog: log.New(io.Discard, "", 0)}
-		go func() { p.ended <- p.server.Serve(listener) }() // ends with Close
-		atEnd(func(context.Context, string) error {
-			err := p.server.Close()
-			<-p.ended
-			return err
-		}, "shared-proxy")
-		return p, nil
+		return p, err
 	}}
+}
+
+func startHTTPProxy() (*HTTPProxy, error) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, fmt.Errorf("listen for an HTTP proxy: %w", err)
+	}
+	p := &HTTPProxy{listener: listener, ended: make(chan error, 1)}
+	p.server = &http.Server{Handler: http.HandlerFunc(p.serve), ReadHeaderTimeout: 10 * time.Second, ErrorLog: log.New(io.Discard, "", 0)}
+	go func() { p.ended <- p.server.Serve(listener) }() // ends with close
+	return p, nil
+}
+
+func (p *HTTPProxy) close() error {
+	err := p.server.Close()
+	if served := <-p.ended; !errors.Is(served, http.ErrServerClosed) {
+		err = errors.Join(err, served)
+	}
+	return err
 }
 
 // URL of the proxy.

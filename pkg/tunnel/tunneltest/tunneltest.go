@@ -74,17 +74,22 @@ func (a *Authority) Pool() *x509.CertPool {
 // Issue signs a certificate of an agent if there are URIs, else of a server.
 func (a *Authority) Issue(until time.Time, uris ...*url.URL) tls.Certificate {
 	a.t.Helper()
+	if len(uris) == 0 {
+		return a.issue(until, nil, x509.ExtKeyUsageServerAuth)
+	}
+	return a.issue(until, uris, x509.ExtKeyUsageClientAuth)
+}
+
+func (a *Authority) issue(until time.Time, uris []*url.URL, usages ...x509.ExtKeyUsage) tls.Certificate {
+	a.t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		a.t.Fatal(err)
 	}
 	a.serial++
-	template := &x509.Certificate{SerialNumber: big.NewInt(a.serial), NotBefore: time.Now().Add(-time.Hour), NotAfter: until, URIs: uris}
+	template := &x509.Certificate{SerialNumber: big.NewInt(a.serial), NotBefore: time.Now().Add(-time.Hour), NotAfter: until, URIs: uris, ExtKeyUsage: usages}
 	if len(uris) == 0 {
 		template.IPAddresses = []net.IP{net.IPv4(127, 0, 0, 1)}
-		template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
-	} else {
-		template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, a.certificate, key.Public(), a.key)
 	if err != nil {
@@ -111,8 +116,8 @@ var Quiet = slog.New(slog.NewTextHandler(io.Discard, nil))
 // Replica is a server that listens.
 type Replica struct {
 	*server.Server
-	Address string
-	Stop    func()
+	ID, Address string
+	Stop        func()
 }
 
 // Serve runs a server. address is where it listens; empty for any.
@@ -145,7 +150,7 @@ func Serve(t *testing.T, address string, config server.Config) *Replica {
 		s.Close()
 	})
 	t.Cleanup(stop)
-	return &Replica{s, listener.Addr().String(), stop}
+	return &Replica{s, config.ID, listener.Addr().String(), stop}
 }
 
 // Run runs an agent. It is over when stop returns.

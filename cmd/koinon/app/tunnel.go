@@ -7,12 +7,15 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"regexp"
 	"strconv"
 	"sync/atomic"
 	"time"
 
+	utilnet "k8s.io/apimachinery/pkg/util/net"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/client-go/rest"
+	"k8s.io/component-base/metrics/legacyregistry"
 	"k8s.io/klog/v2"
 
 	"github.com/koinon-io/koinon/pkg/agentaccess/service"
@@ -32,6 +35,8 @@ const tunnelRetry = 5 * time.Second
 type tunnelPart struct {
 	options  *ServerOptions
 	listener net.Listener
+	// id is this process's among servers with a tunnel.
+	id string
 	// service is there once this process knows its certificate.
 	service atomic.Pointer[service.Service]
 }
@@ -45,7 +50,7 @@ func (o *ServerOptions) openTunnel() (*tunnelPart, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &tunnelPart{options: o, listener: listener}, nil
+	return &tunnelPart{options: o, listener: listener, id: tunnelID()}, nil
 }
 
 func (p *tunnelPart) close() {
@@ -66,6 +71,13 @@ func (o *ServerOptions) checkTunnel() error {
 	for _, address := range o.TunnelAdvertiseAddresses {
 		if err := checkAdvertised(address); err != nil {
 			errs = append(errs, err)
+		}
+	}
+	if address := o.TunnelPeerAddress; address != "" {
+		host, port, err := net.SplitHostPort(address)
+		number, notNumber := strconv.ParseUint(port, 10, 16)
+		if err != nil || notNumber != nil || number == 0 || net.ParseIP(host) == nil && len(validation.IsDNS1123Subdomain(host)) > 0 {
+			errs = append(errs, fmt.Errorf("--tunnel-peer-address is %q: it must be HOST:PORT, where HOST is a DNS name or an IP address", address))
 		}
 	}
 	return errors.Join(errs...)
@@ -114,6 +126,29 @@ func (p *tunnelPart) addresses() []string {
 	}
 	return addresses
 }
+
+// peerAddress is where other servers find it.
+func (p *tunnelPart) peerAddress() string {
+	if p.options.TunnelPeerAddress != "" {
+		return p.options.TunnelPeerAddress
+	}
+	at := p.listener.Addr().(*net.TCPAddr)
+	host := at.IP
+	if host.IsUnspecified() {
+		host = p.options.Generic.AdvertiseAddress
+		// The default of that is for clients on this machine; other servers are on others.
+		if found, err := utilnet.ChooseHostInterface(); host.IsLoopback() && err == nil {
+			host = found
+		}
+	}
+	return net.JoinHostPort(host.String(), strconv.Itoa(at.Port))
+}
+
+// notInID is what ids of servers do not have.
+var notInID = regexp.MustCompile(`[^A-Za-z0-9._-]+`)
+
+// tunnelID is the id of this process among servers with a tunnel: the name of a machine may have what those do not.
+func tunnelID() string { return "server" + notInID.ReplaceAllString("-"+identity(), "-") }
 
 // through is how members are reached through the tunnel; nil if there is none.
 func (p *tunnelPart) through() memberaccess.Tunnel {
@@ -181,6 +216,9 @@ func (p *tunnelPart) runBelow(ctx context.Context, below *alongside, ready func(
 	if p == nil {
 		return
 	}
+	if err := legacyregistry.CustomRegister(service.Metrics(p.server)); err != nil {
+		klog.FromContext(ctx).Error(err, "There are no metrics of the tunnel")
+	}
 	below.running.Go(func() {
 		logger := klog.FromContext(serve).WithName("tunnel")
 		serve := klog.NewContext(serve, logger)
@@ -201,7 +239,7 @@ func (p *tunnelPart) runBelow(ctx context.Context, below *alongside, ready func(
 // run serves agents until ctx ends. ending ends earlier, when this process is told to end.
 func (p *tunnelPart) run(ctx, ending context.Context, api *rest.Config, serving service.Serving) error {
 	running, err := service.New(service.Config{
-		Namespace: p.options.Namespace, ID: identity(), Listener: p.listener, Addresses: p.addresses(), Serving: serving,
+		Namespace: p.options.Namespace, ID: p.id, Listener: p.listener, Addresses: p.addresses(), Peer: p.peerAddress(), Serving: serving,
 	})
 	if err != nil {
 		return err

@@ -58,6 +58,8 @@ type Config struct {
 	Listener net.Listener
 	// Addresses are where agents find Listener, HOST:PORT.
 	Addresses []string
+	// Peer is where other servers over the API find Listener, HOST:PORT.
+	Peer string
 	// Serving is asked for each connection.
 	Serving Serving
 }
@@ -71,8 +73,8 @@ type Service struct {
 
 // New returns a Service that does not run yet.
 func New(config Config) (*Service, error) {
-	if config.Namespace == "" || config.ID == "" || config.Listener == nil || len(config.Addresses) == 0 || config.Serving == nil {
-		return nil, errors.New("tunnel service: Namespace, ID, Listener, Addresses and Serving are required")
+	if config.Namespace == "" || config.ID == "" || config.Listener == nil || len(config.Addresses) == 0 || config.Peer == "" || config.Serving == nil {
+		return nil, errors.New("tunnel service: Namespace, ID, Listener, Addresses, Peer and Serving are required")
 	}
 	return &Service{config: config}, nil
 }
@@ -126,7 +128,7 @@ func (s *Service) Run(ctx, ending context.Context, api *rest.Config) error {
 	defer stopDrain()
 	klog.FromContext(ctx).Info("Agents can connect", "address", s.config.Listener.Addr().String(), "advertised", s.config.Addresses)
 	beside.Go(func() { s.keep(upkeep, serving, tokens, client) })
-	replicas := agentaccess.NewReplicas(client.CoordinationV1().Leases(s.config.Namespace), s.config.ID, time.Now)
+	replicas := agentaccess.NewReplicas(client.CoordinationV1().Leases(s.config.Namespace), tunnel.Replica{ID: s.config.ID, Peer: s.config.Peer}, time.Now)
 	beside.Go(func() { tellOfReplicas(upkeep, ending, serving, replicas) })
 	return serving.Serve(ctx, s.config.Listener)
 }
@@ -153,6 +155,7 @@ func (s *Service) newServer(ctx context.Context, agents pki.Pair, tokens *agenta
 	allowed := func(name tunnel.Name, certificate *x509.Certificate) error {
 		return agentaccess.Allowed(member(name.Cluster), certificate)
 	}
+	refusals := &server.Refusals{}
 	signs, err := authority.New(authority.Config{
 		Signer: func() (*x509.Certificate, crypto.Signer, error) { return agents.Certificate, agents.Key, nil },
 		CA: func() ([]byte, error) {
@@ -160,14 +163,19 @@ func (s *Service) newServer(ctx context.Context, agents pki.Pair, tokens *agenta
 			return ca, err
 		},
 		Tokens: tokens, Allowed: allowed, Logger: logger,
+		Refused: func(name tunnel.Name, from string, why error) { refusals.Note(server.ClassToken, name, from, why) },
 	})
+	if err != nil {
+		return nil, err
+	}
+	peer, err := signs.Peer(s.config.ID)
 	if err != nil {
 		return nil, err
 	}
 	trusted := x509.NewCertPool()
 	trusted.AddCert(agents.Certificate)
 	return server.New(server.Config{
-		ID: s.config.ID, HTTP: signs, Allowed: allowed, Budget: mux.NewBudget(memory), Logger: logger,
+		ID: s.config.ID, HTTP: signs, PeerTLS: peer.TLS, Refusals: refusals, Allowed: allowed, Budget: mux.NewBudget(memory), Logger: logger,
 		TLS: func() (*tls.Config, error) {
 			certificate, ca, err := s.config.Serving()
 			if err != nil {

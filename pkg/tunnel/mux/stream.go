@@ -186,7 +186,7 @@ func (st *Stream) onEnd(f func(why error)) {
 	s := st.session
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if st.gone && st.sendErr != nil {
+	if st.gone && st.sendErr != nil && st.sendErr != errNoReader {
 		f(st.sendErr)
 		return
 	}

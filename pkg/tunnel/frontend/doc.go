@@ -16,7 +16,8 @@
 //
 //  1. the door: Door.Client.Within, one listener per cluster or node
 //  2. the certificate: what Policy.Client returns for it
-//  3. the headers Koinon-Cluster and Koinon-Node, of clients that can send some
+//  3. the headers Koinon-Cluster and Koinon-Node, of clients that can send some; the user of a proxy's URL, https://CLUSTER@PROXY, which
+//     comes as Proxy-Authorization without a password, is as Koinon-Cluster
 //  4. the host of the target, if it ends with the suffix of Config: [NODE.]CLUSTER.SUFFIX. CLUSTER is the one that is
 //     fixed, or else one label; a cluster whose name has dots is fixed in another way
 //  5. the host of the target, if it is the name of a node that is known in the cluster that is fixed
@@ -35,7 +36,7 @@
 //	apiserver:443, kubelet:10250                      the words
 //	anything else                                     as it is, at the agent
 //
-// Then Policy.Allow is asked, and if it agrees Policy.Known: who may not reach a name does not learn whether there is one.
+// Then Policy.Allow is asked, within the limits of the tenant, and if it agrees Policy.Known: who may not reach a name does not learn whether there is one.
 //
 // # CONNECT
 //

@@ -158,14 +158,7 @@ type Carried struct {
 // if ctx was canceled with it; they are logged, and so is the end.
 func (f *Frontend) Open(ctx context.Context, front string, r Request) (*Carried, error) {
 	began := time.Now()
-	name, address, err := f.permit(r)
-	known := name
-	var c *Carried
-	if err == nil {
-		c, err = f.dial(ctx, front, r.Client.Tenant, name, address)
-	} else {
-		known = tunnel.Name{} // who asks chooses it: it must not become a label
-	}
+	c, name, known, err := f.connected(ctx, front, r)
 	status := http.StatusOK
 	if err != nil {
 		status = f.refused(front, r, name, err)
@@ -176,13 +169,41 @@ func (f *Frontend) Open(ctx context.Context, front string, r Request) (*Carried,
 	return c, err
 }
 
+// connected connects within the limits of the tenant, which what is asked of the policy counts for, too. known is name if there is such a
+// one: who asks chooses others, which must not become labels.
+func (f *Frontend) connected(ctx context.Context, front string, r Request) (c *Carried, name, known tunnel.Name, err error) {
+	if !f.enter() {
+		return nil, r.Client.Within, known, errClosing
+	}
+	defer f.leave()
+	if err := f.countTenant(r.Client.Tenant); err != nil {
+		return nil, r.Client.Within, known, err
+	}
+	defer f.tenants.add(r.Client.Tenant, 0, -1)
+	name, address, err := f.permit(ctx, r)
+	if err != nil {
+		return nil, name, known, err
+	}
+	c, err = f.dial(ctx, front, r.Client.Tenant, name, address)
+	return c, name, name, err
+}
+
 // permit returns whose agent is asked for what, if the client may.
-func (f *Frontend) permit(r Request) (tunnel.Name, string, error) {
+func (f *Frontend) permit(ctx context.Context, r Request) (tunnel.Name, string, error) {
 	name, address, err := f.route(r)
 	if err != nil {
 		return name, address, err
 	}
-	if err := f.config.Policy.Allow(r.Client, name, address); err != nil {
+	ctx, cancel := context.WithTimeout(ctx, tunnel.DialTimeout)
+	defer cancel()
+	err = f.config.Policy.Allow(ctx, r.Client, name, address)
+	var answer *Error
+	switch {
+	case errors.As(err, &answer):
+		return name, address, err
+	case err != nil && ctx.Err() != nil:
+		return name, address, context.Cause(ctx)
+	case err != nil:
 		return name, address, &Error{Status: http.StatusForbidden, Text: fmt.Sprintf("%s: %s may not be reached by %s: %s", name, address, r.Client.Tenant, err), Err: err}
 	}
 	if !f.config.Policy.Known(name) {
@@ -204,7 +225,7 @@ func (f *Frontend) dial(ctx context.Context, front, tenant string, name tunnel.N
 	if !f.enter() {
 		return nil, errClosing
 	}
-	if err := f.count(name, tenant); err != nil {
+	if err := f.countName(name); err != nil {
 		f.leave()
 		return nil, err
 	}
@@ -213,12 +234,11 @@ func (f *Frontend) dial(ctx context.Context, front, tenant string, name tunnel.N
 	stream, err := f.open(ctx, name, address, timeouts.Connect)
 	if err != nil {
 		f.names.add(name, 0, -1)
-		f.tenants.add(tenant, 0, -1)
 		f.leave()
 		return nil, err
 	}
 	f.names.add(name, 1, -1)
-	f.tenants.add(tenant, 1, -1)
+	f.tenants.add(tenant, 1, 0)
 	c := &Carried{Name: name, Address: address, Stream: stream, frontend: f, front: front, tenant: tenant, since: time.Now(), dialed: time.Since(began)}
 	f.mu.Lock()
 	f.carried[c] = struct{}{}
@@ -232,23 +252,21 @@ func (f *Frontend) dial(ctx context.Context, front, tenant string, name tunnel.N
 	return c, nil
 }
 
-// count counts a dial for the name and the tenant.
-func (f *Frontend) count(name tunnel.Name, tenant string) error {
-	var ofName, ofTenant Limits
-	if f.config.NameLimits != nil {
-		ofName = f.config.NameLimits(name)
-	}
+// countTenant counts a dial for a tenant, and countName for a name.
+func (f *Frontend) countTenant(tenant string) error {
+	var limits Limits
 	if f.config.TenantLimits != nil {
-		ofTenant = f.config.TenantLimits(tenant)
+		limits = f.config.TenantLimits(tenant)
 	}
-	if err := f.tenants.dial(tenant, fmt.Sprintf("tenant %q", tenant), ofTenant.or(defaultLimits(false))); err != nil {
-		return err
+	return f.tenants.dial(tenant, fmt.Sprintf("tenant %q", tenant), limits.or(defaultLimits(false)))
+}
+
+func (f *Frontend) countName(name tunnel.Name) error {
+	var limits Limits
+	if f.config.NameLimits != nil {
+		limits = f.config.NameLimits(name)
 	}
-	if err := f.names.dial(name, name.String(), ofName.or(defaultLimits(name.Node != ""))); err != nil {
-		f.tenants.add(tenant, 0, -1)
-		return err
-	}
-	return nil
+	return f.names.dial(name, name.String(), limits.or(defaultLimits(name.Node != "")))
 }
 
 func (f *Frontend) timeouts(name tunnel.Name) Timeouts {

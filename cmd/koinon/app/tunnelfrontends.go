@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 
+	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apiserver/pkg/server/dynamiccertificates"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/koinon-io/koinon/pkg/agentaccess/doors"
 	"github.com/koinon-io/koinon/pkg/agentaccess/service"
+	"github.com/koinon-io/koinon/pkg/agentaccess/tunnelconfig"
 	"github.com/koinon-io/koinon/pkg/pki"
 )
 
@@ -28,6 +30,8 @@ type TunnelFrontends struct {
 	ProxyPort        int
 	// HostSuffix is the domain of hosts that name a cluster or node.
 	HostSuffix string
+	// ConfigFile says how much is carried for whom; empty: the defaults.
+	ConfigFile string
 }
 
 func (o *TunnelFrontends) addFlags(fs *pflag.FlagSet) {
@@ -35,6 +39,7 @@ func (o *TunnelFrontends) addFlags(fs *pflag.FlagSet) {
 	fs.IPVar(&o.ProxyBindAddress, "tunnel-proxy-bind-address", nil, "The address of --tunnel-proxy-port. The default is --bind-address.")
 	fs.IntVar(&o.ProxyPort, "tunnel-proxy-port", 0, "The port on which users of the API connect through the tunnel: HTTP CONNECT over TLS, with the client certificates that the API accepts, as for proxy-url in a kubeconfig. They need get on kubefedclusters/tunnel for the API server of a cluster, get on kubefedclusters/kubelets for kubelets of its nodes, and create on kubefedclusters/connections for other addresses. 0 is none.")
 	fs.StringVar(&o.HostSuffix, "tunnel-host-suffix", "", "The `DOMAIN` of hosts that name a cluster or node for the tunnel's front ends: CLUSTER.DOMAIN is its API server, NODE.CLUSTER.DOMAIN a node. No DNS needs to know it. The default is none.")
+	fs.StringVar(&o.ConfigFile, "tunnel-config", "", "A TunnelConfiguration with the limits and timeouts of the tunnel's front ends: connections, dials and bytes, by name and by tenant. The file is read again when it changes; one that is wrong stops a start, and does not replace one that is right. \"koinon check-tunnel-config\" looks at one. The default is the defaults of all.")
 }
 
 // enabled reports whether there are any.
@@ -49,6 +54,9 @@ func (o *TunnelFrontends) check(tunnel bool) error {
 	if o.enabled() && !tunnel {
 		errs = append(errs, errors.New("--tunnel-socket-directory or --tunnel-proxy-port is given, and --components has no tunnel that it could lead to"))
 	}
+	if o.ConfigFile != "" && !o.enabled() {
+		errs = append(errs, errors.New("--tunnel-config is given without --tunnel-socket-directory and --tunnel-proxy-port: there is nothing that it could limit"))
+	}
 	if o.HostSuffix != "" && len(validation.IsDNS1123Subdomain(o.HostSuffix)) > 0 {
 		errs = append(errs, fmt.Errorf("--tunnel-host-suffix is %q: it must be a DNS name such as tunnel.example.com", o.HostSuffix))
 	}
@@ -59,10 +67,14 @@ func (o *TunnelFrontends) check(tunnel bool) error {
 type openedFrontends struct {
 	sockets *doors.Directory
 	proxy   net.Listener
+	limits  *tunnelconfig.File
 }
 
-// open binds the port, and locks the directory.
+// open reads the configuration, binds the port, and locks the directory.
 func (o *TunnelFrontends) open() (opened openedFrontends, err error) {
+	if opened.limits, err = tunnelconfig.Open(o.ConfigFile); err != nil {
+		return openedFrontends{}, fmt.Errorf("--tunnel-config: %w", err)
+	}
 	if o.SocketDirectory != "" {
 		if opened.sockets, err = doors.OpenDirectory(o.SocketDirectory); err != nil {
 			return openedFrontends{}, fmt.Errorf("--tunnel-socket-directory: %w", err)
@@ -93,7 +105,7 @@ func (p *tunnelPart) newDoors(serving service.Serving, users func() ([]byte, err
 	}
 	pool := doors.ClientCAs(users)
 	return doors.New(doors.Config{
-		Sockets: p.frontends.sockets, Proxy: p.frontends.proxy, Suffix: p.options.TunnelFrontends.HostSuffix,
+		Sockets: p.frontends.sockets, Proxy: p.frontends.proxy, Suffix: p.options.TunnelFrontends.HostSuffix, Limits: p.frontends.limits,
 		Delay: p.options.Generic.ShutdownDelayDuration, Drain: p.options.ConnectionDrainTimeout,
 		TLS: func() (*tls.Config, error) {
 			certificate, _, err := serving()
@@ -144,4 +156,24 @@ func followUsers(ctx context.Context, below *alongside, host *rest.Config) (func
 		}
 		return nil, errors.New("the host has not told them: there is no client-ca-file in the ConfigMap kube-system/extension-apiserver-authentication, or it could not be read")
 	}, nil
+}
+
+func newCheckTunnelConfigCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "check-tunnel-config FILE",
+		Short: "Say what is wrong with a file for --tunnel-config",
+		Long: `Read a TunnelConfiguration as "koinon server --tunnel-config" does, and say what is wrong with it.
+No server is asked. The exit code is 0 if it is right, and 1 if it is not.`,
+		Example: `  koinon check-tunnel-config limits.yaml && mv limits.yaml /etc/koinon/tunnel.yaml`,
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			file, err := tunnelconfig.Open(args[0])
+			if err != nil {
+				return err
+			}
+			clusters, nodes, tenants := file.Rules().Count()
+			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s is right: limits of their own have %d clusters, %d nodes and %d tenants\n", args[0], clusters, nodes, tenants)
+			return err
+		},
+	}
 }

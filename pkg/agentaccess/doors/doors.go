@@ -27,11 +27,13 @@ import (
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/klog/v2"
 
+	"github.com/koinon-io/koinon/pkg/agentaccess/tunnelconfig"
 	"github.com/koinon-io/koinon/pkg/apis/federation/v1alpha1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
 	"github.com/koinon-io/koinon/pkg/tunnel"
 	"github.com/koinon-io/koinon/pkg/tunnel/frontend"
 	"github.com/koinon-io/koinon/pkg/tunnel/mux"
+	"github.com/koinon-io/koinon/pkg/tunnel/server"
 )
 
 // Config says which front ends there are.
@@ -44,6 +46,8 @@ type Config struct {
 	TLS func() (*tls.Config, error)
 	// Suffix of hosts that name a cluster or node: see package frontend.
 	Suffix string
+	// Limits say how much is carried for whom; nil is the defaults of package frontend.
+	Limits *tunnelconfig.File
 	// Delay is how long new clients are taken when this process is told to end, and Drain how long, after that, what is carried may go on.
 	Delay, Drain time.Duration
 }
@@ -56,6 +60,14 @@ type Server interface {
 	Open(ctx context.Context, name tunnel.Name, network, address string) (*mux.Stream, error)
 	// Connected reports whether an agent of a name is connected.
 	Connected(name tunnel.Name) bool
+}
+
+// sharing dials for front ends.
+type sharing struct{ Server }
+
+// Open implements frontend.Opener.
+func (s sharing) Open(ctx context.Context, name tunnel.Name, network, address string) (*mux.Stream, error) {
+	return s.Server.Open(server.Shared(ctx), name, network, address)
 }
 
 // Parts are what front ends need of the service that has links.
@@ -80,6 +92,9 @@ func New(config Config) (*Doors, error) {
 	if config.Proxy != nil && config.TLS == nil {
 		return nil, errors.New("front ends of the tunnel: a port needs TLS with client certificates")
 	}
+	if config.Limits == nil {
+		config.Limits, _ = tunnelconfig.Open("") // which is no file
+	}
 	return &Doors{config: config, remembered: remembered}, nil
 }
 
@@ -90,17 +105,42 @@ func (d *Doors) Run(ctx, ending context.Context, parts Parts) error {
 	carrying, cut := context.WithCancel(context.WithoutCancel(ctx))
 	defer cut()
 	policy := newPolicy(parts, d.remembered)
-	front, err := frontend.New(frontend.Config{Opener: parts.Server, Policy: policy, Suffix: d.config.Suffix, Logger: logger})
+	limits := d.config.Limits
+	observer := &observer{isMember: func(cluster string) bool { return member(parts, cluster) != nil }, counted: map[string]map[answer]bool{}}
+	front, err := frontend.New(frontend.Config{
+		Opener: sharing{parts.Server}, Policy: policy, Suffix: d.config.Suffix, Observer: observer, Logger: logger,
+		NameLimits: func(name tunnel.Name) frontend.Limits {
+			of, _ := limits.Rules().Name(name)
+			return of
+		},
+		TenantLimits: func(tenant string) frontend.Limits { return limits.Rules().Tenant(tenant) },
+		Timeouts: func(name tunnel.Name) frontend.Timeouts {
+			_, of := limits.Rules().Name(name)
+			return of
+		},
+	})
 	if err != nil {
 		return err
 	}
 	defer front.Close()
+	observer.front = front
+	stopObserving, err := observer.follow(parts)
+	if err != nil {
+		return err
+	}
+	defer stopObserving()
 	opening, shut := context.WithCancel(ctx)
 	defer shut()
 	var open, carried sync.WaitGroup
 	defer carried.Wait()
 	defer cut() // before it is waited
 	failed := make(chan error, 1)
+	open.Go(func() { // ends with opening
+		limits.Run(opening, tunnelconfig.Look, func(err error) {
+			configured(err)
+			front.LimitsChanged()
+		})
+	})
 	if d.config.Sockets != nil {
 		sockets := newSockets(d.config.Sockets, front, carrying, &carried)
 		stop, err := sockets.follow(parts)

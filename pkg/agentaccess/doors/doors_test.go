@@ -141,6 +141,7 @@ func (fx *fixture) answer(action clienttesting.Action) (bool, runtime.Object, er
 	defer fx.mu.Unlock()
 	fx.asked++
 	if fx.review == nil {
+		review.Status.Allowed = true
 		return true, review, nil
 	}
 	var err error

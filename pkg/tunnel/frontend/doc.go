@@ -46,13 +46,13 @@
 //
 //	400  not a request as it should be, a bad target, bytes before the answer, no cluster
 //	403  the door, the certificate or the policy does not allow the name or the address, or the agent's policy does not
-//	404  there is no such cluster or node
+//	404  there is no such cluster
 //	405  another method than CONNECT
 //	408  the head did not come in time
 //	429  a limit; Retry-After
 //	431  the head is too long
 //	502  the target refused, or cannot be reached
-//	503  no agent is connected, or it was lost meanwhile; Retry-After
+//	503  no agent is connected, or it was lost meanwhile; so is said of nodes that there are not: a node is known by its agent; Retry-After
 //	504  no answer in time
 //
 // with one sentence, which is the reason in the status line, too: Go's clients show nothing else.
@@ -61,6 +61,12 @@
 //
 // Each direction ends by itself. What a client sent before he closed is delivered while somebody takes it: see
 // package mux. A client that resets resets the target, and the other way round as far as the kind of socket has resets.
+//
+// # Limits
+//
+// Names and tenants have limits, and not addresses: what is carried at once, dials that wait and dials in a second are refused with 429; bytes in a
+// second wait where they are, at the client or the target, and take no memory but the stream's window. What the server dials itself
+// counts for none of them, and has streams of each link that front ends leave to it: see server.Shared.
 //
 // # Memory
 //

@@ -31,7 +31,7 @@ type Policy interface {
 	// Allow returns why a client may not connect to an address of a name, nil if it may. ctx is that of the dial. An *Error is the answer as it is: who
 	// cannot be asked has not refused.
 	Allow(ctx context.Context, client Client, name tunnel.Name, address string) error
-	// Known reports whether there is such a cluster or node, with an agent or without.
+	// Known reports whether there is such a cluster, with an agent or without, or such a node: one that has no agent is known if there was one of late, or not at all.
 	Known(name tunnel.Name) bool
 }
 

@@ -91,6 +91,8 @@ type ServerOptions struct {
 	TunnelAdvertiseAddresses []string
 	// TunnelPeerAddress is HOST:PORT by which other servers find it; empty is what it listens on.
 	TunnelPeerAddress string
+	// TunnelFrontends are by which programs that know nothing of the tunnel connect through it.
+	TunnelFrontends TunnelFrontends
 	// ServingCertificateLifetime is how long the certificate lives that a host trusts.
 	ServingCertificateLifetime time.Duration
 	// MaxConnectionAge is after how long the host's connections are made anew.
@@ -222,6 +224,7 @@ func (o *ServerOptions) addTunnelFlags(fs *pflag.FlagSet) {
 	fs.IntVar(&o.TunnelPort, "tunnel-port", o.TunnelPort, "The port on which agents connect. 0 takes a free one.")
 	fs.StringSliceVar(&o.TunnelAdvertiseAddresses, "tunnel-advertise-address", nil, "Where agents find the tunnel, `HOST` or HOST:PORT; may be repeated. The serving certificate names them, and \"kubectl koinon agent\" tells agents. The default is --external-hostname, and of the port --tunnel-port. Several servers over one store must be given the same, which lead to all of them.")
 	fs.StringVar(&o.TunnelPeerAddress, "tunnel-peer-address", "", "Where other servers over one store find the tunnel of this one, and of no other, `HOST:PORT`: a server hands connections to members on to one that the agent is connected to. The default is --tunnel-bind-address or, if that is all addresses, --advertise-address or the machine's own, with the port.")
+	o.TunnelFrontends.addFlags(fs)
 }
 
 // aggregated says that the server is behind an existing host.
@@ -258,6 +261,9 @@ func (o *ServerOptions) Complete(getenv func(string) string) error {
 	}
 	if o.TunnelBindAddress == nil {
 		o.TunnelBindAddress = o.BindAddress
+	}
+	if o.TunnelFrontends.ProxyBindAddress == nil {
+		o.TunnelFrontends.ProxyBindAddress = o.BindAddress
 	}
 	return o.Generic.Complete()
 }

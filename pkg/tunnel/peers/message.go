@@ -36,6 +36,8 @@ type request struct {
 type dialRequest struct {
 	tunnel.Name
 	tunnel.Request
+	// Shared is that of package tunnel.
+	Shared bool `json:"shared,omitempty"`
 }
 
 type reportRequest struct {

@@ -72,7 +72,7 @@ func (l *Link) Open(ctx context.Context, name tunnel.Name, asked tunnel.Request)
 	if n := l.session.Streams(); n >= maxStreams {
 		return nil, &mux.Error{Code: mux.Overloaded, Text: fmt.Sprintf("%d streams are open on the link to the server %s, as many as may be", n, l.ID)}
 	}
-	return l.session.Open(ctx, request{Dial: &dialRequest{name, asked}})
+	return l.session.Open(ctx, request{Dial: &dialRequest{name, asked, tunnel.IsShared(ctx)}})
 }
 
 // keep keeps a link until ctx ends, which is when the Lease is gone, or the mesh is closed.

@@ -116,6 +116,9 @@ func (m *Mesh) dialFor(ctx context.Context, in *mux.Incoming, asked *dialRequest
 	if wanted := time.Duration(asked.TimeoutMillis) * time.Millisecond; wanted > 0 {
 		timeout = min(timeout, wanted)
 	}
+	if asked.Shared {
+		ctx = tunnel.Shared(ctx)
+	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	stream, err := m.config.Local.OpenHere(ctx, asked.Name, asked.Network, asked.Address)
 	cancel()

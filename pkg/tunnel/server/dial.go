@@ -35,7 +35,7 @@ func (s *Server) Dial(ctx context.Context, name tunnel.Name, network, address st
 
 // Open is Dial for those who pass on what a stream carries.
 func (s *Server) Open(ctx context.Context, name tunnel.Name, network, address string) (*mux.Stream, error) {
-	stream, err := s.dial(ctx, s.ways(name), name, network, address)
+	stream, err := s.dial(ctx, s.ways(ctx, name), name, network, address)
 	s.counts.dialed(&s.counts.own, err)
 	return stream, err
 }
@@ -90,7 +90,8 @@ const (
 )
 
 // here are the links of a name, the best first. Those with as many streams as may be are left out if there are others.
-func (s *Server) here(name tunnel.Name) []way {
+func (s *Server) here(ctx context.Context, name tunnel.Name) []way {
+	most := s.most(ctx)
 	s.mu.Lock()
 	links := slices.Clone(s.links[name])
 	s.mu.Unlock()
@@ -105,12 +106,12 @@ func (s *Server) here(name tunnel.Name) []way {
 		}
 		ways = append(ways, w)
 	}
-	return slices.DeleteFunc(ways, func(w way) bool { return w.load >= s.config.MaxStreams && len(ways) > 1 })
+	return slices.DeleteFunc(ways, func(w way) bool { return w.load >= most && len(ways) > 1 })
 }
 
 // ways are all of a name, the best first.
-func (s *Server) ways(name tunnel.Name) []way {
-	ways := s.here(name)
+func (s *Server) ways(ctx context.Context, name tunnel.Name) []way {
+	ways := s.here(ctx, name)
 	if s.mesh != nil {
 		for _, l := range s.mesh.To(name) {
 			w := way{peer: l, agents: l.Agents(name), rank: rankPeer, load: l.Streams()}
@@ -142,7 +143,7 @@ func (w *way) open(ctx context.Context, s *Server, name tunnel.Name, request tun
 		s.counts.dialed(&s.counts.handedOn, err)
 		return stream, err
 	}
-	return w.link.open(ctx, s.config.MaxStreams, request)
+	return w.link.open(ctx, s.most(ctx), request)
 }
 
 // open has an agent dial, and notes whether it reaches what it is there for.

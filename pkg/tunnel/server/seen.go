@@ -68,7 +68,7 @@ type local struct{ *Server }
 
 // OpenHere implements peers.Local.
 func (l local) OpenHere(ctx context.Context, name tunnel.Name, network, address string) (*mux.Stream, error) {
-	stream, err := l.dial(ctx, sorted(l.here(name)), name, network, address)
+	stream, err := l.dial(ctx, sorted(l.here(ctx, name)), name, network, address)
 	l.counts.dialed(&l.counts.forOthers, err)
 	return stream, err
 }

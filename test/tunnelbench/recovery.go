@@ -85,7 +85,7 @@ func (w *world) second(ctx context.Context) error {
 	if err := w.ours.linked(ctx, 2); err != nil || w.theirs == nil {
 		return err
 	}
-	ports, err := freePorts(2)
+	ports, err := w.freePorts(2)
 	if err != nil {
 		return err
 	}

@@ -69,6 +69,7 @@ type bench struct {
 	root, dir string
 	// programs that were built; theirs is empty if konnectivity is not measured.
 	agent, theirs string
+	port          int // the next that konnectivity may have
 	started       time.Time
 	out           bytes.Buffer
 }

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
@@ -37,7 +38,7 @@ type theirs struct {
 
 func (w *world) startTheirs(ctx context.Context, mode string, agents int) (*theirs, error) {
 	t := &theirs{bench: w.bench, mode: mode, dir: w.dir, socket: filepath.Join(w.dir, mode+".sock")}
-	ports, err := freePorts(3 + 2*max(agents, 1))
+	ports, err := w.freePorts(3 + 2*max(agents, 1))
 	if err != nil {
 		return nil, err
 	}
@@ -66,16 +67,17 @@ func (w *world) startTheirs(ctx context.Context, mode string, agents int) (*thei
 	return t, nil
 }
 
-// freePorts are such as konnectivity takes: not those that the system gives to whoever asks for any.
-func freePorts(n int) ([]int, error) {
+// freePorts are such as konnectivity takes: not those that the system gives to whoever asks for any. None is given twice.
+func (b *bench) freePorts(n int) ([]int, error) {
 	const first, last = 20000, 32000
 	var ports []int
-	for port := first + os.Getpid()%4000; port < last && len(ports) < n; port++ {
-		l, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(port))
+	b.port = max(b.port, first+os.Getpid()%4000)
+	for ; b.port < last && len(ports) < n; b.port++ {
+		l, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(b.port))
 		if err != nil {
 			continue
 		}
-		ports = append(ports, port)
+		ports = append(ports, b.port)
 		_ = l.Close()
 	}
 	if len(ports) < n {
@@ -266,7 +268,11 @@ type rpcConn struct {
 }
 
 func (c *rpcConn) Close() error {
+	defer time.AfterFunc(closeLimit, c.end).Stop()
 	err := c.Conn.Close()
 	c.end()
 	return err
 }
+
+// closeLimit is how long the stock client may wait for an answer when it closes. It would wait for ten seconds.
+const closeLimit = time.Second

@@ -96,7 +96,7 @@ func (w *worker) do(ctx context.Context, o order) (answer, error) {
 }
 
 // dialLimit is when a connection that is not there is given up.
-const dialLimit = 4 * time.Second
+const dialLimit = 3 * time.Second
 
 // open connects and says what is wanted.
 func (w *worker) open(ctx context.Context, address string, want byte) (net.Conn, error) {
@@ -120,11 +120,27 @@ type crowd struct {
 	busy  sync.WaitGroup
 }
 
-func (c *crowd) close() {
-	for _, conn := range c.conns {
-		_ = conn.Close()
+// close closes all connections, and waits for who is busy with them: as long as for a connection, since konnectivity's client may wait
+// for its server without end. It reports whether all have ended.
+func (c *crowd) close() bool {
+	ended := make(chan struct{})
+	go func() { // ends with the connections, which end with the tunnel at the latest
+		var closing sync.WaitGroup
+		for _, conn := range c.conns {
+			closing.Go(func() { _ = conn.Close() })
+		}
+		closing.Wait()
+		c.busy.Wait()
+		close(ended)
+	}()
+	timer := time.NewTimer(dialLimit)
+	defer timer.Stop()
+	select {
+	case <-ended:
+		return true
+	case <-timer.C:
+		return false
 	}
-	c.busy.Wait()
 }
 
 // fill opens connections. do passes bytes of each until it fails; nil does nothing.
@@ -228,7 +244,11 @@ func (w *worker) bulk(ctx context.Context, o order) (a answer, err error) {
 // ping sends a byte there and back, beside others. That it is stuck is a result.
 func (w *worker) ping(ctx context.Context, o order) (a answer, err error) {
 	var c crowd
-	defer c.close()
+	defer func() {
+		if !c.close() && err == nil && a.Stuck == "" {
+			a.Stuck = fmt.Sprintf("connections are not closed within %s", dialLimit)
+		}
+	}()
 	if a.Stuck, err = w.stall(ctx, &c, o); a.Stuck != "" || err != nil {
 		return a, err
 	}

@@ -8,8 +8,8 @@ import (
 )
 
 const (
-	// quantum is how much of a stream is sent before it is another's turn.
-	quantum = maxData
+	// quantum is how much of a stream is sent before it is another's turn: with its header two records of TLS, which have 16 KiB.
+	quantum = maxData - headerBytes
 	// batchBytes is how much is written at once, about.
 	batchBytes = 64 << 10
 )

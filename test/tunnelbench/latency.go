@@ -101,7 +101,6 @@ type beside struct {
 	bulk, stalled int
 	deaf          bool
 	aim           float64 // of the median of CONNECT, ms; 0 if there is none
-	stallAim      bool    // stalled connections cost nothing
 }
 
 // pingPong is a byte there and back, beside what takes all and what takes nothing.
@@ -110,15 +109,14 @@ func (w *world) pingPong(ctx context.Context, s *sheet) error {
 		return err
 	}
 	many := w.number(500, 20)
-	alone := map[string]float64{}
 	for _, b := range []beside{
 		{name: "alone"},
 		{name: "beside 1 bulk stream", bulk: 1, aim: 0.6},
 		{name: "beside 4 bulk streams", bulk: 4},
-		{name: "beside 1 client that reads nothing", stalled: 1, stallAim: true},
-		{name: "beside 8 clients that read nothing", stalled: 8, stallAim: true},
-		{name: fmt.Sprintf("beside %d clients that read nothing", many), stalled: many, stallAim: true},
-		{name: "beside 8 connections whose target reads nothing", stalled: 8, deaf: true, stallAim: true},
+		{name: "beside 1 client that reads nothing", stalled: 1},
+		{name: "beside 8 clients that read nothing", stalled: 8},
+		{name: fmt.Sprintf("beside %d clients that read nothing", many), stalled: many},
+		{name: "beside 8 connections whose target reads nothing", stalled: 8, deaf: true},
 	} {
 		w.say("ping-pong %s", b.name)
 		group := "Ping-pong " + b.name
@@ -141,11 +139,8 @@ func (w *world) pingPong(ctx context.Context, s *sheet) error {
 		if b.aim > 0 {
 			s.atMost(group+", P50, ms", p50, b.aim)
 		}
-		if b.name == "alone" {
-			alone[wayConnect] = p50
-		}
-		if b.stallAim {
-			s.atMost(group+", P50 ÷ alone", p50/alone[wayConnect], 1.5)
+		if b.stalled > 0 {
+			s.atMost(group+", P50 ÷ the same before", s.Median(wayConnect, report.Measure{Group: group, Name: "P50 ÷ the same before"}), 1.5)
 		}
 	}
 	return nil
@@ -160,6 +155,9 @@ func (w *world) pingsBeside(ctx context.Context, s *sheet, y *way, b beside, mea
 	if a.Stuck == "" {
 		s.add(y.name, measure("P50"), millis(a.P50))
 		s.add(y.name, measure("P99"), millis(a.P99))
+		if b.stalled > 0 {
+			s.add(y.name, report.Measure{Group: measure("").Group, Name: "P50 ÷ the same before"}, a.P50.Seconds()/a.Alone.Seconds())
+		}
 		s.add(y.name, measure("the new connection"), millis(a.Dialed))
 		return false, nil
 	}

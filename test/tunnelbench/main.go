@@ -14,11 +14,14 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"strings"
 	"syscall"
 	"time"
+
+	"k8s.io/klog/v2"
 )
 
 func main() {
@@ -36,6 +39,8 @@ func main() {
 	timeout := flag.Duration("timeout", 30*time.Minute, "when to give up")
 	flag.Parse()
 
+	klog.LogToStderr(false) // konnectivity's client says that its connections are closed
+	klog.SetOutput(io.Discard)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	ctx, cancel := context.WithTimeout(ctx, *timeout)

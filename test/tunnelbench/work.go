@@ -61,6 +61,8 @@ type answer struct {
 	CPU   time.Duration
 	// P50 and P99 are of the operations, First50 and First99 of the first byte, Dialed is how long the one dial took.
 	P50, P99, First50, First99, Dialed time.Duration
+	// Alone is P50 of the same before there was anything beside it.
+	Alone time.Duration
 	// Stuck says what did not happen in time.
 	Stuck string `json:",omitempty"`
 	InUse int64
@@ -249,6 +251,13 @@ func (w *worker) ping(ctx context.Context, o order) (a answer, err error) {
 			a.Stuck = fmt.Sprintf("connections are not closed within %s", dialLimit)
 		}
 	}()
+	if o.Stalled > 0 {
+		before, err := w.ping(ctx, order{Work: o.Work, Address: o.Address, Counts: o.Counts, For: o.For / 2})
+		if err != nil || before.Stuck != "" {
+			return before, err
+		}
+		a.Alone = before.P50
+	}
 	if a.Stuck, err = w.stall(ctx, &c, o); a.Stuck != "" || err != nil {
 		return a, err
 	}

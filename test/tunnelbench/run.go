@@ -18,7 +18,6 @@ import (
 type options struct {
 	rows                         string
 	small, konnectivity          bool
-	built                        bool // konnectivity is, and is not built again
 	rounds                       int
 	markdown, keepLogs, profiles string
 }
@@ -126,14 +125,9 @@ func (b *bench) build(ctx context.Context) error {
 	if err := build(ctx, b.root, b.agent, "./cmd/koinon-agent"); err != nil || !b.konnectivity {
 		return err
 	}
-	if b.theirs = theirProgram(b.root); b.built {
-		return nil
-	}
+	b.theirs = filepath.Join(b.dir, "konnectivity")
 	return build(ctx, filepath.Join(b.root, "test", "tunnelbench", "konnectivity"), b.theirs, ".")
 }
-
-// theirProgram is where konnectivity is built to. It is kept.
-func theirProgram(root string) string { return filepath.Join(root, "bin", "konnectivity") }
 
 func build(ctx context.Context, dir, output, what string) error {
 	cmd := exec.CommandContext(ctx, "go", "build", "-ldflags", "-s -w", "-o", output, what)
@@ -189,10 +183,10 @@ func (b *bench) number(full, small int) int {
 	return full
 }
 
-// lasts is a time: a tenth of it for a small run.
+// lasts is a time: a twentieth of it for a small run.
 func (b *bench) lasts(d time.Duration) time.Duration {
 	if b.small {
-		return d / 10
+		return d / 20
 	}
 	return d
 }

@@ -309,7 +309,7 @@ func (w *worker) stall(ctx context.Context, c *crowd, o order) (stuck string, er
 			return fmt.Sprintf("no new connection within %s beside %d that are stalled", dialLimit, i), ctx.Err()
 		}
 	}
-	const look, looks = 100 * time.Millisecond, 30
+	const look, looks = 50 * time.Millisecond, 60
 	last := int64(-1)
 	for range looks { // then it is slow, and not endless
 		_, flowed, err := counts(ctx, o.Counts)

@@ -118,7 +118,9 @@ func (st *Stream) write(p []byte) (int, error) {
 		return 0, net.ErrClosed
 	}
 	st.out = p
-	s.ready(st)
+	if s.enqueue(st) {
+		s.writeFor(st)
+	}
 	for len(st.out) > 0 && st.sendErr == nil && !st.deadline.expired {
 		st.sent.Wait()
 	}

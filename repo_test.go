@@ -147,6 +147,7 @@ var layers = map[string][]string{
 	"test/storebench":       {"cmd/koinon-playground", "pkg/storage", "test/bench"},
 	"test/storefaults":      {"cmd/koinon-playground", "pkg/storage", "test/testbed"},
 	"test/storesuite":       {"pkg/storage"},
+	"test/tunnelscenarios":  {"pkg/tunnel"},
 }
 
 // testsUse is what tests of any folder may import besides: they run over a real store, and

@@ -148,6 +148,7 @@ var layers = map[string][]string{
 	"test/storefaults":      {"cmd/koinon-playground", "pkg/storage", "test/testbed"},
 	"test/storesuite":       {"pkg/storage"},
 	"test/tunnelbench":      {"pkg/tunnel", "test/bench"},
+	"test/tunnelscenarios":  {"pkg/tunnel"},
 }
 
 // testsUse is what tests of any folder may import besides: they run over a real store, and

@@ -39,15 +39,20 @@ type ServerInfo struct {
 	Refused string `json:"refused,omitempty"`
 }
 
-// AgentInfo is what an agent says of itself in HELLO. It is shown, and nothing follows from it.
+// AgentInfo is what an agent says of itself in HELLO. It is shown, and nothing follows from it but which of several agents of a
+// node came last.
 type AgentInfo struct {
 	Version string `json:"version,omitempty"`
 	Host    string `json:"host,omitempty"`
+	// Instance is the same on all links of a process, and of no other.
+	Instance string `json:"instance,omitempty"`
 }
 
 // News are what servers tell agents.
 type News struct {
-	Replicas []Replica `json:"replicas"`
+	Replicas []Replica `json:"replicas,omitempty"`
+	// Refused is why this link is not used, and ends: the agent is to try again in a while, and not at once.
+	Refused string `json:"refused,omitempty"`
 }
 
 // Replica is one of the servers.

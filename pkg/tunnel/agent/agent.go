@@ -7,6 +7,7 @@ package agent
 
 import (
 	"context"
+	cryptorand "crypto/rand"
 	"crypto/tls"
 	"encoding/json"
 	"errors"
@@ -50,7 +51,7 @@ type Config struct {
 	TLS func() (*tls.Config, error)
 	// Policy says what may be dialed.
 	Policy *Policy
-	// Info is what is said to servers.
+	// Info is what is said to servers. Its Instance is chosen by New.
 	Info tunnel.AgentInfo
 	// Transport is how servers are reached; empty is carrier.Auto.
 	Transport carrier.Way
@@ -99,6 +100,8 @@ type connected struct {
 	// certificate is which one it has, as the agent counts.
 	certificate int
 	news        atomic.Pointer[tunnel.News] // the last that the replica told
+	// refused is why the replica does not use this link any more.
+	refused atomic.Pointer[string]
 }
 
 // leave has another link made in its place.
@@ -140,6 +143,7 @@ func New(config Config) (*Agent, error) {
 	if config.PingEvery == 0 {
 		config.PingEvery = 5 * time.Second
 	}
+	config.Info.Instance = cryptorand.Text()
 	return &Agent{
 		config: config, dialer: &carrier.Dialer{Way: config.Transport, Connect: config.DialServer},
 		links: map[string]*connected{}, all: map[*connected]bool{}, keepers: map[string][]context.CancelFunc{}, told: make(chan struct{}, 1),
@@ -283,6 +287,10 @@ func (a *Agent) link(ctx context.Context, all *sync.WaitGroup, address string) (
 	case <-c.session.Ended():
 		return c.id, c.session.Err()
 	case <-c.leaves:
+		if reason := c.refused.Load(); reason != nil {
+			_ = c.session.Close()
+			return c.id, &RefusedError{*reason}
+		}
 		return c.id, errLeaves
 	}
 }
@@ -465,6 +473,11 @@ func (a *Agent) connect(ctx context.Context, address string, c *connected) error
 func (a *Agent) hear(c *connected, text json.RawMessage) {
 	var news tunnel.News
 	if json.Unmarshal(text, &news) != nil {
+		return
+	}
+	if news.Refused != "" {
+		c.refused.Store(&news.Refused)
+		c.leave()
 		return
 	}
 	c.news.Store(&news)

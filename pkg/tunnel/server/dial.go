@@ -56,6 +56,7 @@ func (s *Server) candidates(name tunnel.Name) []*link {
 	s.mu.Lock()
 	links := slices.Clone(s.links[name])
 	s.mu.Unlock()
+	links = slices.DeleteFunc(links, func(l *link) bool { return l.beaten.Load() }) // there is the one that has beaten them
 	load := make(map[*link]int, len(links))
 	for _, l := range links {
 		load[l] = l.session.Streams()

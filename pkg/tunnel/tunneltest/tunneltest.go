@@ -50,7 +50,7 @@ func NewAuthority(t *testing.T) *Authority {
 		t.Fatal(err)
 	}
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "authority"}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "authority"}, NotBefore: time.Now().Add(-24 * time.Hour), NotAfter: time.Now().Add(time.Hour),
 		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
@@ -74,12 +74,18 @@ func (a *Authority) Pool() *x509.CertPool {
 // Issue signs a certificate of an agent if there are URIs, else of a server.
 func (a *Authority) Issue(until time.Time, uris ...*url.URL) tls.Certificate {
 	a.t.Helper()
+	return a.IssueFrom(time.Now().Add(-time.Hour), until, uris...)
+}
+
+// IssueFrom is Issue of a certificate that begins at a time.
+func (a *Authority) IssueFrom(from, until time.Time, uris ...*url.URL) tls.Certificate {
+	a.t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		a.t.Fatal(err)
 	}
 	a.serial++
-	template := &x509.Certificate{SerialNumber: big.NewInt(a.serial), NotBefore: time.Now().Add(-time.Hour), NotAfter: until, URIs: uris}
+	template := &x509.Certificate{SerialNumber: big.NewInt(a.serial), NotBefore: from, NotAfter: until, URIs: uris}
 	if len(uris) == 0 {
 		template.IPAddresses = []net.IP{net.IPv4(127, 0, 0, 1)}
 		template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}

@@ -67,7 +67,7 @@ type ExtraConfig struct {
 	OtherEngine func(context.Context) bool
 	// DialMember connects to members for the proxies. May be nil, which connects directly.
 	DialMember links.Dialer
-	// Tunnel connects to members through their agents, if their KubeFedClusters say so. May be nil.
+	// Tunnel connects to members through their agents: see memberaccess.Dialer. May be nil.
 	Tunnel memberaccess.Tunnel
 	// KindsChanged is called, if not nil, after the federated kinds may have changed. It
 	// must not block.

@@ -64,13 +64,21 @@ func (o *ServerOptions) checkTunnel() error {
 		errs = append(errs, errors.New("--components has the tunnel without the apiserver: members are reached through it in this process only"))
 	}
 	for _, address := range o.TunnelAdvertiseAddresses {
-		host, port := splitAdvertised(address, 1)
-		number, err := strconv.ParseUint(port, 10, 16)
-		if err != nil || number == 0 || net.ParseIP(host) == nil && len(validation.IsDNS1123Subdomain(host)) > 0 {
-			errs = append(errs, fmt.Errorf("--tunnel-advertise-address is %q: it must be HOST or HOST:PORT, where HOST is a DNS name or an IP address", address))
+		if err := checkAdvertised(address); err != nil {
+			errs = append(errs, err)
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// checkAdvertised says what is wrong with where agents find the tunnel.
+func checkAdvertised(address string) error {
+	host, port := splitAdvertised(address, 1)
+	number, err := strconv.ParseUint(port, 10, 16)
+	if err != nil || number == 0 || net.ParseIP(host) == nil && len(validation.IsDNS1123Subdomain(host)) > 0 {
+		return fmt.Errorf("--tunnel-advertise-address is %q: it must be HOST or HOST:PORT, where HOST is a DNS name or an IP address", address)
+	}
+	return nil
 }
 
 // splitAdvertised takes HOST or HOST:PORT apart.
@@ -127,7 +135,7 @@ func (p *tunnelPart) server() *server.Server {
 func (p *tunnelPart) dial(ctx context.Context, member string) (net.Conn, error) {
 	serving := p.server()
 	if serving == nil {
-		return nil, memberaccess.NotDialed("the tunnel has not started: see the log of this server")
+		return nil, memberaccess.NoAgent("the tunnel has not started: see the log of this server")
 	}
 	conn, err := serving.Dial(ctx, tunnel.Name{Cluster: member}, "tcp", tunnel.APIServer)
 	var failed *tunnel.DialError
@@ -137,7 +145,7 @@ func (p *tunnelPart) dial(ctx context.Context, member string) (net.Conn, error) 
 	case ctx.Err() != nil && errors.Is(err, context.Canceled):
 		return nil, err
 	case errors.Is(err, tunnel.ErrNoAgent):
-		return nil, memberaccess.NotDialed("no agent of it is connected to the tunnel: koinon-agent does not run there, or does not get through")
+		return nil, memberaccess.NoAgent("no agent of it is connected to the tunnel: koinon-agent does not run there, or does not get through")
 	case errors.As(err, &failed) && failed.Code != mux.Internal:
 		return nil, memberaccess.NotDialed("its agent cannot connect to the API server there: %v", failed.Err)
 	}

@@ -2036,7 +2036,7 @@ func schema_apis_kubefed_core_v1beta1_KubeFedClusterSpec(ref common.ReferenceCal
 					},
 					"tunnel": {
 						SchemaProps: spec.SchemaProps{
-							Description: "Tunnel says whether the API server is reached through the koinon-agent that runs in the member and is known by the name of this KubeFedCluster. Always: in no other way. The host of apiEndpoint is then what the API server's certificate has to name, and is not connected to. Absent: the API server is connected to directly, or through proxyURL.",
+							Description: "Tunnel says whether the API server is reached through the koinon-agents that run in the member and are known by the name of this KubeFedCluster. Always: in no other way. The host of apiEndpoint is then what the API server's certificate has to name, and is not connected to. Never: it is connected to directly, or through proxyURL. Absent: directly, and through an agent while nobody can be connected to at apiEndpoint, if one is there, the API server's certificate is checked in full, and there is no proxyURL. The certificate has to name the same host either way.",
 							Type:        []string{"string"},
 							Format:      "",
 						},

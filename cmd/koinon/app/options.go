@@ -89,6 +89,8 @@ type ServerOptions struct {
 	TunnelPort        int
 	// TunnelAdvertiseAddresses are HOST or HOST:PORT by which agents find it.
 	TunnelAdvertiseAddresses []string
+	// TunnelFrontends are by which programs that know nothing of the tunnel connect through it.
+	TunnelFrontends TunnelFrontends
 	// ServingCertificateLifetime is how long the certificate lives that a host trusts.
 	ServingCertificateLifetime time.Duration
 	// MaxConnectionAge is after how long the host's connections are made anew.
@@ -219,6 +221,7 @@ func (o *ServerOptions) addTunnelFlags(fs *pflag.FlagSet) {
 	fs.IPVar(&o.TunnelBindAddress, "tunnel-bind-address", o.TunnelBindAddress, "The address on which agents connect, if --components has the tunnel. The default is --bind-address.")
 	fs.IntVar(&o.TunnelPort, "tunnel-port", o.TunnelPort, "The port on which agents connect. 0 takes a free one.")
 	fs.StringSliceVar(&o.TunnelAdvertiseAddresses, "tunnel-advertise-address", nil, "Where agents find the tunnel, `HOST` or HOST:PORT; may be repeated. The serving certificate names them, and \"kubectl koinon agent\" tells agents. The default is --external-hostname, and of the port --tunnel-port. Several servers over one store must be given the same, which lead to all of them.")
+	o.TunnelFrontends.addFlags(fs)
 }
 
 // aggregated says that the server is behind an existing host.
@@ -255,6 +258,9 @@ func (o *ServerOptions) Complete(getenv func(string) string) error {
 	}
 	if o.TunnelBindAddress == nil {
 		o.TunnelBindAddress = o.BindAddress
+	}
+	if o.TunnelFrontends.ProxyBindAddress == nil {
+		o.TunnelFrontends.ProxyBindAddress = o.BindAddress
 	}
 	return o.Generic.Complete()
 }

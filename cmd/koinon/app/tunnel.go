@@ -15,6 +15,7 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/klog/v2"
 
+	"github.com/koinon-io/koinon/pkg/agentaccess/doors"
 	"github.com/koinon-io/koinon/pkg/agentaccess/service"
 	"github.com/koinon-io/koinon/pkg/memberaccess"
 	"github.com/koinon-io/koinon/pkg/pki"
@@ -30,8 +31,9 @@ const tunnelRetry = 5 * time.Second
 // tunnelPart is the tunnel of this server: agents connect to it, and members are reached through them. A nil one is a server
 // without.
 type tunnelPart struct {
-	options  *ServerOptions
-	listener net.Listener
+	options   *ServerOptions
+	listener  net.Listener
+	frontends openedFrontends
 	// service is there once this process knows its certificate.
 	service atomic.Pointer[service.Service]
 }
@@ -45,12 +47,18 @@ func (o *ServerOptions) openTunnel() (*tunnelPart, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &tunnelPart{options: o, listener: listener}, nil
+	frontends, err := o.TunnelFrontends.open()
+	if err != nil {
+		_ = listener.Close()
+		return nil, err
+	}
+	return &tunnelPart{options: o, listener: listener, frontends: frontends}, nil
 }
 
 func (p *tunnelPart) close() {
 	if p != nil {
 		_ = p.listener.Close()
+		p.frontends.close()
 	}
 }
 
@@ -63,6 +71,7 @@ func (o *ServerOptions) checkTunnel() error {
 	if o.runs(componentTunnel) && !o.runs(componentAPIServer) {
 		errs = append(errs, errors.New("--components has the tunnel without the apiserver: members are reached through it in this process only"))
 	}
+	errs = append(errs, o.TunnelFrontends.check(o.runs(componentTunnel)))
 	for _, address := range o.TunnelAdvertiseAddresses {
 		if err := checkAdvertised(address); err != nil {
 			errs = append(errs, err)
@@ -175,17 +184,28 @@ func hostServing(kept *servingcert.Keeper) service.Serving {
 	}
 }
 
+// users returns the authorities of the API's users, PEM, nil if nobody asks. What it needs ends with the context.
+type users func(ctx context.Context, below *alongside) (func() ([]byte, error), error)
+
 // runBelow runs the tunnel, once ready returns, until below ends. When ctx ends, agents are told that this server will go.
-func (p *tunnelPart) runBelow(ctx context.Context, below *alongside, ready func(context.Context) error, api *rest.Config, serving service.Serving) {
+func (p *tunnelPart) runBelow(ctx context.Context, below *alongside, ready func(context.Context) error, api *rest.Config, serving service.Serving, of users) error {
 	serve := below.begin(context.WithoutCancel(ctx))
 	if p == nil {
-		return
+		return nil
+	}
+	clients, err := of(serve, below)
+	if err != nil {
+		return err
+	}
+	doors, err := p.newDoors(serving, clients)
+	if err != nil {
+		return err
 	}
 	below.running.Go(func() {
 		logger := klog.FromContext(serve).WithName("tunnel")
 		serve := klog.NewContext(serve, logger)
 		for ready(serve) == nil && serve.Err() == nil {
-			err := p.run(serve, ctx, api, serving)
+			err := p.run(serve, ctx, api, serving, doors)
 			if serve.Err() != nil {
 				return
 			}
@@ -196,12 +216,13 @@ func (p *tunnelPart) runBelow(ctx context.Context, below *alongside, ready func(
 			}
 		}
 	})
+	return nil
 }
 
 // run serves agents until ctx ends. ending ends earlier, when this process is told to end.
-func (p *tunnelPart) run(ctx, ending context.Context, api *rest.Config, serving service.Serving) error {
+func (p *tunnelPart) run(ctx, ending context.Context, api *rest.Config, serving service.Serving, doors *doors.Doors) error {
 	running, err := service.New(service.Config{
-		Namespace: p.options.Namespace, ID: identity(), Listener: p.listener, Addresses: p.addresses(), Serving: serving,
+		Namespace: p.options.Namespace, ID: identity(), Listener: p.listener, Addresses: p.addresses(), Serving: serving, Doors: doors,
 	})
 	if err != nil {
 		return err

@@ -29,6 +29,7 @@ import (
 	"k8s.io/klog/v2"
 
 	"github.com/koinon-io/koinon/pkg/agentaccess"
+	"github.com/koinon-io/koinon/pkg/agentaccess/doors"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
 	"github.com/koinon-io/koinon/pkg/pki"
 	"github.com/koinon-io/koinon/pkg/tunnel"
@@ -48,7 +49,7 @@ const (
 // Serving returns the serving certificate of now, and the authorities that agents are to trust, PEM.
 type Serving func() (certificate tls.Certificate, ca []byte, err error)
 
-// Config says how a Service works. All is required.
+// Config says how a Service works. All but Doors is required.
 type Config struct {
 	// Namespace is the system namespace.
 	Namespace string
@@ -60,6 +61,8 @@ type Config struct {
 	Addresses []string
 	// Serving is asked for each connection.
 	Serving Serving
+	// Doors are the front ends; nil if there are none.
+	Doors *doors.Doors
 }
 
 // Service is the tunnel's server and what belongs to it.
@@ -128,6 +131,16 @@ func (s *Service) Run(ctx, ending context.Context, api *rest.Config) error {
 	beside.Go(func() { s.keep(upkeep, serving, tokens, client) })
 	replicas := agentaccess.NewReplicas(client.CoordinationV1().Leases(s.config.Namespace), s.config.ID, time.Now)
 	beside.Go(func() { tellOfReplicas(upkeep, ending, serving, replicas) })
+	var front sync.WaitGroup
+	defer front.Wait() // links go on as long as it carries something
+	if s.config.Doors != nil {
+		front.Go(func() { // ends with ctx, and what is carried
+			parts := doors.Parts{Server: serving, Members: members, Namespace: s.config.Namespace, Reviews: client.AuthorizationV1().SubjectAccessReviews()}
+			if err := s.config.Doors.Run(ctx, ending, parts); err != nil {
+				klog.FromContext(ctx).Error(err, "The tunnel's front ends have ended")
+			}
+		})
+	}
 	return serving.Serve(ctx, s.config.Listener)
 }
 

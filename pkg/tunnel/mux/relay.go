@@ -54,12 +54,15 @@ type relay struct {
 	hurries atomic.Bool
 	// first is for reading without waiting with a large buffer.
 	first []byte
+	// owed is how long fromConn waits before it looks at the connection again.
+	owed time.Duration
 
 	mu sync.Mutex
 	// What follows is guarded by mu.
 
 	settled bool
 	err     error
+	done    chan struct{} // see over; nil if nobody waits
 }
 
 // settle notes why it ended. It reports whether that is the first reason, which counts.
@@ -70,6 +73,9 @@ func (r *relay) settle(why error) bool {
 		return false
 	}
 	r.settled, r.err = true, why
+	if r.done != nil {
+		close(r.done)
+	}
 	return true
 }
 
@@ -129,6 +135,7 @@ func (r *relay) toConn() {
 		}
 		n, err := r.conn.Write(p)
 		r.stream.Done(n)
+		r.pause(r.pace(0, n))
 		if n > 0 && errors.Is(err, os.ErrDeadlineExceeded) { // slow, but taken
 			continue
 		}
@@ -180,6 +187,7 @@ func (r *relay) fromConn() {
 		piece = r.pieceOfMessage
 	}
 	for {
+		r.pause(r.owed)
 		err := piece()
 		switch {
 		case errors.Is(err, io.EOF):
@@ -216,6 +224,7 @@ var errLeft = &Error{Canceled, "the connection was closed, and what it sent is n
 
 // pass writes to the stream. While that waits for credit it looks whether who sent it is still there.
 func (r *relay) pass(p []byte) error {
+	r.owed = r.pace(len(p), 0)
 	stuck := time.Duration(0)
 	for {
 		n, err := r.stream.writeWithin(p, patrol)
@@ -247,7 +256,7 @@ func (r *relay) piece() error {
 				return err
 			}
 		}
-		if err != nil || n < len(*buffer) {
+		if err != nil || n < len(*buffer) || r.owed > 0 {
 			return err
 		}
 	}

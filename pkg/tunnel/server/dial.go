@@ -33,7 +33,7 @@ func (s *Server) Open(ctx context.Context, name tunnel.Name, network, address st
 	failed := func(code mux.Code, err error) error {
 		return &tunnel.DialError{Name: name, Address: address, Code: code, Err: err}
 	}
-	links := s.candidates(name)
+	links := s.candidates(name, s.most(ctx))
 	if len(links) == 0 {
 		return nil, failed(mux.Unreachable, tunnel.ErrNoAgent)
 	}
@@ -52,7 +52,7 @@ func (s *Server) Open(ctx context.Context, name tunnel.Name, network, address st
 }
 
 // candidates are the links of a name, the best first.
-func (s *Server) candidates(name tunnel.Name) []*link {
+func (s *Server) candidates(name tunnel.Name, most int) []*link {
 	s.mu.Lock()
 	links := slices.Clone(s.links[name])
 	s.mu.Unlock()
@@ -65,7 +65,7 @@ func (s *Server) candidates(name tunnel.Name) []*link {
 		}
 	}
 	slices.SortStableFunc(links, func(a, b *link) int { return cmp.Compare(load[a], load[b]) })
-	return slices.DeleteFunc(links, func(l *link) bool { return load[l]%(1<<30) >= s.config.MaxStreams && len(links) > 1 })
+	return slices.DeleteFunc(links, func(l *link) bool { return load[l]%(1<<30) >= most && len(links) > 1 })
 }
 
 // opened is what came of one try.
@@ -86,7 +86,7 @@ func (s *Server) open(ctx context.Context, links []*link, request tunnel.Request
 		asked++
 		waiting++
 		go func() { // ends with ctx
-			if n := l.session.Streams(); n >= s.config.MaxStreams {
+			if n := l.session.Streams(); n >= s.most(ctx) {
 				results <- opened{nil, &mux.Error{Code: mux.Overloaded, Text: fmt.Sprintf("%d streams are open on its link, as many as may be", n)}}
 				return
 			}

@@ -57,7 +57,7 @@ func (policy) Client(certificate *x509.Certificate) (frontend.Client, error) {
 	return frontend.Client{Tenant: tenant, Within: tunnel.Name{Cluster: tenant}}, nil
 }
 
-func (policy) Allow(client frontend.Client, name tunnel.Name, _ string) error {
+func (policy) Allow(_ context.Context, client frontend.Client, name tunnel.Name, _ string) error {
 	if client.Tenant != name.Cluster {
 		return errors.New("it is another's")
 	}

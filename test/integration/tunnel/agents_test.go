@@ -17,6 +17,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/clientcmd"
 
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
 	"github.com/koinon-io/koinon/pkg/tunnel"
 	"github.com/koinon-io/koinon/pkg/tunnel/authority/authoritytest"
 	"github.com/koinon-io/koinon/pkg/tunnel/enroll"
@@ -31,7 +32,13 @@ func TestAgentsOfAMember(t *testing.T) {
 	f.keepInSecrets()
 	f.waitsFor()
 	f.renews()
-	f.goByWhatLetsOnlyHTTPSThrough()
+	f.goByWhatLetsOnlyHTTPSThrough() // an agent runs on
+
+	f.goes(v1beta1.TunnelNever) // its endpoint answers nobody
+	f.is(v1beta1.ClusterOffline, "")
+	f.goes("")
+	f.is(v1beta1.ClusterReady, "")
+	f.works()
 }
 
 // keepInSecrets runs two agents of which one is enough, and starts each anew with what its Secret has.

@@ -1,12 +1,10 @@
 package tunnel_test
 
 import (
-	"bufio"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -17,11 +15,11 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/koinon-io/koinon/test/testbed"
 )
 
 // onlyByProxy is a name of the server that no resolver knows: who gets there has asked the proxy.
@@ -33,12 +31,12 @@ func (f *federation) goByWhatLetsOnlyHTTPSThrough() {
 	f.Helper()
 	port := f.tunnelPort(f.server, 1)
 	f.forget()
-	proxy := startProxy(f.T, port)
-	behind := f.startAgent(f.enrol("--server", fmt.Sprintf("%s:%d", onlyByProxy, port)), 0, "HTTPS_PROXY="+proxy.URL, "NO_PROXY=")
+	proxy := testbed.StartHTTPProxy(f)
+	behind := f.startAgent(f.enrol("--server", fmt.Sprintf("%s:%d", onlyByProxy, port)), 0, "HTTPS_PROXY="+proxy.URL(), "NO_PROXY=")
 	f.reached()
 	f.works()
-	if proxy.asked.Load() < 2 {
-		f.Errorf("the proxy was asked %d times, want for a certificate and for a link", proxy.asked.Load())
+	if carried := proxy.Carried(); carried < 2 {
+		f.Errorf("the proxy was asked %d times, want for a certificate and for a link", carried)
 	}
 	behind.kill(f)
 
@@ -49,53 +47,6 @@ func (f *federation) goByWhatLetsOnlyHTTPSThrough() {
 	f.logs(f.server, `way="websocket"`)
 	f.reached()
 	f.works()
-}
-
-// proxy is an HTTP proxy that knows CONNECT, and onlyByProxy.
-type proxy struct {
-	*httptest.Server
-	port  int
-	asked atomic.Int32
-}
-
-func startProxy(t *testing.T, port int) *proxy {
-	t.Helper()
-	p := &proxy{port: port}
-	p.Server = httptest.NewServer(p)
-	t.Cleanup(p.Close)
-	return p
-}
-
-func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if r.Method != http.MethodConnect || r.Host != fmt.Sprintf("%s:%d", onlyByProxy, p.port) {
-		http.Error(w, "not through here", http.StatusForbidden)
-		return
-	}
-	p.asked.Add(1)
-	there, err := net.Dial("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(p.port)))
-	if err != nil {
-		http.Error(w, err.Error(), http.StatusBadGateway)
-		return
-	}
-	defer there.Close()
-	here, buffered, err := http.NewResponseController(w).Hijack()
-	if err != nil {
-		return
-	}
-	defer here.Close()
-	if _, err := io.WriteString(here, "HTTP/1.1 200 OK\r\n\r\n"); err != nil {
-		return
-	}
-	join(there, here, buffered.Reader)
-}
-
-// join carries both directions until one ends.
-func join(there, here net.Conn, read *bufio.Reader) {
-	var both sync.WaitGroup
-	end := func() { _ = there.Close(); _ = here.Close() }
-	both.Go(func() { _, _ = io.Copy(there, read); end() })
-	both.Go(func() { _, _ = io.Copy(here, there); end() })
-	both.Wait()
 }
 
 // startFront starts what ends TLS in front of the tunnel, and returns its address.

@@ -80,12 +80,6 @@ func TestAMemberThatNobodyCanConnectToIsReachedThroughItsAgent(t *testing.T) {
 	f.is(v1beta1.ClusterReady, "")
 	f.works()
 
-	f.goes(v1beta1.TunnelNever) // its endpoint answers nobody
-	f.is(v1beta1.ClusterOffline, "")
-	f.goes("")
-	f.is(v1beta1.ClusterReady, "")
-	f.works()
-
 	f.server.Stop(t) // with links
 }
 

@@ -55,6 +55,9 @@ func newTunnelAPI(t *testing.T) *tunnelAPI {
 		"a.shop": {ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{v1alpha1.TopologyLabel: "cell"}},
 			Spec: v1beta1.KubeFedClusterSpec{Tunnel: v1beta1.TunnelAlways}},
 	}}
+	for name, cluster := range a.clusters {
+		cluster.Name = name
+	}
 	a.Server = httptest.NewTLSServer(a)
 	t.Cleanup(a.Close)
 	a.address = &corev1.ConfigMap{Data: map[string]string{

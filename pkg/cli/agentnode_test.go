@@ -99,7 +99,7 @@ func TestAnAgentOfANodeWithSystemd(t *testing.T) {
 		return
 	}
 	file := filepath.Join(t.TempDir(), "koinon-agent.service")
-	stdout = strings.Replace(stdout, "/usr/local/bin/koinon-agent", "/bin/true", 1)
+	stdout = strings.Replace(stdout, "ExecStart=/usr/local/bin/koinon-agent", "ExecStart=/bin/true", 1)
 	if err := os.WriteFile(file, []byte(stdout), 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -19,7 +19,7 @@ RACE_PACKAGES = $(filter-out $(KUBE_LINKED),$(shell go list . ./pkg/... ./cmd/..
 ENGINE_SUITES = ./test/integration/propagation
 
 .DEFAULT_GOAL := help
-.PHONY: help build build-helm image-agent up down status test test-fast test-unit test-race test-unraced test-integration test-propagation-race test-histories test-faults test-faults-long test-store test-minor test-kubectl test-kubefed test-edge test-tunnel-scale fuzz-tunnel soak-aggregated bench bench-store bench-propagation bench-proxy bench-tunnel test-bench-propagation test-bench-proxy test-bench-tunnel generate verify lint clean
+.PHONY: help build build-helm image-agent up down status test test-fast test-unit test-race test-unraced test-integration test-propagation-race test-histories test-faults test-faults-long test-store test-minor test-kubectl test-kubefed test-edge test-relays test-tunnel-scale fuzz-tunnel soak-aggregated bench bench-store bench-propagation bench-proxy bench-tunnel test-bench-propagation test-bench-proxy test-bench-tunnel generate verify lint clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -105,6 +105,10 @@ fuzz-tunnel: ## Fuzz every parser of the tunnel that faces the network, one afte
 			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) ./$$package; \
 		done; \
 	done
+
+test-relays: build ## Prometheus and metrics-server read kubelets through the tunnel (downloads the one, builds the other)
+	hack/relay-clients.sh bin/clients
+	KOINON_RELAYS=$(CURDIR)/bin/clients go test -count=1 -timeout 30m -v ./test/integration/nodes
 
 # Versions of kubectl that test/clients/kubectl has.
 KUBECTLS ?= 1.28 1.29 1.30 1.31 1.32 1.33 1.34 1.35

@@ -121,6 +121,29 @@ func (t *Tokens) Of(ctx context.Context, name tunnel.Name) ([]authority.Token, e
 	return found, nil
 }
 
+// Revoke deletes the tokens of a name; those of a cluster are those of its nodes too. It returns how many were not used.
+func (t *Tokens) Revoke(ctx context.Context, name tunnel.Name) (unused int, err error) {
+	list, err := t.secrets.List(ctx, metav1.ListOptions{LabelSelector: tokenLabel})
+	if err != nil {
+		return 0, fmt.Errorf("list the tokens of agents: %w", err)
+	}
+	var errs []error
+	for i := range list.Items {
+		secret := &list.Items[i]
+		token, err := tokenOf(secret)
+		if err != nil || token.Name.Cluster != name.Cluster || name.Node != "" && token.Name.Node != name.Node {
+			continue
+		}
+		err = t.secrets.Delete(ctx, secret.Name, metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &secret.UID}})
+		if err != nil && !apierrors.IsNotFound(err) {
+			errs = append(errs, fmt.Errorf("delete the token %s of %s: %w", token.ID, token.Name, err))
+		} else if token.Key == "" {
+			unused++
+		}
+	}
+	return unused, errors.Join(errs...)
+}
+
 // Collect deletes tokens that expired a day ago.
 func (t *Tokens) Collect(ctx context.Context, now time.Time) error {
 	list, err := t.secrets.List(ctx, metav1.ListOptions{LabelSelector: tokenLabel})

@@ -24,7 +24,6 @@ import (
 	"github.com/koinon-io/koinon/pkg/apis/federation/v1alpha1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
 	kubefedclient "github.com/koinon-io/koinon/pkg/generated/clientset/versioned/typed/core/v1beta1"
-	"github.com/koinon-io/koinon/pkg/tunnel"
 	"github.com/koinon-io/koinon/pkg/tunnel/authority"
 )
 
@@ -46,6 +45,10 @@ type agentOptions struct {
 	Replicas                      int
 	Wait                          bool
 	Timeout                       time.Duration
+	// Node is empty for an agent of the cluster. Output is how what it needs is printed.
+	Node, Output string
+	// Revoke is to revoke what there is instead.
+	Revoke bool
 
 	cluster string
 	source  *source
@@ -56,12 +59,12 @@ type agentOptions struct {
 func newAgentCommand(flags *connection, streams genericiooptions.IOStreams) *cobra.Command {
 	o := &agentOptions{
 		IOStreams: streams, flags: flags, System: v1beta1.DefaultNamespace, AgentNamespace: agentmanifest.Namespace, TokenLifetime: defaultTokenLifetime,
-		Replicas: 2, Timeout: 5 * time.Minute, every: 2 * time.Second,
+		Replicas: 2, Timeout: 5 * time.Minute, Output: outputManifest, every: 2 * time.Second,
 	}
 	cmd := &cobra.Command{
 		Use:   "agent CLUSTER",
 		Args:  cobra.ArbitraryArgs,
-		Short: "Print the manifest of an agent, through which a member behind NAT is reached",
+		Short: "Print the manifest of an agent, through which a member or a node behind NAT is reached",
 		Long: `Print the manifest of koinon-agent for a member, through which Koinon reaches the member's API
 server although nobody can connect to it. It is to be applied in the member.
 
@@ -79,20 +82,31 @@ agents are used while nobody answers at spec.apiEndpoint.
 With --wait the manifest is printed and standard output closed, so that what reads it can begin; then an
 agent is waited for until --timeout.
 
-To refuse all certificates of a cluster's agents that were issued until now, annotate its KubeFedCluster
-with federation.koinon.io/agents-revoked and the time.`,
+With --node the agent is of one node, through which that node's kubelet is reached by its name. Its manifest is
+applied in the member too, and runs it on that node. With --output systemd a unit of systemd is printed, for a node
+without anything that would run a manifest. Of several agents of a node the newest is used.
+
+With --revoke nothing is printed: certificates of the cluster's agents, or of the node's, that were issued until now
+are refused from now on, and tokens for them are deleted. Those of a cluster are those of its nodes too. What is revoked
+is in the annotations federation.koinon.io/agents-revoked and federation.koinon.io/node-agents-revoked of its KubeFedCluster.`,
 		Example: `  # Make an agent of the cluster m1
   kubectl koinon agent m1 --image registry.example/koinon-agent:v1 | kubectl --context m1 apply -f -
 
   # The same, and return when one has connected
   kubectl koinon agent m1 --image registry.example/koinon-agent:v1 --wait | kubectl --context m1 apply -f -
 
-  # Revoke the certificates that its agents have. A new manifest gets them others, once the Secrets with the
+  # Make an agent of its node edge-7, as a pod there, or as a service of systemd
+  kubectl koinon agent m1 --node edge-7 --image registry.example/koinon-agent:v1 | kubectl --context m1 apply -f -
+  kubectl koinon agent m1 --node edge-7 --output systemd > koinon-agent.service
+
+  # Revoke the certificates that the cluster's agents have. A new manifest gets them others, once the Secrets with the
   # old ones, koinon-agent-0 and so on, were deleted in the member
-  kubectl -n kube-federation-system annotate --overwrite kubefedcluster m1 \
-      federation.koinon.io/agents-revoked=$(date -u +%Y-%m-%dT%H:%M:%SZ)`,
+  kubectl koinon agent m1 --revoke
+
+  # Revoke those of one node. A new manifest or unit gets it another, once /var/lib/koinon-agent is gone there
+  kubectl koinon agent m1 --node edge-7 --revoke`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := o.complete(args); err != nil {
+			if err := o.complete(cmd, args); err != nil {
 				return err
 			}
 			if err := o.validate(); err != nil {
@@ -110,14 +124,20 @@ with federation.koinon.io/agents-revoked and the time.`,
 	cmd.Flags().IntVar(&o.Replicas, "replicas", o.Replicas, "How many agents run, each with a token of its own.")
 	cmd.Flags().BoolVar(&o.Wait, "wait", o.Wait, "After the manifest was printed, wait until an agent has connected.")
 	cmd.Flags().DurationVar(&o.Timeout, "timeout", o.Timeout, "How long --wait waits.")
+	cmd.Flags().StringVar(&o.Node, "node", "", "The node that the agent is of. The default is the cluster itself.")
+	cmd.Flags().StringVarP(&o.Output, "output", "o", o.Output, "What to print: manifest, or for a node systemd.")
+	cmd.Flags().BoolVar(&o.Revoke, "revoke", false, "Revoke the certificates and tokens that there are, and print nothing.")
 	return cmd
 }
 
-func (o *agentOptions) complete(args []string) (err error) {
+func (o *agentOptions) complete(cmd *cobra.Command, args []string) (err error) {
 	if len(args) != 1 {
 		return errors.New("the name of one KubeFedCluster is needed: kubectl koinon agent CLUSTER")
 	}
 	o.cluster = args[0]
+	if o.Node != "" && !cmd.Flags().Changed("agent-namespace") {
+		o.AgentNamespace = agentmanifest.NodeNamespace
+	}
 	o.source, err = loadSource(o.flags)
 	return err
 }
@@ -126,10 +146,13 @@ func (o *agentOptions) complete(args []string) (err error) {
 var imagePattern = regexp.MustCompile(`^[a-zA-Z0-9][-a-zA-Z0-9._/:@]*$`)
 
 func (o *agentOptions) validate() error {
-	if err := (tunnel.Name{Cluster: o.cluster}).Validate(); err != nil {
+	if err := o.name().Validate(); err != nil {
 		return err
 	}
-	if !imagePattern.MatchString(o.Image) {
+	if err := o.validateNode(); err != nil {
+		return err
+	}
+	if o.Output == outputManifest && !o.Revoke && !imagePattern.MatchString(o.Image) {
 		return fmt.Errorf("--image is %q: it must be the reference of a container image that has koinon-agent", o.Image)
 	}
 	for _, flag := range [][2]string{{"--agent-namespace", o.AgentNamespace}, {"--kubefed-namespace", o.System}} {
@@ -178,6 +201,9 @@ func (o *agentOptions) run(ctx context.Context) error {
 	if err := o.checkCluster(ctx, kubefed); err != nil {
 		return err
 	}
+	if o.Revoke {
+		return o.revoke(ctx, kubefed.KubeFedClusters(o.System), agentaccess.NewTokens(core.Secrets(o.System)))
+	}
 	address, err := agentaccess.ReadAddress(ctx, core.ConfigMaps(o.System))
 	if err != nil {
 		return err
@@ -203,7 +229,11 @@ func (o *agentOptions) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if _, err = io.WriteString(o.Out, o.manifest(address.Servers, texts(pins), tokens)); err != nil || !o.Wait {
+	print := o.manifest
+	if o.Node != "" {
+		print = o.nodeManifest
+	}
+	if _, err = io.WriteString(o.Out, print(address.Servers, texts(pins), tokens)); err != nil || !o.Wait {
 		return err
 	}
 	if stdout, ok := o.Out.(io.Closer); ok { // whoever reads it applies it once it has ended
@@ -216,8 +246,8 @@ func (o *agentOptions) run(ctx context.Context) error {
 
 // makeTokens makes one for each replica.
 func (o *agentOptions) makeTokens(ctx context.Context, store *agentaccess.Tokens) (made []string, err error) {
-	for range o.Replicas {
-		text, token, err := authority.NewToken(tunnel.Name{Cluster: o.cluster}, time.Now().Truncate(time.Second), o.TokenLifetime)
+	for range o.agents() {
+		text, token, err := authority.NewToken(o.name(), time.Now().Truncate(time.Second), o.TokenLifetime)
 		if err != nil {
 			return nil, err
 		}
@@ -269,6 +299,7 @@ func (o *agentOptions) checkCluster(ctx context.Context, kubefed kubefedclient.K
 		return fmt.Errorf("look for the KubeFedCluster %q: %s", o.cluster, sentence(err))
 	case found.Labels[v1alpha1.TopologyLabel] != "":
 		return fmt.Errorf("the KubeFedCluster %q stands for a cell: an agent is of a member", o.cluster)
+	case o.Node != "" || o.Revoke: // who is reached through it does not follow from spec.tunnel
 	case found.Spec.Tunnel == v1beta1.TunnelNever:
 		_, _ = fmt.Fprintf(o.ErrOut, "note: the KubeFedCluster %q says spec.tunnel: %s: the member is not reached through its agents\n", o.cluster, v1beta1.TunnelNever)
 	case found.Spec.Tunnel != v1beta1.TunnelAlways:

@@ -33,6 +33,8 @@ type tunnelAPI struct {
 	address *corev1.ConfigMap
 	made    []corev1.Secret
 	events  []corev1.Event
+	// conflicts is how many updates of KubeFedClusters somebody else comes before.
+	conflicts int
 
 	mu sync.Mutex // guards all of it while requests are served
 }
@@ -53,6 +55,9 @@ func newTunnelAPI(t *testing.T) *tunnelAPI {
 		"a.shop": {ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{v1alpha1.TopologyLabel: "cell"}},
 			Spec: v1beta1.KubeFedClusterSpec{Tunnel: v1beta1.TunnelAlways}},
 	}}
+	for name, cluster := range a.clusters {
+		cluster.Name = name
+	}
 	a.Server = httptest.NewTLSServer(a)
 	t.Cleanup(a.Close)
 	a.address = &corev1.ConfigMap{Data: map[string]string{
@@ -83,6 +88,20 @@ func (a *tunnelAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		_ = json.NewEncoder(w).Encode(corev1.EventList{Items: a.events})
+	case r.Method == http.MethodDelete && strings.HasPrefix(r.URL.Path, core+"secrets/"):
+		name := strings.TrimPrefix(r.URL.Path, core+"secrets/")
+		a.made = slices.DeleteFunc(a.made, func(s corev1.Secret) bool { return s.Name == name })
+		_ = json.NewEncoder(w).Encode(metav1.Status{Status: metav1.StatusSuccess})
+	case r.URL.Path == core+"secrets":
+		_ = json.NewEncoder(w).Encode(corev1.SecretList{Items: a.made})
+	case r.Method == http.MethodPut && cluster != nil:
+		_ = json.NewDecoder(r.Body).Decode(cluster)
+		if a.conflicts > 0 {
+			a.conflicts--
+			fail(w, answer{http.StatusConflict, "somebody else has changed it"})
+			return
+		}
+		_ = json.NewEncoder(w).Encode(cluster)
 	case cluster != nil:
 		_ = json.NewEncoder(w).Encode(cluster)
 	default:
@@ -189,7 +208,7 @@ func (c *closed) Close() error { c.closed(); return nil }
 
 // connected is the event of an agent, told so often.
 func connected(uid string, count int32) corev1.Event {
-	return corev1.Event{ObjectMeta: metav1.ObjectMeta{UID: types.UID(uid)}, Count: count, Message: "The agent " + uid + " connected"}
+	return corev1.Event{ObjectMeta: metav1.ObjectMeta{UID: types.UID(uid)}, Count: count, Message: `The agent of cluster "m1" at host "` + uid + `", connected`}
 }
 
 // waits runs the command with --wait; whoever reads its output does something when that has ended.
@@ -215,12 +234,15 @@ func TestAnAgentIsWaitedForOnceItsManifestWasRead(t *testing.T) {
 		"another":         {[]corev1.Event{connected("b", 3)}, []corev1.Event{connected("b", 3), connected("a", 1)}},
 		"one once more":   {[]corev1.Event{connected("a", 3)}, []corev1.Event{connected("a", 4)}},
 		"the event ended": {[]corev1.Event{connected("b", 3)}, []corev1.Event{connected("a", 1)}},
+		"after one of a node": {nil, []corev1.Event{
+			{ObjectMeta: metav1.ObjectMeta{UID: "n"}, Count: 1, Message: `The agent of node "n1" of cluster "m1" at host "n", connected`}, connected("a", 1),
+		}},
 	} {
 		t.Run(what, func(t *testing.T) {
 			server := newTunnelAPI(t)
 			server.events = test.before
 			stderr, err := waits(t, "1m", func() { server.set(func() { server.events = test.after }) })
-			if err != nil || !strings.Contains(stderr, "The agent a connected\n") {
+			if err != nil || !strings.Contains(stderr, "at host \"a\", connected\n") {
 				t.Errorf("got %v, and it said %s", err, stderr)
 			}
 		})
@@ -235,8 +257,8 @@ func TestWhyNoAgentCameIsASentence(t *testing.T) {
 	}{
 		"none came": {func(a *tunnelAPI) {
 			a.clusters["m1"].Status.Conditions = []v1beta1.ClusterCondition{{Type: v1beta1.ClusterOffline, Status: corev1.ConditionTrue, Message: &message}}
-		}, `no agent of "m1" has connected within 100ms: no agent of it is connected to the tunnel; what the agents say is in the log of the pods of the StatefulSet koinon-agent in the member's namespace "koinon-agent"`},
-		"nothing is said":         {func(*tunnelAPI) {}, `no agent of "m1" has connected within 100ms; what the agents say`},
+		}, `no agent of cluster "m1" has connected within 100ms: no agent of it is connected to the tunnel; what the agents say is in the log of the pods of the StatefulSet koinon-agent in the member's namespace "koinon-agent"`},
+		"nothing is said":         {func(*tunnelAPI) {}, `no agent of cluster "m1" has connected within 100ms; what the agents say`},
 		"its cluster was deleted": {func(a *tunnelAPI) { delete(a.clusters, "m1") }, `the KubeFedCluster "m1" is gone: an agent without one is refused`},
 	} {
 		t.Run(what, func(t *testing.T) {

@@ -40,7 +40,9 @@ func (w *agentWait) connected(ctx context.Context) (connections, error) {
 	}
 	found := connections{}
 	for _, event := range list.Items {
-		found[event.UID] = event
+		if strings.HasPrefix(event.Message, "The agent of "+w.options.name().String()+" ") {
+			found[event.UID] = event
+		}
 	}
 	return found, nil
 }
@@ -58,7 +60,7 @@ func (c connections) another(since connections) string {
 // run returns when an agent has connected since before, or says what is wrong.
 func (w *agentWait) run(ctx context.Context) error {
 	o := w.options
-	_, _ = fmt.Fprintf(o.ErrOut, "waiting for an agent of %q, for %s at most\n", o.cluster, o.Timeout)
+	_, _ = fmt.Fprintf(o.ErrOut, "waiting for an agent of %s, for %s at most\n", o.name(), o.Timeout)
 	within, cancel := context.WithTimeout(ctx, o.Timeout)
 	defer cancel()
 	tick := time.NewTicker(o.every)
@@ -98,6 +100,9 @@ func (w *agentWait) look(ctx context.Context) (told, said string, err error) {
 		return "", "", err
 	}
 	for _, condition := range cluster.Status.Conditions {
+		if w.options.Node != "" {
+			break // they are about the API server
+		}
 		wrong := condition.Status == corev1.ConditionTrue
 		if condition.Type == v1beta1.ClusterReady {
 			wrong = condition.Status == corev1.ConditionFalse
@@ -112,9 +117,9 @@ func (w *agentWait) look(ctx context.Context) (told, said string, err error) {
 // late is the sentence of an agent that did not come.
 func (w *agentWait) late(problem string) string {
 	o := w.options
-	text := fmt.Sprintf("no agent of %q has connected within %s", o.cluster, o.Timeout)
+	text := fmt.Sprintf("no agent of %s has connected within %s", o.name(), o.Timeout)
 	if problem != "" {
 		text += ": " + strings.TrimSuffix(problem, ".")
 	}
-	return text + fmt.Sprintf("; what the agents say is in the log of the pods of the StatefulSet koinon-agent in the member's namespace %q", o.AgentNamespace)
+	return text + "; what the agents say is in " + o.logPlace()
 }

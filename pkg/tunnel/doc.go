@@ -42,8 +42,12 @@
 //
 // An agent has links to all replicas: it learns of them from NEWS, {"replicas":[{"id":"…","address":"…"}]}, which the server sends
 // when a link begins and when they change. A replica that others reach by the common address only has no
-// address; the agent dials that one until it has met every id. A name may have several agents. New streams go to the one with the
+// address; the agent dials that one until it has met every id. A cluster may have several agents. New streams go to the one with the
 // fewest, and to another if that does not answer in time; a stream stays where it is.
+//
+// A node is one machine. Of several agents of its name that one is used whose certificate was issued last, and of those with the
+// same certificate, such as copies of a disk, the one that came last: agents say in HELLO which process they are. The others
+// get nothing new; when they carry nothing they are told why, by NEWS {"refused":"…"}, and try again once a minute.
 //
 // # Ends
 //

@@ -39,7 +39,8 @@ type ServerInfo struct {
 	Refused string `json:"refused,omitempty"`
 }
 
-// AgentInfo is what an agent says of itself in HELLO. It is shown, and nothing follows from it.
+// AgentInfo is what an agent says of itself in HELLO. It is shown, and nothing follows from it but which of several agents of a
+// node came last.
 type AgentInfo struct {
 	Version string `json:"version,omitempty"`
 	Host    string `json:"host,omitempty"`
@@ -49,7 +50,9 @@ type AgentInfo struct {
 
 // News are what servers tell agents.
 type News struct {
-	Replicas []Replica `json:"replicas"`
+	Replicas []Replica `json:"replicas,omitempty"`
+	// Refused is why this link is not used, and ends: the agent is to try again in a while, and not at once.
+	Refused string `json:"refused,omitempty"`
 }
 
 // Replica is one of the servers.

@@ -16,9 +16,12 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
+	authenticationv1 "k8s.io/api/authentication/v1"
+	authorizationv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -39,7 +42,9 @@ type Kubelet struct {
 	Node    string
 	dir     string
 	network *Network // nil: the node is on loopback, and pods have no addresses
+	client  kubernetes.Interface
 	server  *http.Server
+	at      string     // HOST:PORT where it listens
 	ended   chan error // has what Serve returned
 }
 
@@ -52,7 +57,13 @@ const (
 // StartKubelet adds a node to a cluster that lives as long as the test.
 func StartKubelet(t testing.TB, cluster *Cluster, node string) *Kubelet {
 	t.Helper()
-	k, err := ServeKubelet(t.Context(), cluster.Client(t), KubeletOptions{Node: node, PKI: cluster.pki(), Dir: t.TempDir(), Network: cluster.Network})
+	return startKubelet(t, cluster, KubeletOptions{Node: node, Network: cluster.Network})
+}
+
+func startKubelet(t testing.TB, cluster *Cluster, o KubeletOptions) *Kubelet {
+	t.Helper()
+	o.PKI, o.Dir = cluster.pki(), t.TempDir()
+	k, err := ServeKubelet(t.Context(), cluster.Client(t), o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -72,7 +83,19 @@ type KubeletOptions struct {
 	PKI, Dir string
 	// Network is where the node and its pods have addresses; nil for loopback, and for none.
 	Network *Network
+	// Hidden is an InternalIP that the Node has and that leads to nobody, as at an edge where many sites have the same: the node
+	// is reached by its name, at port 10250, by what knows Kubelet.Listens, and its certificate is for the name alone.
+	Hidden string
 }
+
+// StartHiddenKubelet is StartKubelet with an InternalIP that leads to nobody.
+func StartHiddenKubelet(t testing.TB, cluster *Cluster, node, address string) *Kubelet {
+	t.Helper()
+	return startKubelet(t, cluster, KubeletOptions{Node: node, Hidden: address})
+}
+
+// Listens is where the kubelet is on this machine, HOST:PORT.
+func (k *Kubelet) Listens() string { return k.at }
 
 // ServeKubelet adds a node to the cluster that client reaches as its administrator, without a test.
 // It serves until Close.
@@ -81,7 +104,11 @@ func ServeKubelet(ctx context.Context, client kubernetes.Interface, o KubeletOpt
 	if o.Network != nil {
 		address = o.Network.Address()
 	}
-	tlsConfig, err := kubeletTLS(o.PKI, o.Node, address)
+	host := address
+	if o.Hidden != "" {
+		address, host = o.Hidden, o.Node
+	}
+	tlsConfig, err := kubeletTLS(o.PKI, o.Node, host)
 	if err != nil {
 		return nil, err
 	}
@@ -89,11 +116,13 @@ func ServeKubelet(ctx context.Context, client kubernetes.Interface, o KubeletOpt
 	if err != nil {
 		return nil, fmt.Errorf("listen for node %s: %w", o.Node, err)
 	}
-	k := &Kubelet{Node: o.Node, dir: o.Dir, network: o.Network, ended: make(chan error, 1)}
-	k.server = &http.Server{Handler: k.handler(), TLSConfig: tlsConfig, ReadHeaderTimeout: kubeletHeader, ErrorLog: log.New(io.Discard, "", 0)}
+	k := &Kubelet{Node: o.Node, dir: o.Dir, network: o.Network, client: client, at: listener.Addr().String(), ended: make(chan error, 1)}
+	k.server = &http.Server{Handler: k.authenticated(k.handler()), TLSConfig: tlsConfig, ReadHeaderTimeout: kubeletHeader, ErrorLog: log.New(io.Discard, "", 0)}
 	go func() { k.ended <- k.server.ServeTLS(listener, "", "") }() // ends with Close
 	port := listener.Addr().(*net.TCPAddr).Port
-	if o.Network != nil {
+	if o.Hidden != "" {
+		port = kubeletPort
+	} else if o.Network != nil {
 		o.Network.Lead(address, port, port)
 	}
 	if err := k.register(ctx, client, address, port); err != nil {
@@ -125,13 +154,16 @@ func (c *Cluster) Client(t testing.TB) kubernetes.Interface {
 	return client
 }
 
-// kubeletTLS has the cluster's authority vouch for a node at an address.
-func kubeletTLS(dir, node, address string) (*tls.Config, error) {
+// kubeletPort is where kubelets are.
+const kubeletPort = 10250
+
+// kubeletTLS has the cluster's authority vouch for a node at a host.
+func kubeletTLS(dir, node, host string) (*tls.Config, error) {
 	ca, err := pki.NewAuthority(dir, "ca", "")
 	if err != nil {
 		return nil, fmt.Errorf("load the authority of nodes: %w", err)
 	}
-	files, err := ca.Issue("kubelet-"+address, pkix.Name{CommonName: "system:node:" + node, Organization: []string{"system:nodes"}}, address)
+	files, err := ca.Issue("kubelet-"+host, pkix.Name{CommonName: "system:node:" + node, Organization: []string{"system:nodes"}}, host)
 	if err != nil {
 		return nil, err
 	}
@@ -147,8 +179,47 @@ func kubeletTLS(dir, node, address string) (*tls.Config, error) {
 	clients.AppendCertsFromPEM(authority)
 	return &tls.Config{
 		MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{certificate},
-		ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: clients,
+		ClientAuth: tls.VerifyClientCertIfGiven, ClientCAs: clients,
 	}, nil
+}
+
+// authenticated lets in who has a certificate of the cluster's authority, as its API server does, or a token with which the API
+// server lets him read metrics of nodes, as a kubelet asks.
+func (k *Kubelet) authenticated(handler http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if len(r.TLS.PeerCertificates) == 0 && !k.allows(r) {
+			http.Error(w, "Unauthorized", http.StatusUnauthorized)
+			return
+		}
+		handler.ServeHTTP(w, r)
+	})
+}
+
+// allows asks the API server about a token.
+func (k *Kubelet) allows(r *http.Request) bool {
+	token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	if !ok || !strings.HasPrefix(r.URL.Path, "/metrics") {
+		return false
+	}
+	review, err := k.client.AuthenticationV1().TokenReviews().Create(r.Context(), &authenticationv1.TokenReview{Spec: authenticationv1.TokenReviewSpec{Token: token}}, metav1.CreateOptions{})
+	if err != nil || !review.Status.Authenticated {
+		return false
+	}
+	user := review.Status.User
+	access, err := k.client.AuthorizationV1().SubjectAccessReviews().Create(r.Context(), &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
+		User: user.Username, UID: user.UID, Groups: user.Groups,
+		ResourceAttributes: &authorizationv1.ResourceAttributes{Verb: "get", Version: "v1", Resource: "nodes", Subresource: "metrics", Name: k.Node},
+	}}, metav1.CreateOptions{})
+	return err == nil && access.Status.Allowed
+}
+
+// resources are what metrics-server reads, of a node that uses a quarter of a processor. The node says which it is.
+func (k *Kubelet) resources(w http.ResponseWriter, _ *http.Request) {
+	now := time.Now()
+	seconds := float64(now.UnixMilli()%1_000_000_000) / 4000
+	fmt.Fprintf(w, "# TYPE node_cpu_usage_seconds_total counter\nnode_cpu_usage_seconds_total %f %d\n", seconds, now.UnixMilli())
+	fmt.Fprintf(w, "# TYPE node_memory_working_set_bytes gauge\nnode_memory_working_set_bytes %d %d\n", 512<<20, now.UnixMilli())
+	fmt.Fprintf(w, "# TYPE kubelet_node_name gauge\nkubelet_node_name{node=%q} 1\n", k.Node)
 }
 
 // register makes the Node, which is ready.
@@ -158,7 +229,7 @@ func (k *Kubelet) register(ctx context.Context, client kubernetes.Interface, add
 		return fmt.Errorf("make node %s: %w", k.Node, err)
 	}
 	patch, err := json.Marshal(map[string]any{"status": corev1.NodeStatus{
-		Addresses:       []corev1.NodeAddress{{Type: corev1.NodeInternalIP, Address: address}},
+		Addresses:       []corev1.NodeAddress{{Type: corev1.NodeInternalIP, Address: address}, {Type: corev1.NodeHostName, Address: k.Node}},
 		DaemonEndpoints: corev1.NodeDaemonEndpoints{KubeletEndpoint: corev1.DaemonEndpoint{Port: int32(port)}},
 		Conditions:      []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionTrue, LastHeartbeatTime: metav1.Now(), LastTransitionTime: metav1.Now()}},
 	}})
@@ -237,6 +308,8 @@ func (k *Kubelet) handler() http.Handler {
 		portforward.ServePortForward(w, r, k, r.PathValue("pod"), "", options, streamIdle, streamCreate, portforward.SupportedProtocols)
 	})
 	mux.HandleFunc("GET /containerLogs/{namespace}/{pod}/{container}", containerLogs)
+	mux.HandleFunc("GET /metrics", k.resources)
+	mux.HandleFunc("GET /metrics/resource", k.resources)
 	mux.HandleFunc("GET /pods", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = io.WriteString(w, `{"kind":"PodList","apiVersion":"v1","items":null}`)

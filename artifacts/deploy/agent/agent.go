@@ -18,9 +18,23 @@ const (
 	// many there are.
 	Replica, ReplicaPrefix = "koinon-agent-REPLICA", "koinon-agent-"
 	Replicas               = "REPLICAS"
+	// Node is the name of a node, NodeNamespace where agents of nodes are, and Instance a label's value that no other node has.
+	Node          = "NODE"
+	NodeNamespace = "koinon-agent-nodes"
+	Instance      = "INSTANCE"
 )
 
 // Manifest is for kubectl apply.
 //
 //go:embed agent.yaml
 var Manifest string
+
+// NodeManifest is that of a node's agent, for kubectl apply in the member.
+//
+//go:embed node.yaml
+var NodeManifest string
+
+// NodeUnit is the same for a node's systemd.
+//
+//go:embed node.service
+var NodeUnit string

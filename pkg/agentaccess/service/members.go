@@ -47,8 +47,11 @@ func onChange(members cache.SharedIndexInformer, do func()) (stop func(), err er
 		DeleteFunc: func(any) { do() },
 		UpdateFunc: func(old, object any) {
 			before, after := old.(*v1beta1.KubeFedCluster), object.(*v1beta1.KubeFedCluster)
-			if before.Annotations[v1beta1.AgentsRevokedAnnotation] != after.Annotations[v1beta1.AgentsRevokedAnnotation] {
-				do()
+			for _, annotation := range []string{v1beta1.AgentsRevokedAnnotation, v1beta1.NodeAgentsRevokedAnnotation} {
+				if before.Annotations[annotation] != after.Annotations[annotation] {
+					do()
+					return
+				}
 			}
 		},
 	})

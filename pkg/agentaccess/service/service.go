@@ -166,7 +166,7 @@ func (s *Service) newServer(ctx context.Context, agents pki.Pair, tokens *agenta
 		return object.(*v1beta1.KubeFedCluster)
 	}
 	allowed := func(name tunnel.Name, certificate *x509.Certificate) error {
-		return agentaccess.Allowed(member(name.Cluster), certificate)
+		return agentaccess.Allowed(member(name.Cluster), name, certificate)
 	}
 	refusals := &server.Refusals{}
 	signs, err := authority.New(authority.Config{

@@ -55,7 +55,7 @@ type Config struct {
 	TLS func() (*tls.Config, error)
 	// Policy says what may be dialed.
 	Policy *Policy
-	// Info is what is said to servers.
+	// Info is what is said to servers. Its Instance is chosen by New.
 	Info tunnel.AgentInfo
 	// Transport is how servers are reached; empty is carrier.Auto.
 	Transport carrier.Way
@@ -104,6 +104,8 @@ type connected struct {
 	// certificate is which one it has, as the agent counts.
 	certificate int
 	news        atomic.Pointer[tunnel.News] // the last that the replica told
+	// refused is why the replica does not use this link any more.
+	refused atomic.Pointer[string]
 }
 
 // leave has another link made in its place.
@@ -295,6 +297,10 @@ func (a *Agent) link(ctx context.Context, all *sync.WaitGroup, address string) (
 	case <-c.session.Ended():
 		return c.id, c.session.Err()
 	case <-c.leaves:
+		if reason := c.refused.Load(); reason != nil {
+			_ = c.session.Close()
+			return c.id, &RefusedError{*reason}
+		}
 		return c.id, errLeaves
 	}
 }
@@ -477,6 +483,11 @@ func (a *Agent) connect(ctx context.Context, address string, c *connected) error
 func (a *Agent) hear(c *connected, text json.RawMessage) {
 	var news tunnel.News
 	if json.Unmarshal(text, &news) != nil {
+		return
+	}
+	if news.Refused != "" {
+		c.refused.Store(&news.Refused)
+		c.leave()
 		return
 	}
 	c.news.Store(&news)

@@ -95,6 +95,7 @@ func (s *Server) here(ctx context.Context, name tunnel.Name) []way {
 	s.mu.Lock()
 	links := slices.Clone(s.links[name])
 	s.mu.Unlock()
+	links = slices.DeleteFunc(links, func(l *link) bool { return l.beaten.Load() }) // there is the one that has beaten them
 	ways := make([]way, 0, len(links))
 	for _, l := range links {
 		w := way{link: l, agents: []string{l.info.Instance}, load: l.session.Streams()}

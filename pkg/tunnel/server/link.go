@@ -23,6 +23,10 @@ type link struct {
 	draining    atomic.Bool
 	// failing is when it did not reach its target, in nanoseconds since 1970; 0 if it does, or that is not known.
 	failing atomic.Int64
+	// beaten: another agent of the node is the node now.
+	beaten atomic.Bool
+	// beat are the instances of agents of the node that it has beaten; it is not changed once the link is taken.
+	beat []string
 }
 
 // Link is what is known of a link.
@@ -35,7 +39,7 @@ type Link struct {
 	Way  carrier.Way
 	// Since is when it began; ValidUntil is when its certificate ends.
 	Since, ValidUntil time.Time
-	// Draining: it wants no new streams.
+	// Draining: it wants no new streams, or another agent of the node has come after it.
 	Draining bool
 	// Streams are open, Received and Sent are bytes, RoundTrip is that of late, 0 if it is not known.
 	Streams        int
@@ -47,7 +51,7 @@ func (l *link) shown() Link {
 	received, sent := l.session.Traffic()
 	return Link{
 		Name: l.name, Agent: l.info, From: l.session.RemoteAddr().String(), Way: l.way, Since: l.since, ValidUntil: l.certificate.NotAfter,
-		Draining: l.draining.Load(), Streams: l.session.Streams(), Received: received, Sent: sent, RoundTrip: l.session.RoundTrip(),
+		Draining: l.draining.Load() || l.beaten.Load(), Streams: l.session.Streams(), Received: received, Sent: sent, RoundTrip: l.session.RoundTrip(),
 	}
 }
 

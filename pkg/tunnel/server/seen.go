@@ -45,7 +45,7 @@ func (s *Server) Agents(name tunnel.Name) int {
 func (s *Server) instances(name tunnel.Name) []string {
 	var found []string
 	for _, l := range s.links[name] {
-		if !slices.Contains(found, l.info.Instance) {
+		if !l.beaten.Load() && !slices.Contains(found, l.info.Instance) {
 			found = append(found, l.info.Instance)
 		}
 	}

@@ -213,7 +213,7 @@ func (s *Server) receive(ctx context.Context, web *web, conn net.Conn, of *guest
 	if of.inside {
 		link.way = carrier.WebSocket
 	}
-	s.keep(link)
+	s.keep(ctx, link)
 }
 
 // meet makes a link of the connection of another server.
@@ -350,9 +350,10 @@ func (s *Server) allowed(name tunnel.Name, certificate *x509.Certificate) error 
 }
 
 // keep has a link used until it ends.
-func (s *Server) keep(l *link) {
-	if !s.add(l) {
-		_ = l.session.Close()
+func (s *Server) keep(ctx context.Context, l *link) {
+	if refused := s.add(l); refused != nil {
+		s.config.Logger.Info("Refused an agent", "from", l.session.RemoteAddr().String(), "err", refused)
+		refuse(ctx, l, refused)
 		return
 	}
 	s.changed(l, nil)
@@ -368,12 +369,15 @@ func (s *Server) changed(l *link, ended error) {
 	}
 }
 
-// add reports whether links are taken.
-func (s *Server) add(l *link) bool {
+// add returns why a link is not taken; nil if it is.
+func (s *Server) add(l *link) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
-		return false
+		return errClosed
+	}
+	if err := s.contest(l); err != nil {
+		return err
 	}
 	s.serving.Add(1)
 	s.links[l.name] = append(slices.Clip(s.links[l.name]), l)
@@ -383,7 +387,7 @@ func (s *Server) add(l *link) bool {
 	if s.draining != nil {
 		_ = l.session.Drain(s.draining)
 	}
-	return true
+	return nil
 }
 
 func (s *Server) remove(l *link) {
@@ -395,6 +399,7 @@ func (s *Server) remove(l *link) {
 	} else {
 		delete(s.links, l.name)
 	}
+	s.revive(l.name)
 	s.tellPeers(l.name)
 }
 

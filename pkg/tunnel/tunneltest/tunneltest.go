@@ -84,7 +84,13 @@ func (a *Authority) Issue(until time.Time, uris ...*url.URL) tls.Certificate {
 	if len(uris) == 0 {
 		return a.ForServer(a.t, time.Now().Add(-time.Hour), until)
 	}
-	return a.sign(&x509.Certificate{NotBefore: time.Now().Add(-time.Hour), NotAfter: until, URIs: uris, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
+	return a.IssueFrom(time.Now().Add(-time.Hour), until, uris...)
+}
+
+// IssueFrom signs a certificate of an agent that begins at a time.
+func (a *Authority) IssueFrom(from, until time.Time, uris ...*url.URL) tls.Certificate {
+	a.t.Helper()
+	return a.sign(&x509.Certificate{NotBefore: from, NotAfter: until, URIs: uris, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
 }
 
 // ForServer is a certificate of a server on loopback, with the authority's behind it.

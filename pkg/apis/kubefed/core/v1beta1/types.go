@@ -40,6 +40,10 @@ const (
 	// AgentsRevokedAnnotation on a KubeFedCluster is a time (RFC 3339): certificates of its
 	// agents that were issued until then are refused.
 	AgentsRevokedAnnotation = "federation.koinon.io/agents-revoked"
+	// NodeAgentsRevokedAnnotation on a KubeFedCluster is a list, separated by commas, of
+	// NODE=TIME (RFC 3339): certificates of that node's agents that were issued until then are
+	// refused.
+	NodeAgentsRevokedAnnotation = "federation.koinon.io/node-agents-revoked"
 )
 
 // +genclient

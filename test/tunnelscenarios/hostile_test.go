@@ -43,7 +43,7 @@ func besiege(t *testing.T, honest tunnel.Name) *besieged {
 	b.server = tunneltest.Serve(t, "", server.Config{ID: "a", TLS: b.ca.ServerTLS()})
 	b.target = listen(t, func(conn net.Conn) {
 		b.reached.Add(1)
-		_, _ = io.Copy(conn, conn)
+		echo(conn)
 	})
 	tunneltest.Run(t, agent.Config{Servers: []string{b.server.Address}, TLS: b.ca.AgentTLS(honest)})
 	tunneltest.Linked(t, b.server, honest, 1)

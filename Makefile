@@ -19,7 +19,7 @@ RACE_PACKAGES = $(filter-out $(KUBE_LINKED),$(shell go list . ./pkg/... ./cmd/..
 ENGINE_SUITES = ./test/integration/propagation
 
 .DEFAULT_GOAL := help
-.PHONY: help build build-helm up down status test test-fast test-unit test-race test-unraced test-integration test-propagation-race test-histories test-faults test-faults-long test-store test-minor test-kubectl test-kubefed test-edge test-tunnel-scale fuzz-tunnel soak-aggregated bench bench-store bench-propagation bench-proxy test-bench-propagation test-bench-proxy generate verify lint clean
+.PHONY: help build build-helm image-agent up down status test test-fast test-unit test-race test-unraced test-integration test-propagation-race test-histories test-faults test-faults-long test-store test-minor test-kubectl test-kubefed test-edge test-tunnel-scale fuzz-tunnel soak-aggregated bench bench-store bench-propagation bench-proxy bench-tunnel test-bench-propagation test-bench-proxy test-bench-tunnel generate verify lint clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +33,9 @@ build: ## Build all binaries into bin/ (about ten minutes the first time)
 build-helm: ## Build the stock helm, which tests run, into bin/
 	@mkdir -p bin
 	cd test/clients/helm && go build -ldflags '-s -w' -o ../../../bin/helm .
+
+image-agent: ## Build the container image of koinon-agent with buildah, podman or docker (IMAGE=registry.example/koinon-agent:v1 PLATFORMS="linux/amd64 linux/arm64")
+	hack/image.sh "$(IMAGE)" $(PLATFORMS)
 
 up: build ## Start Koinon with two real member clusters, deploy the examples, show what landed where
 	bin/koinon-playground up --dir $(DIR) --members $(MEMBERS)
@@ -131,6 +134,13 @@ test-bench-propagation: build ## Run every row of that at a small scale (about f
 
 bench-proxy: build ## Measure what a member costs through the proxies beside the member itself
 	go run ./test/proxybench
+
+bench-tunnel: ## Measure the tunnel beside direct connections and upstream's konnectivity, which this builds: _output/bench-tunnel.md (about eleven minutes)
+	@mkdir -p _output
+	go run ./test/tunnelbench --markdown _output/bench-tunnel.md
+
+test-bench-tunnel: ## Run every row of that at a small scale, with konnectivity (about two minutes)
+	KOINON_LONG=1 go test -count=1 -timeout 20m -v -run EveryRow ./test/tunnelbench
 
 test-bench-proxy: build ## Run every row of that at a small scale (about three minutes)
 	KOINON_LONG=1 go test -count=1 -timeout 20m -v -run EveryRow ./test/proxybench

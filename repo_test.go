@@ -147,6 +147,7 @@ var layers = map[string][]string{
 	"test/storebench":       {"cmd/koinon-playground", "pkg/storage", "test/bench"},
 	"test/storefaults":      {"cmd/koinon-playground", "pkg/storage", "test/testbed"},
 	"test/storesuite":       {"pkg/storage"},
+	"test/tunnelbench":      {"pkg/tunnel", "test/bench"},
 	"test/tunnelscenarios":  {"pkg/tunnel"},
 }
 

@@ -16,7 +16,21 @@ const (
 // Files are the names of the manifests in the order in which to apply them.
 var Files = []string{"namespace.yaml", "rbac.yaml", "rbac-users.yaml", "server.yaml", "networkpolicy.yaml"}
 
+// Tunnel is the manifest that an installation with the tunnel has besides.
+const Tunnel = "tunnel.yaml"
+
+// TunnelLines are what it has in other manifests, behind a line that is in one of them once. ADDRESS is where agents find the tunnel.
+var TunnelLines = map[string]string{
+	"        - --max-connection-age=5m\n": `        # Agents in members connect to each replica.
+        - --components=all,tunnel
+        - --tunnel-port=6445
+        - --tunnel-advertise-address=ADDRESS
+`,
+	"        - {name: https, containerPort: 6443}\n": "        - {name: tunnel, containerPort: 6445}\n",
+	"    - {protocol: TCP, port: https}\n":           "    - {protocol: TCP, port: tunnel}\n",
+}
+
 // FS has the manifests.
 //
-//go:embed namespace.yaml rbac.yaml rbac-users.yaml server.yaml networkpolicy.yaml
+//go:embed namespace.yaml rbac.yaml rbac-users.yaml server.yaml networkpolicy.yaml tunnel.yaml
 var FS embed.FS

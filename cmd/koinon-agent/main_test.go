@@ -21,6 +21,7 @@ import (
 	"github.com/koinon-io/koinon/pkg/tunnel"
 	"github.com/koinon-io/koinon/pkg/tunnel/authority/authoritytest"
 	"github.com/koinon-io/koinon/pkg/tunnel/server"
+	"github.com/koinon-io/koinon/pkg/tunnel/tunneltest"
 )
 
 const (
@@ -98,29 +99,6 @@ func (p *process) end(t *testing.T) error {
 	}
 }
 
-// echo is an address that answers with what it is sent.
-func echo(t *testing.T) string {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = listener.Close() })
-	go func() {
-		for {
-			conn, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer conn.Close()
-				_, _ = io.Copy(conn, conn)
-			}()
-		}
-	}()
-	return listener.Addr().String()
-}
-
 func freeAddress(t *testing.T) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -172,7 +150,7 @@ func TestTheAgentIsSmallAndLivesFromTokenToSIGTERM(t *testing.T) {
 	if info.Size() >= mostBytes {
 		t.Errorf("the binary has %d bytes, and may have %d", info.Size(), mostBytes)
 	}
-	tn, target, dir := authoritytest.Start(t, nil), echo(t), t.TempDir()
+	tn, target, dir := authoritytest.Start(t, nil), tunneltest.Target(t, ""), t.TempDir()
 	tn.SetClock(-6 * 24 * time.Hour) // what it gets is due the next time
 	token, status := filepath.Join(dir, "token"), freeAddress(t)
 	if err := os.WriteFile(token, []byte(tn.Tokens.New(t, m1, tn.Now(), time.Hour)+"\n"), 0o600); err != nil {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"regexp"
+	"strconv"
 	"strings"
 	"time"
 
@@ -30,6 +31,8 @@ import (
 const (
 	// defaultTokenLifetime is for a manifest that is applied soon; maxTokenLifetime for one that is carried somewhere.
 	defaultTokenLifetime, maxTokenLifetime = time.Hour, 30 * 24 * time.Hour
+	// maxReplicas keeps a mistake from being many tokens.
+	maxReplicas = 16
 )
 
 // agentOptions are the options of "kubectl koinon agent".
@@ -40,37 +43,52 @@ type agentOptions struct {
 	System, AgentNamespace, Image string
 	Servers                       []string
 	TokenLifetime                 time.Duration
+	Replicas                      int
+	Wait                          bool
+	Timeout                       time.Duration
 
 	cluster string
 	source  *source
+	// every is how often it is looked whether an agent has connected.
+	every time.Duration
 }
 
 func newAgentCommand(flags *connection, streams genericiooptions.IOStreams) *cobra.Command {
 	o := &agentOptions{
 		IOStreams: streams, flags: flags, System: v1beta1.DefaultNamespace, AgentNamespace: agentmanifest.Namespace, TokenLifetime: defaultTokenLifetime,
+		Replicas: 2, Timeout: 5 * time.Minute, every: 2 * time.Second,
 	}
 	cmd := &cobra.Command{
 		Use:   "agent CLUSTER",
+		Args:  cobra.ArbitraryArgs,
 		Short: "Print the manifest of an agent, through which a member behind NAT is reached",
 		Long: `Print the manifest of koinon-agent for a member, through which Koinon reaches the member's API
 server although nobody can connect to it. It is to be applied in the member.
 
-The manifest has a token that is good once and until it expires. With it the agent gets a
-certificate for the name of this cluster, which it keeps in a volume and renews by itself. Whoever
-has the token before the agent does can stand for the cluster: keep the manifest as you keep a password.
+The manifest has a token for each replica, that is good once and until it expires. With it the agent
+gets a certificate for the name of this cluster, which it keeps in a Secret and renews by itself. Whoever
+has a token before its agent does can stand for the cluster: keep the manifest as you keep a password.
 He sees no credential and no data of the member even then, since TLS to its API server goes through the
 agent; unless disabledTLSValidations turn its checks off.
 
-A member is reached through its agent if its KubeFedCluster says spec.tunnel: Always. The host of
+A member is reached through its agents alone if its KubeFedCluster says spec.tunnel: Always. The host of
 spec.apiEndpoint, or of the server in its kubeconfig, is then what the certificate of its API server has to
-name, and is not connected to: kubernetes.default.svc is in that of most.
+name, and is not connected to: kubernetes.default.svc is in that of most. If it does not say anything, its
+agents are used while nobody answers at spec.apiEndpoint.
+
+With --wait the manifest is printed and standard output closed, so that what reads it can begin; then an
+agent is waited for until --timeout.
 
 To refuse all certificates of a cluster's agents that were issued until now, annotate its KubeFedCluster
 with federation.koinon.io/agents-revoked and the time.`,
 		Example: `  # Make an agent of the cluster m1
   kubectl koinon agent m1 --image registry.example/koinon-agent:v1 | kubectl --context m1 apply -f -
 
-  # Revoke the certificates that its agents have; one with a new token gets another
+  # The same, and return when one has connected
+  kubectl koinon agent m1 --image registry.example/koinon-agent:v1 --wait | kubectl --context m1 apply -f -
+
+  # Revoke the certificates that its agents have. A new manifest gets them others, once the Secrets with the
+  # old ones, koinon-agent-0 and so on, were deleted in the member
   kubectl -n kube-federation-system annotate --overwrite kubefedcluster m1 \
       federation.koinon.io/agents-revoked=$(date -u +%Y-%m-%dT%H:%M:%SZ)`,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -83,11 +101,15 @@ with federation.koinon.io/agents-revoked and the time.`,
 			return o.run(cmd.Context())
 		},
 	}
+	cmd.AddCommand(newAgentStatusCommand(flags, streams))
 	cmd.Flags().StringVar(&o.Image, "image", "", "The container image, which has koinon-agent in its PATH. It is required: there is none in a registry.")
 	cmd.Flags().StringVar(&o.AgentNamespace, "agent-namespace", o.AgentNamespace, "The namespace of the member for the agent.")
 	cmd.Flags().StringVar(&o.System, "kubefed-namespace", o.System, "The namespace of KubeFedClusters.")
 	cmd.Flags().StringSliceVar(&o.Servers, "server", nil, "Where the agent finds the tunnel, HOST:PORT; may be repeated. The default is what the server says of itself.")
-	cmd.Flags().DurationVar(&o.TokenLifetime, "token-lifetime", o.TokenLifetime, "How long the token is good.")
+	cmd.Flags().DurationVar(&o.TokenLifetime, "token-lifetime", o.TokenLifetime, "How long the tokens are good.")
+	cmd.Flags().IntVar(&o.Replicas, "replicas", o.Replicas, "How many agents run, each with a token of its own.")
+	cmd.Flags().BoolVar(&o.Wait, "wait", o.Wait, "After the manifest was printed, wait until an agent has connected.")
+	cmd.Flags().DurationVar(&o.Timeout, "timeout", o.Timeout, "How long --wait waits.")
 	return cmd
 }
 
@@ -118,6 +140,12 @@ func (o *agentOptions) validate() error {
 	if o.TokenLifetime <= 0 || o.TokenLifetime > maxTokenLifetime {
 		return fmt.Errorf("--token-lifetime is %s: it must be more than 0s, and %s at most", o.TokenLifetime, maxTokenLifetime)
 	}
+	if o.Replicas < 1 || o.Replicas > maxReplicas {
+		return fmt.Errorf("--replicas is %d: 1 to %d are allowed", o.Replicas, maxReplicas)
+	}
+	if o.Timeout <= 0 {
+		return fmt.Errorf("--timeout is %s: it must be more than 0s", o.Timeout)
+	}
 	return checkServers(o.Servers)
 }
 
@@ -131,7 +159,7 @@ func checkServers(servers []string) error {
 	return nil
 }
 
-// run makes a token and prints the manifest.
+// run makes tokens, prints the manifest, and waits for an agent if it is to.
 func (o *agentOptions) run(ctx context.Context) error {
 	config, err := o.source.restConfig(o.source.server)
 	if err != nil {
@@ -164,23 +192,71 @@ func (o *agentOptions) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	// Before anything is made: what cannot be printed needs no token.
-	text, token, err := authority.NewToken(tunnel.Name{Cluster: o.cluster}, time.Now().Truncate(time.Second), o.TokenLifetime)
+	waiting := &agentWait{kubefed: kubefed.KubeFedClusters(o.System), events: core.Events(o.System), options: o}
+	if o.Wait {
+		if waiting.before, err = waiting.connected(ctx); err != nil {
+			return err
+		}
+	}
+	// What cannot be printed needs no tokens: they are made last.
+	tokens, err := o.makeTokens(ctx, agentaccess.NewTokens(core.Secrets(o.System)))
 	if err != nil {
 		return err
 	}
-	if err := agentaccess.NewTokens(core.Secrets(o.System)).Add(ctx, token); err != nil {
+	if _, err = io.WriteString(o.Out, o.manifest(address.Servers, texts(pins), tokens)); err != nil || !o.Wait {
 		return err
 	}
-	manifest := repeatLine(agentmanifest.Manifest, agentmanifest.Server, address.Servers)
-	manifest = repeatLine(manifest, agentmanifest.Pin, texts(pins))
-	manifest = strings.NewReplacer(
-		agentmanifest.Cluster, o.cluster, agentmanifest.Token, text, agentmanifest.Image, o.Image,
+	if stdout, ok := o.Out.(io.Closer); ok { // whoever reads it applies it once it has ended
+		if err := stdout.Close(); err != nil {
+			return err
+		}
+	}
+	return waiting.run(ctx)
+}
+
+// makeTokens makes one for each replica.
+func (o *agentOptions) makeTokens(ctx context.Context, store *agentaccess.Tokens) (made []string, err error) {
+	for range o.Replicas {
+		text, token, err := authority.NewToken(tunnel.Name{Cluster: o.cluster}, time.Now().Truncate(time.Second), o.TokenLifetime)
+		if err != nil {
+			return nil, err
+		}
+		if err := store.Add(ctx, token); err != nil {
+			return nil, err
+		}
+		made = append(made, text)
+	}
+	return made, nil
+}
+
+// manifest is what is applied in the member. tokens are by replica.
+func (o *agentOptions) manifest(servers, pins, tokens []string) string {
+	var replicas []string
+	for i := range tokens {
+		replicas = append(replicas, agentmanifest.ReplicaPrefix+strconv.Itoa(i))
+	}
+	var documents []string
+	for document := range strings.SplitSeq(agentmanifest.Manifest, "---\n") {
+		if !strings.Contains(document, "\n  name: "+agentmanifest.Replica+"\n") {
+			documents = append(documents, document)
+			continue
+		}
+		for _, replica := range replicas {
+			documents = append(documents, strings.ReplaceAll(document, agentmanifest.Replica, replica))
+		}
+	}
+	manifest := strings.Join(documents, "---\n")
+	manifest = repeatLine(manifest, agentmanifest.Server, servers)
+	manifest = repeatLine(manifest, agentmanifest.Pin, pins)
+	manifest = repeatLine(manifest, agentmanifest.Replica, replicas)
+	for i, replica := range replicas {
+		manifest = strings.ReplaceAll(manifest, replica+": "+agentmanifest.Token+"\n", replica+": "+tokens[i]+"\n")
+	}
+	return strings.NewReplacer(
+		agentmanifest.Cluster, o.cluster, agentmanifest.Image, o.Image, agentmanifest.Replicas, strconv.Itoa(len(tokens)),
 		"name: "+agentmanifest.Namespace+"\n  labels:\n    pod-security", "name: "+o.AgentNamespace+"\n  labels:\n    pod-security",
 		"namespace: "+agentmanifest.Namespace+"\n", "namespace: "+o.AgentNamespace+"\n",
 	).Replace(manifest)
-	_, err = io.WriteString(o.Out, manifest)
-	return err
 }
 
 // checkCluster makes sure that there is a member of the name, and says what else it needs.
@@ -188,13 +264,15 @@ func (o *agentOptions) checkCluster(ctx context.Context, kubefed kubefedclient.K
 	found, err := kubefed.KubeFedClusters(o.System).Get(ctx, o.cluster, metav1.GetOptions{})
 	switch {
 	case apierrors.IsNotFound(err):
-		return fmt.Errorf("there is no KubeFedCluster %q in namespace %q: make it first, with spec.tunnel: %s", o.cluster, o.System, v1beta1.TunnelAlways)
+		return fmt.Errorf("there is no KubeFedCluster %q in namespace %q: make it first", o.cluster, o.System)
 	case err != nil:
 		return fmt.Errorf("look for the KubeFedCluster %q: %s", o.cluster, sentence(err))
 	case found.Labels[v1alpha1.TopologyLabel] != "":
 		return fmt.Errorf("the KubeFedCluster %q stands for a cell: an agent is of a member", o.cluster)
+	case found.Spec.Tunnel == v1beta1.TunnelNever:
+		_, _ = fmt.Fprintf(o.ErrOut, "note: the KubeFedCluster %q says spec.tunnel: %s: the member is not reached through its agents\n", o.cluster, v1beta1.TunnelNever)
 	case found.Spec.Tunnel != v1beta1.TunnelAlways:
-		_, _ = fmt.Fprintf(o.ErrOut, "note: the KubeFedCluster %q does not say spec.tunnel: %s: the member is not reached through its agent until it does\n", o.cluster, v1beta1.TunnelAlways)
+		_, _ = fmt.Fprintf(o.ErrOut, "note: the KubeFedCluster %q does not say spec.tunnel: %s: the member is reached through its agents only while nobody answers at %s\n", o.cluster, v1beta1.TunnelAlways, found.Spec.APIEndpoint)
 	}
 	return nil
 }

@@ -1,17 +1,23 @@
 package cli
 
 import (
+	"bytes"
 	"encoding/json"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/cli-runtime/pkg/genericiooptions"
 	"sigs.k8s.io/yaml"
 
 	"github.com/koinon-io/koinon/pkg/agentaccess"
@@ -26,13 +32,24 @@ type tunnelAPI struct {
 	// address is the ConfigMap of the tunnel; nil if there is none.
 	address *corev1.ConfigMap
 	made    []corev1.Secret
+	events  []corev1.Event
+
+	mu sync.Mutex // guards all of it while requests are served
+}
+
+// set changes something while requests may be served.
+func (a *tunnelAPI) set(change func()) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	change()
 }
 
 func newTunnelAPI(t *testing.T) *tunnelAPI {
 	t.Helper()
 	a := &tunnelAPI{api: &api{}, clusters: map[string]*v1beta1.KubeFedCluster{
 		"m1": {Spec: v1beta1.KubeFedClusterSpec{Tunnel: v1beta1.TunnelAlways}},
-		"m2": {},
+		"m2": {Spec: v1beta1.KubeFedClusterSpec{APIEndpoint: "https://m2"}},
+		"m4": {Spec: v1beta1.KubeFedClusterSpec{Tunnel: v1beta1.TunnelNever}},
 		"a.shop": {ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{v1alpha1.TopologyLabel: "cell"}},
 			Spec: v1beta1.KubeFedClusterSpec{Tunnel: v1beta1.TunnelAlways}},
 	}}
@@ -46,6 +63,8 @@ func newTunnelAPI(t *testing.T) *tunnelAPI {
 }
 
 func (a *tunnelAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
 	w.Header().Set("Content-Type", "application/json")
 	const core, kubefed = "/api/v1/namespaces/kube-federation-system/", "/apis/core.kubefed.io/v1beta1/namespaces/kube-federation-system/kubefedclusters/"
 	cluster := a.clusters[strings.TrimPrefix(r.URL.Path, kubefed)]
@@ -58,6 +77,12 @@ func (a *tunnelAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		_, _ = w.Write(body)
 	case r.URL.Path == core+"configmaps/koinon-tunnel" && a.address != nil:
 		_ = json.NewEncoder(w).Encode(a.address)
+	case r.URL.Path == core+"events":
+		if want := "involvedObject.kind=KubeFedCluster,involvedObject.name=m1,reason=AgentConnected"; r.URL.Query().Get("fieldSelector") != want {
+			fail(w, answer{http.StatusBadRequest, "another fieldSelector is wanted"})
+			return
+		}
+		_ = json.NewEncoder(w).Encode(corev1.EventList{Items: a.events})
 	case cluster != nil:
 		_ = json.NewEncoder(w).Encode(cluster)
 	default:
@@ -71,10 +96,10 @@ func TestTheManifestOfAnAgent(t *testing.T) {
 	if err != nil || stderr != "" {
 		t.Fatalf("got %v, and it said %s", err, stderr)
 	}
-	if len(server.made) != 1 || server.made[0].Type != agentaccess.TokenType || string(server.made[0].Data["cluster"]) != "m1" {
-		t.Fatalf("made %v, want one token for m1", server.made)
-	}
+	checkTokens(t, server.made, 2)
 	var namespaces, kinds []string
+	var role rbacv1.Role
+	var secrets []corev1.Secret
 	for document := range strings.SplitSeq(stdout, "\n---\n") {
 		var object struct {
 			metav1.TypeMeta   `json:",inline"`
@@ -90,20 +115,138 @@ func TestTheManifestOfAnAgent(t *testing.T) {
 		case "Secret":
 			var secret corev1.Secret
 			decode(t, document, &secret)
-			if id, _, _ := strings.Cut(secret.StringData["token"], "."); server.made[0].Name != "agent-token-"+id {
-				t.Errorf("the token's id is %q, and made was %s", id, server.made[0].Name)
+			secrets = append(secrets, secret)
+		case "Role":
+			decode(t, document, &role)
+		case "RoleBinding":
+			var binding rbacv1.RoleBinding
+			decode(t, document, &binding)
+			if subject := binding.Subjects[0]; subject.Namespace != "elsewhere" || subject.Name != "koinon-agent" {
+				t.Errorf("the rights are of %v", subject)
 			}
 		case "StatefulSet":
 			var set appsv1.StatefulSet
 			decode(t, document, &set)
+			if *set.Spec.Replicas != 2 {
+				t.Errorf("there are %d replicas", *set.Spec.Replicas)
+			}
 			checkAgent(t, set.Spec.Template.Spec.Containers[0])
 		}
 	}
-	if got := strings.Join(kinds, " "); got != "Namespace ServiceAccount Secret StatefulSet" {
+	if want := []string{"koinon-agent-0", "koinon-agent-1"}; !slices.Equal(role.Rules[0].ResourceNames, want) || !slices.Equal([]string{secrets[1].Name, secrets[2].Name}, want) {
+		t.Errorf("there are rights on %v, and Secrets %s and %s", role.Rules[0].ResourceNames, secrets[1].Name, secrets[2].Name)
+	}
+	if len(secrets[0].StringData) != 2 {
+		t.Errorf("there are tokens for %v", slices.Collect(maps.Keys(secrets[0].StringData)))
+	}
+	for i, made := range server.made {
+		if id, _, _ := strings.Cut(secrets[0].StringData[role.Rules[0].ResourceNames[i]], "."); made.Name != "agent-token-"+id {
+			t.Errorf("the token's id is %q, and made was %s", id, made.Name)
+		}
+	}
+	if got := strings.Join(kinds, " "); got != "Namespace ServiceAccount Role RoleBinding Secret Secret Secret PodDisruptionBudget StatefulSet" {
 		t.Errorf("it has %s", got)
 	}
 	if got := slices.Compact(namespaces); len(got) != 1 || got[0] != "elsewhere" {
 		t.Errorf("it is in %v", got)
+	}
+}
+
+func checkTokens(t *testing.T, made []corev1.Secret, n int) {
+	t.Helper()
+	for _, token := range made {
+		if token.Type != agentaccess.TokenType || string(token.Data["cluster"]) != "m1" {
+			t.Errorf("made %v", token)
+		}
+	}
+	if len(made) != n {
+		t.Fatalf("made %d tokens, want %d", len(made), n)
+	}
+}
+
+func TestEachReplicaHasATokenAndASecretOfItsOwn(t *testing.T) {
+	server := newTunnelAPI(t)
+	stdout, _, err := run(t, "agent", "m1", "--image", "i:1", "--replicas", "3")
+	if err != nil {
+		t.Fatal(err)
+	}
+	checkTokens(t, server.made, 3)
+	for text, want := range map[string]int{"name: koinon-agent-2\n": 1, "- koinon-agent-2\n": 1, "koinon-agent-2: " + strings.TrimPrefix(server.made[2].Name, "agent-token-") + ".": 1,
+		"replicas: 3\n": 1, "REPLICA": 0, "TOKEN": 0, "CLUSTER": 0, "kind: Secret\n": 4} {
+		if got := strings.Count(stdout, text); got != want {
+			t.Errorf("%q is there %d times, want %d", text, got, want)
+		}
+	}
+}
+
+// closed is standard output that says that it was closed.
+type closed struct {
+	bytes.Buffer
+	closed func()
+}
+
+func (c *closed) Close() error { c.closed(); return nil }
+
+// connected is the event of an agent, told so often.
+func connected(uid string, count int32) corev1.Event {
+	return corev1.Event{ObjectMeta: metav1.ObjectMeta{UID: types.UID(uid)}, Count: count, Message: "The agent " + uid + " connected"}
+}
+
+// waits runs the command with --wait; whoever reads its output does something when that has ended.
+func waits(t *testing.T, timeout string, then func()) (stderr string, err error) {
+	t.Helper()
+	var said bytes.Buffer
+	out := &closed{}
+	out.closed = func() {
+		if !strings.Contains(out.String(), "kind: StatefulSet") {
+			t.Error("output was closed before the manifest was there")
+		}
+		then()
+	}
+	cmd := NewCommand(genericiooptions.IOStreams{In: strings.NewReader(""), Out: out, ErrOut: &said})
+	cmd.SetArgs([]string{"agent", "m1", "--image", "i:1", "--wait", "--timeout", timeout})
+	err = cmd.ExecuteContext(t.Context())
+	return said.String(), err
+}
+
+func TestAnAgentIsWaitedForOnceItsManifestWasRead(t *testing.T) {
+	for what, test := range map[string]struct{ before, after []corev1.Event }{
+		"the first":       {nil, []corev1.Event{connected("a", 1)}},
+		"another":         {[]corev1.Event{connected("b", 3)}, []corev1.Event{connected("b", 3), connected("a", 1)}},
+		"one once more":   {[]corev1.Event{connected("a", 3)}, []corev1.Event{connected("a", 4)}},
+		"the event ended": {[]corev1.Event{connected("b", 3)}, []corev1.Event{connected("a", 1)}},
+	} {
+		t.Run(what, func(t *testing.T) {
+			server := newTunnelAPI(t)
+			server.events = test.before
+			stderr, err := waits(t, "1m", func() { server.set(func() { server.events = test.after }) })
+			if err != nil || !strings.Contains(stderr, "The agent a connected\n") {
+				t.Errorf("got %v, and it said %s", err, stderr)
+			}
+		})
+	}
+}
+
+func TestWhyNoAgentCameIsASentence(t *testing.T) {
+	message := "no agent of it is connected to the tunnel."
+	for what, test := range map[string]struct {
+		then func(*tunnelAPI)
+		want string
+	}{
+		"none came": {func(a *tunnelAPI) {
+			a.clusters["m1"].Status.Conditions = []v1beta1.ClusterCondition{{Type: v1beta1.ClusterOffline, Status: corev1.ConditionTrue, Message: &message}}
+		}, `no agent of "m1" has connected within 100ms: no agent of it is connected to the tunnel; what the agents say is in the log of the pods of the StatefulSet koinon-agent in the member's namespace "koinon-agent"`},
+		"nothing is said":         {func(*tunnelAPI) {}, `no agent of "m1" has connected within 100ms; what the agents say`},
+		"its cluster was deleted": {func(a *tunnelAPI) { delete(a.clusters, "m1") }, `the KubeFedCluster "m1" is gone: an agent without one is refused`},
+	} {
+		t.Run(what, func(t *testing.T) {
+			server := newTunnelAPI(t)
+			server.events = []corev1.Event{connected("a", 1)}
+			_, err := waits(t, "100ms", func() { server.set(func() { test.then(server) }) })
+			if err == nil || !strings.HasPrefix(err.Error(), test.want) {
+				t.Errorf("got %v, want %q", err, test.want)
+			}
+		})
 	}
 }
 
@@ -128,7 +271,11 @@ func decode(t *testing.T, text string, into any) {
 func TestAMemberThatIsNotReachedThroughItsAgentIsNoted(t *testing.T) {
 	newTunnelAPI(t)
 	_, stderr, err := run(t, "agent", "m2", "--image", "i:1", "--server", "other:1")
-	if err != nil || !strings.Contains(stderr, `note: the KubeFedCluster "m2" does not say spec.tunnel: Always`) {
+	if err != nil || !strings.Contains(stderr, `note: the KubeFedCluster "m2" does not say spec.tunnel: Always: the member is reached through its agents only while nobody answers at https://m2`) {
+		t.Errorf("got %v, and it said %s", err, stderr)
+	}
+	_, stderr, err = run(t, "agent", "m4", "--image", "i:1", "--server", "other:1")
+	if err != nil || !strings.Contains(stderr, `note: the KubeFedCluster "m4" says spec.tunnel: Never: the member is not reached through its agents`) {
 		t.Errorf("got %v, and it said %s", err, stderr)
 	}
 }
@@ -143,6 +290,8 @@ func TestWhatNoAgentIsMadeOf(t *testing.T) {
 		"a.shop --image i:1":                     `the KubeFedCluster "a.shop" stands for a cell`,
 		"m1 --image i:1 --server koinon.example": `the address of the tunnel "koinon.example" must be HOST:PORT`,
 		"m1 --image i:1 --token-lifetime 0s":     "--token-lifetime is 0s",
+		"m1 --image i:1 --replicas 17":           "--replicas is 17: 1 to 16 are allowed",
+		"m1 --image i:1 --wait --timeout 0s":     "--timeout is 0s: it must be more than 0s",
 		"m1 --image i:1 --agent-namespace A":     `--agent-namespace is "A"`,
 	} {
 		server := newTunnelAPI(t)

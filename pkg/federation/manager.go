@@ -39,7 +39,7 @@ type Config struct {
 	Namespace string
 	// DialMember opens connections to members; nil: the network.
 	DialMember func(ctx context.Context, network, address string) (net.Conn, error)
-	// Tunnel reaches members through their agents, if their KubeFedClusters say so; nil: nobody does.
+	// Tunnel reaches members through their agents: see memberaccess.Dialer; nil: nobody does.
 	Tunnel memberaccess.Tunnel
 	// OtherEngine leaves propagation, and with it the health of members, to somebody else, such
 	// as a stock KubeFed controller-manager. Members are then connected to for the rights of cells'

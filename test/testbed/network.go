@@ -104,6 +104,11 @@ func (n *Network) connect(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, fmt.Sprintf("%s %s leads nowhere", r.Method, r.Host), http.StatusBadGateway)
 		return
 	}
+	connectTo(w, r, to)
+}
+
+// connectTo answers CONNECT with a connection to an address.
+func connectTo(w http.ResponseWriter, r *http.Request, to string) {
 	backend, err := (&net.Dialer{}).DialContext(r.Context(), "tcp", to)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadGateway)

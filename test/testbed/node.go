@@ -77,7 +77,7 @@ func StartNode(t testing.TB, cluster *Cluster, name string) *Node {
 	n := &Node{
 		place: p, cluster: cluster, client: cluster.Client(t), name: name, number: int(nodes.Add(1)),
 		// All addresses: this machine has its own loopback and cables to nodes, and no others.
-		server: startBalancer(t, "0.0.0.0:0"),
+		server: startBalancer(t, "0.0.0.0:0", false),
 	}
 	n.group = os.Getenv(ownMachineVariable) + "/" + filepath.Base(p.dir)
 	p.clean(t, name, n.kill)

@@ -1,5 +1,6 @@
 // Package agent holds the manifest of koinon-agent for a member, with the values that it was written with; "kubectl koinon agent"
-// prints it with others. Servers and pins are on lines of their own, of which there are as many as servers and pins.
+// prints it with others. Servers, pins and replicas are on lines of their own, of which there are as many as servers, pins and replicas; so
+// are documents that are named as a replica is.
 package agent
 
 import _ "embed"
@@ -13,6 +14,10 @@ const (
 	Server  = "SERVER"
 	Pin     = "PIN"
 	Token   = "TOKEN"
+	// Replica is the name of a pod, of its Secret, and of its token's key; the pods' end in numbers from 0 on. Replicas is how
+	// many there are.
+	Replica, ReplicaPrefix = "koinon-agent-REPLICA", "koinon-agent-"
+	Replicas               = "REPLICAS"
 )
 
 // Manifest is for kubectl apply.

@@ -23,7 +23,8 @@ its flags allow: in a cluster the API server, on a node the kubelet, unless they
 
 The first time it needs a token, which "kubectl koinon agent" makes for one cluster or node and which
 is good once. With it the agent gets a certificate for a key that it makes itself, keeps both in
---state-dir, and renews the certificate long before it ends; the token is not needed any more.
+--state-dir, or in a pod in --state-secret, and renews the certificate long before it ends; the token
+is not needed any more.
 
 The environment's HTTPS_PROXY and NO_PROXY are heeded. Where only HTTPS comes through, the agent goes
 by WebSocket; a proxy that ends TLS cannot read what is inside.`,

@@ -14,6 +14,7 @@ import (
 	"github.com/koinon-io/koinon/pkg/tunnel"
 	"github.com/koinon-io/koinon/pkg/tunnel/agent"
 	"github.com/koinon-io/koinon/pkg/tunnel/carrier"
+	"github.com/koinon-io/koinon/pkg/tunnel/enroll/podsecret"
 	"github.com/koinon-io/koinon/pkg/tunnel/identity"
 )
 
@@ -31,23 +32,26 @@ type Options struct {
 	// CAFile has the authority of servers, or CAPins are its pins.
 	CAFile string
 	CAPins []string
-	// StateDir keeps key, certificate and authority.
-	StateDir string
+	// StateDir keeps key, certificate and authority, or StateSecret does, a Secret in the namespace of the pod, whose account is in
+	// AccountDir.
+	StateDir, StateSecret, AccountDir string
 	// APIServer and Kubelet are HOST:PORT of what is called so.
 	APIServer, Kubelet string
 	// Allow are further targets.
 	Allow []string
 	// DrainTimeout is how long what is carried may go on after SIGTERM.
 	DrainTimeout time.Duration
-	// StatusAddress is where /healthz and /metrics are; empty is nowhere.
-	StatusAddress string
+	// StatusAddress is where /healthz and /metrics are, and HealthAddress where /healthz is alone; empty is nowhere.
+	StatusAddress, HealthAddress string
 	// Verbosity is that of the log.
 	Verbosity int
 }
 
+const defaultStateDir = "/var/lib/koinon-agent"
+
 // NewOptions returns the defaults.
 func NewOptions() *Options {
-	return &Options{Transport: string(carrier.Auto), StateDir: "/var/lib/koinon-agent", DrainTimeout: 20 * time.Second}
+	return &Options{Transport: string(carrier.Auto), StateDir: defaultStateDir, AccountDir: podsecret.AccountDir, DrainTimeout: 20 * time.Second}
 }
 
 // AddFlags adds the flags in the order in which help shows them.
@@ -59,6 +63,8 @@ func (o *Options) AddFlags(fs *pflag.FlagSet) {
 	fs.StringVar(&o.CAFile, "ca-file", "", "A `FILE` with the certificate of the servers' authority, PEM. It may be replaced while the agent runs.")
 	fs.StringSliceVar(&o.CAPins, "ca-pin", nil, "Instead of --ca-file, what the authority's public key has to be, `sha256:HEX`; may be repeated. It is compared when the agent gets its first certificate.")
 	fs.StringVar(&o.StateDir, "state-dir", o.StateDir, "The `DIRECTORY` for key, certificate and authority. One agent at a time may use it.")
+	fs.StringVar(&o.StateSecret, "state-secret", "", "Instead of --state-dir, the `NAME` of a Secret in the namespace of the pod, which exists, and which the pod's account may get and update. One agent at a time may use it.")
+	fs.StringVar(&o.AccountDir, "account-dir", o.AccountDir, "The `DIRECTORY` with the files token, ca.crt and namespace of the pod's account, for --state-secret.")
 	fs.StringVar(&o.Cluster, "cluster", "", "The `NAME` of the cluster that the agent should stand for. The token decides; if it is for another one, the agent does not start.")
 	fs.StringVar(&o.Node, "node", "", "The `NAME` of the node that the agent should stand for, beside --cluster.")
 	fs.StringVar(&o.APIServer, "apiserver", "", "Where the API server is, `HOST:PORT`. The default in a pod of a cluster's agent is that of its environment. A node's agent has none.")
@@ -66,6 +72,7 @@ func (o *Options) AddFlags(fs *pflag.FlagSet) {
 	fs.StringSliceVar(&o.Allow, "allow", nil, "What else may be connected to, `HOST:PORT`; HOST may be a prefix such as 10.0.0.0/8, and PORT may be FROM-TO or *. A name is resolved here, and may not lead to loopback or link-local addresses. May be repeated.")
 	fs.DurationVar(&o.DrainTimeout, "drain-timeout", o.DrainTimeout, "How long connections that are carried may go on after SIGTERM. New ones go to other agents meanwhile.")
 	fs.StringVar(&o.StatusAddress, "status-address", "", "Serve /healthz and /metrics at this `ADDRESS:PORT` of loopback. The default is nowhere; with --allow for the same, Koinon can read them through the tunnel.")
+	fs.StringVar(&o.HealthAddress, "health-address", "", "Serve /healthz alone at this `ADDRESS:PORT`, for a readiness probe: 200 with a link to a server, else 503. The address may be empty. The default is nowhere.")
 	fs.IntVarP(&o.Verbosity, "v", "v", 0, "How much to log: 4 and more is for debugging.")
 }
 
@@ -143,21 +150,32 @@ func (o *Options) validateTargets() error {
 }
 
 func (o *Options) validateRest() error {
-	if o.StateDir == "" {
+	switch {
+	case o.StateSecret != "" && o.StateDir != defaultStateDir:
+		return errors.New("--state-dir and --state-secret say the same in two ways: one of them is allowed")
+	case o.StateDir == "":
 		return errors.New("--state-dir: a directory is needed")
 	}
 	if o.DrainTimeout < 0 {
 		return fmt.Errorf("--drain-timeout %s: 0s or more is allowed", o.DrainTimeout)
+	}
+	if _, port, err := net.SplitHostPort(o.HealthAddress); o.HealthAddress != "" && (err != nil || !isPort(port)) {
+		return fmt.Errorf("--health-address %q: a port is needed, and an address may be before it, such as :8133", o.HealthAddress)
 	}
 	if o.StatusAddress == "" {
 		return nil
 	}
 	host, port, err := net.SplitHostPort(o.StatusAddress)
 	ip := net.ParseIP(host)
-	if _, bad := strconv.ParseUint(port, 10, 16); err != nil || bad != nil || ip == nil || !ip.IsLoopback() {
+	if err != nil || !isPort(port) || ip == nil || !ip.IsLoopback() {
 		return fmt.Errorf("--status-address %q: an address of loopback and a port are needed, such as 127.0.0.1:10260", o.StatusAddress)
 	}
 	return nil
+}
+
+func isPort(text string) bool {
+	_, err := strconv.ParseUint(text, 10, 16)
+	return err == nil
 }
 
 func isHostPort(text string) bool {

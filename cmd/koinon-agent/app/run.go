@@ -17,6 +17,7 @@ import (
 	"github.com/koinon-io/koinon/pkg/tunnel/agent"
 	"github.com/koinon-io/koinon/pkg/tunnel/carrier"
 	"github.com/koinon-io/koinon/pkg/tunnel/enroll"
+	"github.com/koinon-io/koinon/pkg/tunnel/enroll/podsecret"
 	"github.com/koinon-io/koinon/pkg/version"
 )
 
@@ -31,7 +32,11 @@ func (o *Options) Run(ctx context.Context) error {
 	klogger := textlogger.NewLogger(textlogger.NewConfig(textlogger.Output(os.Stderr), textlogger.Verbosity(o.Verbosity)))
 	ctx = klog.NewContext(ctx, klogger)
 	logger := slog.New(logr.ToSlogHandler(klogger))
-	keeper, err := o.newKeeper(logger)
+	state, err := o.state(os.Getenv)
+	if err != nil {
+		return err
+	}
+	keeper, err := o.newKeeper(state, logger)
 	if err != nil {
 		return err
 	}
@@ -43,7 +48,7 @@ func (o *Options) Run(ctx context.Context) error {
 	}
 	name, _ := keeper.Certificate()
 	if wanted := o.name(); wanted != (tunnel.Name{}) && wanted != name {
-		return fmt.Errorf("the certificate in %s is of %s, and not of %s: with another --state-dir and a token of its own the agent can stand for that", o.StateDir, name, wanted)
+		return fmt.Errorf("the certificate in %s is of %s, and not of %s: with another --state-dir or --state-secret and a token of its own the agent can stand for that", state, name, wanted)
 	}
 	policy, err := o.policy(name, os.Getenv)
 	if err != nil {
@@ -75,10 +80,14 @@ func (o *Options) Run(ctx context.Context) error {
 	return nil
 }
 
-func (o *Options) newKeeper(logger *slog.Logger) (*enroll.Keeper, error) {
-	pins, err := o.pins()
-	if err != nil {
-		return nil, err
+// state is where key, certificate and authority are kept.
+func (o *Options) state(getenv func(string) string) (enroll.State, error) {
+	if o.StateSecret != "" {
+		state, err := podsecret.New(o.StateSecret, o.AccountDir, getenv)
+		if err != nil {
+			return nil, fmt.Errorf("--state-secret: %w", err)
+		}
+		return state, nil
 	}
 	state, err := enroll.NewDir(o.StateDir, durable.WriteFile)
 	if err != nil {
@@ -86,6 +95,14 @@ func (o *Options) newKeeper(logger *slog.Logger) (*enroll.Keeper, error) {
 	}
 	if err := durable.RemoveUnfinished(o.StateDir, enroll.Files...); err != nil {
 		return nil, fmt.Errorf("--state-dir: %w", err)
+	}
+	return state, nil
+}
+
+func (o *Options) newKeeper(state enroll.State, logger *slog.Logger) (*enroll.Keeper, error) {
+	pins, err := o.pins()
+	if err != nil {
+		return nil, err
 	}
 	return enroll.New(enroll.Config{
 		Servers: o.Servers, ServerName: o.ServerName, State: state, Token: o.token, Name: o.name(), CA: o.ca(), Pins: pins,

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/koinon-io/koinon/pkg/tunnel"
@@ -23,45 +24,63 @@ type links interface {
 	Status() agent.Status
 }
 
-// status serves /healthz and /metrics. The few metrics are written by hand: Prometheus' library is a third of this binary.
+// status serves /healthz and /metrics, and at another address /healthz alone. The few metrics are written by hand: Prometheus' library is a third of this binary.
 type status struct {
 	listener    net.Listener // nil if nobody asked for it
+	health      net.Listener // the same
 	certificate certificate
 	links       links
 }
 
 func (o *Options) newStatus(c certificate, l links) (*status, error) {
 	s := &status{certificate: c, links: l}
-	if o.StatusAddress == "" {
-		return s, nil
-	}
 	var err error
-	if s.listener, err = net.Listen("tcp", o.StatusAddress); err != nil {
-		return nil, fmt.Errorf("--status-address: %w", err)
+	if o.StatusAddress != "" {
+		if s.listener, err = net.Listen("tcp", o.StatusAddress); err != nil {
+			return nil, fmt.Errorf("--status-address: %w", err)
+		}
+	}
+	if o.HealthAddress != "" {
+		if s.health, err = net.Listen("tcp", o.HealthAddress); err != nil {
+			if s.listener != nil {
+				_ = s.listener.Close()
+			}
+			return nil, fmt.Errorf("--health-address: %w", err)
+		}
 	}
 	return s, nil
 }
 
 // run serves until ctx ends.
 func (s *status) run(ctx context.Context) {
-	if s.listener == nil {
+	healthy := http.NewServeMux()
+	healthy.HandleFunc("GET /healthz", s.healthz)
+	var serving sync.WaitGroup // all end with ctx
+	serving.Go(func() { serve(ctx, s.listener, s.handler()) })
+	serving.Go(func() { serve(ctx, s.health, healthy) })
+	serving.Wait()
+}
+
+// serve serves until ctx ends, if there is a listener.
+func serve(ctx context.Context, listener net.Listener, handler http.Handler) {
+	if listener == nil {
 		return
 	}
-	server := &http.Server{Handler: s.handler(), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 5 * time.Second, WriteTimeout: 10 * time.Second, IdleTimeout: time.Minute}
+	server := &http.Server{Handler: handler, MaxHeaderBytes: 8 << 10, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 5 * time.Second, WriteTimeout: 10 * time.Second, IdleTimeout: time.Minute}
 	stop := context.AfterFunc(ctx, func() { _ = server.Close() })
 	defer stop()
-	_ = server.Serve(s.listener) // it was closed
+	_ = server.Serve(listener) // it was closed
 }
 
 func (s *status) handler() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /healthz", s.health)
+	mux.HandleFunc("GET /healthz", s.healthz)
 	mux.HandleFunc("GET /metrics", s.metrics)
 	return mux
 }
 
-// health is good with a link to any replica.
-func (s *status) health(w http.ResponseWriter, _ *http.Request) {
+// healthz is good with a link to any replica.
+func (s *status) healthz(w http.ResponseWriter, _ *http.Request) {
 	if len(s.links.Status().Links) == 0 {
 		http.Error(w, "not linked to any server: the log says why", http.StatusServiceUnavailable)
 		return

@@ -71,8 +71,11 @@ func (a *aggregated) run(ctx context.Context, ready func(url, note string)) erro
 
 	// What the server carries through the tunnel goes on until the server has drained.
 	var below alongside
-	a.tunnel.runBelow(ctx, &below, func(ctx context.Context) error { return waitReady(ctx, server.LoopbackClientConfig) }, a.host, hostServing(a.certificate))
+	err = a.tunnel.runBelow(ctx, &below, func(ctx context.Context) error { return waitReady(ctx, server.LoopbackClientConfig) }, a.host, hostServing(a.certificate), a.tunnel.hostUsers(a.host))
 	defer below.end()
+	if err != nil {
+		return err
+	}
 
 	var beside alongside
 	ctx = beside.begin(ctx)

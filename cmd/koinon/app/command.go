@@ -30,7 +30,7 @@ member clusters, to cells and to edge units.`,
 	root.AddCommand(
 		newServerCommand(), newKubeconfigCommand(),
 		datastorecmd.New(datastorecmd.Config{DataDir: defaultDataDir, Fill: fillDataDir}),
-		newManifestsCommand(), newVersionCommand(),
+		newManifestsCommand(), newCheckTunnelConfigCommand(), newVersionCommand(),
 	)
 	commandline.Complete(root)
 	return root

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -30,12 +31,19 @@ func TestKubeconfigCommandMistakes(t *testing.T) {
 		args []string
 		want []string
 	}{
-		"a year":               {[]string{"--lifetime=8760h"}, []string{"--lifetime is 8760h0m0s", "between 1h0m0s and 168h0m0s"}},
-		"a minute":             {[]string{"--lifetime=1m"}, []string{"--lifetime is 1m0s"}},
-		"a server over http":   {[]string{"--server=http://10.0.0.5:6443"}, []string{`--server is "http://10.0.0.5:6443"`, "https://"}},
-		"break-glass in place": {[]string{"--break-glass"}, []string{"--output is not given"}},
-		"no server is known":   {nil, []string{"say it with --server", filepath.Join(dir, "admin.kubeconfig")}},
-		"no keys":              {[]string{"--server=https://10.0.0.5:6443"}, []string{filepath.Join(dir, "pki", "ca.key") + " is missing", "first start"}},
+		"a year":                       {[]string{"--lifetime=8760h"}, []string{"--lifetime is 8760h0m0s", "between 1h0m0s and 168h0m0s"}},
+		"a minute":                     {[]string{"--lifetime=1m"}, []string{"--lifetime is 1m0s"}},
+		"a server over http":           {[]string{"--server=http://10.0.0.5:6443"}, []string{`--server is "http://10.0.0.5:6443"`, "https://"}},
+		"break-glass in place":         {[]string{"--break-glass"}, []string{"--output is not given"}},
+		"a user in place":              {[]string{"--user=a"}, []string{"--output is not given"}},
+		"a user of Kubernetes":         {[]string{"--user=system:admin", "-o=-"}, []string{`--user is "system:admin"`}},
+		"a group of all rights":        {[]string{"--user=a", "--group=system:masters", "-o=-"}, []string{`--group is "system:masters"`}},
+		"a group of nobody":            {[]string{"--group=a"}, []string{"without --user"}},
+		"two years":                    {[]string{"--user=a", "--lifetime=17520h", "-o=-"}, []string{"between 1h0m0s and 8760h0m0s"}},
+		"an administrator for a month": {[]string{"--user=a", "--group=koinon:administrators", "--lifetime=720h", "-o=-"}, []string{"between 1h0m0s and 168h0m0s"}},
+		"a cluster that is none":       {[]string{"--user=a", "--tunnel-cluster=M/1", "-o=-"}, []string{`--tunnel-cluster: "M/1" is no name of a cluster`}},
+		"no server is known":           {nil, []string{"say it with --server", filepath.Join(dir, "admin.kubeconfig")}},
+		"no keys":                      {[]string{"--server=https://10.0.0.5:6443"}, []string{filepath.Join(dir, "pki", "ca.key") + " is missing", "first start"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := runKubeconfig(t, append(test.args, "--data-dir", dir)...)
@@ -84,5 +92,35 @@ func TestKubeconfigCommandKeepsTheAddressOfTheServer(t *testing.T) {
 	}
 	if config.Host != "https://10.0.0.5:6443" || certificate.Subject.Organization[0] != "system:masters" || time.Until(certificate.NotAfter) > time.Hour {
 		t.Errorf("got %s for %s until %s", config.Host, certificate.Subject, certificate.NotAfter)
+	}
+}
+
+func TestKubeconfigCommandNamesAUser(t *testing.T) {
+	dir, files := t.TempDir(), t.TempDir()
+	if _, err := pki.Ensure(pki.Config{Dir: filepath.Join(dir, pkiName)}); err != nil {
+		t.Fatal(err)
+	}
+	printed, err := runKubeconfig(t, "--data-dir", dir, "--server=https://10.0.0.5:6443", "--user=scraper", "--group=monitoring", "--group=all",
+		"--tunnel-cluster=m1", "--lifetime=2160h", "--output=-", "--certificate-directory", files)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config, err := clientcmd.RESTConfigFromKubeConfig([]byte(printed))
+	if err != nil {
+		t.Fatal(err)
+	}
+	certificate, err := pki.ParseCertificate(config.CertData)
+	if err != nil {
+		t.Fatal(err)
+	}
+	subject := certificate.Subject
+	if subject.CommonName != "scraper" || !slices.Equal(slices.Sorted(slices.Values(subject.Organization)), []string{"all", "monitoring"}) ||
+		len(certificate.URIs) != 1 || certificate.URIs[0].String() != "koinon-cluster:m1" {
+		t.Errorf("got %s, %v", subject, certificate.URIs)
+	}
+	for name, want := range map[string][]byte{"tls.crt": config.CertData, "tls.key": config.KeyData, "ca.crt": config.CAData} {
+		if got, err := os.ReadFile(filepath.Join(files, name)); err != nil || !bytes.Equal(got, want) {
+			t.Errorf("%s is not what is in the kubeconfig: %v", name, err)
+		}
 	}
 }

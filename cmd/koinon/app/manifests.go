@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/distribution/reference"
@@ -18,6 +19,8 @@ type manifestOptions struct {
 	Namespace       string
 	Image           string
 	DatastoreSecret string
+	// TunnelAdvertiseAddresses are those of the server's flag; without any there is no tunnel.
+	TunnelAdvertiseAddresses []string
 }
 
 func newManifestsCommand() *cobra.Command {
@@ -27,13 +30,17 @@ func newManifestsCommand() *cobra.Command {
 		Short: "Print the manifests that install Koinon behind the aggregator of a cluster",
 		Long: `Print the manifests that install Koinon behind the aggregator of a cluster: two
 replicas, their rights, what may reach them, and what the roles view, edit and admin mean for
-federated objects.
+federated objects. With --tunnel-advertise-address also what agents in members connect to.
 Nothing is sent anywhere.`,
 		Example: `  # Say where the data is, then install
   kubectl create namespace kube-federation-system
   kubectl -n kube-federation-system create secret generic koinon-datastore \
       --from-literal=dsn='mysql://koinon:PASSWORD@db.example:3306/koinon'
-  koinon install-manifests --image registry.example/koinon:v1 | kubectl apply -f -`,
+  koinon install-manifests --image registry.example/koinon:v1 | kubectl apply -f -
+
+  # With a tunnel for members behind NAT; the name is then pointed to the Service koinon-tunnel
+  koinon install-manifests --image registry.example/koinon:v1 \
+      --tunnel-advertise-address tunnel.example | kubectl apply -f -`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return options.run(cmd.OutOrStdout()) },
 	}
@@ -41,6 +48,7 @@ Nothing is sent anywhere.`,
 	flags.StringVar(&options.Namespace, "namespace", options.Namespace, "The namespace for the servers, clusters, type configurations and their Secrets.")
 	flags.StringVar(&options.Image, "image", options.Image, "The container image, which has koinon in its PATH, with a tag other than latest or a digest. The default is a placeholder that no registry has.")
 	flags.StringVar(&options.DatastoreSecret, "datastore-secret", options.DatastoreSecret, "The Secret in that namespace that holds the address of the database under the key \"dsn\". It is not printed.")
+	flags.StringSliceVar(&options.TunnelAdvertiseAddresses, "tunnel-advertise-address", nil, "Where agents find the tunnel, `HOST` or HOST:PORT, which leads to the Service koinon-tunnel of the type LoadBalancer; its port is 6445. May be repeated. Without it the servers have no tunnel.")
 	return cmd
 }
 
@@ -54,6 +62,11 @@ func (o *manifestOptions) validate() error {
 	}
 	for _, message := range validation.IsDNS1123Subdomain(o.DatastoreSecret) {
 		errs = append(errs, fmt.Errorf("--datastore-secret is %q: %s", o.DatastoreSecret, message))
+	}
+	for _, address := range o.TunnelAdvertiseAddresses {
+		if err := checkAdvertised(address); err != nil {
+			errs = append(errs, err)
+		}
 	}
 	return errors.Join(errs...)
 }
@@ -79,12 +92,17 @@ func (o *manifestOptions) run(out io.Writer) error {
 		return err
 	}
 	fill := strings.NewReplacer(deploy.Namespace, o.Namespace, deploy.Image, o.Image, deploy.DatastoreSecret, o.DatastoreSecret)
+	files := deploy.Files
+	if len(o.TunnelAdvertiseAddresses) > 0 {
+		files = append(slices.Clone(files), deploy.Tunnel)
+	}
 	var errs []error
-	for i, name := range deploy.Files {
+	for i, name := range files {
 		content, err := deploy.FS.ReadFile(name)
 		if err != nil {
 			return fmt.Errorf("read the manifest %s: %w", name, err)
 		}
+		content = o.withTunnel(content)
 		if i > 0 {
 			_, err = io.WriteString(out, "---\n")
 			errs = append(errs, err)
@@ -93,4 +111,16 @@ func (o *manifestOptions) run(out io.Writer) error {
 		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
+}
+
+// withTunnel has what a manifest has of the tunnel, if there is one.
+func (o *manifestOptions) withTunnel(manifest []byte) []byte {
+	if len(o.TunnelAdvertiseAddresses) == 0 {
+		return manifest
+	}
+	text := string(manifest)
+	for line, more := range deploy.TunnelLines {
+		text = strings.Replace(text, line, line+strings.ReplaceAll(more, "ADDRESS", strings.Join(o.TunnelAdvertiseAddresses, ",")), 1)
+	}
+	return []byte(text)
 }

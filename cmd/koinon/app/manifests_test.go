@@ -15,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/apimachinery/pkg/util/yaml"
 
+	"github.com/koinon-io/koinon/artifacts/deploy"
 	"github.com/koinon-io/koinon/pkg/apiserver"
 )
 
@@ -33,8 +34,15 @@ func printManifests(t *testing.T, args ...string) string {
 }
 
 func TestInstallManifestsFillsIn(t *testing.T) {
-	got := printManifests(t, "--namespace=fleet", "--image=registry.example/koinon:v1", "--datastore-secret=db")
-	golden := filepath.Join("testdata", "install-manifests.yaml")
+	args := []string{"--namespace=fleet", "--image=registry.example/koinon:v1", "--datastore-secret=db"}
+	fillsIn(t, "install-manifests.yaml", args...)
+	fillsIn(t, "install-manifests-tunnel.yaml", append(args, "--tunnel-advertise-address=tunnel.example,10.0.0.1:443")...)
+}
+
+func fillsIn(t *testing.T, file string, args ...string) {
+	t.Helper()
+	got := printManifests(t, args...)
+	golden := filepath.Join("testdata", file)
 	if *update {
 		if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
 			t.Fatal(err)
@@ -47,7 +55,7 @@ func TestInstallManifestsFillsIn(t *testing.T) {
 	if diff := cmp.Diff(string(want), got); diff != "" {
 		t.Errorf("go test ./cmd/koinon/app -update writes the golden file (-want +got):\n%s", diff)
 	}
-	for _, left := range []string{"kube-federation-system", "ghcr.io", "koinon-datastore"} {
+	for _, left := range []string{"kube-federation-system", "ghcr.io", "koinon-datastore", "ADDRESS"} {
 		if strings.Contains(got, left) {
 			t.Errorf("%q was not replaced", left)
 		}
@@ -60,6 +68,7 @@ func TestInstallManifestsRefuses(t *testing.T) {
 		"an image with a quote":  {"--image=a\"b", `--image is "a\"b"`},
 		"an image of any day":    {"--image=registry.example/koinon", `--image is "registry.example/koinon": it must say which release`},
 		"the latest image":       {"--image=registry.example/koinon:latest", "a tag that is not latest or by a digest"},
+		"a tunnel nowhere":       {"--tunnel-advertise-address=https://a", `--tunnel-advertise-address is "https://a": it must be HOST or HOST:PORT`},
 		"a Secret with a space":  {"--datastore-secret=a b", `--datastore-secret is "a b"`},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -71,6 +80,18 @@ func TestInstallManifestsRefuses(t *testing.T) {
 				t.Errorf("got %v, want an error with %q", err, test.want)
 			}
 		})
+	}
+}
+
+// TestTheTunnelIsInEveryManifestThatItBelongsTo holds that the lines are there behind which it is put.
+func TestTheTunnelIsInEveryManifestThatItBelongsTo(t *testing.T) {
+	without := printManifests(t)
+	with := printManifests(t, "--tunnel-advertise-address=tunnel.example")
+	for line, more := range deploy.TunnelLines {
+		more = strings.ReplaceAll(more, "ADDRESS", "tunnel.example")
+		if strings.Count(without, line) != 1 || strings.Count(with, line+more) != 1 || strings.Contains(without, more) {
+			t.Errorf("%q is not behind %q, once, with the tunnel alone", more, line)
+		}
 	}
 }
 

@@ -54,8 +54,11 @@ func (s *standalone) run(ctx context.Context, ready func(url, note string)) erro
 
 	// What the host carries through the tunnel goes on until the host has drained.
 	var below alongside
-	s.tunnel.runBelow(ctx, &below, func(ctx context.Context) error { return waitReady(ctx, server.LoopbackConfig()) }, server.LoopbackConfig(), ownServing(keys))
+	err = s.tunnel.runBelow(ctx, &below, func(ctx context.Context) error { return waitReady(ctx, server.LoopbackConfig()) }, server.LoopbackConfig(), ownServing(keys), ownUsers(keys))
 	defer below.end()
+	if err != nil {
+		return err
+	}
 
 	// Everything beside the host ends when it has drained.
 	var beside alongside

@@ -7,14 +7,18 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"regexp"
 	"strconv"
 	"sync/atomic"
 	"time"
 
+	utilnet "k8s.io/apimachinery/pkg/util/net"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/client-go/rest"
+	"k8s.io/component-base/metrics/legacyregistry"
 	"k8s.io/klog/v2"
 
+	"github.com/koinon-io/koinon/pkg/agentaccess/doors"
 	"github.com/koinon-io/koinon/pkg/agentaccess/service"
 	"github.com/koinon-io/koinon/pkg/memberaccess"
 	"github.com/koinon-io/koinon/pkg/pki"
@@ -32,6 +36,9 @@ const tunnelRetry = 5 * time.Second
 type tunnelPart struct {
 	options  *ServerOptions
 	listener net.Listener
+	// id is this process's among servers with a tunnel.
+	id        string
+	frontends openedFrontends
 	// service is there once this process knows its certificate.
 	service atomic.Pointer[service.Service]
 }
@@ -45,12 +52,18 @@ func (o *ServerOptions) openTunnel() (*tunnelPart, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &tunnelPart{options: o, listener: listener}, nil
+	frontends, err := o.TunnelFrontends.open()
+	if err != nil {
+		_ = listener.Close()
+		return nil, err
+	}
+	return &tunnelPart{options: o, listener: listener, id: tunnelID(), frontends: frontends}, nil
 }
 
 func (p *tunnelPart) close() {
 	if p != nil {
 		_ = p.listener.Close()
+		p.frontends.close()
 	}
 }
 
@@ -63,14 +76,30 @@ func (o *ServerOptions) checkTunnel() error {
 	if o.runs(componentTunnel) && !o.runs(componentAPIServer) {
 		errs = append(errs, errors.New("--components has the tunnel without the apiserver: members are reached through it in this process only"))
 	}
+	errs = append(errs, o.TunnelFrontends.check(o.runs(componentTunnel)))
 	for _, address := range o.TunnelAdvertiseAddresses {
-		host, port := splitAdvertised(address, 1)
-		number, err := strconv.ParseUint(port, 10, 16)
-		if err != nil || number == 0 || net.ParseIP(host) == nil && len(validation.IsDNS1123Subdomain(host)) > 0 {
-			errs = append(errs, fmt.Errorf("--tunnel-advertise-address is %q: it must be HOST or HOST:PORT, where HOST is a DNS name or an IP address", address))
+		if err := checkAdvertised(address); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	if address := o.TunnelPeerAddress; address != "" {
+		host, port, err := net.SplitHostPort(address)
+		number, notNumber := strconv.ParseUint(port, 10, 16)
+		if err != nil || notNumber != nil || number == 0 || net.ParseIP(host) == nil && len(validation.IsDNS1123Subdomain(host)) > 0 {
+			errs = append(errs, fmt.Errorf("--tunnel-peer-address is %q: it must be HOST:PORT, where HOST is a DNS name or an IP address", address))
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// checkAdvertised says what is wrong with where agents find the tunnel.
+func checkAdvertised(address string) error {
+	host, port := splitAdvertised(address, 1)
+	number, err := strconv.ParseUint(port, 10, 16)
+	if err != nil || number == 0 || net.ParseIP(host) == nil && len(validation.IsDNS1123Subdomain(host)) > 0 {
+		return fmt.Errorf("--tunnel-advertise-address is %q: it must be HOST or HOST:PORT, where HOST is a DNS name or an IP address", address)
+	}
+	return nil
 }
 
 // splitAdvertised takes HOST or HOST:PORT apart.
@@ -107,6 +136,29 @@ func (p *tunnelPart) addresses() []string {
 	return addresses
 }
 
+// peerAddress is where other servers find it.
+func (p *tunnelPart) peerAddress() string {
+	if p.options.TunnelPeerAddress != "" {
+		return p.options.TunnelPeerAddress
+	}
+	at := p.listener.Addr().(*net.TCPAddr)
+	host := at.IP
+	if host.IsUnspecified() {
+		host = p.options.Generic.AdvertiseAddress
+		// The default of that is for clients on this machine; other servers are on others.
+		if found, err := utilnet.ChooseHostInterface(); host.IsLoopback() && err == nil {
+			host = found
+		}
+	}
+	return net.JoinHostPort(host.String(), strconv.Itoa(at.Port))
+}
+
+// notInID is what ids of servers do not have.
+var notInID = regexp.MustCompile(`[^A-Za-z0-9._-]+`)
+
+// tunnelID is the id of this process among servers with a tunnel: the name of a machine may have what those do not.
+func tunnelID() string { return "server" + notInID.ReplaceAllString("-"+identity(), "-") }
+
 // through is how members are reached through the tunnel; nil if there is none.
 func (p *tunnelPart) through() memberaccess.Tunnel {
 	if p == nil {
@@ -127,7 +179,7 @@ func (p *tunnelPart) server() *server.Server {
 func (p *tunnelPart) dial(ctx context.Context, member string) (net.Conn, error) {
 	serving := p.server()
 	if serving == nil {
-		return nil, memberaccess.NotDialed("the tunnel has not started: see the log of this server")
+		return nil, memberaccess.NoAgent("the tunnel has not started: see the log of this server")
 	}
 	conn, err := serving.Dial(ctx, tunnel.Name{Cluster: member}, "tcp", tunnel.APIServer)
 	var failed *tunnel.DialError
@@ -137,7 +189,7 @@ func (p *tunnelPart) dial(ctx context.Context, member string) (net.Conn, error) 
 	case ctx.Err() != nil && errors.Is(err, context.Canceled):
 		return nil, err
 	case errors.Is(err, tunnel.ErrNoAgent):
-		return nil, memberaccess.NotDialed("no agent of it is connected to the tunnel: koinon-agent does not run there, or does not get through")
+		return nil, memberaccess.NoAgent("no agent of it is connected to the tunnel: koinon-agent does not run there, or does not get through")
 	case errors.As(err, &failed) && failed.Code != mux.Internal:
 		return nil, memberaccess.NotDialed("its agent cannot connect to the API server there: %v", failed.Err)
 	}
@@ -167,17 +219,31 @@ func hostServing(kept *servingcert.Keeper) service.Serving {
 	}
 }
 
+// users returns the authorities of the API's users, PEM, nil if nobody asks. What it needs ends with the context.
+type users func(ctx context.Context, below *alongside) (func() ([]byte, error), error)
+
 // runBelow runs the tunnel, once ready returns, until below ends. When ctx ends, agents are told that this server will go.
-func (p *tunnelPart) runBelow(ctx context.Context, below *alongside, ready func(context.Context) error, api *rest.Config, serving service.Serving) {
+func (p *tunnelPart) runBelow(ctx context.Context, below *alongside, ready func(context.Context) error, api *rest.Config, serving service.Serving, of users) error {
 	serve := below.begin(context.WithoutCancel(ctx))
 	if p == nil {
-		return
+		return nil
+	}
+	clients, err := of(serve, below)
+	if err != nil {
+		return err
+	}
+	doors, err := p.newDoors(serving, clients)
+	if err != nil {
+		return err
+	}
+	if err := legacyregistry.CustomRegister(service.Metrics(p.server)); err != nil {
+		klog.FromContext(ctx).Error(err, "There are no metrics of the tunnel")
 	}
 	below.running.Go(func() {
 		logger := klog.FromContext(serve).WithName("tunnel")
 		serve := klog.NewContext(serve, logger)
 		for ready(serve) == nil && serve.Err() == nil {
-			err := p.run(serve, ctx, api, serving)
+			err := p.run(serve, ctx, api, serving, doors)
 			if serve.Err() != nil {
 				return
 			}
@@ -188,12 +254,13 @@ func (p *tunnelPart) runBelow(ctx context.Context, below *alongside, ready func(
 			}
 		}
 	})
+	return nil
 }
 
 // run serves agents until ctx ends. ending ends earlier, when this process is told to end.
-func (p *tunnelPart) run(ctx, ending context.Context, api *rest.Config, serving service.Serving) error {
+func (p *tunnelPart) run(ctx, ending context.Context, api *rest.Config, serving service.Serving, doors *doors.Doors) error {
 	running, err := service.New(service.Config{
-		Namespace: p.options.Namespace, ID: identity(), Listener: p.listener, Addresses: p.addresses(), Serving: serving,
+		Namespace: p.options.Namespace, ID: p.id, Listener: p.listener, Addresses: p.addresses(), Peer: p.peerAddress(), Serving: serving, Doors: doors,
 	})
 	if err != nil {
 		return err

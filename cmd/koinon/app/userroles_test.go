@@ -45,6 +45,8 @@ func TestTheRolesOfUsersAreThoseOfTheManifest(t *testing.T) {
 		"koinon:view":  {"rbac.authorization.k8s.io/aggregate-to-view": "true"},
 		"koinon:edit":  {"rbac.authorization.k8s.io/aggregate-to-edit": "true"},
 		"koinon:admin": {"rbac.authorization.k8s.io/aggregate-to-admin": "true"},
+		// They are given to programs.
+		"koinon:tunnel": nil, "koinon:tunnel-kubelets": nil, "koinon:tunnel-connections": nil,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("roles (-want +got):\n%s", diff)

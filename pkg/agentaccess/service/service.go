@@ -29,6 +29,7 @@ import (
 	"k8s.io/klog/v2"
 
 	"github.com/koinon-io/koinon/pkg/agentaccess"
+	"github.com/koinon-io/koinon/pkg/agentaccess/doors"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
 	"github.com/koinon-io/koinon/pkg/pki"
 	"github.com/koinon-io/koinon/pkg/tunnel"
@@ -48,7 +49,7 @@ const (
 // Serving returns the serving certificate of now, and the authorities that agents are to trust, PEM.
 type Serving func() (certificate tls.Certificate, ca []byte, err error)
 
-// Config says how a Service works. All is required.
+// Config says how a Service works. All but Doors is required.
 type Config struct {
 	// Namespace is the system namespace.
 	Namespace string
@@ -58,8 +59,12 @@ type Config struct {
 	Listener net.Listener
 	// Addresses are where agents find Listener, HOST:PORT.
 	Addresses []string
+	// Peer is where other servers over the API find Listener, HOST:PORT.
+	Peer string
 	// Serving is asked for each connection.
 	Serving Serving
+	// Doors are the front ends; nil if there are none.
+	Doors *doors.Doors
 }
 
 // Service is the tunnel's server and what belongs to it.
@@ -71,8 +76,8 @@ type Service struct {
 
 // New returns a Service that does not run yet.
 func New(config Config) (*Service, error) {
-	if config.Namespace == "" || config.ID == "" || config.Listener == nil || len(config.Addresses) == 0 || config.Serving == nil {
-		return nil, errors.New("tunnel service: Namespace, ID, Listener, Addresses and Serving are required")
+	if config.Namespace == "" || config.ID == "" || config.Listener == nil || len(config.Addresses) == 0 || config.Peer == "" || config.Serving == nil {
+		return nil, errors.New("tunnel service: Namespace, ID, Listener, Addresses, Peer and Serving are required")
 	}
 	return &Service{config: config}, nil
 }
@@ -126,8 +131,18 @@ func (s *Service) Run(ctx, ending context.Context, api *rest.Config) error {
 	defer stopDrain()
 	klog.FromContext(ctx).Info("Agents can connect", "address", s.config.Listener.Addr().String(), "advertised", s.config.Addresses)
 	beside.Go(func() { s.keep(upkeep, serving, tokens, client) })
-	replicas := agentaccess.NewReplicas(client.CoordinationV1().Leases(s.config.Namespace), s.config.ID, time.Now)
+	replicas := agentaccess.NewReplicas(client.CoordinationV1().Leases(s.config.Namespace), tunnel.Replica{ID: s.config.ID, Peer: s.config.Peer}, time.Now)
 	beside.Go(func() { tellOfReplicas(upkeep, ending, serving, replicas) })
+	var front sync.WaitGroup
+	defer front.Wait() // links go on as long as it carries something
+	if s.config.Doors != nil {
+		front.Go(func() { // ends with ctx, and what is carried
+			parts := doors.Parts{Server: serving, Members: members, Namespace: s.config.Namespace, Reviews: client.AuthorizationV1().SubjectAccessReviews()}
+			if err := s.config.Doors.Run(ctx, ending, parts); err != nil {
+				klog.FromContext(ctx).Error(err, "The tunnel's front ends have ended")
+			}
+		})
+	}
 	return serving.Serve(ctx, s.config.Listener)
 }
 
@@ -153,6 +168,7 @@ func (s *Service) newServer(ctx context.Context, agents pki.Pair, tokens *agenta
 	allowed := func(name tunnel.Name, certificate *x509.Certificate) error {
 		return agentaccess.Allowed(member(name.Cluster), certificate)
 	}
+	refusals := &server.Refusals{}
 	signs, err := authority.New(authority.Config{
 		Signer: func() (*x509.Certificate, crypto.Signer, error) { return agents.Certificate, agents.Key, nil },
 		CA: func() ([]byte, error) {
@@ -160,14 +176,19 @@ func (s *Service) newServer(ctx context.Context, agents pki.Pair, tokens *agenta
 			return ca, err
 		},
 		Tokens: tokens, Allowed: allowed, Logger: logger,
+		Refused: func(name tunnel.Name, from string, why error) { refusals.Note(server.ClassToken, name, from, why) },
 	})
+	if err != nil {
+		return nil, err
+	}
+	peer, err := signs.Peer(s.config.ID)
 	if err != nil {
 		return nil, err
 	}
 	trusted := x509.NewCertPool()
 	trusted.AddCert(agents.Certificate)
 	return server.New(server.Config{
-		ID: s.config.ID, HTTP: signs, Allowed: allowed, Budget: mux.NewBudget(memory), Logger: logger,
+		ID: s.config.ID, HTTP: signs, PeerTLS: peer.TLS, Refusals: refusals, Allowed: allowed, Budget: mux.NewBudget(memory), Logger: logger,
 		TLS: func() (*tls.Config, error) {
 			certificate, ca, err := s.config.Serving()
 			if err != nil {

@@ -67,7 +67,7 @@ func (c *Connections) Get(name string) (Member, bool) {
 	}
 	created := connection{epoch: epoch, Member: Member{Name: name, Labels: cluster.Labels, System: ownership.SystemNamespacesOf(cluster)}}
 	if malformed == nil {
-		if dial := memberaccess.Dialer(cluster, c.Tunnel, c.Dial); dial != nil {
+		if dial := memberaccess.Dialer(cluster, config, c.Tunnel, c.Dial); dial != nil {
 			memberaccess.DialWith(config, dial)
 		}
 		created.Conn, malformed = memberclient.NewConn(context.Background(), config, func(schema.GroupVersionResource, memberclient.Event) {})

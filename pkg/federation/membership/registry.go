@@ -231,7 +231,7 @@ func (r *Registry) reconcile(ctx context.Context, name string) error {
 	}
 	created.ctx, created.stop = context.WithCancel(ctx)
 	if malformed == nil {
-		if dial := memberaccess.Dialer(cluster, r.Tunnel, r.Dial); dial != nil {
+		if dial := memberaccess.Dialer(cluster, config, r.Tunnel, r.Dial); dial != nil {
 			memberaccess.DialWith(config, dial)
 		}
 		created.until = memberaccess.ValidUntil(config)

@@ -96,7 +96,7 @@ func (s *Servers) member(ctx context.Context, cluster *corev1beta1.KubeFedCluste
 	if err != nil {
 		return nil, err
 	}
-	if dial := memberaccess.Dialer(cluster, s.tunnel, nil); dial != nil {
+	if dial := memberaccess.Dialer(cluster, config, s.tunnel, nil); dial != nil {
 		memberaccess.DialWith(config, dial)
 	}
 	config.Timeout = timeout

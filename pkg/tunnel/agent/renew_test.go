@@ -2,12 +2,10 @@ package agent_test
 
 import (
 	"bytes"
-	"context"
 	"crypto/tls"
 	"errors"
 	"io"
 	"log/slog"
-	"net"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -17,6 +15,7 @@ import (
 	"github.com/koinon-io/koinon/pkg/tunnel"
 	"github.com/koinon-io/koinon/pkg/tunnel/agent"
 	"github.com/koinon-io/koinon/pkg/tunnel/authority/authoritytest"
+	"github.com/koinon-io/koinon/pkg/tunnel/tunneltest"
 )
 
 var m1 = tunnel.Name{Cluster: "m1"}
@@ -24,38 +23,8 @@ var m1 = tunnel.Name{Cluster: "m1"}
 // run runs an agent until the test ends, and returns the address of an echo that it may dial.
 func run(t *testing.T, config agent.Config) (a *agent.Agent, echo string) {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = listener.Close() })
-	go func() {
-		for {
-			conn, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer conn.Close()
-				_, _ = io.Copy(conn, conn)
-			}()
-		}
-	}()
-	echo = listener.Addr().String()
-	if config.Policy, err = agent.NewPolicy(nil, echo); err != nil {
-		t.Fatal(err)
-	}
-	if config.Logger == nil {
-		config.Logger = authoritytest.Quiet
-	}
-	if a, err = agent.New(config); err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	var running sync.WaitGroup
-	running.Go(func() { _ = a.Run(ctx) })
-	t.Cleanup(func() { cancel(); running.Wait() })
-	return a, echo
+	a, _ = tunneltest.Run(t, config)
+	return a, tunneltest.Target(t, "")
 }
 
 func TestANewCertificateReplacesTheLinkAndKeepsItsStreams(t *testing.T) {

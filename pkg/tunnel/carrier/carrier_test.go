@@ -25,6 +25,7 @@ import (
 	"github.com/koinon-io/koinon/pkg/tunnel/carrier"
 	"github.com/koinon-io/koinon/pkg/tunnel/enroll"
 	"github.com/koinon-io/koinon/pkg/tunnel/identity"
+	"github.com/koinon-io/koinon/pkg/tunnel/tunneltest"
 )
 
 var m1 = tunnel.Name{Cluster: "m1"}
@@ -32,44 +33,12 @@ var m1 = tunnel.Name{Cluster: "m1"}
 // run runs an agent until the test ends.
 func run(t *testing.T, config agent.Config) *agent.Agent {
 	t.Helper()
-	policy, err := agent.NewPolicy(nil, "127.0.0.1:*")
-	if err != nil {
-		t.Fatal(err)
-	}
-	config.Policy, config.Logger = policy, authoritytest.Quiet
-	a, err := agent.New(config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	var running sync.WaitGroup
-	running.Go(func() { _ = a.Run(ctx) })
-	t.Cleanup(func() { cancel(); running.Wait() })
+	a, _ := tunneltest.Run(t, config)
 	return a
 }
 
 // echo is an address that answers with what it is sent.
-func echo(t *testing.T) string {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = listener.Close() })
-	go func() {
-		for {
-			conn, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer conn.Close()
-				_, _ = io.Copy(conn, conn)
-			}()
-		}
-	}()
-	return listener.Addr().String()
-}
+func echo(t *testing.T) string { t.Helper(); return tunneltest.Target(t, "") }
 
 // carries sends so many bytes through the tunnel and back.
 func carries(t *testing.T, tn *authoritytest.Tunnel, name tunnel.Name, n int) {

@@ -306,6 +306,74 @@ func TestAStateThatIsBrokenIsSaidAndMendedWithAToken(t *testing.T) {
 	}
 }
 
+func TestWhatTheStateHasLostIsPutBack(t *testing.T) {
+	tn, state := authoritytest.Start(t, nil), dir(t)
+	log := &said{}
+	k := keeper(t, tn, state, func(c *Config) {
+		c.Token, c.Logger = token(tn.Tokens.New(t, m1, time.Now(), time.Hour)), slog.New(slog.NewTextHandler(log, nil))
+	})
+	if err := start(t, k); err != nil {
+		t.Fatal(err)
+	}
+	for what, lose := range map[string]func() error{
+		"a certificate": func() error { return state.Remove(agentFile) },
+		"all of it":     func() error { return errors.Join(state.Remove(agentFile), state.Remove(caFile)) },
+		"its sense":     func() error { return state.Write(agentFile, []byte("hello")) },
+	} {
+		if err := lose(); err != nil {
+			t.Fatal(err)
+		}
+		if err := k.check(t.Context(), k.held()); err != nil {
+			t.Errorf("%s: %v", what, err)
+		}
+		later := keeper(t, tn, state, func(c *Config) { c.Pins = nil })
+		if err := start(t, later); err != nil {
+			t.Errorf("%s: another start: %v", what, err)
+		} else if err := later.Renew(t.Context()); err != nil {
+			t.Errorf("%s: %v", what, err)
+		}
+		if err := k.check(t.Context(), k.held()); err != nil { // it takes that
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	if got := log.String(); strings.Count(got, "another start needs a token") != 3 || strings.Count(got, "Put the certificate back") != 3 {
+		t.Errorf("it said %s", got)
+	}
+}
+
+func TestAStateThatCannotBeReadIsSaidOnce(t *testing.T) {
+	tn := authoritytest.Start(t, nil)
+	log, state := &said{}, &brokenState{Dir: dir(t)}
+	k := keeper(t, tn, state, func(c *Config) {
+		c.Token, c.Logger = token(tn.Tokens.New(t, m1, time.Now(), time.Hour)), slog.New(slog.NewTextHandler(log, nil))
+	})
+	if err := start(t, k); err != nil {
+		t.Fatal(err)
+	}
+	for _, broken := range []error{errors.New("away"), errors.New("away"), nil, errors.New("away")} {
+		state.broken = broken
+		if err := k.check(t.Context(), k.held()); err != nil {
+			t.Error(err)
+		}
+	}
+	if got := log.String(); strings.Count(got, "another start needs a token") != 2 || strings.Contains(got, "Put the certificate back") {
+		t.Errorf("it said %s", got)
+	}
+}
+
+// brokenState is one that may not be read for a while.
+type brokenState struct {
+	*Dir
+	broken error
+}
+
+func (s *brokenState) Read(file string) ([]byte, error) {
+	if s.broken != nil {
+		return nil, s.broken
+	}
+	return s.Dir.Read(file)
+}
+
 func TestWhatAnotherAgentHasRenewedIsTaken(t *testing.T) {
 	tn, state := authoritytest.Start(t, nil), dir(t)
 	first := keeper(t, tn, state, func(c *Config) { c.Token = token(tn.Tokens.New(t, m1, time.Now(), time.Hour)) })

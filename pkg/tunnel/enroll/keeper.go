@@ -57,6 +57,8 @@ type Keeper struct {
 	renewed func()
 	// checkEvery is the constant, but for tests.
 	checkEvery time.Duration
+	// said is what Run has said last of the state.
+	said string
 
 	mu sync.Mutex
 	// current is guarded by mu; nil before the first.
@@ -302,11 +304,13 @@ func (k *Keeper) held() *held {
 	return k.current
 }
 
-// check renews the certificate if nobody else has and it is due.
+// check renews the certificate if nobody else has and it is due. A state that lost what is used is given it back.
 func (k *Keeper) check(ctx context.Context, before *held) error {
-	if err := k.load(); err == nil && k.held() != before {
+	err := k.load()
+	if err == nil && k.held() != before {
 		return nil
 	}
+	k.mend(err, before)
 	now := k.config.Now()
 	switch why := before.expired(now); {
 	case why != nil:
@@ -315,6 +319,34 @@ func (k *Keeper) check(ctx context.Context, before *held) error {
 		return nil
 	}
 	return k.Renew(ctx)
+}
+
+// mend says what is wrong with the state, once, and puts back what is not in it any more. It is called by Run alone.
+func (k *Keeper) mend(wrong error, using *held) {
+	said := ""
+	if wrong != nil {
+		said = wrong.Error()
+	}
+	if said != "" && said != k.said {
+		k.config.Logger.Warn("The certificate of this agent cannot be read where it is kept: without it another start needs a token", "err", said)
+	}
+	k.said = said
+	var missing *missingError
+	if !errors.As(wrong, &missing) || using.expired(k.config.Now()) != nil {
+		return
+	}
+	text, err := using.encode()
+	if err == nil {
+		k.mu.Lock()
+		authorities := k.authorities
+		k.mu.Unlock()
+		err = errors.Join(k.config.State.Write(caFile, authorities), k.config.State.Write(agentFile, text))
+	}
+	if err != nil {
+		k.config.Logger.Warn("Failed to put the certificate back", "err", err)
+		return
+	}
+	k.config.Logger.Info("Put the certificate back", "state", k.config.State.String())
 }
 
 // Certificate is whom the agent stands for and until when, once Start has returned.

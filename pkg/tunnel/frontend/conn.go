@@ -38,6 +38,9 @@ func (c *unixConn) connected() error {
 	return say(c.UnixConn, established)
 }
 
+// Pace implements mux.Paced.
+func (c *unixConn) Pace(sent, received int) time.Duration { return pace(c.carried, sent, received) }
+
 func (c *unixConn) countIn(carried *Carried) { c.carried = carried }
 
 func (c *unixConn) Read(p []byte) (int, error) {
@@ -47,6 +50,9 @@ func (c *unixConn) Read(p []byte) (int, error) {
 	}
 	return n, err
 }
+
+// Took counts what package mux has read of the socket.
+func (c *unixConn) Took(n int) { c.carried.Sent.Add(int64(n)) }
 
 func (c *unixConn) Write(p []byte) (int, error) {
 	if c.alone {
@@ -68,6 +74,9 @@ type tlsConn struct {
 
 func (c *tlsConn) connected() error { return say(c.Conn, established) }
 
+// Pace implements mux.Paced.
+func (c *tlsConn) Pace(sent, received int) time.Duration { return pace(c.carried, sent, received) }
+
 func (c *tlsConn) countIn(carried *Carried) { c.carried = carried }
 
 func (c *tlsConn) Read(p []byte) (int, error) {
@@ -84,6 +93,13 @@ func (c *tlsConn) Write(p []byte) (int, error) {
 		c.carried.Received.Add(int64(n))
 	}
 	return n, err
+}
+
+func pace(c *Carried, sent, received int) time.Duration {
+	if sent > 0 {
+		return c.PaceSent(sent)
+	}
+	return c.PaceReceived(received)
 }
 
 const (

@@ -174,7 +174,7 @@ func TestWhatIsRefusedAtTheDoor(t *testing.T) {
 		"no cluster":                          {t1, "10.0.0.1:443", nil, 400, "nothing says which cluster 10.0.0.1:443 is in: a header Koinon-Cluster or a host of that cluster would"},
 		"a cluster of another tenant":         {t1, "m2.tunnel.test:443", nil, 403, `cluster "m2": apiserver may not be reached by t1: it is another's`},
 		"a cluster that is not there":         {t1, "m9.tunnel.test:443", nil, 403, `cluster "m9": apiserver may not be reached by t1: it is another's`},
-		"a node that is not there":            {t1, "n9.m1.tunnel.test:10250", nil, 404, `there is no node "n9" of cluster "m1"`},
+		"a node that is not there":            {t1, "n9.m1.tunnel.test:10250", nil, 503, `node "n9" of cluster "m1": kubelet cannot be reached through the tunnel: no agent of it is connected`},
 		"a certificate that is no tenant's":   {fx.tenantTLS("t1"), "m1.tunnel.test:443", nil, 403, "the certificate of the client: it is no tenant's"},
 		"a name that is the start of another": {t1, "m.tunnel.test:443", nil, 403, `cluster "m": apiserver may not be reached by t1: it is another's`},
 	} {

@@ -16,7 +16,8 @@
 //
 //  1. the door: Door.Client.Within, one listener per cluster or node
 //  2. the certificate: what Policy.Client returns for it
-//  3. the headers Koinon-Cluster and Koinon-Node, of clients that can send some
+//  3. the headers Koinon-Cluster and Koinon-Node, of clients that can send some; the user of a proxy's URL, https://CLUSTER@PROXY, which
+//     comes as Proxy-Authorization without a password, is as Koinon-Cluster
 //  4. the host of the target, if it ends with the suffix of Config: [NODE.]CLUSTER.SUFFIX. CLUSTER is the one that is
 //     fixed, or else one label; a cluster whose name has dots is fixed in another way
 //  5. the host of the target, if it is the name of a node that is known in the cluster that is fixed
@@ -35,7 +36,7 @@
 //	apiserver:443, kubelet:10250                      the words
 //	anything else                                     as it is, at the agent
 //
-// Then Policy.Allow is asked, and if it agrees Policy.Known: who may not reach a name does not learn whether there is one.
+// Then Policy.Allow is asked, within the limits of the tenant, and if it agrees Policy.Known: who may not reach a name does not learn whether there is one.
 //
 // # CONNECT
 //
@@ -45,13 +46,13 @@
 //
 //	400  not a request as it should be, a bad target, bytes before the answer, no cluster
 //	403  the door, the certificate or the policy does not allow the name or the address, or the agent's policy does not
-//	404  there is no such cluster or node
+//	404  there is no such cluster
 //	405  another method than CONNECT
 //	408  the head did not come in time
 //	429  a limit; Retry-After
 //	431  the head is too long
 //	502  the target refused, or cannot be reached
-//	503  no agent is connected, or it was lost meanwhile; Retry-After
+//	503  no agent is connected, or it was lost meanwhile; so is said of nodes that there are not: a node is known by its agent; Retry-After
 //	504  no answer in time
 //
 // with one sentence, which is the reason in the status line, too: Go's clients show nothing else.
@@ -60,6 +61,12 @@
 //
 // Each direction ends by itself. What a client sent before he closed is delivered while somebody takes it: see
 // package mux. A client that resets resets the target, and the other way round as far as the kind of socket has resets.
+//
+// # Limits
+//
+// Names and tenants have limits, and not addresses: what is carried at once, dials that wait and dials in a second are refused with 429; bytes in a
+// second wait where they are, at the client or the target, and take no memory but the stream's window. What the server dials itself
+// counts for none of them, and has streams of each link that front ends leave to it: see tunnel.Shared.
 //
 // # Memory
 //

@@ -43,7 +43,7 @@ func (p *policy) Client(certificate *x509.Certificate) (frontend.Client, error) 
 
 func tenantURI(tenant string) *url.URL { return &url.URL{Scheme: "tenant", Opaque: tenant} }
 
-func (p *policy) Allow(client frontend.Client, name tunnel.Name, _ string) error {
+func (p *policy) Allow(_ context.Context, client frontend.Client, name tunnel.Name, _ string) error {
 	if p.tenants[client.Tenant] != name.Cluster {
 		return errors.New("it is another's")
 	}

@@ -34,8 +34,8 @@ type Config struct {
 	Policy Policy
 	// Suffix of hosts that name a cluster or node, without a dot in front; empty if there are none.
 	Suffix string
-	// NameLimits and TenantLimits return what may be carried at once for a name, for a tenant. Nil, or what is zero of
-	// them, is 10,000 connections and 512 dials; 1,000 and 64 for a node.
+	// NameLimits and TenantLimits return what may be carried for a name, for a tenant: see LimitsChanged. Nil, or what is zero of
+	// them, is DefaultLimits.
 	NameLimits   func(tunnel.Name) Limits
 	TenantLimits func(tenant string) Limits
 	// Timeouts returns those of a name; nil is the defaults.
@@ -61,7 +61,8 @@ type Frontend struct {
 
 	closed  bool
 	carried map[*Carried]struct{}
-	all     sync.WaitGroup // added to while not closed
+	ended   map[string]Traffic // of connections that have ended, by cluster
+	all     sync.WaitGroup     // added to while not closed
 }
 
 // New returns a front end that serves nothing yet.
@@ -81,7 +82,7 @@ func New(config Config) (*Frontend, error) {
 	}
 	ctx, cancel := context.WithCancelCause(context.Background())
 	return &Frontend{
-		config: config, suffix: suffix, ctx: ctx, close: cancel, carried: map[*Carried]struct{}{},
+		config: config, suffix: suffix, ctx: ctx, close: cancel, carried: map[*Carried]struct{}{}, ended: map[string]Traffic{},
 	}, nil
 }
 
@@ -146,26 +147,21 @@ type Carried struct {
 	frontend *Frontend
 	front    string
 	tenant   string
-	since    time.Time
-	dialed   time.Duration
-	idle     *time.Timer
-	quiet    int64 // what Sent and Received were together when the timer was last heard
-	silent   int   // how often that was the same
-	over     bool  // guarded by the frontend's mutex: the timer is stopped
+	// ofName and ofTenant are whose limits hold.
+	ofName, ofTenant *tally
+	since            time.Time
+	dialed           time.Duration
+	idle             *time.Timer
+	quiet            int64 // what Sent and Received were together when the timer was last heard
+	silent           int   // how often that was the same
+	over             bool  // guarded by the frontend's mutex: the timer is stopped
 }
 
 // Open connects to what a client asks for. front is by which front end, for logs. Errors are *Error, or have ErrLeft
 // if ctx was canceled with it; they are logged, and so is the end.
 func (f *Frontend) Open(ctx context.Context, front string, r Request) (*Carried, error) {
 	began := time.Now()
-	name, address, err := f.permit(r)
-	known := name
-	var c *Carried
-	if err == nil {
-		c, err = f.dial(ctx, front, r.Client.Tenant, name, address)
-	} else {
-		known = tunnel.Name{} // who asks chooses it: it must not become a label
-	}
+	c, name, known, err := f.connected(ctx, front, r)
 	status := http.StatusOK
 	if err != nil {
 		status = f.refused(front, r, name, err)
@@ -176,16 +172,49 @@ func (f *Frontend) Open(ctx context.Context, front string, r Request) (*Carried,
 	return c, err
 }
 
+// connected connects within the limits of the tenant, which what is asked of the policy counts for, too. known is name if there is such a
+// one: who asks chooses others, which must not become labels.
+func (f *Frontend) connected(ctx context.Context, front string, r Request) (c *Carried, name, known tunnel.Name, err error) {
+	if !f.enter() {
+		return nil, r.Client.Within, known, errClosing
+	}
+	defer f.leave()
+	ofTenant, err := f.tenants.dial(r.Client.Tenant, fmt.Sprintf("tenant %q", r.Client.Tenant), f.tenantLimits(r.Client.Tenant))
+	if err != nil {
+		return nil, r.Client.Within, known, err
+	}
+	defer f.tenants.add(r.Client.Tenant, 0, -1)
+	name, address, err := f.permit(ctx, r)
+	if err != nil {
+		return nil, name, known, err
+	}
+	c, err = f.dial(ctx, &Carried{Name: name, Address: address, frontend: f, front: front, tenant: r.Client.Tenant, ofTenant: ofTenant})
+	return c, name, name, err
+}
+
 // permit returns whose agent is asked for what, if the client may.
-func (f *Frontend) permit(r Request) (tunnel.Name, string, error) {
+func (f *Frontend) permit(ctx context.Context, r Request) (tunnel.Name, string, error) {
 	name, address, err := f.route(r)
 	if err != nil {
 		return name, address, err
 	}
-	if err := f.config.Policy.Allow(r.Client, name, address); err != nil {
+	ctx, cancel := context.WithTimeout(ctx, tunnel.DialTimeout)
+	defer cancel()
+	err = f.config.Policy.Allow(ctx, r.Client, name, address)
+	var answer *Error
+	switch {
+	case errors.As(err, &answer):
+		return name, address, err
+	case err != nil && ctx.Err() != nil:
+		return name, address, context.Cause(ctx)
+	case err != nil:
 		return name, address, &Error{Status: http.StatusForbidden, Text: fmt.Sprintf("%s: %s may not be reached by %s: %s", name, address, r.Client.Tenant, err), Err: err}
 	}
-	if !f.config.Policy.Known(name) {
+	switch {
+	case f.config.Policy.Known(name):
+	case name.Node != "" && f.config.Policy.Known(tunnel.Name{Cluster: name.Cluster}): // a node is known while its agent is
+		return name, address, &tunnel.DialError{Name: name, Address: address, Code: mux.Unreachable, Err: tunnel.ErrNoAgent}
+	default:
 		return name, address, &Error{Status: http.StatusNotFound, Text: fmt.Sprintf("there is no %s", name)}
 	}
 	return name, address, nil
@@ -199,27 +228,27 @@ func (f *Frontend) refused(front string, r Request, name tunnel.Name, err error)
 	return answer.Status
 }
 
-// dial connects, within the limits.
-func (f *Frontend) dial(ctx context.Context, front, tenant string, name tunnel.Name, address string) (*Carried, error) {
+// dial connects, within the limits of the name. It returns what it is given.
+func (f *Frontend) dial(ctx context.Context, c *Carried) (*Carried, error) {
 	if !f.enter() {
 		return nil, errClosing
 	}
-	if err := f.count(name, tenant); err != nil {
+	var err error
+	if c.ofName, err = f.names.dial(c.Name, c.Name.String(), f.nameLimits(c.Name)); err != nil {
 		f.leave()
 		return nil, err
 	}
-	timeouts := f.timeouts(name)
+	timeouts := f.timeouts(c.Name)
 	began := time.Now()
-	stream, err := f.open(ctx, name, address, timeouts.Connect)
+	c.Stream, err = f.open(ctx, c.Name, c.Address, timeouts.Connect)
 	if err != nil {
-		f.names.add(name, 0, -1)
-		f.tenants.add(tenant, 0, -1)
+		f.names.add(c.Name, 0, -1)
 		f.leave()
 		return nil, err
 	}
-	f.names.add(name, 1, -1)
-	f.tenants.add(tenant, 1, -1)
-	c := &Carried{Name: name, Address: address, Stream: stream, frontend: f, front: front, tenant: tenant, since: time.Now(), dialed: time.Since(began)}
+	f.names.add(c.Name, 1, -1)
+	f.tenants.add(c.tenant, 1, 0)
+	c.since, c.dialed = time.Now(), time.Since(began)
 	f.mu.Lock()
 	f.carried[c] = struct{}{}
 	closed := f.closed
@@ -232,23 +261,37 @@ func (f *Frontend) dial(ctx context.Context, front, tenant string, name tunnel.N
 	return c, nil
 }
 
-// count counts a dial for the name and the tenant.
-func (f *Frontend) count(name tunnel.Name, tenant string) error {
-	var ofName, ofTenant Limits
-	if f.config.NameLimits != nil {
-		ofName = f.config.NameLimits(name)
-	}
+// tenantLimits and nameLimits are those that hold now.
+func (f *Frontend) tenantLimits(tenant string) (limits Limits) {
 	if f.config.TenantLimits != nil {
-		ofTenant = f.config.TenantLimits(tenant)
+		limits = f.config.TenantLimits(tenant)
 	}
-	if err := f.tenants.dial(tenant, fmt.Sprintf("tenant %q", tenant), ofTenant.or(defaultLimits(false))); err != nil {
-		return err
+	return limits.or(DefaultLimits(false))
+}
+
+func (f *Frontend) nameLimits(name tunnel.Name) (limits Limits) {
+	if f.config.NameLimits != nil {
+		limits = f.config.NameLimits(name)
 	}
-	if err := f.names.dial(name, name.String(), ofName.or(defaultLimits(name.Node != ""))); err != nil {
-		f.tenants.add(tenant, 0, -1)
-		return err
-	}
-	return nil
+	return limits.or(DefaultLimits(name.Node != ""))
+}
+
+// LimitsChanged has what limits say of dials and bytes in a second hold for what is carried, too. New connections ask for the others each time.
+func (f *Frontend) LimitsChanged() {
+	f.names.set(f.nameLimits)
+	f.tenants.set(f.tenantLimits)
+}
+
+// PaceSent notes that a client has sent bytes, and PaceReceived that it has got some; they return how long that direction waits before there are more.
+func (c *Carried) PaceSent(n int) time.Duration {
+	now := time.Now()
+	return max(c.ofName.sent.pass(now, n), c.ofTenant.sent.pass(now, n))
+}
+
+// PaceReceived is PaceSent for the other direction.
+func (c *Carried) PaceReceived(n int) time.Duration {
+	now := time.Now()
+	return max(c.ofName.received.pass(now, n), c.ofTenant.received.pass(now, n))
 }
 
 func (f *Frontend) timeouts(name tunnel.Name) Timeouts {
@@ -319,6 +362,10 @@ func (c *Carried) End(why error) {
 	}
 	f.mu.Lock()
 	delete(f.carried, c)
+	of := f.ended[c.Name.Cluster]
+	of.Sent += sent
+	of.Received += received
+	f.ended[c.Name.Cluster] = of
 	f.mu.Unlock()
 	f.leave()
 }

@@ -2,6 +2,7 @@ package frontend
 
 import (
 	"bytes"
+	"encoding/base64"
 	"errors"
 	"io"
 	"net/http"
@@ -74,6 +75,7 @@ func parseHead(text string) (head, error) {
 		return head{}, errMethod
 	}
 	h := head{target: strings.Clone(target)}
+	user := ""
 	seen := map[string]bool{}
 	for _, line := range lines[1:] {
 		name, value, ok := strings.Cut(line, ":")
@@ -87,6 +89,11 @@ func parseHead(text string) (head, error) {
 			h.asked.Cluster = strings.Clone(value)
 		case HeaderNode:
 			h.asked.Node = strings.Clone(value)
+		case "Proxy-Authorization":
+			var err error
+			if user, err = proxyUser(value); err != nil {
+				return head{}, err
+			}
 		case "Content-Length":
 			if value == "0" {
 				continue
@@ -102,7 +109,31 @@ func parseHead(text string) (head, error) {
 		}
 		seen[name] = true
 	}
+	if user != "" {
+		if h.asked.Cluster != "" && h.asked.Cluster != user {
+			return head{}, badRequest("the user of the proxy's URL says the cluster %q, and the header %s says another", user, HeaderCluster)
+		}
+		h.asked.Cluster = user
+	}
 	return h, nil
+}
+
+// proxyUser is the user of a proxy's URL, which clients send as RFC 7617 has it: the name of a cluster. There is no password: who
+// a client is says its certificate, and a secret that is sent here is sent to the wrong place.
+func proxyUser(value string) (string, error) {
+	scheme, encoded, _ := strings.Cut(value, " ")
+	decoded, err := base64.StdEncoding.DecodeString(strings.Trim(encoded, " "))
+	user, password, _ := strings.Cut(string(decoded), ":")
+	switch {
+	case !strings.EqualFold(scheme, "Basic") || err != nil:
+		return "", badRequest("the header Proxy-Authorization is not that of https://CLUSTER@PROXY: who a client is says its certificate")
+	case password != "":
+		return "", badRequest("the proxy's URL has a password: https://CLUSTER@PROXY is allowed, and who a client is says its certificate")
+	}
+	if err := (tunnel.Name{Cluster: user}).Validate(); err != nil {
+		return "", badRequest("the user of the proxy's URL: %s", err)
+	}
+	return user, nil
 }
 
 // isToken reports whether a text is a name of HTTP: see RFC 9110, 5.6.2.

@@ -23,6 +23,12 @@ func TestHeadsAreReadStrictly(t *testing.T) {
 		"no header at all":                {begin + "\r\n", plain, nil},
 		"HTTP/1.0":                        {"CONNECT 10.0.0.1:443 HTTP/1.0\r\n\r\n", plain, nil},
 		"headers of ours":                 {begin + "koinon-cluster:m1\r\nKOINON-NODE: \tn1 \r\n\r\n", head{plain.target, tunnel.Name{Cluster: "m1", Node: "n1"}}, nil},
+		"the user of a proxy's URL":       {begin + "Proxy-Authorization: Basic bTE6\r\n\r\n", head{plain.target, tunnel.Name{Cluster: "m1"}}, nil},
+		"it and a header that agree":      {begin + "proxy-authorization: basic bTE6\r\nKoinon-Cluster: m1\r\n\r\n", head{plain.target, tunnel.Name{Cluster: "m1"}}, nil},
+		"it and a header that do not":     {begin + "Proxy-Authorization: Basic bTE6\r\nKoinon-Cluster: m2\r\n\r\n", head{}, &Error{}},
+		"a password of a proxy's URL":     {begin + "Proxy-Authorization: Basic bTE6cA==\r\n\r\n", head{}, &Error{}},
+		"a user who is no cluster":        {begin + "Proxy-Authorization: Basic TTEvOg==\r\n\r\n", head{}, &Error{}},
+		"a token for a proxy":             {begin + "Proxy-Authorization: Bearer bTE6\r\n\r\n", head{}, &Error{}},
 		"a body of no length":             {begin + "Content-Length: 0\r\n\r\n", plain, nil},
 		"bytes that are not ASCII":        {begin + "X: \xff\xc3\xa4\r\n\r\n", plain, nil},
 		"another method":                  {"GET / HTTP/1.1\r\n\r\n", head{}, errMethod},
@@ -84,6 +90,7 @@ func TestHeadsAreReadStrictly(t *testing.T) {
 func FuzzHead(f *testing.F) {
 	f.Add("CONNECT 10.0.0.1:443 HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", byte(7))
 	f.Add("CONNECT n1.m1.tunnel.test:10250 HTTP/1.1\r\nKoinon-Cluster: m1\r\nKoinon-Node: n1\r\n\r\nx", byte(1))
+	f.Add("CONNECT n1:10250 HTTP/1.1\r\nProxy-Authorization: Basic bTE6\r\n\r\n", byte(3))
 	f.Add("CONNECT [::1]:443 HTTP/1.0\r\n\r\n", byte(100))
 	front := &Frontend{suffix: ".tunnel.test", config: Config{Policy: knows{node("m1", "n1")}}}
 	f.Fuzz(func(t *testing.T, text string, piece byte) {

@@ -9,10 +9,14 @@ import (
 	"github.com/koinon-io/koinon/pkg/tunnel"
 )
 
-// Limits bound what is carried at once. Zero is the default of a field.
+// Limits bound what is carried for a name or a tenant. Zero is the default of a field.
 type Limits struct {
-	// Connections may be carried, and Dials may be waited for.
+	// Connections may be carried at once, and Dials may be waited for.
 	Connections, Dials int
+	// DialsPerSecond may be begun; that many at once. The default has no bound.
+	DialsPerSecond float64
+	// BytesPerSecond may pass in each direction. Who sends more waits, and holds up only his own. The default has no bound.
+	BytesPerSecond float64
 }
 
 // Timeouts are those of connections to a name. Zero is the default of a field.
@@ -23,10 +27,11 @@ type Timeouts struct {
 	Idle time.Duration
 }
 
-const idleTimeout = 4 * time.Hour
+// IdleTimeout is the default of Timeouts.Idle.
+const IdleTimeout = 4 * time.Hour
 
-// defaultLimits are those of a name or tenant that has no others.
-func defaultLimits(node bool) Limits {
+// DefaultLimits are those of a cluster, a node or a tenant that has no others.
+func DefaultLimits(node bool) Limits {
 	if node {
 		return Limits{Connections: 1000, Dials: 64}
 	}
@@ -48,7 +53,7 @@ func (t Timeouts) withDefaults() Timeouts {
 		t.Connect = tunnel.DialTimeout
 	}
 	if t.Idle == 0 {
-		t.Idle = idleTimeout
+		t.Idle = IdleTimeout
 	}
 	return t
 }
@@ -57,7 +62,7 @@ func (t Timeouts) withDefaults() Timeouts {
 type LimitError struct {
 	// Whose limit it is: a name or a tenant.
 	Whose string
-	// What there are so many of: "connections", or "dials that are not answered yet".
+	// What there are so many of: "connections", "dials that are not answered yet", or "dials in a second".
 	What  string
 	Limit int
 }
@@ -67,47 +72,98 @@ func (e *LimitError) Error() string {
 }
 
 // tally counts what is carried for one name or tenant.
-type tally struct{ connections, dials int }
+type tally struct {
+	connections, dials int // guarded by mu of tallies
+	dialed             meter
+	// sent and received are the client's bytes.
+	sent, received meter
+}
 
-// tallies counts by key. A key of which there is nothing is not kept.
+func (t *tally) set(limits Limits) {
+	t.dialed.set(limits.DialsPerSecond)
+	t.sent.set(limits.BytesPerSecond)
+	t.received.set(limits.BytesPerSecond)
+}
+
+// unused reports whether there is nothing that it remembers.
+func (t *tally) unused(now time.Time) bool {
+	return t.connections == 0 && t.dials == 0 && t.dialed.rested(now) && t.sent.rested(now) && t.received.rested(now)
+}
+
+// minSwept is how many keys are kept without looking which are used.
+const minSwept = 64
+
+// tallies counts by key. Keys of which there is nothing are not kept for long.
 type tallies[K comparable] struct {
-	mu     sync.Mutex
-	counts map[K]tally // guarded by mu
+	mu sync.Mutex
+	// What follows is guarded by mu.
+
+	counts map[K]*tally
+	// sweep is at how many keys it is looked which are used.
+	sweep int
 }
 
 // dial counts a dial, unless there are as many as may be.
-func (t *tallies[K]) dial(key K, whose string, limits Limits) error {
+func (t *tallies[K]) dial(key K, whose string, limits Limits) (*tally, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	count := t.counts[key]
+	if count == nil {
+		count = t.added(key, limits)
+	}
 	switch {
 	case count.dials >= limits.Dials:
-		return limited(&LimitError{whose, "dials that are not answered yet", limits.Dials})
+		return nil, limited(&LimitError{whose, "dials that are not answered yet", limits.Dials})
 	case count.connections+count.dials >= limits.Connections:
-		return limited(&LimitError{whose, "connections", limits.Connections})
-	}
-	if t.counts == nil {
-		t.counts = map[K]tally{}
+		return nil, limited(&LimitError{whose, "connections", limits.Connections})
+	case !count.dialed.admit(time.Now()):
+		return nil, limited(&LimitError{whose, "dials in a second", int(limits.DialsPerSecond)})
 	}
 	count.dials++
+	return count, nil
+}
+
+// added adds a key. mu must be held.
+func (t *tallies[K]) added(key K, limits Limits) *tally {
+	if t.counts == nil {
+		t.counts = map[K]*tally{}
+	}
+	if len(t.counts) >= max(t.sweep, minSwept) {
+		now := time.Now()
+		for other, count := range t.counts {
+			if count.unused(now) {
+				delete(t.counts, other)
+			}
+		}
+		t.sweep = 2 * len(t.counts)
+	}
+	count := &tally{}
+	count.set(limits)
 	t.counts[key] = count
-	return nil
+	return count
 }
 
 func limited(err *LimitError) error {
 	return &Error{Status: http.StatusTooManyRequests, Text: err.Error(), RetryAfter: retryLimit, Err: err}
 }
 
-// add changes a count.
+// add changes a count that is there.
 func (t *tallies[K]) add(key K, connections, dials int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	count := t.counts[key]
 	count.connections += connections
 	count.dials += dials
-	if count == (tally{}) {
+	if count.unused(time.Now()) {
 		delete(t.counts, key)
-		return
 	}
-	t.counts[key] = count
+}
+
+// set has limits hold from now on.
+func (t *tallies[K]) set(of func(K) Limits) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for key, count := range t.counts {
+		count.set(of(key))
+	}
 }

@@ -1,6 +1,7 @@
 package frontend
 
 import (
+	"context"
 	"crypto/x509"
 	"fmt"
 	"net"
@@ -19,15 +20,18 @@ type Client struct {
 	// Within is what is fixed of the names that it may ask for: nothing, a cluster, or a node of one. Policy.Allow
 	// decides about what is left.
 	Within tunnel.Name
+	// User is what the policy knows of who has the certificate; nil for the clients of a Unix socket. It is for the policy alone.
+	User any
 }
 
-// Policy says who may reach what. It is asked often, and should know the answers.
+// Policy says who may reach what. It is asked often, and should know most answers.
 type Policy interface {
 	// Client returns who has a certificate, which was verified. The error says why nobody with it is served.
 	Client(certificate *x509.Certificate) (Client, error)
-	// Allow returns why a client may not connect to an address of a name, nil if it may.
-	Allow(client Client, name tunnel.Name, address string) error
-	// Known reports whether there is such a cluster or node, with an agent or without.
+	// Allow returns why a client may not connect to an address of a name, nil if it may. ctx is that of the dial. An *Error is the answer as it is: who
+	// cannot be asked has not refused.
+	Allow(ctx context.Context, client Client, name tunnel.Name, address string) error
+	// Known reports whether there is such a cluster, with an agent or without, or such a node: one that has no agent is known if there was one of late, or not at all.
 	Known(name tunnel.Name) bool
 }
 

@@ -1,6 +1,7 @@
 package frontend
 
 import (
+	"context"
 	"crypto/x509"
 	"errors"
 	"net/http"
@@ -14,11 +15,11 @@ import (
 // knows is a policy that knows names, and allows all of them.
 type knows []tunnel.Name
 
-func (knows) Client(*x509.Certificate) (Client, error) { return Client{}, nil }
-func (knows) Allow(Client, tunnel.Name, string) error  { return nil }
-func (k knows) Known(name tunnel.Name) bool            { return slices.Contains(k, name) }
-func cluster(name string) tunnel.Name                  { return tunnel.Name{Cluster: name} }
-func node(cluster, name string) tunnel.Name            { return tunnel.Name{Cluster: cluster, Node: name} }
+func (knows) Client(*x509.Certificate) (Client, error)                 { return Client{}, nil }
+func (knows) Allow(context.Context, Client, tunnel.Name, string) error { return nil }
+func (k knows) Known(name tunnel.Name) bool                            { return slices.Contains(k, name) }
+func cluster(name string) tunnel.Name                                  { return tunnel.Name{Cluster: name} }
+func node(cluster, name string) tunnel.Name                            { return tunnel.Name{Cluster: cluster, Node: name} }
 func within(name tunnel.Name, target string) Request {
 	return Request{Client: Client{Within: name}, Target: target}
 }

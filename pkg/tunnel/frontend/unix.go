@@ -12,6 +12,12 @@ import (
 // socketMode lets the owner and the group of a socket's file use it.
 const socketMode = 0o660
 
+// UnfinishedSocket begins the name of a directory beside a socket that is being made. One that is left was of a process that was killed.
+const UnfinishedSocket = ".new"
+
+// ErrLongPath is why a socket cannot be where it should.
+var ErrLongPath = errors.New("the path is too long")
+
 // maxSocketPath is what systems allow of a socket's path, and hiddenName how long its name in the directory is at first.
 const maxSocketPath, hiddenName = 103, len("/.new1234567890/s")
 
@@ -20,8 +26,8 @@ const maxSocketPath, hiddenName = 103, len("/.new1234567890/s")
 // The file is removed when the listener is closed, if it has not been replaced.
 func ListenUnix(path string) (net.Listener, error) {
 	if len(path) > maxSocketPath || len(filepath.Dir(path)) > maxSocketPath-hiddenName {
-		return nil, fmt.Errorf("listen on %s: the path has %d characters and its directory %d; %d and %d are allowed",
-			path, len(path), len(filepath.Dir(path)), maxSocketPath, maxSocketPath-hiddenName)
+		return nil, fmt.Errorf("listen on %s: %w: it has %d characters and its directory %d; %d and %d are allowed",
+			path, ErrLongPath, len(path), len(filepath.Dir(path)), maxSocketPath, maxSocketPath-hiddenName)
 	}
 	switch found, err := os.Lstat(path); {
 	case err == nil && found.Mode().Type() != fs.ModeSocket:
@@ -30,7 +36,7 @@ func ListenUnix(path string) (net.Listener, error) {
 		return nil, fmt.Errorf("listen on %s: %w", path, err)
 	}
 	// It gets its mode where nobody else finds it.
-	dir, err := os.MkdirTemp(filepath.Dir(path), ".new")
+	dir, err := os.MkdirTemp(filepath.Dir(path), UnfinishedSocket)
 	if err != nil {
 		return nil, fmt.Errorf("listen on %s: %w", path, err)
 	}

@@ -21,6 +21,8 @@ type link struct {
 	session     *mux.Session
 	way         carrier.Way
 	draining    atomic.Bool
+	// failing is when it did not reach its target, in nanoseconds since 1970; 0 if it does, or that is not known.
+	failing atomic.Int64
 }
 
 // Link is what is known of a link.

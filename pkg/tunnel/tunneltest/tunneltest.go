@@ -36,21 +36,28 @@ const Patience = 30 * time.Second
 
 // Authority signs.
 type Authority struct {
-	t           *testing.T
-	certificate *x509.Certificate
-	key         *ecdsa.PrivateKey
-	serial      int64
+	Certificate *x509.Certificate
+	Key         *ecdsa.PrivateKey
+
+	t      testing.TB
+	serial int64
 }
 
 // NewAuthority returns an authority of its own.
-func NewAuthority(t *testing.T) *Authority {
+func NewAuthority(t testing.TB) *Authority {
+	t.Helper()
+	return NewNamedAuthority(t, "authority")
+}
+
+// NewNamedAuthority returns one whose name begins so, and is good for a year before and after.
+func NewNamedAuthority(t testing.TB, name string) *Authority {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "authority"}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: fmt.Sprintf("%s %d", name, time.Now().UnixNano())}, NotBefore: time.Now().AddDate(-1, 0, 0), NotAfter: time.Now().AddDate(1, 0, 0),
 		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
@@ -61,32 +68,46 @@ func NewAuthority(t *testing.T) *Authority {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &Authority{t: t, certificate: certificate, key: key, serial: 1}
+	return &Authority{Certificate: certificate, Key: key, t: t, serial: 1}
 }
 
 // Pool is the authority alone.
 func (a *Authority) Pool() *x509.CertPool {
 	pool := x509.NewCertPool()
-	pool.AddCert(a.certificate)
+	pool.AddCert(a.Certificate)
 	return pool
 }
 
-// Issue signs a certificate of an agent if there are URIs, else of a server.
+// Issue signs a certificate of an agent if there are URIs, else of a server on loopback.
 func (a *Authority) Issue(until time.Time, uris ...*url.URL) tls.Certificate {
+	a.t.Helper()
+	if len(uris) == 0 {
+		return a.ForServer(a.t, time.Now().Add(-time.Hour), until)
+	}
+	return a.sign(&x509.Certificate{NotBefore: time.Now().Add(-time.Hour), NotAfter: until, URIs: uris, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
+}
+
+// ForServer is a certificate of a server on loopback, with the authority's behind it.
+func (a *Authority) ForServer(t testing.TB, from, until time.Time) tls.Certificate {
+	t.Helper()
+	certificate := a.sign(&x509.Certificate{
+		NotBefore: from, NotAfter: until, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, DNSNames: []string{"tunnel.example.org"},
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}, KeyUsage: x509.KeyUsageDigitalSignature,
+	})
+	certificate.Certificate = append(certificate.Certificate, a.Certificate.Raw)
+	return certificate
+}
+
+// sign gives a certificate a key and a number.
+func (a *Authority) sign(template *x509.Certificate) tls.Certificate {
 	a.t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		a.t.Fatal(err)
 	}
 	a.serial++
-	template := &x509.Certificate{SerialNumber: big.NewInt(a.serial), NotBefore: time.Now().Add(-time.Hour), NotAfter: until, URIs: uris}
-	if len(uris) == 0 {
-		template.IPAddresses = []net.IP{net.IPv4(127, 0, 0, 1)}
-		template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
-	} else {
-		template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, a.certificate, key.Public(), a.key)
+	template.SerialNumber = big.NewInt(a.serial)
+	der, err := x509.CreateCertificate(rand.Reader, template, a.Certificate, key.Public(), a.Key)
 	if err != nil {
 		a.t.Fatal(err)
 	}
@@ -111,8 +132,8 @@ var Quiet = slog.New(slog.NewTextHandler(io.Discard, nil))
 // Replica is a server that listens.
 type Replica struct {
 	*server.Server
-	Address string
-	Stop    func()
+	ID, Address string
+	Stop        func()
 }
 
 // Serve runs a server. address is where it listens; empty for any.
@@ -145,13 +166,15 @@ func Serve(t *testing.T, address string, config server.Config) *Replica {
 		s.Close()
 	})
 	t.Cleanup(stop)
-	return &Replica{s, listener.Addr().String(), stop}
+	return &Replica{s, config.ID, listener.Addr().String(), stop}
 }
 
 // Run runs an agent. It is over when stop returns.
-func Run(t *testing.T, config agent.Config) (a *agent.Agent, stop func()) {
+func Run(t testing.TB, config agent.Config) (a *agent.Agent, stop func()) {
 	t.Helper()
-	config.Logger = Quiet
+	if config.Logger == nil {
+		config.Logger = Quiet
+	}
 	if config.Policy == nil {
 		policy, err := agent.NewPolicy(nil, "127.0.0.1:*")
 		if err != nil {
@@ -163,7 +186,7 @@ func Run(t *testing.T, config agent.Config) (a *agent.Agent, stop func()) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(t.Context())
+	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
@@ -174,8 +197,8 @@ func Run(t *testing.T, config agent.Config) (a *agent.Agent, stop func()) {
 	return a, stop
 }
 
-// Target answers each connection with a word, and then echoes.
-func Target(t *testing.T, word string) (address string) {
+// Target answers each connection with a word, which may be empty, and then echoes.
+func Target(t testing.TB, word string) (address string) {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -228,7 +251,7 @@ func Linked(t *testing.T, s *Replica, name tunnel.Name, n int) {
 }
 
 // Eventually waits until something is so.
-func Eventually(t *testing.T, what string, is func() bool) {
+func Eventually(t testing.TB, what string, is func() bool) {
 	t.Helper()
 	for until := time.Now().Add(Patience); !is(); time.Sleep(2 * time.Millisecond) {
 		if time.Now().After(until) {
@@ -239,7 +262,7 @@ func Eventually(t *testing.T, what string, is func() bool) {
 
 // PEM is the authority's certificate, as files have it.
 func (a *Authority) PEM() []byte {
-	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: a.certificate.Raw})
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: a.Certificate.Raw})
 }
 
 // WritePair writes a certificate and its key to files of a directory.

@@ -71,10 +71,10 @@ func (p *place) hostNamespace(name string) {
 
 func TestACellIsAClusterToKubectl(t *testing.T) {
 	places(t, func(p *place) {
-		shop := "shop-" + strings.ToLower(p.word())
+		shop := "shop-" + p.name
 		p.hostNamespace(shop)
 		a, b := p.cell(shop, "rz00a"), p.cell(shop, "rz00b")
-		kubelet := testbed.StartKubelet(p, p.member, "cell-node-"+p.word())
+		kubelet := testbed.StartKubelet(p, p.member, "cell-node-"+p.name)
 		kubelet.Run(p, p.client(p.direct), shop+"-rz00a", "talks")
 		run := func(kubeconfig, stdin string, args ...string) string {
 			p.Helper()
@@ -160,7 +160,7 @@ func TestACellIsAClusterToKubectl(t *testing.T) {
 
 func TestACellOfAnotherTenantIsNotShown(t *testing.T) {
 	places(t, func(p *place) {
-		shop := "tenant-" + p.word()
+		shop := "tenant-" + p.name
 		p.hostNamespace(shop)
 		kubeconfig := p.cell(shop, "rz00a")
 		testbed.Kubectl(p, kubeconfig, "get", "configmaps", "-n", shop, requestTimeout)
@@ -188,12 +188,4 @@ func (p *place) labelMember(tenant string) {
 	if _, err := ours.KubeFedCoreV1beta1().KubeFedClusters(system).Patch(context.WithoutCancel(p.Context()), memberName, types.MergePatchType, []byte(patch), metav1.PatchOptions{}); err != nil {
 		p.Error(err)
 	}
-}
-
-// word is a part of names that is another in each place.
-func (p *place) word() string {
-	if p.hosted {
-		return "hosted"
-	}
-	return "alone"
 }

@@ -61,12 +61,9 @@ func ownPlace(t *testing.T) (*place, *testbed.Koinon) {
 	member := testbed.StartCluster(t, testbed.ClusterOptions{Name: memberName})
 	koinon := testbed.StartKoinon(t, testbed.KoinonOptions{})
 	p := &place{T: t, member: member, server: koinon.RESTConfig(t), kubeconfig: koinon.Kubeconfig(), direct: member.Kubeconfig()}
-	join(t, p.server, member)
+	join(t, p.server, member, "")
 	p.proxied = p.through(p.kubeconfig, memberName)
-	p.eventually("the member is served", func(ctx context.Context) error {
-		_, err := p.client(p.proxied).CoreV1().Namespaces().Get(ctx, "default", metav1.GetOptions{})
-		return err
-	})
+	p.isServed()
 	return p, koinon
 }
 
@@ -108,7 +105,7 @@ func (p *place) rotate(t *testing.T) {
 		t.Fatal(err)
 	}
 	bind(t, inMember, "koinon-next", rbacv1.Subject{Kind: rbacv1.ServiceAccountKind, Namespace: "default", Name: "koinon-next"})
-	kubeconfig, err := os.ReadFile(inlined(t, p.member.AccountKubeconfig(t, "default", "koinon-next")))
+	kubeconfig, err := os.ReadFile(inlined(t, p.member.AccountKubeconfig(t, "default", "koinon-next"), ""))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,6 +7,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -32,6 +33,8 @@ const (
 	// requestTimeout is for every kubectl that would wait for ever otherwise.
 	requestTimeout = "--request-timeout=60s"
 	memberName     = "m1"
+	// nowhere is an endpoint that answers nobody (RFC 5737).
+	nowhere = "https://192.0.2.1:6443"
 )
 
 var (
@@ -42,13 +45,25 @@ var (
 	behind       = testbed.SharedKoinon(func() (testbed.KoinonOptions, error) {
 		return testbed.KoinonOptions{HostKubeconfig: hostConfig, Args: []string{"--connection-drain-timeout=0s"}}, nil
 	})
+	// What is reached through a tunnel, by an agent that a proxy of HTTP is in front of.
+	tunnelled = testbed.SharedKoinon(func() (testbed.KoinonOptions, error) {
+		return testbed.KoinonOptions{Args: slices.Concat(withTunnel, []string{"--tunnel-advertise-address=koinon.example"})}, nil
+	})
+	sharedProxy  = testbed.SharedHTTPProxy()
+	agentOptions testbed.AgentOptions
+	agent        = testbed.SharedAgent(func() (testbed.AgentOptions, error) { return agentOptions, nil })
 )
+
+// withTunnel are arguments of a server with a tunnel.
+var withTunnel = []string{"--components=all,tunnel", "--tunnel-port=0", "--tunnel-bind-address=127.0.0.1", "--connection-drain-timeout=0s"}
 
 func TestMain(m *testing.M) { testbed.Main(m) }
 
 // place is a server of ours, and the member that it has joined.
 type place struct {
 	*testing.T
+	// name is one word in lower case, which is another for each place: a part of names of what is made.
+	name   string
 	member *testbed.Cluster
 	// server is the access of the administrator, through the host if there is one.
 	server *rest.Config
@@ -60,16 +75,18 @@ type place struct {
 	hosted bool
 }
 
-// places runs a test with a server that runs alone, and with one behind a host.
+// places runs a test with a server that runs alone, with one behind a host, and with one that reaches the member through
+// its agent and in no other way.
 func places(t *testing.T, test func(p *place)) {
 	t.Run("alone", func(t *testing.T) { test(standalone(t)) })
 	t.Run("behind a host", func(t *testing.T) { test(aggregated(t)) })
+	t.Run("through a tunnel", func(t *testing.T) { test(throughTunnel(t)) })
 }
 
 func standalone(t *testing.T) *place {
 	t.Helper()
 	server := alone.Get(t)
-	return newPlace(t, server.RESTConfig(t), server.Kubeconfig())
+	return newPlace(t, "alone", server.RESTConfig(t), server.Kubeconfig())
 }
 
 func aggregated(t *testing.T) *place {
@@ -77,22 +94,48 @@ func aggregated(t *testing.T) *place {
 	host := sharedHost.Get(t)
 	hostConfig = host.Kubeconfig()
 	behind.Get(t)
-	p := newPlace(t, host.RESTConfig(t), host.Kubeconfig())
+	p := newPlace(t, "hosted", host.RESTConfig(t), host.Kubeconfig())
 	p.hosted = true
 	return p
 }
 
-func newPlace(t *testing.T, server *rest.Config, kubeconfig string) *place {
+func throughTunnel(t *testing.T) *place {
 	t.Helper()
-	p := &place{T: t, member: sharedMember.Get(t), server: server, kubeconfig: kubeconfig}
+	server, proxy := tunnelled.Get(t), sharedProxy.Get(t)
+	p := joined(t, "tunnelled", server.RESTConfig(t), server.Kubeconfig(), nowhere)
+	agentOptions = testbed.AgentOptions{Kubeconfig: p.kubeconfig, Member: p.member, Env: []string{"HTTPS_PROXY=" + proxy.URL()}}
+	agent.Get(t)
+	p.isServed()
+	if proxy.Carried() == 0 {
+		t.Error("the agent did not use the proxy")
+	}
+	return p
+}
+
+func newPlace(t *testing.T, name string, server *rest.Config, kubeconfig string) *place {
+	t.Helper()
+	p := joined(t, name, server, kubeconfig, "")
+	p.isServed()
+	return p
+}
+
+// joined is a place whose member may not be reached yet.
+func joined(t *testing.T, name string, server *rest.Config, kubeconfig, endpoint string) *place {
+	t.Helper()
+	p := &place{T: t, name: name, member: sharedMember.Get(t), server: server, kubeconfig: kubeconfig}
 	p.direct = p.member.Kubeconfig()
-	join(t, server, p.member)
+	join(t, server, p.member, endpoint)
 	p.proxied = p.through(kubeconfig, memberName)
+	return p
+}
+
+// isServed waits until requests reach the member.
+func (p *place) isServed() {
+	p.Helper()
 	p.eventually("the member is served", func(ctx context.Context) error {
 		_, err := p.client(p.proxied).CoreV1().Namespaces().Get(ctx, "default", metav1.GetOptions{})
 		return err
 	})
-	return p
 }
 
 // through writes a kubeconfig that reaches a member through the server that another one reaches.
@@ -172,8 +215,9 @@ func (p *place) eventually(what string, check func(ctx context.Context) error) {
 }
 
 // join makes a member of a cluster: an account with all rights in it, and rights for the
-// administrators of our server, by the name that they have there.
-func join(t *testing.T, server *rest.Config, member *testbed.Cluster) {
+// administrators of our server, by the name that they have there. One that is given an endpoint is reached through its agent;
+// who has joined stays as he is.
+func join(t *testing.T, server *rest.Config, member *testbed.Cluster, endpoint string) {
 	t.Helper()
 	ctx := t.Context()
 	inMember := member.Client(t)
@@ -185,7 +229,7 @@ func join(t *testing.T, server *rest.Config, member *testbed.Cluster) {
 	for _, group := range []string{"koinon:administrators", "host:system:masters"} {
 		bind(t, inMember, group, rbacv1.Subject{APIGroup: rbacv1.GroupName, Kind: rbacv1.GroupKind, Name: group})
 	}
-	kubeconfig, err := os.ReadFile(inlined(t, member.AccountKubeconfig(t, "default", "koinon")))
+	kubeconfig, err := os.ReadFile(inlined(t, member.AccountKubeconfig(t, "default", "koinon"), endpoint))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -204,10 +248,13 @@ func join(t *testing.T, server *rest.Config, member *testbed.Cluster) {
 		}, metav1.CreateOptions{})
 		return err
 	})
+	spec := v1beta1.KubeFedClusterSpec{APIEndpoint: member.Server(), SecretRef: v1beta1.LocalSecretReference{Name: member.Name()}}
+	if endpoint != "" {
+		spec.APIEndpoint, spec.Tunnel = endpoint, v1beta1.TunnelAlways
+	}
 	ignoreExisting(t, func() error {
 		_, err := ours.KubeFedCoreV1beta1().KubeFedClusters(system).Create(ctx, &v1beta1.KubeFedCluster{
-			ObjectMeta: metav1.ObjectMeta{Name: member.Name()},
-			Spec:       v1beta1.KubeFedClusterSpec{APIEndpoint: member.Server(), SecretRef: v1beta1.LocalSecretReference{Name: member.Name()}},
+			ObjectMeta: metav1.ObjectMeta{Name: member.Name()}, Spec: spec,
 		}, metav1.CreateOptions{})
 		return err
 	})
@@ -262,8 +309,8 @@ func ignoreExisting(t *testing.T, create func() error) {
 	}
 }
 
-// inlined writes a kubeconfig without references to files, and returns its path.
-func inlined(t *testing.T, path string) string {
+// inlined writes a kubeconfig without references to files, and with another endpoint if there is one, and returns its path.
+func inlined(t *testing.T, path, endpoint string) string {
 	t.Helper()
 	config, err := clientcmd.LoadFromFile(path)
 	if err != nil {
@@ -275,6 +322,9 @@ func inlined(t *testing.T, path string) string {
 			t.Fatal(err)
 		}
 		cluster.CertificateAuthority, cluster.CertificateAuthorityData = "", data
+		if endpoint != "" {
+			cluster.Server, cluster.TLSServerName = endpoint, "kubernetes.default.svc"
+		}
 	}
 	to := filepath.Join(t.TempDir(), "kubeconfig")
 	if err := clientcmd.WriteToFile(*config, to); err != nil {

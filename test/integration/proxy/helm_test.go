@@ -145,7 +145,7 @@ func (p *place) text(kubeconfig, namespace string) string {
 // itself, and does to the first what helm does to releases.
 func TestHelmWorksInCells(t *testing.T) {
 	places(t, func(p *place) {
-		shop := "helm-" + p.word()
+		shop := "helm-" + p.name
 		p.hostNamespace(shop)
 		a, b := p.cell(shop, "rz00a"), p.cell(shop, "rz00b")
 		inA, elsewhere := shop+"-rz00a", p.namespace()
@@ -194,7 +194,7 @@ func TestHelmWorksInCells(t *testing.T) {
 // namespace in the member, and nothing else.
 func TestHelmWorksForWhoHasRightsInOneNamespace(t *testing.T) {
 	places(t, func(p *place) {
-		shop := "helm-tenant-" + p.word()
+		shop := "helm-tenant-" + p.name
 		p.hostNamespace(shop)
 		cell, in, tenant := p.cell(shop, "rz00a"), shop+"-rz00a", "tenant-of-"+shop
 		testbed.Kubectl(p, p.kubeconfig, "create", "role", "tenant", "-n", shop, "--verb=*", "--resource=cells.federation.koinon.io/proxy", requestTimeout)
@@ -236,7 +236,7 @@ func (p *place) as(kubeconfig, user string) string {
 // TestHelmAppliesFromItsOwnSideInACell does what helm 3 did: patches that are made in the client.
 func TestHelmAppliesFromItsOwnSideInACell(t *testing.T) {
 	places(t, func(p *place) {
-		shop := "helm3-" + p.word()
+		shop := "helm3-" + p.name
 		p.hostNamespace(shop)
 		cell := p.cell(shop, "rz00a")
 		p.helms(cell, "install", "web", chart, "-n", shop, "--create-namespace", "--skip-crds", "--server-side=false", "--wait=legacy", helmTimeout)
@@ -252,7 +252,7 @@ func TestHelmAppliesFromItsOwnSideInACell(t *testing.T) {
 // A chart's CustomResourceDefinitions are the member's: helm is told so, and leaves no release.
 func TestHelmInACellInstallsNoDefinitions(t *testing.T) {
 	places(t, func(p *place) {
-		shop := "helm-crds-" + p.word()
+		shop := "helm-crds-" + p.name
 		p.hostNamespace(shop)
 		cell := p.cell(shop, "rz00a")
 		result := p.helm(cell, "install", "web", chart, "-n", shop, helmTimeout)

@@ -28,44 +28,47 @@ import (
 const configMap = `{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "%s"}, "data": {"a": "%s"}}`
 
 func TestKubectlDoesInAMemberWhatItDoesThereDirectly(t *testing.T) {
-	places(t, func(p *place) {
-		ns := p.namespace()
-		run := func(stdin string, args ...string) string {
-			p.Helper()
-			return testbed.KubectlStdin(p, p.proxied, stdin, append(args, "-n", ns, requestTimeout)...)
-		}
-		wants := func(got string, wanted ...string) {
-			p.Helper()
-			for _, want := range wanted {
-				if !strings.Contains(got, want) {
-					p.Errorf("want %q in:\n%s", want, got)
-				}
+	places(t, (*place).doesAsDirectly)
+}
+
+// doesAsDirectly uses what kubectl has for objects.
+func (p *place) doesAsDirectly() {
+	ns := p.namespace()
+	run := func(stdin string, args ...string) string {
+		p.Helper()
+		return testbed.KubectlStdin(p, p.proxied, stdin, append(args, "-n", ns, requestTimeout)...)
+	}
+	wants := func(got string, wanted ...string) {
+		p.Helper()
+		for _, want := range wanted {
+			if !strings.Contains(got, want) {
+				p.Errorf("want %q in:\n%s", want, got)
 			}
 		}
-		wants(run(fmt.Sprintf(configMap, "client", "1"), "apply", "-f", "-"), "configmap/client created")
-		wants(run(fmt.Sprintf(configMap, "server", "1"), "apply", "--server-side", "-f", "-"), "configmap/server serverside-applied")
-		wants(run(fmt.Sprintf(configMap, "client", "2"), "apply", "--dry-run=server", "-f", "-"), "configmap/client configured (server dry run)")
-		wants(run("", "get", "configmap", "client", "-o", "jsonpath={.data.a}"), "1")
-		diff := testbed.RunKubectl(p, p.proxied, fmt.Sprintf(configMap, "client", "2"), "diff", "-n", ns, "-f", "-", requestTimeout)
-		wants(diff.Stdout, "-  a: \"1\"", "+  a: \"2\"")
-		for _, patch := range []struct{ kind, body string }{
-			{"merge", `{"data": {"b": "merge"}}`}, {"strategic", `{"data": {"c": "strategic"}}`}, {"json", `[{"op": "add", "path": "/data/d", "value": "json"}]`},
-		} {
-			wants(run("", "patch", "configmap", "client", "--type", patch.kind, "-p", patch.body), "configmap/client patched")
-		}
-		wants(run("", "get", "configmaps", "-o", "yaml"), "b: merge", "c: strategic", "d: json")
-		wants(run("", "get", "configmaps"), "NAME", "client", "server")
-		wants(run("", "label", "configmap", "client", "x=y"), "labeled")
-		wants(run("", "get", "configmaps", "-l", "x=y", "-o", "name"), "configmap/client")
-		wants(run("", "describe", "configmap", "client"), "merge")
-		wants(run("", "explain", "configmap.data"), "FIELD: data")
-		wants(run("", "auth", "can-i", "delete", "pods"), "yes")
-		wants(run("", "wait", "configmap", "client", "--for=jsonpath={.data.b}=merge"), "condition met")
-		wants(run("", "delete", "configmap", "client"), "deleted")
-		wants(run("", "api-resources"), "deployments")
-		refused := testbed.RunKubectl(p, p.proxied, "", "get", "configmap", "client", "-n", ns, requestTimeout)
-		wants(refused.Stderr, `Error from server (NotFound): configmaps "client" not found`)
-	})
+	}
+	wants(run(fmt.Sprintf(configMap, "client", "1"), "apply", "-f", "-"), "configmap/client created")
+	wants(run(fmt.Sprintf(configMap, "server", "1"), "apply", "--server-side", "-f", "-"), "configmap/server serverside-applied")
+	wants(run(fmt.Sprintf(configMap, "client", "2"), "apply", "--dry-run=server", "-f", "-"), "configmap/client configured (server dry run)")
+	wants(run("", "get", "configmap", "client", "-o", "jsonpath={.data.a}"), "1")
+	diff := testbed.RunKubectl(p, p.proxied, fmt.Sprintf(configMap, "client", "2"), "diff", "-n", ns, "-f", "-", requestTimeout)
+	wants(diff.Stdout, "-  a: \"1\"", "+  a: \"2\"")
+	for _, patch := range []struct{ kind, body string }{
+		{"merge", `{"data": {"b": "merge"}}`}, {"strategic", `{"data": {"c": "strategic"}}`}, {"json", `[{"op": "add", "path": "/data/d", "value": "json"}]`},
+	} {
+		wants(run("", "patch", "configmap", "client", "--type", patch.kind, "-p", patch.body), "configmap/client patched")
+	}
+	wants(run("", "get", "configmaps", "-o", "yaml"), "b: merge", "c: strategic", "d: json")
+	wants(run("", "get", "configmaps"), "NAME", "client", "server")
+	wants(run("", "label", "configmap", "client", "x=y"), "labeled")
+	wants(run("", "get", "configmaps", "-l", "x=y", "-o", "name"), "configmap/client")
+	wants(run("", "describe", "configmap", "client"), "merge")
+	wants(run("", "explain", "configmap.data"), "FIELD: data")
+	wants(run("", "auth", "can-i", "delete", "pods"), "yes")
+	wants(run("", "wait", "configmap", "client", "--for=jsonpath={.data.b}=merge"), "condition met")
+	wants(run("", "delete", "configmap", "client"), "deleted")
+	wants(run("", "api-resources"), "deployments")
+	refused := testbed.RunKubectl(p, p.proxied, "", "get", "configmap", "client", "-n", ns, requestTimeout)
+	wants(refused.Stderr, `Error from server (NotFound): configmaps "client" not found`)
 }
 
 func TestKubectlWatchesAMember(t *testing.T) {
@@ -89,23 +92,26 @@ var protocols = map[string][]string{
 }
 
 func TestKubectlTalksToProcessesInAMember(t *testing.T) {
-	places(t, func(p *place) {
-		kubelet := testbed.StartKubelet(p, p.member, "node-of-"+strings.ReplaceAll(strings.ToLower(filepath.Base(p.Name())), "_", "-"))
-		ns := p.namespace()
-		kubelet.Run(p, p.client(p.direct), ns, "talks")
-		for name, env := range protocols {
-			p.Run(name, func(t *testing.T) {
-				p := &place{T: t, member: p.member, server: p.server, direct: p.direct, proxied: p.proxied}
-				p.execs(ns, env)
-				p.attaches(ns, env)
-				p.copies(ns, env)
-				p.forwards(ns, env)
-			})
-		}
-		logs := p.begin(p.proxied, nil, "logs", "-f", "-n", ns, "talks")
-		logs.await("line 2 of " + ns + "/talks\n")
-		logs.end()
-	})
+	places(t, (*place).talksToProcesses)
+}
+
+// talksToProcesses uses what kubectl has for processes, in each protocol.
+func (p *place) talksToProcesses() {
+	kubelet := testbed.StartKubelet(p, p.member, "node-of-"+strings.ReplaceAll(strings.ToLower(filepath.Base(p.Name())), "_", "-"))
+	ns := p.namespace()
+	kubelet.Run(p, p.client(p.direct), ns, "talks")
+	for name, env := range protocols {
+		p.Run(name, func(t *testing.T) {
+			p := &place{T: t, member: p.member, server: p.server, direct: p.direct, proxied: p.proxied}
+			p.execs(ns, env)
+			p.attaches(ns, env)
+			p.copies(ns, env)
+			p.forwards(ns, env)
+		})
+	}
+	logs := p.begin(p.proxied, nil, "logs", "-f", "-n", ns, "talks")
+	logs.await("line 2 of " + ns + "/talks\n")
+	logs.end()
 }
 
 func (p *place) execs(ns string, env []string) {

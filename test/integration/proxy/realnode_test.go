@@ -91,7 +91,7 @@ func TestRealNodeDoesThroughEveryProxyWhatItDoesDirectly(t *testing.T) {
 	testbed.RequireNodes(t)
 	node := testbed.StartNode(t, sharedMember.Get(t), "real")
 	places(t, func(p *place) {
-		shop := fmt.Sprintf("real-%s-%x", p.word(), rand.Uint32())
+		shop := fmt.Sprintf("real-%s-%x", p.name, rand.Uint32())
 		p.hostNamespace(shop)
 		cell := p.cell(shop, "rz00a")
 		inMember := shop + "-rz00a"
@@ -373,7 +373,7 @@ func TestRealNodeEndsWhatAServerThatRestartsCarried(t *testing.T) {
 	t.Run("behind a host", func(t *testing.T) {
 		host := testbed.StartCluster(t, testbed.ClusterOptions{Name: "host"})
 		koinon := testbed.StartKoinon(t, testbed.KoinonOptions{HostKubeconfig: host.Kubeconfig(), Args: []string{"--connection-drain-timeout=0s"}})
-		join(t, host.RESTConfig(t), p.member)
+		join(t, host.RESTConfig(t), p.member, "")
 		p := &place{T: t, member: p.member, server: host.RESTConfig(t), direct: p.direct, hosted: true}
 		p.proxied = p.through(host.Kubeconfig(), memberName)
 		p.awaitPods(ns)

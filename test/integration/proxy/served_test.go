@@ -95,11 +95,11 @@ func (p *place) serve(kubelet *testbed.Kubelet, namespace, name string) {
 // through its proxy, and through that of a cell.
 func TestServicesAndPodsAreReachedAsTheyAreDirectly(t *testing.T) {
 	places(t, func(p *place) {
-		shop := "served-" + p.word()
+		shop := "served-" + p.name
 		p.hostNamespace(shop)
 		cell, in := p.cell(shop, "rz00a"), shop+"-rz00a"
 		raw := rawReaches(p)
-		p.serve(testbed.StartKubelet(p, p.member, "served-node-"+p.word()), in, "web")
+		p.serve(testbed.StartKubelet(p, p.member, "served-node-"+p.name), in, "web")
 		for _, object := range []string{"services/web:80", "services/http:web:http", "pods/web:8080", "pods/http:web:8080"} {
 			for _, r := range []struct{ method, path, body string }{
 				{"GET", "", ""}, {"GET", "/", ""}, {"GET", "/a/b?c=d&watch=1", ""}, {"GET", "/a/b%20c/%C3%A9", ""}, {"HEAD", "/a", ""},
@@ -210,10 +210,10 @@ func (p *place) converses(kubeconfig, path string) {
 
 func TestNodesAreReachedThroughAMemberAndNotThroughACell(t *testing.T) {
 	places(t, func(p *place) {
-		shop := "nodes-" + p.word()
+		shop := "nodes-" + p.name
 		p.hostNamespace(shop)
 		cell := p.cell(shop, "rz00a")
-		kubelet := testbed.StartKubelet(p, p.member, "reached-node-"+p.word())
+		kubelet := testbed.StartKubelet(p, p.member, "reached-node-"+p.name)
 		for path, want := range map[string]string{
 			"/api/v1/nodes/" + kubelet.Node + "/proxy/pods":     `"kind":"PodList"`,
 			"/api/v1/nodes/" + kubelet.Node + "/proxy/nonsense": "404 page not found",
@@ -240,10 +240,10 @@ func TestNodesAreReachedThroughAMemberAndNotThroughACell(t *testing.T) {
 // aggregator.
 func TestKubectlTopShowsWhatAMemberMeasures(t *testing.T) {
 	places(t, func(p *place) {
-		shop := "top-" + p.word()
+		shop := "top-" + p.name
 		p.hostNamespace(shop)
 		cell, in := p.cell(shop, "rz00a"), shop+"-rz00a"
-		kubelet := testbed.StartKubelet(p, p.member, "top-node-"+p.word())
+		kubelet := testbed.StartKubelet(p, p.member, "top-node-"+p.name)
 		kubelet.Run(p, p.client(p.direct), in, "ours")
 		kubelet.Run(p, p.client(p.direct), p.namespace(), "theirs")
 		testbed.StartMetrics(p, p.member)

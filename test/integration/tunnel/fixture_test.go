@@ -8,10 +8,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -19,6 +21,7 @@ import (
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
+	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -140,6 +143,14 @@ func (f *federation) unreachable() []byte {
 	return text
 }
 
+// reached waits until the member answers through the server.
+func (f *federation) reached() {
+	f.Helper()
+	f.eventually("the member is reached", func(context.Context) error {
+		return testbed.RunKubectl(f, f.proxied, "", "get", "--raw", "/version", requestTimeout).Err
+	})
+}
+
 // through writes a kubeconfig that reaches the member through the server.
 func (f *federation) through() string {
 	f.Helper()
@@ -188,11 +199,17 @@ func (f *federation) is(condition v1beta1.ClusterConditionType, message string) 
 	})
 }
 
-// enrolment is what a manifest has that an agent outside of a cluster needs.
+// agentNamespace is where the manifest has the agents.
+const agentNamespace = "koinon-agent"
+
+// enrolment is what a manifest has for agents, which run beside the member and not in pods.
 type enrolment struct {
-	args  []string
-	token string
+	args   []string
+	tokens map[string]string // by replica
 }
+
+// replica is the name of a pod.
+func replica(n int) string { return fmt.Sprintf("koinon-agent-%d", n) }
 
 // enrol runs kubectl koinon agent.
 func (f *federation) enrol(args ...string) enrolment {
@@ -208,10 +225,15 @@ func (f *federation) enrol(args ...string) enrolment {
 	if err != nil || said.Len() > 0 {
 		f.Fatalf("kubectl koinon agent: %v\n%s", err, said.String())
 	}
-	// A real API server takes all of it.
-	testbed.KubectlStdin(f, f.member.Kubeconfig(), string(out), "apply", "-f", "-", requestTimeout)
-	var e enrolment
-	for document := range strings.SplitSeq(string(out), "\n---\n") {
+	return f.apply(string(out))
+}
+
+// apply applies a manifest: a real API server takes all of it.
+func (f *federation) apply(manifest string) enrolment {
+	f.Helper()
+	testbed.KubectlStdin(f, f.member.Kubeconfig(), manifest, "apply", "-f", "-", requestTimeout)
+	e := enrolment{tokens: map[string]string{}}
+	for document := range strings.SplitSeq(manifest, "\n---\n") {
 		var secret corev1.Secret
 		var set appsv1.StatefulSet
 		for _, into := range []any{&secret, &set} {
@@ -221,13 +243,9 @@ func (f *federation) enrol(args ...string) enrolment {
 		}
 		switch {
 		case secret.Kind == "Secret":
-			e.token = secret.StringData["token"]
+			maps.Copy(e.tokens, secret.StringData)
 		case set.Kind == "StatefulSet":
-			for _, arg := range set.Spec.Template.Spec.Containers[0].Args {
-				if !strings.Contains(arg, "/koinon-agent") { // files of the pod
-					e.args = append(e.args, arg)
-				}
-			}
+			e.args = set.Spec.Template.Spec.Containers[0].Args
 		}
 	}
 	return e
@@ -254,24 +272,53 @@ func (a *agent) output() string {
 	return a.said.String()
 }
 
-// startAgent runs an agent beside the member, with its state in a directory.
-func (f *federation) startAgent(e enrolment, state string) *agent {
+// pod is what a replica of the StatefulSet finds where it runs: its environment, and a directory for the files of its account.
+func (f *federation) pod() (env []string, account string) {
+	f.Helper()
+	at, err := url.Parse(f.member.Server())
+	if err != nil {
+		f.Fatal(err)
+	}
+	ca, err := os.ReadFile(f.member.CAFile())
+	if err != nil {
+		f.Fatal(err)
+	}
+	token, err := f.member.Client(f).CoreV1().ServiceAccounts(agentNamespace).CreateToken(f.Context(), "koinon-agent", &authenticationv1.TokenRequest{}, metav1.CreateOptions{})
+	if err != nil {
+		f.Fatal(err)
+	}
+	account = f.files(map[string]string{"token": token.Status.Token, "ca.crt": string(ca), "namespace": agentNamespace})
+	return []string{"KUBERNETES_SERVICE_HOST=" + at.Hostname(), "KUBERNETES_SERVICE_PORT=" + at.Port()}, account
+}
+
+// files writes files to a directory of their own.
+func (f *federation) files(texts map[string]string) (dir string) {
+	f.Helper()
+	dir = f.TempDir()
+	for name, text := range texts {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			f.Fatal(err)
+		}
+	}
+	return dir
+}
+
+// startAgent runs a replica beside the member, with the arguments and the rights that the manifest gives it. Of what it has in env
+// the last counts.
+func (f *federation) startAgent(e enrolment, n int, env ...string) *agent {
 	f.Helper()
 	binary, err := testbed.Binary("koinon-agent")
 	if err != nil {
 		f.Fatal(err)
 	}
-	token := filepath.Join(f.TempDir(), "token")
-	if err := os.WriteFile(token, []byte(e.token), 0o600); err != nil {
-		f.Fatal(err)
-	}
-	at, err := url.Parse(f.member.Server())
-	if err != nil {
-		f.Fatal(err)
-	}
+	inPod, account := f.pod()
+	there := strings.NewReplacer("$(POD_NAME)", replica(n), "/etc/koinon-agent", f.files(e.tokens), "=:8133", "=127.0.0.1:0")
 	a := &agent{ended: make(chan struct{})}
-	a.Cmd = exec.Command(binary, append(e.args, "--token-file="+token, "--state-dir="+state, "--apiserver="+at.Host, "--transport=direct")...)
-	a.Env = append(os.Environ(), "HTTPS_PROXY=", "https_proxy=")
+	a.Cmd = exec.Command(binary, "--account-dir="+account)
+	for _, arg := range e.args {
+		a.Args = append(a.Args, there.Replace(arg))
+	}
+	a.Env = slices.Concat(os.Environ(), []string{"HTTPS_PROXY=", "https_proxy="}, inPod, env)
 	a.Stderr = a
 	if err := a.Start(); err != nil {
 		f.Fatal(err)

@@ -46,8 +46,8 @@ func TestAMemberThatNobodyCanConnectToIsReachedThroughItsAgent(t *testing.T) {
 	f.is(v1beta1.ClusterOffline, noAgent)
 	f.refused(noAgent)
 
-	first, state := f.enrol(), t.TempDir()
-	agent := f.startAgent(first, state)
+	first := f.enrol()
+	agent := f.startAgent(first, 0)
 	f.is(v1beta1.ClusterReady, "")
 	f.propagates()
 	f.works()
@@ -58,11 +58,11 @@ func TestAMemberThatNobodyCanConnectToIsReachedThroughItsAgent(t *testing.T) {
 	f.is(v1beta1.ClusterOffline, noAgent)
 	f.tells("AgentDisconnected")
 
-	agent = f.startAgent(first, state) // it has its certificate
+	agent = f.startAgent(first, 0) // it has its certificate
 	f.is(v1beta1.ClusterReady, "")
 	f.works()
 
-	other := f.startAgent(first, t.TempDir())
+	other := f.startAgent(enrolment{args: first.args, tokens: map[string]string{replica(1): first.tokens[replica(0)]}}, 1)
 	f.says(other, "is good once")
 	other.kill(f)
 
@@ -75,7 +75,8 @@ func TestAMemberThatNobodyCanConnectToIsReachedThroughItsAgent(t *testing.T) {
 	f.says(agent, "were revoked")
 	f.refused(noAgent)
 	agent.kill(f)
-	f.startAgent(f.enrol(), t.TempDir())
+	f.forget()
+	f.startAgent(f.enrol(), 0)
 	f.is(v1beta1.ClusterReady, "")
 	f.works()
 
@@ -86,7 +87,7 @@ func TestBehindAHostAMemberIsReachedThroughItsAgentToo(t *testing.T) {
 	host := testbed.StartCluster(t, testbed.ClusterOptions{Name: "host"})
 	f := newFederation(t, startServer(t, testbed.KoinonOptions{HostKubeconfig: host.Kubeconfig()}))
 	f.is(v1beta1.ClusterOffline, noAgent)
-	agent := f.startAgent(f.enrol(), t.TempDir())
+	agent := f.startAgent(f.enrol(), 0)
 	f.is(v1beta1.ClusterReady, "")
 	f.propagates()
 	f.works()
@@ -205,6 +206,28 @@ func (f *federation) refused(want string) {
 		}
 		return nil
 	})
+}
+
+// goes says which way the member is reached.
+func (f *federation) goes(way v1beta1.TunnelUse) {
+	f.Helper()
+	value := "null"
+	if way != "" {
+		value = fmt.Sprintf("%q", way)
+	}
+	if _, err := f.ours.KubeFedCoreV1beta1().KubeFedClusters(system).Patch(f.Context(), member, types.MergePatchType, []byte(`{"spec":{"tunnel":`+value+`}}`), metav1.PatchOptions{}); err != nil {
+		f.Fatal(err)
+	}
+}
+
+// forget deletes what the agents keep, as somebody does whose agents' certificates were revoked.
+func (f *federation) forget() {
+	f.Helper()
+	for n := range 2 {
+		if err := f.member.Client(f).CoreV1().Secrets(agentNamespace).Delete(f.Context(), replica(n), metav1.DeleteOptions{}); err != nil {
+			f.Fatal(err)
+		}
+	}
 }
 
 // revoke refuses certificates that were issued until a second ago: one that is issued from now on is good.

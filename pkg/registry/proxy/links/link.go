@@ -47,6 +47,11 @@ const (
 	dialTimeout = 10 * time.Second
 )
 
+// connect is the Dialer of the network.
+func connect(ctx context.Context, _, network, address string) (net.Conn, error) {
+	return (&net.Dialer{Timeout: dialTimeout, KeepAlive: 15 * time.Second}).DialContext(ctx, network, address)
+}
+
 // Link is the way to one member with one credential.
 type Link struct {
 	// Member is its name.
@@ -71,10 +76,7 @@ func NewLink(member string, config *rest.Config, dial Dialer) (*Link, error) {
 	}
 	l := &Link{Member: member, base: base, connections: newConnections(), startGrace: time.AfterFunc}
 	if dial == nil {
-		direct := &net.Dialer{Timeout: dialTimeout, KeepAlive: 15 * time.Second}
-		dial = func(ctx context.Context, _, network, address string) (net.Conn, error) {
-			return direct.DialContext(ctx, network, address)
-		}
+		dial = connect
 	}
 	for _, protocols := range [][]string{nil, {"http/1.1"}} {
 		t, err := newTransport(config, protocols)

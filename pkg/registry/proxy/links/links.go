@@ -39,7 +39,7 @@ type Config struct {
 	Namespace string
 	// Dial connects to members. Nil connects directly.
 	Dial Dialer
-	// Tunnel connects to those whose KubeFedClusters say that they are reached through their agents. Nil: there is none.
+	// Tunnel connects to those that are reached through their agents: see memberaccess.Dialer. Nil: there is none.
 	Tunnel memberaccess.Tunnel
 }
 
@@ -213,7 +213,7 @@ func (l *Links) current(member string) (*way, error) {
 	config, err := memberaccess.Config(cluster, secret, l.now())
 	if err == nil {
 		w.until = memberaccess.ValidUntil(config)
-		w.link, err = NewLink(member, config, l.dialer(cluster))
+		w.link, err = NewLink(member, config, l.dialer(cluster, config))
 	}
 	if !w.until.IsZero() {
 		w.expiry = time.AfterFunc(w.until.Sub(l.now())+time.Second, l.review)
@@ -226,12 +226,15 @@ func (l *Links) current(member string) (*way, error) {
 	return w, nil
 }
 
-// dialer is how connections to a member are opened; nil is directly.
-func (l *Links) dialer(cluster *v1beta1.KubeFedCluster) Dialer {
-	through := memberaccess.Dialer(cluster, l.tunnel, nil)
-	if through == nil {
-		return l.dial
+// dialer is how connections to a member are opened.
+func (l *Links) dialer(cluster *v1beta1.KubeFedCluster, config *rest.Config) Dialer {
+	direct := l.dial
+	if direct == nil {
+		direct = connect
 	}
+	through := memberaccess.Dialer(cluster, config, l.tunnel, func(ctx context.Context, network, address string) (net.Conn, error) {
+		return direct(ctx, cluster.Name, network, address)
+	})
 	return func(ctx context.Context, _, network, address string) (net.Conn, error) {
 		return through(ctx, network, address)
 	}

@@ -8,8 +8,6 @@ import (
 	"crypto"
 	"crypto/tls"
 	"crypto/x509"
-	"io"
-	"log/slog"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -20,13 +18,23 @@ import (
 	"github.com/koinon-io/koinon/pkg/tunnel/authority"
 	"github.com/koinon-io/koinon/pkg/tunnel/identity"
 	"github.com/koinon-io/koinon/pkg/tunnel/server"
+	"github.com/koinon-io/koinon/pkg/tunnel/tunneltest"
 )
 
 // Patience bounds what tests wait for.
-const Patience = 30 * time.Second
+const Patience = tunneltest.Patience
 
-// Quiet logs nothing.
-var Quiet = slog.New(slog.NewTextHandler(io.Discard, nil))
+var (
+	// Quiet logs nothing.
+	Quiet = tunneltest.Quiet
+	// Eventually waits for something.
+	Eventually = tunneltest.Eventually
+	// NewCA returns an authority with a new key.
+	NewCA = tunneltest.NewNamedAuthority
+)
+
+// CA is an authority with a new key.
+type CA = tunneltest.Authority
 
 // Tunnel is a server that listens.
 type Tunnel struct {
@@ -158,14 +166,4 @@ func (tn *Tunnel) Linked(t testing.TB, name tunnel.Name, n int) []server.Link {
 		return len(found) == n
 	})
 	return found
-}
-
-// Eventually waits for something.
-func Eventually(t testing.TB, what string, is func() bool) {
-	t.Helper()
-	for until := time.Now().Add(Patience); !is(); time.Sleep(2 * time.Millisecond) {
-		if time.Now().After(until) {
-			t.Fatalf("not within %s: %s", Patience, what)
-		}
-	}
 }

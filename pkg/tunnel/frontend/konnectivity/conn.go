@@ -150,6 +150,7 @@ func (c *conn) toTarget() {
 		}
 		err := c.write(data)
 		c.done(len(data), err)
+		c.pause(c.carried.PaceSent(len(data)))
 		if err != nil {
 			c.carried.Stream.Reset(mux.Canceled, err.Error())
 			return
@@ -222,6 +223,20 @@ func (c *conn) pass() error {
 		}
 		stream.Done(len(p))
 		c.carried.Received.Add(int64(len(p)))
+		c.pause(c.carried.PaceReceived(len(p)))
+	}
+}
+
+// pause waits as long, or until the client's stream ends.
+func (c *conn) pause(long time.Duration) {
+	if long <= 0 {
+		return
+	}
+	timer := time.NewTimer(long)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-c.tunnel.stream.Context().Done():
 	}
 }
 

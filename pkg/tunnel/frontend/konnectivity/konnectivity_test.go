@@ -34,8 +34,8 @@ type all struct{}
 func (all) Client(*x509.Certificate) (frontend.Client, error) {
 	return frontend.Client{}, errors.New("nobody has a certificate here")
 }
-func (all) Allow(frontend.Client, tunnel.Name, string) error { return nil }
-func (all) Known(name tunnel.Name) bool                      { return name == m1 }
+func (all) Allow(context.Context, frontend.Client, tunnel.Name, string) error { return nil }
+func (all) Known(name tunnel.Name) bool                                       { return name == m1 }
 
 type fixture struct {
 	t      *testing.T

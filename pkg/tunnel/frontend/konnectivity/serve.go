@@ -25,8 +25,8 @@ const (
 	bufferBytes = 16 << 10
 )
 
-// Serve serves the clients of a Unix socket until ctx ends or the listener is closed. They are one tenant. All connections have
-// ended when it returns.
+// Serve serves the clients of a Unix socket, who are one tenant. When the listener is closed it goes on with what is carried, until that or ctx
+// ends. All connections have ended when it returns.
 func Serve(ctx context.Context, listener net.Listener, through *frontend.Frontend, as frontend.Client) error {
 	if listener.Addr().Network() != "unix" || as.Tenant == "" {
 		_ = listener.Close()
@@ -43,6 +43,9 @@ func Serve(ctx context.Context, listener net.Listener, through *frontend.Fronten
 	stop := context.AfterFunc(ctx, server.Stop)
 	defer stop()
 	err := server.Serve(listener)
+	if errors.Is(err, net.ErrClosed) {
+		server.GracefulStop() // ends with the streams, or ctx
+	}
 	server.Stop() // waits for the streams, which it ends
 	if ctx.Err() != nil || errors.Is(err, grpc.ErrServerStopped) || errors.Is(err, net.ErrClosed) {
 		return nil

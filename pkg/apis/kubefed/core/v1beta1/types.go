@@ -89,10 +89,13 @@ type KubeFedClusterSpec struct {
 	// ProxyURL is a proxy on the way to the API server: http, https or socks5.
 	// +optional
 	ProxyURL string `json:"proxyURL,omitempty"`
-	// Tunnel says whether the API server is reached through the koinon-agent that runs in the
-	// member and is known by the name of this KubeFedCluster. Always: in no other way. The host of
+	// Tunnel says whether the API server is reached through the koinon-agents that run in the
+	// member and are known by the name of this KubeFedCluster. Always: in no other way. The host of
 	// apiEndpoint is then what the API server's certificate has to name, and is not
-	// connected to. Absent: the API server is connected to directly, or through proxyURL.
+	// connected to. Never: it is connected to directly, or through proxyURL. Absent: directly, and
+	// through an agent while nobody can be connected to at apiEndpoint, if one is there, the API
+	// server's certificate is checked in full, and there is no proxyURL. The certificate has
+	// to name the same host either way.
 	// +optional
 	Tunnel TunnelUse `json:"tunnel,omitempty"`
 	// JoinNamespace is the namespace of the member that holds the account with which we
@@ -111,8 +114,12 @@ type KubeFedClusterSpec struct {
 // TunnelUse says when a member is reached through its agent.
 type TunnelUse string
 
-// TunnelAlways: every connection goes through the agent.
-const TunnelAlways TunnelUse = "Always"
+const (
+	// TunnelAlways: every connection goes through an agent.
+	TunnelAlways TunnelUse = "Always"
+	// TunnelNever: none does.
+	TunnelNever TunnelUse = "Never"
+)
 
 // LocalSecretReference names a Secret in the same namespace.
 type LocalSecretReference struct {

@@ -34,14 +34,12 @@ func kubeFedCluster(cluster, old *v1beta1.KubeFedCluster) field.ErrorList {
 	return append(errs, systemNamespaces(cluster.Spec.AllowedSystemNamespaces, len(old.Spec.AllowedSystemNamespaces), spec.Child("allowedSystemNamespaces"))...)
 }
 
-// tunnel checks that there is one way to the member.
+// tunnel checks that a member which is reached through an agent has no proxy.
 func tunnel(spec *v1beta1.KubeFedClusterSpec, path *field.Path) field.ErrorList {
-	switch {
-	case spec.Tunnel == "":
-		return nil
-	case spec.Tunnel != v1beta1.TunnelAlways:
-		return field.ErrorList{field.NotSupported(path.Child("tunnel"), spec.Tunnel, []v1beta1.TunnelUse{v1beta1.TunnelAlways})}
-	case spec.ProxyURL != "":
+	switch allowed := []v1beta1.TunnelUse{v1beta1.TunnelAlways, v1beta1.TunnelNever}; {
+	case spec.Tunnel != "" && !slices.Contains(allowed, spec.Tunnel):
+		return field.ErrorList{field.NotSupported(path.Child("tunnel"), spec.Tunnel, allowed)}
+	case spec.Tunnel == v1beta1.TunnelAlways && spec.ProxyURL != "":
 		return field.ErrorList{field.Forbidden(path.Child("proxyURL"), "spec.tunnel is Always: the agent connects to the API server, and through no proxy")}
 	}
 	return nil

@@ -123,9 +123,10 @@ func TestKubeFedCluster(t *testing.T) {
 			change: func(c *v1beta1.KubeFedCluster) { c.Spec.ProxyURL = "socks4://proxy" },
 			want:   []string{`spec.proxyURL: Invalid value: "socks4://proxy": ` + proxy}},
 		"through an agent": {change: func(c *v1beta1.KubeFedCluster) { c.Spec.Tunnel = "Always" }},
+		"through no agent": {change: func(c *v1beta1.KubeFedCluster) { c.Spec.Tunnel, c.Spec.ProxyURL = "Never", "http://proxy:1" }},
 		"through an agent, maybe": {
 			change: func(c *v1beta1.KubeFedCluster) { c.Spec.Tunnel = "Sometimes" },
-			want:   []string{`spec.tunnel: Unsupported value: "Sometimes": supported values: "Always"`}},
+			want:   []string{`spec.tunnel: Unsupported value: "Sometimes": supported values: "Always", "Never"`}},
 		"through an agent and a proxy": {
 			change: func(c *v1beta1.KubeFedCluster) { c.Spec.Tunnel, c.Spec.ProxyURL = "Always", "http://proxy:1" },
 			want:   []string{`spec.proxyURL: Forbidden: spec.tunnel is Always: the agent connects to the API server, and through no proxy`}},

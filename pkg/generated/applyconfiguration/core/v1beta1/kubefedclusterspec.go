@@ -26,10 +26,13 @@ type KubeFedClusterSpecApplyConfiguration struct {
 	DisabledTLSValidations []corev1beta1.TLSValidation `json:"disabledTLSValidations,omitempty"`
 	// ProxyURL is a proxy on the way to the API server: http, https or socks5.
 	ProxyURL *string `json:"proxyURL,omitempty"`
-	// Tunnel says whether the API server is reached through the koinon-agent that runs in the
-	// member and is known by the name of this KubeFedCluster. Always: in no other way. The host of
+	// Tunnel says whether the API server is reached through the koinon-agents that run in the
+	// member and are known by the name of this KubeFedCluster. Always: in no other way. The host of
 	// apiEndpoint is then what the API server's certificate has to name, and is not
-	// connected to. Absent: the API server is connected to directly, or through proxyURL.
+	// connected to. Never: it is connected to directly, or through proxyURL. Absent: directly, and
+	// through an agent while nobody can be connected to at apiEndpoint, if one is there, the API
+	// server's certificate is checked in full, and there is no proxyURL. The certificate has
+	// to name the same host either way.
 	Tunnel *corev1beta1.TunnelUse `json:"tunnel,omitempty"`
 	// JoinNamespace is the namespace of the member that holds the account with which we
 	// write there. It need not be set if the credential is a service account's token, which

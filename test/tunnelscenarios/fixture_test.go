@@ -208,7 +208,7 @@ func (p policy) Client(certificate *x509.Certificate) (frontend.Client, error) {
 	return p.client(certificate)
 }
 
-func (p policy) Allow(client frontend.Client, name tunnel.Name, _ string) error {
+func (p policy) Allow(_ context.Context, client frontend.Client, name tunnel.Name, _ string) error {
 	if p.allow == nil {
 		return nil
 	}

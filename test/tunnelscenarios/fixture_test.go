@@ -36,6 +36,17 @@ func size(small, all int) int {
 	return small
 }
 
+// eventually waits until something is so, longer than elsewhere: handshakes of many agents share the processor with their tests.
+func eventually(t *testing.T, what string, is func() bool) {
+	t.Helper()
+	within := tunneltest.Patience * time.Duration(size(4, 10))
+	for until := time.Now().Add(within); !is(); time.Sleep(2 * time.Millisecond) {
+		if time.Now().After(until) {
+			t.Fatalf("not within %s: %s", within, what)
+		}
+	}
+}
+
 // dice are random numbers that may be used concurrently.
 type dice struct {
 	mu   sync.Mutex

@@ -36,6 +36,17 @@ func size(small, all int) int {
 	return small
 }
 
+// eventually waits until something is so, longer than elsewhere: handshakes of many agents share the processor with their tests.
+func eventually(t *testing.T, what string, is func() bool) {
+	t.Helper()
+	within := tunneltest.Patience * time.Duration(size(4, 10))
+	for until := time.Now().Add(within); !is(); time.Sleep(2 * time.Millisecond) {
+		if time.Now().After(until) {
+			t.Fatalf("not within %s: %s", within, what)
+		}
+	}
+}
+
 // dice are random numbers that may be used concurrently.
 type dice struct {
 	mu   sync.Mutex
@@ -149,7 +160,12 @@ func listen(t *testing.T, serve func(net.Conn)) (address string) {
 // echoing runs a target that says what it hears.
 func echoing(t *testing.T) (address string) {
 	t.Helper()
-	return listen(t, func(conn net.Conn) { _, _ = io.Copy(conn, conn) })
+	return listen(t, echo)
+}
+
+// echo says what it hears. It does not let the system do that, which would take two more files for each connection.
+func echo(conn net.Conn) {
+	_, _ = io.CopyBuffer(struct{ io.Writer }{conn}, struct{ io.Reader }{conn}, make([]byte, 4<<10))
 }
 
 // said has a connection to an echoing target say something.
@@ -203,7 +219,7 @@ func (p policy) Client(certificate *x509.Certificate) (frontend.Client, error) {
 	return p.client(certificate)
 }
 
-func (p policy) Allow(client frontend.Client, name tunnel.Name, _ string) error {
+func (p policy) Allow(_ context.Context, client frontend.Client, name tunnel.Name, _ string) error {
 	if p.allow == nil {
 		return nil
 	}

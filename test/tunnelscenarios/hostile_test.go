@@ -43,7 +43,7 @@ func besiege(t *testing.T, honest tunnel.Name) *besieged {
 	b.server = tunneltest.Serve(t, "", server.Config{ID: "a", TLS: b.ca.ServerTLS()})
 	b.target = listen(t, func(conn net.Conn) {
 		b.reached.Add(1)
-		_, _ = io.Copy(conn, conn)
+		echo(conn)
 	})
 	tunneltest.Run(t, agent.Config{Servers: []string{b.server.Address}, TLS: b.ca.AgentTLS(honest)})
 	tunneltest.Linked(t, b.server, honest, 1)
@@ -62,7 +62,7 @@ func (b *besieged) unharmed() {
 // alone checks that the honest one is the only one with a link, that it carries nothing, and that nobody else got to its target.
 func (b *besieged) alone() {
 	b.t.Helper()
-	tunneltest.Eventually(b.t, "nobody else has a link, and nothing is carried", func() bool {
+	eventually(b.t, "nobody else has a link, and nothing is carried", func() bool {
 		return len(b.server.Links()) == 1 && streams(b.server) == 0
 	})
 	if got := b.server.Links()[0].Name; got != b.honest {
@@ -417,7 +417,7 @@ func TestAHostileClientGetsNothing(t *testing.T) {
 		})
 		served(t)
 	})
-	tunneltest.Eventually(t, "nothing is carried", func() bool { return own.Carried()+honest.Carried() == 0 })
+	eventually(t, "nothing is carried", func() bool { return own.Carried()+honest.Carried() == 0 })
 	opener.mu.Lock()
 	defer opener.mu.Unlock()
 	for name, n := range opener.names {

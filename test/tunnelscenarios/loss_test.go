@@ -249,7 +249,7 @@ func TestServersAreReplacedOneByOneAndNothingFails(t *testing.T) {
 		t.Errorf("%d times the agent had no link", n)
 	}
 	want := []string{"a1", "b1", "c1"}
-	tunneltest.Eventually(t, "it is linked to the new ones only", func() bool { return slices.Equal(a.Replicas(), want) })
+	eventually(t, "it is linked to the new ones only", func() bool { return slices.Equal(a.Replicas(), want) })
 }
 
 // All agents lose a server together. They are all back, through no more handshakes at once than there may be, and another
@@ -279,8 +279,8 @@ func TestAgentsThatLoseAServerTogetherAreAllBack(t *testing.T) {
 		tunneltest.Run(t, agent.Config{Servers: []string{wire.address, second.Address}, TLS: ca.AgentTLS(name), Transport: carrier.Direct})
 	}
 	there := func(s *tunneltest.Replica) func() bool { return func() bool { return len(s.Links()) == n } }
-	tunneltest.Eventually(t, "all are linked to the first", there(first))
-	tunneltest.Eventually(t, "and to the second", there(second))
+	eventually(t, "all are linked to the first", there(first))
+	eventually(t, "and to the second", there(second))
 	address := echoing(t)
 	conn, err := second.Dial(t.Context(), tunnel.Name{Cluster: "m1", Node: "n0"}, "tcp", address)
 	if err != nil {
@@ -301,7 +301,7 @@ func TestAgentsThatLoseAServerTogetherAreAllBack(t *testing.T) {
 	begun.Add(-1)
 	began := time.Now()
 	wire.up(t)
-	tunneltest.Eventually(t, "all are back", func() bool {
+	eventually(t, "all are back", func() bool {
 		if err := said(conn, "during the herd"); err != nil {
 			t.Fatal(err)
 		}

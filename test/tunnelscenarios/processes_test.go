@@ -205,7 +205,7 @@ func TestThousandsOfAgentsAndConnections(t *testing.T) {
 	began := time.Now()
 	far.tell(s.Address, fmt.Sprint(agents))
 	far.hears("agents")
-	tunneltest.Eventually(t, "all agents are linked", func() bool { return len(s.Links()) == agents })
+	eventually(t, "all agents are linked", func() bool { return len(s.Links()) == agents })
 	linked := inUse()
 	t.Logf("%d agents after %s: %d KiB each in the server; %d KiB each resident in their own process",
 		agents, time.Since(began).Round(time.Millisecond), (linked-before)/agents>>10, resident(t, far.pid)/agents>>10)
@@ -230,9 +230,9 @@ func TestThousandsOfAgentsAndConnections(t *testing.T) {
 		}
 	}
 	clients.closed()
-	tunneltest.Eventually(t, "nothing is carried", func() bool { return streams(s)+f.Carried() == 0 })
+	eventually(t, "nothing is carried", func() bool { return streams(s)+f.Carried() == 0 })
 	far.closed()
-	tunneltest.Eventually(t, "nobody is linked", func() bool { return len(s.Links()) == 0 })
+	eventually(t, "nobody is linked", func() bool { return len(s.Links()) == 0 })
 }
 
 // inUse is the memory that is in use, in bytes of heap and stacks.

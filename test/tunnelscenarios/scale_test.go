@@ -35,7 +35,7 @@ func TestLinksThatAreCutAtRandomLeaveNothing(t *testing.T) {
 			wires, agents = append(wires, w), append(agents, a)
 		}
 	}
-	tunneltest.Eventually(t, "all are linked", func() bool { return len(s.Links()) == 2*clusters })
+	eventually(t, "all are linked", func() bool { return len(s.Links()) == 2*clusters })
 	f := newFront(t, frontend.Config{Opener: s, Policy: policy{}}, frontend.Client{Tenant: "all"})
 	address := echoing(t)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Duration(size(4, 240))*time.Second)
@@ -77,14 +77,14 @@ func TestLinksThatAreCutAtRandomLeaveNothing(t *testing.T) {
 	if whole.Load() == 0 || cuts.Load() == 0 {
 		t.Error("nothing was tried")
 	}
-	tunneltest.Eventually(t, "nothing is carried", func() bool {
+	eventually(t, "nothing is carried", func() bool {
 		n := streams(s) + f.Carried()
 		for _, a := range agents {
 			n += a.Status().Streams()
 		}
 		return n == 0
 	})
-	tunneltest.Eventually(t, "all are linked again", func() bool { return len(s.Links()) == 2*clusters })
+	eventually(t, "all are linked again", func() bool { return len(s.Links()) == 2*clusters })
 	for i := range clusters {
 		if err := echoed(s, name(i), address); err != nil {
 			t.Error(err)
@@ -127,7 +127,7 @@ func TestAPingWaitsForLittleOfWhatOthersCarry(t *testing.T) {
 	conn := connected(ping, echoing(t))
 	defer conn.Close()
 	passed := func() int64 { return s.Links()[0].Received }
-	tunneltest.Eventually(t, "the four carry", func() bool { return passed() > 4<<20 })
+	eventually(t, "the four carry", func() bool { return passed() > 4<<20 })
 	pings := size(40, 2000)
 	before := passed()
 	var slow int

@@ -5,8 +5,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-
-	"github.com/koinon-io/koinon/pkg/tunnel/tunneltest"
 )
 
 // wire is between agents and a server, and does what networks do.
@@ -37,7 +35,7 @@ func lay(t *testing.T, to string) *wire {
 func (w *wire) up(t *testing.T) {
 	t.Helper()
 	var listener net.Listener
-	tunneltest.Eventually(t, "the wire can listen", func() (ok bool) {
+	eventually(t, "the wire can listen", func() (ok bool) {
 		var err error
 		listener, err = net.Listen("tcp", w.address)
 		return err == nil

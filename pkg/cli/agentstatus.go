@@ -213,7 +213,7 @@ func (o *agentStatusOptions) lookAtServer(ctx context.Context, core corev1client
 }
 
 // lookAtAgents asks servers what is connected.
-func (o *agentStatusOptions) lookAtAgents(ctx context.Context, kubefed *kubefedclient.CoreV1beta1Client, s *agentStatus) {
+func (o *agentStatusOptions) lookAtAgents(ctx context.Context, kubefed *kubefedclient.KubeFedCoreV1beta1Client, s *agentStatus) {
 	request := kubefed.RESTClient().Get().Namespace(o.System).Resource("kubefedclusters").Name(o.name.Cluster).SubResource("agents")
 	if o.Probe {
 		request = request.Param("probe", "true")

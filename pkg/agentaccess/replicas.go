@@ -26,7 +26,9 @@ const (
 	replicaLabel = "federation.koinon.io/tunnel"
 	// peerAnnotation is where other servers reach one, HOST:PORT.
 	peerAnnotation = "federation.koinon.io/tunnel-peer"
-	replicaPrefix  = "koinon-tunnel-"
+	// hiddenAnnotation says that agents are not told of it.
+	hiddenAnnotation = "federation.koinon.io/tunnel-hidden"
+	replicaPrefix    = "koinon-tunnel-"
 )
 
 // Replicas are the servers with a tunnel over one API, which say by Leases that they are there, and where other servers reach them. Agents have
@@ -44,7 +46,7 @@ type sighting struct {
 	at      time.Time
 }
 
-// NewReplicas takes the Leases of the system namespace, and this replica: its ID, and Peer, which may be empty.
+// NewReplicas takes the Leases of the system namespace, and this replica. Its Peer may be empty.
 func NewReplicas(leases coordinationclient.LeaseInterface, self tunnel.Replica, now func() time.Time) *Replicas {
 	return &Replicas{leases: leases, self: self, now: now, seen: map[string]sighting{}}
 }
@@ -79,6 +81,10 @@ func (r *Replicas) Renew(ctx context.Context) error {
 
 // annotate says where this replica is.
 func (r *Replicas) annotate(lease *coordinationv1.Lease) {
+	delete(lease.Annotations, hiddenAnnotation)
+	if r.self.Hidden {
+		metav1.SetMetaDataAnnotation(&lease.ObjectMeta, hiddenAnnotation, "true")
+	}
 	if r.self.Peer == "" {
 		delete(lease.Annotations, peerAnnotation)
 		return
@@ -115,7 +121,7 @@ func (r *Replicas) List(ctx context.Context) ([]tunnel.Replica, error) {
 		}
 		if r.now().Sub(last.at) < goneAfter {
 			seen[lease.Name] = last
-			found = append(found, tunnel.Replica{ID: *holder, Peer: lease.Annotations[peerAnnotation]})
+			found = append(found, tunnel.Replica{ID: *holder, Peer: lease.Annotations[peerAnnotation], Hidden: lease.Annotations[hiddenAnnotation] != ""})
 			continue
 		}
 		err := r.leases.Delete(ctx, lease.Name, metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &lease.UID, ResourceVersion: &lease.ResourceVersion}})

@@ -62,6 +62,8 @@ type Replica struct {
 	Address string `json:"address,omitempty"`
 	// Peer is where other servers reach it, HOST:PORT; empty if they cannot. Agents are not told.
 	Peer string `json:"-"`
+	// Hidden: agents are not told of it, and do not look for it.
+	Hidden bool `json:"-"`
 }
 
 // Drain says until when what is carried may go on; 0 is as long as it does.

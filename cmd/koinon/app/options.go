@@ -89,6 +89,8 @@ type ServerOptions struct {
 	TunnelPort        int
 	// TunnelAdvertiseAddresses are HOST or HOST:PORT by which agents find it.
 	TunnelAdvertiseAddresses []string
+	// TunnelAgents has agents be told of it; else they are reached through other servers.
+	TunnelAgents bool
 	// TunnelPeerAddress is HOST:PORT by which other servers find it; empty is what it listens on.
 	TunnelPeerAddress string
 	// TunnelFrontends are by which programs that know nothing of the tunnel connect through it.
@@ -117,12 +119,14 @@ func NewServerOptions() *ServerOptions {
 	generic.ShutdownSendRetryAfter = true
 	generic.ShutdownWatchTerminationGracePeriod = 2 * time.Second
 	return &ServerOptions{
-		DataDir:     defaultDataDir,
-		Components:  []string{allOnByDefault},
-		Namespace:   "kube-federation-system",
-		SecurePort:  6443,
-		TunnelPort:  6445,
-		ServiceName: "koinon",
+		DataDir:    defaultDataDir,
+		Components: []string{allOnByDefault},
+		Namespace:  "kube-federation-system",
+		SecurePort: 6443,
+		TunnelPort: 6445,
+
+		TunnelAgents: true,
+		ServiceName:  "koinon",
 
 		MaxConnectionAge:           5 * time.Minute,
 		ConnectionDrainTimeout:     drain.ClientIdleTimeout + 10*time.Second,
@@ -223,6 +227,7 @@ func (o *ServerOptions) addTunnelFlags(fs *pflag.FlagSet) {
 	fs.IPVar(&o.TunnelBindAddress, "tunnel-bind-address", o.TunnelBindAddress, "The address on which agents connect, if --components has the tunnel. The default is --bind-address.")
 	fs.IntVar(&o.TunnelPort, "tunnel-port", o.TunnelPort, "The port on which agents connect. 0 takes a free one.")
 	fs.StringSliceVar(&o.TunnelAdvertiseAddresses, "tunnel-advertise-address", nil, "Where agents find the tunnel, `HOST` or HOST:PORT; may be repeated. The serving certificate names them, and \"kubectl koinon agent\" tells agents. The default is --external-hostname, and of the port --tunnel-port. Several servers over one store must be given the same, which lead to all of them.")
+	fs.BoolVar(&o.TunnelAgents, "tunnel-agents", o.TunnelAgents, "Have agents connect to this server. If not, they are not told of it, and it reaches members through other servers over one store: those with this flag, or \"koinon tunnel\".")
 	fs.StringVar(&o.TunnelPeerAddress, "tunnel-peer-address", "", "Where other servers over one store find the tunnel of this one, and of no other, `HOST:PORT`: a server hands connections to members on to one that the agent is connected to. The default is --tunnel-bind-address or, if that is all addresses, --advertise-address or the machine's own, with the port.")
 	o.TunnelFrontends.addFlags(fs)
 }

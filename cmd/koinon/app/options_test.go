@@ -75,12 +75,14 @@ func TestTheTunnelsFlagsAreChecked(t *testing.T) {
 		"--components=all,tunnel": "",
 		"--components=all,tunnel --tunnel-advertise-address=koinon.example,10.0.0.1:443,[::1]:6445": "",
 		"--components=tunnel": "--components has the tunnel without the apiserver",
-		"--components=all,tunnel --tunnel-peer-address=10.0.0.1:6445": "",
-		"--tunnel-peer-address=10.0.0.1":                              `--tunnel-peer-address is "10.0.0.1": it must be HOST:PORT`,
-		"--tunnel-port=70000":                                         "--tunnel-port is 70000: it must be between 0 and 65535",
-		"--tunnel-advertise-address=https://koinon.example":           `--tunnel-advertise-address is "https://koinon.example": it must be HOST or HOST:PORT`,
-		"--tunnel-advertise-address=koinon.example:0":                 `--tunnel-advertise-address is "koinon.example:0": it must be HOST or HOST:PORT`,
-		"--tunnel-advertise-address=a_b":                              `--tunnel-advertise-address is "a_b": it must be HOST or HOST:PORT`,
+		"--components=all,tunnel --tunnel-peer-address=10.0.0.1:6445":     "",
+		"--components=all,tunnel --tunnel-agents=false":                   "",
+		"--tunnel-agents=false --tunnel-advertise-address=koinon.example": "--tunnel-advertise-address is given with --tunnel-agents=false",
+		"--tunnel-peer-address=10.0.0.1":                                  `--tunnel-peer-address is "10.0.0.1": it must be HOST:PORT`,
+		"--tunnel-port=70000":                                             "--tunnel-port is 70000: it must be between 0 and 65535",
+		"--tunnel-advertise-address=https://koinon.example":               `--tunnel-advertise-address is "https://koinon.example": it must be HOST or HOST:PORT`,
+		"--tunnel-advertise-address=koinon.example:0":                     `--tunnel-advertise-address is "koinon.example:0": it must be HOST or HOST:PORT`,
+		"--tunnel-advertise-address=a_b":                                  `--tunnel-advertise-address is "a_b": it must be HOST or HOST:PORT`,
 	} {
 		o := NewServerOptions()
 		all := pflag.NewFlagSet("", pflag.ContinueOnError)

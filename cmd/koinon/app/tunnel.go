@@ -77,29 +77,31 @@ func (o *ServerOptions) checkTunnel() error {
 		errs = append(errs, errors.New("--components has the tunnel without the apiserver: members are reached through it in this process only"))
 	}
 	errs = append(errs, o.TunnelFrontends.check(o.runs(componentTunnel)))
-	for _, address := range o.TunnelAdvertiseAddresses {
-		if err := checkAdvertised(address); err != nil {
-			errs = append(errs, err)
-		}
-	}
-	if address := o.TunnelPeerAddress; address != "" {
-		host, port, err := net.SplitHostPort(address)
-		number, notNumber := strconv.ParseUint(port, 10, 16)
-		if err != nil || notNumber != nil || number == 0 || net.ParseIP(host) == nil && len(validation.IsDNS1123Subdomain(host)) > 0 {
-			errs = append(errs, fmt.Errorf("--tunnel-peer-address is %q: it must be HOST:PORT, where HOST is a DNS name or an IP address", address))
-		}
+	errs = append(errs, checkTunnelAddresses("--tunnel-", o.TunnelAdvertiseAddresses, o.TunnelPeerAddress)...)
+	if !o.TunnelAgents && len(o.TunnelAdvertiseAddresses) > 0 {
+		errs = append(errs, errors.New("--tunnel-advertise-address is given with --tunnel-agents=false: agents are not told of this server then"))
 	}
 	return errors.Join(errs...)
 }
 
-// checkAdvertised says what is wrong with where agents find the tunnel.
-func checkAdvertised(address string) error {
-	host, port := splitAdvertised(address, 1)
-	number, err := strconv.ParseUint(port, 10, 16)
-	if err != nil || number == 0 || net.ParseIP(host) == nil && len(validation.IsDNS1123Subdomain(host)) > 0 {
-		return fmt.Errorf("--tunnel-advertise-address is %q: it must be HOST or HOST:PORT, where HOST is a DNS name or an IP address", address)
+// checkTunnelAddresses says what is wrong with where a tunnel is found; prefix begins the names of the flags.
+func checkTunnelAddresses(prefix string, advertised []string, peer string) (errs []error) {
+	isHost := func(host string) bool {
+		return net.ParseIP(host) != nil || len(validation.IsDNS1123Subdomain(host)) == 0
 	}
-	return nil
+	isPort := func(port string) bool {
+		number, err := strconv.ParseUint(port, 10, 16)
+		return err == nil && number != 0
+	}
+	for _, address := range advertised {
+		if host, port := splitAdvertised(address, 1); !isHost(host) || !isPort(port) {
+			errs = append(errs, fmt.Errorf("%sadvertise-address is %q: it must be HOST or HOST:PORT, where HOST is a DNS name or an IP address", prefix, address))
+		}
+	}
+	if host, port, err := net.SplitHostPort(peer); peer != "" && (err != nil || !isHost(host) || !isPort(port)) {
+		errs = append(errs, fmt.Errorf("%speer-address is %q: it must be HOST:PORT, where HOST is a DNS name or an IP address", prefix, peer))
+	}
+	return errs
 }
 
 // splitAdvertised takes HOST or HOST:PORT apart.
@@ -122,13 +124,20 @@ func (o *ServerOptions) tunnelHosts() (hosts []string) {
 	return hosts
 }
 
-// addresses are where agents find the tunnel, HOST:PORT.
+// addresses are where agents find the tunnel, HOST:PORT; none if they are not to.
 func (p *tunnelPart) addresses() []string {
-	port := p.listener.Addr().(*net.TCPAddr).Port
+	if !p.options.TunnelAgents {
+		return nil
+	}
 	advertised := p.options.TunnelAdvertiseAddresses
 	if len(advertised) == 0 {
 		advertised = []string{p.options.Generic.ExternalHost}
 	}
+	return withPorts(advertised, p.listener.Addr().(*net.TCPAddr).Port)
+}
+
+// withPorts are addresses HOST:PORT of such that may have no port.
+func withPorts(advertised []string, port int) []string {
 	var addresses []string
 	for _, address := range advertised {
 		addresses = append(addresses, net.JoinHostPort(splitAdvertised(address, port)))
@@ -141,14 +150,22 @@ func (p *tunnelPart) peerAddress() string {
 	if p.options.TunnelPeerAddress != "" {
 		return p.options.TunnelPeerAddress
 	}
-	at := p.listener.Addr().(*net.TCPAddr)
+	return ownAddress(p.listener, p.options.Generic.AdvertiseAddress)
+}
+
+// ownAddress is where a listener is found from other machines. advertised is where this one is, if the listener does not say; what is on
+// loopback is not found by others.
+func ownAddress(listener net.Listener, advertised net.IP) string {
+	at := listener.Addr().(*net.TCPAddr)
 	host := at.IP
 	if host.IsUnspecified() {
-		host = p.options.Generic.AdvertiseAddress
-		// The default of that is for clients on this machine; other servers are on others.
-		if found, err := utilnet.ChooseHostInterface(); host.IsLoopback() && err == nil {
+		host = advertised
+		if found, err := utilnet.ChooseHostInterface(); (host == nil || host.IsLoopback()) && err == nil {
 			host = found
 		}
+	}
+	if host == nil {
+		host = net.IPv4(127, 0, 0, 1)
 	}
 	return net.JoinHostPort(host.String(), strconv.Itoa(at.Port))
 }

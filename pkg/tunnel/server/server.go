@@ -421,11 +421,12 @@ func without(links []*link, l *link) []*link {
 	return rest
 }
 
-// SetReplicas tells agents of all replicas, this one included, and has links to the others.
+// SetReplicas tells agents of all replicas that are not hidden, this one included, and has links to the others.
 func (s *Server) SetReplicas(replicas []tunnel.Replica) {
 	if s.mesh != nil {
 		s.mesh.Set(replicas)
 	}
+	replicas = slices.DeleteFunc(slices.Clone(replicas), func(r tunnel.Replica) bool { return r.Hidden })
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.replicas = replicas

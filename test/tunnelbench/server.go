@@ -38,8 +38,8 @@ type everybody struct{}
 func (everybody) Client(*x509.Certificate) (frontend.Client, error) {
 	return frontend.Client{Tenant: theTenant, Within: theCluster}, nil
 }
-func (everybody) Allow(frontend.Client, tunnel.Name, string) error { return nil }
-func (everybody) Known(tunnel.Name) bool                           { return true }
+func (everybody) Allow(context.Context, frontend.Client, tunnel.Name, string) error { return nil }
+func (everybody) Known(tunnel.Name) bool                                            { return true }
 
 // host is the process of our server.
 type host struct {

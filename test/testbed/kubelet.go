@@ -117,7 +117,7 @@ func ServeKubelet(ctx context.Context, client kubernetes.Interface, o KubeletOpt
 		return nil, fmt.Errorf("listen for node %s: %w", o.Node, err)
 	}
 	k := &Kubelet{Node: o.Node, dir: o.Dir, network: o.Network, client: client, at: listener.Addr().String(), ended: make(chan error, 1)}
-	k.server = &http.Server{Handler: k.authenticated(k.handler()), TLSConfig: tlsConfig, ReadHeaderTimeout: kubeletHeader, ErrorLog: log.New(io.Discard, "", 0)}
+	k.server = &http.Server{Handler: k.authenticated(k.handler(), tlsConfig.ClientCAs), TLSConfig: tlsConfig, ReadHeaderTimeout: kubeletHeader, ErrorLog: log.New(io.Discard, "", 0)}
 	go func() { k.ended <- k.server.ServeTLS(listener, "", "") }() // ends with Close
 	port := listener.Addr().(*net.TCPAddr).Port
 	if o.Hidden != "" {
@@ -179,15 +179,20 @@ func kubeletTLS(dir, node, host string) (*tls.Config, error) {
 	clients.AppendCertsFromPEM(authority)
 	return &tls.Config{
 		MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{certificate},
-		ClientAuth: tls.VerifyClientCertIfGiven, ClientCAs: clients,
+		ClientAuth: tls.RequestClientCert, ClientCAs: clients,
 	}, nil
 }
 
 // authenticated lets in who has a certificate of the cluster's authority, as its API server does, or a token with which the API
-// server lets him read metrics of nodes, as a kubelet asks.
-func (k *Kubelet) authenticated(handler http.Handler) http.Handler {
+// server lets him read metrics of nodes, as a kubelet asks. Another certificate beside the token does not matter.
+func (k *Kubelet) authenticated(handler http.Handler, authorities *x509.CertPool) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if len(r.TLS.PeerCertificates) == 0 && !k.allows(r) {
+		known := false
+		if len(r.TLS.PeerCertificates) > 0 {
+			_, err := r.TLS.PeerCertificates[0].Verify(x509.VerifyOptions{Roots: authorities, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
+			known = err == nil
+		}
+		if !known && !k.allows(r) {
 			http.Error(w, "Unauthorized", http.StatusUnauthorized)
 			return
 		}

@@ -2,6 +2,7 @@ package member
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -42,7 +43,11 @@ func (c *Cluster) args(program string) []string {
 	case Etcd:
 		return append(c.etcdArgs(), c.EtcdArgs...)
 	case APIServer:
-		return append(c.apiServerArgs(), c.APIServerArgs...)
+		// A list that is given twice is both.
+		ours := slices.DeleteFunc(c.apiServerArgs(), func(arg string) bool {
+			return strings.HasPrefix(arg, addressTypes) && slices.ContainsFunc(c.APIServerArgs, func(arg string) bool { return strings.HasPrefix(arg, addressTypes) })
+		})
+		return append(ours, c.APIServerArgs...)
 	case ControllerManager:
 		return append(c.controllerManagerArgs(), c.ControllerManagerArgs...)
 	default:
@@ -72,6 +77,9 @@ func (c *Cluster) etcdArgs() []string {
 	}
 }
 
+// addressTypes is the flag with the kinds of addresses by which the API server reaches nodes.
+const addressTypes = "--kubelet-preferred-address-types="
+
 func (c *Cluster) apiServerArgs() []string {
 	return []string{
 		fmt.Sprintf("--etcd-servers=https://127.0.0.1:%d", c.state.Ports.Etcd),
@@ -94,7 +102,7 @@ func (c *Cluster) apiServerArgs() []string {
 		"--proxy-client-cert-file=" + c.pki("front-proxy.crt"), "--proxy-client-key-file=" + c.pki("front-proxy.key"),
 		"--kubelet-certificate-authority=" + c.pki("ca.crt"),
 		"--kubelet-client-certificate=" + c.pki("kubelet-client.crt"), "--kubelet-client-key=" + c.pki("kubelet-client.key"),
-		"--kubelet-preferred-address-types=InternalIP",
+		addressTypes + "InternalIP",
 		"--profiling=false",
 	}
 }

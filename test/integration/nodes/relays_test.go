@@ -64,11 +64,10 @@ func (f *federation) write(name, text string) (file string) {
 func (f *federation) prometheus(user string, n *node) {
 	binary := f.clients("prometheus")
 	testbed.KubectlStdin(f, f.m2.Kubeconfig(), f.text("prometheus-member.yaml"), "apply", "-f", "-", requestTimeout)
-	kubeconfig := f.m2.AccountKubeconfig(f, "monitoring", "prometheus")
 	token := strings.TrimSpace(testbed.Kubectl(f, f.m2.Kubeconfig(), "-n", "monitoring", "create", "token", "prometheus", requestTimeout))
 	config := f.example("prometheus.yaml",
 		"koinon.example:8133", f.proxy, "/etc/prometheus/m2/token", f.write("token", token), "/etc/prometheus/m2/ca.crt", f.together(user, f.m2),
-		"/etc/prometheus/m2/kubeconfig", kubeconfig, "/etc/prometheus/tunnel", user, "scrape_interval: 30s", "scrape_interval: 1s")
+		"/etc/prometheus/m2/nodes.yaml", f.write("nodes.yaml", "[{targets: ["+n.Node+"]}]"), "/etc/prometheus/tunnel", user, "scrape_interval: 30s", "scrape_interval: 1s")
 	at := f.free()
 	f.start("Prometheus", exec.Command(binary, "--config.file="+config, "--storage.tsdb.path="+f.TempDir(), "--web.listen-address="+at),
 		"HTTPS_PROXY=", "https_proxy=")

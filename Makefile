@@ -12,14 +12,14 @@ MEMBERS ?= 2
 # all of it a second time.
 LINKS_KUBERNETES = {{$$p := .ImportPath}}{{range .Deps}}{{if eq . "k8s.io/kubernetes/pkg/api/legacyscheme"}}{{$$p}}{{end}}{{end}}
 KUBE_LINKED = $(shell go list -f '$(LINKS_KUBERNETES)' ./pkg/... ./cmd/...)
-RACE_PACKAGES = $(filter-out $(KUBE_LINKED),$(shell go list . ./pkg/... ./cmd/... ./hack/... ./test/simulation ./test/integration/simulated | grep -v /pkg/generated))
+RACE_PACKAGES = $(filter-out $(KUBE_LINKED),$(shell go list . ./pkg/... ./cmd/... ./hack/... ./test/simulation ./test/integration/simulated ./test/tunnelscenarios | grep -v /pkg/generated))
 
 # Suites against real servers in which the engine is part of the test's process: the race detector
 # sees it. Of the servers it sees nothing: they are processes.
 ENGINE_SUITES = ./test/integration/propagation
 
 .DEFAULT_GOAL := help
-.PHONY: help build build-helm image-agent up down status test test-fast test-unit test-race test-unraced test-integration test-propagation-race test-histories test-faults test-faults-long test-store test-minor test-kubectl test-kubefed test-edge test-relays soak-aggregated bench bench-store bench-propagation bench-proxy test-bench-propagation test-bench-proxy generate verify lint clean
+.PHONY: help build build-helm image-agent up down status test test-fast test-unit test-race test-unraced test-integration test-propagation-race test-histories test-faults test-faults-long test-store test-minor test-kubectl test-kubefed test-edge test-relays test-tunnel-scale fuzz-tunnel soak-aggregated bench bench-store bench-propagation bench-proxy bench-tunnel test-bench-propagation test-bench-proxy test-bench-tunnel generate verify lint clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,7 +58,7 @@ test-unraced: ## Unit tests of the rest, without it
 	go test -timeout 30m $(KUBE_LINKED)
 
 test-integration: build build-helm ## Tests against real servers: Koinon, kube-apiserver, MariaDB and Galera if installed
-	go test -count=1 -timeout 30m -p 1 $$(go list ./test/... | grep -Ev '/test/(storefaults|simulation|integration/simulated)')
+	go test -count=1 -timeout 30m -p 1 $$(go list ./test/... | grep -Ev '/test/(storefaults|simulation|integration/simulated|tunnelscenarios)')
 
 test-propagation-race: build ## Propagation to real clusters with the race detector: the engine runs in the tests (about twelve minutes)
 	go test -race -count=1 -timeout 40m -p 1 $(ENGINE_SUITES)
@@ -90,6 +90,20 @@ test-kubefed: build ## What KubeFed's own controller-manager does to cells (buil
 test-edge: build ## Exec, logs and the like on a real node, kubelet and containerd; as root, with what hack/edge-packages.sh installs
 	go build -ldflags "$(LDFLAGS)" -o bin/ k8s.io/kubernetes/cmd/kubelet
 	go test -count=1 -timeout 30m -exec "$(CURDIR)/hack/own-machine.sh" -run RealNode ./test/integration/proxy
+
+test-tunnel-scale: ## The tunnel's scenarios in full: 1,000 agents, 10,000 connections, hostile peers, links that are cut for minutes (KOINON_SEED; about ten minutes)
+	KOINON_LONG=1 go test -count=1 -timeout 60m -v ./test/tunnelscenarios
+
+# How long each parser is fuzzed.
+FUZZTIME ?= 60s
+
+fuzz-tunnel: ## Fuzz every parser of the tunnel that faces the network, one after the other (FUZZTIME=60s each)
+	@set -e; for package in $$(grep -lr '^func Fuzz' --include='*_test.go' pkg/tunnel | xargs -n1 dirname | sort -u); do \
+		for target in $$(sed -n 's/^func \(Fuzz[A-Za-z]*\).*/\1/p' $$package/*_test.go); do \
+			echo "==> $$package $$target"; \
+			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) ./$$package; \
+		done; \
+	done
 
 test-relays: build ## Prometheus and metrics-server read kubelets through the tunnel (downloads the one, builds the other)
 	hack/relay-clients.sh bin/clients
@@ -123,6 +137,13 @@ test-bench-propagation: build ## Run every row of that at a small scale (about f
 
 bench-proxy: build ## Measure what a member costs through the proxies beside the member itself
 	go run ./test/proxybench
+
+bench-tunnel: ## Measure the tunnel beside direct connections and upstream's konnectivity, which this builds: _output/bench-tunnel.md (about eleven minutes)
+	@mkdir -p _output
+	go run ./test/tunnelbench --markdown _output/bench-tunnel.md
+
+test-bench-tunnel: ## Run every row of that at a small scale, with konnectivity (about two minutes)
+	KOINON_LONG=1 go test -count=1 -timeout 20m -v -run EveryRow ./test/tunnelbench
 
 test-bench-proxy: build ## Run every row of that at a small scale (about three minutes)
 	KOINON_LONG=1 go test -count=1 -timeout 20m -v -run EveryRow ./test/proxybench

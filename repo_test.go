@@ -147,6 +147,8 @@ var layers = map[string][]string{
 	"test/storebench":       {"cmd/koinon-playground", "pkg/storage", "test/bench"},
 	"test/storefaults":      {"cmd/koinon-playground", "pkg/storage", "test/testbed"},
 	"test/storesuite":       {"pkg/storage"},
+	"test/tunnelbench":      {"pkg/tunnel", "test/bench"},
+	"test/tunnelscenarios":  {"pkg/tunnel"},
 }
 
 // testsUse is what tests of any folder may import besides: they run over a real store, and

@@ -13,6 +13,8 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/kubernetes/fake"
 	clienttesting "k8s.io/client-go/testing"
+
+	"github.com/koinon-io/koinon/pkg/tunnel"
 )
 
 // versioned is a client whose Leases get versions, as those of an API server do.
@@ -33,7 +35,8 @@ func TestReplicasKnowWhoIsThere(t *testing.T) {
 	leases := versioned().CoordinationV1().Leases(system)
 	at := now
 	clock := func() time.Time { return at }
-	a, b := NewReplicas(leases, "host-a_1", clock), NewReplicas(leases, "HOST.b_2", func() time.Time { return at.Add(-time.Hour) })
+	a := NewReplicas(leases, tunnel.Replica{ID: "host-a_1"}, clock)
+	b := NewReplicas(leases, tunnel.Replica{ID: "HOST.b_2", Peer: "10.0.0.2:6445"}, func() time.Time { return at.Add(-time.Hour) })
 	renew := func(replicas ...*Replicas) {
 		t.Helper()
 		for _, r := range replicas {
@@ -57,6 +60,9 @@ func TestReplicasKnowWhoIsThere(t *testing.T) {
 	renew(a, b)
 	sees("whatever the other's clock says", a, "HOST.b_2", "host-a_1")
 	sees("the other one", b, "HOST.b_2", "host-a_1")
+	if found, err := a.List(t.Context()); err != nil || found[0].Peer != "10.0.0.2:6445" || found[1].Peer != "" {
+		t.Errorf("got %+v, %v: want where the other is", found, err)
+	}
 	for range 10 {
 		at = at.Add(RenewEvery)
 		renew(a, b)

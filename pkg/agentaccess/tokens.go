@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -102,6 +103,22 @@ func (t *Tokens) Take(ctx context.Context, id, key string, at time.Time) (author
 		}
 		return tokenOf(updated)
 	}
+}
+
+// Of returns the tokens of a name that are kept, by when they were made.
+func (t *Tokens) Of(ctx context.Context, name tunnel.Name) ([]authority.Token, error) {
+	list, err := t.secrets.List(ctx, metav1.ListOptions{LabelSelector: tokenLabel})
+	if err != nil {
+		return nil, fmt.Errorf("list the tokens of agents: %w", err)
+	}
+	var found []authority.Token
+	for i := range list.Items {
+		if token, err := tokenOf(&list.Items[i]); err == nil && token.Name == name {
+			found = append(found, token)
+		}
+	}
+	slices.SortFunc(found, func(a, b authority.Token) int { return a.Made.Compare(b.Made) })
+	return found, nil
 }
 
 // Revoke deletes the tokens of a name; those of a cluster are those of its nodes too. It returns how many were not used.

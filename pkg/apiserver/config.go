@@ -21,6 +21,7 @@ import (
 	"github.com/koinon-io/koinon/pkg/memberaccess"
 	"github.com/koinon-io/koinon/pkg/registry/federated"
 	targetschema "github.com/koinon-io/koinon/pkg/registry/federated/schema"
+	"github.com/koinon-io/koinon/pkg/registry/kubefedcluster"
 	"github.com/koinon-io/koinon/pkg/registry/proxy"
 	"github.com/koinon-io/koinon/pkg/registry/proxy/links"
 )
@@ -69,6 +70,8 @@ type ExtraConfig struct {
 	DialMember links.Dialer
 	// Tunnel connects to members through their agents: see memberaccess.Dialer. May be nil.
 	Tunnel memberaccess.Tunnel
+	// Agents are what is connected to the tunnel. May be nil, if this server has none.
+	Agents kubefedcluster.Agents
 	// KindsChanged is called, if not nil, after the federated kinds may have changed. It
 	// must not block.
 	KindsChanged func(served []federated.Kind)

@@ -63,6 +63,7 @@ func newAgentCommand(flags *connection, streams genericiooptions.IOStreams) *cob
 	}
 	cmd := &cobra.Command{
 		Use:   "agent CLUSTER",
+		Args:  cobra.ArbitraryArgs,
 		Short: "Print the manifest of an agent, through which a member or a node behind NAT is reached",
 		Long: `Print the manifest of koinon-agent for a member, through which Koinon reaches the member's API
 server although nobody can connect to it. It is to be applied in the member.
@@ -114,6 +115,7 @@ is in the annotations federation.koinon.io/agents-revoked and federation.koinon.
 			return o.run(cmd.Context())
 		},
 	}
+	cmd.AddCommand(newAgentStatusCommand(flags, streams))
 	cmd.Flags().StringVar(&o.Image, "image", "", "The container image, which has koinon-agent in its PATH. It is required: there is none in a registry.")
 	cmd.Flags().StringVar(&o.AgentNamespace, "agent-namespace", o.AgentNamespace, "The namespace of the member for the agent.")
 	cmd.Flags().StringVar(&o.System, "kubefed-namespace", o.System, "The namespace of KubeFedClusters.")

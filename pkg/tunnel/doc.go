@@ -8,6 +8,7 @@
 //	mux        many streams on one connection, each with its own flow control: the protocol
 //	carrier    the connections for that: direct, or inside WebSocket
 //	server     takes the agents' links, and dials by name
+//	peers      is how servers hand dials on to each other
 //	agent      keeps links to the servers, and dials at its end what its policy allows
 //	identity   how certificates are asked for
 //	authority  signs them, for tokens and for certificates that are about to end
@@ -42,8 +43,9 @@
 //
 // An agent has links to all replicas: it learns of them from NEWS, {"replicas":[{"id":"…","address":"…"}]}, which the server sends
 // when a link begins and when they change. A replica that others reach by the common address only has no
-// address; the agent dials that one until it has met every id. A cluster may have several agents. New streams go to the one with the
-// fewest, and to another if that does not answer in time; a stream stays where it is.
+// address; the agent dials that one until it has met every id, ever less often. A cluster may have several agents. New streams go
+// to the one with the fewest, and to another if that does not answer in time, or does not reach the target; a stream stays where it
+// is. A server without a link hands the dial on to one that has one, once: see package peers.
 //
 // A node is one machine. Of several agents of its name that one is used whose certificate was issued last, and of those with the
 // same certificate, such as copies of a disk, the one that came last: agents say in HELLO which process they are. The others

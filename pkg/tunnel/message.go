@@ -44,7 +44,7 @@ type ServerInfo struct {
 type AgentInfo struct {
 	Version string `json:"version,omitempty"`
 	Host    string `json:"host,omitempty"`
-	// Instance is the same on all links of a process, and of no other.
+	// Instance is the process's: by it links of one agent to several servers are known to be of one.
 	Instance string `json:"instance,omitempty"`
 }
 
@@ -60,6 +60,10 @@ type Replica struct {
 	ID string `json:"id"`
 	// Address that reaches this one; empty if only the common address does.
 	Address string `json:"address,omitempty"`
+	// Peer is where other servers reach it, HOST:PORT; empty if they cannot. Agents are not told.
+	Peer string `json:"-"`
+	// Hidden: agents are not told of it, and do not look for it.
+	Hidden bool `json:"-"`
 }
 
 // Drain says until when what is carried may go on; 0 is as long as it does.
@@ -91,3 +95,68 @@ func (e *DialError) Temporary() bool { return false }
 
 // ErrNoAgent is why nothing of a name can be reached that has no agent here.
 var ErrNoAgent = errors.New("no agent of it is connected")
+
+// Seen is one link of an agent, as the server has it that the link is at.
+type Seen struct {
+	// Server is the id of that server.
+	Server string `json:"server"`
+	Name   Name   `json:"name"`
+	// Agent is what it says of itself.
+	Agent AgentInfo `json:"agent"`
+	// From is the address that it came from, without its port, and Way how: direct or websocket.
+	From string `json:"from"`
+	Way  string `json:"way"`
+	// Since is when the link began; ValidUntil is when its certificate ends.
+	Since      time.Time `json:"since"`
+	ValidUntil time.Time `json:"validUntil"`
+	// Draining: it wants no new streams.
+	Draining bool `json:"draining,omitempty"`
+	// Streams are open, Received and Sent are bytes, RoundTrip is that of late, 0 if it is not known.
+	Streams   int           `json:"streams"`
+	Received  int64         `json:"received"`
+	Sent      int64         `json:"sent"`
+	RoundTrip time.Duration `json:"roundTrip"`
+	// Probe is what came of dialing its target, if that was asked for.
+	Probe *Probe `json:"probe,omitempty"`
+}
+
+// Probe is what came of dialing a target.
+type Probe struct {
+	// Target is a word: APIServer, or Kubelet for nodes.
+	Target string `json:"target"`
+	// Error is why it was not reached; empty if it was.
+	Error string `json:"error,omitempty"`
+	// Took is how long it took.
+	Took time.Duration `json:"took"`
+}
+
+// TargetOf is the word for what an agent of a name is asked for.
+func TargetOf(name Name) string {
+	if name.Node != "" {
+		return Kubelet
+	}
+	return APIServer
+}
+
+// Refusal is why an agent was not taken, the last of its name.
+type Refusal struct {
+	Server string    `json:"server"`
+	Name   Name      `json:"name"`
+	At     time.Time `json:"at"`
+	From   string    `json:"from"`
+	Reason string    `json:"reason"`
+}
+
+// Report is what servers know of the agents of a cluster.
+type Report struct {
+	Seen     []Seen    `json:"seen,omitempty"`
+	Refusals []Refusal `json:"refusals,omitempty"`
+	// Silent are the servers that were asked and did not answer, with why.
+	Silent []Silent `json:"silent,omitempty"`
+}
+
+// Silent is a server that did not answer.
+type Silent struct {
+	Server string `json:"server"`
+	Reason string `json:"reason"`
+}

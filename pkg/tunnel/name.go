@@ -11,11 +11,14 @@ import (
 // ALPN is the protocol of links. It changes with what the sides of a link cannot tell each other otherwise.
 const ALPN = "koinon-tunnel/1"
 
+// ServerALPN is the protocol of links between servers: see package peers.
+const ServerALPN = "koinon-tunnel-server/1"
+
 // Name is whom an agent stands for: a cluster, or a node of one.
 type Name struct {
-	Cluster string
+	Cluster string `json:"cluster"`
 	// Node is empty for a cluster.
-	Node string
+	Node string `json:"node,omitempty"`
 }
 
 func (n Name) String() string {
@@ -55,6 +58,9 @@ func (n Name) URI() *url.URL {
 func NameOf(certificate *x509.Certificate) (Name, error) {
 	var found []Name
 	for _, uri := range certificate.URIs {
+		if uri.Scheme == serverScheme {
+			return Name{}, fmt.Errorf("the certificate says that it is a server's (%q): such a one is no agent", uri)
+		}
 		if uri.Scheme != scheme {
 			continue
 		}
@@ -84,4 +90,31 @@ func parse(uri *url.URL) (Name, error) {
 		return Name{}, fmt.Errorf("the certificate's URI %q has more than a name", uri)
 	}
 	return name, name.Validate()
+}
+
+const serverScheme = "koinon-server"
+
+// serverID keeps out what a path would have to escape.
+var serverID = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,252}$`)
+
+// ServerURI is what the certificate has with which a server is known to others.
+func ServerURI(id string) (*url.URL, error) {
+	if !serverID.MatchString(id) {
+		return nil, fmt.Errorf("%q is no id of a server: letters, digits, -, . and _ are allowed, at most 253", id)
+	}
+	return &url.URL{Scheme: serverScheme, Path: "/" + id, OmitHost: true}, nil
+}
+
+// ServerOf is which server a certificate says that its owner is. It has that URI and no other, so that no certificate
+// is that of a server and of an agent.
+func ServerOf(certificate *x509.Certificate) (id string, err error) {
+	refused := fmt.Errorf("the certificate is not that of a server: it needs one URI, %s:/ID", serverScheme)
+	if len(certificate.URIs) != 1 || certificate.URIs[0].Scheme != serverScheme {
+		return "", refused
+	}
+	id = strings.TrimPrefix(certificate.URIs[0].Path, "/")
+	if uri, err := ServerURI(id); err != nil || uri.String() != certificate.URIs[0].String() {
+		return "", refused
+	}
+	return id, nil
 }

@@ -28,7 +28,7 @@ member clusters, to cells and to edge units.`,
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(
-		newServerCommand(), newKubeconfigCommand(),
+		newServerCommand(), newTunnelCommand(), newKubeconfigCommand(),
 		datastorecmd.New(datastorecmd.Config{DataDir: defaultDataDir, Fill: fillDataDir}),
 		newManifestsCommand(), newCheckTunnelConfigCommand(), newVersionCommand(),
 	)

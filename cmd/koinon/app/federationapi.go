@@ -60,6 +60,9 @@ func (o *ServerOptions) newFederationAPI(generic *genericapiserver.Config, store
 		OtherEngine:  otherEngine,
 		KindsChanged: kindsChanged,
 	}}
+	if tunnel != nil {
+		config.Extra.Agents = tunnel
+	}
 	completed, err := config.Complete()
 	if err != nil {
 		return nil, fmt.Errorf("complete the configuration of the federation API: %w", err)

@@ -63,11 +63,7 @@ func (o *manifestOptions) validate() error {
 	for _, message := range validation.IsDNS1123Subdomain(o.DatastoreSecret) {
 		errs = append(errs, fmt.Errorf("--datastore-secret is %q: %s", o.DatastoreSecret, message))
 	}
-	for _, address := range o.TunnelAdvertiseAddresses {
-		if err := checkAdvertised(address); err != nil {
-			errs = append(errs, err)
-		}
-	}
+	errs = append(errs, checkTunnelAddresses("--tunnel-", o.TunnelAdvertiseAddresses, "")...)
 	return errors.Join(errs...)
 }
 

@@ -89,6 +89,10 @@ type ServerOptions struct {
 	TunnelPort        int
 	// TunnelAdvertiseAddresses are HOST or HOST:PORT by which agents find it.
 	TunnelAdvertiseAddresses []string
+	// TunnelAgents has agents be told of it; else they are reached through other servers.
+	TunnelAgents bool
+	// TunnelPeerAddress is HOST:PORT by which other servers find it; empty is what it listens on.
+	TunnelPeerAddress string
 	// TunnelFrontends are by which programs that know nothing of the tunnel connect through it.
 	TunnelFrontends TunnelFrontends
 	// ServingCertificateLifetime is how long the certificate lives that a host trusts.
@@ -115,12 +119,14 @@ func NewServerOptions() *ServerOptions {
 	generic.ShutdownSendRetryAfter = true
 	generic.ShutdownWatchTerminationGracePeriod = 2 * time.Second
 	return &ServerOptions{
-		DataDir:     defaultDataDir,
-		Components:  []string{allOnByDefault},
-		Namespace:   "kube-federation-system",
-		SecurePort:  6443,
-		TunnelPort:  6445,
-		ServiceName: "koinon",
+		DataDir:    defaultDataDir,
+		Components: []string{allOnByDefault},
+		Namespace:  "kube-federation-system",
+		SecurePort: 6443,
+		TunnelPort: 6445,
+
+		TunnelAgents: true,
+		ServiceName:  "koinon",
 
 		MaxConnectionAge:           5 * time.Minute,
 		ConnectionDrainTimeout:     drain.ClientIdleTimeout + 10*time.Second,
@@ -194,7 +200,7 @@ func (o *ServerOptions) addServerFlags(fs *pflag.FlagSet) {
 	fs.IntVar(&o.SecurePort, "secure-port", o.SecurePort, "The port on which to serve the API. 0 takes a free one.")
 	fs.DurationVar(&o.AdminCertificateLifetime, "admin-certificate-lifetime", o.AdminCertificateLifetime, "How long the certificate in DATA_DIR/"+kubeconfigName+" is good. The server writes the file again at its start and when two thirds of that have passed; \"koinon kubeconfig\" does it at any time.")
 	fs.StringSliceVar(&o.ExtraHosts, "tls-san", o.ExtraHosts, "Further DNS names or IP addresses in the serving certificate.")
-	fs.StringSliceVar(&o.Components, "components", o.Components, "The parts to run in this process, some of "+strings.Join(components, ", ")+"; all stands for "+strings.Join(onByDefault, " and ")+". The webhook must be named, for example as all,webhook: it is for a cluster that has federated kinds as CRDs, and it answers whoever reaches the port, since API servers call webhooks without credentials. With --in-cluster or --host-kubeconfig, and without the apiserver, the authority of its certificate is kept in a Secret of that cluster, and in the CRDs and webhook configurations that name --service-name. "+componentHostControllers+" are the controllers without propagation: cells and their clusters, defaults, garbage collection and deletion of namespaces; with them a stock KubeFed controller-manager can be the engine. All servers over one store are given the same of the two. The "+componentTunnel+" must be named, too, for example as all,tunnel: koinon-agents connect to it, and members behind NAT are reached through them. Agents connect to all servers over one store that have it; those that run the controllers or the apiserver need it.")
+	fs.StringSliceVar(&o.Components, "components", o.Components, "The parts to run in this process, some of "+strings.Join(components, ", ")+"; all stands for "+strings.Join(onByDefault, " and ")+". The webhook must be named, for example as all,webhook: it is for a cluster that has federated kinds as CRDs, and it answers whoever reaches the port, since API servers call webhooks without credentials. With --in-cluster or --host-kubeconfig, and without the apiserver, the authority of its certificate is kept in a Secret of that cluster, and in the CRDs and webhook configurations that name --service-name. "+componentHostControllers+" are the controllers without propagation: cells and their clusters, defaults, garbage collection and deletion of namespaces; with them a stock KubeFed controller-manager can be the engine. All servers over one store are given the same of the two. The "+componentTunnel+" must be named, too, for example as all,tunnel: koinon-agents connect to it, and members behind NAT are reached through them. Agents connect to all servers over one store that have it, and such servers hand connections on to each other; those that run the controllers or the apiserver need it.")
 	fs.StringVar(&o.CellEndpointURL, "cell-endpoint-url", "", "The URL at which clients of KubeFedClusters, such as a stock KubeFed controller, reach the endpoints of cells: the KubeFedCluster of a cell has it, and behind it the path of the endpoint. The default is --external-hostname with the port of this server and, behind a host, the address of the host as this server reaches it. Several servers over one store must be given the same.")
 	fs.StringVar(&o.CellEndpointCAFile, "cell-endpoint-ca-file", "", "The authorities, in PEM, of the certificate that clients see at --cell-endpoint-url. The file is read again when it changes. The default is the authority of this server and, behind a host, that of the host as this server knows it.")
 	fs.StringVar(&o.Namespace, "kubefed-namespace", o.Namespace, "The namespace of clusters, type configurations and their Secrets.")
@@ -221,6 +227,8 @@ func (o *ServerOptions) addTunnelFlags(fs *pflag.FlagSet) {
 	fs.IPVar(&o.TunnelBindAddress, "tunnel-bind-address", o.TunnelBindAddress, "The address on which agents connect, if --components has the tunnel. The default is --bind-address.")
 	fs.IntVar(&o.TunnelPort, "tunnel-port", o.TunnelPort, "The port on which agents connect. 0 takes a free one.")
 	fs.StringSliceVar(&o.TunnelAdvertiseAddresses, "tunnel-advertise-address", nil, "Where agents find the tunnel, `HOST` or HOST:PORT; may be repeated. The serving certificate names them, and \"kubectl koinon agent\" tells agents. The default is --external-hostname, and of the port --tunnel-port. Several servers over one store must be given the same, which lead to all of them.")
+	fs.BoolVar(&o.TunnelAgents, "tunnel-agents", o.TunnelAgents, "Have agents connect to this server. If not, they are not told of it, and it reaches members through other servers over one store: those with this flag, or \"koinon tunnel\".")
+	fs.StringVar(&o.TunnelPeerAddress, "tunnel-peer-address", "", "Where other servers over one store find the tunnel of this one, and of no other, `HOST:PORT`: a server hands connections to members on to one that the agent is connected to. The default is --tunnel-bind-address or, if that is all addresses, --advertise-address or the machine's own, with the port.")
 	o.TunnelFrontends.addFlags(fs)
 }
 

@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/spf13/pflag"
+
+	tunnels "github.com/koinon-io/koinon/pkg/tunnel"
 )
 
 func TestTheWebhookRunsOnlyWhereItIsNamed(t *testing.T) {
@@ -72,11 +74,15 @@ func TestTheTunnelsFlagsAreChecked(t *testing.T) {
 	for args, want := range map[string]string{
 		"--components=all,tunnel": "",
 		"--components=all,tunnel --tunnel-advertise-address=koinon.example,10.0.0.1:443,[::1]:6445": "",
-		"--components=tunnel":                               "--components has the tunnel without the apiserver",
-		"--tunnel-port=70000":                               "--tunnel-port is 70000: it must be between 0 and 65535",
-		"--tunnel-advertise-address=https://koinon.example": `--tunnel-advertise-address is "https://koinon.example": it must be HOST or HOST:PORT`,
-		"--tunnel-advertise-address=koinon.example:0":       `--tunnel-advertise-address is "koinon.example:0": it must be HOST or HOST:PORT`,
-		"--tunnel-advertise-address=a_b":                    `--tunnel-advertise-address is "a_b": it must be HOST or HOST:PORT`,
+		"--components=tunnel": "--components has the tunnel without the apiserver",
+		"--components=all,tunnel --tunnel-peer-address=10.0.0.1:6445":     "",
+		"--components=all,tunnel --tunnel-agents=false":                   "",
+		"--tunnel-agents=false --tunnel-advertise-address=koinon.example": "--tunnel-advertise-address is given with --tunnel-agents=false",
+		"--tunnel-peer-address=10.0.0.1":                                  `--tunnel-peer-address is "10.0.0.1": it must be HOST:PORT`,
+		"--tunnel-port=70000":                                             "--tunnel-port is 70000: it must be between 0 and 65535",
+		"--tunnel-advertise-address=https://koinon.example":               `--tunnel-advertise-address is "https://koinon.example": it must be HOST or HOST:PORT`,
+		"--tunnel-advertise-address=koinon.example:0":                     `--tunnel-advertise-address is "koinon.example:0": it must be HOST or HOST:PORT`,
+		"--tunnel-advertise-address=a_b":                                  `--tunnel-advertise-address is "a_b": it must be HOST or HOST:PORT`,
 	} {
 		o := NewServerOptions()
 		all := pflag.NewFlagSet("", pflag.ContinueOnError)
@@ -104,6 +110,12 @@ func TestAgentsFindTheTunnelByNamesOfTheCertificate(t *testing.T) {
 	_, port, _ := net.SplitHostPort(tunnel.listener.Addr().String())
 	if got, want := strings.Join(tunnel.addresses(), " "), "koinon.example:"+port+" [2001:db8::1]:"+port+" 10.0.0.1:443"; got != want {
 		t.Errorf("addresses: got %s, want %s", got, want)
+	}
+	if got, want := tunnel.peerAddress(), "127.0.0.1:"+port; got != want {
+		t.Errorf("other servers find it at %s, and not %s", got, want)
+	}
+	if _, err := tunnels.ServerURI(tunnel.id); err != nil {
+		t.Error(err)
 	}
 	if got, want := strings.Join(o.tunnelHosts(), " "), "koinon.example 2001:db8::1 10.0.0.1"; got != want {
 		t.Errorf("hosts: got %s, want %s", got, want)

@@ -7,12 +7,15 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"regexp"
 	"strconv"
 	"sync/atomic"
 	"time"
 
+	utilnet "k8s.io/apimachinery/pkg/util/net"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/client-go/rest"
+	"k8s.io/component-base/metrics/legacyregistry"
 	"k8s.io/klog/v2"
 
 	"github.com/koinon-io/koinon/pkg/agentaccess/doors"
@@ -31,8 +34,10 @@ const tunnelRetry = 5 * time.Second
 // tunnelPart is the tunnel of this server: agents connect to it, and members are reached through them. A nil one is a server
 // without.
 type tunnelPart struct {
-	options   *ServerOptions
-	listener  net.Listener
+	options  *ServerOptions
+	listener net.Listener
+	// id is this process's among servers with a tunnel.
+	id        string
 	frontends openedFrontends
 	// service is there once this process knows its certificate.
 	service atomic.Pointer[service.Service]
@@ -52,7 +57,7 @@ func (o *ServerOptions) openTunnel() (*tunnelPart, error) {
 		_ = listener.Close()
 		return nil, err
 	}
-	return &tunnelPart{options: o, listener: listener, frontends: frontends}, nil
+	return &tunnelPart{options: o, listener: listener, id: tunnelID(), frontends: frontends}, nil
 }
 
 func (p *tunnelPart) close() {
@@ -72,22 +77,31 @@ func (o *ServerOptions) checkTunnel() error {
 		errs = append(errs, errors.New("--components has the tunnel without the apiserver: members are reached through it in this process only"))
 	}
 	errs = append(errs, o.TunnelFrontends.check(o.runs(componentTunnel)))
-	for _, address := range o.TunnelAdvertiseAddresses {
-		if err := checkAdvertised(address); err != nil {
-			errs = append(errs, err)
-		}
+	errs = append(errs, checkTunnelAddresses("--tunnel-", o.TunnelAdvertiseAddresses, o.TunnelPeerAddress)...)
+	if !o.TunnelAgents && len(o.TunnelAdvertiseAddresses) > 0 {
+		errs = append(errs, errors.New("--tunnel-advertise-address is given with --tunnel-agents=false: agents are not told of this server then"))
 	}
 	return errors.Join(errs...)
 }
 
-// checkAdvertised says what is wrong with where agents find the tunnel.
-func checkAdvertised(address string) error {
-	host, port := splitAdvertised(address, 1)
-	number, err := strconv.ParseUint(port, 10, 16)
-	if err != nil || number == 0 || net.ParseIP(host) == nil && len(validation.IsDNS1123Subdomain(host)) > 0 {
-		return fmt.Errorf("--tunnel-advertise-address is %q: it must be HOST or HOST:PORT, where HOST is a DNS name or an IP address", address)
+// checkTunnelAddresses says what is wrong with where a tunnel is found; prefix begins the names of the flags.
+func checkTunnelAddresses(prefix string, advertised []string, peer string) (errs []error) {
+	isHost := func(host string) bool {
+		return net.ParseIP(host) != nil || len(validation.IsDNS1123Subdomain(host)) == 0
 	}
-	return nil
+	isPort := func(port string) bool {
+		number, err := strconv.ParseUint(port, 10, 16)
+		return err == nil && number != 0
+	}
+	for _, address := range advertised {
+		if host, port := splitAdvertised(address, 1); !isHost(host) || !isPort(port) {
+			errs = append(errs, fmt.Errorf("%sadvertise-address is %q: it must be HOST or HOST:PORT, where HOST is a DNS name or an IP address", prefix, address))
+		}
+	}
+	if host, port, err := net.SplitHostPort(peer); peer != "" && (err != nil || !isHost(host) || !isPort(port)) {
+		errs = append(errs, fmt.Errorf("%speer-address is %q: it must be HOST:PORT, where HOST is a DNS name or an IP address", prefix, peer))
+	}
+	return errs
 }
 
 // splitAdvertised takes HOST or HOST:PORT apart.
@@ -110,19 +124,57 @@ func (o *ServerOptions) tunnelHosts() (hosts []string) {
 	return hosts
 }
 
-// addresses are where agents find the tunnel, HOST:PORT.
+// addresses are where agents find the tunnel, HOST:PORT; none if they are not to.
 func (p *tunnelPart) addresses() []string {
-	port := p.listener.Addr().(*net.TCPAddr).Port
+	if !p.options.TunnelAgents {
+		return nil
+	}
 	advertised := p.options.TunnelAdvertiseAddresses
 	if len(advertised) == 0 {
 		advertised = []string{p.options.Generic.ExternalHost}
 	}
+	return withPorts(advertised, p.listener.Addr().(*net.TCPAddr).Port)
+}
+
+// withPorts are addresses HOST:PORT of such that may have no port.
+func withPorts(advertised []string, port int) []string {
 	var addresses []string
 	for _, address := range advertised {
 		addresses = append(addresses, net.JoinHostPort(splitAdvertised(address, port)))
 	}
 	return addresses
 }
+
+// peerAddress is where other servers find it.
+func (p *tunnelPart) peerAddress() string {
+	if p.options.TunnelPeerAddress != "" {
+		return p.options.TunnelPeerAddress
+	}
+	return ownAddress(p.listener, p.options.Generic.AdvertiseAddress)
+}
+
+// ownAddress is where a listener is found from other machines. advertised is where this one is, if the listener does not say; what is on
+// loopback is not found by others.
+func ownAddress(listener net.Listener, advertised net.IP) string {
+	at := listener.Addr().(*net.TCPAddr)
+	host := at.IP
+	if host.IsUnspecified() {
+		host = advertised
+		if found, err := utilnet.ChooseHostInterface(); (host == nil || host.IsLoopback()) && err == nil {
+			host = found
+		}
+	}
+	if host == nil {
+		host = net.IPv4(127, 0, 0, 1)
+	}
+	return net.JoinHostPort(host.String(), strconv.Itoa(at.Port))
+}
+
+// notInID is what ids of servers do not have.
+var notInID = regexp.MustCompile(`[^A-Za-z0-9._-]+`)
+
+// tunnelID is the id of this process among servers with a tunnel: the name of a machine may have what those do not.
+func tunnelID() string { return "server" + notInID.ReplaceAllString("-"+identity(), "-") }
 
 // through is how members are reached through the tunnel; nil if there is none.
 func (p *tunnelPart) through() memberaccess.Tunnel {
@@ -201,6 +253,9 @@ func (p *tunnelPart) runBelow(ctx context.Context, below *alongside, ready func(
 	if err != nil {
 		return err
 	}
+	if err := legacyregistry.CustomRegister(service.Metrics(p.server)); err != nil {
+		klog.FromContext(ctx).Error(err, "There are no metrics of the tunnel")
+	}
 	below.running.Go(func() {
 		logger := klog.FromContext(serve).WithName("tunnel")
 		serve := klog.NewContext(serve, logger)
@@ -222,7 +277,7 @@ func (p *tunnelPart) runBelow(ctx context.Context, below *alongside, ready func(
 // run serves agents until ctx ends. ending ends earlier, when this process is told to end.
 func (p *tunnelPart) run(ctx, ending context.Context, api *rest.Config, serving service.Serving, doors *doors.Doors) error {
 	running, err := service.New(service.Config{
-		Namespace: p.options.Namespace, ID: identity(), Listener: p.listener, Addresses: p.addresses(), Serving: serving, Doors: doors,
+		Namespace: p.options.Namespace, ID: p.id, Listener: p.listener, Addresses: p.addresses(), Peer: p.peerAddress(), Serving: serving, Doors: doors,
 	})
 	if err != nil {
 		return err

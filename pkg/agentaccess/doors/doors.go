@@ -33,7 +33,6 @@ import (
 	"github.com/koinon-io/koinon/pkg/tunnel"
 	"github.com/koinon-io/koinon/pkg/tunnel/frontend"
 	"github.com/koinon-io/koinon/pkg/tunnel/mux"
-	"github.com/koinon-io/koinon/pkg/tunnel/server"
 )
 
 // Config says which front ends there are.
@@ -67,7 +66,7 @@ type sharing struct{ Server }
 
 // Open implements frontend.Opener.
 func (s sharing) Open(ctx context.Context, name tunnel.Name, network, address string) (*mux.Stream, error) {
-	return s.Server.Open(server.Shared(ctx), name, network, address)
+	return s.Server.Open(tunnel.Shared(ctx), name, network, address)
 }
 
 // Parts are what front ends need of the service that has links.

@@ -49,7 +49,7 @@ const (
 // Serving returns the serving certificate of now, and the authorities that agents are to trust, PEM.
 type Serving func() (certificate tls.Certificate, ca []byte, err error)
 
-// Config says how a Service works. All but Doors is required.
+// Config says how a Service works. ID, Namespace, Listener and Peer are required.
 type Config struct {
 	// Namespace is the system namespace.
 	Namespace string
@@ -57,9 +57,12 @@ type Config struct {
 	ID string
 	// Listener is where agents connect. Run closes it when its context ends, and leaves it open when it fails: it may be called again.
 	Listener net.Listener
-	// Addresses are where agents find Listener, HOST:PORT.
+	// Addresses are where agents find Listener, HOST:PORT. Without any, agents are not told of this server, which reaches them through
+	// others.
 	Addresses []string
-	// Serving is asked for each connection.
+	// Peer is where other servers over the API find Listener, HOST:PORT.
+	Peer string
+	// Serving is asked for each connection. If it is nil, the authority of agents signs the certificate, for the hosts of Addresses.
 	Serving Serving
 	// Doors are the front ends; nil if there are none.
 	Doors *doors.Doors
@@ -74,8 +77,8 @@ type Service struct {
 
 // New returns a Service that does not run yet.
 func New(config Config) (*Service, error) {
-	if config.Namespace == "" || config.ID == "" || config.Listener == nil || len(config.Addresses) == 0 || config.Serving == nil {
-		return nil, errors.New("tunnel service: Namespace, ID, Listener, Addresses and Serving are required")
+	if config.Namespace == "" || config.ID == "" || config.Listener == nil || config.Peer == "" {
+		return nil, errors.New("tunnel service: Namespace, ID, Listener and Peer are required")
 	}
 	return &Service{config: config}, nil
 }
@@ -110,7 +113,11 @@ func (s *Service) Run(ctx, ending context.Context, api *rest.Config) error {
 	defer events.Shutdown()
 	events.StartRecordingToSink(&corev1client.EventSinkImpl{Interface: client.CoreV1().Events("")})
 	recorder := events.NewRecorder(runtime.NewScheme(), corev1.EventSource{Component: "koinon-tunnel"})
-	serving, err := s.newServer(ctx, agents, tokens, members, recorder)
+	certificate := s.config.Serving
+	if certificate == nil {
+		certificate = signedServing(agents, s.config.Addresses, time.Now)
+	}
+	serving, err := s.newServer(ctx, agents, certificate, tokens, members, recorder)
 	if err != nil {
 		return err
 	}
@@ -119,7 +126,7 @@ func (s *Service) Run(ctx, ending context.Context, api *rest.Config) error {
 		return err
 	}
 	defer stop()
-	if err := s.publish(ctx, client); err != nil {
+	if err := s.publish(ctx, client, certificate); err != nil {
 		return err
 	}
 	s.serving.Store(serving)
@@ -128,8 +135,8 @@ func (s *Service) Run(ctx, ending context.Context, api *rest.Config) error {
 	stopDrain := context.AfterFunc(ending, func() { serving.Drain(0) }) // as long as this process carries something
 	defer stopDrain()
 	klog.FromContext(ctx).Info("Agents can connect", "address", s.config.Listener.Addr().String(), "advertised", s.config.Addresses)
-	beside.Go(func() { s.keep(upkeep, serving, tokens, client) })
-	replicas := agentaccess.NewReplicas(client.CoordinationV1().Leases(s.config.Namespace), s.config.ID, time.Now)
+	beside.Go(func() { s.keep(upkeep, serving, certificate, tokens, client) })
+	replicas := agentaccess.NewReplicas(client.CoordinationV1().Leases(s.config.Namespace), tunnel.Replica{ID: s.config.ID, Peer: s.config.Peer, Hidden: len(s.config.Addresses) == 0}, time.Now)
 	beside.Go(func() { tellOfReplicas(upkeep, ending, serving, replicas) })
 	var front sync.WaitGroup
 	defer front.Wait() // links go on as long as it carries something
@@ -144,9 +151,12 @@ func (s *Service) Run(ctx, ending context.Context, api *rest.Config) error {
 	return serving.Serve(ctx, s.config.Listener)
 }
 
-// publish says where the tunnel is.
-func (s *Service) publish(ctx context.Context, client kubernetes.Interface) error {
-	_, ca, err := s.config.Serving()
+// publish says where the tunnel is, if agents are to find it here.
+func (s *Service) publish(ctx context.Context, client kubernetes.Interface, certificate Serving) error {
+	if len(s.config.Addresses) == 0 {
+		return nil
+	}
+	_, ca, err := certificate()
 	if err != nil {
 		return fmt.Errorf("the serving certificate: %w", err)
 	}
@@ -154,7 +164,7 @@ func (s *Service) publish(ctx context.Context, client kubernetes.Interface) erro
 }
 
 // newServer makes what agents connect to, and get their certificates from.
-func (s *Service) newServer(ctx context.Context, agents pki.Pair, tokens *agentaccess.Tokens, members cache.SharedIndexInformer, recorder record.EventRecorder) (*server.Server, error) {
+func (s *Service) newServer(ctx context.Context, agents pki.Pair, serving Serving, tokens *agentaccess.Tokens, members cache.SharedIndexInformer, recorder record.EventRecorder) (*server.Server, error) {
 	logger := slog.New(logr.ToSlogHandler(klog.FromContext(ctx)))
 	member := func(name string) *v1beta1.KubeFedCluster {
 		object, found, err := members.GetStore().GetByKey(s.config.Namespace + "/" + name)
@@ -166,23 +176,29 @@ func (s *Service) newServer(ctx context.Context, agents pki.Pair, tokens *agenta
 	allowed := func(name tunnel.Name, certificate *x509.Certificate) error {
 		return agentaccess.Allowed(member(name.Cluster), name, certificate)
 	}
+	refusals := &server.Refusals{}
 	signs, err := authority.New(authority.Config{
 		Signer: func() (*x509.Certificate, crypto.Signer, error) { return agents.Certificate, agents.Key, nil },
 		CA: func() ([]byte, error) {
-			_, ca, err := s.config.Serving()
+			_, ca, err := serving()
 			return ca, err
 		},
 		Tokens: tokens, Allowed: allowed, Logger: logger,
+		Refused: func(name tunnel.Name, from string, why error) { refusals.Note(server.ClassToken, name, from, why) },
 	})
+	if err != nil {
+		return nil, err
+	}
+	peer, err := signs.Peer(s.config.ID)
 	if err != nil {
 		return nil, err
 	}
 	trusted := x509.NewCertPool()
 	trusted.AddCert(agents.Certificate)
 	return server.New(server.Config{
-		ID: s.config.ID, HTTP: signs, Allowed: allowed, Budget: mux.NewBudget(memory), Logger: logger,
+		ID: s.config.ID, HTTP: signs, PeerTLS: peer.TLS, Refusals: refusals, Allowed: allowed, Budget: mux.NewBudget(memory), Logger: logger,
 		TLS: func() (*tls.Config, error) {
-			certificate, ca, err := s.config.Serving()
+			certificate, ca, err := serving()
 			if err != nil {
 				return nil, fmt.Errorf("the serving certificate: %w", err)
 			}
@@ -205,7 +221,7 @@ func ders(text []byte) (found [][]byte) {
 }
 
 // keep does until ctx ends what no event tells of: certificates expire, tokens do, and the authority is replaced.
-func (s *Service) keep(ctx context.Context, serving *server.Server, tokens *agentaccess.Tokens, client kubernetes.Interface) {
+func (s *Service) keep(ctx context.Context, serving *server.Server, certificate Serving, tokens *agentaccess.Tokens, client kubernetes.Interface) {
 	logger := klog.FromContext(ctx)
 	ticker := time.NewTicker(looks)
 	defer ticker.Stop()
@@ -219,7 +235,7 @@ func (s *Service) keep(ctx context.Context, serving *server.Server, tokens *agen
 		if err := tokens.Collect(ctx, time.Now()); err != nil && ctx.Err() == nil {
 			logger.Error(err, "Failed to delete tokens of agents that have expired")
 		}
-		if err := s.publish(ctx, client); err != nil && ctx.Err() == nil {
+		if err := s.publish(ctx, client, certificate); err != nil && ctx.Err() == nil {
 			logger.Error(err, "Failed to say where the tunnel is")
 		}
 	}

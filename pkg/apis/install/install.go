@@ -31,7 +31,7 @@ type version struct {
 // versions has the preferred version of a group before its others.
 var versions = []version{
 	{corev1beta1.SchemeGroupVersion, corev1beta1.AddToScheme, []runtime.Object{
-		&corev1beta1.KubeFedCluster{}, &corev1beta1.KubeFedClusterList{},
+		&corev1beta1.KubeFedCluster{}, &corev1beta1.KubeFedClusterList{}, &corev1beta1.KubeFedClusterAgents{}, &corev1beta1.KubeFedClusterAgentsOptions{},
 		&corev1beta1.FederatedTypeConfig{}, &corev1beta1.FederatedTypeConfigList{},
 		&corev1beta1.KubeFedConfig{}, &corev1beta1.KubeFedConfigList{},
 	}},

@@ -54,8 +54,11 @@ func GetOpenAPIDefinitions(ref common.ReferenceCallback) map[string]common.OpenA
 		corev1alpha1.PropagatedVersionList{}.OpenAPIModelName():                   schema_apis_kubefed_core_v1alpha1_PropagatedVersionList(ref),
 		corev1alpha1.PropagatedVersionStatus{}.OpenAPIModelName():                 schema_apis_kubefed_core_v1alpha1_PropagatedVersionStatus(ref),
 		v1beta1.APIResource{}.OpenAPIModelName():                                  schema_apis_kubefed_core_v1beta1_APIResource(ref),
+		v1beta1.AgentProbe{}.OpenAPIModelName():                                   schema_apis_kubefed_core_v1beta1_AgentProbe(ref),
+		v1beta1.AgentRefusal{}.OpenAPIModelName():                                 schema_apis_kubefed_core_v1beta1_AgentRefusal(ref),
 		v1beta1.ClusterCondition{}.OpenAPIModelName():                             schema_apis_kubefed_core_v1beta1_ClusterCondition(ref),
 		v1beta1.ClusterHealthCheckConfig{}.OpenAPIModelName():                     schema_apis_kubefed_core_v1beta1_ClusterHealthCheckConfig(ref),
+		v1beta1.ConnectedAgent{}.OpenAPIModelName():                               schema_apis_kubefed_core_v1beta1_ConnectedAgent(ref),
 		v1beta1.DurationConfig{}.OpenAPIModelName():                               schema_apis_kubefed_core_v1beta1_DurationConfig(ref),
 		v1beta1.FeatureGatesConfig{}.OpenAPIModelName():                           schema_apis_kubefed_core_v1beta1_FeatureGatesConfig(ref),
 		v1beta1.FederatedTypeConfig{}.OpenAPIModelName():                          schema_apis_kubefed_core_v1beta1_FederatedTypeConfig(ref),
@@ -63,6 +66,8 @@ func GetOpenAPIDefinitions(ref common.ReferenceCallback) map[string]common.OpenA
 		v1beta1.FederatedTypeConfigSpec{}.OpenAPIModelName():                      schema_apis_kubefed_core_v1beta1_FederatedTypeConfigSpec(ref),
 		v1beta1.FederatedTypeConfigStatus{}.OpenAPIModelName():                    schema_apis_kubefed_core_v1beta1_FederatedTypeConfigStatus(ref),
 		v1beta1.KubeFedCluster{}.OpenAPIModelName():                               schema_apis_kubefed_core_v1beta1_KubeFedCluster(ref),
+		v1beta1.KubeFedClusterAgents{}.OpenAPIModelName():                         schema_apis_kubefed_core_v1beta1_KubeFedClusterAgents(ref),
+		v1beta1.KubeFedClusterAgentsOptions{}.OpenAPIModelName():                  schema_apis_kubefed_core_v1beta1_KubeFedClusterAgentsOptions(ref),
 		v1beta1.KubeFedClusterList{}.OpenAPIModelName():                           schema_apis_kubefed_core_v1beta1_KubeFedClusterList(ref),
 		v1beta1.KubeFedClusterSpec{}.OpenAPIModelName():                           schema_apis_kubefed_core_v1beta1_KubeFedClusterSpec(ref),
 		v1beta1.KubeFedClusterStatus{}.OpenAPIModelName():                         schema_apis_kubefed_core_v1beta1_KubeFedClusterStatus(ref),
@@ -72,6 +77,7 @@ func GetOpenAPIDefinitions(ref common.ReferenceCallback) map[string]common.OpenA
 		v1beta1.LeaderElectConfig{}.OpenAPIModelName():                            schema_apis_kubefed_core_v1beta1_LeaderElectConfig(ref),
 		v1beta1.LocalSecretReference{}.OpenAPIModelName():                         schema_apis_kubefed_core_v1beta1_LocalSecretReference(ref),
 		v1beta1.RunToCompletion{}.OpenAPIModelName():                              schema_apis_kubefed_core_v1beta1_RunToCompletion(ref),
+		v1beta1.SilentServer{}.OpenAPIModelName():                                 schema_apis_kubefed_core_v1beta1_SilentServer(ref),
 		v1beta1.StatusControllerConfig{}.OpenAPIModelName():                       schema_apis_kubefed_core_v1beta1_StatusControllerConfig(ref),
 		v1beta1.SyncControllerConfig{}.OpenAPIModelName():                         schema_apis_kubefed_core_v1beta1_SyncControllerConfig(ref),
 		schedulingv1alpha1.ClusterPreferences{}.OpenAPIModelName():                schema_apis_kubefed_scheduling_v1alpha1_ClusterPreferences(ref),
@@ -1453,6 +1459,112 @@ func schema_apis_kubefed_core_v1beta1_APIResource(ref common.ReferenceCallback) 
 	}
 }
 
+func schema_apis_kubefed_core_v1beta1_AgentProbe(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "AgentProbe is what came of a try.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"target": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Target is apiserver, or kubelet for the agent of a node.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"reached": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Reached says whether the agent connected to it.",
+							Default:     false,
+							Type:        []string{"boolean"},
+							Format:      "",
+						},
+					},
+					"message": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Message says why not.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"microseconds": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Microseconds that it took.",
+							Default:     0,
+							Type:        []string{"integer"},
+							Format:      "int64",
+						},
+					},
+				},
+				Required: []string{"target", "reached", "microseconds"},
+			},
+		},
+	}
+}
+
+func schema_apis_kubefed_core_v1beta1_AgentRefusal(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "AgentRefusal is why an agent was refused.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"cluster": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Cluster that the agent proved to be of.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"node": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Node, if it is one of a node.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"server": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Server that refused it.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"time": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Time of the last refusal.",
+							Ref:         ref(v1.Time{}.OpenAPIModelName()),
+						},
+					},
+					"from": {
+						SchemaProps: spec.SchemaProps{
+							Description: "From is the address that it connected from.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"message": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Message says why.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+				},
+				Required: []string{"cluster", "server", "time", "from", "message"},
+			},
+		},
+		Dependencies: []string{
+			v1.Time{}.OpenAPIModelName()},
+	}
+}
+
 func schema_apis_kubefed_core_v1beta1_ClusterCondition(ref common.ReferenceCallback) common.OpenAPIDefinition {
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
@@ -1549,6 +1661,139 @@ func schema_apis_kubefed_core_v1beta1_ClusterHealthCheckConfig(ref common.Refere
 		},
 		Dependencies: []string{
 			v1.Duration{}.OpenAPIModelName()},
+	}
+}
+
+func schema_apis_kubefed_core_v1beta1_ConnectedAgent(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "ConnectedAgent is a link of an agent with a server.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"cluster": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Cluster that the agent's certificate is for.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"node": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Node that the certificate is for; empty if it is for the cluster.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"instance": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Instance is the process of the agent, as it says itself.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"server": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Server is the id of the server that the link is with.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"since": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Since is when the link began.",
+							Ref:         ref(v1.Time{}.OpenAPIModelName()),
+						},
+					},
+					"from": {
+						SchemaProps: spec.SchemaProps{
+							Description: "From is the address that the agent connected from, as the server saw it.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"way": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Way is how: direct, or websocket.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"version": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Version of the agent, as it says itself.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"host": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Host that the agent runs on, as it says itself.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"certificateExpires": {
+						SchemaProps: spec.SchemaProps{
+							Description: "CertificateExpires is when the agent's certificate ends; it renews it before that.",
+							Ref:         ref(v1.Time{}.OpenAPIModelName()),
+						},
+					},
+					"draining": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Draining agents get no new connections.",
+							Type:        []string{"boolean"},
+							Format:      "",
+						},
+					},
+					"connections": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Connections are those that the link carries.",
+							Default:     0,
+							Type:        []string{"integer"},
+							Format:      "int32",
+						},
+					},
+					"receivedBytes": {
+						SchemaProps: spec.SchemaProps{
+							Description: "ReceivedBytes and SentBytes are those of the link, as the server counts.",
+							Default:     0,
+							Type:        []string{"integer"},
+							Format:      "int64",
+						},
+					},
+					"sentBytes": {
+						SchemaProps: spec.SchemaProps{
+							Default: 0,
+							Type:    []string{"integer"},
+							Format:  "int64",
+						},
+					},
+					"roundTripMicroseconds": {
+						SchemaProps: spec.SchemaProps{
+							Description: "RoundTripMicroseconds is the time from the server to the agent and back, of late; 0 if it is not known.",
+							Default:     0,
+							Type:        []string{"integer"},
+							Format:      "int64",
+						},
+					},
+					"probe": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Probe is what came of the agent's try to connect to its target, if the request had probe=true.",
+							Ref:         ref(v1beta1.AgentProbe{}.OpenAPIModelName()),
+						},
+					},
+				},
+				Required: []string{"cluster", "instance", "server", "since", "from", "way", "certificateExpires", "connections", "receivedBytes", "sentBytes", "roundTripMicroseconds"},
+			},
+		},
+		Dependencies: []string{
+			v1beta1.AgentProbe{}.OpenAPIModelName(), v1.Time{}.OpenAPIModelName()},
 	}
 }
 
@@ -1926,6 +2171,126 @@ func schema_apis_kubefed_core_v1beta1_KubeFedCluster(ref common.ReferenceCallbac
 		},
 		Dependencies: []string{
 			v1beta1.KubeFedClusterSpec{}.OpenAPIModelName(), v1beta1.KubeFedClusterStatus{}.OpenAPIModelName(), v1.ObjectMeta{}.OpenAPIModelName()},
+	}
+}
+
+func schema_apis_kubefed_core_v1beta1_KubeFedClusterAgents(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "KubeFedClusterAgents are the agents of a cluster and of its nodes that are connected to the tunnel at the moment, at all servers. It is the subresource agents of a KubeFedCluster; nothing of it is stored.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"kind": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Kind is a string value representing the REST resource this object represents. Servers may infer this from the endpoint the client submits requests to. Cannot be updated. In CamelCase. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#types-kinds",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"apiVersion": {
+						SchemaProps: spec.SchemaProps{
+							Description: "APIVersion defines the versioned schema of this representation of an object. Servers should convert recognized schemas to the latest internal value, and may reject unrecognized values. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#resources",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"metadata": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Name and namespace of the KubeFedCluster.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(v1.ObjectMeta{}.OpenAPIModelName()),
+						},
+					},
+					"items": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Links of agents with servers, by node and age. An agent has one with each server that it reaches; those of one agent have one instance.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Default: map[string]interface{}{},
+										Ref:     ref(v1beta1.ConnectedAgent{}.OpenAPIModelName()),
+									},
+								},
+							},
+						},
+					},
+					"refusals": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Refusals are why the last agents were refused, one for each name and server, since the server started.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Default: map[string]interface{}{},
+										Ref:     ref(v1beta1.AgentRefusal{}.OpenAPIModelName()),
+									},
+								},
+							},
+						},
+					},
+					"silent": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Silent are the servers that did not answer: what they have is missing.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Default: map[string]interface{}{},
+										Ref:     ref(v1beta1.SilentServer{}.OpenAPIModelName()),
+									},
+								},
+							},
+						},
+					},
+				},
+				Required: []string{"items"},
+			},
+		},
+		Dependencies: []string{
+			v1beta1.AgentRefusal{}.OpenAPIModelName(), v1beta1.ConnectedAgent{}.OpenAPIModelName(), v1beta1.SilentServer{}.OpenAPIModelName(), v1.ObjectMeta{}.OpenAPIModelName()},
+	}
+}
+
+func schema_apis_kubefed_core_v1beta1_KubeFedClusterAgentsOptions(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "KubeFedClusterAgentsOptions are the parameters of the subresource agents. They are not stored.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"kind": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Kind is a string value representing the REST resource this object represents. Servers may infer this from the endpoint the client submits requests to. Cannot be updated. In CamelCase. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#types-kinds",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"apiVersion": {
+						SchemaProps: spec.SchemaProps{
+							Description: "APIVersion defines the versioned schema of this representation of an object. Servers should convert recognized schemas to the latest internal value, and may reject unrecognized values. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#resources",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"node": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Node asks for the agents of one node only.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"probe": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Probe has each agent try to connect to its target.",
+							Type:        []string{"boolean"},
+							Format:      "",
+						},
+					},
+				},
+			},
+		},
 	}
 }
 
@@ -2412,6 +2777,36 @@ func schema_apis_kubefed_core_v1beta1_RunToCompletion(ref common.ReferenceCallba
 	}
 }
 
+func schema_apis_kubefed_core_v1beta1_SilentServer(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "SilentServer is a server that did not answer.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"server": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Server is its id.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"message": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Message says why.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+				},
+				Required: []string{"server", "message"},
+			},
+		},
+	}
+}
+
 func schema_apis_kubefed_core_v1beta1_StatusControllerConfig(ref common.ReferenceCallback) common.OpenAPIDefinition {
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
@@ -2454,6 +2849,28 @@ func schema_apis_kubefed_core_v1beta1_SyncControllerConfig(ref common.ReferenceC
 						},
 					},
 				},
+			},
+		},
+	}
+}
+
+func schema_apis_kubefed_core_v1beta1_queryError(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "queryError is why a parameter cannot be read.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"probe": {
+						SchemaProps: spec.SchemaProps{
+							Description: "queryError is why a parameter cannot be read.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+				},
+				Required: []string{"probe"},
 			},
 		},
 	}

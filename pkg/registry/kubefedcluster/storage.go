@@ -17,8 +17,8 @@ import (
 )
 
 // NewREST returns the storage of KubeFedClusters and of their status. Clusters outside
-// of systemNamespace are stored with a warning.
-func NewREST(scheme *runtime.Scheme, optsGetter generic.RESTOptionsGetter, systemNamespace string, rules authorizer.Authorizer) (*REST, *objectstore.StatusREST, error) {
+// of systemNamespace are stored with a warning. agents are counted in tables; nil if this server has no tunnel.
+func NewREST(scheme *runtime.Scheme, optsGetter generic.RESTOptionsGetter, systemNamespace string, rules authorizer.Authorizer, agents Agents) (*REST, *objectstore.StatusREST, error) {
 	strategy := newStrategy(scheme, systemNamespace)
 	clusters, status, err := objectstore.New(objectstore.Config{
 		Group:          v1beta1.GroupName,
@@ -35,6 +35,7 @@ func NewREST(scheme *runtime.Scheme, optsGetter generic.RESTOptionsGetter, syste
 				Value: func(c *v1beta1.KubeFedCluster) any { return Ready(&c.Status) }},
 			objectstore.Column[*v1beta1.KubeFedCluster]{Name: "Kubernetes-Version", Description: "What the cluster's API server reports.",
 				Value: func(c *v1beta1.KubeFedCluster) any { return c.Status.KubernetesVersion }},
+			agentsColumn(agents),
 			objectstore.Column[*v1beta1.KubeFedCluster]{Name: "Endpoint", Description: "The cluster's API server.", Wide: true,
 				Value: func(c *v1beta1.KubeFedCluster) any { return c.Spec.APIEndpoint }},
 			objectstore.Column[*v1beta1.KubeFedCluster]{Name: "Topology", Description: "What the cluster stands for, if it is not a member: cell or edgeunit.", Wide: true,

@@ -38,7 +38,7 @@ import (
 	"github.com/koinon-io/koinon/pkg/registry/seats"
 )
 
-// Deps is what the registry needs. All fields but OtherEngine are required.
+// Deps is what the registry needs. All fields but Agents and OtherEngine are required.
 type Deps struct {
 	// Scheme that package install prepared, and the codecs of it.
 	Scheme *runtime.Scheme
@@ -54,6 +54,8 @@ type Deps struct {
 	// Links are the ways to members. Cells find cells, with the registry that is made here.
 	Links proxy.Links
 	Cells func(*Registry) proxy.Cells
+	// Agents are what is connected to the tunnel; nil if this server has none.
+	Agents kubefedcluster.Agents
 	// OtherEngine says whether another engine than ours propagates; nil says no.
 	OtherEngine func(context.Context) bool
 }
@@ -147,7 +149,7 @@ func (r *Registry) add(gv schema.GroupVersion, resource string, storage rest.Sto
 
 func (r *Registry) core(deps Deps) error {
 	gv := corev1beta1.SchemeGroupVersion
-	clusters, clusterStatus, err := kubefedcluster.NewREST(deps.Scheme, deps.RESTOptions, deps.Namespace, deps.Authorizer)
+	clusters, clusterStatus, err := kubefedcluster.NewREST(deps.Scheme, deps.RESTOptions, deps.Namespace, deps.Authorizer, deps.Agents)
 	if err != nil {
 		return err
 	}
@@ -162,6 +164,7 @@ func (r *Registry) core(deps Deps) error {
 	}
 	r.Clusters, r.TypeConfigs, r.TypeConfigStatus = clusters, types, typeStatus
 	r.add(gv, "kubefedclusters", clusters, clusterStatus)
+	r.add(gv, "kubefedclusters/agents", kubefedcluster.NewAgentsREST(clusters, deps.Namespace, deps.Agents), nil)
 	r.add(gv, "federatedtypeconfigs", types, typeStatus)
 	r.add(gv, "kubefedconfigs", configs, nil)
 	return nil

@@ -165,7 +165,7 @@ func TestGroups(t *testing.T) {
 	}
 	want := map[string]string{
 		"core.kubefed.io/v1alpha1":       "clusterpropagatedversions clusterpropagatedversions/status federatedservicestatuses propagatedversions propagatedversions/status",
-		"core.kubefed.io/v1beta1":        "federatedtypeconfigs federatedtypeconfigs/status kubefedclusters kubefedclusters/status kubefedconfigs",
+		"core.kubefed.io/v1beta1":        "federatedtypeconfigs federatedtypeconfigs/status kubefedclusters kubefedclusters/agents kubefedclusters/status kubefedconfigs",
 		"edge.koinon.io/v1alpha1":        "edgeunits edgeunits/status",
 		"federation.koinon.io/v1alpha1":  "cells cells/proxy cells/status clusters clusters/proxy fleets fleets/proxy membernamespaces",
 		"scheduling.kubefed.io/v1alpha1": "replicaschedulingpreferences",

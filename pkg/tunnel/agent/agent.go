@@ -7,14 +7,15 @@ package agent
 
 import (
 	"context"
-	cryptorand "crypto/rand"
+	"crypto/rand"
 	"crypto/tls"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
-	"math/rand/v2"
+	mathrand "math/rand/v2"
 	"net"
 	"slices"
 	"strings"
@@ -32,6 +33,9 @@ const (
 	connectTimeout = 15 * time.Second
 	// firstPause and lastPause are what an agent waits before it tries again, at most: a random part of it.
 	firstPause, lastPause = 50 * time.Millisecond, 5 * time.Second
+	// firstKnown and knownPause are what it waits, at most, if it meets only replicas that it knows: those that it does not reach
+	// have others hand on what is for it.
+	firstKnown, knownPause = 200 * time.Millisecond, time.Minute
 	// refusedPause is what it waits if a server does not want it: a person has to do something.
 	refusedPause = time.Minute
 	// replacedGrace is how long a link goes on that was replaced, for streams that were on their way, and replacedCheck how
@@ -143,7 +147,11 @@ func New(config Config) (*Agent, error) {
 	if config.PingEvery == 0 {
 		config.PingEvery = 5 * time.Second
 	}
-	config.Info.Instance = cryptorand.Text()
+	if config.Info.Instance == "" {
+		var random [8]byte
+		_, _ = rand.Read(random[:]) // never fails
+		config.Info.Instance = hex.EncodeToString(random[:])
+	}
 	return &Agent{
 		config: config, dialer: &carrier.Dialer{Way: config.Transport, Connect: config.DialServer},
 		links: map[string]*connected{}, all: map[*connected]bool{}, keepers: map[string][]context.CancelFunc{}, told: make(chan struct{}, 1),
@@ -209,6 +217,8 @@ func (a *Agent) keepOne(ctx context.Context, all *sync.WaitGroup, address string
 			return
 		case errors.Is(err, errKnown): // another replica is behind this address, if there is one
 			logger.Debug("Met a replica that is known", "replica", id)
+			pause = min(max(firstKnown, 2*pause), knownPause)
+			continue
 		case errors.Is(err, errLeaves):
 			logger.Info("Replacing a link", "replica", id, "err", err)
 		case errors.As(err, &refused):
@@ -236,7 +246,7 @@ func next(pause time.Duration) time.Duration {
 // wait waits for a random part of a pause, and reports whether to go on.
 func wait(ctx context.Context, pause time.Duration) bool {
 	if pause > 0 {
-		pause = rand.N(pause) + 1
+		pause = mathrand.N(pause) + 1
 	}
 	timer := time.NewTimer(pause)
 	defer timer.Stop()

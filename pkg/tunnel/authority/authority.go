@@ -38,6 +38,8 @@ type Config struct {
 	Allowed func(name tunnel.Name, certificate *x509.Certificate) error
 	// Issued, if not nil, is told of each certificate.
 	Issued func(name tunnel.Name, certificate *x509.Certificate)
+	// Refused, if not nil, is told of each certificate that is not issued although whoever asked has proved which name is his.
+	Refused func(name tunnel.Name, from string, why error)
 	// Lifetime of certificates is DefaultLifetime if it is 0.
 	Lifetime time.Duration
 	// Now is time.Now if it is nil.

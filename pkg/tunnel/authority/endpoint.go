@@ -20,8 +20,11 @@ func (a *Authority) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Allow", http.MethodPost)
 		http.Error(w, "POST "+identity.CertificatePath+" is allowed", http.StatusMethodNotAllowed)
 	default:
-		issued, err := a.issue(w, r)
+		name, issued, err := a.issue(w, r)
 		if err != nil {
+			if a.config.Refused != nil && name != (tunnel.Name{}) {
+				a.config.Refused(name, r.RemoteAddr, err)
+			}
 			a.answerRefusal(w, r, err)
 			return
 		}
@@ -51,29 +54,29 @@ func (a *Authority) answerRefusal(w http.ResponseWriter, r *http.Request, err er
 	answer(w, refusal.Status(), refusal)
 }
 
-// issue does what a request asks for.
-func (a *Authority) issue(w http.ResponseWriter, r *http.Request) (*identity.Issued, error) {
+// issue does what a request asks for. name is whose it is as far as that is proved, also if there is an error.
+func (a *Authority) issue(w http.ResponseWriter, r *http.Request) (name tunnel.Name, issued *identity.Issued, err error) {
 	token, byToken := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 	if byToken && !a.attempts.Allow() {
-		return nil, refuse(identity.TooMany, "many agents ask for their first certificate now: try again in a few seconds")
+		return name, nil, refuse(identity.TooMany, "many agents ask for their first certificate now: try again in a few seconds")
 	}
 	if !byToken && (r.TLS == nil || len(r.TLS.VerifiedChains) == 0) {
-		return nil, refuse(identity.NoIdentity, "who asks for a certificate shows a token, or the certificate that is to be renewed")
+		return name, nil, refuse(identity.NoIdentity, "who asks for a certificate shows a token, or the certificate that is to be renewed")
 	}
 	request, err := read(w, r)
 	if err != nil {
-		return nil, err
+		return name, nil, err
 	}
-	var name tunnel.Name
 	if byToken {
 		name, err = use(r.Context(), a.config.Tokens, token, request, a.config.Now())
 	} else {
 		name, err = a.renewed(r, request)
 	}
 	if err != nil {
-		return nil, err
+		return name, nil, err
 	}
-	return a.sign(name, request)
+	issued, err = a.sign(name, request)
+	return name, issued, err
 }
 
 // read reads the request for a certificate.
@@ -96,7 +99,7 @@ func read(w http.ResponseWriter, r *http.Request) (*identity.Request, error) {
 	return request, nil
 }
 
-// renewed returns whom the connection's certificate is for, if it may have another.
+// renewed returns whom the connection's certificate is for, if it may have another; who it is also if not.
 func (a *Authority) renewed(r *http.Request, request *identity.Request) (tunnel.Name, error) {
 	certificate := r.TLS.PeerCertificates[0]
 	name, err := tunnel.NameOf(certificate)
@@ -105,14 +108,14 @@ func (a *Authority) renewed(r *http.Request, request *identity.Request) (tunnel.
 	}
 	if a.config.Allowed != nil {
 		if err := a.config.Allowed(name, certificate); err != nil {
-			return tunnel.Name{}, refuse(identity.NotAllowed, "%s: %v", name, err)
+			return name, refuse(identity.NotAllowed, "%s: %v", name, err)
 		}
 	}
 	if request.Name != (tunnel.Name{}) && request.Name != name {
-		return tunnel.Name{}, refuse(identity.WrongName, "the certificate is of %s, and cannot be renewed for %s", name, request.Name)
+		return name, refuse(identity.WrongName, "the certificate is of %s, and cannot be renewed for %s", name, request.Name)
 	}
 	if !a.mayRenew(name) {
-		return tunnel.Name{}, refuse(identity.TooMany, "%s renews its certificate too often, or many do now: try again in a few seconds", name)
+		return name, refuse(identity.TooMany, "%s renews its certificate too often, or many do now: try again in a few seconds", name)
 	}
 	return name, nil
 }

@@ -78,7 +78,7 @@ func refuse(code identity.Code, format string, args ...any) *identity.Refusal {
 // anew is what to do when a token is not good.
 const anew = "make a new one with kubectl koinon agent"
 
-// use returns whom a token is for, once it is bound to the key of the request. What it says of a token it says to
+// use returns whom a token is for, once it is bound to the key of the request; whom also if it is not good any more. What it says of a token it says to
 // those only who know its secret.
 func use(ctx context.Context, tokens Tokens, text string, request *identity.Request, now time.Time) (tunnel.Name, error) {
 	parts := tokenPattern.FindStringSubmatch(strings.TrimSpace(text))
@@ -94,7 +94,7 @@ func use(ctx context.Context, tokens Tokens, text string, request *identity.Requ
 		return tunnel.Name{}, refuse(identity.TokenUnknown, "the token %s is not known here, or its secret is another: %s", id, anew)
 	}
 	if refusal := judge(token, request, now); refusal != nil {
-		return tunnel.Name{}, refusal
+		return token.Name, refusal
 	}
 	key, err := identity.KeyID(request.Key)
 	if err != nil {
@@ -104,7 +104,7 @@ func use(ctx context.Context, tokens Tokens, text string, request *identity.Requ
 		return tunnel.Name{}, fmt.Errorf("use the token %s: %w", id, err)
 	}
 	if subtle.ConstantTimeCompare([]byte(token.Key), []byte(key)) != 1 {
-		return tunnel.Name{}, refuse(identity.TokenUsed, "the token %s for %s was used at %s, by an agent with another key, and is good once: %s",
+		return token.Name, refuse(identity.TokenUsed, "the token %s for %s was used at %s, by an agent with another key, and is good once: %s",
 			id, token.Name, stamp(token.Used), anew)
 	}
 	return token.Name, nil

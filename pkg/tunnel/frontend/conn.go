@@ -51,6 +51,9 @@ func (c *unixConn) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// Took counts what package mux has read of the socket.
+func (c *unixConn) Took(n int) { c.carried.Sent.Add(int64(n)) }
+
 func (c *unixConn) Write(p []byte) (int, error) {
 	if c.alone {
 		waitUntilRead(c.UnixConn)

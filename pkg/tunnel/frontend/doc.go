@@ -66,7 +66,7 @@
 //
 // Names and tenants have limits, and not addresses: what is carried at once, dials that wait and dials in a second are refused with 429; bytes in a
 // second wait where they are, at the client or the target, and take no memory but the stream's window. What the server dials itself
-// counts for none of them, and has streams of each link that front ends leave to it: see server.Shared.
+// counts for none of them, and has streams of each link that front ends leave to it: see tunnel.Shared.
 //
 // # Memory
 //

@@ -87,7 +87,7 @@ func (t *tally) set(limits Limits) {
 
 // unused reports whether there is nothing that it remembers.
 func (t *tally) unused(now time.Time) bool {
-	return t.connections == 0 && t.dials == 0 && t.dialed.rested(now) && t.sent.rested(now) && t.received.rested(now)
+	return t.connections == 0 && t.dials == 0 && t.dialed.rested(now, true) && t.sent.rested(now, false) && t.received.rested(now, false)
 }
 
 // minSwept is how many keys are kept without looking which are used.

@@ -61,13 +61,23 @@ func (m *meter) pass(now time.Time, n int) time.Duration {
 	if m.perSecond == 0 {
 		return 0
 	}
-	m.through = m.from(now, max(burstTime, m.takes(burstBytes))).Add(m.takes(n))
+	m.through = m.from(now, m.burst()).Add(m.takes(n))
 	return max(0, m.through.Sub(now))
 }
 
-// rested reports whether it would let pass as much as one that is new.
-func (m *meter) rested(now time.Time) bool {
+// burst is how long it takes what may pass at once. mu must be held.
+func (m *meter) burst() time.Duration { return max(burstTime, m.takes(burstBytes)) }
+
+// rested reports whether it would admit, or let pass, as much as one that is new.
+func (m *meter) rested(now time.Time, admits bool) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.perSecond == 0 || now.Sub(m.through) > max(time.Second, m.takes(burstBytes))
+	if m.perSecond == 0 {
+		return true
+	}
+	burst := time.Second
+	if !admits {
+		burst = m.burst()
+	}
+	return now.Sub(m.through) >= burst
 }

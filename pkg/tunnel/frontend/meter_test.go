@@ -26,18 +26,18 @@ func TestAMeterLetsSoManyPassInASecond(t *testing.T) {
 			t.Errorf("after %s: got %d, want %d", step.after, got, step.want)
 		}
 	}
-	if m.rested(now) || !m.rested(now.Add(2*time.Second)) {
+	if m.rested(now, true) || !m.rested(now.Add(2*time.Second), true) {
 		t.Error("it rests when it remembers something, or does not when it does not")
 	}
 	m.set(0)
-	if got := count(); got != 100 || !m.rested(now) {
+	if got := count(); got != 100 || !m.rested(now, true) {
 		t.Errorf("without a limit: got %d", got)
 	}
 }
 
 func TestBytesOfAMeterTakeTheirTime(t *testing.T) {
 	for _, rate := range []float64{16 << 10, 1 << 20, 1 << 30} {
-		for _, piece := range []int{1, 1000, 32 << 10, 1 << 20} {
+		for _, piece := range []int{int(rate / 1000), int(rate / 10), int(2 * rate)} {
 			var m meter
 			m.set(rate)
 			begin := time.Unix(1000, 0)

@@ -65,7 +65,7 @@
 //
 // # Order
 //
-// What is to be sent is taken in turns: first frames without DATA, then at most 32 KiB of each stream that has
+// What is to be sent is taken in turns: first frames without DATA, then at most 32,760 bytes of each stream that has
 // bytes and credit. Frames of one stream keep their order. What a write hands over is copied into the
 // connection's batch and nowhere else, and the write returns then: streams hold nothing to be sent.
 //

@@ -35,9 +35,11 @@ const (
 	Violated
 	// Internal is a fault of ours.
 	Internal
+	// Absent: whoever could open it is not connected to this end.
+	Absent
 )
 
-var codeNames = [...]string{"OK", "refused", "unreachable", "timeout", "denied", "overloaded", "draining", "canceled", "broken", "violated", "internal"}
+var codeNames = [...]string{"OK", "refused", "unreachable", "timeout", "denied", "overloaded", "draining", "canceled", "broken", "violated", "internal", "absent"}
 
 func (c Code) String() string {
 	if int(c) < len(codeNames) {

@@ -133,16 +133,20 @@ func (in *inbox) advance(n int) {
 	}
 }
 
+// worthCredit is how much it takes for a frame of credit to be worth its record of TLS, unless the window is small.
+const worthCredit = 128 << 10
+
 // credit returns what credit is to be given now, 0 if none. It doubles the window if the sender waits for
 // credit, as far as the budgets go.
 func (in *inbox) credit(now time.Time, roundTrip time.Duration, most int64, budgets ...*Budget) int64 {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	if in.consumed < in.window/4 || in.fin || in.err != nil || in.discarded {
+	if in.consumed < max(in.window/4, min(in.window/2, worthCredit)) || in.fin || in.err != nil || in.discarded {
 		return 0
 	}
 	given := in.consumed
-	waited := roundTrip > 0 && !in.creditAt.IsZero() && now.Sub(in.creditAt) < roundTrip/2
+	// A quarter of the window in half a round trip, or as much for the time that it took.
+	waited := roundTrip > 0 && !in.creditAt.IsZero() && now.Sub(in.creditAt).Seconds() < 2*roundTrip.Seconds()*float64(given)/float64(in.window)
 	if waited && 2*in.window <= most && takeAll(in.window, budgets) {
 		given += in.window
 		in.reserved += in.window

@@ -52,10 +52,13 @@ type relay struct {
 	given atomic.Bool
 	// hurries is set when the stream's other end has gone: writes to conn have a deadline then.
 	hurries atomic.Bool
-	// first is for reading without waiting with a large buffer.
-	first []byte
-	// owed is how long fromConn waits before it looks at the connection again.
-	owed time.Duration
+	// What follows is of fromConn. owed is how long it waits before it looks at the connection again. With raw, look looks at conn, and looked
+	// is what it has found; else first is for reading without waiting with a large buffer.
+	owed   time.Duration
+	raw    syscall.RawConn
+	look   func(fd uintptr) bool
+	looked looked
+	first  []byte
 
 	mu sync.Mutex
 	// What follows is guarded by mu.
@@ -171,7 +174,7 @@ func (r *relay) end() (both bool) {
 }
 
 const (
-	pieceBytes = 32 << 10
+	pieceBytes = 2 * quantum
 	firstBytes = 256
 )
 
@@ -182,9 +185,9 @@ var pieces = sync.Pool{New: func() any {
 
 // fromConn passes on what comes on the connection.
 func (r *relay) fromConn() {
-	piece := r.piece
-	if _, ok := r.conn.(syscall.Conn); !ok {
-		piece = r.pieceOfMessage
+	piece := r.pieceOfMessage
+	if r.raw = rawOf(r.conn); r.raw != nil {
+		piece, r.look = r.piece, r.lookNow
 	}
 	for {
 		r.pause(r.owed)
@@ -242,24 +245,66 @@ func (r *relay) pass(p []byte) error {
 	}
 }
 
-// piece waits until there is something, and passes it on.
+// piece waits until there is something, and passes it on. It waits without a buffer.
 func (r *relay) piece() error {
-	if err := waitReadable(r.conn.(syscall.Conn)); err != nil {
-		return err
+	err := r.raw.Read(r.look)
+	if r.looked.buffer == nil {
+		if err == nil {
+			err = r.looked.err
+		}
+		return cmp.Or(err, io.EOF)
 	}
-	buffer := pieces.Get().(*[]byte)
+	buffer, n := r.looked.buffer, r.looked.n
+	r.looked = looked{}
 	defer pieces.Put(buffer)
-	for {
-		n, err := r.conn.Read(*buffer)
-		if n > 0 {
-			if err := r.pass((*buffer)[:n]); err != nil {
-				return err
-			}
-		}
-		if err != nil || n < len(*buffer) || r.owed > 0 {
-			return err
-		}
+	if counts, ok := r.conn.(taker); ok {
+		counts.Took(n)
 	}
+	return r.pass((*buffer)[:n])
+}
+
+// looked is what a look at a connection has found.
+type looked struct {
+	buffer *[]byte // nil if there is nothing
+	n      int
+	err    error // nil at the end
+}
+
+// lookNow reads what there is into a buffer of its own. It reports whether there was something, or nothing will come.
+func (r *relay) lookNow(fd uintptr) bool {
+	buffer := pieces.Get().(*[]byte)
+	n, err := syscall.Read(int(fd), *buffer)
+	for errors.Is(err, syscall.EINTR) {
+		n, err = syscall.Read(int(fd), *buffer)
+	}
+	if n > 0 && err == nil {
+		r.looked = looked{buffer: buffer, n: n}
+		return true
+	}
+	pieces.Put(buffer)
+	r.looked = looked{err: os.NewSyscallError("read", err)}
+	return !errors.Is(err, syscall.EAGAIN)
+}
+
+// taker is a connection that counts what is read of it, and is told what was read past its Read.
+type taker interface{ Took(n int) }
+
+// rawOf returns a connection that can be read without its Read, nil if it cannot: its Read may do more.
+func rawOf(conn net.Conn) syscall.RawConn {
+	switch conn.(type) {
+	case *net.TCPConn, *net.UnixConn, taker:
+	default:
+		return nil
+	}
+	sys, ok := conn.(syscall.Conn)
+	if !ok {
+		return nil
+	}
+	raw, err := sys.SyscallConn()
+	if err != nil {
+		return nil
+	}
+	return raw
 }
 
 // pieceOfMessage is piece of a connection that has messages, as TLS has records: nobody can look whether there is one. It
@@ -292,25 +337,6 @@ func (r *relay) passSome(p []byte) error {
 		return nil
 	}
 	return r.pass(p)
-}
-
-// waitReadable waits until a connection has something to read, or has ended, without a buffer.
-func waitReadable(conn syscall.Conn) error {
-	raw, err := conn.SyscallConn()
-	if err != nil {
-		return err
-	}
-	var one [1]byte
-	var failed error // looking takes the socket's error away: Read would not see it
-	err = raw.Read(func(fd uintptr) bool {
-		_, _, failed = syscall.Recvfrom(int(fd), one[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
-		if errors.Is(failed, syscall.EAGAIN) || errors.Is(failed, syscall.EINTR) {
-			failed = nil
-			return false
-		}
-		return true
-	})
-	return cmp.Or(err, failed)
 }
 
 // Reason is an error of a connection without its addresses, which the other end has no use for.

@@ -118,7 +118,9 @@ func (st *Stream) write(p []byte) (int, error) {
 		return 0, net.ErrClosed
 	}
 	st.out = p
-	s.ready(st)
+	if s.enqueue(st) {
+		s.writeFor(st)
+	}
 	for len(st.out) > 0 && st.sendErr == nil && !st.deadline.expired {
 		st.sent.Wait()
 	}
@@ -186,7 +188,7 @@ func (st *Stream) onEnd(f func(why error)) {
 	s := st.session
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if st.gone && st.sendErr != nil {
+	if st.gone && st.sendErr != nil && st.sendErr != errNoReader {
 		f(st.sendErr)
 		return
 	}

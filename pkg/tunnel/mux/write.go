@@ -8,8 +8,8 @@ import (
 )
 
 const (
-	// quantum is how much of a stream is sent before it is another's turn.
-	quantum = maxData
+	// quantum is how much of a stream is sent before it is another's turn: with its header two records of TLS, which have 16 KiB.
+	quantum = maxData - headerBytes
 	// batchBytes is how much is written at once, about.
 	batchBytes = 64 << 10
 )
@@ -30,25 +30,61 @@ func (s *Session) flag(st *Stream) {
 
 // ready has a stream's DATA and FIN sent. mu must be held.
 func (s *Session) ready(st *Stream) {
+	if s.enqueue(st) {
+		s.write()
+	}
+}
+
+// enqueue notes that a stream has DATA or FIN to be sent, and reports whether that is so and was not known. mu must be held.
+func (s *Session) enqueue(st *Stream) bool {
 	if st.queued || st.gone || st.sendErr != nil {
-		return
+		return false
 	}
 	if len(st.out) > 0 && st.credit == 0 || len(st.out) == 0 && (!st.finished || st.finSent) {
-		return
+		return false
 	}
 	st.queued = true
 	s.sending = append(s.sending, st)
-	s.write()
+	return true
 }
 
 // write has what there is to be sent written. Who writes is a goroutine that lives as long as there
-// is something: an idle link has none. mu must be held.
+// is something, or a Write: an idle link has none. mu must be held.
 func (s *Session) write() {
 	if s.writing || s.err != nil {
 		return
 	}
 	s.writing = true
 	go s.writeAll() // ends when there is nothing left, or with the connection
+}
+
+// alone is how much a Write has at most that writes to the connection itself.
+const alone = 8 << 10
+
+// writeFor is write for a stream's Write, in whose goroutine it writes if that is little and nobody writes: another goroutine would be two
+// switches for a ping or a request. Of bulk the next piece is read meanwhile. What others have by then is written by one of its own. Who
+// has a deadline does not write himself, as the connection may take longer. mu must be held, and is given up meanwhile.
+func (s *Session) writeFor(st *Stream) {
+	if s.writing || s.err != nil || st.deadline.timer != nil || len(st.out) > alone {
+		s.write()
+		return
+	}
+	s.writing = true
+	buffer := batches.Get().(*[]byte)
+	for st.queued && s.err == nil {
+		batch := s.fill((*buffer)[:0])
+		*buffer = batch
+		s.mu.Unlock()
+		if err := s.send(batch); err != nil {
+			s.fail(fmt.Errorf("%w: %w", ErrLost, err))
+		}
+		s.mu.Lock()
+	}
+	batches.Put(buffer)
+	s.writing = false
+	if s.pong != nil || s.ping || len(s.link) > 0 || len(s.urgent) > 0 || len(s.sending) > 0 {
+		s.write()
+	}
 }
 
 func (s *Session) writeAll() {

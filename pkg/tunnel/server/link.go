@@ -21,6 +21,8 @@ type link struct {
 	session     *mux.Session
 	way         carrier.Way
 	draining    atomic.Bool
+	// failing is when it did not reach its target, in nanoseconds since 1970; 0 if it does, or that is not known.
+	failing atomic.Int64
 	// beaten: another agent of the node is the node now.
 	beaten atomic.Bool
 	// beat are the instances of agents of the node that it has beaten; it is not changed once the link is taken.

@@ -7,21 +7,26 @@ package server
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
+	"regexp"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/koinon-io/koinon/pkg/tunnel"
 	"github.com/koinon-io/koinon/pkg/tunnel/carrier"
 	"github.com/koinon-io/koinon/pkg/tunnel/mux"
+	"github.com/koinon-io/koinon/pkg/tunnel/peers"
 )
 
 const (
@@ -31,6 +36,8 @@ const (
 	maxStreams = 1000
 	// maxRefusal bounds what an agent is told of why it is refused, in bytes.
 	maxRefusal = 1 << 10
+	// maxSaid bounds what an agent says of its version and host, in bytes.
+	maxSaid = 256
 	// betweenAccepts is how long accepting waits after an error that passes, such as too many open files.
 	betweenAccepts = 100 * time.Millisecond
 )
@@ -47,6 +54,13 @@ type Config struct {
 	// HTTP answers what is no link: agents that want a certificate, see package authority. Nil knows no path. A request's
 	// certificate, if it has one, is of an authority of agents; whether it is allowed is for HTTP to ask.
 	HTTP http.Handler
+	// PeerTLS returns the certificate with which other servers know this one, and the authority of theirs, anew for each connection: see package
+	// peers. Nil has no links to other servers, and takes none.
+	PeerTLS func() (*tls.Certificate, *x509.CertPool, error)
+	// Refusals are added to; nil has some of its own.
+	Refusals *Refusals
+	// ProbeEvery is how often agents are asked to dial their targets if there is a choice of agents. The default is 15 seconds.
+	ProbeEvery time.Duration
 	// MaxStreams is how many streams of a link may be open. The default is 1,000.
 	MaxStreams int
 	// Budget bounds what all links hold unread beyond the first credit of their streams; nil has no bound.
@@ -62,6 +76,8 @@ type Config struct {
 type Server struct {
 	config Config
 	guests *guests
+	mesh   *peers.Mesh // nil if there are no links to other servers
+	counts counts
 
 	mu sync.Mutex
 	// What follows is guarded by mu.
@@ -85,19 +101,33 @@ func New(config Config) (*Server, error) {
 	if config.Logger == nil {
 		config.Logger = slog.Default()
 	}
-	if _, err := secured(config.TLS); err != nil {
-		return nil, err
+	if config.Refusals == nil {
+		config.Refusals = &Refusals{}
 	}
-	return &Server{
+	if config.ProbeEvery == 0 {
+		config.ProbeEvery = 15 * time.Second
+	}
+	s := &Server{
 		config: config, guests: newGuests(maxGuests),
 		links: map[tunnel.Name][]*link{}, all: map[*link]bool{}, replicas: []tunnel.Replica{{ID: config.ID}},
-	}, nil
+	}
+	if _, err := s.secured(); err != nil {
+		return nil, err
+	}
+	if config.PeerTLS != nil {
+		var err error
+		s.mesh, err = peers.New(peers.Config{ID: config.ID, TLS: config.PeerTLS, Local: local{s}, Budget: config.Budget, Logger: config.Logger})
+		if err != nil {
+			return nil, fmt.Errorf("tunnel server: %w", err)
+		}
+	}
+	return s, nil
 }
 
 // secured is the configuration of a connection: links without certificates are not made, whatever is configured. Others may be
 // without, and ask for one.
-func secured(get func() (*tls.Config, error)) (*tls.Config, error) {
-	config, err := get()
+func (s *Server) secured() (*tls.Config, error) {
+	config, err := s.config.TLS()
 	if err != nil {
 		return nil, fmt.Errorf("tunnel server: %w", err)
 	}
@@ -112,6 +142,9 @@ func secured(get func() (*tls.Config, error)) (*tls.Config, error) {
 	config.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 		if slices.Contains(hello.SupportedProtos, tunnel.ALPN) {
 			return nil, nil // it is this one
+		}
+		if s.mesh != nil && slices.Contains(hello.SupportedProtos, tunnel.ServerALPN) {
+			return s.mesh.ServerTLS()
 		}
 		other := config.Clone()
 		other.ClientAuth = tls.VerifyClientCertIfGiven
@@ -128,8 +161,11 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 	defer stop()
 	web := newWeb(ctx, s)
 	var answering sync.WaitGroup
-	answering.Go(web.serve) // ends with close
+	watching, cancel := context.WithCancel(ctx)
+	answering.Go(func() { s.watch(watching) }) // ends with watching
+	answering.Go(web.serve)                    // ends with close
 	defer answering.Wait()
+	defer cancel()
 	defer web.close()
 	for s.guests.room(ctx) { // who waits is in the system's queue
 		conn, err := listener.Accept()
@@ -153,9 +189,16 @@ func (s *Server) receive(ctx context.Context, web *web, conn net.Conn, of *guest
 	defer cancel()
 	batch := mux.NewBatch(conn)
 	secure, err := s.secure(greeting, batch)
-	if err == nil && secure.ConnectionState().NegotiatedProtocol != tunnel.ALPN {
-		web.take(secure, of)
-		return
+	if err == nil {
+		switch secure.ConnectionState().NegotiatedProtocol {
+		case tunnel.ALPN:
+		case tunnel.ServerALPN:
+			s.meet(greeting, secure, batch, of)
+			return
+		default:
+			web.take(secure, of)
+			return
+		}
 	}
 	var link *link
 	if err == nil {
@@ -164,7 +207,7 @@ func (s *Server) receive(ctx context.Context, web *web, conn net.Conn, of *guest
 	of.leave()
 	if err != nil {
 		_ = conn.Close()
-		s.config.Logger.Info("Refused an agent", "from", conn.RemoteAddr().String(), "err", err)
+		s.refused(conn.RemoteAddr().String(), err)
 		return
 	}
 	if of.inside {
@@ -173,10 +216,66 @@ func (s *Server) receive(ctx context.Context, web *web, conn net.Conn, of *guest
 	s.keep(ctx, link)
 }
 
+// meet makes a link of the connection of another server.
+func (s *Server) meet(ctx context.Context, secure *tls.Conn, batch *mux.Batch, of *guest) {
+	err := s.mesh.Receive(ctx, secure, batch)
+	of.leave()
+	if err != nil {
+		s.config.Refusals.Count(ClassServer)
+		s.config.Logger.Info("Refused another server", "from", secure.RemoteAddr().String(), "err", err)
+	}
+}
+
+// refusedError is why an agent is refused whose name is known.
+type refusedError struct {
+	class Class
+	name  tunnel.Name
+	err   error
+}
+
+func (e *refusedError) Error() string { return e.err.Error() }
+
+func (e *refusedError) Unwrap() error { return e.err }
+
+// refused tells of an agent that was not taken.
+func (s *Server) refused(from string, err error) {
+	var known *refusedError
+	var unverified *tls.CertificateVerificationError
+	switch {
+	case errors.As(err, &known):
+		s.config.Refusals.Note(known.class, known.name, from, known.err)
+	case errors.As(err, &unverified):
+		if name, ok := s.expired(unverified); ok {
+			s.config.Refusals.Note(ClassCertificate, name, from, unverified.Err)
+			break
+		}
+		s.config.Refusals.Count(ClassCertificate)
+	default:
+		s.config.Refusals.Count(ClassProtocol)
+	}
+	s.config.Logger.Info("Refused an agent", "from", from, "err", err)
+}
+
+// expired returns whose a certificate was that is not good any more, or not yet. Of others nobody knows whether what they say was ever so.
+func (s *Server) expired(err *tls.CertificateVerificationError) (tunnel.Name, bool) {
+	config, failed := s.config.TLS()
+	if failed != nil || len(err.UnverifiedCertificates) == 0 {
+		return tunnel.Name{}, false
+	}
+	certificate := err.UnverifiedCertificates[0]
+	if _, failed := certificate.Verify(x509.VerifyOptions{
+		Roots: config.ClientCAs, CurrentTime: certificate.NotAfter, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+	}); failed != nil {
+		return tunnel.Name{}, false
+	}
+	name, failed := tunnel.NameOf(certificate)
+	return name, failed == nil
+}
+
 // secure makes TLS of a connection.
 func (s *Server) secure(ctx context.Context, batch *mux.Batch) (*tls.Conn, error) {
 	mux.Tune(batch.Conn)
-	config, err := secured(s.config.TLS)
+	config, err := s.secured()
 	if err != nil {
 		return nil, err
 	}
@@ -192,6 +291,7 @@ func (s *Server) greet(ctx context.Context, secure *tls.Conn, batch *mux.Batch) 
 	certificate := secure.ConnectionState().PeerCertificates[0]
 	name, err := tunnel.NameOf(certificate)
 	if err != nil {
+		s.config.Refusals.Count(ClassCertificate)
 		return nil, err
 	}
 	info := tunnel.ServerInfo{ID: s.config.ID}
@@ -209,14 +309,34 @@ func (s *Server) greet(ctx context.Context, secure *tls.Conn, batch *mux.Batch) 
 		OnDrain: func(json.RawMessage) { l.draining.Store(true) },
 	})
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
+		err = fmt.Errorf("%s: %w", name, err)
+		if refused != nil { // it did not stay to hear
+			return nil, &refusedError{ClassNotAllowed, name, refused}
+		}
+		return nil, &refusedError{ClassProtocol, name, err}
 	}
 	if refused != nil {
 		_ = l.session.Close()
-		return nil, refused
+		return nil, &refusedError{ClassNotAllowed, name, refused}
 	}
 	_ = json.Unmarshal(l.session.Peer.Info, &l.info) // what cannot be read is not shown
+	tidy(&l.info)
 	return l, nil
+}
+
+// instancePattern is what an agent may say of which process it is.
+var instancePattern = regexp.MustCompile(`^[0-9a-zA-Z-]{1,32}$`)
+
+// tidy bounds what an agent says of itself. One that does not say which process it is counts as another for each link.
+func tidy(info *tunnel.AgentInfo) {
+	for _, text := range []*string{&info.Version, &info.Host} {
+		*text = strings.ToValidUTF8((*text)[:min(len(*text), maxSaid)], "")
+	}
+	if !instancePattern.MatchString(info.Instance) {
+		var random [8]byte
+		_, _ = rand.Read(random[:]) // never fails
+		info.Instance = "link-" + hex.EncodeToString(random[:])
+	}
 }
 
 func (s *Server) allowed(name tunnel.Name, certificate *x509.Certificate) error {
@@ -260,8 +380,9 @@ func (s *Server) add(l *link) error {
 		return err
 	}
 	s.serving.Add(1)
-	s.links[l.name] = append(s.links[l.name], l)
+	s.links[l.name] = append(slices.Clip(s.links[l.name]), l)
 	s.all[l] = true
+	s.tellPeers(l.name)
 	_ = l.session.Tell(tunnel.News{Replicas: s.replicas}) // fails only if it has ended
 	if s.draining != nil {
 		_ = l.session.Drain(s.draining)
@@ -273,13 +394,20 @@ func (s *Server) remove(l *link) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.all, l)
-	rest := without(s.links[l.name], l)
-	if len(rest) == 0 {
+	if rest := without(s.links[l.name], l); len(rest) > 0 {
+		s.links[l.name] = rest
+	} else {
 		delete(s.links, l.name)
-		return
 	}
-	s.links[l.name] = rest
 	s.revive(l.name)
+	s.tellPeers(l.name)
+}
+
+// tellPeers tells other servers of a name's agents. mu must be held, so that they are told in order.
+func (s *Server) tellPeers(name tunnel.Name) {
+	if s.mesh != nil {
+		s.mesh.Changed(name, s.instances(name))
+	}
 }
 
 // without returns links but for one, in another slice: who dials may have the old one.
@@ -293,8 +421,12 @@ func without(links []*link, l *link) []*link {
 	return rest
 }
 
-// SetReplicas tells agents of all replicas, this one included.
+// SetReplicas tells agents of all replicas that are not hidden, this one included, and has links to the others.
 func (s *Server) SetReplicas(replicas []tunnel.Replica) {
+	if s.mesh != nil {
+		s.mesh.Set(replicas)
+	}
+	replicas = slices.DeleteFunc(slices.Clone(replicas), func(r tunnel.Replica) bool { return r.Hidden })
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.replicas = replicas
@@ -320,11 +452,14 @@ func (s *Server) Recheck() {
 	}
 }
 
-// Drain tells agents that this replica will go: they get links to others for what is new.
+// Drain tells agents that this replica will go: they get links to others for what is new. Other replicas ask others first.
 func (s *Server) Drain(within time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.draining = &tunnel.Drain{UntilMillis: within.Milliseconds()}
+	if s.mesh != nil {
+		s.mesh.Drain(*s.draining)
+	}
 	for l := range s.all {
 		_ = l.session.Drain(s.draining)
 	}
@@ -338,5 +473,8 @@ func (s *Server) Close() {
 		go l.session.Close()
 	}
 	s.mu.Unlock()
+	if s.mesh != nil {
+		s.mesh.Close()
+	}
 	s.serving.Wait()
 }

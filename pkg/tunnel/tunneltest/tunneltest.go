@@ -138,8 +138,8 @@ var Quiet = slog.New(slog.NewTextHandler(io.Discard, nil))
 // Replica is a server that listens.
 type Replica struct {
 	*server.Server
-	Address string
-	Stop    func()
+	ID, Address string
+	Stop        func()
 }
 
 // Serve runs a server. address is where it listens; empty for any.
@@ -172,7 +172,7 @@ func Serve(t *testing.T, address string, config server.Config) *Replica {
 		s.Close()
 	})
 	t.Cleanup(stop)
-	return &Replica{s, listener.Addr().String(), stop}
+	return &Replica{s, config.ID, listener.Addr().String(), stop}
 }
 
 // Run runs an agent. It is over when stop returns.

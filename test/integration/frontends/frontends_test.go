@@ -1,23 +1,15 @@
-// Package frontends_test reaches what is behind agents of the tunnel with the code of stock clients: the egress selector of
-// kube-apiserver with its configuration file, and client-go with a kubeconfig that has a proxy-url.
+// Package frontends_test reaches what is behind agents of the tunnel with stock clients: a kube-apiserver with an
+// EgressSelectorConfiguration, konnectivity's client, and client-go with a kubeconfig that has a proxy-url; through koinon server and koinon-agent. What the
+// egress selector makes of each target and refusal is looked at without those.
 package frontends_test
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/tls"
 	"crypto/x509"
-	"encoding/base64"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
-	"math/big"
 	"net"
-	"net/http"
-	"net/http/httptest"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -25,10 +17,7 @@ import (
 	"testing"
 	"time"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apiserver/pkg/server/egressselector"
-	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/koinon-io/koinon/pkg/tunnel"
 	"github.com/koinon-io/koinon/pkg/tunnel/agent"
@@ -68,22 +57,19 @@ func (policy) Known(name tunnel.Name) bool { return name == m1 || name == m2 || 
 
 // fixture is a server with agents of m1, m2 and a node of m1, and with a front end of each kind.
 type fixture struct {
-	ca                    *tunneltest.Authority
-	connect, grpc         string // Unix sockets of m1
-	secure                string // address with TLS
-	memberCA              []byte
-	token                 string
-	kubelet, target, here string // addresses
+	ca              *tunneltest.Authority
+	connect, grpc   string // Unix sockets of m1
+	secure          string // address with TLS
+	kubelet, target string // addresses
 }
 
 func newFixture(t *testing.T) *fixture {
 	t.Helper()
-	fx := &fixture{ca: tunneltest.NewAuthority(t), token: "of the member"}
+	fx := &fixture{ca: tunneltest.NewAuthority(t)}
 	s := tunneltest.Serve(t, "", server.Config{ID: "a", TLS: fx.ca.ServerTLS()})
-	fx.here = fx.member(t)
 	fx.kubelet, fx.target = tunneltest.Target(t, "kubelet"), tunneltest.Target(t, "target")
 	for name, words := range map[tunnel.Name]map[string]string{
-		m1: {tunnel.APIServer: fx.here}, m2: {tunnel.APIServer: tunneltest.Target(t, "m2")}, n1: {tunnel.Kubelet: fx.kubelet},
+		m1: {tunnel.APIServer: tunneltest.Target(t, "m1")}, m2: {tunnel.APIServer: tunneltest.Target(t, "m2")}, n1: {tunnel.Kubelet: fx.kubelet},
 	} {
 		allowed, err := agent.NewPolicy(words, fx.target)
 		if err != nil {
@@ -137,35 +123,6 @@ func serve(t *testing.T, listener net.Listener, with func(context.Context, net.L
 			t.Error(err)
 		}
 	})
-}
-
-// member runs what answers as an API server to who has its token, with a certificate for the name that all of them have.
-func (fx *fixture) member(t *testing.T) (address string) {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), DNSNames: []string{"kubernetes.default.svc"}, IsCA: true, BasicConstraintsValid: true,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	fx.memberCA = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
-	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Header.Get("Authorization") != "Bearer "+fx.token {
-			w.WriteHeader(http.StatusUnauthorized)
-			return
-		}
-		w.Header().Set("Content-Type", "application/json")
-		_, _ = io.WriteString(w, `{"kind":"ConfigMap","apiVersion":"v1","metadata":{"name":"of","namespace":"m1"}}`)
-	}))
-	s.TLS = &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}
-	s.StartTLS()
-	t.Cleanup(s.Close)
-	return s.Listener.Addr().String()
 }
 
 func tenantURI(tenant string) *url.URL { return &url.URL{Scheme: "tenant", Opaque: tenant} }
@@ -234,56 +191,4 @@ func TestTheEgressSelectorOfKubeAPIServer(t *testing.T) {
 			}
 		})
 	}
-}
-
-// kubeconfig is what a client has that knows of the tunnel as a proxy. Go presents the client certificate of a cluster to
-// its proxy, and verifies both with the same authorities.
-func (fx *fixture) kubeconfig(t *testing.T, tenant, server string) []byte {
-	t.Helper()
-	dir := t.TempDir()
-	certFile, keyFile := tunneltest.WritePair(t, dir, fx.ca.Issue(time.Now().Add(time.Hour), tenantURI(tenant)))
-	cas := base64.StdEncoding.EncodeToString(append(fx.ca.PEM(), fx.memberCA...))
-	return fmt.Appendf(nil, `apiVersion: v1
-kind: Config
-current-context: m1
-clusters: [{name: m1, cluster: {server: "%s", proxy-url: "https://%s", certificate-authority-data: %s}}]
-contexts: [{name: m1, context: {cluster: m1, user: u}}]
-users: [{name: u, user: {client-certificate: %s, client-key: %s, token: "%s"}}]
-`, server, fx.secure, cas, certFile, keyFile, fx.token)
-}
-
-func TestAClientThatKnowsAProxyURLOnly(t *testing.T) {
-	fx := newFixture(t)
-	get := func(t *testing.T, tenant, server string) error {
-		config, err := clientcmd.RESTConfigFromKubeConfig(fx.kubeconfig(t, tenant, server))
-		if err != nil {
-			t.Fatal(err)
-		}
-		config.Timeout = tunneltest.Patience
-		clients, err := kubernetes.NewForConfig(config)
-		if err != nil {
-			t.Fatal(err)
-		}
-		got, err := clients.CoreV1().ConfigMaps("m1").Get(t.Context(), "of", metav1.GetOptions{})
-		if err == nil && got.Name != "of" {
-			t.Errorf("got %v", got)
-		}
-		return err
-	}
-	t.Run("reaches the API server by the name in its certificate", func(t *testing.T) {
-		if err := get(t, "m1", "https://kubernetes.default.svc"); err != nil {
-			t.Error(err)
-		}
-	})
-	t.Run("does not take another member for its own", func(t *testing.T) {
-		if err := get(t, "m2", "https://kubernetes.default.svc"); err == nil {
-			t.Error("it did")
-		}
-	})
-	t.Run("reads why it reaches nothing", func(t *testing.T) {
-		err := get(t, "m1", "https://10.0.0.1:6443")
-		if err == nil || !strings.Contains(err.Error(), `cluster "m1": 10.0.0.1:6443 cannot be reached through the tunnel: the agent's policy does not allow it`) {
-			t.Errorf("got %v", err)
-		}
-	})
 }

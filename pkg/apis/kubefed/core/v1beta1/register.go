@@ -1,6 +1,8 @@
 package v1beta1
 
 import (
+	"net/url"
+
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -37,7 +39,12 @@ func addKnownTypes(scheme *runtime.Scheme) error {
 		&FederatedTypeConfigList{},
 		&KubeFedConfig{},
 		&KubeFedConfigList{},
+		&KubeFedClusterAgents{},
+		&KubeFedClusterAgentsOptions{},
 	)
+	if err := scheme.AddConversionFunc((*url.Values)(nil), (*KubeFedClusterAgentsOptions)(nil), agentsOptionsOfQuery); err != nil {
+		return err
+	}
 	metav1.AddToGroupVersion(scheme, SchemeGroupVersion)
 	return nil
 }

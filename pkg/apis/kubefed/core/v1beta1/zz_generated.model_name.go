@@ -11,6 +11,16 @@ func (in APIResource) OpenAPIModelName() string {
 }
 
 // OpenAPIModelName returns the OpenAPI model name for this type.
+func (in AgentProbe) OpenAPIModelName() string {
+	return "io.kubefed.core.v1beta1.AgentProbe"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in AgentRefusal) OpenAPIModelName() string {
+	return "io.kubefed.core.v1beta1.AgentRefusal"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
 func (in ClusterCondition) OpenAPIModelName() string {
 	return "io.kubefed.core.v1beta1.ClusterCondition"
 }
@@ -18,6 +28,11 @@ func (in ClusterCondition) OpenAPIModelName() string {
 // OpenAPIModelName returns the OpenAPI model name for this type.
 func (in ClusterHealthCheckConfig) OpenAPIModelName() string {
 	return "io.kubefed.core.v1beta1.ClusterHealthCheckConfig"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in ConnectedAgent) OpenAPIModelName() string {
+	return "io.kubefed.core.v1beta1.ConnectedAgent"
 }
 
 // OpenAPIModelName returns the OpenAPI model name for this type.
@@ -53,6 +68,16 @@ func (in FederatedTypeConfigStatus) OpenAPIModelName() string {
 // OpenAPIModelName returns the OpenAPI model name for this type.
 func (in KubeFedCluster) OpenAPIModelName() string {
 	return "io.kubefed.core.v1beta1.KubeFedCluster"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in KubeFedClusterAgents) OpenAPIModelName() string {
+	return "io.kubefed.core.v1beta1.KubeFedClusterAgents"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in KubeFedClusterAgentsOptions) OpenAPIModelName() string {
+	return "io.kubefed.core.v1beta1.KubeFedClusterAgentsOptions"
 }
 
 // OpenAPIModelName returns the OpenAPI model name for this type.
@@ -98,6 +123,11 @@ func (in LocalSecretReference) OpenAPIModelName() string {
 // OpenAPIModelName returns the OpenAPI model name for this type.
 func (in RunToCompletion) OpenAPIModelName() string {
 	return "io.kubefed.core.v1beta1.RunToCompletion"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in SilentServer) OpenAPIModelName() string {
+	return "io.kubefed.core.v1beta1.SilentServer"
 }
 
 // OpenAPIModelName returns the OpenAPI model name for this type.

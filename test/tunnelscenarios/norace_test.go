@@ -1,0 +1,5 @@
+//go:build !race
+
+package tunnelscenarios
+
+const raced = false

@@ -133,7 +133,7 @@ func (f *federation) metricsServer(n *node) {
 	testbed.Kubectl(f, f.m2.Kubeconfig(), "patch", "apiservice", "v1beta1.metrics.k8s.io", "--type=merge", "-p", fmt.Sprintf(`{"spec":{"service":{"port":%d}}}`, f.port(at)), requestTimeout)
 	f.eventually("kubectl top node", func(context.Context) error {
 		said := testbed.RunKubectl(f, f.m2.Kubeconfig(), "", "top", "node", "--no-headers", requestTimeout)
-		if fields := strings.Fields(said.Stdout); said.Err != nil || len(fields) < 4 || fields[0] != n.Node || fields[1] != "250m" || !strings.Contains(said.Stdout, "512Mi") {
+		if fields := strings.Fields(said.Stdout); said.Err != nil || len(fields) < 3 || fields[0] != n.Node || fields[1] != "250m" || !strings.Contains(said.Stdout, "512Mi") {
 			return errors.New(said.Stdout + said.Stderr)
 		}
 		return nil

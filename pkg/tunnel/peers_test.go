@@ -470,7 +470,10 @@ func TestManyRandomDialsFindTheirTargets(t *testing.T) {
 	}
 	ca := newAuthority(t)
 	servers := serveSome(t, ca, "a", "b", "c")
-	const clusters = 500
+	clusters, dials := 500, 10_000
+	if raced {
+		clusters, dials = 50, 1000
+	}
 	name := func(i int) tunnel.Name { return tunnel.Name{Cluster: fmt.Sprintf("m%d", i)} }
 	word := func(i int) string { return fmt.Sprintf("%03d", i) }
 	var starting sync.WaitGroup
@@ -483,7 +486,7 @@ func TestManyRandomDialsFindTheirTargets(t *testing.T) {
 			agents(t, s, name(i), 1)
 		}
 	}
-	for range 10_000 {
+	for range dials {
 		i, s := rand.IntN(clusters), servers[rand.IntN(len(servers))]
 		places <- struct{}{}
 		starting.Go(func() {
@@ -498,7 +501,7 @@ func TestManyRandomDialsFindTheirTargets(t *testing.T) {
 	for _, s := range servers {
 		handed += s.Stats().ForOthers.Opened
 	}
-	if handed < 5000 {
+	if handed < int64(dials)/2 {
 		t.Errorf("%d were handed on", handed)
 	}
 	if got := servers[0].Peers(); !slices.ContainsFunc(got, func(p peers.Peer) bool { return p.Names > clusters/4 }) {

@@ -24,12 +24,13 @@ func (a *Authority) PeerTLS(id string) func() (*tls.Certificate, *x509.CertPool,
 	return func() (*tls.Certificate, *x509.CertPool, error) { return &certificate, a.Pool(), nil }
 }
 
-// Mesh tells servers of each other, and waits until each has a link to each of the others.
+// Mesh tells servers of each other, and waits until each has a link to each of the others. Agents are not told: each keeps to the server that it was
+// given.
 func Mesh(t *testing.T, servers ...*Replica) {
 	t.Helper()
 	var all []tunnel.Replica
 	for _, s := range servers {
-		all = append(all, tunnel.Replica{ID: s.ID, Peer: s.Address})
+		all = append(all, tunnel.Replica{ID: s.ID, Peer: s.Address, Hidden: true})
 	}
 	for _, s := range servers {
 		s.SetReplicas(all)

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -148,6 +149,25 @@ func TestTheAgentOfANodeThatComesBackReplacesItsLinkThatIsDead(t *testing.T) {
 	for range 3 {
 		a.Reconnect() // as with a certificate that was renewed
 		eventually(t, "it has one link", func() bool { return len(s.Links()) == 1 && len(a.Status().Links) == 1 })
+		if got, err := hear(s, n1, tunnel.Kubelet, 1); err != nil || got != "1" {
+			t.Fatalf("reached %q: %v", got, err)
+		}
+	}
+}
+
+// Behind the address of all servers an agent may meet the one that it knows, with a link that ends at once.
+func TestANodeIsReachedWhileItsAgentLooksForOtherServers(t *testing.T) {
+	ca, n1 := newAuthority(t), tunnel.Name{Cluster: "m1", Node: "n1"}
+	var ends atomic.Int32
+	s := serve(t, "", server.Config{ID: "a", TLS: ca.ServerTLS(), Changed: func(_ server.Link, ended error) {
+		if ended != nil {
+			ends.Add(1)
+		}
+	}})
+	node(t, ca, s, n1, "1", time.Hour)
+	linked(t, s, n1, 1)
+	s.SetReplicas([]tunnel.Replica{{ID: "a"}, {ID: "b"}})
+	for ends.Load() < 2 {
 		if got, err := hear(s, n1, tunnel.Kubelet, 1); err != nil || got != "1" {
 			t.Fatalf("reached %q: %v", got, err)
 		}

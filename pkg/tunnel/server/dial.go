@@ -95,12 +95,17 @@ func (s *Server) here(ctx context.Context, name tunnel.Name) []way {
 	s.mu.Lock()
 	links := slices.Clone(s.links[name])
 	s.mu.Unlock()
-	links = slices.DeleteFunc(links, func(l *link) bool { return l.beaten.Load() }) // there is the one that has beaten them
+	// Of a node's agents one is asked. Its older links come last: it may have made the newest only to see whose address that is.
+	newest := map[string]bool{}
+	for _, l := range links {
+		newest[l.info.Instance] = newest[l.info.Instance] || !l.beaten.Load()
+	}
+	links = slices.DeleteFunc(links, func(l *link) bool { return !newest[l.info.Instance] })
 	ways := make([]way, 0, len(links))
 	for _, l := range links {
 		w := way{link: l, agents: []string{l.info.Instance}, load: l.session.Streams()}
 		switch {
-		case l.draining.Load(): // only if there is no other
+		case l.draining.Load() || l.beaten.Load(): // only if there is no other
 			w.rank = rankDraining
 		case l.isFailing():
 			w.rank = rankFailing

@@ -54,8 +54,10 @@ func revoked(until string, certificate *x509.Certificate) error {
 	return issuedAfter(certificate, at)
 }
 
+// issuedAfter counts from the token that a certificate goes back to: who renewed it meanwhile, at a server that had not heard of the revocation yet, is
+// refused too.
 func issuedAfter(certificate *x509.Certificate, at time.Time) error {
-	if !authority.IssuedAt(certificate).After(at) {
+	if !authority.EnrolledAt(certificate).After(at) {
 		return fmt.Errorf("certificates of its agents that were issued until %s were revoked: with a new token the agent gets another", at.UTC().Format(time.RFC3339))
 	}
 	return nil

@@ -2,6 +2,7 @@ package agentaccess
 
 import (
 	"crypto/x509"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -68,6 +69,24 @@ func TestTheAgentOfANodeMayConnect(t *testing.T) {
 		err := Allowed(cluster, tunnel.Name{Cluster: "m1", Node: test.node}, certificate)
 		if (err == nil) != (test.want == "") || err != nil && !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%s: got %v", what, err)
+		}
+	}
+}
+
+// An agent that renews its certificate between the revocation and the moment at which a server hears of it is refused all the same.
+func TestWhoRenewsIsRevokedWithTheTokenThatItUsed(t *testing.T) {
+	revoked := time.Date(2026, 11, 29, 12, 0, 0, 0, time.UTC)
+	renewed := &x509.Certificate{NotBefore: revoked.Add(time.Minute - authority.Backdate)}
+	for enrolled, may := range map[string]bool{"2026-11-29T11:00:00Z": false, "2026-11-29T12:00:00Z": false, "2026-11-29T12:00:01Z": true, "soon": false} {
+		renewed.URIs = []*url.URL{{Scheme: "koinon-enrolled", Opaque: enrolled}}
+		for name, annotation := range map[tunnel.Name][2]string{
+			{Cluster: "m1"}:             {v1beta1.AgentsRevokedAnnotation, "2026-11-29T12:00:00Z"},
+			{Cluster: "m1", Node: "n1"}: {v1beta1.NodeAgentsRevokedAnnotation, "n1=2026-11-29T12:00:00Z"},
+		} {
+			cluster := &v1beta1.KubeFedCluster{ObjectMeta: metav1.ObjectMeta{Annotations: map[string]string{annotation[0]: annotation[1]}}}
+			if err := Allowed(cluster, name, renewed); (err == nil) != may {
+				t.Errorf("%s, whose token was used at %s: got %v", name, enrolled, err)
+			}
 		}
 	}
 }

@@ -62,6 +62,7 @@
 //
 //	from a connection to HELLO               10 s, 512 at a time; then the oldest that had 2 s makes room
 //	a request by HTTP                        one for each connection; header 8 KiB and 5 s, body 16 KiB and 10 s
+//	links of a name with one server          64, unless Config says otherwise
 //	streams of a link                        1,000, unless Config says otherwise
 //	what a link's streams hold unread        64 MiB beyond 256 KiB each, and together what the server's Budget allows
 //	dialing                                  8 s at the server, 5 s at the agent

@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -347,4 +348,31 @@ func TestManyAgentsAreLinkedAndReached(t *testing.T) {
 			t.Fatalf("%s: reached %q: %v", certificate(i), got, err)
 		}
 	}
+}
+
+// Whoever has a name's certificate could make links without end, and each takes memory of the server.
+func TestANameHasOnlySoManyLinks(t *testing.T) {
+	ca, m1, m2 := newAuthority(t), tunnel.Name{Cluster: "m1"}, tunnel.Name{Cluster: "m2"}
+	s := serve(t, "", server.Config{ID: "a", TLS: ca.ServerTLS(), MaxLinks: 3})
+	var stops []func()
+	for range 3 {
+		_, stop := run(t, agent.Config{Servers: []string{s.Address}, TLS: ca.AgentTLS(m1)})
+		stops = append(stops, stop)
+	}
+	linked(t, s, m1, 3)
+	log := &lines{}
+	run(t, agent.Config{Servers: []string{s.Address}, TLS: ca.AgentTLS(m1), Logger: slog.New(slog.NewTextHandler(log, nil))})
+	eventually(t, "the fourth is told why it has no link", func() bool {
+		return strings.Contains(log.String(), "it has 3 links with this server, as many as may be")
+	})
+	run(t, agent.Config{Servers: []string{s.Address}, TLS: ca.AgentTLS(m2)})
+	linked(t, s, m2, 1)
+	linked(t, s, m1, 3)
+	if n := s.Refusals()[server.ClassLimit]; n == 0 {
+		t.Error("that was not counted")
+	}
+	stops[0]()
+	linked(t, s, m1, 2)
+	run(t, agent.Config{Servers: []string{s.Address}, TLS: ca.AgentTLS(m1)})
+	linked(t, s, m1, 3)
 }

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -137,6 +138,11 @@ func TestAFileIsReadAgain(t *testing.T) {
 		{"a mistake", func() { write(head + "defaults: {clusters: {connections: -5}}") }, false, 5},
 		{"no file", func() { _ = os.Remove(path) }, false, 5},
 		{"a file again", func() { write(head + "defaults: {clusters: {connections: 6}}") }, true, 6},
+		{"a directory", func() { _ = os.Remove(path); _ = os.Mkdir(path, 0o700) }, false, 6},
+		{"a file in its place", func() { _ = os.Remove(path); write(head + "defaults: {clusters: {connections: 7}}") }, true, 7},
+		{"a pipe that nobody writes to", func() { _ = os.Remove(path); _ = syscall.Mkfifo(path, 0o600) }, false, 7},
+		{"a file in the place of that", func() { write(head + "defaults: {clusters: {connections: 8}}") }, true, 8},
+		{"an empty file", func() { write("") }, false, 8},
 	} {
 		step.do()
 		if err := <-changes; (err == nil) != step.right || connections() != step.want {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"k8s.io/klog/v2"
@@ -39,13 +40,20 @@ func Open(path string) (*File, error) {
 	return f, nil
 }
 
-// read reads no more than is allowed.
+// read reads no more than is allowed, and waits for nobody: a pipe in the place of a file could be silent for ever.
 func read(path string) ([]byte, error) {
-	file, err := os.Open(path)
+	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, err
 	}
 	defer file.Close()
+	found, err := file.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if !found.Mode().IsRegular() {
+		return nil, fmt.Errorf("read %s: it is a directory or a device, or a pipe: a regular file is allowed", path)
+	}
 	text, err := io.ReadAll(io.LimitReader(file, MaxBytes+1))
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", path, err)

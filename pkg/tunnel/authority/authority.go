@@ -93,8 +93,13 @@ func New(config Config) (*Authority, error) {
 	}, nil
 }
 
-// Sign makes a certificate for a name.
+// Sign makes a certificate for a name, which is enrolled now.
 func (a *Authority) Sign(name tunnel.Name, key crypto.PublicKey) (*x509.Certificate, error) {
+	return a.signFor(name, key, a.config.Now())
+}
+
+// signFor makes a certificate for a name that was enrolled at a time.
+func (a *Authority) signFor(name tunnel.Name, key crypto.PublicKey, enrolled time.Time) (*x509.Certificate, error) {
 	if err := name.Validate(); err != nil {
 		return nil, err
 	}
@@ -108,7 +113,7 @@ func (a *Authority) Sign(name tunnel.Name, key crypto.PublicKey) (*x509.Certific
 	}
 	now := a.config.Now()
 	template := &x509.Certificate{
-		SerialNumber: serial.Add(serial, big.NewInt(1)), URIs: []*url.URL{name.URI()},
+		SerialNumber: serial.Add(serial, big.NewInt(1)), URIs: []*url.URL{name.URI(), enrolledURI(enrolled)},
 		NotBefore: now.Add(-Backdate).UTC(), NotAfter: earlier(now.Add(a.config.Lifetime), issuer.NotAfter).UTC(), BasicConstraintsValid: true,
 		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
 	}
@@ -133,9 +138,31 @@ func earlier(a, b time.Time) time.Time {
 	return a
 }
 
-// IssuedAt is when a certificate was made, which is later than it begins to be good: what is revoked until then is compared
-// with this.
+// IssuedAt is when a certificate was made, which is later than it begins to be good.
 func IssuedAt(certificate *x509.Certificate) time.Time { return certificate.NotBefore.Add(Backdate) }
+
+// enrolledScheme is that of the URI that says when the first certificate of an agent was issued for a token: koinon-enrolled:TIME (RFC 3339).
+const enrolledScheme = "koinon-enrolled"
+
+func enrolledURI(at time.Time) *url.URL { return &url.URL{Scheme: enrolledScheme, Opaque: stamp(at)} }
+
+// EnrolledAt is when the token was used that a certificate goes back to, however often it was renewed since: what is revoked until then is compared
+// with this, so that who renews before all servers have heard of it gains nothing. A certificate that does not say it was not renewed
+// from one that does, and goes back to when it was made. It is zero if it cannot be read.
+func EnrolledAt(certificate *x509.Certificate) time.Time {
+	at := IssuedAt(certificate)
+	for _, uri := range certificate.URIs {
+		if uri.Scheme != enrolledScheme {
+			continue
+		}
+		said, err := time.Parse(time.RFC3339, uri.Opaque)
+		if err != nil {
+			return time.Time{}
+		}
+		at = earlier(at, said)
+	}
+	return at
+}
 
 // mayRenew reports whether a name may have another certificate now.
 func (a *Authority) mayRenew(name tunnel.Name) bool {

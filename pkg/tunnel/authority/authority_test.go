@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"sync"
 	"testing"
@@ -114,7 +115,7 @@ func TestATokenIsGoodForACertificateOfItsNameAndOfNothingElse(t *testing.T) {
 			if is, err := tunnel.NameOf(leaf); err != nil || is != name {
 				t.Errorf("it is for %s, %v", is, err)
 			}
-			if len(leaf.Subject.Names)+len(leaf.DNSNames)+len(leaf.IPAddresses) > 0 || len(leaf.URIs) != 1 || leaf.IsCA {
+			if len(leaf.Subject.Names)+len(leaf.DNSNames)+len(leaf.IPAddresses) > 0 || len(leaf.URIs) != 2 || leaf.URIs[1].Scheme != "koinon-enrolled" || leaf.IsCA {
 				t.Errorf("it has more than a name: %q, %v, %v, %v", leaf.Subject, leaf.DNSNames, leaf.IPAddresses, leaf.URIs)
 			}
 			_, forServers := leaf.Verify(x509.VerifyOptions{Roots: tn.Agents.Pool(), KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}})
@@ -242,6 +243,45 @@ func TestACertificateIsRenewedForItsOwnNameOnly(t *testing.T) {
 	expired := tn.Issue(t, m2)
 	if got, err = ask(t, tn, client(tn, expired), "", asked(t, newKey(t), m2)); err == nil {
 		t.Errorf("a certificate that had expired was renewed: %v", got)
+	}
+}
+
+// A certificate says when the token was used that it goes back to: neither renewing it nor asking again with the same token makes that later, so that
+// an agent which is quick does not outlive its revocation.
+func TestARenewedCertificateGoesBackToTheToken(t *testing.T) {
+	tn := authoritytest.Start(t, nil)
+	key, token := newKey(t), tn.Tokens.New(t, m1, tn.Now(), 24*time.Hour)
+	leaf := func(got outcome, err error) *x509.Certificate {
+		t.Helper()
+		if err != nil || got.status != http.StatusOK {
+			t.Fatalf("got %v, %v", got, err)
+		}
+		chain, err := identity.ParseCertificates([]byte(got.issued.Certificate))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return chain[0]
+	}
+	first := leaf(ask(t, tn, client(tn), token, asked(t, key, m1)))
+	if at := authority.EnrolledAt(first); !at.Equal(authority.IssuedAt(first)) {
+		t.Errorf("the first goes back to %s, and was issued at %s", at, authority.IssuedAt(first))
+	}
+	tn.SetClock(30 * time.Minute)
+	again := leaf(ask(t, tn, client(tn), token, asked(t, key, m1)))
+	otherKey := newKey(t)
+	renewed := leaf(ask(t, tn, client(tn, tls.Certificate{Certificate: [][]byte{first.Raw}, PrivateKey: key}), "", asked(t, otherKey, m1)))
+	twice := leaf(ask(t, tn, client(tn, tls.Certificate{Certificate: [][]byte{renewed.Raw}, PrivateKey: otherKey}), "", asked(t, newKey(t), m1)))
+	for what, of := range map[string]*x509.Certificate{"with the token": again, "renewed": renewed, "renewed twice": twice} {
+		if at := authority.EnrolledAt(of); !at.Equal(authority.EnrolledAt(first)) || !authority.IssuedAt(of).After(at) {
+			t.Errorf("%s: it goes back to %s, and was issued at %s", what, at, authority.IssuedAt(of))
+		}
+		if name, err := tunnel.NameOf(of); err != nil || name != m1 {
+			t.Errorf("%s: it is of %s: %v", what, name, err)
+		}
+	}
+	odd := &x509.Certificate{NotBefore: first.NotBefore, URIs: []*url.URL{m1.URI(), {Scheme: "koinon-enrolled", Opaque: "yesterday"}}}
+	if at := authority.EnrolledAt(odd); !at.IsZero() {
+		t.Errorf("what cannot be read is %s", at)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/koinon-io/koinon/pkg/tunnel"
 	"github.com/koinon-io/koinon/pkg/tunnel/identity"
@@ -67,15 +68,17 @@ func (a *Authority) issue(w http.ResponseWriter, r *http.Request) (name tunnel.N
 	if err != nil {
 		return name, nil, err
 	}
+	var enrolled time.Time
 	if byToken {
-		name, err = use(r.Context(), a.config.Tokens, token, request, a.config.Now())
+		name, enrolled, err = use(r.Context(), a.config.Tokens, token, request, a.config.Now())
 	} else {
 		name, err = a.renewed(r, request)
+		enrolled = EnrolledAt(r.TLS.PeerCertificates[0])
 	}
 	if err != nil {
 		return name, nil, err
 	}
-	issued, err = a.sign(name, request)
+	issued, err = a.sign(name, request, enrolled)
 	return name, issued, err
 }
 
@@ -120,12 +123,12 @@ func (a *Authority) renewed(r *http.Request, request *identity.Request) (tunnel.
 	return name, nil
 }
 
-func (a *Authority) sign(name tunnel.Name, request *identity.Request) (*identity.Issued, error) {
+func (a *Authority) sign(name tunnel.Name, request *identity.Request, enrolled time.Time) (*identity.Issued, error) {
 	ca, err := a.config.CA()
 	if err != nil {
 		return nil, err
 	}
-	certificate, err := a.Sign(name, request.Key)
+	certificate, err := a.signFor(name, request.Key, enrolled)
 	if err != nil {
 		return nil, err
 	}

@@ -78,36 +78,36 @@ func refuse(code identity.Code, format string, args ...any) *identity.Refusal {
 // anew is what to do when a token is not good.
 const anew = "make a new one with kubectl koinon agent"
 
-// use returns whom a token is for, once it is bound to the key of the request; whom also if it is not good any more. What it says of a token it says to
+// use returns whom a token is for, and when it was used first, once it is bound to the key of the request; whom also if it is not good any more. What it says of a token it says to
 // those only who know its secret.
-func use(ctx context.Context, tokens Tokens, text string, request *identity.Request, now time.Time) (tunnel.Name, error) {
+func use(ctx context.Context, tokens Tokens, text string, request *identity.Request, now time.Time) (name tunnel.Name, first time.Time, err error) {
 	parts := tokenPattern.FindStringSubmatch(strings.TrimSpace(text))
 	if parts == nil {
-		return tunnel.Name{}, refuse(identity.TokenUnknown, "that is no token: ID.SECRET is needed, of 8 and 32 letters and digits")
+		return name, first, refuse(identity.TokenUnknown, "that is no token: ID.SECRET is needed, of 8 and 32 letters and digits")
 	}
 	id, hash := parts[1], sha256.Sum256([]byte(parts[2]))
 	token, err := tokens.Get(ctx, id)
 	if err != nil && !errors.Is(err, ErrNoToken) {
-		return tunnel.Name{}, fmt.Errorf("look up the token %s: %w", id, err)
+		return name, first, fmt.Errorf("look up the token %s: %w", id, err)
 	}
 	if same := subtle.ConstantTimeCompare(hash[:], token.Hash[:]) == 1; err != nil || !same {
-		return tunnel.Name{}, refuse(identity.TokenUnknown, "the token %s is not known here, or its secret is another: %s", id, anew)
+		return name, first, refuse(identity.TokenUnknown, "the token %s is not known here, or its secret is another: %s", id, anew)
 	}
 	if refusal := judge(token, request, now); refusal != nil {
-		return token.Name, refusal
+		return token.Name, first, refusal
 	}
 	key, err := identity.KeyID(request.Key)
 	if err != nil {
-		return tunnel.Name{}, err
+		return name, first, err
 	}
 	if token, err = tokens.Take(ctx, id, key, now); err != nil {
-		return tunnel.Name{}, fmt.Errorf("use the token %s: %w", id, err)
+		return name, first, fmt.Errorf("use the token %s: %w", id, err)
 	}
 	if subtle.ConstantTimeCompare([]byte(token.Key), []byte(key)) != 1 {
-		return token.Name, refuse(identity.TokenUsed, "the token %s for %s was used at %s, by an agent with another key, and is good once: %s",
+		return token.Name, first, refuse(identity.TokenUsed, "the token %s for %s was used at %s, by an agent with another key, and is good once: %s",
 			id, token.Name, stamp(token.Used), anew)
 	}
-	return token.Name, nil
+	return token.Name, token.Used, nil
 }
 
 // judge says why a token whose secret is right is not good for a request.

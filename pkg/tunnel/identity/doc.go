@@ -20,7 +20,7 @@
 // package tunnel says, or no name: then it is for whatever the token is for. It has no subject, no further names and no
 // further extensions; what is not signed is not asked for.
 //
-// The certificate has that URI, no subject, and is for clients only: a cluster that trusted the same authority would see no
+// The certificate has that URI and koinon-enrolled:TIME, which is when the token was used that it goes back to, no subject, and is for clients only: a cluster that trusted the same authority would see no
 // user in it. It is good for seven days, from an hour ago, since clocks differ.
 //
 // # Refusals

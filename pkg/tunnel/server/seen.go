@@ -197,6 +197,8 @@ const (
 	ClassCertificate Class = "certificate"
 	// ClassNotAllowed: it was revoked, or there is no such cluster.
 	ClassNotAllowed Class = "not_allowed"
+	// ClassLimit: its name has as many links as may be.
+	ClassLimit Class = "limit"
 	// ClassToken: a first certificate, or another, was refused.
 	ClassToken Class = "token"
 	// ClassProtocol: it does not speak as it should.

@@ -34,6 +34,8 @@ const (
 	greetTimeout = 10 * time.Second
 	// maxStreams is how many streams of a link may be open.
 	maxStreams = 1000
+	// maxLinks is how many links a name may have.
+	maxLinks = 64
 	// maxRefusal bounds what an agent is told of why it is refused, in bytes.
 	maxRefusal = 1 << 10
 	// maxSaid bounds what an agent says of its version and host, in bytes.
@@ -63,6 +65,8 @@ type Config struct {
 	ProbeEvery time.Duration
 	// MaxStreams is how many streams of a link may be open. The default is 1,000.
 	MaxStreams int
+	// MaxLinks is how many links a name may have with this server, those that others have replaced included. The default is 64.
+	MaxLinks int
 	// Budget bounds what all links hold unread beyond the first credit of their streams; nil has no bound.
 	Budget *mux.Budget
 	// Changed, if not nil, is called when a link begins and when it has ended, which it is told with
@@ -97,6 +101,9 @@ func New(config Config) (*Server, error) {
 	}
 	if config.MaxStreams == 0 {
 		config.MaxStreams = maxStreams
+	}
+	if config.MaxLinks == 0 {
+		config.MaxLinks = maxLinks
 	}
 	if config.Logger == nil {
 		config.Logger = slog.Default()
@@ -295,7 +302,10 @@ func (s *Server) greet(ctx context.Context, secure *tls.Conn, batch *mux.Batch) 
 		return nil, err
 	}
 	info := tunnel.ServerInfo{ID: s.config.ID}
-	refused := s.allowed(name, certificate)
+	refused, class := s.allowed(name, certificate), ClassNotAllowed
+	if refused == nil {
+		refused, class = s.crowded(name), ClassLimit
+	}
 	if refused != nil {
 		info.Refused = refused.Error()[:min(len(refused.Error()), maxRefusal)]
 	}
@@ -311,13 +321,13 @@ func (s *Server) greet(ctx context.Context, secure *tls.Conn, batch *mux.Batch) 
 	if err != nil {
 		err = fmt.Errorf("%s: %w", name, err)
 		if refused != nil { // it did not stay to hear
-			return nil, &refusedError{ClassNotAllowed, name, refused}
+			return nil, &refusedError{class, name, refused}
 		}
 		return nil, &refusedError{ClassProtocol, name, err}
 	}
 	if refused != nil {
 		_ = l.session.Close()
-		return nil, &refusedError{ClassNotAllowed, name, refused}
+		return nil, &refusedError{class, name, refused}
 	}
 	_ = json.Unmarshal(l.session.Peer.Info, &l.info) // what cannot be read is not shown
 	tidy(&l.info)
@@ -349,6 +359,21 @@ func (s *Server) allowed(name tunnel.Name, certificate *x509.Certificate) error 
 	return nil
 }
 
+// crowded says why a name gets no further link: whoever has its certificate could make any number of them, and each takes memory.
+func (s *Server) crowded(name tunnel.Name) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.full(name)
+}
+
+// full is crowded. s.mu is held.
+func (s *Server) full(name tunnel.Name) error {
+	if n := len(s.links[name]); n >= s.config.MaxLinks {
+		return fmt.Errorf("%s: it has %d links with this server, as many as may be", name, n)
+	}
+	return nil
+}
+
 // keep has a link used until it ends.
 func (s *Server) keep(ctx context.Context, l *link) {
 	if refused := s.add(l); refused != nil {
@@ -375,6 +400,9 @@ func (s *Server) add(l *link) error {
 	defer s.mu.Unlock()
 	if s.closed {
 		return errClosed
+	}
+	if err := s.full(l.name); err != nil { // others have come since it was greeted
+		return err
 	}
 	if err := s.contest(l); err != nil {
 		return err

@@ -119,6 +119,7 @@ func TestAnIdleConnectionIsSmall(t *testing.T) {
 		t.Run(kind, func(t *testing.T) {
 			fx := newFixture(t, nil)
 			fx.stop()
+			tunneltest.Eventually(t, "the agent of this process is gone", func() bool { return len(fx.server.Links()) == 0 })
 			dir := t.TempDir()
 			if err := os.WriteFile(dir+"/ca.crt", fx.ca.PEM(), 0o600); err != nil {
 				t.Fatal(err)

@@ -508,3 +508,41 @@ func TestManyRandomDialsFindTheirTargets(t *testing.T) {
 		t.Errorf("got %+v", got)
 	}
 }
+
+// Whoever may ask which agents there are can ask often: the agents and their targets see only so many probes at once.
+func TestProbesThatAreAskedForAreFewAtOnce(t *testing.T) {
+	ca, m1 := newAuthority(t), tunnel.Name{Cluster: "m1"}
+	s := serve(t, "", server.Config{ID: "a", TLS: ca.ServerTLS()})
+	deaf := tunneltest.Deaf(t)
+	policy, err := agent.NewPolicy(map[string]string{tunnel.APIServer: deaf})
+	if err != nil {
+		t.Fatal(err)
+	}
+	run(t, agent.Config{
+		Servers: []string{s.Address}, TLS: ca.AgentTLS(m1), Policy: policy, Info: tunnel.AgentInfo{Version: "v1\x1b[2J\nI1129 all is well", Host: "h\r\u202e1"},
+	})
+	linked(t, s, m1, 1)
+	if info := s.Links()[0].Agent; info.Version != "v1[2JI1129 all is well" || info.Host != "h1" {
+		t.Errorf("what an agent says of itself is shown as %q", info)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	const asking = 40
+	reports := make(chan tunnel.Report, asking)
+	for range asking {
+		go func() { reports <- s.Report(ctx, m1, true) }()
+	}
+	eventually(t, "some are under way", func() bool { return s.Links()[0].Streams == 16 })
+	notAsked := 0
+	cancel()
+	for range asking {
+		if report := <-reports; len(report.Seen) != 1 || report.Seen[0].Probe == nil || report.Seen[0].Probe.Error == "" {
+			t.Errorf("got %+v", report)
+		} else if strings.Contains(report.Seen[0].Probe.Error, "it was not asked") {
+			notAsked++
+		}
+	}
+	if notAsked == 0 {
+		t.Error("all were under way at once")
+	}
+}

@@ -53,8 +53,8 @@ type user struct {
 	groups []string
 }
 
-// key is the same for equal users.
-func (u *user) key() string { return u.name + "\x00" + strings.Join(u.groups, "\x00") }
+// key is the same for equal users, and for no others: a certificate's names may have any characters.
+func (u *user) key() string { return fmt.Sprintf("%q of %q", u.name, u.groups) }
 
 // clusterScheme is that of a URI in a certificate that says for which cluster it is, and for no other: koinon-cluster:NAME.
 const clusterScheme = "koinon-cluster"

@@ -402,6 +402,71 @@ func TestAnswersOfTheAPIAreRemembered(t *testing.T) {
 	}
 }
 
+// What was answered of one user is not taken for another, whose names have separators in them.
+func TestAnAnswerIsForOneUserOnly(t *testing.T) {
+	native := fake.NewClientset()
+	native.PrependReactor("create", "subjectaccessreviews", func(action clienttesting.Action) (bool, runtime.Object, error) {
+		review := action.(clienttesting.CreateAction).GetObject().(*authorizationv1.SubjectAccessReview)
+		review.Status.Allowed = review.Spec.User == "alice"
+		return true, review, nil
+	})
+	p := newPolicy(Parts{Namespace: system, Reviews: native.AuthorizationV1().SubjectAccessReviews()}, time.Hour)
+	for _, one := range []struct {
+		name   string
+		groups []string
+	}{
+		{"alice", []string{"a", "b"}}, {"alice\x00a", []string{"b"}}, {"alice\x00a\x00b", nil}, {"alice\x00a\x00b\x00system:authenticated", nil},
+		{`alice" of ["a" "b`, nil},
+	} {
+		client, err := p.Client(&x509.Certificate{Subject: pkix.Name{CommonName: one.name, Organization: one.groups}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := p.Allow(t.Context(), client, tunnel.Name{Cluster: "m1"}, tunnel.APIServer); (err == nil) != (one.name == "alice") {
+			t.Errorf("%q of %q: got %v", one.name, one.groups, err)
+		}
+	}
+}
+
+func TestSocketsOfOthersAreLeftAlone(t *testing.T) {
+	path := tunneltest.SocketDir(t)
+	if err := os.Chmod(path, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := OpenDirectory(path); err == nil || !strings.Contains(err.Error(), "everybody may write") {
+		t.Errorf("a directory in which everybody may put sockets: got %v", err)
+	}
+	if err := os.Chmod(path, 0o770); err != nil {
+		t.Fatal(err)
+	}
+	directory, err := OpenDirectory(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer directory.Close()
+	for _, name := range []string{"others.sock", "killed.sock"} {
+		listener, err := net.Listen("unix", filepath.Join(path, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		listener.(*net.UnixListener).SetUnlinkOnClose(false)
+		if name == "killed.sock" {
+			_ = listener.Close()
+		} else {
+			defer listener.Close()
+		}
+	}
+	if err := directory.clean(); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Lstat(filepath.Join(path, "others.sock")); err != nil {
+		t.Errorf("a socket that somebody listens on: %v", err)
+	}
+	if _, err := os.Lstat(filepath.Join(path, "killed.sock")); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a socket that nobody listens on: %v", err)
+	}
+}
+
 func TestWhatIsCarriedGoesOnWhenTheProcessIsToldToEnd(t *testing.T) {
 	fx := newFixture(t, nil)
 	fx.join("m1", nil)

@@ -30,6 +30,8 @@ const (
 	lockName = ".koinon-tunnel.lock"
 	// directoryMode is that of a directory that is made.
 	directoryMode = 0o750
+	// others is the right of everybody to write.
+	others = 0o002
 	// reopen is how often it is tried to open sockets that could not be opened.
 	reopen = 10 * time.Second
 )
@@ -44,6 +46,13 @@ type Directory struct {
 func OpenDirectory(path string) (*Directory, error) {
 	if err := os.MkdirAll(path, directoryMode); err != nil {
 		return nil, fmt.Errorf("the directory for sockets of the tunnel: %w", err)
+	}
+	found, err := os.Stat(path)
+	if err != nil {
+		return nil, fmt.Errorf("the directory for sockets of the tunnel: %w", err)
+	}
+	if found.Mode().Perm()&others != 0 {
+		return nil, fmt.Errorf("the directory %s for sockets of the tunnel: everybody may write it, and could put a socket of his own in the place of one: only its owner and group may be allowed to", path)
 	}
 	lock, err := os.OpenFile(filepath.Join(path, lockName), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
@@ -63,7 +72,7 @@ func OpenDirectory(path string) (*Directory, error) {
 // Close gives the directory free for another process.
 func (d *Directory) Close() { _ = d.lock.Close() }
 
-// clean removes sockets of a process that was killed, and what it was about to make.
+// clean removes sockets of a process that was killed, and what it was about to make. One that somebody listens on is another program's, and stays.
 func (d *Directory) clean() error {
 	entries, err := os.ReadDir(d.path)
 	if err != nil {
@@ -74,6 +83,9 @@ func (d *Directory) clean() error {
 		path := filepath.Join(d.path, entry.Name())
 		switch {
 		case entry.Type() == fs.ModeSocket && strings.HasSuffix(entry.Name(), connectEnding):
+			if !abandoned(path) {
+				continue
+			}
 			errs = append(errs, os.Remove(path))
 		case entry.IsDir() && strings.HasPrefix(entry.Name(), frontend.UnfinishedSocket):
 			_ = os.Remove(filepath.Join(path, "s"))
@@ -81,6 +93,15 @@ func (d *Directory) clean() error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// abandoned reports whether nobody listens on a socket.
+func abandoned(path string) bool {
+	conn, err := net.DialTimeout("unix", path, time.Second)
+	if err == nil {
+		_ = conn.Close()
+	}
+	return errors.Is(err, syscall.ECONNREFUSED)
 }
 
 // sockets are those of all clusters.

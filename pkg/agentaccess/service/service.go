@@ -44,6 +44,8 @@ const (
 	looks = time.Minute
 	// memory bounds what all links hold unread, in bytes.
 	memory = 256 << 20
+	// apiQPS and apiBurst bound what the API is asked, in a second and at once, if its configuration does not.
+	apiQPS, apiBurst = 500, 1000
 )
 
 // Serving returns the serving certificate of now, and the authorities that agents are to trust, PEM.
@@ -93,9 +95,7 @@ func (s *Service) Run(ctx, ending context.Context, api *rest.Config) error {
 	defer beside.Wait()
 	upkeep, cancel := context.WithCancel(ctx)
 	defer cancel()
-	api = rest.CopyConfig(api)
-	api.UserAgent = "koinon-tunnel"
-	api.ContentType, api.AcceptContentTypes = runtime.ContentTypeJSON, "" // our kinds have no protobuf form
+	api = clientConfig(api)
 	client, err := kubernetes.NewForConfig(api)
 	if err != nil {
 		return fmt.Errorf("make a client of the API: %w", err)
@@ -149,6 +149,18 @@ func (s *Service) Run(ctx, ending context.Context, api *rest.Config) error {
 		})
 	}
 	return serving.Serve(ctx, s.config.Listener)
+}
+
+// clientConfig is how the API is asked. The library's five questions in a second would be those of all clients of the front ends together, so that one
+// who asks for many clusters kept the others waiting.
+func clientConfig(api *rest.Config) *rest.Config {
+	api = rest.CopyConfig(api)
+	api.UserAgent = "koinon-tunnel"
+	api.ContentType, api.AcceptContentTypes = runtime.ContentTypeJSON, "" // our kinds have no protobuf form
+	if api.QPS == 0 && api.RateLimiter == nil {
+		api.QPS, api.Burst = apiQPS, apiBurst
+	}
+	return api
 }
 
 // publish says where the tunnel is, if agents are to find it here.

@@ -16,7 +16,7 @@ import (
 )
 
 const (
-	// probeTimeout is how long one probe takes at most, and probesAtOnce how many there are.
+	// probeTimeout is how long one probe takes at most, and probesAtOnce how many there are: of those that are asked for, whoever asks, and of the server's own.
 	probeTimeout, probesAtOnce = 5 * time.Second, 16
 	// maxRefusals is of how many names it is kept why the last agent was refused.
 	maxRefusals = 1000
@@ -103,7 +103,7 @@ func (s *Server) reportHere(ctx context.Context, name tunnel.Name, probe bool) t
 		report.Seen[i] = l.seen(s.config.ID)
 	}
 	if probe {
-		s.probeAll(ctx, links, func(i int, p tunnel.Probe) { report.Seen[i].Probe = &p })
+		s.probeAll(ctx, s.probing, links, func(i int, p tunnel.Probe) { report.Seen[i].Probe = &p })
 	}
 	return report
 }
@@ -130,18 +130,23 @@ func (l *link) seen(server string) tunnel.Seen {
 	}
 }
 
-// probeAll has agents dial their targets, some at once, and returns when all have answered or ctx has ended. tell is called for each, by several at once.
-func (s *Server) probeAll(ctx context.Context, links []*link, tell func(i int, p tunnel.Probe)) {
-	places := make(chan struct{}, probesAtOnce)
+// probeAll has agents dial their targets, as many at once as there are places, and returns when all have answered or ctx has ended. tell is called for each,
+// by several at once.
+func (s *Server) probeAll(ctx context.Context, places chan struct{}, links []*link, tell func(i int, p tunnel.Probe)) {
 	var running sync.WaitGroup
+	defer running.Wait()
 	for i, l := range links {
-		places <- struct{}{} // each takes probeTimeout at most
+		select {
+		case places <- struct{}{}:
+		case <-ctx.Done():
+			tell(i, tunnel.Probe{Target: tunnel.TargetOf(l.name), Error: "it was not asked: there was no time left for it"})
+			continue
+		}
 		running.Go(func() {
 			defer func() { <-places }()
 			tell(i, s.probe(ctx, l))
 		})
 	}
-	running.Wait()
 }
 
 // probe has one agent dial its target, and closes that.
@@ -166,6 +171,7 @@ func (s *Server) probe(ctx context.Context, l *link) tunnel.Probe {
 // watch probes agents until ctx ends: those of names that have several here, where another can be chosen, and those that did not reach
 // their targets.
 func (s *Server) watch(ctx context.Context) {
+	own := make(chan struct{}, probesAtOnce)
 	ticker := time.NewTicker(s.config.ProbeEvery)
 	defer ticker.Stop()
 	for {
@@ -184,7 +190,7 @@ func (s *Server) watch(ctx context.Context) {
 			}
 		}
 		s.mu.Unlock()
-		s.probeAll(ctx, links, func(int, tunnel.Probe) {}) // it is noted at the link
+		s.probeAll(ctx, own, links, func(int, tunnel.Probe) {}) // it is noted at the link
 	}
 }
 

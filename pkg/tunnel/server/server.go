@@ -22,6 +22,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode"
 
 	"github.com/koinon-io/koinon/pkg/tunnel"
 	"github.com/koinon-io/koinon/pkg/tunnel/carrier"
@@ -82,6 +83,8 @@ type Server struct {
 	guests *guests
 	mesh   *peers.Mesh // nil if there are no links to other servers
 	counts counts
+	// probing are the places of probes that were asked for, of all who ask together.
+	probing chan struct{}
 
 	mu sync.Mutex
 	// What follows is guarded by mu.
@@ -115,7 +118,7 @@ func New(config Config) (*Server, error) {
 		config.ProbeEvery = 15 * time.Second
 	}
 	s := &Server{
-		config: config, guests: newGuests(maxGuests),
+		config: config, guests: newGuests(maxGuests), probing: make(chan struct{}, probesAtOnce),
 		links: map[tunnel.Name][]*link{}, all: map[*link]bool{}, replicas: []tunnel.Replica{{ID: config.ID}},
 	}
 	if _, err := s.secured(); err != nil {
@@ -340,13 +343,21 @@ var instancePattern = regexp.MustCompile(`^[0-9a-zA-Z-]{1,32}$`)
 // tidy bounds what an agent says of itself. One that does not say which process it is counts as another for each link.
 func tidy(info *tunnel.AgentInfo) {
 	for _, text := range []*string{&info.Version, &info.Host} {
-		*text = strings.ToValidUTF8((*text)[:min(len(*text), maxSaid)], "")
+		*text = strings.Map(printable, strings.ToValidUTF8((*text)[:min(len(*text), maxSaid)], ""))
 	}
 	if !instancePattern.MatchString(info.Instance) {
 		var random [8]byte
 		_, _ = rand.Read(random[:]) // never fails
 		info.Instance = "link-" + hex.EncodeToString(random[:])
 	}
+}
+
+// printable drops what moves a terminal's cursor or begins another line of a log.
+func printable(r rune) rune {
+	if !unicode.IsPrint(r) {
+		return -1
+	}
+	return r
 }
 
 func (s *Server) allowed(name tunnel.Name, certificate *x509.Certificate) error {

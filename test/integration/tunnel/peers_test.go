@@ -75,7 +75,7 @@ func TestATunnelAloneReachesMembersForAServer(t *testing.T) {
 	f.status(1, "Problem: no agent is connected: no token for it is kept")
 	e := f.enrol()
 	f.status(1, "was not used yet")
-	f.startAgent(e, t.TempDir())
+	f.startAgent(e, 0)
 	f.is(v1beta1.ClusterReady, "")
 	f.propagates()
 	f.works()

@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
 	"github.com/koinon-io/koinon/pkg/storage/storagetest"
 	"github.com/koinon-io/koinon/test/testbed"
@@ -72,6 +74,10 @@ func TestATunnelAloneReachesMembersForAServer(t *testing.T) {
 	f := newFederation(t, startServer(t, testbed.KoinonOptions{Args: []string{"--tunnel-agents=false"}}))
 	f.status(1, "the server has no tunnel: there is no ConfigMap koinon-tunnel")
 	first := f.startTunnel()
+	f.eventually("agents can be told of it", func(ctx context.Context) error {
+		_, err := f.host.CoreV1().ConfigMaps(system).Get(ctx, "koinon-tunnel", metav1.GetOptions{})
+		return err
+	})
 	f.status(1, "Problem: no agent is connected: no token for it is kept")
 	e := f.enrol()
 	f.status(1, "was not used yet")

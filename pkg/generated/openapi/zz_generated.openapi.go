@@ -2394,7 +2394,7 @@ func schema_apis_kubefed_core_v1beta1_KubeFedClusterSpec(ref common.ReferenceCal
 					},
 					"proxyURL": {
 						SchemaProps: spec.SchemaProps{
-							Description: "ProxyURL is a proxy on the way to the API server: http, https or socks5.",
+							Description: "ProxyURL is a proxy on the way to the API server: http, https or socks5. With the tunnel Always it is for other clients of this object, such as KubeFed, and not used here.",
 							Type:        []string{"string"},
 							Format:      "",
 						},

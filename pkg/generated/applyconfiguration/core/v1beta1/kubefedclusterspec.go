@@ -24,7 +24,8 @@ type KubeFedClusterSpecApplyConfiguration struct {
 	// DisabledTLSValidations turns off checks of the server's certificate: "*" alone for
 	// all, or SubjectName, ValidityPeriod.
 	DisabledTLSValidations []corev1beta1.TLSValidation `json:"disabledTLSValidations,omitempty"`
-	// ProxyURL is a proxy on the way to the API server: http, https or socks5.
+	// ProxyURL is a proxy on the way to the API server: http, https or socks5. With the tunnel
+	// Always it is for other clients of this object, such as KubeFed, and not used here.
 	ProxyURL *string `json:"proxyURL,omitempty"`
 	// Tunnel says whether the API server is reached through the koinon-agents that run in the
 	// member and are known by the name of this KubeFedCluster. Always: in no other way. The host of

@@ -19,7 +19,7 @@ RACE_PACKAGES = $(filter-out $(KUBE_LINKED),$(shell go list . ./pkg/... ./cmd/..
 ENGINE_SUITES = ./test/integration/propagation
 
 .DEFAULT_GOAL := help
-.PHONY: help build build-helm image-agent up down status test test-fast test-unit test-race test-unraced test-integration test-propagation-race test-histories test-faults test-faults-long test-store test-minor test-kubectl test-kubefed test-edge test-relays test-tunnel-scale fuzz-tunnel soak-aggregated bench bench-store bench-propagation bench-proxy bench-tunnel test-bench-propagation test-bench-proxy test-bench-tunnel generate verify lint clean
+.PHONY: help build build-edge build-helm image-agent up down status test test-fast test-unit test-race test-unraced test-integration test-propagation-race test-histories test-faults test-faults-long test-store test-minor test-kubectl test-kubefed test-node test-edge test-relays test-tunnel-scale fuzz-tunnel soak-aggregated bench bench-store bench-propagation bench-proxy bench-tunnel bench-edge test-bench-propagation test-bench-proxy test-bench-tunnel generate verify lint clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,8 +27,18 @@ help: ## List the targets
 build: ## Build all binaries into bin/ (about ten minutes the first time)
 	@mkdir -p bin
 	go build -ldflags "$(LDFLAGS)" -o bin/ ./cmd/...
+	CGO_ENABLED=0 go build -ldflags "$(LDFLAGS)" -o bin/ ./cmd/koinon-ipam
 	@for name in kubectl kube-apiserver kube-controller-manager etcd; do ln -sf koinon-playground bin/$$name; done
 	@ln -sf kubectl-koinon bin/kubectl_complete-koinon
+
+# What edge nodes run on.
+EDGE_PLATFORMS ?= linux/amd64 linux/arm64 linux/arm windows/amd64
+
+build-edge: ## Build koinon-edgehub for what edge nodes run on, into bin/edge (EDGE_PLATFORMS="linux/arm64")
+	@set -e; for platform in $(EDGE_PLATFORMS); do \
+		echo "==> $$platform"; \
+		GOOS=$${platform%/*} GOARCH=$${platform#*/} CGO_ENABLED=0 go build -ldflags "$(LDFLAGS)" -o "bin/edge/$$platform/" ./cmd/koinon-edgehub; \
+	done
 
 build-helm: ## Build the stock helm, which tests run, into bin/
 	@mkdir -p bin
@@ -47,7 +57,7 @@ down: ## Stop the playground and remove all it made
 	bin/koinon-playground down --dir $(DIR)
 
 test: ## Everything that CI checks; goes on after a failure, and says what took how long
-	@hack/test.sh build verify test-race test-unraced test-faults test-integration
+	@hack/test.sh build verify test-race test-unraced test-faults test-integration test-node
 
 test-unit: test-race test-unraced ## Unit tests, with the race detector where Kubernetes itself is not linked
 
@@ -58,7 +68,7 @@ test-unraced: ## Unit tests of the rest, without it
 	go test -timeout 30m $(KUBE_LINKED)
 
 test-integration: build build-helm ## Tests against real servers: Koinon, kube-apiserver, MariaDB and Galera if installed
-	go test -count=1 -timeout 30m -p 1 $$(go list ./test/... | grep -Ev '/test/(storefaults|simulation|integration/simulated|tunnelscenarios)')
+	go test -count=1 -timeout 30m -p 2 $$(go list ./test/... | grep -Ev '/test/(storefaults|simulation|integration/simulated|tunnelscenarios)')
 
 test-propagation-race: build ## Propagation to real clusters with the race detector: the engine runs in the tests (about twelve minutes)
 	go test -race -count=1 -timeout 40m -p 1 $(ENGINE_SUITES)
@@ -87,9 +97,12 @@ test-kubefed: build ## What KubeFed's own controller-manager does to cells (buil
 	cd test/clients/kubefed && go build -o ../../../bin/clients/kubefed-controller-manager sigs.k8s.io/kubefed/cmd/controller-manager
 	KOINON_KUBEFED=$(CURDIR)/bin/clients/kubefed-controller-manager go test -count=1 -timeout 30m -v -run StockBinary ./test/integration/cellaccess
 
-test-edge: build ## Exec, logs and the like on a real node, kubelet and containerd; as root, with what hack/edge-packages.sh installs
-	go build -ldflags "$(LDFLAGS)" -o bin/ k8s.io/kubernetes/cmd/kubelet
-	go test -count=1 -timeout 30m -exec "$(CURDIR)/hack/own-machine.sh" -run RealNode ./test/integration/proxy
+test-node: ## The edge hub on a real node that loses the cloud and its power, if this machine can have one; else says why not (after make build)
+	@hack/test-node.sh
+
+test-edge: build ## A real node, kubelet and containerd: without the cloud, restarted, returned; exec, logs and the like through tunnels; as root, with what hack/edge-packages.sh installs
+	go build -ldflags "$(LDFLAGS)" -o bin/ k8s.io/kubernetes/cmd/kubelet k8s.io/kubernetes/cmd/kube-proxy
+	go test -count=1 -timeout 30m -exec "$(CURDIR)/hack/own-machine.sh" -run RealNode -p 1 ./test/integration/edgenode ./test/integration/proxy
 
 test-tunnel-scale: ## The tunnel's scenarios in full: 1,000 agents, 10,000 connections, hostile peers, links that are cut for minutes (KOINON_SEED; about ten minutes)
 	KOINON_LONG=1 go test -count=1 -timeout 60m -v ./test/tunnelscenarios
@@ -137,6 +150,14 @@ test-bench-propagation: build ## Run every row of that at a small scale (about f
 
 bench-proxy: build ## Measure what a member costs through the proxies beside the member itself
 	go run ./test/proxybench
+
+bench-edge: build ## Measure what the edge hub costs and adds, and how long a node takes from power until its pods are ready (as root, else without that): _output/bench-edge.md (about fifty minutes)
+	@mkdir -p _output
+	go run ./test/edgebench --markdown _output/bench-edge.md
+	@if [ "$$(id -u)" = 0 ]; then \
+		go build -ldflags "$(LDFLAGS)" -o bin/ k8s.io/kubernetes/cmd/kubelet && \
+		KOINON_BENCH=3 KOINON_BENCH_MARKDOWN=$(CURDIR)/_output/bench-edge-power-on.md go test -count=1 -timeout 30m -exec "$(CURDIR)/hack/own-machine.sh" -run RealNodePowerOn -v ./test/integration/edgenode; \
+	else echo "power-on is not measured: it takes a real node, which takes root"; fi
 
 bench-tunnel: ## Measure the tunnel beside direct connections and upstream's konnectivity, which this builds: _output/bench-tunnel.md (about eleven minutes)
 	@mkdir -p _output

@@ -20,6 +20,7 @@ need containernetworking-plugins '/usr/lib/cni/bridge' '/usr/lib/cni/host-local'
 need iproute2 '/*bin/ip'
 need util-linux '/usr/bin/nsenter' '/usr/bin/unshare' '/usr/bin/setpriv'
 need busybox-static '/usr/share/doc/busybox-static'
+need nftables '/usr/sbin/nft' # for kube-proxy
 
 if [[ ${#missing[@]} -eq 0 ]]; then
   exit 0

@@ -20,6 +20,7 @@ import (
 
 	"github.com/koinon-io/koinon/pkg/tunnel"
 	"github.com/koinon-io/koinon/pkg/tunnel/authority/authoritytest"
+	"github.com/koinon-io/koinon/pkg/tunnel/mux"
 	"github.com/koinon-io/koinon/pkg/tunnel/server"
 	"github.com/koinon-io/koinon/pkg/tunnel/tunneltest"
 )
@@ -183,6 +184,10 @@ func TestTheAgentIsSmallAndLivesFromTokenToSIGTERM(t *testing.T) {
 		links := tn.Links()
 		return !slices.ContainsFunc(links, func(l server.Link) bool { return !l.Draining })
 	})
+	var refused *tunnel.DialError
+	if _, err := tn.Dial(t.Context(), m1, "tcp", tunnel.APIServer); !errors.As(err, &refused) || refused.Code != mux.Draining {
+		t.Errorf("what is new, which would be lost, ends with %v", err)
+	}
 	_, _ = io.WriteString(conn, "x")
 	if _, err := io.ReadFull(conn, make([]byte, 1)); err != nil {
 		t.Errorf("what it carries ended: %v", err)

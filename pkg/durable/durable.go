@@ -9,27 +9,15 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-
-	"github.com/google/renameio/v2"
 )
 
 // WriteFile replaces path by data, with exactly this mode. Data, name and directory are on the
 // disk when it returns.
 func WriteFile(path string, data []byte, mode os.FileMode) error {
-	dir := filepath.Dir(path)
-	// Not renameio.WriteFile, which keeps the mode of the file that is there.
-	file, err := renameio.NewPendingFile(path, renameio.WithTempDir(dir), renameio.WithPermissions(0o600), renameio.WithStaticPermissions(mode))
-	if err != nil {
+	if err := replace(path, data, mode); err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
 	}
-	defer func() { _ = file.Cleanup() }()
-	if _, err := file.Write(data); err != nil {
-		return fmt.Errorf("write %s: %w", path, err)
-	}
-	if err := file.CloseAtomicallyReplace(); err != nil {
-		return fmt.Errorf("write %s: %w", path, err)
-	}
-	return syncDir(dir)
+	return syncDir(filepath.Dir(path))
 }
 
 // RemoveUnfinished removes what kills in the middle of WriteFile have left of the named files
@@ -56,17 +44,4 @@ func RemoveUnfinished(dir string, names ...string) error {
 func unfinished(file, name string) bool {
 	number, ok := strings.CutPrefix(file, "."+name)
 	return ok && number != "" && strings.Trim(number, "0123456789") == ""
-}
-
-// syncDir makes a rename durable.
-func syncDir(dir string) error {
-	handle, err := os.Open(dir)
-	if err != nil {
-		return fmt.Errorf("sync %s: %w", dir, err)
-	}
-	defer func() { _ = handle.Close() }()
-	if err := handle.Sync(); err != nil {
-		return fmt.Errorf("sync %s: %w", dir, err)
-	}
-	return nil
 }

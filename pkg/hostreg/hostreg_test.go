@@ -20,7 +20,7 @@ import (
 	aggregatorfake "k8s.io/kube-aggregator/pkg/client/clientset_generated/clientset/fake"
 	testingclock "k8s.io/utils/clock/testing"
 
-	"github.com/koinon-io/koinon/pkg/pki"
+	"github.com/koinon-io/koinon/pkg/keypair"
 	"github.com/koinon-io/koinon/pkg/servingcert"
 )
 
@@ -123,7 +123,7 @@ func (h *fakeHost) trusted(r *Registration) error {
 	pool := x509.NewCertPool()
 	pool.AppendCertsFromPEM(h.apiService(core).Spec.CABundle)
 	certificate, _ := r.config.Certificate.Certificate().CurrentCertKeyContent()
-	parsed, err := pki.ParseCertificate(certificate)
+	parsed, err := keypair.ParseCertificate(certificate)
 	if err != nil {
 		return err
 	}

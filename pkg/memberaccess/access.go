@@ -93,10 +93,19 @@ func fromToken(spec *v1beta1.KubeFedClusterSpec, token string, authority []byte)
 	if len(authority) > 0 && !x509.NewCertPool().AppendCertsFromPEM(authority) {
 		return nil, malformed("the authority of the token, spec.caBundle and the Secret's key %q, holds no certificate in PEM", v1beta1.CAKey)
 	}
-	if err := setProxy(config, spec.ProxyURL); err != nil {
+	if err := setProxy(config, proxyOf(spec)); err != nil {
 		return nil, err
 	}
 	return relax(config, spec.DisabledTLSValidations)
+}
+
+// proxyOf is the proxy on the way to a member; empty if there is none. What is reached through its agents only has one for other
+// clients of its KubeFedCluster.
+func proxyOf(spec *v1beta1.KubeFedClusterSpec) string {
+	if spec.Tunnel == v1beta1.TunnelAlways {
+		return ""
+	}
+	return spec.ProxyURL
 }
 
 func setProxy(config *rest.Config, proxyURL string) error {
@@ -182,7 +191,7 @@ func fromKubeconfig(spec *v1beta1.KubeFedClusterSpec, secretName string, data []
 	if err := checkCertificate(config.CertData, now); err != nil {
 		return nil, malformed("Secret %q, key %q: %v", secretName, v1beta1.KubeconfigKey, err)
 	}
-	if config.Proxy != nil || spec.ProxyURL == "" {
+	if config.Proxy != nil || proxyOf(spec) == "" {
 		return config, nil
 	}
 	if config.Insecure {

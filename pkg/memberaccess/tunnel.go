@@ -78,7 +78,7 @@ func NoAgent(format string, args ...any) error {
 // tunnel says so with DialWith. Neither the environment nor a kubeconfig has a proxy in between.
 func onlyThroughAgent(config *rest.Config) error {
 	if config.Proxy != nil {
-		return malformed("spec.tunnel is %s, and its kubeconfig or spec names a proxy: the agent connects to the API server, and through none", v1beta1.TunnelAlways)
+		return malformed("spec.tunnel is %s, and its kubeconfig names a proxy: the agent connects to the API server, and through none", v1beta1.TunnelAlways)
 	}
 	none := func(*http.Request) (*url.URL, error) { return nil, nil }
 	if own, ok := config.Transport.(*http.Transport); ok { // see relax

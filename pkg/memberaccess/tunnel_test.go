@@ -65,11 +65,40 @@ func TestAMemberWithATunnelIsReachedThroughItsAgentOnly(t *testing.T) {
 	}
 }
 
-func TestAMemberWithATunnelHasNoProxy(t *testing.T) {
+// The proxy of a KubeFedCluster is for others then, who know nothing of agents.
+func TestAMemberWithATunnelIsReachedThroughNoProxy(t *testing.T) {
 	spec := v1beta1.KubeFedClusterSpec{APIEndpoint: "https://192.0.2.1:6443", ProxyURL: "http://proxy:1", Tunnel: v1beta1.TunnelAlways}
-	_, err := Config(cluster(spec), bound(spec, secret(v1beta1.TokenKey, "t")), now)
+	c := cluster(spec)
+	config, err := Config(c, bound(spec, secret(v1beta1.TokenKey, "t")), now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	DialWith(config, Dialer(c, config, func(_ context.Context, member string) (net.Conn, error) {
+		return nil, NotDialed("no agent of %s", member)
+	}, nil))
+	if err := ask(t, config); ConnectionProblem(err) != "no agent of m1" {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestAKubeconfigOfAMemberWithATunnelHasNoProxy(t *testing.T) {
+	spec := v1beta1.KubeFedClusterSpec{APIEndpoint: "https://192.0.2.1:6443", Tunnel: v1beta1.TunnelAlways}
+	_, err := Config(cluster(spec), bound(spec, secret(v1beta1.KubeconfigKey, kubeconfigWithProxy)), now)
 	var problem *MalformedError
 	if !errors.As(err, &problem) || !strings.Contains(problem.Problem, "the agent connects to the API server, and through none") {
 		t.Errorf("got %v", err)
 	}
 }
+
+const kubeconfigWithProxy = `
+current-context: c
+clusters:
+- name: m
+  cluster: {server: "https://192.0.2.1:6443", proxy-url: "http://proxy:1"}
+users:
+- name: u
+  user: {token: t}
+contexts:
+- name: c
+  context: {cluster: m, user: u}
+`

@@ -1,5 +1,5 @@
-// Package pki makes, reads and keeps keys and certificates: the ones of a server that runs
-// alone, in a directory, and through Pair those of everybody else.
+// Package pki makes, reads and keeps the keys and certificates of a server that runs alone, in a
+// directory, and signs kubeconfigs with them. How one is made is in pkg/keypair.
 //
 //	ca.crt, ca.key                          signs the serving certificate and clients
 //	front-proxy-ca.crt, front-proxy-ca.key  signs the aggregator's client certificate

@@ -16,6 +16,7 @@ import (
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 
 	"github.com/koinon-io/koinon/pkg/durable"
+	"github.com/koinon-io/koinon/pkg/keypair"
 )
 
 const (
@@ -61,7 +62,7 @@ func (p *PKI) renewKubeconfig() (bool, error) {
 	if p.kubeconfig == nil {
 		return false, nil
 	}
-	if certificate, err := kubeconfigCertificate(p.kubeconfig.Path); err == nil && !Due(certificate, p.config.Clock.Now()) {
+	if certificate, err := kubeconfigCertificate(p.kubeconfig.Path); err == nil && !keypair.Due(certificate, p.config.Clock.Now()) {
 		return false, nil
 	}
 	return true, p.writeKubeconfig()
@@ -72,7 +73,7 @@ func (p *PKI) writeKubeconfig() error {
 	if err != nil {
 		return p.damaged(err)
 	}
-	data, err := issuer.kubeconfig(*p.kubeconfig, p.config.Clock.Now())
+	data, err := encodeKubeconfig(issuer, *p.kubeconfig, p.config.Clock.Now())
 	if err != nil {
 		return err
 	}
@@ -90,13 +91,13 @@ func SignKubeconfig(dir string, k Kubeconfig, now time.Time) ([]byte, error) {
 	if err != nil {
 		return nil, p.damaged(err)
 	}
-	return issuer.kubeconfig(k, now)
+	return encodeKubeconfig(issuer, k, now)
 }
 
-// kubeconfig signs a certificate for a user and returns a file with it.
-func (p Pair) kubeconfig(k Kubeconfig, now time.Time) ([]byte, error) {
+// encodeKubeconfig signs a certificate for a user and returns a file with it.
+func encodeKubeconfig(issuer keypair.Pair, k Kubeconfig, now time.Time) ([]byte, error) {
 	user := cmp.Or(k.User, AdministratorUser)
-	leaf := Leaf{
+	leaf := keypair.Leaf{
 		Subject:  pkix.Name{CommonName: user, Organization: groups(k)},
 		Usages:   []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
 		Lifetime: k.Lifetime,
@@ -104,7 +105,7 @@ func (p Pair) kubeconfig(k Kubeconfig, now time.Time) ([]byte, error) {
 	if k.URI != nil {
 		leaf.URIs = []*url.URL{k.URI}
 	}
-	client, err := p.Issue(leaf, now)
+	client, err := issuer.Issue(leaf, now)
 	if err != nil {
 		return nil, err
 	}
@@ -113,7 +114,7 @@ func (p Pair) kubeconfig(k Kubeconfig, now time.Time) ([]byte, error) {
 		return nil, err
 	}
 	config := clientcmdapi.NewConfig()
-	config.Clusters[contextName] = &clientcmdapi.Cluster{Server: k.Server, CertificateAuthorityData: p.CertificatePEM()}
+	config.Clusters[contextName] = &clientcmdapi.Cluster{Server: k.Server, CertificateAuthorityData: issuer.CertificatePEM()}
 	config.AuthInfos[user] = &clientcmdapi.AuthInfo{ClientCertificateData: client.CertificatePEM(), ClientKeyData: key}
 	config.Contexts[contextName] = &clientcmdapi.Context{Cluster: contextName, AuthInfo: user}
 	config.CurrentContext = contextName
@@ -151,7 +152,7 @@ func kubeconfigCertificate(path string) (*x509.Certificate, error) {
 	if user == nil {
 		return nil, fmt.Errorf("%s has no user %q", path, AdministratorUser)
 	}
-	return ParseCertificate(user.ClientCertificateData)
+	return keypair.ParseCertificate(user.ClientCertificateData)
 }
 
 func readKubeconfig(path string) (*clientcmdapi.Config, error) {

@@ -12,6 +12,8 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/klog/v2"
 	testingclock "k8s.io/utils/clock/testing"
+
+	"github.com/koinon-io/koinon/pkg/keypair"
 )
 
 // isGood checks a kubeconfig as a client and the server would, and returns its groups and the
@@ -22,11 +24,11 @@ func isGood(t *testing.T, p *PKI, path string, now time.Time) ([]string, time.Ti
 	if err != nil {
 		t.Fatal(err)
 	}
-	issuer, err := ParseCertificate(config.CAData)
+	issuer, err := keypair.ParseCertificate(config.CAData)
 	if err != nil {
 		t.Fatal(err)
 	}
-	pair, err := ParsePair(config.CertData, config.KeyData)
+	pair, err := keypair.ParsePair(config.CertData, config.KeyData)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,6 +17,7 @@ import (
 	"k8s.io/utils/clock"
 
 	"github.com/koinon-io/koinon/pkg/durable"
+	"github.com/koinon-io/koinon/pkg/keypair"
 )
 
 const (
@@ -201,7 +202,7 @@ func fileNames() []string {
 // renew brings every certificate up to date and returns the files that it replaced.
 func (p *PKI) renew() ([]string, error) {
 	var replaced []string
-	issuers := map[authority]Pair{}
+	issuers := map[authority]keypair.Pair{}
 	for _, a := range allAuthorities {
 		issuer, changed, err := p.ensureAuthority(a)
 		if err != nil {
@@ -226,35 +227,35 @@ func (p *PKI) renew() ([]string, error) {
 
 // ensureAuthority returns a valid authority, and whether its certificate is new. The key is
 // new on the first start only.
-func (p *PKI) ensureAuthority(a authority) (Pair, bool, error) {
+func (p *PKI) ensureAuthority(a authority) (keypair.Pair, bool, error) {
 	current, err := p.readAuthority(a)
 	now := p.config.Clock.Now()
 	switch {
-	case err == nil && !Due(current.Certificate, now):
+	case err == nil && !keypair.Due(current.Certificate, now):
 		return current, false, nil
 	case err == nil: // the same key for ten more years
 	case p.first && errors.Is(err, fs.ErrNotExist):
 		if current.Key, err = p.ensureKey(a.keyFile()); err != nil {
-			return Pair{}, false, p.damaged(err)
+			return keypair.Pair{}, false, p.damaged(err)
 		}
 	default:
-		return Pair{}, false, p.damaged(err)
+		return keypair.Pair{}, false, p.damaged(err)
 	}
-	renewed, err := SignAuthority(a.commonName, current.Key, now, authorityLifetime)
+	renewed, err := keypair.SignAuthority(a.commonName, current.Key, now, authorityLifetime)
 	if err != nil {
-		return Pair{}, false, err
+		return keypair.Pair{}, false, err
 	}
 	return renewed, true, durable.WriteFile(p.path(a.certificateFile()), renewed.CertificatePEM(), 0o644)
 }
 
 // ensureLeaf replaces a certificate that is absent, damaged, due, of another authority or
 // for other hosts.
-func (p *PKI) ensureLeaf(l leaf, issuer Pair) (bool, error) {
+func (p *PKI) ensureLeaf(l leaf, issuer keypair.Pair) (bool, error) {
 	if current, err := p.readLeaf(l); err == nil && current.Certificate.CheckSignatureFrom(issuer.Certificate) == nil &&
-		!Due(current.Certificate, p.config.Clock.Now()) && (l.file != serving.file || coversHosts(current.Certificate, p.config.Hosts)) {
+		!keypair.Due(current.Certificate, p.config.Clock.Now()) && (l.file != serving.file || coversHosts(current.Certificate, p.config.Hosts)) {
 		return false, nil
 	}
-	wanted := Leaf{Subject: pkix.Name{CommonName: l.commonName}, Usages: []x509.ExtKeyUsage{l.usage}, Lifetime: leafLifetime}
+	wanted := keypair.Leaf{Subject: pkix.Name{CommonName: l.commonName}, Usages: []x509.ExtKeyUsage{l.usage}, Lifetime: leafLifetime}
 	if l.file == serving.file {
 		wanted.Hosts = p.config.Hosts
 	}
@@ -282,10 +283,10 @@ func (p *PKI) ensureKey(name string) (crypto.Signer, error) {
 	if err == nil || !p.first || !errors.Is(err, fs.ErrNotExist) {
 		return key, err
 	}
-	if key, err = NewKey(); err != nil {
+	if key, err = keypair.NewKey(); err != nil {
 		return nil, err
 	}
-	encoded, err := EncodeKey(key)
+	encoded, err := keypair.EncodeKey(key)
 	if err != nil {
 		return nil, err
 	}

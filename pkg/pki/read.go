@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+
+	"github.com/koinon-io/koinon/pkg/keypair"
 )
 
 // damaged adds to what is wrong with a key what to do.
@@ -15,24 +17,24 @@ func (p *PKI) damaged(problem error) error {
 
 // readAuthority reads both files of an authority. If a file is absent, the error is
 // fs.ErrNotExist; in any case it is the beginning of a sentence.
-func (p *PKI) readAuthority(a authority) (Pair, error) {
+func (p *PKI) readAuthority(a authority) (keypair.Pair, error) {
 	key, err := p.readKey(a.keyFile())
 	if err != nil {
-		return Pair{}, err
+		return keypair.Pair{}, err
 	}
 	data, err := p.read(a.certificateFile())
 	if err != nil {
-		return Pair{}, err
+		return keypair.Pair{}, err
 	}
-	pair := Pair{Key: key}
-	if pair.Certificate, err = ParseCertificate(data); err != nil {
-		return Pair{}, fmt.Errorf("%s %w", p.path(a.certificateFile()), err)
+	pair := keypair.Pair{Key: key}
+	if pair.Certificate, err = keypair.ParseCertificate(data); err != nil {
+		return keypair.Pair{}, fmt.Errorf("%s %w", p.path(a.certificateFile()), err)
 	}
-	if !pair.matches() {
-		return Pair{}, fmt.Errorf("%s %w than %s", p.path(a.certificateFile()), errOtherKey, p.path(a.keyFile()))
+	if !pair.Matches() {
+		return keypair.Pair{}, fmt.Errorf("%s %w than %s", p.path(a.certificateFile()), keypair.ErrOtherKey, p.path(a.keyFile()))
 	}
 	if !pair.Certificate.IsCA {
-		return Pair{}, fmt.Errorf("%s is not the certificate of an authority", p.path(a.certificateFile()))
+		return keypair.Pair{}, fmt.Errorf("%s is not the certificate of an authority", p.path(a.certificateFile()))
 	}
 	return pair, nil
 }
@@ -42,7 +44,7 @@ func (p *PKI) readKey(name string) (crypto.Signer, error) {
 	if err != nil {
 		return nil, err
 	}
-	key, err := ParseKey(data)
+	key, err := keypair.ParseKey(data)
 	if err != nil {
 		return nil, fmt.Errorf("%s %w", p.path(name), err)
 	}
@@ -50,12 +52,12 @@ func (p *PKI) readKey(name string) (crypto.Signer, error) {
 }
 
 // readLeaf reads a certificate with its key.
-func (p *PKI) readLeaf(l leaf) (Pair, error) {
+func (p *PKI) readLeaf(l leaf) (keypair.Pair, error) {
 	data, err := p.read(l.file)
 	if err != nil {
-		return Pair{}, err
+		return keypair.Pair{}, err
 	}
-	return ParsePair(data, data)
+	return keypair.ParsePair(data, data)
 }
 
 // read reads a file. Its error says in a few words that the file is absent, or why it cannot

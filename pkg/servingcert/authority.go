@@ -10,7 +10,7 @@ import (
 
 	certutil "k8s.io/client-go/util/cert"
 
-	"github.com/koinon-io/koinon/pkg/pki"
+	"github.com/koinon-io/koinon/pkg/keypair"
 )
 
 const (
@@ -21,17 +21,17 @@ const (
 )
 
 // authorities are all that are trusted, oldest first.
-type authorities []pki.Pair
+type authorities []keypair.Pair
 
 // at returns the authorities as they should be at a time: without expired ones, and with a
 // new one when the newest is due.
 func (a authorities) at(now time.Time) (authorities, error) {
-	result := slices.DeleteFunc(slices.Clone(a), func(one pki.Pair) bool { return now.After(one.Certificate.NotAfter) })
-	if len(result) > 0 && !pki.Due(result[len(result)-1].Certificate, now) {
+	result := slices.DeleteFunc(slices.Clone(a), func(one keypair.Pair) bool { return now.After(one.Certificate.NotAfter) })
+	if len(result) > 0 && !keypair.Due(result[len(result)-1].Certificate, now) {
 		return result, nil
 	}
 	// Names differ, so that a verifier never confuses two authorities of one bundle.
-	one, err := pki.NewAuthority("koinon-serving-ca@"+now.UTC().Format("20060102150405"), now, authorityLifetime)
+	one, err := keypair.NewAuthority("koinon-serving-ca@"+now.UTC().Format("20060102150405"), now, authorityLifetime)
 	if err != nil {
 		return nil, err
 	}
@@ -43,11 +43,11 @@ func (a authorities) at(now time.Time) (authorities, error) {
 func (a authorities) with(others authorities) authorities {
 	result := slices.Clone(a)
 	for _, one := range others {
-		if !slices.ContainsFunc(result, func(known pki.Pair) bool { return known.Certificate.Equal(one.Certificate) }) {
+		if !slices.ContainsFunc(result, func(known keypair.Pair) bool { return known.Certificate.Equal(one.Certificate) }) {
 			result = append(result, one)
 		}
 	}
-	slices.SortStableFunc(result, func(x, y pki.Pair) int { return x.Certificate.NotBefore.Compare(y.Certificate.NotBefore) })
+	slices.SortStableFunc(result, func(x, y keypair.Pair) int { return x.Certificate.NotBefore.Compare(y.Certificate.NotBefore) })
 	return result
 }
 
@@ -55,8 +55,8 @@ func (a authorities) with(others authorities) authorities {
 // read. One whose elder ends by then needs no such time: nothing else will be left. If
 // there is none, it is the oldest that they were told of; and when nobody knows whom callers
 // trust, as at a start, the oldest.
-func (a authorities) signer(now time.Time, trusted func(pki.Pair) bool) pki.Pair {
-	told := slices.DeleteFunc(slices.Clone(a), func(one pki.Pair) bool { return !trusted(one) })
+func (a authorities) signer(now time.Time, trusted func(keypair.Pair) bool) keypair.Pair {
+	told := slices.DeleteFunc(slices.Clone(a), func(one keypair.Pair) bool { return !trusted(one) })
 	if len(told) == 0 {
 		return a[0]
 	}
@@ -73,7 +73,7 @@ func (a authorities) signed(certificate *x509.Certificate) authorities {
 	if certificate == nil {
 		return nil
 	}
-	return slices.DeleteFunc(slices.Clone(a), func(one pki.Pair) bool { return certificate.CheckSignatureFrom(one.Certificate) != nil })
+	return slices.DeleteFunc(slices.Clone(a), func(one keypair.Pair) bool { return certificate.CheckSignatureFrom(one.Certificate) != nil })
 }
 
 // trust is the certificates, PEM.
@@ -114,7 +114,7 @@ func decodeAuthorities(data []byte) (authorities, error) {
 		if key == nil {
 			return nil, errUnpaired
 		}
-		one, err := pki.ParsePair(pem.EncodeToMemory(certificate), pem.EncodeToMemory(key))
+		one, err := keypair.ParsePair(pem.EncodeToMemory(certificate), pem.EncodeToMemory(key))
 		if err != nil {
 			return nil, err
 		}

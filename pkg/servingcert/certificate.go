@@ -11,7 +11,7 @@ import (
 
 	"k8s.io/apiserver/pkg/server/dynamiccertificates"
 
-	"github.com/koinon-io/koinon/pkg/pki"
+	"github.com/koinon-io/koinon/pkg/keypair"
 )
 
 // Certificate is the serving certificate of this process. It is what an API server reads its
@@ -21,10 +21,10 @@ type Certificate struct {
 	hosts    []string
 	lifetime time.Duration
 
-	mu        sync.Mutex // guards the rest
-	pair      pki.Pair   // without a certificate before the first renew
-	key       []byte     // that of the pair, PEM
-	trust     []byte     // the authorities, PEM
+	mu        sync.Mutex   // guards the rest
+	pair      keypair.Pair // without a certificate before the first renew
+	key       []byte       // that of the pair, PEM
+	trust     []byte       // the authorities, PEM
 	listeners []dynamiccertificates.Listener
 }
 
@@ -83,14 +83,14 @@ func (c *Certificate) leaf() *x509.Certificate {
 }
 
 // renew replaces the certificate if it is absent, due, or of none of the authorities.
-func (c *Certificate) renew(known authorities, signer pki.Pair, now time.Time) (renewed bool, err error) {
+func (c *Certificate) renew(known authorities, signer keypair.Pair, now time.Time) (renewed bool, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.trust = known.trust()
-	if c.pair.Certificate != nil && !pki.Due(c.pair.Certificate, now) && len(known.signed(c.pair.Certificate)) > 0 {
+	if c.pair.Certificate != nil && !keypair.Due(c.pair.Certificate, now) && len(known.signed(c.pair.Certificate)) > 0 {
 		return false, nil
 	}
-	pair, err := signer.Issue(pki.Leaf{
+	pair, err := signer.Issue(keypair.Leaf{
 		Subject: pkix.Name{CommonName: "koinon"}, Usages: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}, Hosts: c.hosts, Lifetime: c.lifetime,
 	}, now)
 	if err != nil {

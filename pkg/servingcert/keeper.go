@@ -11,7 +11,7 @@ import (
 	"k8s.io/klog/v2"
 	"k8s.io/utils/clock"
 
-	"github.com/koinon-io/koinon/pkg/pki"
+	"github.com/koinon-io/koinon/pkg/keypair"
 )
 
 // DefaultLifetime is how long a serving certificate lives.
@@ -105,9 +105,9 @@ func (k *Keeper) NextLook(after time.Duration) time.Duration {
 	if leaf == nil {
 		return 0
 	}
-	return max(0, min(after, pki.RenewAt(leaf).Sub(k.config.Clock.Now())+time.Millisecond))
+	return max(0, min(after, keypair.RenewAt(leaf).Sub(k.config.Clock.Now())+time.Millisecond))
 }
 
-func (k *Keeper) isTrusted(authority pki.Pair) bool {
+func (k *Keeper) isTrusted(authority keypair.Pair) bool {
 	return bytes.Contains(k.trusted, authority.CertificatePEM())
 }

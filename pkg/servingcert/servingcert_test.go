@@ -17,7 +17,7 @@ import (
 	clienttesting "k8s.io/client-go/testing"
 	testingclock "k8s.io/utils/clock/testing"
 
-	"github.com/koinon-io/koinon/pkg/pki"
+	"github.com/koinon-io/koinon/pkg/keypair"
 )
 
 const (
@@ -152,7 +152,7 @@ func TestAnAuthorityOfThisDayDoesNotSign(t *testing.T) {
 	old := signer(k)
 	c.rotate()
 	c.sync(k) // told at once; other replicas may not have read it
-	k.certificate.pair = pki.Pair{}
+	k.certificate.pair = keypair.Pair{}
 	c.sync(k)
 	if signer(k) != old {
 		t.Errorf("%s signed at once", signer(k))
@@ -283,7 +283,7 @@ func TestAnAuthorityThatCannotBeReadIsNeverReplaced(t *testing.T) {
 		"cut":                   func(data map[string][]byte) { data[authoritiesKey] = whole(data)[:len(whole(data))-40] },
 		"the certificate alone": func(data map[string][]byte) { data[authoritiesKey] = data[trustKey] },
 		"the key of another": func(data map[string][]byte) {
-			other, err := pki.NewAuthority("other", begin, day)
+			other, err := keypair.NewAuthority("other", begin, day)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -48,19 +48,21 @@
 // is. A server without a link hands the dial on to one that has one, once: see package peers.
 //
 // A node is one machine. Of several agents of its name that one is used whose certificate was issued last, and of those with the
-// same certificate, such as copies of a disk, the one that came last: agents say in HELLO which process they are. The others
-// get nothing new; when they carry nothing they are told why, by NEWS {"refused":"…"}, and try again once a minute.
+// same certificate, such as copies of a disk, the one that came last: agents say in HELLO which process they are. Servers tell each
+// other enough to agree on it. The others get nothing new; when they carry nothing they are told why, by NEWS {"refused":"…"}, and try again once a minute.
 //
 // # Ends
 //
 // DRAIN, {"untilMillis":…}, says that its sender will go: agents make another link first, servers take other links for new
-// streams. What is carried goes on until the link ends. An agent that has a new certificate does the same by itself: it makes another link,
+// streams. What is carried goes on until the link ends. An agent that is told to end refuses streams that are opened all the same (Draining): nothing was
+// sent, so that another may be asked, and who asked is told so if there is none. An agent that has a new certificate does the same by itself: it makes another link,
 // sends DRAIN on the old one, and ends that when it carries nothing. A link on which nothing comes for fifteen seconds is dead. An agent comes back at once, then after
-// 50 ms and more, up to 5 s, each time a random part of that.
+// 50 ms and more, each time a random part of that: up to 5 s, but up to 1.5 s, or a tenth of how long it has been away, while all that it tries is refused or
+// reset. One that waits since it has met only replicas that it knows looks again when it is told of another.
 //
 // # Bounds
 //
-//	from a connection to HELLO               10 s, 512 at a time; then the oldest that had 2 s makes room
+//	from a connection to HELLO               10 s, 512 at a time; then whoever has done nothing for 2 s makes room
 //	a request by HTTP                        one for each connection; header 8 KiB and 5 s, body 16 KiB and 10 s
 //	links of a name with one server          64, unless Config says otherwise
 //	streams of a link                        1,000, unless Config says otherwise

@@ -29,6 +29,8 @@ type Request struct {
 	Address string `json:"address"`
 	// TimeoutMillis is how long the agent may take.
 	TimeoutMillis int64 `json:"timeoutMillis,omitempty"`
+	// Share is what the stream counts for. Who it is says nothing at the agent, but to tell shares apart.
+	Share mux.Share `json:"share,omitzero"`
 }
 
 // ServerInfo is what a server says of itself in HELLO.

@@ -3,17 +3,19 @@ package tunnel_test
 import (
 	"context"
 	"crypto/tls"
+	"encoding/json"
 	"errors"
 	"io"
 	"log/slog"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/koinon-io/koinon/pkg/tunnel"
 	"github.com/koinon-io/koinon/pkg/tunnel/agent"
+	"github.com/koinon-io/koinon/pkg/tunnel/carrier"
+	"github.com/koinon-io/koinon/pkg/tunnel/mux"
 	"github.com/koinon-io/koinon/pkg/tunnel/server"
 	"github.com/koinon-io/koinon/pkg/tunnel/tunneltest"
 )
@@ -155,22 +157,47 @@ func TestTheAgentOfANodeThatComesBackReplacesItsLinkThatIsDead(t *testing.T) {
 	}
 }
 
-// Behind the address of all servers an agent may meet the one that it knows, with a link that ends at once.
+// Behind the address of all servers an agent may meet the one that it knows, with a link that ends at once: a dial goes to the one that it has.
 func TestANodeIsReachedWhileItsAgentLooksForOtherServers(t *testing.T) {
 	ca, n1 := newAuthority(t), tunnel.Name{Cluster: "m1", Node: "n1"}
-	var ends atomic.Int32
-	s := serve(t, "", server.Config{ID: "a", TLS: ca.ServerTLS(), Changed: func(_ server.Link, ended error) {
-		if ended != nil {
-			ends.Add(1)
+	s := serve(t, "", server.Config{ID: "a", TLS: ca.ServerTLS()})
+	certificate := ca.AgentTLS(n1)
+	link := func(accept func(context.Context, *mux.Incoming)) *mux.Session {
+		t.Helper()
+		config, err := certificate()
+		if err != nil {
+			t.Fatal(err)
 		}
-	}})
-	node(t, ca, s, n1, "1", time.Hour)
+		config = config.Clone()
+		config.NextProtos = []string{tunnel.ALPN}
+		conn, err := (&carrier.Dialer{Way: carrier.Direct}).Dial(t.Context(), s.Address, config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		session, err := mux.New(t.Context(), conn.Conn, conn.Batch, mux.Config{Made: true, Hello: mux.Hello{Info: json.RawMessage(`{"instance":"one"}`)}, Accept: accept})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = session.Close() })
+		return session
+	}
+	link(func(_ context.Context, in *mux.Incoming) {
+		stream := in.Accept()
+		_, _ = io.WriteString(stream, "1")
+		_ = stream.Close()
+	})
 	linked(t, s, n1, 1)
-	s.SetReplicas([]tunnel.Replica{{ID: "a"}, {ID: "b"}})
-	for ends.Load() < 2 {
-		if got, err := hear(s, n1, tunnel.Kubelet, 1); err != nil || got != "1" {
-			t.Fatalf("reached %q: %v", got, err)
-		}
+	var second *mux.Session
+	made := make(chan struct{})
+	second = link(func(context.Context, *mux.Incoming) { <-made; _ = second.Close() })
+	close(made)
+	linked(t, s, n1, 2)
+	if got, err := hear(s, n1, tunnel.Kubelet, 1); err != nil || got != "1" {
+		t.Errorf("reached %q: %v", got, err)
+	}
+	linked(t, s, n1, 1)
+	if got, err := hear(s, n1, tunnel.Kubelet, 1); err != nil || got != "1" {
+		t.Errorf("once it has ended: reached %q: %v", got, err)
 	}
 }
 

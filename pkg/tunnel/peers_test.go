@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -210,6 +211,61 @@ func TestAServerThatGoesKeepsWhatItCarries(t *testing.T) {
 	agents(t, servers[1], m1, 0) // the link ends when it carries nothing
 }
 
+// A cluster is revoked whose agent has a link to another server only: what goes through that ends, and nothing new is reached. So it is whether the server that
+// was asked has heard of it or not: it is the one with the link that ends it.
+func TestARevokedClusterIsNotReachedThroughAnotherServer(t *testing.T) {
+	ca := newAuthority(t)
+	m1, m2 := tunnel.Name{Cluster: "m1"}, tunnel.Name{Cluster: "m2"}
+	var revoked atomic.Bool
+	allowed := func(name tunnel.Name, _ *x509.Certificate) error {
+		if name == m1 && revoked.Load() {
+			return errRevoked
+		}
+		return nil
+	}
+	var servers []*tunneltest.Replica
+	for _, id := range []string{"a", "b"} {
+		servers = append(servers, serve(t, "", server.Config{ID: id, TLS: ca.ServerTLS(), PeerTLS: ca.PeerTLS(id), Allowed: allowed}))
+	}
+	tunneltest.Mesh(t, servers...)
+	words := map[string]string{tunnel.APIServer: target(t, "x")}
+	conns := map[tunnel.Name]net.Conn{}
+	for _, name := range []tunnel.Name{m1, m2} {
+		runAt(t, ca, name, servers[0], words)
+		agents(t, servers[1], name, 1)
+		conn, err := servers[1].Dial(t.Context(), name, "tcp", tunnel.APIServer)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = conn.SetDeadline(time.Now().Add(patience))
+		if _, err := io.ReadFull(conn, make([]byte, 1)); err != nil {
+			t.Fatal(err)
+		}
+		conns[name] = conn
+	}
+	revoked.Store(true)
+	servers[1].Recheck() // has no link of it
+	servers[0].Recheck()
+	if n, err := conns[m1].Read(make([]byte, 1)); err == nil || errors.Is(err, io.EOF) {
+		t.Errorf("what was carried ended with %d bytes, %v", n, err)
+	}
+	agents(t, servers[1], m1, 0)
+	for _, s := range servers {
+		if _, err := hear(s, m1, tunnel.APIServer, 1); !errors.Is(err, tunnel.ErrNoAgent) {
+			t.Errorf("from %s: %v", s.ID, err)
+		}
+		if _, err := hear(s, m2, tunnel.APIServer, 1); err != nil {
+			t.Errorf("another cluster, from %s: %v", s.ID, err)
+		}
+	}
+	if _, err := conns[m2].Write([]byte("!")); err != nil {
+		t.Error(err)
+	}
+	if _, err := io.ReadFull(conns[m2], make([]byte, 1)); err != nil {
+		t.Errorf("what is carried for another cluster: %v", err)
+	}
+}
+
 // liar is a server that says it has agents which it has not.
 type liar struct{ asked atomic.Int64 }
 
@@ -231,8 +287,8 @@ func TestStaleNamesDoNotLoop(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(mesh.Close)
-	mesh.Changed(m1, []string{"gone"})
-	mesh.Changed(m2, []string{"gone"})
+	mesh.Changed(m1, []string{"gone"}, nil)
+	mesh.Changed(m2, []string{"gone"}, nil)
 	at := acceptPeers(t, mesh)
 	for _, s := range servers {
 		s.SetReplicas([]tunnel.Replica{{ID: "a", Peer: servers[0].Address}, {ID: "b", Peer: servers[1].Address}, {ID: "x", Peer: at}})
@@ -289,7 +345,7 @@ func acceptPeers(t *testing.T, mesh *peers.Mesh) (address string) {
 			batch := mux.NewBatch(conn)
 			secure := tls.Server(batch, config)
 			if secure.Handshake() == nil {
-				_ = mesh.Receive(context.Background(), secure, batch)
+				_ = mesh.Receive(t.Context(), secure, batch)
 			}
 		}
 	}()
@@ -427,7 +483,7 @@ func TestWhatAllServersSeeOfAClusterIsOneReport(t *testing.T) {
 				t.Errorf("got %+v", seen)
 			}
 		}
-		if len(got) != 2 || got["a "] != "" || got["b n1"] != "connection refused" || len(report.Silent) > 0 {
+		if len(got) != 2 || got["a "] != "" || got["b n1"] != "connection refused at 127.0.0.1:1" || len(report.Silent) > 0 {
 			t.Errorf("from %s: %+v", s.ID, report)
 		}
 		if only := s.Report(t.Context(), n1, false); len(only.Seen) != 1 || only.Seen[0].Name != n1 || only.Seen[0].Probe != nil {

@@ -47,7 +47,7 @@ func TestANameReachesItsOwnAgentAndNoOther(t *testing.T) {
 func TestWhatCannotBeReachedIsASentence(t *testing.T) {
 	ca := newAuthority(t)
 	s := serve(t, "", server.Config{ID: "a", TLS: ca.ServerTLS()})
-	policy, err := agent.NewPolicy(nil, "127.0.0.1:1", "*.invalid:1", "no-such-host.invalid:80")
+	policy, err := agent.NewPolicy(map[string]string{tunnel.APIServer: "127.0.0.1:1"}, "127.0.0.1:1", "*.invalid:1", "no-such-host.invalid:80")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,6 +63,7 @@ func TestWhatCannotBeReachedIsASentence(t *testing.T) {
 		{tunnel.Name{Cluster: "m2"}, "10.0.0.1:443", mux.Unreachable, `cluster "m2": 10.0.0.1:443 cannot be reached through the tunnel: no agent of it is connected`},
 		{tunnel.Name{Cluster: "m1", Node: "n1"}, "kubelet", mux.Unreachable, `node "n1" of cluster "m1": kubelet cannot be reached through the tunnel: no agent of it is connected`},
 		{m1, "127.0.0.1:1", mux.Refused, `cluster "m1": 127.0.0.1:1 cannot be reached through the tunnel: connection refused`},
+		{m1, "apiserver", mux.Refused, `cluster "m1": apiserver cannot be reached through the tunnel: connection refused at 127.0.0.1:1`},
 		{m1, "127.0.0.1:2", mux.Denied, `cluster "m1": 127.0.0.1:2 cannot be reached through the tunnel: the agent's policy does not allow it: 127.0.0.1:2 is not among its targets`},
 		{m1, "kubelet", mux.Denied, `cluster "m1": kubelet cannot be reached through the tunnel: the agent's policy does not allow it: it has no address for "kubelet"`},
 		{m1, "no-such-host.invalid:80", mux.Unreachable, `cluster "m1": no-such-host.invalid:80 cannot be reached through the tunnel: the agent does not find no-such-host.invalid`},

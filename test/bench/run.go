@@ -13,7 +13,6 @@ import (
 	"github.com/koinon-io/koinon/test/bench/contender"
 	"github.com/koinon-io/koinon/test/bench/report"
 	"github.com/koinon-io/koinon/test/bench/workload"
-	"github.com/koinon-io/koinon/test/testbed"
 )
 
 // The names of the contenders in tables.
@@ -62,20 +61,15 @@ func run(ctx context.Context, o options) (err error) {
 	if err := o.validate(); err != nil {
 		return err
 	}
-	root, err := testbed.Root()
-	if err != nil {
-		return err
-	}
-	koinon, err := testbed.Binary("koinon")
-	if err != nil {
-		return err
-	}
 	dir, err := os.MkdirTemp("", "koinon-bench-")
 	if err != nil {
 		return fmt.Errorf("make a directory: %w", err)
 	}
-	b := &bench{options: o, report: report.New(ours, theirs), started: time.Now(),
-		config: contender.Config{Root: root, Bin: filepath.Dir(koinon), Dir: dir}}
+	config, err := contender.Built(dir)
+	if err != nil {
+		return errors.Join(err, os.Remove(dir))
+	}
+	b := &bench{options: o, report: report.New(ours, theirs), started: time.Now(), config: config}
 	defer func() { err = errors.Join(err, b.stop(context.WithoutCancel(ctx))) }()
 	if err := b.measure(ctx); err != nil {
 		return err

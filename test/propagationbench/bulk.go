@@ -18,7 +18,7 @@ func (b *bench) bulk(ctx context.Context) error {
 		if err := w.makeCells(ctx, 0, members, w.memberNames(), members); err != nil {
 			return err
 		}
-		b.say("create %d objects with %d targets each", objects, members)
+		b.Say("create %d objects with %d targets each", objects, members)
 		began, before := time.Now(), w.cpu()
 		err := many(objects, func(i int) error {
 			return w.create(ctx, fmt.Sprintf("%s%d", objectPrefix, i), toCells(members))
@@ -80,7 +80,7 @@ func (w *world) restart(ctx context.Context, what string, objects, targets int) 
 	if err != nil {
 		return err
 	}
-	w.say("restart")
+	w.Say("restart")
 	w.stopWatch()
 	if err := w.koinon.Stop(ctx); err != nil {
 		return err
@@ -112,7 +112,7 @@ func (w *world) restart(ctx context.Context, what string, objects, targets int) 
 	}
 	w.aim("", float64(w.fleet.Counts().Writes()-writes), 0, "restart with %s, writes to members", what)
 	w.aim("", float64(max(int64(rewritten), w.status.count.Load()-statuses)), 0, "restart with %s, status writes", what)
-	w.say("change one of %d objects", objects)
+	w.Say("change one of %d objects", objects)
 	took, err := w.change(ctx, objectPrefix+"0", 1, targets, nil)
 	w.tell("s", took.Seconds(), "after a restart with %s, one update", what)
 	return err

@@ -20,7 +20,7 @@ func (b *bench) cells(ctx context.Context) error {
 		}
 		costs, from := map[int]float64{}, 0
 		for _, size := range []int{few, lots} {
-			b.say("create cells up to %d", size)
+			b.Say("create cells up to %d", size)
 			began, before := time.Now(), w.cpu()
 			if err := w.makeCells(ctx, from, size, w.memberNames()); err != nil {
 				return err
@@ -34,7 +34,7 @@ func (b *bench) cells(ctx context.Context) error {
 			}
 		}
 		b.aim("", costs[lots]/costs[few], 1.5, "CPU of one cell's change among %d ÷ among %d", lots, few)
-		b.say("restart")
+		b.Say("restart")
 		if err := w.koinon.Stop(ctx); err != nil {
 			return err
 		}

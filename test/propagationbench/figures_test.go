@@ -31,13 +31,3 @@ func TestTable(t *testing.T) {
 		t.Errorf("table (-want +got):\n%s", diff)
 	}
 }
-
-func TestRowsAreSelectedByName(t *testing.T) {
-	if _, err := selected("update,nothing"); err == nil {
-		t.Error("a row that there is not is no error")
-	}
-	chosen, err := selected("idle,update")
-	if err != nil || len(chosen) != 2 || chosen[0].name != "idle" {
-		t.Errorf("got %v, %v", chosen, err)
-	}
-}

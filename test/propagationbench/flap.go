@@ -20,7 +20,7 @@ func (b *bench) flap(ctx context.Context) error {
 		if err := w.join(ctx, w.fleet.Members(), group); err != nil {
 			return err
 		}
-		b.say("create %d objects with %d targets each", objects, inGroup)
+		b.Say("create %d objects with %d targets each", objects, inGroup)
 		err := many(objects, func(i int) error {
 			return w.create(ctx, fmt.Sprintf("%s%d", objectPrefix, i), placement{topology: "cluster", labels: group(i)})
 		})
@@ -52,7 +52,7 @@ func (b *bench) flap(ctx context.Context) error {
 
 func (w *world) flapOne(ctx context.Context, m *simulation.Member, objects int, idle float64) error {
 	what := fmt.Sprintf("flap of one of %d members, which has %d objects", len(w.fleet.Members()), objects)
-	w.say("flap")
+	w.Say("flap")
 	writes, statuses := w.fleet.Counts().Writes(), w.status.count.Load()
 	cpu, err := w.cost(ctx, idle, func(ctx context.Context) error {
 		m.Down()

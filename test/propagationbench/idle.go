@@ -21,7 +21,7 @@ func (b *bench) idle(ctx context.Context) error {
 		if err := w.fleet.Grow(lots - few); err != nil {
 			return err
 		}
-		b.say("join %d more members", lots-few)
+		b.Say("join %d more members", lots-few)
 		if err := w.join(ctx, w.fleet.Members()[few:], noLabels); err != nil {
 			return err
 		}

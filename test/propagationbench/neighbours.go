@@ -52,7 +52,7 @@ func (w *world) illnesses(ctx context.Context, name string) error {
 			Verbs: []string{"get", "create", "update", "patch", "delete"}, Code: http.StatusInternalServerError})},
 		{"ten flap every 5 s", 10, func(ctx context.Context) func() { return flapEvery(ctx, 5*time.Second, all[:10]) }},
 	} {
-		w.say("%s", illness.name)
+		w.Say("%s", illness.name)
 		if err := w.rest(ctx, 3*time.Second); err != nil {
 			return err
 		}

@@ -24,7 +24,7 @@ func (b *bench) real(ctx context.Context) error {
 	defer func() {
 		for _, c := range clusters {
 			if err := c.Kill(context.WithoutCancel(ctx)); err != nil {
-				b.say("%v", err)
+				b.Say("%v", err)
 			}
 		}
 	}()

@@ -1,19 +1,14 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
-	"slices"
 	"strings"
-	"time"
 
 	"github.com/koinon-io/koinon/test/bench/contender"
 	"github.com/koinon-io/koinon/test/bench/report"
-	"github.com/koinon-io/koinon/test/testbed"
+	"github.com/koinon-io/koinon/test/bench/runner"
 )
 
 type options struct {
@@ -29,6 +24,9 @@ type row struct {
 	measure func(*bench, context.Context) error
 }
 
+// RowName implements runner.Row.
+func (r row) RowName() string { return r.name }
+
 var rows = []row{
 	{"update", (*bench).update},
 	{"bulk", (*bench).bulk},
@@ -40,98 +38,33 @@ var rows = []row{
 	{"real", (*bench).real},
 }
 
-func rowNames() []string {
-	var names []string
-	for _, r := range rows {
-		names = append(names, r.name)
-	}
-	return names
-}
-
-// selected returns the rows that a list of names asks for.
-func selected(list string) ([]row, error) {
-	if list == "" {
-		return rows, nil
-	}
-	var chosen []row
-	for name := range strings.SplitSeq(list, ",") {
-		i := slices.IndexFunc(rows, func(r row) bool { return r.name == name })
-		if i < 0 {
-			return nil, fmt.Errorf("--rows: %q is none of %s", name, strings.Join(rowNames(), ", "))
-		}
-		chosen = append(chosen, rows[i])
-	}
-	return chosen, nil
-}
-
 // bench is one run.
 type bench struct {
 	options
 	figures
-	config  contender.Config
-	worlds  int
-	started time.Time
+	*runner.Run
+	config contender.Config
+	worlds int
 }
 
 func run(ctx context.Context, o options) (err error) {
-	chosen, err := selected(o.rows)
+	chosen, err := runner.Selected(rows, o.rows)
 	if err != nil {
 		return err
 	}
 	if o.scale <= 0 || o.rounds < 1 {
 		return errors.New("--scale and --rounds must be more than 0")
 	}
-	b := &bench{options: o, started: time.Now()}
-	if err := b.prepare(); err != nil {
+	b := &bench{options: o}
+	if b.Run, err = runner.Start("propagationbench", runner.Options{Markdown: o.markdown, KeepLogs: o.keepLogs}); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, b.clean()) }()
-	var errs []error
-	for _, r := range chosen {
-		b.say("row %s", r.name)
-		if err := r.measure(b, ctx); err != nil { // the others may be of use
-			errs = append(errs, fmt.Errorf("%s: %w", r.name, err))
-			b.say("%v", err)
-		}
-	}
-	return errors.Join(append(errs, b.write())...)
-}
-
-func (b *bench) prepare() error {
-	root, err := testbed.Root()
-	if err != nil {
+	defer func() { err = errors.Join(err, b.Clean()) }()
+	if b.config, err = contender.Built(b.Dir); err != nil {
 		return err
 	}
-	koinon, err := testbed.Binary("koinon")
-	if err != nil {
-		return err
-	}
-	dir, err := os.MkdirTemp("", "koinon-propagationbench-")
-	if err != nil {
-		return fmt.Errorf("make a directory: %w", err)
-	}
-	b.config = contender.Config{Root: root, Bin: filepath.Dir(koinon), Dir: dir}
-	return nil
-}
-
-// clean keeps the logs if that is wanted, and removes the rest.
-func (b *bench) clean() error {
-	var errs []error
-	if b.keepLogs != "" {
-		files, err := filepath.Glob(filepath.Join(b.config.Dir, "*", "*.log"))
-		errs = append(errs, err, os.MkdirAll(b.keepLogs, 0o700))
-		for _, file := range files {
-			data, err := os.ReadFile(file)
-			name := filepath.Base(filepath.Dir(file)) + "-" + filepath.Base(file)
-			errs = append(errs, err, os.WriteFile(filepath.Join(b.keepLogs, name), data, 0o600))
-		}
-	}
-	return errors.Join(append(errs, os.RemoveAll(b.config.Dir))...)
-}
-
-// say tells the person who waits.
-func (b *bench) say(format string, args ...any) {
-	fmt.Fprintf(os.Stderr, "%6.1f s  %s\n", time.Since(b.started).Seconds(), fmt.Sprintf(format, args...))
+	err = runner.Measure(b.Run, chosen, func(r row) error { return r.measure(b, ctx) })
+	return errors.Join(err, b.write())
 }
 
 // times returns a size at the scale of this run, at least the given least.
@@ -152,10 +85,6 @@ func (b *bench) write() error {
 			return err
 		}
 	}
-	var out bytes.Buffer
-	fmt.Fprintf(&out, "%s\n`--scale %g --rounds %d`\n\n%s", report.Machine(), b.scale, b.rounds, b.figures.table(before))
-	if _, err := os.Stdout.Write(out.Bytes()); err != nil || b.markdown == "" {
-		return err
-	}
-	return os.WriteFile(b.markdown, out.Bytes(), 0o644)
+	fmt.Fprintf(&b.Out, "%s\n`--scale %g --rounds %d`\n\n%s", report.Machine(), b.scale, b.rounds, b.figures.table(before))
+	return b.Print()
 }

@@ -63,7 +63,7 @@ func (w *world) besideRival(ctx context.Context, name string) error {
 			return w.unleash(ctx)
 		}},
 	} {
-		w.say("%s", situation.name)
+		w.Say("%s", situation.name)
 		if err := w.rest(ctx, 3*time.Second); err != nil {
 			return err
 		}
@@ -300,7 +300,7 @@ func (r *rival) count(err error) {
 
 // clearRival removes what the other tenant has made, and waits until that is gone.
 func (w *world) clearRival(ctx context.Context) error {
-	w.say("clear up")
+	w.Say("clear up")
 	for _, resource := range []string{"federatedconfigmaps", "federateddeployments"} {
 		gvr := schema.GroupVersionResource{Group: federatedConfigMaps.Group, Version: federatedConfigMaps.Version, Resource: resource}
 		if err := w.dynamic.Resource(gvr).Namespace(rivalName).DeleteCollection(ctx, metav1.DeleteOptions{}, metav1.ListOptions{}); err != nil {

@@ -43,7 +43,7 @@ var updateAims = map[int]float64{100: 0.5, 1000: 3}
 
 func (w *world) updateOne(ctx context.Context, size int, idle float64) (float64, error) {
 	name := fmt.Sprintf("%s%d", objectPrefix, size)
-	w.say("create an object with %d targets", size)
+	w.Say("create an object with %d targets", size)
 	began := time.Now()
 	made := w.expect(name, 0, size, nil)
 	cpu, err := w.cost(ctx, idle, func(ctx context.Context) error {
@@ -60,7 +60,7 @@ func (w *world) updateOne(ctx context.Context, size int, idle float64) (float64,
 	}
 	w.tell("s", made.at.Sub(began).Seconds(), "one object → %d targets, creation", size)
 	w.tell("CPU-s", cpu, "one object → %d targets, creation", size)
-	w.say("change it")
+	w.Say("change it")
 	var took []time.Duration
 	cpu, err = w.cost(ctx, idle, func(ctx context.Context) (err error) {
 		took, err = w.changes(ctx, name, 1, size, nil)

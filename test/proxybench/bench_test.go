@@ -12,16 +12,6 @@ import (
 	"github.com/koinon-io/koinon/test/bench/report"
 )
 
-func TestRowsAreSelectedByName(t *testing.T) {
-	if _, err := selected("get,nothing"); err == nil {
-		t.Error("a row that there is not is no error")
-	}
-	chosen, err := selected("list,get")
-	if err != nil || len(chosen) != 2 || chosen[0].name != "list" {
-		t.Errorf("got %v, %v", chosen, err)
-	}
-}
-
 func TestColumnsAreSetBesideTheMember(t *testing.T) {
 	s := &sheet{Report: report.New(wayNames...)}
 	tallies := []*tally{

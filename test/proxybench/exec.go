@@ -37,7 +37,7 @@ func (b *bench) exec(ctx context.Context, s *sheet) error {
 		err = kubelet.RunPod(ctx, w.direct, inMember, podName)
 		for _, protocol := range []string{spdy, webSocket} {
 			if err == nil {
-				b.say("exec by %s", protocol)
+				b.Say("exec by %s", protocol)
 				err = w.roundTrips(ctx, s, protocol)
 			}
 			if err == nil {

@@ -183,7 +183,7 @@ func listed(ctx context.Context, limit int, clients ...*client) error {
 // lists compares lists at a pace of members.
 func (f *fleetReader) lists(ctx context.Context, s *sheet, p pace, limit int) error {
 	group := manner(limit) + ", " + p.name
-	f.say("LIST of the fleet, %s", group)
+	f.Say("LIST of the fleet, %s", group)
 	f.slow(p)
 	columns := []string{slowest, oneByOne, throughFleet}
 	clients := [][]*client{f.direct[len(f.direct)-1:], f.direct, {f.all}}

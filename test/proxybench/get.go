@@ -23,7 +23,7 @@ func (b *bench) get(ctx context.Context, s *sheet) error {
 			return err
 		}
 		for _, clients := range []int{1, 16} {
-			b.say("GET by %d", clients)
+			b.Say("GET by %d", clients)
 			if err := w.gets(ctx, s, clients); err != nil {
 				return err
 			}

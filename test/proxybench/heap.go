@@ -23,7 +23,7 @@ func (f *fleetReader) heaps(ctx context.Context, s *sheet, had int) error {
 		if err := f.complete(ctx, pods); err != nil {
 			return err
 		}
-		f.say("heap of the server, %d pods", pods)
+		f.Say("heap of the server, %d pods", pods)
 		measure := func(name string) report.Measure {
 			return report.Measure{Group: "heap of the server while it lists the fleet", Name: fmt.Sprintf("%d pods, %s", pods, name), Unit: "MiB"}
 		}

@@ -36,12 +36,12 @@ var listRatios = map[string]float64{byCluster: 1.1, byCell: 1.3}
 func (b *bench) list(ctx context.Context, s *sheet) error {
 	return b.inWorld(ctx, (*world).withMember, func(w *world, ctx context.Context) error {
 		n := b.times(10_000, 100)
-		b.say("make %d pods", n)
+		b.Say("make %d pods", n)
 		if err := w.makePods(ctx, n); err != nil {
 			return err
 		}
 		for _, f := range forms {
-			b.say("LIST as %s", f.name)
+			b.Say("LIST as %s", f.name)
 			if err := w.lists(ctx, s, f, n); err != nil {
 				return err
 			}

@@ -14,17 +14,15 @@ package main
 import (
 	"context"
 	"flag"
-	"fmt"
-	"os"
-	"os/signal"
 	"strings"
-	"syscall"
 	"time"
+
+	"github.com/koinon-io/koinon/test/bench/runner"
 )
 
 func main() {
 	o := options{}
-	flag.StringVar(&o.rows, "rows", "", "what to measure, separated by commas; some of "+strings.Join(rowNames(), ", ")+". The default is all of them.")
+	flag.StringVar(&o.rows, "rows", "", "what to measure, separated by commas; some of "+strings.Join(runner.Names(rows), ", ")+". The default is all of them.")
 	flag.Float64Var(&o.scale, "scale", 1, "by how much to multiply objects, watches, members and times; 0.02 shows in a few minutes that it works")
 	flag.IntVar(&o.rounds, "rounds", 20, "how many turns each has; 99th percentiles of fewer than 100 are the slowest")
 	flag.StringVar(&o.markdown, "markdown", "", "a file to write the tables to as well")
@@ -32,12 +30,5 @@ func main() {
 	timeout := flag.Duration("timeout", 2*time.Hour, "when to give up")
 	flag.Parse()
 
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	ctx, cancel := context.WithTimeout(ctx, *timeout)
-	defer cancel()
-	if err := run(ctx, o); err != nil {
-		fmt.Fprintln(os.Stderr, "proxybench:", err)
-		os.Exit(1)
-	}
+	runner.Main("proxybench", *timeout, func(ctx context.Context) error { return run(ctx, o) })
 }

@@ -27,12 +27,12 @@ func (b *bench) watch(ctx context.Context, s *sheet) error {
 	return b.inWorld(ctx, (*world).withMember, func(w *world, ctx context.Context) error {
 		n := min(b.times(mostWatches, 20), mostWatches)
 		for _, idle := range []struct{ way, perConnection int }{{1, shared}, {2, shared}, {1, 1}} {
-			b.say("%d idle watches, %s, %d on a connection", n, wayNames[idle.way], idle.perConnection)
+			b.Say("%d idle watches, %s, %d on a connection", n, wayNames[idle.way], idle.perConnection)
 			if err := w.idleWatches(ctx, s, w.ways[idle.way], n, idle.perConnection); err != nil {
 				return err
 			}
 		}
-		b.say("changes for %d watches", n)
+		b.Say("changes for %d watches", n)
 		return w.fanOut(ctx, s, n)
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"os/exec"
 	"path/filepath"
 	"testing"
 	"time"
@@ -102,6 +103,24 @@ func (k *Koinon) DataDir() string { return k.server.DataDir }
 
 // LogFile of the server.
 func (k *Koinon) LogFile() string { return k.server.LogFile }
+
+// User makes a certificate of a user of the server's own authority. dir has it, and that of the authority, in tls.crt, tls.key and ca.crt.
+func (k *Koinon) User(t testing.TB, name string, args ...string) (kubeconfig, dir string) {
+	t.Helper()
+	binary, err := Binary(koinonBinary)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir = t.TempDir()
+	kubeconfig = filepath.Join(dir, "kubeconfig")
+	cmd := exec.CommandContext(t.Context(), binary, append([]string{
+		"kubeconfig", "--data-dir=" + k.DataDir(), "--user=" + name, "--output=" + kubeconfig, "--certificate-directory=" + dir,
+	}, args...)...)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("koinon kubeconfig: %v\n%s", err, out)
+	}
+	return kubeconfig, dir
+}
 
 // Kill9 kills the server as with kill -9, and keeps its data.
 func (k *Koinon) Kill9(t testing.TB) {

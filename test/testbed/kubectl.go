@@ -2,6 +2,7 @@ package testbed
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -67,4 +68,28 @@ func KubectlCommand(t testing.TB, kubeconfig string, args ...string) *exec.Cmd {
 	// has its port.
 	cmd.Env = append(os.Environ(), "KUBECACHEDIR="+t.TempDir())
 	return cmd
+}
+
+// Plugin runs kubectl koinon. It fails the test if that fails.
+func Plugin(t testing.TB, kubeconfig string, args ...string) (stdout, stderr string) {
+	t.Helper()
+	stdout, stderr, err := runPlugin(t.Context(), kubeconfig, args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return stdout, stderr
+}
+
+func runPlugin(ctx context.Context, kubeconfig string, args ...string) (stdout, stderr string, err error) {
+	binary, err := Binary("kubectl-koinon")
+	if err != nil {
+		return "", "", err
+	}
+	cmd := exec.CommandContext(ctx, binary, append([]string{"--kubeconfig", kubeconfig}, args...)...)
+	var out, said bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &said
+	if err := cmd.Run(); err != nil {
+		return "", "", fmt.Errorf("kubectl koinon %s: %w: %s", strings.Join(args, " "), err, said.String())
+	}
+	return out.String(), said.String(), nil
 }

@@ -49,7 +49,7 @@ type metrics struct {
 	client kubernetes.Interface
 }
 
-// StartMetrics has a cluster serve metrics.k8s.io until the test ends: an API of its aggregator.
+// StartMetrics has a cluster serve metrics.k8s.io until the test ends: an API of its aggregator, at an address of loopback.
 func StartMetrics(t testing.TB, cluster *Cluster) {
 	t.Helper()
 	m := &metrics{client: cluster.Client(t)}
@@ -65,7 +65,7 @@ func StartMetrics(t testing.TB, cluster *Cluster) {
 	port := int32(server.Listener.Addr().(*net.TCPAddr).Port)
 	services := m.client.CoreV1().Services(metricsNamespace)
 	if _, err := services.Create(t.Context(), &corev1.Service{
-		ObjectMeta: metav1.ObjectMeta{Name: metricsName}, Spec: corev1.ServiceSpec{Type: corev1.ServiceTypeExternalName, ExternalName: "localhost"},
+		ObjectMeta: metav1.ObjectMeta{Name: metricsName}, Spec: corev1.ServiceSpec{Type: corev1.ServiceTypeExternalName, ExternalName: "127.0.0.1"},
 	}, metav1.CreateOptions{}); err != nil {
 		t.Fatalf("make the Service of the metrics: %v", err)
 	}

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"sync"
+	"testing"
 )
 
 // Network is where the nodes and pods of a cluster are for its API server, which carries no requests to
@@ -28,6 +29,7 @@ type Network struct {
 	mu    sync.Mutex // guards the rest
 	last  netip.Addr
 	leads map[string]string // from address:port to a port of loopback
+	nodes map[string]bool   // addresses of real nodes
 }
 
 const egressConfig = `apiVersion: apiserver.k8s.io/v1beta1
@@ -42,7 +44,7 @@ egressSelections:
 // startNetwork serves a network until Close, with its files in a directory.
 func startNetwork(dir string) (*Network, error) {
 	socket := filepath.Join(dir, "network.sock")
-	n := &Network{config: filepath.Join(dir, "egress.yaml"), ended: make(chan error, 1), last: netip.MustParseAddr("192.0.2.0"), leads: map[string]string{}}
+	n := &Network{config: filepath.Join(dir, "egress.yaml"), ended: make(chan error, 1), last: netip.MustParseAddr("192.0.2.0"), leads: map[string]string{}, nodes: map[string]bool{}}
 	if err := os.WriteFile(n.config, fmt.Appendf(nil, egressConfig, socket), 0o600); err != nil {
 		return nil, fmt.Errorf("say where the network of a cluster is: %w", err)
 	}
@@ -84,7 +86,14 @@ func (n *Network) Lead(address string, port, to int) {
 	n.leads[net.JoinHostPort(address, strconv.Itoa(port))] = net.JoinHostPort("127.0.0.1", strconv.Itoa(to))
 }
 
-// find returns where a host and port lead to. Loopback is reached as it is: what the API server
+// leadToNode has the address of a real node lead to that node.
+func (n *Network) leadToNode(address string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.nodes[address] = true
+}
+
+// find returns where a host and port lead to. Real nodes and loopback are reached as they are: what the API server
 // connects to by itself, such as nodes for exec and servers of aggregated APIs, may be there.
 func (n *Network) find(target string) (string, bool) {
 	n.mu.Lock()
@@ -94,7 +103,7 @@ func (n *Network) find(target string) (string, bool) {
 	}
 	host, _, err := net.SplitHostPort(target)
 	address, addressErr := netip.ParseAddr(host)
-	return target, err == nil && (host == "localhost" || addressErr == nil && address.IsLoopback())
+	return target, err == nil && (n.nodes[host] || host == "localhost" || addressErr == nil && address.IsLoopback())
 }
 
 // connect serves one connection of the API server.
@@ -138,4 +147,15 @@ func carry(to, from net.Conn) {
 	if err != nil {
 		_, _ = to.Close(), from.Close()
 	}
+}
+
+// FreePort is a port of 127.0.0.1 that nothing listens on.
+func FreePort(t testing.TB) int {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	return listener.Addr().(*net.TCPAddr).Port
 }

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -40,7 +41,20 @@ type Node struct {
 	// group is the control group of the node.
 	group string
 	// server is the API server as the node sees it.
-	server *Balancer
+	server  *Balancer
+	options NodeOptions
+}
+
+// NodeOptions say what node it is.
+type NodeOptions struct {
+	// Hidden is a node to which nobody can connect, as at an edge: its kubelet listens on the node's own loopback alone, with a certificate for the node's name. It is Ready
+	// once kubelet says so; until something else carries connections there, the API server does not reach it.
+	Hidden bool
+	// Hub has kubelet use a koinon-edgehub of the node as its API server. HubArgs are added to it.
+	Hub     bool
+	HubArgs []string
+	// Network is the CNI configuration of pods, a conflist; a bridge if it is empty. SUBNET in it is the range of the node's pods.
+	Network string
 }
 
 // The programs of a node. The first of them is the machine, and all end with it.
@@ -48,6 +62,7 @@ const (
 	machineProgram    = "machine"
 	containerdProgram = "containerd"
 	kubeletProgram    = "kubelet"
+	hubProgram        = "koinon-edgehub"
 )
 
 //go:embed nodeinit.sh
@@ -67,7 +82,7 @@ var nodes atomic.Int32
 
 // StartNode adds a real node to a cluster that lives as long as the test, and returns once it is Ready. It
 // needs what RequireNodes asks for.
-func StartNode(t testing.TB, cluster *Cluster, name string) *Node {
+func StartNode(t testing.TB, cluster *Cluster, name string, options NodeOptions) *Node {
 	t.Helper()
 	RequireNodes(t)
 	p, err := newPlace(name)
@@ -77,7 +92,8 @@ func StartNode(t testing.TB, cluster *Cluster, name string) *Node {
 	n := &Node{
 		place: p, cluster: cluster, client: cluster.Client(t), name: name, number: int(nodes.Add(1)),
 		// All addresses: this machine has its own loopback and cables to nodes, and no others.
-		server: startBalancer(t, "0.0.0.0:0", false),
+		server:  startBalancer(t, "0.0.0.0:0", false),
+		options: options,
 	}
 	n.group = os.Getenv(ownMachineVariable) + "/" + filepath.Base(p.dir)
 	p.clean(t, name, n.kill)
@@ -90,6 +106,9 @@ func StartNode(t testing.TB, cluster *Cluster, name string) *Node {
 		t.Fatal(err)
 	}
 	n.server.Add(port)
+	if cluster.Network != nil {
+		cluster.Network.leadToNode(n.Address())
+	}
 	if err := n.writeDisk(t.Context()); err != nil {
 		t.Fatalf("node %s: %v", name, err)
 	}
@@ -99,6 +118,10 @@ func StartNode(t testing.TB, cluster *Cluster, name string) *Node {
 
 // Name of the node.
 func (n *Node) Name() string { return n.name }
+
+// Address of the node, and Gateway of this machine, at the two ends of the cable.
+func (n *Node) Address() string { return fmt.Sprintf("10.77.%d.2", n.number) }
+func (n *Node) Gateway() string { return fmt.Sprintf("10.77.%d.1", n.number) }
 
 // Kill9 has every process of the node end at once, containers too, as when a machine loses power. Its
 // disk stays.
@@ -133,13 +156,39 @@ func (n *Node) Heal(t testing.TB) {
 	}
 }
 
+// StartCut starts a node that was killed, on the same disk, with its cable out. It returns once all programs were started.
+func (n *Node) StartCut(t testing.TB) {
+	t.Helper()
+	if err := n.powerOn(t.Context(), true); err != nil {
+		t.Fatalf("node %s: %v", n.name, err)
+	}
+}
+
 func (n *Node) start(ctx context.Context) error {
 	began := time.Now()
+	if err := n.powerOn(ctx, false); err != nil {
+		return err
+	}
+	return n.await(ctx, func(ctx context.Context) error { return n.ready(ctx, began) }, containerdProgram, kubeletProgram)
+}
+
+// powerOn starts the machine and what runs on it.
+func (n *Node) powerOn(ctx context.Context, cut bool) error {
 	if err := n.boot(ctx); err != nil {
 		return err
 	}
 	if err := n.plugIn(ctx); err != nil {
 		return err
+	}
+	if cut {
+		if err := command(ctx, "ip", "link", "set", n.cable(), "down"); err != nil {
+			return err
+		}
+	}
+	if n.options.Hub {
+		if err := n.startHub(); err != nil {
+			return err
+		}
 	}
 	if err := n.startProgram(containerdProgram, "--config", nodePath(containerdConfig)); err != nil {
 		return err
@@ -147,16 +196,17 @@ func (n *Node) start(ctx context.Context) error {
 	if err := n.await(ctx, n.importImage, containerdProgram); err != nil {
 		return err
 	}
+	return n.startKubelet()
+}
+
+// startKubelet starts kubelet.
+func (n *Node) startKubelet() error {
 	kubelet, err := Binary(kubeletBinary)
 	if err != nil {
 		return err
 	}
-	err = n.startProgram(kubelet, "--config", nodePath(kubeletConfig), "--kubeconfig", nodePath(nodeKubeconfig),
-		"--hostname-override", n.name, "--node-ip", n.address())
-	if err != nil {
-		return err
-	}
-	return n.await(ctx, func(ctx context.Context) error { return n.ready(ctx, began) }, containerdProgram, kubeletProgram)
+	return n.startProgram(kubelet, "--config", nodePath(kubeletConfig), "--kubeconfig", nodePath(nodeKubeconfig),
+		"--hostname-override", n.name, "--node-ip", n.Address())
 }
 
 // boot starts the machine.
@@ -195,7 +245,7 @@ func (n *Node) plugIn(ctx context.Context) error {
 	}
 	for _, args := range [][]string{
 		{"ip", "link", "add", n.cable(), "type", "veth", "peer", "name", "eth0", "netns", first},
-		{"ip", "address", "add", n.gateway() + "/24", "dev", n.cable()},
+		{"ip", "address", "add", n.Gateway() + "/24", "dev", n.cable()},
 		{"ip", "link", "set", n.cable(), "up"},
 	} {
 		if err := command(ctx, args...); err != nil {
@@ -203,9 +253,9 @@ func (n *Node) plugIn(ctx context.Context) error {
 		}
 	}
 	for _, args := range [][]string{
-		{"ip", "address", "add", n.address() + "/24", "dev", "eth0"},
+		{"ip", "address", "add", n.Address() + "/24", "dev", "eth0"},
 		{"ip", "link", "set", "eth0", "up"},
-		{"ip", "route", "add", "default", "via", n.gateway()},
+		{"ip", "route", "add", "default", "via", n.Gateway()},
 	} {
 		if err := n.command(ctx, args...); err != nil {
 			return err
@@ -214,18 +264,20 @@ func (n *Node) plugIn(ctx context.Context) error {
 	return nil
 }
 
-// startProgram starts a program on the node. It ends with the nsenter that is in its pid file, which is
-// its parent.
+// startProgram starts a program that belongs to the node.
 func (n *Node) startProgram(path string, args ...string) error {
-	enter, err := n.enter("setpriv", "--pdeathsig", "KILL", path)
+	name := filepath.Base(path)
+	return n.run(process.Spec{Path: path, Args: args, LogFile: n.logFile(name), PIDFile: n.pidFile(name), Tied: true})
+}
+
+// run starts a program on the node. It ends with the nsenter that is in its pid file, which is its parent.
+func (n *Node) run(spec process.Spec) error {
+	enter, err := n.enter(slices.Concat([]string{"setpriv", "--pdeathsig", "KILL", spec.Path}, spec.Args)...)
 	if err != nil {
 		return err
 	}
-	name := filepath.Base(path)
-	return process.Start(process.Spec{
-		Path: enter[0], Args: append(enter[1:], args...),
-		LogFile: n.logFile(name), PIDFile: n.pidFile(name), Tied: true,
-	})
+	spec.Path, spec.Args = enter[0], enter[1:]
+	return process.Start(spec)
 }
 
 // await waits until the node is as a step wants it, while programs of it run.
@@ -243,7 +295,7 @@ func (n *Node) importImage(ctx context.Context) error {
 }
 
 // ready tells whether kubelet, since it was started, has said that it is there, whether it answers the API
-// server, and whether the node is Ready. Of what it said before, it repeats only what has changed.
+// server, if that can be, and whether the node is Ready. Of what it said before, it repeats only what has changed.
 func (n *Node) ready(ctx context.Context, began time.Time) error {
 	lease, err := n.client.CoordinationV1().Leases(corev1.NamespaceNodeLease).Get(ctx, n.name, metav1.GetOptions{})
 	if err != nil {
@@ -261,6 +313,9 @@ func (n *Node) ready(ctx context.Context, began time.Time) error {
 			return fmt.Errorf("it is not Ready: %s", condition.Message)
 		}
 	}
+	if n.options.Hidden {
+		return nil
+	}
 	return n.client.CoreV1().RESTClient().Get().Resource("nodes").Name(n.name).SubResource("proxy").Suffix("healthz").Do(ctx).Error()
 }
 
@@ -272,7 +327,7 @@ func (n *Node) kill(ctx context.Context) error {
 	if firstErr == nil {
 		errs = append(errs, awaitEnd(ctx, first))
 	}
-	for _, program := range []string{containerdProgram, kubeletProgram} {
+	for _, program := range []string{containerdProgram, kubeletProgram, hubProgram} {
 		errs = append(errs, process.Stop(ctx, n.pidFile(program), 0))
 	}
 	// The kernel takes the cable away too, when it comes to it.
@@ -387,10 +442,6 @@ func command(ctx context.Context, args ...string) error {
 
 // cable is the name of this machine's end of the cable.
 func (n *Node) cable() string { return fmt.Sprintf("node%d", n.number) }
-
-// address of the node, and the one of this machine at the other end of the cable.
-func (n *Node) address() string { return fmt.Sprintf("10.77.%d.2", n.number) }
-func (n *Node) gateway() string { return fmt.Sprintf("10.77.%d.1", n.number) }
 
 func (n *Node) program(name string) process.Program {
 	return process.Program{Name: name, PIDFile: n.pidFile(name), LogFile: n.logFile(name)}

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -20,6 +21,8 @@ const (
 	kubeletConfig    = "kubelet.yaml"
 	containerdConfig = "containerd.toml"
 	nodeImageFile    = "image.tar"
+	staticPods       = "manifests"
+	pluginDirectory  = "cni"
 	authorityFile    = "ca.crt"
 	certificateFile  = "kubelet.crt"
 	keyFile          = "kubelet.key"
@@ -34,12 +37,15 @@ func nodePath(file string) string { return filepath.Join("/var/node", file) }
 // writeDisk makes the disk of a node that has never run.
 func (n *Node) writeDisk(ctx context.Context) error {
 	dir := filepath.Join(n.disk(), "node")
-	for _, d := range []string{dir, filepath.Join(n.disk(), "lib", "cni", "net.d"), filepath.Join(n.disk(), "log")} {
+	for _, d := range []string{dir, filepath.Join(dir, staticPods), filepath.Join(n.disk(), "lib", "cni", "net.d"), filepath.Join(n.disk(), "log")} {
 		if err := os.MkdirAll(d, 0o755); err != nil {
 			return err
 		}
 	}
 	if err := n.writeCredentials(dir); err != nil {
+		return err
+	}
+	if err := writePlugins(filepath.Join(dir, pluginDirectory)); err != nil {
 		return err
 	}
 	busybox, err := staticBusybox()
@@ -61,6 +67,27 @@ func (n *Node) writeDisk(ctx context.Context) error {
 	return nil
 }
 
+// writePlugins has a directory with Debian's CNI plugins, and ours beside them.
+func writePlugins(dir string) error {
+	plugins, err := filepath.Glob(filepath.Join(cniDirectory, "*"))
+	if err != nil {
+		return err
+	}
+	ours, err := Binary("koinon-ipam")
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	for _, plugin := range append(plugins, ours) {
+		if err := os.Symlink(plugin, filepath.Join(dir, filepath.Base(plugin))); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // writeCredentials makes the certificate that kubelet serves and calls the API server with.
 func (n *Node) writeCredentials(dir string) error {
 	authority, err := pki.NewAuthority(filepath.Join(n.cluster.cluster.Dir, "pki"), "ca", n.cluster.Name()+"-ca")
@@ -69,7 +96,11 @@ func (n *Node) writeCredentials(dir string) error {
 	}
 	subject := pkix.Name{CommonName: "system:node:" + n.name, Organization: []string{"system:nodes"}}
 	// A file for each address: a node of that name may have been there before.
-	pair, err := authority.Issue("node-"+n.address(), subject, n.name, n.address())
+	hosts := []string{n.name}
+	if !n.options.Hidden {
+		hosts = append(hosts, n.Address())
+	}
+	pair, err := authority.Issue("node-"+n.Address(), subject, hosts...)
 	if err != nil {
 		return err
 	}
@@ -88,17 +119,24 @@ func (n *Node) writeCredentials(dir string) error {
 	}
 	config := kubeconfig.New(kubeconfig.Access{
 		Context: n.cluster.Name(), CA: ca, Cert: cert, Key: key,
-		Server: "https://" + net.JoinHostPort(n.gateway(), strconv.Itoa(n.server.Port())),
+		Server: "https://" + net.JoinHostPort(n.Gateway(), strconv.Itoa(n.server.Port())),
 	})
+	if n.options.Hub {
+		return n.writeHub(dir, slices.Concat(cert, key))
+	}
 	// The API server's certificate is not for the address that the node has for it.
 	config.Clusters[n.cluster.Name()].TLSServerName = "localhost"
 	return kubeconfig.Write(filepath.Join(dir, nodeKubeconfig), config)
 }
 
 func (n *Node) kubeletConfiguration() string {
-	return strings.NewReplacer("GROUP", n.group, "DIR", nodePath("")).Replace(`apiVersion: kubelet.config.k8s.io/v1beta1
+	address := "0.0.0.0"
+	if n.options.Hidden {
+		address = "127.0.0.1"
+	}
+	return strings.NewReplacer("ADDRESS", address, "GROUP", n.group, "DIR", nodePath("")).Replace(`apiVersion: kubelet.config.k8s.io/v1beta1
 kind: KubeletConfiguration
-address: 0.0.0.0
+address: ADDRESS
 authentication:
   anonymous: {enabled: false}
   webhook: {enabled: true}
@@ -112,6 +150,7 @@ cgroupRoot: /GROUP
 failCgroupV1: false
 failSwapOn: false
 containerRuntimeEndpoint: unix:///run/containerd/containerd.sock
+staticPodPath: DIR/` + staticPods + `
 volumePluginDir: /var/lib/kubelet/volumeplugins
 resolvConf: ""
 # The disk is the machine's: what others keep there is no reason to evict or to remove images.
@@ -136,16 +175,20 @@ state = "/run/containerd"
   restrict_oom_score_adj = true
 
   [plugins."io.containerd.grpc.v1.cri".cni]
-    bin_dir = "` + cniDirectory + `"
+    bin_dir = "` + nodePath(pluginDirectory) + `"
     conf_dir = "/var/lib/cni/net.d"
 `
 }
 
 // podNetwork is a bridge on the node. Pods reach what the node does, and only the node reaches them.
 func (n *Node) podNetwork() string {
-	return fmt.Sprintf(`{"cniVersion": "0.4.0", "name": "testbed", "plugins": [
+	network := `{"cniVersion": "0.4.0", "name": "testbed", "plugins": [
   {"type": "bridge", "bridge": "cni0", "isGateway": true, "hairpinMode": true,
-   "ipam": {"type": "host-local", "ranges": [[{"subnet": "10.78.%d.0/24"}]], "routes": [{"dst": "0.0.0.0/0"}]}}
+   "ipam": {"type": "host-local", "ranges": [[{"subnet": "SUBNET"}]], "routes": [{"dst": "0.0.0.0/0"}]}}
 ]}
-`, n.number)
+`
+	if n.options.Network != "" {
+		network = n.options.Network
+	}
+	return strings.ReplaceAll(network, "SUBNET", fmt.Sprintf("10.78.%d.0/24", n.number))
 }

@@ -1,6 +1,7 @@
 package testbed
 
 import (
+	"context"
 	"debug/elf"
 	"errors"
 	"fmt"
@@ -34,6 +35,30 @@ func RequireNodes(t testing.TB) {
 	case err != nil:
 		t.Fatalf("this test runs a real node: %v", err)
 	}
+}
+
+// ResolveOnOwnMachine has a name resolve to an address until the test ends, as a line of /etc/hosts does, on the machine that the tests run
+// on and on no other.
+func ResolveOnOwnMachine(t testing.TB, name, address string) {
+	t.Helper()
+	RequireNodes(t)
+	const hosts = "/etc/hosts"
+	text, err := os.ReadFile(hosts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "hosts")
+	if err := os.WriteFile(file, fmt.Appendf(text, "\n%s %s\n", address, name), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := command(t.Context(), "mount", "--bind", file, hosts); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := command(context.WithoutCancel(t.Context()), "umount", hosts); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 // nodeRequirements returns what this machine lacks for a real node.

@@ -41,16 +41,6 @@ func TestEveryRowMeasuresAtASmallScale(t *testing.T) {
 	}
 }
 
-func TestRowsAreSelectedByName(t *testing.T) {
-	if _, err := selected("bulk,nothing"); err == nil {
-		t.Error("a row that there is not is no error")
-	}
-	chosen, err := selected("dial,bulk")
-	if err != nil || len(chosen) != 2 || chosen[0].name != "dial" {
-		t.Errorf("got %v, %v", chosen, err)
-	}
-}
-
 func TestARatioToWhatWasNotMeasuredIsNotThere(t *testing.T) {
 	s := &sheet{Report: report.New(wayNames...)}
 	m := report.Measure{Group: "Bulk", Name: "1 from the target", Unit: "MiB/s"}

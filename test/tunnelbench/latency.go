@@ -26,7 +26,7 @@ func (w *world) request(ctx context.Context, s *sheet) error {
 		{"GET by HTTPS, warm", workGet, wayTLS, false, append([]string{wayTLS}, tunnels...)},
 		{"GET by HTTPS, cold: each with a connection and a handshake of its own", workGet, wayTLS, true, append([]string{wayTLS}, tunnels...)},
 	} {
-		w.say("%s", kind.group)
+		w.Say("%s", kind.group)
 		p50, p99 := report.Measure{Group: kind.group, Name: "P50", Unit: "ms"}, report.Measure{Group: kind.group, Name: "P99", Unit: "ms"}
 		err := w.turns(ctx, kind.names, func(y *way) error {
 			o := order{Work: kind.work, Address: y.address, Cold: kind.cold, Dir: w.dir, Warm: w.lasts(200 * time.Millisecond), For: w.lasts(time.Second), Processes: y.processes()}
@@ -64,7 +64,7 @@ func (w *world) dial(ctx context.Context, s *sheet) error {
 	}
 	for _, dialers := range []int{1, 32} {
 		group := fmt.Sprintf("Dial, %d at once", dialers)
-		w.say("%s", group)
+		w.Say("%s", group)
 		measure := func(name, unit string) report.Measure { return report.Measure{Group: group, Name: name, Unit: unit} }
 		err := w.turns(ctx, wayNames, func(y *way) error {
 			a, err := y.do(ctx, order{Work: workDial, Address: y.address, Streams: dialers, Echo: dialers == 1, For: w.lasts(time.Second), Processes: y.processes()})
@@ -118,7 +118,7 @@ func (w *world) pingPong(ctx context.Context, s *sheet) error {
 		{name: fmt.Sprintf("beside %d clients that read nothing", many), stalled: many},
 		{name: "beside 8 connections whose target reads nothing", stalled: 8, deaf: true},
 	} {
-		w.say("ping-pong %s", b.name)
+		w.Say("ping-pong %s", b.name)
 		group := "Ping-pong " + b.name
 		measure := func(name string) report.Measure { return report.Measure{Group: group, Name: name, Unit: "ms"} }
 		stuck := map[string]bool{}

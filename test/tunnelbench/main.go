@@ -13,15 +13,14 @@ package main
 import (
 	"context"
 	"flag"
-	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"strings"
-	"syscall"
 	"time"
 
 	"k8s.io/klog/v2"
+
+	"github.com/koinon-io/koinon/test/bench/runner"
 )
 
 func main() {
@@ -29,7 +28,7 @@ func main() {
 		os.Exit(playRole())
 	}
 	o := options{}
-	flag.StringVar(&o.rows, "rows", "", "what to measure, separated by commas; some of "+strings.Join(rowNames(), ", ")+". The default is all of them.")
+	flag.StringVar(&o.rows, "rows", "", "what to measure, separated by commas; some of "+strings.Join(runner.Names(rows), ", ")+". The default is all of them.")
 	flag.BoolVar(&o.small, "small", false, "small numbers and short times: shows in seconds that it works, and no more")
 	flag.IntVar(&o.rounds, "rounds", 3, "how many turns each has")
 	flag.BoolVar(&o.konnectivity, "konnectivity", true, "build konnectivity and measure it too")
@@ -41,12 +40,5 @@ func main() {
 
 	klog.LogToStderr(false) // konnectivity's client says that its connections are closed
 	klog.SetOutput(io.Discard)
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	ctx, cancel := context.WithTimeout(ctx, *timeout)
-	defer cancel()
-	if err := run(ctx, o); err != nil {
-		fmt.Fprintln(os.Stderr, "tunnelbench:", err)
-		os.Exit(1)
-	}
+	runner.Main("tunnelbench", *timeout, func(ctx context.Context) error { return run(ctx, o) })
 }

@@ -15,11 +15,11 @@ func (w *world) memory(ctx context.Context, s *sheet) error {
 		return err
 	}
 	n := w.number(1000, 50)
-	w.say("%d idle agents", n)
+	w.Say("%d idle agents", n)
 	if err := w.idleAgents(ctx, s, n); err != nil {
 		return err
 	}
-	w.say("%d idle connections", n)
+	w.Say("%d idle connections", n)
 	return w.idleConnections(ctx, s, n)
 }
 

@@ -34,7 +34,7 @@ func (w *world) recovery(ctx context.Context, s *sheet) error {
 		return report.Measure{Group: "From a death to the first byte on a new connection", Name: name, Unit: "ms"}
 	}
 	for i, c := range cases {
-		w.say("%s", c.name)
+		w.Say("%s", c.name)
 		err := w.turns(ctx, names, func(y *way) error {
 			began := time.Now()
 			if err := c.kill(y.tunnel); err != nil {
@@ -54,7 +54,7 @@ func (w *world) recovery(ctx context.Context, s *sheet) error {
 			return err
 		}
 	}
-	w.say("one of two agents killed")
+	w.Say("one of two agents killed")
 	if err := w.second(ctx); err != nil {
 		return err
 	}

@@ -70,7 +70,7 @@ func flowMeasures(group string) []flowMeasure {
 
 func (w *world) flows(ctx context.Context, s *sheet, group string, names []string, warm, lasting time.Duration) error {
 	for _, m := range flowMeasures(group) {
-		w.say("%s%s", m.rate.Name, group)
+		w.Say("%s%s", m.rate.Name, group)
 		err := w.turns(ctx, names, func(y *way) error {
 			a, err := y.do(ctx, order{Work: workBulk, Address: y.address, Counts: w.addresses[addressTCP], Streams: m.streams, Up: m.up,
 				Warm: w.lasts(warm), For: w.lasts(lasting), Processes: y.processes()})

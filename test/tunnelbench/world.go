@@ -86,7 +86,7 @@ type world struct {
 
 // inWorld measures in a world that ends afterwards. It has a target and no tunnels yet.
 func (b *bench) inWorld(ctx context.Context, name string, measure func(*world) error) (err error) {
-	w := &world{bench: b, dir: filepath.Join(b.dir, name)}
+	w := &world{bench: b, dir: filepath.Join(b.Dir, name)}
 	if err := os.Mkdir(w.dir, 0o700); err != nil {
 		return err
 	}

@@ -1,7 +1,6 @@
 package tunnelscenarios
 
 import (
-	"bufio"
 	"context"
 	"crypto/x509"
 	"encoding/binary"
@@ -15,7 +14,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"strconv"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -23,6 +21,14 @@ import (
 	"github.com/koinon-io/koinon/pkg/tunnel"
 	"github.com/koinon-io/koinon/pkg/tunnel/frontend"
 	"github.com/koinon-io/koinon/pkg/tunnel/tunneltest"
+)
+
+// The tests of this package use these all the time.
+var (
+	answered = tunneltest.Answered
+	listen   = tunneltest.Listen
+	echoing  = tunneltest.Echoing
+	echo     = tunneltest.Echo
 )
 
 // long is whether there is time.
@@ -115,59 +121,6 @@ func used(t *testing.T) (goroutines, files int) {
 	return runtime.NumGoroutine(), len(open)
 }
 
-// listen runs a target that serves its connections; they are closed at the end of the test.
-func listen(t *testing.T, serve func(net.Conn)) (address string) {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var (
-		all   sync.WaitGroup
-		mu    sync.Mutex
-		conns = map[net.Conn]bool{}
-	)
-	all.Go(func() {
-		for {
-			conn, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			mu.Lock()
-			conns[conn] = true
-			mu.Unlock()
-			all.Go(func() {
-				serve(conn)
-				_ = conn.Close()
-				mu.Lock()
-				delete(conns, conn)
-				mu.Unlock()
-			})
-		}
-	})
-	t.Cleanup(func() {
-		_ = listener.Close()
-		mu.Lock()
-		for conn := range conns {
-			_ = conn.Close()
-		}
-		mu.Unlock()
-		all.Wait()
-	})
-	return listener.Addr().String()
-}
-
-// echoing runs a target that says what it hears.
-func echoing(t *testing.T) (address string) {
-	t.Helper()
-	return listen(t, echo)
-}
-
-// echo says what it hears. It does not let the system do that, which would take two more files for each connection.
-func echo(conn net.Conn) {
-	_, _ = io.CopyBuffer(struct{ io.Writer }{conn}, struct{ io.Reader }{conn}, make([]byte, 4<<10))
-}
-
 // said has a connection to an echoing target say something.
 func said(conn net.Conn, text string) error {
 	_ = conn.SetDeadline(time.Now().Add(tunneltest.Patience))
@@ -254,15 +207,7 @@ func newFront(t *testing.T, config frontend.Config, client frontend.Client) *fro
 
 // serve serves a listener until the test ends.
 func (f *front) serve(listener net.Listener, door frontend.Door) {
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- f.Serve(ctx, listener, door) }()
-	f.t.Cleanup(func() {
-		cancel()
-		if err := <-ended; err != nil {
-			f.t.Error(err)
-		}
-	})
+	tunneltest.During(f.t, func(ctx context.Context) error { return f.Serve(ctx, listener, door) })
 }
 
 // connect asks for a target. The connection is nil if the status is not 200.
@@ -271,28 +216,12 @@ func (f *front) connect(target string, headers ...string) (conn net.Conn, status
 		return nil, 0, "", err
 	}
 	_ = conn.SetDeadline(time.Now().Add(tunneltest.Patience))
-	request := "CONNECT " + target + " HTTP/1.1\r\nHost: 127.0.0.1\r\n" + strings.Join(append(headers, ""), "\r\n") + "\r\n"
-	if _, err = io.WriteString(conn, request); err == nil {
-		status, body, err = answered(conn)
-	}
+	status, body, _, err = tunneltest.Connect(conn, target, headers...)
 	if err != nil || status != http.StatusOK {
 		_ = conn.Close()
 		return nil, status, body, err
 	}
 	return conn, status, "", nil
-}
-
-// answered reads an answer.
-func answered(conn net.Conn) (status int, body string, err error) {
-	answer, err := http.ReadResponse(bufio.NewReader(conn), &http.Request{Method: http.MethodConnect})
-	if err != nil {
-		return 0, "", err
-	}
-	if answer.StatusCode == http.StatusOK {
-		return answer.StatusCode, "", nil
-	}
-	text, err := io.ReadAll(answer.Body)
-	return answer.StatusCode, strings.TrimSuffix(string(text), "\n"), err
 }
 
 // Types of frames, as package mux has them.

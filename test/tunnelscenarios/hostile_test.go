@@ -73,16 +73,22 @@ func (b *besieged) alone() {
 	}
 }
 
-// agent connects as an agent of a name. hello is what it says of itself.
-func (b *besieged) agent(name tunnel.Name, serverName, hello string) *tls.Conn {
+// config is what an agent of a name has.
+func (b *besieged) config(name tunnel.Name) *tls.Config {
 	b.mu.Lock()
+	defer b.mu.Unlock()
 	if b.certificates[name] == nil {
 		b.certificates[name], _ = b.ca.AgentTLS(name)()
 	}
 	config := b.certificates[name].Clone()
-	b.mu.Unlock()
-	config.NextProtos = []string{tunnel.ALPN}
-	if config.ServerName = "127.0.0.1"; serverName != "" {
+	config.NextProtos, config.ServerName = []string{tunnel.ALPN}, "127.0.0.1"
+	return config
+}
+
+// agent connects as an agent of a name. hello is what it says of itself.
+func (b *besieged) agent(name tunnel.Name, serverName, hello string) *tls.Conn {
+	config := b.config(name)
+	if serverName != "" {
 		config.ServerName, config.InsecureSkipVerify = serverName, true
 	}
 	conn, err := tls.Dial("tcp", b.server.Address, config)
@@ -364,7 +370,7 @@ func TestAHostileClientGetsNothing(t *testing.T) {
 		} {
 			conn := dial(t)
 			_, _ = io.WriteString(conn, request)
-			status, _, err := answered(conn)
+			status, _, _, err := answered(conn)
 			_ = conn.Close()
 			if err != nil || status < 400 {
 				t.Errorf("%q: %d: %v", request, status, err)
@@ -379,7 +385,7 @@ func TestAHostileClientGetsNothing(t *testing.T) {
 			_, _ = io.WriteString(conn, "CONNECT ")
 			_, _ = conn.Write(random.bytes(1 + random.n(500)))
 			_, err := io.WriteString(conn, "\r\n\r\n")
-			if status, _, told := answered(conn); err == nil && told == nil && status < 400 {
+			if status, _, _, told := answered(conn); err == nil && told == nil && status < 400 {
 				return fmt.Errorf("it was answered %d", status)
 			}
 			return nil

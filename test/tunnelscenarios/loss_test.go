@@ -319,6 +319,29 @@ func TestAgentsThatLoseAServerTogetherAreAllBack(t *testing.T) {
 	}
 }
 
+// An agent loses its server for a while, in which it is refused, and has its link again when the server is there again. How soon is logged.
+func TestAnAgentIsBackSoonAfterItsServer(t *testing.T) {
+	leavesNothing(t)
+	ca := tunneltest.NewAuthority(t)
+	s := tunneltest.Serve(t, "", server.Config{ID: "a", TLS: ca.ServerTLS()})
+	wire := lay(t, s.Address)
+	a, _ := tunneltest.Run(t, agent.Config{Servers: []string{wire.address}, TLS: ca.AgentTLS(m1)})
+	tunneltest.Linked(t, s, m1, 1)
+	outages := []time.Duration{200 * time.Millisecond, 2 * time.Second}
+	for range size(0, 10) {
+		outages = append(outages, 15*time.Second)
+	}
+	for _, outage := range outages {
+		wire.down()
+		eventually(t, "both have lost the link", func() bool { return len(a.Replicas())+len(s.Links()) == 0 })
+		time.Sleep(outage) // it is how long that lasts, and nothing else is waited for
+		wire.up(t)
+		began := time.Now()
+		tunneltest.Linked(t, s, m1, 1)
+		t.Logf("after an outage of %s it was back after %s", outage, time.Since(began).Round(time.Millisecond))
+	}
+}
+
 // The network loses what a link carries, and tells nobody. A link that is the only one fails dials in time and is ended; where
 // there is another, dials go there.
 func TestALinkInABlackHoleIsGoneAroundAndFound(t *testing.T) {

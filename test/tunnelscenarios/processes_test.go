@@ -111,7 +111,7 @@ func TestRole(t *testing.T) {
 		}
 		return strings.Fields(in.Text())
 	}
-	map[string]func(*testing.T, func() []string){"agents": beAgents, "targets": beTargets, "clients": beClients}[role](t, listen)
+	map[string]func(*testing.T, func() []string){"agents": beAgents, "targets": beTargets, "clients": beClients, "server": beServer}[role](t, listen)
 }
 
 // beAgents runs agents of nodes of m1. It is told a directory, the server's address and how many.
@@ -138,6 +138,30 @@ func beAgents(t *testing.T, next func() []string) {
 	}
 	fmt.Println("agents run")
 	next()
+}
+
+// beServer is a server, which dials for each line, an agent of m1. It is told a directory.
+func beServer(t *testing.T, next func() []string) {
+	ca := tunneltest.NewAuthority(t)
+	dir := next()[0]
+	text, err := os.ReadFile(filepath.Join(dir, "agents.crt"))
+	if err == nil {
+		err = os.WriteFile(filepath.Join(dir, "servers.crt"), ca.PEM(), 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := &tls.Config{Certificates: []tls.Certificate{ca.Issue(time.Now().Add(time.Hour))}, ClientCAs: x509.NewCertPool()}
+	config.ClientCAs.AppendCertsFromPEM(text)
+	s := tunneltest.Serve(t, "", server.Config{ID: "other", TLS: func() (*tls.Config, error) { return config, nil }})
+	fmt.Println("address " + s.Address)
+	for told := next(); told != nil; told = next() {
+		tunneltest.Linked(t, s, m1, 1)
+		if err := echoed(s, m1, told[0]); err != nil {
+			t.Fatal(err)
+		}
+		fmt.Println("dialed it")
+	}
 }
 
 // beTargets echoes.

@@ -92,6 +92,76 @@ func TestLinksThatAreCutAtRandomLeaveNothing(t *testing.T) {
 	}
 }
 
+// Two tenants, one with the weight 1 and twelve connections and one with the weight 3 and eight, share a narrow link as one to three,
+// whichever way they send.
+func TestTenantsShareANarrowLinkByWeight(t *testing.T) {
+	leavesNothing(t)
+	ca := tunneltest.NewAuthority(t)
+	s := tunneltest.Serve(t, "", server.Config{ID: "a", TLS: ca.ServerTLS()})
+	w := lay(t, s.Address)
+	w.narrow.Store(24 << 20)
+	tunneltest.Run(t, agent.Config{Servers: []string{w.address}, TLS: ca.AgentTLS(m1)})
+	tunneltest.Linked(t, s, m1, 1)
+	weights := map[string]int{"light": 1, "heavy": 3}
+	config := frontend.Config{Opener: s, Policy: policy{}, TenantLimits: func(tenant string) frontend.Limits { return frontend.Limits{Weight: weights[tenant]} }}
+	fronts := map[string]*front{}
+	for tenant := range weights {
+		fronts[tenant] = newFront(t, config, frontend.Client{Tenant: tenant, Within: m1})
+	}
+	flood := func(conn net.Conn) {
+		block := make([]byte, 64<<10)
+		for {
+			if _, err := conn.Write(block); err != nil {
+				return
+			}
+		}
+	}
+	for _, up := range []bool{false, true} {
+		taken := map[string]*atomic.Int64{"light": {}, "heavy": {}}
+		var clients sync.WaitGroup
+		var conns []net.Conn
+		for tenant, streams := range map[string]int{"light": 12, "heavy": 8} {
+			take := func(conn net.Conn) { // returns with conn
+				block := make([]byte, 64<<10)
+				for {
+					n, err := conn.Read(block)
+					if taken[tenant].Add(int64(n)); err != nil {
+						return
+					}
+				}
+			}
+			at, client := flood, take
+			if up {
+				at, client = take, flood
+			}
+			target := listen(t, at)
+			for range streams {
+				conn, status, body, err := fronts[tenant].connect(target)
+				if err != nil || status != 200 {
+					t.Fatalf("%d %s: %v", status, body, err)
+				}
+				_ = conn.SetDeadline(time.Time{})
+				conns = append(conns, conn)
+				clients.Go(func() { client(conn) })
+			}
+		}
+		both := func() int64 { return taken["light"].Load() + taken["heavy"].Load() }
+		eventually(t, "all buffers are full", func() bool { return both() > int64(size(8, 24))<<20 })
+		light, heavy := taken["light"].Load(), taken["heavy"].Load()
+		from := both()
+		eventually(t, "they carry", func() bool { return both() > from+int64(size(16, 48))<<20 })
+		light, heavy = taken["light"].Load()-light, taken["heavy"].Load()-heavy
+		t.Logf("up %v: %d and %d KiB, 1 to %.2f", up, light>>10, heavy>>10, float64(heavy)/float64(light))
+		if ratio := float64(heavy) / float64(light); ratio < 2.5 || ratio > 3.5 {
+			t.Errorf("up %v: they share it 1 to %.2f", up, ratio)
+		}
+		for _, conn := range conns {
+			_ = conn.Close()
+		}
+		clients.Wait()
+	}
+}
+
 // A ping beside four streams that carry what they can, on the same link, waits for little of that.
 func TestAPingWaitsForLittleOfWhatOthersCarry(t *testing.T) {
 	leavesNothing(t)

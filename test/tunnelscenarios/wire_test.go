@@ -5,6 +5,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 )
 
 // wire is between agents and a server, and does what networks do.
@@ -13,7 +14,9 @@ type wire struct {
 	to      string
 	// swallows is whether what comes is lost, ends of connections too, and nobody is told.
 	swallows atomic.Bool
-	all      sync.WaitGroup
+	// narrow is how many bytes pass in a second, each way; 0 has no bound.
+	narrow atomic.Int64
+	all    sync.WaitGroup
 
 	mu sync.Mutex
 	// What follows is guarded by mu.
@@ -96,6 +99,12 @@ func (w *wire) join(near net.Conn) {
 		return
 	}
 	w.conns[near] = far
+	if w.narrow.Load() > 0 { // it holds little of what it carries, as a wire does
+		for _, conn := range []net.Conn{near, far} {
+			_ = conn.(*net.TCPConn).SetReadBuffer(64 << 10)
+			_ = conn.(*net.TCPConn).SetWriteBuffer(64 << 10)
+		}
+	}
 	w.all.Go(func() { w.pass(near, far, near) }) // end with both connections
 	w.all.Go(func() { w.pass(far, near, near) })
 }
@@ -112,6 +121,9 @@ func (w *wire) pass(from, to, key net.Conn) {
 		}
 		if n > 0 {
 			_, _ = to.Write(buffer[:n])
+		}
+		if most := w.narrow.Load(); most > 0 {
+			time.Sleep(time.Duration(n) * time.Second / time.Duration(most)) // that is what the wire is
 		}
 		if err != nil {
 			w.mu.Lock()

@@ -21,14 +21,20 @@ import (
 var update = flag.Bool("update", false, "write the golden file")
 
 func TestHelp(t *testing.T) {
+	for file, args := range map[string][]string{"help.txt": {"--help"}, "help-proxy.txt": {"proxy", "--help"}} {
+		t.Run(file, func(t *testing.T) { helps(t, file, args) })
+	}
+}
+
+func helps(t *testing.T, file string, args []string) {
 	var got bytes.Buffer
 	cmd := NewCommand()
 	cmd.SetOut(&got)
-	cmd.SetArgs([]string{"--help"})
+	cmd.SetArgs(args)
 	if err := cmd.ExecuteContext(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	file := filepath.Join("testdata", "help.txt")
+	file = filepath.Join("testdata", file)
 	if *update {
 		if err := os.WriteFile(file, got.Bytes(), 0o644); err != nil {
 			t.Fatal(err)
@@ -46,6 +52,13 @@ func TestHelp(t *testing.T) {
 func TestAFlagThatIsWrongIsASentence(t *testing.T) {
 	const pin = "sha256:7c0d38b6f1b3fd2c5a1f4bb0f0d3f95f6c1a1b9e7a4d60b1b2a9a0d8f3e2c1b0"
 	for line, want := range map[string]string{
+		"proxy":              "--server HOST:PORT is required: where Koinon's --tunnel-proxy-port is",
+		"proxy --server k:1": "--certificate-dir DIRECTORY is required: a directory with tls.crt and tls.key",
+		"proxy --server k:1 --certificate-dir d --listen :1":         `--listen ":1": an address of loopback and a port are needed, such as 127.0.0.1:8118: whoever connects has the certificate lent`,
+		"proxy --server k:1 --certificate-dir d --listen 10.0.0.1:1": `--listen "10.0.0.1:1": an address of loopback and a port are needed, such as 127.0.0.1:8118: whoever connects has the certificate lent`,
+		"proxy --server k:1 --certificate-dir /nowhere":              "--certificate-dir /nowhere: open /nowhere/tls.crt: no such file or directory",
+		"proxy --server k:1 --certificate-dir d --connections 0":     "--connections 0: 1 or more is allowed",
+		"proxy x":                                          `"x" is too much: koinon-agent proxy takes flags only`,
 		"":                                                 "--server HOST:PORT is required: where Koinon's tunnel is",
 		"--server koinon.example.org":                      `--server "koinon.example.org": HOST:PORT is needed, without a scheme or a path`,
 		"--server https://koinon.example.org":              `--server "https://koinon.example.org": HOST:PORT is needed, without a scheme or a path`,

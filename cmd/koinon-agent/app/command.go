@@ -47,13 +47,14 @@ by WebSocket; a proxy that ends TLS cannot read what is inside.`,
 	cmd.CompletionOptions.HiddenDefaultCmd = true
 	cmd.Flags().SortFlags = false
 	options.AddFlags(cmd.Flags())
+	cmd.AddCommand(newProxyCommand())
 	commandline.Complete(cmd)
 	return cmd
 }
 
-func noArgs(_ *cobra.Command, args []string) error {
+func noArgs(cmd *cobra.Command, args []string) error {
 	if len(args) > 0 {
-		return fmt.Errorf("%q is too much: koinon-agent takes flags only", args[0])
+		return fmt.Errorf("%q is too much: %s takes flags only", args[0], cmd.CommandPath())
 	}
 	return nil
 }

@@ -166,11 +166,15 @@ func (o *Options) validateRest() error {
 		return nil
 	}
 	host, port, err := net.SplitHostPort(o.StatusAddress)
-	ip := net.ParseIP(host)
-	if err != nil || !isPort(port) || ip == nil || !ip.IsLoopback() {
+	if err != nil || !isPort(port) || !isLoopback(host) {
 		return fmt.Errorf("--status-address %q: an address of loopback and a port are needed, such as 127.0.0.1:10260", o.StatusAddress)
 	}
 	return nil
+}
+
+func isLoopback(host string) bool {
+	ip := net.ParseIP(host)
+	return ip != nil && ip.IsLoopback()
 }
 
 func isPort(text string) bool {

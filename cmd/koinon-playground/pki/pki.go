@@ -23,7 +23,7 @@ import (
 	"k8s.io/client-go/util/keyutil"
 
 	"github.com/koinon-io/koinon/pkg/durable"
-	"github.com/koinon-io/koinon/pkg/pki"
+	"github.com/koinon-io/koinon/pkg/keypair"
 )
 
 const validity = 10 * 365 * 24 * time.Hour
@@ -31,7 +31,7 @@ const validity = 10 * 365 * 24 * time.Hour
 // Authority is a certificate authority.
 type Authority struct {
 	dir, name string
-	pair      pki.Pair
+	pair      keypair.Pair
 }
 
 // Pair names the two PEM files of a certificate.
@@ -53,8 +53,8 @@ func (p Pair) Read() (cert, key []byte, err error) {
 // NewAuthority makes the authority DIR/NAME.crt and DIR/NAME.key, or loads it.
 func NewAuthority(dir, name, commonName string) (*Authority, error) {
 	files := pairOf(dir, name)
-	pair, err := loadOrMake(files, func(key crypto.Signer) (pki.Pair, error) {
-		return pki.SignAuthority(commonName, key, time.Now(), validity)
+	pair, err := loadOrMake(files, func(key crypto.Signer) (keypair.Pair, error) {
+		return keypair.SignAuthority(commonName, key, time.Now(), validity)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("authority %s: %w", commonName, err)
@@ -69,8 +69,8 @@ func (a *Authority) Files() Pair { return pairOf(a.dir, a.name) }
 // the authority's directory. Hosts are DNS names and IP addresses that it serves.
 func (a *Authority) Issue(name string, subject pkix.Name, hosts ...string) (Pair, error) {
 	files := pairOf(a.dir, name)
-	_, err := loadOrMake(files, func(key crypto.Signer) (pki.Pair, error) {
-		return a.pair.Sign(pki.Leaf{
+	_, err := loadOrMake(files, func(key crypto.Signer) (keypair.Pair, error) {
+		return a.pair.Sign(keypair.Leaf{
 			Subject: subject, Usages: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}, Hosts: hosts, Lifetime: validity,
 		}, key, time.Now())
 	})
@@ -100,29 +100,29 @@ func SigningKey(dir, name string) (Pair, error) {
 
 // loadOrMake reads a pair, or signs one if there is no certificate. The key is written first:
 // after a kill between the two it is used again.
-func loadOrMake(files Pair, sign func(crypto.Signer) (pki.Pair, error)) (pki.Pair, error) {
+func loadOrMake(files Pair, sign func(crypto.Signer) (keypair.Pair, error)) (keypair.Pair, error) {
 	certificate, err := os.ReadFile(files.Cert)
 	if err == nil {
 		key, err := os.ReadFile(files.Key)
 		if err != nil {
-			return pki.Pair{}, err
+			return keypair.Pair{}, err
 		}
-		pair, err := pki.ParsePair(certificate, key)
+		pair, err := keypair.ParsePair(certificate, key)
 		if err != nil {
-			return pki.Pair{}, fmt.Errorf("%s or its key %w", files.Cert, err)
+			return keypair.Pair{}, fmt.Errorf("%s or its key %w", files.Cert, err)
 		}
 		return pair, nil
 	}
 	if !errors.Is(err, fs.ErrNotExist) {
-		return pki.Pair{}, err
+		return keypair.Pair{}, err
 	}
 	key, err := loadOrMakeKey(files.Key)
 	if err != nil {
-		return pki.Pair{}, err
+		return keypair.Pair{}, err
 	}
 	pair, err := sign(key)
 	if err != nil {
-		return pki.Pair{}, err
+		return keypair.Pair{}, err
 	}
 	return pair, durable.WriteFile(files.Cert, pair.CertificatePEM(), 0o600)
 }
@@ -130,7 +130,7 @@ func loadOrMake(files Pair, sign func(crypto.Signer) (pki.Pair, error)) (pki.Pai
 func loadOrMakeKey(file string) (crypto.Signer, error) {
 	data, err := os.ReadFile(file)
 	if err == nil {
-		key, err := pki.ParseKey(data)
+		key, err := keypair.ParseKey(data)
 		if err != nil {
 			return nil, fmt.Errorf("%s %w", file, err)
 		}
@@ -139,11 +139,11 @@ func loadOrMakeKey(file string) (crypto.Signer, error) {
 	if !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
-	key, err := pki.NewKey()
+	key, err := keypair.NewKey()
 	if err != nil {
 		return nil, err
 	}
-	encoded, err := pki.EncodeKey(key)
+	encoded, err := keypair.EncodeKey(key)
 	if err != nil {
 		return nil, err
 	}

@@ -68,6 +68,10 @@ func (a *aggregated) run(ctx context.Context, ready func(url, note string)) erro
 	if err != nil {
 		return err
 	}
+	nodes, err := a.options.newAutonomy(a.host)
+	if err != nil {
+		return err
+	}
 
 	// What the server carries through the tunnel goes on until the server has drained.
 	var below alongside
@@ -88,6 +92,7 @@ func (a *aggregated) run(ctx context.Context, ready func(url, note string)) erro
 	if a.options.runsHostControllers() {
 		beside.running.Go(func() { runFederation(ctx, federation) })
 	}
+	beside.running.Go(func() { runAutonomy(ctx, nodes) })
 	return front.run(klog.NewContext(ctx, klog.Background()))
 }
 

@@ -31,7 +31,8 @@ const drainTimeout = 10 * time.Second
 const webhookSecret = "koinon-webhook-ca"
 
 // bare is a process without an API server: the controllers of another server's API, the
-// webhook of a cluster that has our kinds as custom resources, or both.
+// webhook of a cluster that has our kinds as custom resources, the autonomy of a cluster's nodes, or
+// some of them.
 type bare struct {
 	options  *ServerOptions
 	dir      *dataDir
@@ -62,6 +63,11 @@ func (b *bare) run(ctx context.Context, ready func(url, note string)) error {
 		}
 		beside.running.Go(func() { runFederation(background, federation) })
 	}
+	nodes, err := b.options.newAutonomy(b.host)
+	if err != nil {
+		return err
+	}
+	beside.running.Go(func() { runAutonomy(background, nodes) })
 	keep := b.keepOwn
 	if b.options.runs(componentWebhook) && b.host != nil {
 		keep = b.keepInHost

@@ -15,7 +15,7 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 
-	"github.com/koinon-io/koinon/pkg/pki"
+	"github.com/koinon-io/koinon/pkg/keypair"
 )
 
 // hostTimeout is how long the host has to answer at the start.
@@ -68,7 +68,7 @@ func checkExpiry(config *rest.Config, now time.Time) error {
 	if len(config.CertData) == 0 {
 		return nil
 	}
-	certificate, err := pki.ParseCertificate(config.CertData)
+	certificate, err := keypair.ParseCertificate(config.CertData)
 	if err != nil {
 		return fmt.Errorf("--host-kubeconfig: its client certificate %w", err)
 	}

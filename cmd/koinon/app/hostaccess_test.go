@@ -14,17 +14,17 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 
-	"github.com/koinon-io/koinon/pkg/pki"
+	"github.com/koinon-io/koinon/pkg/keypair"
 )
 
 // clientCertificate returns a certificate that ends at a time, and its key.
 func clientCertificate(t *testing.T, notAfter time.Time) (certificate, key []byte) {
 	t.Helper()
-	authority, err := pki.NewAuthority("host", time.Now(), 24*time.Hour)
+	authority, err := keypair.NewAuthority("host", time.Now(), 24*time.Hour)
 	if err != nil {
 		t.Fatal(err)
 	}
-	pair, err := authority.Issue(pki.Leaf{Subject: pkix.Name{CommonName: "somebody"}, Lifetime: time.Hour}, notAfter.Add(-time.Hour))
+	pair, err := authority.Issue(keypair.Leaf{Subject: pkix.Name{CommonName: "somebody"}, Lifetime: time.Hour}, notAfter.Add(-time.Hour))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,6 +11,7 @@ import (
 
 	"k8s.io/client-go/tools/clientcmd"
 
+	"github.com/koinon-io/koinon/pkg/keypair"
 	"github.com/koinon-io/koinon/pkg/pki"
 )
 
@@ -86,7 +87,7 @@ func TestKubeconfigCommandKeepsTheAddressOfTheServer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	certificate, err := pki.ParseCertificate(config.CertData)
+	certificate, err := keypair.ParseCertificate(config.CertData)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -109,7 +110,7 @@ func TestKubeconfigCommandNamesAUser(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	certificate, err := pki.ParseCertificate(config.CertData)
+	certificate, err := keypair.ParseCertificate(config.CertData)
 	if err != nil {
 		t.Fatal(err)
 	}

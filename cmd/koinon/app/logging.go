@@ -56,10 +56,11 @@ var harmless = [][]byte{
 	[]byte("unable to write a fallback JSON response: http: Handler timeout"),
 	[]byte(`"Timeout or abort while handling"`),
 	[]byte(`"Post-timeout activity"`),
-	[]byte(`context canceled" logger="UnhandledError" reflector=`), // our own watches, when the server ends
-	[]byte(`Addr: "koinon-store`),                                  // clients that outlive the embedded store
-	[]byte(`Addr: \"koinon-store`),                                 // the same, quoted
-	[]byte("transport is closing"),                                 // the store, when it is closed
+	[]byte(`context canceled" logger="UnhandledError" reflector=`),         // our own watches, when the server ends
+	[]byte(`time to stop HTTP server" logger="UnhandledError" reflector=`), // those that the library ends, with its reason
+	[]byte(`Addr: "koinon-store`),                                          // clients that outlive the embedded store
+	[]byte(`Addr: \"koinon-store`),                                         // the same, quoted
+	[]byte("transport is closing"),                                         // the store, when it is closed
 }
 
 // quietWriter holds back information and harmless warnings. The text logger writes one

@@ -70,6 +70,16 @@ func TestHostControllersRunWithoutPropagation(t *testing.T) {
 	}
 }
 
+func TestAutonomyNeedsAClusterThatHasNodes(t *testing.T) {
+	for host, want := range map[string]bool{"": true, "kubeconfig": false} {
+		o := NewServerOptions()
+		o.Components, o.HostKubeconfig = []string{componentAutonomy}, host
+		if err := o.Validate(); (err != nil && strings.Contains(err.Error(), "which cluster has the nodes")) != want {
+			t.Errorf("with --host-kubeconfig=%s: %v", host, err)
+		}
+	}
+}
+
 func TestTheTunnelsFlagsAreChecked(t *testing.T) {
 	for args, want := range map[string]string{
 		"--components=all,tunnel": "",

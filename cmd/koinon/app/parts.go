@@ -11,6 +11,7 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/klog/v2"
 
+	"github.com/koinon-io/koinon/pkg/edge/autonomy"
 	"github.com/koinon-io/koinon/pkg/federation"
 	"github.com/koinon-io/koinon/pkg/federation/cellaccess"
 	"github.com/koinon-io/koinon/pkg/webhook"
@@ -54,6 +55,26 @@ func identity() string {
 func runFederation(ctx context.Context, manager *federation.Manager) {
 	if err := manager.Run(ctx); err != nil && ctx.Err() == nil {
 		klog.FromContext(ctx).Error(err, "Controllers of the federation ended; nothing is propagated until this server is started again")
+	}
+}
+
+// newAutonomy makes what sees to pods of nodes of a host that are cut off; nil unless --components names it.
+func (o *ServerOptions) newAutonomy(host *rest.Config) (*autonomy.Manager, error) {
+	if !o.runs(componentAutonomy) {
+		return nil, nil
+	}
+	host = rest.CopyConfig(host)
+	host.UserAgent = "koinon-autonomy"
+	return autonomy.New(autonomy.Config{RESTConfig: host, Namespace: o.Namespace, Identity: identity()})
+}
+
+// runAutonomy runs it until ctx is done, beside a server that goes on without it.
+func runAutonomy(ctx context.Context, manager *autonomy.Manager) {
+	if manager == nil {
+		return
+	}
+	if err := manager.Run(ctx); err != nil && ctx.Err() == nil {
+		klog.FromContext(ctx).Error(err, "Nobody sees to the autonomy of nodes until this server is started again")
 	}
 }
 

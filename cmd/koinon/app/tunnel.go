@@ -207,6 +207,8 @@ func (p *tunnelPart) dial(ctx context.Context, member string) (net.Conn, error) 
 		return nil, err
 	case errors.Is(err, tunnel.ErrNoAgent):
 		return nil, memberaccess.NoAgent("no agent of it is connected to the tunnel: koinon-agent does not run there, or does not get through")
+	case errors.As(err, &failed) && failed.Code == mux.Draining:
+		return nil, memberaccess.NoAgent("%v, and there is no other", failed.Err)
 	case errors.As(err, &failed) && failed.Code != mux.Internal:
 		return nil, memberaccess.NotDialed("its agent cannot connect to the API server there: %v", failed.Err)
 	}

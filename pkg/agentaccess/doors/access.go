@@ -36,7 +36,8 @@ const (
 
 // Right is what a user needs for an address of a name, of kubefedclusters in the system namespace: get on its subresource tunnel for the
 // API server of the cluster, get on kubelets for the kubelet of a node, by the agent of the node or a kubelet that the cluster's agent knows, and create
-// on connections for any other address. Each may be given for one cluster, by its name.
+// on connections for any other address. Each may be given for one cluster, by its name. A host with the port 10250 that is no address is taken for a node:
+// without get on kubelets it is refused, whether there is one or not, and if there is none create on connections is needed as well.
 func Right(name tunnel.Name, address string) (verb, subresource string) {
 	switch {
 	case name.Node == "" && address == tunnel.APIServer:

@@ -61,14 +61,6 @@ type Server interface {
 	Connected(name tunnel.Name) bool
 }
 
-// sharing dials for front ends.
-type sharing struct{ Server }
-
-// Open implements frontend.Opener.
-func (s sharing) Open(ctx context.Context, name tunnel.Name, network, address string) (*mux.Stream, error) {
-	return s.Server.Open(tunnel.Shared(ctx), name, network, address)
-}
-
 // Parts are what front ends need of the service that has links.
 type Parts struct {
 	Server Server
@@ -107,7 +99,7 @@ func (d *Doors) Run(ctx, ending context.Context, parts Parts) error {
 	limits := d.config.Limits
 	observer := &observer{isMember: func(cluster string) bool { return member(parts, cluster) != nil }, counted: map[string]map[answer]bool{}}
 	front, err := frontend.New(frontend.Config{
-		Opener: sharing{parts.Server}, Policy: policy, Suffix: d.config.Suffix, Observer: observer, Logger: logger,
+		Opener: parts.Server, Policy: policy, Suffix: d.config.Suffix, Observer: observer, Logger: logger,
 		NameLimits: func(name tunnel.Name) frontend.Limits {
 			of, _ := limits.Rules().Name(name)
 			return of

@@ -1,7 +1,6 @@
 package doors
 
 import (
-	"bufio"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -30,7 +29,7 @@ import (
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
 	koinonfake "github.com/koinon-io/koinon/pkg/generated/clientset/versioned/fake"
 	koinoninformers "github.com/koinon-io/koinon/pkg/generated/informers/externalversions"
-	"github.com/koinon-io/koinon/pkg/pki"
+	"github.com/koinon-io/koinon/pkg/keypair"
 	"github.com/koinon-io/koinon/pkg/tunnel"
 	"github.com/koinon-io/koinon/pkg/tunnel/agent"
 	"github.com/koinon-io/koinon/pkg/tunnel/frontend"
@@ -46,7 +45,7 @@ type fixture struct {
 	client  *koinonfake.Clientset
 	dir     string
 	proxy   string
-	users   pki.Pair
+	users   keypair.Pair
 	serving *tunneltest.Authority
 	target  string
 
@@ -61,7 +60,7 @@ type fixture struct {
 
 func newFixture(t *testing.T, configure func(*Config)) *fixture {
 	t.Helper()
-	users, err := pki.NewAuthority("users", time.Now(), time.Hour)
+	users, err := keypair.NewAuthority("users", time.Now(), time.Hour)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -111,7 +110,7 @@ func (fx *fixture) run(config Config) {
 	doors.remembered = 0
 	native := fake.NewClientset()
 	native.PrependReactor("create", "subjectaccessreviews", fx.answer)
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(fx.Context())
 	ending, end := context.WithCancel(ctx)
 	members := koinoninformers.NewSharedInformerFactory(fx.client, 0).KubeFedCore().V1beta1().KubeFedClusters().Informer()
 	var running sync.WaitGroup
@@ -153,6 +152,13 @@ func (fx *fixture) reviews(review func(authorizationv1.SubjectAccessReviewSpec) 
 	fx.mu.Lock()
 	defer fx.mu.Unlock()
 	fx.review = review
+}
+
+// reviewed is how often the API was asked.
+func (fx *fixture) reviewed() int {
+	fx.mu.Lock()
+	defer fx.mu.Unlock()
+	return fx.asked
 }
 
 func (fx *fixture) join(name string, labels map[string]string) {
@@ -197,7 +203,7 @@ func (fx *fixture) bySocket(cluster, target string) (net.Conn, error) {
 }
 
 // as connects through the port with the certificate of a user.
-func (fx *fixture) as(user pki.Leaf, target, header string) (net.Conn, error) {
+func (fx *fixture) as(user keypair.Leaf, target, header string) (net.Conn, error) {
 	fx.Helper()
 	user.Usages, user.Lifetime = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}, time.Hour
 	pair, err := fx.users.Issue(user, time.Now())
@@ -214,20 +220,18 @@ func (fx *fixture) as(user pki.Leaf, target, header string) (net.Conn, error) {
 	return connect(conn, target, header)
 }
 
-func named(name string, groups ...string) pki.Leaf {
-	return pki.Leaf{Subject: pkix.Name{CommonName: name, Organization: groups}}
+func named(name string, groups ...string) keypair.Leaf {
+	return keypair.Leaf{Subject: pkix.Name{CommonName: name, Organization: groups}}
 }
 
 // connect asks for a target. The error is what the proxy answers.
 func connect(conn net.Conn, target, header string) (net.Conn, error) {
+	var headers []string
 	if header != "" {
-		header += "\r\n"
+		headers = strings.Split(header, "\r\n")
 	}
-	if _, err := fmt.Fprintf(conn, "CONNECT %s HTTP/1.1\r\n%s\r\n", target, header); err != nil {
-		return nil, err
-	}
-	answer, err := http.ReadResponse(bufio.NewReaderSize(conn, 16), &http.Request{Method: http.MethodConnect})
-	if err == nil && answer.StatusCode != http.StatusOK {
+	status, _, answer, err := tunneltest.Connect(conn, target, headers...)
+	if err == nil && status != http.StatusOK {
 		err = errors.New(answer.Status)
 	}
 	if err != nil {
@@ -295,7 +299,7 @@ func TestSocketsComeAndGoWithClusters(t *testing.T) {
 	if err := works(conn); err != nil {
 		t.Errorf("what is carried was cut: %v", err)
 	}
-	if fx.asked > 0 {
+	if fx.reviewed() > 0 {
 		t.Error("the API was asked about clients of sockets")
 	}
 }
@@ -311,10 +315,10 @@ func TestUsersMayWhatTheAPISays(t *testing.T) {
 				a.Namespace == system && a.Verb == verb && a.Subresource == subresource && a.Name == name, nil
 		}
 	}
-	m1 := pki.Leaf{Subject: pkix.Name{CommonName: "alice", Organization: []string{"g"}}, URIs: []*url.URL{ClusterURI("m1")}}
+	m1 := keypair.Leaf{Subject: pkix.Name{CommonName: "alice", Organization: []string{"g"}}, URIs: []*url.URL{ClusterURI("m1")}}
 	for _, test := range []struct {
 		what   string
-		user   pki.Leaf
+		user   keypair.Leaf
 		target string
 		header string
 		right  [3]string
@@ -328,7 +332,7 @@ func TestUsersMayWhatTheAPISays(t *testing.T) {
 		{what: "another address", user: m1, target: fx.target, right: [3]string{"create", "connections", "m1"}},
 		{what: "the right for kubelets is none for the API server", user: named("alice", "g"), target: "m1.tunnel.test:443", right: [3]string{"get", "kubelets", "m1"},
 			want: `403 cluster "m1": apiserver may not be reached by user:alice: the API does not allow get on kubefedclusters/tunnel`},
-		{what: "the right for the API server is none for a node", user: m1, target: "n1:10250", right: [3]string{"get", "tunnel", "m1"}, want: `403 node "n1" of cluster "m1": kubelet may not be reached`},
+		{what: "the right for the API server is none for a node", user: m1, target: "n1:10250", right: [3]string{"get", "tunnel", "m1"}, want: `403 cluster "m1": n1:10250 may not be reached`},
 		{what: "the right for another cluster", user: m1, target: "kubernetes.default.svc:443", right: [3]string{"get", "tunnel", "m"}, want: "403 "},
 		{what: "another user", user: named("bob", "g"), target: "m1.tunnel.test:443", right: [3]string{"get", "tunnel", "m1"}, want: "403 "},
 		{what: "without the group", user: named("alice"), target: "m1.tunnel.test:443", right: [3]string{"get", "tunnel", "m1"}, want: "403 "},
@@ -352,6 +356,76 @@ func TestUsersMayWhatTheAPISays(t *testing.T) {
 				t.Errorf("got %v", err)
 			}
 		})
+	}
+}
+
+// Whoever may not reach a node does not learn whether there is one, by the answer or by what is asked of the API.
+func TestWhoMayNotReachANodeDoesNotLearnWhetherItHasAnAgent(t *testing.T) {
+	fx := newFixture(t, func(c *Config) { c.Suffix = "tunnel.test" })
+	fx.join("m1", nil)
+	fx.has("m1.grpc.sock", "m1.sock")
+	_, port, _ := net.SplitHostPort(fx.target)
+	for _, form := range []struct {
+		target, header string
+		right          string // without which it is not reached
+	}{
+		{"NODE:10250", "Koinon-Cluster: m1", "kubelets"},
+		{"NODE:" + port, "Koinon-Cluster: m1", "connections"},
+		{"NODE.m1.tunnel.test:10250", "", "kubelets"},
+		{"NODE.m1.tunnel.test:" + port, "", "connections"},
+		{"NODE:10250", "Koinon-Cluster: m1\r\nKoinon-Node: NODE", "kubelets"},
+		{"kubelet:10250", "Koinon-Cluster: m1\r\nKoinon-Node: NODE", "kubelets"},
+		{fx.target, "Koinon-Cluster: m1\r\nKoinon-Node: NODE", "connections"},
+	} {
+		for _, rights := range []map[string]bool{{}, {"kubelets": true}, {"connections": true}, {"kubelets": true, "connections": true}} {
+			fx.reviews(func(spec authorizationv1.SubjectAccessReviewSpec) (bool, error) {
+				return rights[spec.ResourceAttributes.Subresource], nil
+			})
+			ask := func(node string) (answer string, asked int) {
+				in := strings.NewReplacer("NODE", node)
+				before := fx.reviewed()
+				conn, err := fx.as(named("alice"), in.Replace(form.target), in.Replace(form.header))
+				if err != nil {
+					return strings.ReplaceAll(err.Error(), node, "NODE"), fx.reviewed() - before
+				}
+				defer conn.Close()
+				if err := works(conn); err != nil {
+					t.Error(err)
+				}
+				return "200", fx.reviewed() - before
+			}
+			with, askedWith := ask("n1")
+			without, askedWithout := ask("n2")
+			what := fmt.Sprintf("%s, %q, with the rights %v", form.target, form.header, rights)
+			switch {
+			case !rights[form.right] && (with != without || askedWith != askedWithout || !strings.HasPrefix(with, "403 ")):
+				t.Errorf("%s: the answers are\n%s, after %d questions, for a node with an agent\n%s, after %d, for one without", what, with, askedWith, without, askedWithout)
+			case rights[form.right] && (with != "200" || !strings.Contains(without, `no agent of it is connected`) && !strings.Contains(without, `no agent of node "NODE" is connected`)):
+				t.Errorf("%s: the answers are\n%s for a node with an agent\n%s for one without", what, with, without)
+			}
+		}
+	}
+}
+
+func TestAHostThatIsNoNodeNeedsTheRightForOtherAddresses(t *testing.T) {
+	fx := newFixture(t, nil)
+	fx.join("m1", nil)
+	fx.has("m1.grpc.sock", "m1.sock")
+	for _, test := range []struct {
+		rights string
+		want   string
+	}{
+		{"kubelets", `503 node "n2" of cluster "m1": kubelet cannot be reached through the tunnel: no agent of it is connected`},
+		{"connections", `403 cluster "m1": n2:10250 may not be reached by user:alice: the API does not allow get on kubefedclusters/kubelets of the system namespace with its name`},
+		{"kubelets connections", `403 cluster "m1": n2:10250 cannot be reached through the tunnel: the agent's policy does not allow it: n2:10250 is not among its targets` +
+			`; it was tried as a host, since no agent of node "n2" is connected`},
+	} {
+		fx.reviews(func(spec authorizationv1.SubjectAccessReviewSpec) (bool, error) {
+			return strings.Contains(test.rights, spec.ResourceAttributes.Subresource), nil
+		})
+		if _, err := fx.as(named("alice"), "n2:10250", "Koinon-Cluster: m1"); err == nil || err.Error() != test.want {
+			t.Errorf("with the rights for %s: got %v", test.rights, err)
+		}
 	}
 }
 

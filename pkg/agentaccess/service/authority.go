@@ -8,7 +8,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/koinon-io/koinon/pkg/hoststate"
-	"github.com/koinon-io/koinon/pkg/pki"
+	"github.com/koinon-io/koinon/pkg/keypair"
 )
 
 const (
@@ -21,9 +21,9 @@ const (
 )
 
 // agentsAuthority returns the authority of agents, which all servers over one API share. The first one makes it.
-func agentsAuthority(ctx context.Context, client kubernetes.Interface, namespace string) (pki.Pair, error) {
+func agentsAuthority(ctx context.Context, client kubernetes.Interface, namespace string) (keypair.Pair, error) {
 	data, err := hoststate.SharedSecret(ctx, client, namespace, agentsSecret, agentsKey, func() ([]byte, error) {
-		pair, err := pki.NewAuthority("koinon-agents-ca", time.Now(), agentsLifetime)
+		pair, err := keypair.NewAuthority("koinon-agents-ca", time.Now(), agentsLifetime)
 		if err != nil {
 			return nil, err
 		}
@@ -31,11 +31,11 @@ func agentsAuthority(ctx context.Context, client kubernetes.Interface, namespace
 		return append(pair.CertificatePEM(), key...), err
 	})
 	if err != nil {
-		return pki.Pair{}, err
+		return keypair.Pair{}, err
 	}
-	pair, err := pki.ParsePair(data, data)
+	pair, err := keypair.ParsePair(data, data)
 	if err != nil {
-		return pki.Pair{}, fmt.Errorf("the authority of agents cannot be read: the key %q of the Secret %s/%s %w. Restore the Secret from a backup; or delete it and start the servers anew, which costs every agent a new token",
+		return keypair.Pair{}, fmt.Errorf("the authority of agents cannot be read: the key %q of the Secret %s/%s %w. Restore the Secret from a backup; or delete it and start the servers anew, which costs every agent a new token",
 			agentsKey, namespace, agentsSecret, err)
 	}
 	return pair, nil

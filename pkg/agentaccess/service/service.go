@@ -31,7 +31,7 @@ import (
 	"github.com/koinon-io/koinon/pkg/agentaccess"
 	"github.com/koinon-io/koinon/pkg/agentaccess/doors"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
-	"github.com/koinon-io/koinon/pkg/pki"
+	"github.com/koinon-io/koinon/pkg/keypair"
 	"github.com/koinon-io/koinon/pkg/tunnel"
 	"github.com/koinon-io/koinon/pkg/tunnel/authority"
 	"github.com/koinon-io/koinon/pkg/tunnel/mux"
@@ -176,7 +176,7 @@ func (s *Service) publish(ctx context.Context, client kubernetes.Interface, cert
 }
 
 // newServer makes what agents connect to, and get their certificates from.
-func (s *Service) newServer(ctx context.Context, agents pki.Pair, serving Serving, tokens *agentaccess.Tokens, members cache.SharedIndexInformer, recorder record.EventRecorder) (*server.Server, error) {
+func (s *Service) newServer(ctx context.Context, agents keypair.Pair, serving Serving, tokens *agentaccess.Tokens, members cache.SharedIndexInformer, recorder record.EventRecorder) (*server.Server, error) {
 	logger := slog.New(logr.ToSlogHandler(klog.FromContext(ctx)))
 	member := func(name string) *v1beta1.KubeFedCluster {
 		object, found, err := members.GetStore().GetByKey(s.config.Namespace + "/" + name)

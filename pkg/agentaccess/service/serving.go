@@ -8,14 +8,14 @@ import (
 	"sync"
 	"time"
 
-	"github.com/koinon-io/koinon/pkg/pki"
+	"github.com/koinon-io/koinon/pkg/keypair"
 )
 
 // signedLifetime is that of a serving certificate which the authority of agents signs. It is replaced when two thirds of it have passed.
 const signedLifetime = 30 * 24 * time.Hour
 
 // signedServing is a serving certificate that the authority of agents signs, which all servers over one API have. It is kept in memory.
-func signedServing(authority pki.Pair, addresses []string, now func() time.Time) Serving {
+func signedServing(authority keypair.Pair, addresses []string, now func() time.Time) Serving {
 	var hosts []string
 	for _, address := range addresses {
 		if host, _, err := net.SplitHostPort(address); err == nil {
@@ -27,8 +27,8 @@ func signedServing(authority pki.Pair, addresses []string, now func() time.Time)
 	return func() (tls.Certificate, []byte, error) {
 		mu.Lock()
 		defer mu.Unlock()
-		if kept.Leaf == nil || pki.Due(kept.Leaf, now()) {
-			pair, err := authority.Issue(pki.Leaf{
+		if kept.Leaf == nil || keypair.Due(kept.Leaf, now()) {
+			pair, err := authority.Issue(keypair.Leaf{
 				Subject: pkix.Name{CommonName: "koinon-tunnel"}, Usages: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}, Hosts: hosts, Lifetime: signedLifetime,
 			}, now())
 			if err != nil {

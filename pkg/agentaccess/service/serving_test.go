@@ -5,12 +5,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/koinon-io/koinon/pkg/pki"
+	"github.com/koinon-io/koinon/pkg/keypair"
 )
 
 func TestACertificateThatTheAuthorityOfAgentsSignsIsAServersAndIsRenewed(t *testing.T) {
 	at := time.Now()
-	authority, err := pki.NewAuthority("agents", at, agentsLifetime)
+	authority, err := keypair.NewAuthority("agents", at, agentsLifetime)
 	if err != nil {
 		t.Fatal(err)
 	}

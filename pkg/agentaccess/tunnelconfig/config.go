@@ -13,11 +13,12 @@
 //	nodes:
 //	- {cluster: m1, name: n1, idleTimeout: 10m}
 //	tenants:
-//	- {name: "user:prometheus", dialsPerSecond: 50}
+//	- {name: "user:prometheus", dialsPerSecond: 50, weight: 2}
 //
 // What is not said is taken from what is more general: of a node from nodes of its cluster, then from defaults.nodes; of a cluster from
 // defaults.clusters; of a tenant from defaults.tenants; and then from package frontend. The limits of a cluster are those of its own agents, not of all its
-// nodes'. Clients of a Unix socket are the tenant socket:CLUSTER, and a user of the API is user:NAME.
+// nodes'. Clients of a Unix socket are the tenant socket:CLUSTER, and a user of the API is user:NAME. A weight is how much of a link a tenant gets beside
+// others, 1 if nothing is said.
 package tunnelconfig
 
 import (
@@ -33,6 +34,7 @@ import (
 
 	"github.com/koinon-io/koinon/pkg/tunnel"
 	"github.com/koinon-io/koinon/pkg/tunnel/frontend"
+	"github.com/koinon-io/koinon/pkg/tunnel/mux"
 )
 
 // What a file has to say that it is.
@@ -74,11 +76,18 @@ type NameLimits struct {
 	IdleTimeout *metav1.Duration `json:"idleTimeout,omitempty"`
 }
 
+// TenantLimits are Limits and a weight.
+type TenantLimits struct {
+	Limits `json:",inline"`
+	// Weight is how much of a link the tenant gets beside others, where there is not enough for all.
+	Weight *int `json:"weight,omitempty"`
+}
+
 // Defaults are for who has no others.
 type Defaults struct {
-	Clusters NameLimits `json:"clusters,omitempty"`
-	Nodes    NameLimits `json:"nodes,omitempty"`
-	Tenants  Limits     `json:"tenants,omitempty"`
+	Clusters NameLimits   `json:"clusters,omitempty"`
+	Nodes    NameLimits   `json:"nodes,omitempty"`
+	Tenants  TenantLimits `json:"tenants,omitempty"`
 }
 
 // Cluster is one with limits of its own.
@@ -98,8 +107,8 @@ type Node struct {
 
 // Tenant is one with limits of its own.
 type Tenant struct {
-	Name   string `json:"name"`
-	Limits `json:",inline"`
+	Name         string `json:"name"`
+	TenantLimits `json:",inline"`
 }
 
 // Configuration is the file.
@@ -220,6 +229,14 @@ func (l *NameLimits) check(field string) error {
 	return errors.Join(errs...)
 }
 
+func (l *TenantLimits) check(field string) error {
+	errs := []error{l.Limits.check(field)}
+	if l.Weight != nil && (*l.Weight < 1 || *l.Weight > mux.MaxWeight) {
+		errs = append(errs, fmt.Errorf("%s.weight is %d: it must be between 1 and %d", field, *l.Weight, mux.MaxWeight))
+	}
+	return errors.Join(errs...)
+}
+
 // over returns limits with what is said here in their place.
 func (l *Limits) over(limits frontend.Limits) frontend.Limits {
 	if l.Connections != nil {
@@ -233,6 +250,14 @@ func (l *Limits) over(limits frontend.Limits) frontend.Limits {
 	}
 	if l.BytesPerSecond != nil {
 		limits.BytesPerSecond = float64(l.BytesPerSecond.Value())
+	}
+	return limits
+}
+
+func (l *TenantLimits) over(limits frontend.Limits) frontend.Limits {
+	limits = l.Limits.over(limits)
+	if l.Weight != nil {
+		limits.Weight = *l.Weight
 	}
 	return limits
 }

@@ -21,7 +21,7 @@ const whole = head + `
 defaults:
   clusters: {connections: 100, idleTimeout: 1h}
   nodes: {connections: 10, connectTimeout: 2s}
-  tenants: {dialsPerSecond: 200}
+  tenants: {dialsPerSecond: 200, weight: 2}
 clusters:
 - name: m1
   bytesPerSecond: 20Mi
@@ -31,6 +31,7 @@ nodes:
 - {cluster: m2, name: n1, idleTimeout: 10m}
 tenants:
 - {name: "user:alice", connections: 3}
+- {name: "user:bob", weight: 6}
 `
 
 func TestWhatIsNotSaidIsTakenFromWhatIsMoreGeneral(t *testing.T) {
@@ -56,7 +57,9 @@ func TestWhatIsNotSaidIsTakenFromWhatIsMoreGeneral(t *testing.T) {
 			t.Errorf("%s (-want +got):\n%s", name, diff)
 		}
 	}
-	for tenant, want := range map[string]limits{"user:alice": {Connections: 3, DialsPerSecond: 200}, "socket:m1": {DialsPerSecond: 200}} {
+	for tenant, want := range map[string]limits{
+		"user:alice": {Connections: 3, DialsPerSecond: 200, Weight: 2}, "user:bob": {DialsPerSecond: 200, Weight: 6}, "socket:m1": {DialsPerSecond: 200, Weight: 2},
+	} {
 		if diff := cmp.Diff(want, rules.Tenant(tenant)); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", tenant, diff)
 		}
@@ -75,6 +78,8 @@ func TestMistakesAreSentences(t *testing.T) {
 		"too long a dial":      {head + "clusters: [{name: m1, connectTimeout: 1m}]", "clusters[0].connectTimeout is 1m0s: it must be between 100ms and 8s"},
 		"too short a silence":  {head + "nodes: [{cluster: m1, name: n1, idleTimeout: 1ms}]", "nodes[0].idleTimeout is 1ms"},
 		"a timeout of tenants": {head + "tenants: [{name: 'user:a', idleTimeout: 1h}]", `unknown field "tenants[0].idleTimeout"`},
+		"too heavy":            {head + "tenants: [{name: 'user:a', weight: 101}]", "tenants[0].weight is 101: it must be between 1 and 100"},
+		"a cluster's weight":   {head + "clusters: [{name: m1, weight: 2}]", `unknown field "clusters[0].weight"`},
 		"a bad name":           {head + "clusters: [{name: M1}]", `clusters[0]: "M1" is no name of a cluster`},
 		"a node of nobody":     {head + "nodes: [{cluster: m1}]", "nodes[0]: it has no name"},
 		"a cluster twice":      {head + "clusters: [{name: m1}, {name: m1}]", `clusters[1]: cluster "m1" is there twice`},

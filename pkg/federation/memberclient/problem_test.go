@@ -103,7 +103,7 @@ func TestProblemsOfTheLibraryAreStable(t *testing.T) {
 	if got := Problem(get(&rest.Config{Host: server.URL}, "/version", time.Minute)); got != "the connection broke" {
 		t.Errorf("a connection that is cut: got %s", got)
 	}
-	if got := Problem(get(&rest.Config{Host: server.URL}, "/slow", time.Millisecond)); got != "no answer in time" {
+	if got := Problem(get(&rest.Config{Host: server.URL}, "/slow", time.Second)); got != "no answer in time" {
 		t.Errorf("a deadline: got %s", got)
 	}
 	limiter := flowcontrol.NewTokenBucketRateLimiter(0.001, 1)

@@ -15,7 +15,6 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
-	mathrand "math/rand/v2"
 	"net"
 	"slices"
 	"strings"
@@ -31,18 +30,11 @@ import (
 const (
 	// connectTimeout is how long a connection to a server may take to become a link.
 	connectTimeout = 15 * time.Second
-	// firstPause and lastPause are what an agent waits before it tries again, at most: a random part of it.
-	firstPause, lastPause = 50 * time.Millisecond, 5 * time.Second
-	// firstKnown and knownPause are what it waits, at most, if it meets only replicas that it knows: those that it does not reach
-	// have others hand on what is for it.
-	firstKnown, knownPause = 200 * time.Millisecond, time.Minute
 	// refusedPause is what it waits if a server does not want it: a person has to do something.
 	refusedPause = time.Minute
 	// replacedGrace is how long a link goes on that was replaced, for streams that were on their way, and replacedCheck how
 	// often it is looked whether it carries anything.
 	replacedGrace, replacedCheck = 2 * time.Second, 500 * time.Millisecond
-	// lasting is how long a link has to last for the next try to be at once.
-	lasting = 10 * time.Second
 	// maxReplicas bounds how many links an agent makes, whatever it is told.
 	maxReplicas = 32
 )
@@ -89,8 +81,13 @@ type Agent struct {
 	// received and sent are bytes of links that have ended.
 	received, sent int64
 
+	// comes is closed, and replaced, when there is a replica that was not there before.
+	comes chan struct{}
+
 	// told has something when a server has told something, or a link began or ended.
 	told chan struct{}
+	// firstKnown is the constant, but for tests.
+	firstKnown time.Duration
 }
 
 // connected is a link to a replica.
@@ -155,6 +152,7 @@ func New(config Config) (*Agent, error) {
 	return &Agent{
 		config: config, dialer: &carrier.Dialer{Way: config.Transport, Connect: config.DialServer},
 		links: map[string]*connected{}, all: map[*connected]bool{}, keepers: map[string][]context.CancelFunc{}, told: make(chan struct{}, 1),
+		comes: make(chan struct{}), firstKnown: firstKnown,
 	}, nil
 }
 
@@ -163,12 +161,16 @@ func (a *Agent) Run(ctx context.Context) error {
 	var all sync.WaitGroup
 	defer all.Wait() // what runs in it ends with ctx
 	a.keep(ctx, &all, nil)
+	var before []tunnel.Replica
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-a.told:
-			a.keep(ctx, &all, a.replicas())
+			now := a.replicas()
+			a.keep(ctx, &all, now)
+			a.welcome(before, now)
+			before = now
 		}
 	}
 }
@@ -201,60 +203,6 @@ func (a *Agent) keep(ctx context.Context, all *sync.WaitGroup, replicas []tunnel
 			stop()
 		}
 		a.keepers[address] = slices.Clip(keepers[:min(len(keepers), wanted[address])])
-	}
-}
-
-// keepOne keeps a link to one address.
-func (a *Agent) keepOne(ctx context.Context, all *sync.WaitGroup, address string) {
-	logger := a.config.Logger.With("server", address)
-	pause := time.Duration(0)
-	for wait(ctx, pause) {
-		began := time.Now()
-		var refused *RefusedError
-		id, err := a.link(ctx, all, address)
-		switch {
-		case ctx.Err() != nil:
-			return
-		case errors.Is(err, errKnown): // another replica is behind this address, if there is one
-			logger.Debug("Met a replica that is known", "replica", id)
-			pause = min(max(firstKnown, 2*pause), knownPause)
-			continue
-		case errors.Is(err, errLeaves):
-			logger.Info("Replacing a link", "replica", id, "err", err)
-		case errors.As(err, &refused):
-			logger.Error("Refused by the server", "err", err)
-			pause = refusedPause
-			continue
-		case id == "":
-			logger.Warn("Failed to connect", "err", err)
-		default:
-			logger.Info("Lost a link", "replica", id, "err", err)
-		}
-		if id != "" && time.Since(began) >= lasting {
-			pause = 0
-			continue
-		}
-		pause = next(pause)
-	}
-}
-
-// next is how long a try may have to wait after one that waited for pause.
-func next(pause time.Duration) time.Duration {
-	return min(max(firstPause, pause*3/2), lastPause)
-}
-
-// wait waits for a random part of a pause, and reports whether to go on.
-func wait(ctx context.Context, pause time.Duration) bool {
-	if pause > 0 {
-		pause = mathrand.N(pause) + 1
-	}
-	timer := time.NewTimer(pause)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-timer.C:
-		return ctx.Err() == nil
 	}
 }
 
@@ -352,8 +300,7 @@ func (a *Agent) retire(ctx context.Context, c *connected) {
 		case <-c.session.Ended():
 			return
 		case <-check.C:
-			if time.Since(began) >= replacedGrace && c.session.Streams() == 0 {
-				_ = c.session.Close()
+			if time.Since(began) >= replacedGrace && c.session.CloseIdle() {
 				return
 			}
 		}
@@ -425,7 +372,8 @@ func (a *Agent) Replicas() []string {
 	return ids
 }
 
-// Drain tells servers that the agent will go: they take others for new streams.
+// Drain tells servers that the agent will go: they take others for new streams. What one wants all the same is refused from now on, since it would be
+// lost when the agent ends; nothing was sent, so that the server may ask another.
 func (a *Agent) Drain(within time.Duration) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -433,6 +381,18 @@ func (a *Agent) Drain(within time.Duration) {
 	for c := range a.all {
 		_ = c.session.Drain(a.draining)
 	}
+}
+
+// accept connects what a server asks for, unless the agent will go.
+func (a *Agent) accept(ctx context.Context, in *mux.Incoming) {
+	a.mu.Lock()
+	going := a.draining != nil
+	a.mu.Unlock()
+	if going {
+		in.Refuse(mux.Draining, "the agent is shutting down")
+		return
+	}
+	a.config.Policy.serve(ctx, in)
 }
 
 // connect makes c a session with a server.
@@ -459,7 +419,7 @@ func (a *Agent) connect(ctx context.Context, address string, c *connected) error
 	}
 	c.way = conn.Way
 	c.session, err = mux.New(ctx, conn.Conn, conn.Batch, mux.Config{
-		Made: true, Hello: mux.Hello{Info: info}, Accept: a.config.Policy.serve, MaxStreams: a.config.MaxStreams,
+		Made: true, Hello: mux.Hello{Info: info}, Accept: a.accept, MaxStreams: a.config.MaxStreams,
 		PingEvery: a.config.PingEvery, DeadAfter: 3 * a.config.PingEvery,
 		OnNews: func(text json.RawMessage) { a.hear(c, text) }, OnDrain: func(json.RawMessage) { c.leave() },
 	})

@@ -205,14 +205,18 @@ func (p *Policy) serve(ctx context.Context, in *mux.Incoming) {
 	conn, err := p.connect(dialing, request.Network, request.Address)
 	cancel()
 	if err != nil {
-		in.Refuse(said(err))
+		in.Refuse(p.said(err, request.Address))
 		return
 	}
-	_ = mux.Relay(in.Accept(), conn) // why it ended is told at the other end
+	_ = mux.Relay(in.AcceptFor(request.Share), conn) // why it ended is told at the other end
 }
 
-// said is what an error is at the other end.
-func said(err error) (mux.Code, string) {
+// said is what an error is at the other end, which may know but a word for the address.
+func (p *Policy) said(err error, asked string) (mux.Code, string) {
+	at := ""
+	if address, ok := p.words[asked]; ok {
+		at = " at " + address
+	}
 	var denied *errDenied
 	var lookup *net.DNSError
 	var timeout interface{ Timeout() bool }
@@ -220,11 +224,11 @@ func said(err error) (mux.Code, string) {
 	case errors.As(err, &denied):
 		return mux.Denied, denied.Error()
 	case errors.Is(err, syscall.ECONNREFUSED):
-		return mux.Refused, "connection refused"
+		return mux.Refused, "connection refused" + at
 	case errors.As(err, &lookup):
 		return mux.Unreachable, fmt.Sprintf("the agent does not find %s: %s", lookup.Name, lookup.Err)
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
-		return mux.Timeout, "no answer in time"
+		return mux.Timeout, "no answer in time" + at
 	}
-	return mux.Unreachable, mux.Reason(err)
+	return mux.Unreachable, mux.Reason(err) + at
 }

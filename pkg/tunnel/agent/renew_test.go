@@ -15,6 +15,7 @@ import (
 	"github.com/koinon-io/koinon/pkg/tunnel"
 	"github.com/koinon-io/koinon/pkg/tunnel/agent"
 	"github.com/koinon-io/koinon/pkg/tunnel/authority/authoritytest"
+	"github.com/koinon-io/koinon/pkg/tunnel/mux"
 	"github.com/koinon-io/koinon/pkg/tunnel/tunneltest"
 )
 
@@ -180,6 +181,11 @@ func TestAnAgentThatGoesIsNotChosenAndCarriesWhatItHas(t *testing.T) {
 	authoritytest.Eventually(t, "its link wants nothing new", func() bool { return tn.Links()[0].Draining })
 	if n := a.Status().Streams(); n != 1 {
 		t.Errorf("it carries %d", n)
+	}
+	var failed *tunnel.DialError
+	const want = `the agent is shutting down`
+	if _, err := tn.Dial(t.Context(), m1, "tcp", echo); !errors.As(err, &failed) || failed.Code != mux.Draining || !strings.HasSuffix(err.Error(), want) {
+		t.Errorf("what is new ends with %v, and not with %q", err, want)
 	}
 	_ = conn.SetDeadline(time.Now().Add(authoritytest.Patience))
 	_, _ = io.WriteString(conn, "x")

@@ -2,7 +2,6 @@ package authority_test
 
 import (
 	"bytes"
-	"context"
 	"crypto"
 	"crypto/tls"
 	"crypto/x509"
@@ -23,6 +22,7 @@ import (
 	"github.com/koinon-io/koinon/pkg/tunnel/authority"
 	"github.com/koinon-io/koinon/pkg/tunnel/authority/authoritytest"
 	"github.com/koinon-io/koinon/pkg/tunnel/identity"
+	"github.com/koinon-io/koinon/pkg/tunnel/tunneltest"
 )
 
 var (
@@ -343,18 +343,7 @@ func TestConnectionsThatSayNothingMakeRoomForAgents(t *testing.T) {
 			}()
 		}
 	}
-	policy, err := agent.NewPolicy(nil, "127.0.0.1:1")
-	if err != nil {
-		t.Fatal(err)
-	}
-	a, err := agent.New(agent.Config{Servers: []string{tn.Address}, TLS: tn.AgentTLS(t, m1), Policy: policy, Logger: authoritytest.Quiet})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	var running sync.WaitGroup
-	running.Go(func() { _ = a.Run(ctx) })
-	t.Cleanup(func() { cancel(); running.Wait() })
+	tunneltest.Run(t, agent.Config{Servers: []string{tn.Address}, TLS: tn.AgentTLS(t, m1)})
 	tn.Linked(t, m1, 1)
 	if got, err := ask(t, tn, client(tn), tn.Tokens.New(t, m2, time.Now(), time.Hour), asked(t, newKey(t), m2)); err != nil || got.status != http.StatusOK {
 		t.Errorf("got %v, %v", got, err)

@@ -54,7 +54,7 @@ func bulk(b *testing.B, way carrier.Way, down bool) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(b.Context())
 	target.Go(func() { _ = a.Run(ctx) })
 	defer target.Wait()
 	defer cancel()

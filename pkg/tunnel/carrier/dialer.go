@@ -73,12 +73,14 @@ type Conn struct {
 func (d *Dialer) Dial(ctx context.Context, address string, config *tls.Config) (*Conn, error) {
 	ways := d.ways(address)
 	var errs []error
+	unanswered := true
 	for i, way := range ways {
 		conn, err := d.dial(ctx, way, i+1 < len(ways), address, config)
 		if err == nil {
 			d.remember(address, way)
 			return conn, nil
 		}
+		unanswered = unanswered && isUnanswered(err)
 		if len(ways) > 1 {
 			err = fmt.Errorf("%s: %w", way, err)
 		}
@@ -87,10 +89,14 @@ func (d *Dialer) Dial(ctx context.Context, address string, config *tls.Config) (
 			break
 		}
 	}
+	err := errs[0]
 	if len(errs) == 2 {
-		return nil, fmt.Errorf("%w; %w", errs[0], errs[1])
+		err = fmt.Errorf("%w; %w", errs[0], errs[1])
 	}
-	return nil, errs[0]
+	if unanswered {
+		err = &UnansweredError{err}
+	}
+	return nil, err
 }
 
 // ways are what is tried for an address, in this order.

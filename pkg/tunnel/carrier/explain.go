@@ -22,17 +22,29 @@ var alerts = map[string]string{
 func Explain(err error) error {
 	var invalid x509.CertificateInvalidError
 	var unknown x509.UnknownAuthorityError
-	var operation *net.OpError
 	switch {
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired && invalid.Cert != nil:
 		return fmt.Errorf("the server's certificate is good from %s until %s, and this machine's clock says %s: one of the two is wrong: %w",
 			stamp(invalid.Cert.NotBefore), stamp(invalid.Cert.NotAfter), stamp(time.Now()), err)
 	case errors.As(err, &unknown):
 		return fmt.Errorf("the server's certificate is of an authority that is not trusted here: another server answers, or a proxy that ends TLS: %w", err)
-	case errors.As(err, &operation) && operation.Op == "remote error" && alerts[operation.Err.Error()] != "":
-		return fmt.Errorf("%s: %w", alerts[operation.Err.Error()], err)
+	}
+	if said := alerts[alert(err)]; said != "" {
+		return fmt.Errorf("%s: %w", said, err)
 	}
 	return err
+}
+
+// alert is what the other side of TLS has said of why it ends, empty if it said nothing.
+func alert(err error) string {
+	var operation *net.OpError
+	for errors.As(err, &operation) {
+		if operation.Op == "remote error" {
+			return operation.Err.Error()
+		}
+		err = operation.Err // copying has put one around it
+	}
+	return ""
 }
 
 func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }

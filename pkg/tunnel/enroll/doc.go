@@ -13,5 +13,8 @@
 //	ca.crt       the authorities of servers, as a server has said last
 //	pending.key  the key that the first certificate is asked for with; an answer that got lost is asked for again with it
 //
+// A state that cannot be written, such as on a disk that is full, keeps what it has. A certificate that was renewed is used all the same, and kept once there is room;
+// a first one is asked for again.
+//
 // A Keeper may be used concurrently. Several may share a state: each takes what another has renewed.
 package enroll

@@ -198,7 +198,7 @@ func TestAnAnswerThatGotLostIsAskedForAgain(t *testing.T) {
 	tn, state := authoritytest.Start(t, nil), dir(t)
 	text := tn.Tokens.New(t, m1, time.Now(), time.Hour)
 	used := func() bool {
-		token, err := tn.Tokens.Get(context.Background(), text[:8])
+		token, err := tn.Tokens.Get(t.Context(), text[:8])
 		return err == nil && token.Key != ""
 	}
 	k := keeper(t, tn, state, func(c *Config) {

@@ -65,6 +65,8 @@ type Keeper struct {
 	current *held
 	// authorities are what the state says, PEM; guarded by mu.
 	authorities []byte
+	// unkept: the state does not have what is used, since it could not be written; guarded by mu.
+	unkept bool
 }
 
 // New returns a keeper that does nothing before Start.
@@ -162,7 +164,7 @@ func (k *Keeper) load() error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if found.newer(k.current) {
-		k.current, k.authorities = found, authorities
+		k.current, k.authorities, k.unkept = found, authorities, false
 	}
 	return nil
 }
@@ -236,7 +238,7 @@ func (k *Keeper) request(ctx context.Context, key crypto.Signer, name tunnel.Nam
 	return failed
 }
 
-// keep has a certificate used, once it cannot get lost.
+// keep has a certificate used, once it cannot get lost: the first. One that was renewed is used although the state cannot be written.
 func (k *Keeper) keep(issued *identity.Issued, key crypto.Signer) error {
 	chain, err := identity.ParseCertificates([]byte(issued.Certificate))
 	if err != nil {
@@ -252,26 +254,36 @@ func (k *Keeper) keep(issued *identity.Issued, key crypto.Signer) error {
 	if _, err := pool([]byte(issued.CA)); err != nil {
 		return fmt.Errorf("the server's answer: %w", err)
 	}
-	text, err := got.encode()
-	if err != nil {
-		return err
-	}
 	// The key that the token was used for is kept until its certificate is.
-	state := k.config.State
-	if err := state.Write(caFile, []byte(issued.CA)); err != nil {
-		return err
-	}
-	if err := state.Write(agentFile, text); err != nil {
-		return err
-	}
-	if err := state.Remove(pendingFile); err != nil {
-		return err
+	wrong := k.write(got, []byte(issued.CA))
+	if wrong == nil {
+		wrong = k.config.State.Remove(pendingFile)
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.current, k.authorities = got, []byte(issued.CA)
+	if wrong != nil {
+		if k.current == nil || k.current.expired(k.config.Now()) != nil {
+			return wrong // asked for again with the key that is kept
+		}
+		// The one before is kept, and ends while the disk is full. It will be kept when there is room.
+		k.config.Logger.Warn("Failed to keep the new certificate of this agent; it is used all the same, and another start uses the one before until that ends",
+			"state", k.config.State.String(), "err", wrong)
+	}
+	k.current, k.authorities, k.unkept = got, []byte(issued.CA), wrong != nil
 	k.config.Logger.Info("Got a certificate", "name", got.name.String(), "until", got.chain[0].NotAfter)
 	return nil
+}
+
+// write has the state keep a certificate and the authorities of servers.
+func (k *Keeper) write(h *held, authorities []byte) error {
+	text, err := h.encode()
+	if err != nil {
+		return err
+	}
+	if err := k.config.State.Write(caFile, authorities); err != nil {
+		return err
+	}
+	return k.config.State.Write(agentFile, text)
 }
 
 // Renew gets another certificate for the one that there is.
@@ -331,21 +343,20 @@ func (k *Keeper) mend(wrong error, using *held) {
 		k.config.Logger.Warn("The certificate of this agent cannot be read where it is kept: without it another start needs a token", "err", said)
 	}
 	k.said = said
+	k.mu.Lock()
+	unkept, authorities := k.unkept, k.authorities
+	k.mu.Unlock()
 	var missing *missingError
-	if !errors.As(wrong, &missing) || using.expired(k.config.Now()) != nil {
+	if !errors.As(wrong, &missing) && !unkept || using.expired(k.config.Now()) != nil {
 		return
 	}
-	text, err := using.encode()
-	if err == nil {
-		k.mu.Lock()
-		authorities := k.authorities
-		k.mu.Unlock()
-		err = errors.Join(k.config.State.Write(caFile, authorities), k.config.State.Write(agentFile, text))
-	}
-	if err != nil {
+	if err := k.write(using, authorities); err != nil {
 		k.config.Logger.Warn("Failed to put the certificate back", "err", err)
 		return
 	}
+	k.mu.Lock()
+	k.unkept = false
+	k.mu.Unlock()
 	k.config.Logger.Info("Put the certificate back", "state", k.config.State.String())
 }
 

@@ -14,11 +14,12 @@ import (
 	"strings"
 	"time"
 
+	"github.com/koinon-io/koinon/pkg/tunnel/guests"
 	"github.com/koinon-io/koinon/pkg/tunnel/mux"
 )
 
 const (
-	// unheard is how many connections of a listener may be there before it is known what they want.
+	// unheard is how many connections of a listener may be there before it is known what they want: see package guests.
 	unheard = 512
 	// headTimeout is how long a connection may take, from its beginning, to say what it wants.
 	headTimeout = 5 * time.Second
@@ -88,32 +89,39 @@ func (f *Frontend) Serve(ctx context.Context, listener net.Listener, door Door) 
 	}
 	stop := context.AfterFunc(ctx, func() { _ = listener.Close() })
 	defer stop()
-	places := make(chan struct{}, unheard)
+	waiting := guests.New(unheard, 0)
 	for {
-		select {
-		case places <- struct{}{}: // who waits is in the system's queue
-		case <-ctx.Done():
-			return nil
-		}
 		conn, err := listener.Accept()
 		switch {
-		case err == nil && f.enter():
-			go f.greet(conn, door, func() { <-places }) // ends by its deadlines, and with Close
-			continue
 		case err == nil:
-			_ = conn.Close()
-		}
-		<-places
-		switch {
+			if !f.admit(ctx, waiting, conn, door) {
+				return nil
+			}
 		case ctx.Err() != nil || errors.Is(err, net.ErrClosed) || f.ctx.Err() != nil:
 			return nil
-		case err != nil:
+		default:
 			f.config.Logger.Warn("Failed to accept a connection", "err", err)
 			if !pause(ctx, betweenAccepts) {
 				return nil
 			}
 		}
 	}
+}
+
+// admit has a connection heard. It reports whether there may be others.
+func (f *Frontend) admit(ctx context.Context, waiting *guests.Guests, conn net.Conn, door Door) bool {
+	guest := waiting.Seat(ctx, conn)
+	if guest == nil {
+		_ = conn.Close()
+		return false
+	}
+	if !f.enter() {
+		guest.Leave()
+		_ = conn.Close()
+		return false
+	}
+	go f.greet(conn, door, guest) // ends by its deadlines, and with Close
+	return true
 }
 
 // pause waits, and reports whether to go on.
@@ -128,13 +136,15 @@ func pause(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// greet hears what a connection wants, and has it carried by another goroutine: the stack of this one has grown. heard is
-// called when it is known.
-func (f *Frontend) greet(raw net.Conn, door Door, heard func()) {
+// greet hears what a connection wants, and has it carried by another goroutine: the stack of this one has grown. It is a guest until that is known.
+func (f *Frontend) greet(raw net.Conn, door Door, guest *guests.Guest) {
 	defer f.leave()
 	stop := context.AfterFunc(f.ctx, func() { _ = raw.SetDeadline(time.Unix(1, 0)) })
-	conn, request, err := hear(raw, door, f.config.Policy)
-	heard()
+	conn, request, err := f.hear(raw, door, guest)
+	guest.Leave()
+	if guest.Ended() {
+		conn, err = nil, errSilent
+	}
 	if conn == nil {
 		stop()
 		f.config.Logger.Log(context.Background(), level(err), "Refused a client", "front", frontConnect, "from", raw.RemoteAddr().String(), "err", err)
@@ -164,9 +174,12 @@ func (f *Frontend) greet(raw net.Conn, door Door, heard func()) {
 	go f.carry(carried, conn) // ends with the connection
 }
 
-// level is Debug for those who only look whether somebody listens.
+// errSilent is why a connection was closed before it was known what it wants.
+var errSilent = errors.New("it said nothing for longer than all others that say nothing, and there are as many as may be")
+
+// level is Debug for those who only look whether somebody listens, and for those of whom there are many.
 func level(err error) slog.Level {
-	if errors.Is(err, io.EOF) {
+	if errors.Is(err, io.EOF) || errors.Is(err, errSilent) {
 		return slog.LevelDebug
 	}
 	return slog.LevelInfo
@@ -184,8 +197,8 @@ func (f *Frontend) refusedUnheard(r Request, err error) {
 }
 
 // hear returns the connection to be carried, and what it wants. The connection is nil if it cannot be answered: there is no TLS.
-func hear(raw net.Conn, door Door, policy Policy) (conn, Request, error) {
-	if err := raw.SetDeadline(time.Now().Add(headTimeout)); err != nil {
+func (f *Frontend) hear(raw net.Conn, door Door, guest *guests.Guest) (conn, Request, error) {
+	if err := raw.SetDeadline(time.Now().Add(f.headTimeout)); err != nil {
 		return nil, Request{}, err
 	}
 	request := Request{Client: door.Client}
@@ -201,12 +214,17 @@ func hear(raw net.Conn, door Door, policy Policy) (conn, Request, error) {
 		if err != nil {
 			return nil, request, err
 		}
+		config.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) {
+			guest.Heard()
+			return nil, nil // it is this one
+		}
 		secure := tls.Server(raw, config)
 		if err := secure.Handshake(); err != nil {
 			return nil, request, fmt.Errorf("its certificate or its TLS: %w", err)
 		}
+		guest.Heard()
 		c = &tlsConn{Conn: secure}
-		if request.Client, err = identify(secure, door, policy); err != nil {
+		if request.Client, err = identify(secure, door, f.config.Policy); err != nil {
 			return c, request, err
 		}
 	}

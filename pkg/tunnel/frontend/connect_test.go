@@ -157,6 +157,28 @@ func TestWhoIsNotConnectedLearnsWhy(t *testing.T) {
 	}
 }
 
+// A node whose agent is away is asked for as a host: both are said.
+func TestAHostThatMayBeANodeIsToldToHaveNoAgent(t *testing.T) {
+	const node = `; it was tried as a host, since no agent of node "n9" is connected`
+	for _, test := range []struct {
+		err    error
+		target string
+		want   string
+	}{
+		{&mux.Error{Code: mux.Unreachable, Text: "the agent does not find n9: no such host"}, "n9:10250", `502 cluster "m1": n9:10250 cannot be reached through the tunnel: the agent does not find n9: no such host` + node},
+		{&mux.Error{Code: mux.Denied, Text: "no"}, "n9:9100", `403 cluster "m1": n9:9100 cannot be reached through the tunnel: no` + node},
+		{tunnel.ErrNoAgent, "n9:10250", `503 cluster "m1": n9:10250 cannot be reached through the tunnel: no agent of it is connected` + node},
+		{tunnel.ErrNoAgent, "n1:10250", `503 node "n1" of cluster "m1": kubelet cannot be reached through the tunnel: no agent of it is connected`},
+		{tunnel.ErrNoAgent, "10.0.0.1:10250", `503 cluster "m1": 10.0.0.1:10250 cannot be reached through the tunnel: no agent of it is connected`},
+		{tunnel.ErrNoAgent, "n9.m1.tunnel.test:10250", `503 node "n9" of cluster "m1": kubelet cannot be reached through the tunnel: no agent of it is connected`},
+	} {
+		fx := newFixture(t, func(c *frontend.Config) { c.Opener = &dialer{err: test.err} })
+		if _, _, answer, err := ask(fx.dialUnix(), test.target); err != nil || answer.Status != test.want {
+			t.Errorf("%s: got %v: %v", test.target, answer, err)
+		}
+	}
+}
+
 func TestWhatIsRefusedAtTheDoor(t *testing.T) {
 	never := &dialer{err: errors.New("it was dialed")}
 	fx := newFixture(t, func(c *frontend.Config) { c.Opener = never })
@@ -291,7 +313,7 @@ func TestATargetThatSpeaksFirstIsReadBehindTheAnswer(t *testing.T) {
 func TestBytesBeforeTheAnswerAreRefused(t *testing.T) {
 	d := &dialer{}
 	fx := newFixture(t, func(c *frontend.Config) { c.Opener = d })
-	const head = "CONNECT 10.0.0.1:443 HTTP/1.1\r\n\r\n"
+	const head = "CONNECT 10.0.0.1:443 HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
 	t.Run("with the request", func(t *testing.T) {
 		conn := fx.dialUnix()
 		_, _ = io.WriteString(conn, head+"GET / HTTP/1.1\r\n\r\n")
@@ -320,7 +342,7 @@ func TestWhoClosesWhileItIsDialedCancelsThatAtTheAgent(t *testing.T) {
 			fx := newFixture(t, nil)
 			target := tunneltest.Deaf(t)
 			conn := dial(fx)
-			_, _ = io.WriteString(conn, "CONNECT "+target+" HTTP/1.1\r\nKoinon-Cluster: m1\r\n\r\n")
+			_, _ = io.WriteString(conn, "CONNECT "+target+" HTTP/1.1\r\nHost: 127.0.0.1\r\nKoinon-Cluster: m1\r\n\r\n")
 			tunneltest.Eventually(t, "the agent connects", func() bool { return tunneltest.Connecting(t, target) == 1 })
 			_ = conn.Close()
 			tunneltest.Eventually(t, "the agent does not connect any more", func() bool { return tunneltest.Connecting(t, target) == 0 })
@@ -425,7 +447,7 @@ func TestDialsThatWaitAreLimited(t *testing.T) {
 		c.TenantLimits = func(string) frontend.Limits { return frontend.Limits{Dials: 1} }
 	})
 	waits := fx.dialUnix()
-	_, _ = io.WriteString(waits, "CONNECT 10.0.0.1:443 HTTP/1.1\r\n\r\n")
+	_, _ = io.WriteString(waits, "CONNECT 10.0.0.1:443 HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
 	tunneltest.Eventually(t, "it is dialed", func() bool { return d.begun.Load() == 1 })
 	status, body, _, err := ask(fx.dialUnix(), "10.0.0.1:443")
 	if want := `tenant "t1" has 1 dials that are not answered yet, as many as may be`; err != nil || status != 429 || body != want {

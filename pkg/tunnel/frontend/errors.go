@@ -3,6 +3,7 @@ package frontend
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"time"
 
@@ -80,4 +81,15 @@ func refusal(err error) *Error {
 		}
 	}
 	return answer
+}
+
+// triedAsHost adds to why a host of a cluster was not reached that it may have been meant to be a node.
+func triedAsHost(err error, node tunnel.Name) error {
+	var answer *Error
+	if !errors.As(err, &answer) || !errors.As(err, new(*tunnel.DialError)) { // it was not tried
+		return err
+	}
+	more := *answer
+	more.Text += fmt.Sprintf("; it was tried as a host, since no agent of node %q is connected", node.Node)
+	return &more
 }

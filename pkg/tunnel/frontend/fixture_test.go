@@ -1,18 +1,15 @@
 package frontend_test
 
 import (
-	"bufio"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"net/url"
 	"path/filepath"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -25,6 +22,14 @@ import (
 )
 
 var m1 = tunnel.Name{Cluster: "m1"}
+
+// The tests of this package use these all the time.
+var (
+	ask      = tunneltest.Connect
+	answered = tunneltest.Answered
+	listen   = tunneltest.Listen
+	echoing  = tunneltest.Echoing
+)
 
 // policy allows what its maps have: tenants, and their clusters.
 type policy struct {
@@ -86,6 +91,12 @@ type fixture struct {
 
 func newFixture(t *testing.T, configure func(*frontend.Config)) *fixture {
 	t.Helper()
+	return newPreparedFixture(t, configure, func(*frontend.Frontend) {})
+}
+
+// newPreparedFixture has the front end prepared before it serves.
+func newPreparedFixture(t *testing.T, configure func(*frontend.Config), prepare func(*frontend.Frontend)) *fixture {
+	t.Helper()
 	fx := &fixture{t: t, ca: tunneltest.NewAuthority(t), events: &events{}, policy: &policy{
 		tenants: map[string]string{"t1": "m1", "t2": "m2"},
 		known:   map[tunnel.Name]bool{m1: true, {Cluster: "m2"}: true, {Cluster: "m1", Node: "n1"}: true},
@@ -102,6 +113,7 @@ func newFixture(t *testing.T, configure func(*frontend.Config)) *fixture {
 		t.Fatal(err)
 	}
 	t.Cleanup(fx.front.Close)
+	prepare(fx.front)
 	fx.unix = filepath.Join(tunneltest.SocketDir(t), "m1.sock")
 	listener, err := frontend.ListenUnix(fx.unix)
 	if err != nil {
@@ -119,15 +131,7 @@ func newFixture(t *testing.T, configure func(*frontend.Config)) *fixture {
 
 // serve serves a listener until the test ends.
 func (fx *fixture) serve(listener net.Listener, door frontend.Door) {
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- fx.front.Serve(ctx, listener, door) }()
-	fx.t.Cleanup(func() {
-		cancel()
-		if err := <-ended; err != nil {
-			fx.t.Error(err)
-		}
-	})
+	tunneltest.During(fx.t, func(ctx context.Context) error { return fx.front.Serve(ctx, listener, door) })
 }
 
 // dialUnix connects to the Unix socket.
@@ -153,39 +157,13 @@ func (fx *fixture) tenantTLS(tenant string) *tls.Config {
 // dialTLS connects with TLS.
 func (fx *fixture) dialTLS(config *tls.Config) *tls.Conn {
 	fx.t.Helper()
-	conn, err := tls.Dial("tcp", fx.address, config)
+	conn, err := tls.DialWithDialer(&net.Dialer{Timeout: tunneltest.Patience}, "tcp", fx.address, config)
 	if err != nil {
 		fx.t.Fatal(err)
 	}
 	fx.t.Cleanup(func() { _ = conn.Close() })
 	_ = conn.SetDeadline(time.Now().Add(tunneltest.Patience))
 	return conn
-}
-
-// ask sends a request for a target as kube-apiserver does, and reads the answer.
-func ask(conn net.Conn, target string, headers ...string) (status int, body string, answer *http.Response, err error) {
-	request := "CONNECT " + target + " HTTP/1.1\r\nHost: 127.0.0.1\r\n" + strings.Join(append(headers, ""), "\r\n") + "\r\n"
-	if _, err := io.WriteString(conn, request); err != nil {
-		return 0, "", nil, err
-	}
-	return answered(conn)
-}
-
-// answered reads an answer, and nothing behind it.
-func answered(conn net.Conn) (status int, body string, answer *http.Response, err error) {
-	reader := bufio.NewReader(conn)
-	answer, err = http.ReadResponse(reader, &http.Request{Method: http.MethodConnect})
-	if err != nil {
-		return 0, "", nil, err
-	}
-	if answer.StatusCode == http.StatusOK {
-		if n := reader.Buffered(); n > 0 {
-			err = fmt.Errorf("%d bytes are behind the answer", n)
-		}
-		return answer.StatusCode, "", answer, err
-	}
-	text, err := io.ReadAll(answer.Body)
-	return answer.StatusCode, strings.TrimSuffix(string(text), "\n"), answer, err
 }
 
 // connected is a client that is connected to a target.
@@ -210,48 +188,6 @@ func (fx *fixture) released() {
 	})
 }
 
-// listen runs a target that serves its connections; they are closed at the end of the test.
-func listen(t *testing.T, serve func(net.Conn)) (address string) {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var (
-		all   sync.WaitGroup
-		mu    sync.Mutex
-		conns = map[net.Conn]bool{}
-	)
-	all.Go(func() {
-		for {
-			conn, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			mu.Lock()
-			conns[conn] = true
-			mu.Unlock()
-			all.Go(func() {
-				serve(conn)
-				_ = conn.Close()
-				mu.Lock()
-				delete(conns, conn)
-				mu.Unlock()
-			})
-		}
-	})
-	t.Cleanup(func() {
-		_ = listener.Close()
-		mu.Lock()
-		for conn := range conns {
-			_ = conn.Close()
-		}
-		mu.Unlock()
-		all.Wait()
-	})
-	return listener.Addr().String()
-}
-
 // hanging runs a target that does nothing until the test ends.
 func hanging(t *testing.T) (address string) {
 	t.Helper()
@@ -262,10 +198,4 @@ func hanging(t *testing.T) (address string) {
 	})
 	t.Cleanup(func() { close(stop) })
 	return address
-}
-
-// echoing runs a target that says what it hears.
-func echoing(t *testing.T) (address string) {
-	t.Helper()
-	return listen(t, func(conn net.Conn) { _, _ = io.Copy(conn, conn) })
 }

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"log/slog"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -15,7 +17,7 @@ import (
 	"github.com/koinon-io/koinon/pkg/tunnel/mux"
 )
 
-// Opener opens streams to what is at the end of agents: *server.Server is one.
+// Opener opens streams to what is at the end of agents, with contexts of tunnel.Shared: *server.Server is one.
 type Opener interface {
 	Open(ctx context.Context, name tunnel.Name, network, address string) (*mux.Stream, error)
 }
@@ -52,6 +54,9 @@ type Frontend struct {
 	suffix  string // with a dot in front; empty if there is none
 	names   tallies[tunnel.Name]
 	tenants tallies[string]
+	seed    maphash.Seed // of shares
+	// headTimeout is that constant, but in tests.
+	headTimeout time.Duration
 	// ctx ends with Close.
 	ctx   context.Context
 	close context.CancelCauseFunc
@@ -82,7 +87,8 @@ func New(config Config) (*Frontend, error) {
 	}
 	ctx, cancel := context.WithCancelCause(context.Background())
 	return &Frontend{
-		config: config, suffix: suffix, ctx: ctx, close: cancel, carried: map[*Carried]struct{}{}, ended: map[string]Traffic{},
+		config: config, suffix: suffix, seed: maphash.MakeSeed(), headTimeout: headTimeout,
+		ctx: ctx, close: cancel, carried: map[*Carried]struct{}{}, ended: map[string]Traffic{},
 	}, nil
 }
 
@@ -184,40 +190,68 @@ func (f *Frontend) connected(ctx context.Context, front string, r Request) (c *C
 		return nil, r.Client.Within, known, err
 	}
 	defer f.tenants.add(r.Client.Tenant, 0, -1)
-	name, address, err := f.permit(ctx, r)
+	to, absent, err := f.permit(ctx, r)
 	if err != nil {
-		return nil, name, known, err
+		return nil, to.name, known, err
 	}
-	c, err = f.dial(ctx, &Carried{Name: name, Address: address, frontend: f, front: front, tenant: r.Client.Tenant, ofTenant: ofTenant})
-	return c, name, name, err
+	c, err = f.dial(ctx, &Carried{Name: to.name, Address: to.address, frontend: f, front: front, tenant: r.Client.Tenant, ofTenant: ofTenant})
+	if err != nil && absent != (tunnel.Name{}) {
+		err = triedAsHost(err, absent)
+	}
+	return c, to.name, to.name, err
 }
 
-// permit returns whose agent is asked for what, if the client may.
-func (f *Frontend) permit(ctx context.Context, r Request) (tunnel.Name, string, error) {
-	name, address, err := f.route(r)
+// permit returns whose agent is asked for what, if the client may. What is asked of the policy does not depend on which nodes there are. absent is
+// the node that a host may be meant to be, and that has no agent, so that it is a host of the cluster.
+func (f *Frontend) permit(ctx context.Context, r Request) (to aim, absent tunnel.Name, err error) {
+	to, node, err := f.route(r)
 	if err != nil {
-		return name, address, err
+		return to, absent, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, tunnel.DialTimeout)
 	defer cancel()
-	err = f.config.Policy.Allow(ctx, r.Client, name, address)
-	var answer *Error
-	switch {
-	case errors.As(err, &answer):
-		return name, address, err
-	case err != nil && ctx.Err() != nil:
-		return name, address, context.Cause(ctx)
+	first := to
+	if node != (aim{}) {
+		first = node
+	}
+	switch refused, err := f.allow(ctx, r.Client, first); {
 	case err != nil:
-		return name, address, &Error{Status: http.StatusForbidden, Text: fmt.Sprintf("%s: %s may not be reached by %s: %s", name, address, r.Client.Tenant, err), Err: err}
+		return to, absent, err
+	case refused != nil:
+		return to, absent, &Error{Status: http.StatusForbidden, Text: fmt.Sprintf("%s: %s may not be reached by %s: %s", to.name, to.address, r.Client.Tenant, refused), Err: refused}
 	}
+	known := f.config.Policy.Known
+	switch cluster := (tunnel.Name{Cluster: first.name.Cluster}); {
+	case !known(cluster):
+		return to, absent, &Error{Status: http.StatusNotFound, Text: fmt.Sprintf("there is no %s", cluster)}
+	case first.name.Node == "" || known(first.name):
+		return first, absent, nil
+	case node == (aim{}): // a node is known while its agent is
+		return to, absent, noAgent(to)
+	}
+	refused, err := f.allow(ctx, r.Client, to)
+	if refused != nil { // who may reach the node may know that it has no agent
+		err = noAgent(node)
+	}
+	return to, node.name, err
+}
+
+// allow asks the policy: refused is why not, and err why that is not known.
+func (f *Frontend) allow(ctx context.Context, client Client, to aim) (refused, err error) {
+	err = f.config.Policy.Allow(ctx, client, to.name, to.address)
 	switch {
-	case f.config.Policy.Known(name):
-	case name.Node != "" && f.config.Policy.Known(tunnel.Name{Cluster: name.Cluster}): // a node is known while its agent is
-		return name, address, &tunnel.DialError{Name: name, Address: address, Code: mux.Unreachable, Err: tunnel.ErrNoAgent}
-	default:
-		return name, address, &Error{Status: http.StatusNotFound, Text: fmt.Sprintf("there is no %s", name)}
+	case err == nil:
+		return nil, nil
+	case errors.As(err, new(*Error)):
+		return nil, err
+	case ctx.Err() != nil:
+		return nil, context.Cause(ctx)
 	}
-	return name, address, nil
+	return err, nil
+}
+
+func noAgent(to aim) error {
+	return &tunnel.DialError{Name: to.name, Address: to.address, Code: mux.Unreachable, Err: tunnel.ErrNoAgent}
 }
 
 // refused logs why a client gets no connection, and returns the status.
@@ -240,7 +274,7 @@ func (f *Frontend) dial(ctx context.Context, c *Carried) (*Carried, error) {
 	}
 	timeouts := f.timeouts(c.Name)
 	began := time.Now()
-	c.Stream, err = f.open(ctx, c.Name, c.Address, timeouts.Connect)
+	c.Stream, err = f.open(tunnel.Shared(ctx, f.share(c.tenant)), c.Name, c.Address, timeouts.Connect)
 	if err != nil {
 		f.names.add(c.Name, 0, -1)
 		f.leave()
@@ -259,6 +293,11 @@ func (f *Frontend) dial(ctx context.Context, c *Carried) (*Carried, error) {
 		return nil, errClosing
 	}
 	return c, nil
+}
+
+// share is what a tenant's connections count for on links. Agents are told no names of tenants.
+func (f *Frontend) share(tenant string) mux.Share {
+	return mux.Share{Of: strconv.FormatUint(maphash.String(f.seed, tenant), 36), Weight: f.tenantLimits(tenant).Weight}
 }
 
 // tenantLimits and nameLimits are those that hold now.

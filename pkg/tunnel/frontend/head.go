@@ -32,6 +32,7 @@ type head struct {
 var (
 	errTooLong = &Error{Status: http.StatusRequestHeaderFieldsTooLarge, Text: "the head of the request is too long: 8 KiB and 64 headers are allowed"}
 	errSlow    = &Error{Status: http.StatusRequestTimeout, Text: "the head of the request did not come in time: it may take 5 s"}
+	errLineEnd = &Error{Status: http.StatusBadRequest, Text: "a line of the request ends with a line feed alone: a carriage return has to be before it"}
 	errMethod  = &Error{Status: http.StatusMethodNotAllowed, Text: "this is the tunnel's proxy: CONNECT is the only method here"}
 )
 
@@ -43,10 +44,13 @@ func readHead(r io.Reader) (head, error) {
 		more, err := r.Read((*buffer)[n:])
 		from := max(n-3, 0)
 		n += more
-		if at := bytes.Index((*buffer)[from:n], []byte("\r\n\r\n")); at >= 0 {
-			if from+at+4 != n {
-				return head{}, errEarly
-			}
+		at := bytes.Index((*buffer)[from:n], []byte("\r\n\r\n"))
+		switch {
+		case at >= 0 && from+at+4 != n:
+			return head{}, errEarly
+		case loneFeed((*buffer)[max(from-1, 0):n]): // who sends such ends with one, too, and would be waited for in vain
+			return head{}, errLineEnd
+		case at >= 0:
 			return parseHead(string((*buffer)[:n-4]))
 		}
 		switch {
@@ -58,6 +62,16 @@ func readHead(r io.Reader) (head, error) {
 			return head{}, ErrLeft
 		}
 	}
+}
+
+// loneFeed reports whether there is a line feed, but for the first byte, without a carriage return before it.
+func loneFeed(b []byte) bool {
+	for i := 1; i < len(b); i++ {
+		if b[i] == '\n' && b[i-1] != '\r' {
+			return true
+		}
+	}
+	return false
 }
 
 // parseHead takes a head apart, without the empty line at its end.
@@ -94,11 +108,14 @@ func parseHead(text string) (head, error) {
 			if user, err = proxyUser(value); err != nil {
 				return head{}, err
 			}
-		case "Content-Length":
-			if value == "0" {
-				continue
+		case "Host":
+			if !isHostField(value) {
+				return head{}, badRequest("the header Host is not HOST or HOST:PORT")
 			}
-			return head{}, badRequest("the request has a body: CONNECT has none")
+		case "Content-Length":
+			if value != "0" {
+				return head{}, badRequest("the request has a body: CONNECT has none")
+			}
 		case "Transfer-Encoding":
 			return head{}, badRequest("the request has a body: CONNECT has none")
 		default:
@@ -108,6 +125,9 @@ func parseHead(text string) (head, error) {
 			return head{}, badRequest("the header %s is there twice, or empty", name)
 		}
 		seen[name] = true
+	}
+	if version == "HTTP/1.1" && !seen["Host"] {
+		return head{}, badRequest("the request has no header Host, which HTTP/1.1 needs: what it says is not read")
 	}
 	if user != "" {
 		if h.asked.Cluster != "" && h.asked.Cluster != user {
@@ -146,6 +166,14 @@ func isToken(s string) bool {
 // isGraphic reports whether a text has only visible characters of ASCII.
 func isGraphic(s string) bool {
 	return s != "" && strings.IndexFunc(s, func(r rune) bool { return r <= ' ' || r > '~' }) < 0
+}
+
+// isHostField reports whether a text may be a host, with a port or without: see RFC 9110, 7.2, and RFC 3986, 3.2.2. Names with commas, which could be
+// two headers in one, are none.
+func isHostField(s string) bool {
+	return s != "" && strings.IndexFunc(s, func(r rune) bool {
+		return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune("-._~%:[]", r))
+	}) < 0
 }
 
 // isText reports whether a text has no control characters but tabs. Bytes beyond ASCII are allowed, as HTTP has it.

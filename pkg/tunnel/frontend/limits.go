@@ -17,6 +17,8 @@ type Limits struct {
 	DialsPerSecond float64
 	// BytesPerSecond may pass in each direction. Who sends more waits, and holds up only his own. The default has no bound.
 	BytesPerSecond float64
+	// Weight is how much of a link a tenant gets beside others, where there is not enough: 1 by default, and mux.MaxWeight at most. Names have none.
+	Weight int
 }
 
 // Timeouts are those of connections to a name. Zero is the default of a field.

@@ -78,81 +78,90 @@ func described(name tunnel.Name) string {
 	return name.String()
 }
 
-// route returns whose agent is asked, and for what: see the package comment.
-func (f *Frontend) route(r Request) (name tunnel.Name, address string, err error) {
+// aim is whose agent is asked, and for what.
+type aim struct {
+	name    tunnel.Name
+	address string
+}
+
+// route returns where a request leads: see the package comment. node is not zero if the host may be the name of a node, and is where it leads if that
+// has an agent. Whether it has must not be known by then: what a client needs is decided by what it asks for.
+func (f *Frontend) route(r Request) (to, node aim, err error) {
 	host, port, err := splitTarget(r.Target)
 	if err != nil {
-		return name, "", err
+		return to, node, err
 	}
 	name, ok := narrow(r.Client.Within, r.Asked)
+	to.name = name
 	if !ok {
-		return name, "", forbidden("%s is asked for, and %s is all that may be reached in this way", described(r.Asked), described(r.Client.Within))
+		return to, node, forbidden("%s is asked for, and %s is all that may be reached in this way", described(r.Asked), described(r.Client.Within))
 	}
 	if f.suffix != "" && strings.HasSuffix(host, f.suffix) {
-		return bySuffix(name, host, strings.TrimSuffix(host, f.suffix), port)
+		to, err = bySuffix(name, host, strings.TrimSuffix(host, f.suffix), port)
+		return to, node, err
 	}
 	if name.Cluster == "" {
-		return name, "", badRequest("nothing says which cluster %s is in: a header %s or a host of that cluster would", r.Target, HeaderCluster)
+		return to, node, badRequest("nothing says which cluster %s is in: a header %s or a host of that cluster would", r.Target, HeaderCluster)
 	}
 	if err := name.Validate(); err != nil {
-		return name, "", badRequest("%s", err)
+		return to, node, badRequest("%s", err)
 	}
-	return f.byHost(name, host, port)
+	to, node = byHost(name, host, port)
+	return to, node, nil
 }
 
 // bySuffix is the route to a host that names cluster and node; rest is what it is without the suffix.
-func bySuffix(fixed tunnel.Name, host, rest string, port uint16) (name tunnel.Name, address string, err error) {
-	name = tunnel.Name{Cluster: rest[strings.LastIndexByte(rest, '.')+1:]}
+func bySuffix(fixed tunnel.Name, host, rest string, port uint16) (to aim, err error) {
+	name := tunnel.Name{Cluster: rest[strings.LastIndexByte(rest, '.')+1:]}
 	if fixed.Cluster != "" {
 		if rest != fixed.Cluster && !strings.HasSuffix(rest, "."+fixed.Cluster) {
-			return name, "", forbidden("%s is not in %s, and that is all that may be reached in this way", host, tunnel.Name{Cluster: fixed.Cluster})
+			return aim{name: name}, forbidden("%s is not in %s, and that is all that may be reached in this way", host, tunnel.Name{Cluster: fixed.Cluster})
 		}
 		name.Cluster = fixed.Cluster
 	}
 	name.Node = strings.TrimSuffix(strings.TrimSuffix(rest, name.Cluster), ".")
 	if fixed.Node != "" && fixed.Node != name.Node {
-		return name, "", forbidden("%s is not %s, and that is all that may be reached in this way", host, fixed)
+		return aim{name: name}, forbidden("%s is not %s, and that is all that may be reached in this way", host, fixed)
 	}
 	if err := name.Validate(); err != nil {
-		return name, "", badRequest("the host %s: %s", host, err)
+		return aim{name: name}, badRequest("the host %s: %s", host, err)
 	}
 	if name.Node != "" {
-		return name, atNode(port), nil
+		return atNode(name, port), nil
 	}
 	if port != 443 && port != 6443 {
-		return name, "", badRequest("%s is the API server of %s, which has the ports 443 and 6443, and not %d", host, name, port)
+		return aim{name: name}, badRequest("%s is the API server of %s, which has the ports 443 and 6443, and not %d", host, name, port)
 	}
-	return name, tunnel.APIServer, nil
+	return aim{name, tunnel.APIServer}, nil
 }
 
 // byHost is the route to a host of a cluster or node.
-func (f *Frontend) byHost(name tunnel.Name, host string, port uint16) (tunnel.Name, string, error) {
-	if _, err := netip.ParseAddr(host); err != nil {
-		if name.Node == "" {
-			if node := (tunnel.Name{Cluster: name.Cluster, Node: host}); f.config.Policy.Known(node) {
-				return node, atNode(port), nil
-			}
-		}
-		switch {
-		case host == name.Node:
-			return name, atNode(port), nil
-		case host == tunnel.Kubelet && port == kubeletPort:
-			return name, tunnel.Kubelet, nil
-		case port == 443 && (host == tunnel.APIServer || host == "kubernetes.default.svc" || host == "kubernetes.default.svc.cluster.local"):
-			return name, tunnel.APIServer, nil
-		}
+func byHost(name tunnel.Name, host string, port uint16) (to, node aim) {
+	to = aim{name, net.JoinHostPort(host, strconv.Itoa(int(port)))}
+	if _, err := netip.ParseAddr(host); err == nil {
+		return to, node
 	}
-	return name, net.JoinHostPort(host, strconv.Itoa(int(port))), nil
+	switch {
+	case host == name.Node:
+		return atNode(name, port), node
+	case host == tunnel.Kubelet && port == kubeletPort:
+		return aim{name, tunnel.Kubelet}, node
+	case port == 443 && (host == tunnel.APIServer || host == "kubernetes.default.svc" || host == "kubernetes.default.svc.cluster.local"):
+		return aim{name, tunnel.APIServer}, node
+	case name.Node == "":
+		return to, atNode(tunnel.Name{Cluster: name.Cluster, Node: host}, port)
+	}
+	return to, node
 }
 
 const kubeletPort = 10250
 
 // atNode is what is dialed at a node's own agent.
-func atNode(port uint16) string {
+func atNode(name tunnel.Name, port uint16) aim {
 	if port == kubeletPort {
-		return tunnel.Kubelet
+		return aim{name, tunnel.Kubelet}
 	}
-	return net.JoinHostPort("127.0.0.1", strconv.Itoa(int(port)))
+	return aim{name, net.JoinHostPort("127.0.0.1", strconv.Itoa(int(port)))}
 }
 
 // splitTarget takes HOST:PORT apart, and nothing else.

@@ -30,6 +30,15 @@ func both(fixed, asked tunnel.Name, target string) (r Request) {
 	return r
 }
 
+// aimed is where a request leads whose client may reach everything.
+func (f *Frontend) aimed(r Request) (aim, error) {
+	to, node, err := f.route(r)
+	if node != (aim{}) && f.config.Policy.Known(node.name) {
+		to = node
+	}
+	return to, err
+}
+
 func TestWhoseAgentIsAskedForWhat(t *testing.T) {
 	f := &Frontend{suffix: ".tunnel.test", config: Config{Policy: knows{cluster("m1"), node("m1", "n1"), node("m1", "n1.example.com"), node("m2", "kubelet")}}}
 	all := tunnel.Name{}
@@ -52,13 +61,14 @@ func TestWhoseAgentIsAskedForWhat(t *testing.T) {
 		"a node without a cluster":                           {asking(node("", "n1"), "10.0.0.1:443"), all, "", 400},
 		"a header is no name":                                {asking(cluster("../m1"), "10.0.0.1:443"), all, "", 400},
 
-		"a node that is known goes to its own agent":    {within(cluster("m1"), "n1:10250"), node("m1", "n1"), "kubelet", 0},
-		"whatever case it is in":                        {within(cluster("m1"), "N1:10250"), node("m1", "n1"), "kubelet", 0},
-		"and with another port":                         {within(cluster("m1"), "n1:9100"), node("m1", "n1"), "127.0.0.1:9100", 0},
-		"and with dots":                                 {within(cluster("m1"), "n1.example.com:10250"), node("m1", "n1.example.com"), "kubelet", 0},
-		"a node of another cluster does not":            {within(cluster("m2"), "n1:10250"), cluster("m2"), "n1:10250", 0},
-		"the node of the door":                          {within(node("m9", "n9"), "n9:10250"), node("m9", "n9"), "kubelet", 0},
-		"a node whose name is a word":                   {within(cluster("m2"), "kubelet:10250"), node("m2", "kubelet"), "kubelet", 0},
+		"a node that is known goes to its own agent":  {within(cluster("m1"), "n1:10250"), node("m1", "n1"), "kubelet", 0},
+		"whatever case it is in":                      {within(cluster("m1"), "N1:10250"), node("m1", "n1"), "kubelet", 0},
+		"and with another port":                       {within(cluster("m1"), "n1:9100"), node("m1", "n1"), "127.0.0.1:9100", 0},
+		"and with dots":                               {within(cluster("m1"), "n1.example.com:10250"), node("m1", "n1.example.com"), "kubelet", 0},
+		"a node of another cluster does not":          {within(cluster("m2"), "n1:10250"), cluster("m2"), "n1:10250", 0},
+		"the node of the door":                        {within(node("m9", "n9"), "n9:10250"), node("m9", "n9"), "kubelet", 0},
+		"a word, although a node has that name":       {within(cluster("m2"), "kubelet:10250"), cluster("m2"), "kubelet", 0},
+		"a node whose name is a word, if it is fixed": {within(node("m2", "kubelet"), "kubelet:10250"), node("m2", "kubelet"), "kubelet", 0},
 		"a word":                                        {within(node("m1", "n1"), "kubelet:10250"), node("m1", "n1"), "kubelet", 0},
 		"a word with another port is a host":            {within(cluster("m1"), "kubelet:80"), cluster("m1"), "kubelet:80", 0},
 		"the API server by its word":                    {within(cluster("m1"), "apiserver:443"), cluster("m1"), "apiserver", 0},
@@ -82,7 +92,7 @@ func TestWhoseAgentIsAskedForWhat(t *testing.T) {
 		"what ends like the suffix without a dot is a host": {within(cluster("m1"), "m1xtunnel.test:443"), cluster("m1"), "m1xtunnel.test:443", 0},
 	} {
 		t.Run(what, func(t *testing.T) {
-			name, address, err := f.route(test.request)
+			to, err := f.aimed(test.request)
 			if test.status != 0 {
 				var refused *Error
 				if !errors.As(err, &refused) || refused.Status != test.status {
@@ -90,8 +100,8 @@ func TestWhoseAgentIsAskedForWhat(t *testing.T) {
 				}
 				return
 			}
-			if err != nil || name != test.name || address != test.address {
-				t.Errorf("%+v: got %v, %q: %v", test.request, name, address, err)
+			if want := (aim{test.name, test.address}); err != nil || to != want {
+				t.Errorf("%+v: got %+v: %v", test.request, to, err)
 			}
 		})
 	}

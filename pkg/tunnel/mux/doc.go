@@ -65,8 +65,9 @@
 //
 // # Order
 //
-// What is to be sent is taken in turns: first frames without DATA, then at most 32,760 bytes of each stream that has
-// bytes and credit. Frames of one stream keep their order. What a write hands over is copied into the
+// What is to be sent is taken in turns: first frames without DATA, then at most 32,760 bytes of a stream that has
+// bytes and credit. Streams belong to shares, which each side decides for what it sends: the share is next that has sent least for its
+// weight, and of its streams the one that waits longest. Frames of one stream keep their order. What a write hands over is copied into the
 // connection's batch and nowhere else, and the write returns then: streams hold nothing to be sent.
 //
 // A Session and its Streams may be used concurrently; of one Stream one Read and one Write at a time, as of

@@ -404,6 +404,36 @@ func TestStreamsBeyondTheLimitAreRefusedAndLaterOnesAreNot(t *testing.T) {
 	})
 }
 
+// A link ends while a stream that the other side opens is read: nobody would end that stream.
+func TestALinkThatHasEndedTakesNoStream(t *testing.T) {
+	accepted := make(chan bool, 1)
+	p := link(t, accepting(func(*Stream) { accepted <- true }))
+	_ = p.there.Close()
+	if err := p.there.opened(p.here.next, make([]byte, 4)); !errors.Is(err, ErrClosed) {
+		t.Errorf("it is taken, or ends with %v", err)
+	}
+	if n := p.there.Streams(); n != 0 || len(accepted) != 0 {
+		t.Errorf("%d streams are open", n)
+	}
+}
+
+// Who ends a link that carries nothing must not take a stream of it meanwhile.
+func TestALinkIsEndedOnlyWhileItIsIdle(t *testing.T) {
+	p := link(t, accepting(echo))
+	st := open(t, p.here)
+	if p.here.CloseIdle() || p.here.Err() != nil {
+		t.Fatal("it has ended, and a stream is open")
+	}
+	_ = st.Close()
+	eventually(t, "it ends once it is idle", p.here.CloseIdle)
+	if _, err := p.here.Open(t.Context(), "x"); !errors.Is(err, ErrClosed) {
+		t.Errorf("a stream is opened, or %v", err)
+	}
+	if !p.here.CloseIdle() {
+		t.Error("it says that it has not ended")
+	}
+}
+
 func TestNewsAndDrainReachTheOtherEnd(t *testing.T) {
 	heard := make(chan string, 2)
 	p := link(t, func(_, there *Config) {
@@ -441,10 +471,10 @@ func TestAStreamThatWaitsForCreditIsGivenMoreAndGivesItBack(t *testing.T) {
 	}
 }
 
-// slow delays what is written.
+// slow delays what is written, by so much that also a busy machine carries a quarter of a window in half of it.
 type slow struct{ net.Conn }
 
 func (s *slow) Write(p []byte) (int, error) {
-	time.Sleep(5 * time.Millisecond)
+	time.Sleep(40 * time.Millisecond)
 	return s.Conn.Write(p)
 }

@@ -184,6 +184,9 @@ func (s *Session) data(h header) error {
 func (s *Session) opened(id uint32, payload []byte) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.err != nil { // it ended while this was read, and nobody would end the stream
+		return s.err
+	}
 	if s.opensIt(id) || id <= s.highest {
 		return fmt.Errorf("%w: it opened the stream %d", ErrProtocol, id)
 	}
@@ -196,6 +199,7 @@ func (s *Session) opened(id uint32, payload []byte) error {
 	if s.config.Accept == nil || s.theirs > s.config.MaxStreams {
 		return s.refuse(st)
 	}
+	st.share = s.sending.join(Share{})
 	s.streams[id] = st
 	ctx, cancel := context.WithCancelCause(context.Background())
 	st.cancel = cancel

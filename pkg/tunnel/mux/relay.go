@@ -273,9 +273,9 @@ type looked struct {
 // lookNow reads what there is into a buffer of its own. It reports whether there was something, or nothing will come.
 func (r *relay) lookNow(fd uintptr) bool {
 	buffer := pieces.Get().(*[]byte)
-	n, err := syscall.Read(int(fd), *buffer)
+	n, err := readNow(fd, *buffer)
 	for errors.Is(err, syscall.EINTR) {
-		n, err = syscall.Read(int(fd), *buffer)
+		n, err = readNow(fd, *buffer)
 	}
 	if n > 0 && err == nil {
 		r.looked = looked{buffer: buffer, n: n}
@@ -291,6 +291,9 @@ type taker interface{ Took(n int) }
 
 // rawOf returns a connection that can be read without its Read, nil if it cannot: its Read may do more.
 func rawOf(conn net.Conn) syscall.RawConn {
+	if !canLook {
+		return nil
+	}
 	switch conn.(type) {
 	case *net.TCPConn, *net.UnixConn, taker:
 	default:

@@ -101,7 +101,7 @@ type Session struct {
 	refused       int // answers to refused streams that wait
 	writing       bool
 	urgent        []*Stream // flagged
-	sending       []*Stream // queued
+	sending       turns     // of those that are queued
 	pong          []byte    // to be sent; nil if none
 	ping          bool
 	pings         uint64
@@ -209,9 +209,25 @@ func (s *Session) Close() error {
 	return nil
 }
 
+// CloseIdle is Close if no stream is open: none is taken that would be lost at once. It reports whether the session has ended.
+func (s *Session) CloseIdle() bool {
+	s.mu.Lock()
+	if s.err == nil && len(s.streams) > 0 {
+		s.mu.Unlock()
+		return false
+	}
+	s.finally(ErrClosed)
+	return true
+}
+
 // fail ends the session.
 func (s *Session) fail(why error) {
 	s.mu.Lock()
+	s.finally(why)
+}
+
+// finally ends the session. mu must be held, and is given up.
+func (s *Session) finally(why error) {
 	if s.err != nil {
 		s.mu.Unlock()
 		return
@@ -225,7 +241,7 @@ func (s *Session) fail(why error) {
 	for _, st := range streams {
 		s.end(st, why)
 	}
-	s.urgent, s.sending, s.link = nil, nil, nil
+	s.urgent, s.sending, s.link = nil, turns{}, nil
 	s.mu.Unlock()
 	close(s.ended)
 	_ = s.conn.Close()
@@ -260,6 +276,7 @@ func (s *Session) forget(st *Stream) {
 	}
 	st.gone = true
 	delete(s.streams, st.id)
+	s.sending.leave(st.share)
 	if s.opensIt(st.id) {
 		return
 	}
@@ -280,6 +297,11 @@ func (s *Session) free(bytes int64) {
 // Open opens a stream. request is sent as JSON. The error is an *Error if the other side says no, that of ctx, or
 // that of the session.
 func (s *Session) Open(ctx context.Context, request any) (*Stream, error) {
+	return s.OpenFor(ctx, Share{}, request)
+}
+
+// OpenFor is Open of a stream that counts for a Share, in this direction: the other side has its own.
+func (s *Session) OpenFor(ctx context.Context, of Share, request any) (*Stream, error) {
 	asked, err := json.Marshal(request)
 	if err != nil || len(asked) > maxJSON {
 		return nil, fmt.Errorf("open a stream: the request has %d bytes, and may have %d: %w", len(asked), maxJSON, errors.Join(err))
@@ -297,6 +319,7 @@ func (s *Session) Open(ctx context.Context, request any) (*Stream, error) {
 	}
 	st.id, st.result = s.next, result
 	s.next += 2
+	st.share = s.sending.join(of)
 	s.streams[st.id] = st
 	st.wants.open, st.wants.request = true, asked
 	s.flag(st)
@@ -324,13 +347,17 @@ func (s *Session) newStream() *Stream {
 	return st
 }
 
-// answer answers a stream that the other side wants.
-func (s *Session) answer(st *Stream, code Code, text string) {
+// answer answers a stream that the other side wants; of is what it counts for if it is accepted.
+func (s *Session) answer(st *Stream, of *Share, code Code, text string) {
 	s.mu.Lock()
 	flooded := false
 	if st.cancel != nil { // not answered yet, and not gone
 		st.cancel(nil)
 		st.cancel = nil
+		if of != nil {
+			s.sending.leave(st.share)
+			st.share = s.sending.join(*of)
+		}
 		if code != OK {
 			st.sendErr = net.ErrClosed
 			st.in.finish(net.ErrClosed)

@@ -23,6 +23,7 @@ type Stream struct {
 	first    int64     // of credit: what there was at the beginning
 	out      []byte    // of a Write under way
 	queued   bool      // among those that want to send DATA or FIN
+	share    *share    // what it sends counts for
 	flagged  bool      // among those that want to send something else
 	wants    wants
 	finished bool  // FIN is wanted, or was sent
@@ -252,12 +253,15 @@ type Incoming struct {
 }
 
 // Accept opens the stream.
-func (i *Incoming) Accept() *Stream {
-	i.stream.session.answer(i.stream, OK, "")
+func (i *Incoming) Accept() *Stream { return i.AcceptFor(Share{}) }
+
+// AcceptFor is Accept of a stream that counts for a Share, in this direction.
+func (i *Incoming) AcceptFor(of Share) *Stream {
+	i.stream.session.answer(i.stream, &of, OK, "")
 	return i.stream
 }
 
 // Refuse does not open it, and says why.
 func (i *Incoming) Refuse(code Code, text string) {
-	i.stream.session.answer(i.stream, code, text)
+	i.stream.session.answer(i.stream, nil, code, text)
 }

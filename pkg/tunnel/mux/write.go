@@ -44,7 +44,7 @@ func (s *Session) enqueue(st *Stream) bool {
 		return false
 	}
 	st.queued = true
-	s.sending = append(s.sending, st)
+	s.sending.wait(st)
 	return true
 }
 
@@ -82,7 +82,7 @@ func (s *Session) writeFor(st *Stream) {
 	}
 	batches.Put(buffer)
 	s.writing = false
-	if s.pong != nil || s.ping || len(s.link) > 0 || len(s.urgent) > 0 || len(s.sending) > 0 {
+	if s.pong != nil || s.ping || len(s.link) > 0 || len(s.urgent) > 0 || s.sending.any() {
 		s.write()
 	}
 }
@@ -148,9 +148,8 @@ func (s *Session) fill(dst []byte) []byte {
 		dst = s.appendWants(dst, st)
 	}
 	now := time.Now()
-	for len(s.sending) > 0 && len(dst) < batchBytes {
-		st := s.sending[0]
-		s.sending = pop(s.sending)
+	for s.sending.any() && len(dst) < batchBytes {
+		st := s.sending.next()
 		st.queued = false
 		dst = s.appendData(dst, st, now)
 	}
@@ -204,6 +203,7 @@ func (s *Session) appendData(dst []byte, st *Stream, now time.Time) []byte {
 		st.out = st.out[n:]
 		st.credit -= n
 		st.usedAt = now
+		st.share.sent(int(n) + headerBytes)
 		if len(st.out) == 0 {
 			st.sent.Broadcast()
 		}

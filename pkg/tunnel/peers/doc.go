@@ -41,7 +41,22 @@
 // is one every thirty seconds although nothing changed. A reader that finds another count, digest or sequence than it expects asks anew. What it has learned belongs to the link and goes with it at once, so
 // that a server which came back, or was replaced, is not asked for what it had before.
 //
-// A digest is the XOR of the first eight bytes of the SHA-256 of each name's entry as JSON, in hexadecimal.
+// A digest is the XOR of the first eight bytes of the SHA-256 of each name's entry as JSON, in hexadecimal, of its members cluster, node and agents only: a
+// reader that does not know others comes to the same.
+//
+// # The newest agent of a node
+//
+// Of the agents of a node one is used, at whichever servers they are. So the entry of a node has how its agent stands:
+//
+//	{"cluster":"m1","node":"n1","agents":["77aa…"],"issued":1764473646,"came":1764473651204,"beat":["5f0c…"]}
+//
+// issued is when the agent's certificate was issued, in seconds since 1970; came is when the agent did, in milliseconds; beat are the instances
+// that it has come after, the last first. Of two agents that one is the node whose certificate was issued later; with the same one, such as copies of a disk,
+// the one that has beat the other, if not both have; else the one that came later, and at last the one whose instance is the greater text. A server that
+// hears of a better one treats its own as if that had come to itself: it gets nothing new, and is told why when it carries nothing. A server that
+// hears of a worse one adds it to beat. So clocks do not matter where a server knew of the first when the second came: that one's came is later
+// than any that is known. When the better one is gone, or its server, the next is used again. An entry without issued, of a server that does not know of this, is
+// compared with none; nor is one of several agents.
 //
 // # Trust
 //
@@ -52,7 +67,7 @@
 // # Bounds
 //
 //	servers                 64 links in each direction
-//	names of a server       100,000, and 64 agents of each
+//	names of a server       100,000, and 64 agents of each; beat 16
 //	streams of a link       10,000, and what they hold unread as for agents
 //	a report                20,000 agents, 8 MiB; the timeout that it says, at most 10 s
 //	connecting              10 s; again after 50 ms and more, up to 5 s, each time a random part of that

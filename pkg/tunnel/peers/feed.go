@@ -19,11 +19,12 @@ type feed struct {
 	more chan struct{}
 }
 
-// Changed says which instances of agents a name has at this server now; none if it has none any more.
-func (m *Mesh) Changed(name tunnel.Name, agents []string) {
+// Changed says which instances of agents a name has at this server now; none if it has none any more. standing is that of the agent of a
+// node, and nil for a cluster's.
+func (m *Mesh) Changed(name tunnel.Name, agents []string, standing *Standing) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.own.set(entry{name, instances(agents)})
+	m.own.set(entry{name, instances(agents), standing})
 	for f := range m.feeds {
 		f.changed[name] = true
 		select {
@@ -37,8 +38,8 @@ func (m *Mesh) Changed(name tunnel.Name, agents []string) {
 func (m *Mesh) follow() *feed {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	f := &feed{changed: make(map[tunnel.Name]bool, len(m.own.agents)), more: make(chan struct{}, 1)}
-	for name := range m.own.agents {
+	f := &feed{changed: make(map[tunnel.Name]bool, len(m.own.entries)), more: make(chan struct{}, 1)}
+	for name := range m.own.entries {
 		f.changed[name] = true
 	}
 	f.more <- struct{}{}
@@ -58,10 +59,12 @@ func (m *Mesh) take(f *feed) (entries []entry, digest string, count int) {
 	defer m.mu.Unlock()
 	entries = make([]entry, 0, len(f.changed))
 	for name := range f.changed {
-		entries = append(entries, entry{name, m.own.agents[name]})
+		e := m.own.entries[name]
+		e.Name = name // of one that has gone too
+		entries = append(entries, e)
 	}
 	f.changed = map[tunnel.Name]bool{}
-	return entries, m.own.sum(), len(m.own.agents)
+	return entries, m.own.sum(), len(m.own.entries)
 }
 
 // tell tells another server of this one's names until its stream ends, or Close.

@@ -41,6 +41,8 @@ type Config struct {
 	// TLS returns the certificate of this server for others, and the authority of theirs, anew for each connection.
 	TLS   func() (*tls.Certificate, *x509.CertPool, error)
 	Local Local
+	// Heard, if not nil, is called when another server says something else of the agents of a node, or is gone.
+	Heard func(tunnel.Name)
 	// Budget bounds what links hold unread; nil has no bound.
 	Budget *mux.Budget
 	// PingEvery is 5 seconds by default; a link is dead after three times that.
@@ -177,13 +179,33 @@ func (m *Mesh) To(name tunnel.Name) []*Link {
 // Agents are the instances of a name's agents at all servers, each once, and sorted.
 func (m *Mesh) Agents(name tunnel.Name) []string {
 	m.mu.Lock()
-	all := slices.Clone(m.own.agents[name])
+	all := slices.Clone(m.own.entries[name].Agents)
 	m.mu.Unlock()
 	for _, l := range m.links() {
 		all = append(all, l.Agents(name)...)
 	}
 	slices.Sort(all)
 	return slices.Compact(all)
+}
+
+// Rival is the agent of a node that another server uses.
+type Rival struct {
+	Instance string
+	Standing
+}
+
+// Rivals are those of a node at other servers that say how they stand.
+func (m *Mesh) Rivals(name tunnel.Name) []Rival {
+	var rivals []Rival
+	for _, l := range m.links() {
+		l.mu.RLock()
+		e := l.names.entries[name]
+		l.mu.RUnlock()
+		if e.Standing != nil && len(e.Agents) == 1 {
+			rivals = append(rivals, Rival{e.Agents[0], *e.Standing})
+		}
+	}
+	return rivals
 }
 
 // Report is what this and all other servers see of a cluster, or of one node. ctx bounds it.
@@ -256,7 +278,7 @@ func (m *Mesh) Peers() []Peer {
 		one := Peer{ID: id, Address: p.address}
 		if l := p.link.Load(); l != nil {
 			l.mu.RLock()
-			one.Names = len(l.names.agents)
+			one.Names = len(l.names.entries)
 			l.mu.RUnlock()
 			one.Linked, one.Since, one.Streams, one.RoundTrip = true, l.since, l.Streams(), l.RoundTrip()
 		}

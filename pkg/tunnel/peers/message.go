@@ -26,6 +26,9 @@ const (
 	bytesAtOnce = maxMessage / 2
 )
 
+// MaxBeat is how many agents Standing.Beat has at most.
+const MaxBeat = 16
+
 // request is what a stream is for: one of them.
 type request struct {
 	Dial   *dialRequest   `json:"dial,omitempty"`
@@ -55,6 +58,18 @@ type hello struct {
 type entry struct {
 	tunnel.Name
 	Agents []string `json:"agents,omitempty"`
+	// Standing is that of the one agent that a node has; nil if the server does not say.
+	*Standing
+}
+
+// Standing is what agents of one node are compared by.
+type Standing struct {
+	// Issued is when the agent's certificate was, in seconds since 1970, and Came when the agent did, by the clock of the server that it came
+	// to first, in milliseconds.
+	Issued int64 `json:"issued"`
+	Came   int64 `json:"came"`
+	// Beat are the instances that it has come after, the last first.
+	Beat []string `json:"beat,omitempty"`
 }
 
 // message is about names.
@@ -79,36 +94,46 @@ func (e *entry) check() error {
 			return fmt.Errorf("%s has an agent whose instance has %d bytes; 1 to %d are allowed", e.Name, len(agent), maxInstance)
 		}
 	}
+	if e.Standing == nil {
+		return nil
+	}
+	if len(e.Beat) > MaxBeat {
+		return fmt.Errorf("%s has an agent that came after %d; %d are allowed", e.Name, len(e.Beat), MaxBeat)
+	}
+	for _, agent := range e.Beat {
+		if agent == "" || len(agent) > maxInstance {
+			return fmt.Errorf("%s has an agent that came after one whose instance has %d bytes; 1 to %d are allowed", e.Name, len(agent), maxInstance)
+		}
+	}
 	return nil
 }
 
-// digest of one entry.
+// digest of one entry, without what servers of an earlier version do not know.
 func (e *entry) digest() uint64 {
-	text, _ := json.Marshal(e) // of strings: never fails
+	text, _ := json.Marshal(entry{Name: e.Name, Agents: e.Agents}) // of strings: never fails
 	sum := sha256.Sum256(text)
 	return binary.BigEndian.Uint64(sum[:])
 }
 
 // names are what agents a server has. Its zero value is empty.
 type names struct {
-	agents map[tunnel.Name][]string
-	digest uint64
+	entries map[tunnel.Name]entry
+	digest  uint64
 }
 
 // set takes an entry.
 func (n *names) set(e entry) {
-	if old, ok := n.agents[e.Name]; ok {
-		before := entry{e.Name, old}
-		n.digest ^= before.digest()
-		delete(n.agents, e.Name)
+	if old, ok := n.entries[e.Name]; ok {
+		n.digest ^= old.digest()
+		delete(n.entries, e.Name)
 	}
 	if len(e.Agents) == 0 {
 		return
 	}
-	if n.agents == nil {
-		n.agents = map[tunnel.Name][]string{}
+	if n.entries == nil {
+		n.entries = map[tunnel.Name]entry{}
 	}
-	n.agents[e.Name] = e.Agents
+	n.entries[e.Name] = e
 	n.digest ^= e.digest()
 }
 
@@ -124,12 +149,12 @@ func (n *names) take(m *message, last uint64) error {
 			return err
 		}
 		n.set(e)
-		if len(n.agents) > maxNames {
+		if len(n.entries) > maxNames {
 			return fmt.Errorf("it has more than %d names", maxNames)
 		}
 	}
-	if !m.More && (m.Count != len(n.agents) || m.Digest != n.sum()) {
-		return fmt.Errorf("it has %d names with the digest %s, and here there are %d with %s", m.Count, m.Digest, len(n.agents), n.sum())
+	if !m.More && (m.Count != len(n.entries) || m.Digest != n.sum()) {
+		return fmt.Errorf("it has %d names with the digest %s, and here there are %d with %s", m.Count, m.Digest, len(n.entries), n.sum())
 	}
 	return nil
 }
@@ -142,6 +167,9 @@ func cut(sequence uint64, entries []entry) (m message, rest []entry) {
 		size += len(e.Cluster) + len(e.Node) + 64
 		for _, agent := range e.Agents {
 			size += len(agent) + 3
+		}
+		if e.Standing != nil {
+			size += 64 + len(e.Beat)*(maxInstance+3)
 		}
 		n++
 	}

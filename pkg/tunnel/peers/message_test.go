@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/koinon-io/koinon/pkg/tunnel"
@@ -16,7 +17,7 @@ func sentTo(t *testing.T, reader *names, sequence uint64, entries []entry, own *
 		var m message
 		m, entries = cut(sequence, entries)
 		if !m.More {
-			m.Digest, m.Count = own.sum(), len(own.agents)
+			m.Digest, m.Count = own.sum(), len(own.entries)
 		}
 		var wire bytes.Buffer
 		if err := send(&wire, m, maxMessage); err != nil {
@@ -41,28 +42,28 @@ func TestNamesComeWholeThenAsTheyChange(t *testing.T) {
 	var own, read names
 	var all []entry
 	for i := range 10_000 {
-		e := entry{tunnel.Name{Cluster: fmt.Sprintf("m%d", i), Node: fmt.Sprintf("node-%d.of.a.long.name.example", i)}, []string{"0123456789abcdef", "fedcba9876543210"}}
+		e := entry{Name: tunnel.Name{Cluster: fmt.Sprintf("m%d", i), Node: fmt.Sprintf("node-%d.of.a.long.name.example", i)}, Agents: []string{"0123456789abcdef", "fedcba9876543210"}}
 		own.set(e)
 		all = append(all, e)
 	}
 	last, messages := sentTo(t, &read, 1, all, &own)
-	if len(read.agents) != 10_000 || messages < 10 {
-		t.Fatalf("got %d names in %d messages", len(read.agents), messages)
+	if len(read.entries) != 10_000 || messages < 10 {
+		t.Fatalf("got %d names in %d messages", len(read.entries), messages)
 	}
-	gone := entry{all[7].Name, nil}
-	changed := entry{all[8].Name, []string{"77"}}
+	gone := entry{Name: all[7].Name}
+	changed := entry{Name: all[8].Name, Agents: []string{"77"}}
 	own.set(gone)
 	own.set(changed)
 	sentTo(t, &read, last+1, []entry{gone, changed}, &own)
-	if len(read.agents) != 9_999 || len(read.agents[changed.Name]) != 1 {
-		t.Errorf("got %d names, and %v", len(read.agents), read.agents[changed.Name])
+	if len(read.entries) != 9_999 || len(read.entries[changed.Name].Agents) != 1 {
+		t.Errorf("got %d names, and %v", len(read.entries), read.entries[changed.Name])
 	}
 	for what, m := range map[string]message{
 		"a gap":               {Sequence: last + 4, Count: 9_999, Digest: own.sum()},
 		"another count":       {Sequence: last + 2, Count: 9_998, Digest: own.sum()},
 		"another digest":      {Sequence: last + 2, Count: 9_999, Digest: "0"},
-		"a name that is none": {Sequence: last + 2, Set: []entry{{tunnel.Name{Cluster: "../m1"}, []string{"1"}}}, More: true},
-		"many agents":         {Sequence: last + 2, Set: []entry{{tunnel.Name{Cluster: "m1"}, make([]string, maxAgents+1)}}, More: true},
+		"a name that is none": {Sequence: last + 2, Set: []entry{{Name: tunnel.Name{Cluster: "../m1"}, Agents: []string{"1"}}}, More: true},
+		"many agents":         {Sequence: last + 2, Set: []entry{{Name: tunnel.Name{Cluster: "m1"}, Agents: make([]string, maxAgents+1)}}, More: true},
 	} {
 		if err := read.take(&m, last+1); err == nil {
 			t.Errorf("%s is taken", what)
@@ -73,16 +74,16 @@ func TestNamesComeWholeThenAsTheyChange(t *testing.T) {
 func TestAServerCannotHaveNamesWithoutEnd(t *testing.T) {
 	var read names
 	for i := range maxNames {
-		read.set(entry{tunnel.Name{Cluster: fmt.Sprint("m", i)}, []string{"1"}})
+		read.set(entry{Name: tunnel.Name{Cluster: fmt.Sprint("m", i)}, Agents: []string{"1"}})
 	}
-	if err := read.take(&message{Sequence: 1, More: true, Set: []entry{{tunnel.Name{Cluster: "one-more"}, []string{"1"}}}}, 0); err == nil {
+	if err := read.take(&message{Sequence: 1, More: true, Set: []entry{{Name: tunnel.Name{Cluster: "one-more"}, Agents: []string{"1"}}}}, 0); err == nil {
 		t.Error("it is taken")
 	}
 }
 
 func FuzzNames(f *testing.F) {
 	var seed bytes.Buffer
-	_ = send(&seed, message{Sequence: 1, Set: []entry{{tunnel.Name{Cluster: "m1"}, []string{"a"}}}, Count: 1}, maxMessage)
+	_ = send(&seed, message{Sequence: 1, Set: []entry{{Name: tunnel.Name{Cluster: "m1"}, Agents: []string{"a"}}}, Count: 1}, maxMessage)
 	f.Add(seed.Bytes())
 	f.Add([]byte{0, 0, 0, 2, '{', '}'})
 	f.Add([]byte{255, 255, 255, 255})
@@ -96,14 +97,14 @@ func FuzzNames(f *testing.F) {
 			}
 		}
 		var again names
-		for name, agents := range read.agents {
-			if name.Validate() != nil || len(agents) == 0 {
-				t.Errorf("took %v with %v", name, agents)
+		for name, e := range read.entries {
+			if name.Validate() != nil || e.Name != name || len(e.Agents) == 0 {
+				t.Errorf("took %v with %v", name, e)
 			}
-			again.set(entry{name, agents})
+			again.set(e)
 		}
 		if again.digest != read.digest {
-			t.Errorf("the digest of %v is %x, and was %x", read.agents, again.digest, read.digest)
+			t.Errorf("the digest of %v is %x, and was %x", read.entries, again.digest, read.digest)
 		}
 	})
 }
@@ -123,4 +124,33 @@ func FuzzRequest(f *testing.F) {
 			t.Errorf("%q became %q: %v", text, again, err)
 		}
 	})
+}
+
+// A server that does not know how agents of nodes stand reads the same names, with the same digest.
+func TestHowAgentsStandIsNotOfTheDigest(t *testing.T) {
+	n1 := tunnel.Name{Cluster: "m1", Node: "n1"}
+	var own, earlier names
+	own.set(entry{n1, []string{"5f0c"}, &Standing{Issued: 1, Came: 2, Beat: []string{"77aa"}}})
+	earlier.set(entry{Name: n1, Agents: []string{"5f0c"}})
+	if own.sum() != earlier.sum() {
+		t.Errorf("the digest is %s, and %s to a server of an earlier version", own.sum(), earlier.sum())
+	}
+	own.set(entry{n1, []string{"5f0c"}, &Standing{Issued: 3}})
+	own.set(entry{Name: n1})
+	if own.digest != 0 || len(own.entries) != 0 {
+		t.Errorf("what is left is %v, with the digest %x", own.entries, own.digest)
+	}
+	for what, text := range map[string]string{
+		"":                                `{"cluster":"m1","node":"n1","agents":["5f0c"],"issued":1,"came":2,"beat":["77aa"]}`,
+		"has an agent that came after 17": `{"cluster":"m1","node":"n1","agents":["5f0c"],"issued":1,"beat":[` + strings.Repeat(`"a",`, MaxBeat) + `"a"]}`,
+		"whose instance has 0 bytes":      `{"cluster":"m1","node":"n1","agents":["5f0c"],"beat":[""]}`,
+	} {
+		var e entry
+		if err := json.Unmarshal([]byte(text), &e); err != nil {
+			t.Fatal(err)
+		}
+		if err := e.check(); what == "" && err != nil || what != "" && (err == nil || !strings.Contains(err.Error(), what)) {
+			t.Errorf("%s: got %v", text, err)
+		}
+	}
 }

@@ -7,8 +7,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -45,6 +47,8 @@ type Link struct {
 	session *mux.Session
 	// going: the other server will go, or has no Lease any more.
 	going atomic.Bool
+	// heard is told of nodes of which the other server says something else.
+	heard func(tunnel.Name)
 
 	mu sync.RWMutex
 	// names are guarded by mu.
@@ -55,7 +59,7 @@ type Link struct {
 func (l *Link) Agents(name tunnel.Name) []string {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
-	return l.names.agents[name]
+	return l.names.entries[name].Agents
 }
 
 // Streams are how many are open on it.
@@ -72,7 +76,7 @@ func (l *Link) Open(ctx context.Context, name tunnel.Name, asked tunnel.Request)
 	if n := l.session.Streams(); n >= maxStreams {
 		return nil, &mux.Error{Code: mux.Overloaded, Text: fmt.Sprintf("%d streams are open on the link to the server %s, as many as may be", n, l.ID)}
 	}
-	return l.session.Open(ctx, request{Dial: &dialRequest{name, asked, tunnel.IsShared(ctx)}})
+	return l.session.OpenFor(ctx, asked.Share, request{Dial: &dialRequest{name, asked, tunnel.IsShared(ctx)}})
 }
 
 // keep keeps a link until ctx ends, which is when the Lease is gone, or the mesh is closed.
@@ -122,6 +126,7 @@ func (p *peer) once(ctx context.Context) (linked bool, err error) {
 	stop := context.AfterFunc(p.mesh.ctx, func() { _ = l.session.Close() })
 	defer stop()
 	p.link.Store(l)
+	defer l.forget() // once nobody finds it
 	defer p.link.Store(nil)
 	p.mesh.config.Logger.Info("Linked to another server", "peer", p.id, "address", p.address)
 	learning := make(chan error, 1)
@@ -171,7 +176,7 @@ func (p *peer) connect(ctx context.Context) (*Link, error) {
 		_ = conn.Close()
 		return nil, err
 	}
-	l := &Link{ID: p.id, since: time.Now()}
+	l := &Link{ID: p.id, since: time.Now(), heard: p.mesh.config.Heard}
 	l.session, err = mux.New(ctx, conn.Conn, conn.Batch, mux.Config{
 		Made: true, Hello: mux.Hello{Info: said}, Budget: p.mesh.config.Budget, OnDrain: func(json.RawMessage) { l.going.Store(true) },
 		PingEvery: p.mesh.config.PingEvery, DeadAfter: 3 * p.mesh.config.PingEvery,
@@ -241,20 +246,42 @@ func (l *Link) follow() error {
 		if err := receive(stream, &m, maxMessage); err != nil {
 			return err
 		}
+		var before names
 		if whole {
 			l.mu.Lock()
 			err = l.names.take(&m, last)
 			l.mu.Unlock()
+			l.tell(m.Set)
 		} else if err = fresh.take(&m, last); err == nil && !m.More {
 			whole = true
 			l.mu.Lock()
-			l.names = fresh
+			before, l.names = l.names, fresh
 			l.mu.Unlock()
+			l.tell(slices.Collect(maps.Values(before.entries)))
+			l.tell(slices.Collect(maps.Values(fresh.entries)))
 		}
 		if err != nil {
 			return err
 		}
 	}
+}
+
+// tell has it heard of which nodes the other server says something else.
+func (l *Link) tell(entries []entry) {
+	for _, e := range entries {
+		if l.heard != nil && e.Node != "" {
+			l.heard(e.Name)
+		}
+	}
+}
+
+// forget has it heard that the other server says nothing any more.
+func (l *Link) forget() {
+	l.mu.Lock()
+	gone := l.names
+	l.names = names{}
+	l.mu.Unlock()
+	l.tell(slices.Collect(maps.Values(gone.entries)))
 }
 
 // report asks the other server.

@@ -117,7 +117,7 @@ func (m *Mesh) dialFor(ctx context.Context, in *mux.Incoming, asked *dialRequest
 		timeout = min(timeout, wanted)
 	}
 	if asked.Shared {
-		ctx = tunnel.Shared(ctx)
+		ctx = tunnel.Shared(ctx, asked.Share)
 	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	stream, err := m.config.Local.OpenHere(ctx, asked.Name, asked.Network, asked.Address)
@@ -126,7 +126,7 @@ func (m *Mesh) dialFor(ctx context.Context, in *mux.Incoming, asked *dialRequest
 		in.Refuse(said(err))
 		return
 	}
-	_ = mux.Join(in.Accept(), stream) // why it ended is told at both ends
+	_ = mux.Join(in.AcceptFor(asked.Share), stream) // why it ended is told at both ends
 }
 
 // said is what an error is at the other server.

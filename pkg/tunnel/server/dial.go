@@ -50,7 +50,7 @@ func (s *Server) dial(ctx context.Context, ways []way, name tunnel.Name, network
 	if len(ways) == 0 {
 		return nil, failed(mux.Unreachable, tunnel.ErrNoAgent)
 	}
-	request := tunnel.Request{Network: network, Address: address}
+	request := tunnel.Request{Network: network, Address: address, Share: tunnel.ShareOf(ctx)}
 	if until, ok := ctx.Deadline(); ok {
 		request.TimeoutMillis = time.Until(until).Milliseconds()
 	}
@@ -157,7 +157,7 @@ func (l *link) open(ctx context.Context, most int, request tunnel.Request) (*mux
 	if n := l.session.Streams(); n >= most {
 		return nil, &mux.Error{Code: mux.Overloaded, Text: fmt.Sprintf("%d streams are open on its link, as many as may be", n)}
 	}
-	stream, err := l.session.Open(ctx, request)
+	stream, err := l.session.OpenFor(ctx, request.Share, request)
 	if request.Address == tunnel.TargetOf(l.name) {
 		switch {
 		case err == nil:

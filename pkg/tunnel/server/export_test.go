@@ -1,4 +1,4 @@
 package server
 
 // Places are how many connections are no links yet, one that may come included.
-func (s *Server) Places() int { return len(s.guests.slots) }
+func (s *Server) Places() int { return s.guests.Taken() }

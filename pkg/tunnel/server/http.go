@@ -79,7 +79,7 @@ func (w *web) take(conn net.Conn, of *guest) {
 // left has a connection be no guest any more.
 func (w *web) left(conn net.Conn) {
 	if of, ok := w.guests.LoadAndDelete(conn); ok {
-		of.(*guest).leave()
+		of.(*guest).Leave()
 	}
 }
 

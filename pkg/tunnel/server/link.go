@@ -25,7 +25,9 @@ type link struct {
 	failing atomic.Int64
 	// beaten: another agent of the node is the node now.
 	beaten atomic.Bool
-	// beat are the instances of agents of the node that it has beaten; it is not changed once the link is taken.
+	// came is when its agent did, in milliseconds since 1970, and beat the instances of agents of the node that it has beaten, the
+	// last first. They are guarded by the server's mutex, and only of nodes.
+	came int64
 	beat []string
 }
 

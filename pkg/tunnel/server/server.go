@@ -26,6 +26,7 @@ import (
 
 	"github.com/koinon-io/koinon/pkg/tunnel"
 	"github.com/koinon-io/koinon/pkg/tunnel/carrier"
+	"github.com/koinon-io/koinon/pkg/tunnel/guests"
 	"github.com/koinon-io/koinon/pkg/tunnel/mux"
 	"github.com/koinon-io/koinon/pkg/tunnel/peers"
 )
@@ -80,7 +81,7 @@ type Config struct {
 // Server takes links and dials.
 type Server struct {
 	config Config
-	guests *guests
+	guests *guests.Guests
 	mesh   *peers.Mesh // nil if there are no links to other servers
 	counts counts
 	// probing are the places of probes that were asked for, of all who ask together.
@@ -118,7 +119,7 @@ func New(config Config) (*Server, error) {
 		config.ProbeEvery = 15 * time.Second
 	}
 	s := &Server{
-		config: config, guests: newGuests(maxGuests), probing: make(chan struct{}, probesAtOnce),
+		config: config, guests: guests.New(maxGuests, guestPatience), probing: make(chan struct{}, probesAtOnce),
 		links: map[tunnel.Name][]*link{}, all: map[*link]bool{}, replicas: []tunnel.Replica{{ID: config.ID}},
 	}
 	if _, err := s.secured(); err != nil {
@@ -126,7 +127,7 @@ func New(config Config) (*Server, error) {
 	}
 	if config.PeerTLS != nil {
 		var err error
-		s.mesh, err = peers.New(peers.Config{ID: config.ID, TLS: config.PeerTLS, Local: local{s}, Budget: config.Budget, Logger: config.Logger})
+		s.mesh, err = peers.New(peers.Config{ID: config.ID, TLS: config.PeerTLS, Local: local{s}, Heard: s.judge, Budget: config.Budget, Logger: config.Logger})
 		if err != nil {
 			return nil, fmt.Errorf("tunnel server: %w", err)
 		}
@@ -177,10 +178,10 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 	defer answering.Wait()
 	defer cancel()
 	defer web.close()
-	for s.guests.room(ctx) { // who waits is in the system's queue
+	for s.guests.Room(ctx) { // who waits is in the system's queue
 		conn, err := listener.Accept()
 		if err != nil {
-			s.guests.vacate()
+			s.guests.Vacate()
 			if ctx.Err() != nil || errors.Is(err, net.ErrClosed) {
 				return nil
 			}
@@ -188,7 +189,7 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 			time.Sleep(betweenAccepts)
 			continue
 		}
-		go s.receive(ctx, web, conn, s.guests.add(conn)) // ends with the connection
+		go s.receive(ctx, web, conn, s.seat(conn)) // ends with the connection
 	}
 	return nil
 }
@@ -198,8 +199,9 @@ func (s *Server) receive(ctx context.Context, web *web, conn net.Conn, of *guest
 	greeting, cancel := context.WithTimeout(ctx, greetTimeout)
 	defer cancel()
 	batch := mux.NewBatch(conn)
-	secure, err := s.secure(greeting, batch)
+	secure, err := s.secure(greeting, batch, of)
 	if err == nil {
+		of.Heard() // HELLO or a request is next
 		switch secure.ConnectionState().NegotiatedProtocol {
 		case tunnel.ALPN:
 		case tunnel.ServerALPN:
@@ -214,7 +216,7 @@ func (s *Server) receive(ctx context.Context, web *web, conn net.Conn, of *guest
 	if err == nil {
 		link, err = s.greet(greeting, secure, batch)
 	}
-	of.leave()
+	of.Leave()
 	if err != nil {
 		_ = conn.Close()
 		s.refused(conn.RemoteAddr().String(), err)
@@ -229,7 +231,7 @@ func (s *Server) receive(ctx context.Context, web *web, conn net.Conn, of *guest
 // meet makes a link of the connection of another server.
 func (s *Server) meet(ctx context.Context, secure *tls.Conn, batch *mux.Batch, of *guest) {
 	err := s.mesh.Receive(ctx, secure, batch)
-	of.leave()
+	of.Leave()
 	if err != nil {
 		s.config.Refusals.Count(ClassServer)
 		s.config.Logger.Info("Refused another server", "from", secure.RemoteAddr().String(), "err", err)
@@ -282,12 +284,17 @@ func (s *Server) expired(err *tls.CertificateVerificationError) (tunnel.Name, bo
 	return name, failed == nil
 }
 
-// secure makes TLS of a connection.
-func (s *Server) secure(ctx context.Context, batch *mux.Batch) (*tls.Conn, error) {
+// secure makes TLS of a guest's connection.
+func (s *Server) secure(ctx context.Context, batch *mux.Batch, of *guest) (*tls.Conn, error) {
 	mux.Tune(batch.Conn)
 	config, err := s.secured()
 	if err != nil {
 		return nil, err
+	}
+	choose := config.GetConfigForClient
+	config.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+		of.Heard() // it has begun
+		return choose(hello)
 	}
 	secure := tls.Server(batch, config)
 	if err := secure.HandshakeContext(ctx); err != nil {
@@ -445,7 +452,7 @@ func (s *Server) remove(l *link) {
 // tellPeers tells other servers of a name's agents. mu must be held, so that they are told in order.
 func (s *Server) tellPeers(name tunnel.Name) {
 	if s.mesh != nil {
-		s.mesh.Changed(name, s.instances(name))
+		s.mesh.Changed(name, s.instances(name), s.standing(name))
 	}
 }
 

@@ -41,7 +41,7 @@ func TestSharedDialsLeaveStreamsToOthers(t *testing.T) {
 			n++
 		}
 	}
-	if n := count(tunnel.Shared(t.Context())); n != most-left {
+	if n := count(tunnel.Shared(t.Context(), mux.Share{})); n != most-left {
 		t.Errorf("%d streams for clients of front ends", n)
 	}
 	if n := count(t.Context()); n != left {

@@ -158,21 +158,28 @@ func Serve(t *testing.T, address string, config server.Config) *Replica {
 		listener, err = net.Listen("tcp", address)
 		return err == nil
 	})
-	ctx, cancel := context.WithCancel(t.Context())
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		if err := s.Serve(ctx, listener); err != nil {
+	stop := During(t, func(ctx context.Context) error {
+		defer s.Close()
+		return s.Serve(ctx, listener)
+	})
+	return &Replica{s, config.ID, listener.Addr().String(), stop}
+}
+
+// During runs something until the test ends, in the order of its cleanups, or until stop is called; it is over when that returns. The test fails if it
+// returns an error.
+func During(t testing.TB, run func(context.Context) error) (stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	ended := make(chan error, 1)
+	go func() { ended <- run(ctx) }()
+	stop = sync.OnceFunc(func() {
+		cancel()
+		if err := <-ended; err != nil {
 			t.Error(err)
 		}
-	}()
-	stop := sync.OnceFunc(func() {
-		cancel()
-		<-ended
-		s.Close()
 	})
 	t.Cleanup(stop)
-	return &Replica{s, config.ID, listener.Addr().String(), stop}
+	return stop
 }
 
 // Run runs an agent. It is over when stop returns.
@@ -192,39 +199,10 @@ func Run(t testing.TB, config agent.Config) (a *agent.Agent, stop func()) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		_ = a.Run(ctx)
-	}()
-	stop = sync.OnceFunc(func() { cancel(); <-ended })
-	t.Cleanup(stop)
-	return a, stop
-}
-
-// Target answers each connection with a word, which may be empty, and then echoes.
-func Target(t testing.TB, word string) (address string) {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = listener.Close() })
-	go func() {
-		for {
-			conn, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer conn.Close()
-				_, _ = io.WriteString(conn, word)
-				_, _ = io.Copy(conn, conn)
-			}()
-		}
-	}()
-	return listener.Addr().String()
+	return a, During(t, func(ctx context.Context) error {
+		_ = a.Run(ctx) // which is that it was refused, or ctx has ended
+		return nil
+	})
 }
 
 // Hear dials and reads so many bytes.

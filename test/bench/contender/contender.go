@@ -19,6 +19,8 @@ import (
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/rest"
+
+	"github.com/koinon-io/koinon/test/testbed"
 )
 
 // patience is how long a step of starting a contender may take.
@@ -51,6 +53,19 @@ type Config struct {
 	Root, Bin string
 	// Dir is for data and logs; it is the caller's to remove.
 	Dir string
+}
+
+// Built is a Config with the programs that "make build" makes.
+func Built(dir string) (Config, error) {
+	root, err := testbed.Root()
+	if err != nil {
+		return Config{}, err
+	}
+	koinon, err := testbed.Binary("koinon")
+	if err != nil {
+		return Config{}, err
+	}
+	return Config{Root: root, Bin: filepath.Dir(koinon), Dir: dir}, nil
 }
 
 func (c Config) path(elem ...string) string {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -126,7 +125,7 @@ func runProgram(t *testing.T, program, kubeconfig string) <-chan error {
 	if err != nil {
 		t.Fatal(err)
 	}
-	command := exec.Command(program, "--kubeconfig="+kubeconfig, "--kubefed-namespace="+system, "--healthz-addr="+freeAddress(t), "--metrics-addr="+freeAddress(t), "--v=2")
+	command := exec.Command(program, "--kubeconfig="+kubeconfig, "--kubefed-namespace="+system, "--healthz-addr="+fmt.Sprintf("127.0.0.1:%d", testbed.FreePort(t)), "--metrics-addr="+fmt.Sprintf("127.0.0.1:%d", testbed.FreePort(t)), "--v=2")
 	command.Stdout, command.Stderr = log, log
 	if err := command.Start(); err != nil {
 		t.Fatal(err)
@@ -146,14 +145,4 @@ func runProgram(t *testing.T, program, kubeconfig string) <-chan error {
 		}
 	})
 	return ended
-}
-
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	return listener.Addr().String()
 }

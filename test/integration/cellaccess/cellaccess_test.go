@@ -24,7 +24,6 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
@@ -158,14 +157,7 @@ func unlessExisting(err error) error {
 // eventually tries until check succeeds.
 func (p *place) eventually(what string, check func(ctx context.Context) error) {
 	p.Helper()
-	var last error
-	err := wait.PollUntilContextTimeout(p.Context(), 100*time.Millisecond, patience, true, func(ctx context.Context) (bool, error) {
-		last = check(ctx)
-		return last == nil, nil
-	})
-	if err != nil {
-		p.Fatalf("%s: %v", what, last)
-	}
+	testbed.Eventually(p, what, check)
 }
 
 // rounds has the controller go on until check succeeds.

@@ -31,11 +31,8 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/koinon-io/koinon/cmd/koinon-playground/pki"
-	"github.com/koinon-io/koinon/pkg/tunnel"
 	"github.com/koinon-io/koinon/test/testbed"
 )
-
-func name(cluster string) tunnel.Name { return tunnel.Name{Cluster: cluster} }
 
 const (
 	hookService = "hook"
@@ -150,7 +147,7 @@ func (w *world) connectAs(certificate tls.Certificate, target string) (net.Conn,
 	if err != nil {
 		return nil, err
 	}
-	_, err = fmt.Fprintf(conn, "CONNECT %s HTTP/1.1\r\n\r\n", target)
+	_, err = fmt.Fprintf(conn, "CONNECT %s HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", target)
 	var answer *http.Response
 	if err == nil {
 		answer, err = http.ReadResponse(bufio.NewReader(conn), &http.Request{Method: http.MethodConnect, URL: &url.URL{}})

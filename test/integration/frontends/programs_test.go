@@ -2,7 +2,6 @@ package frontends_test
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -12,13 +11,11 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -28,15 +25,12 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/clientcmd"
 	konnectivityclient "sigs.k8s.io/apiserver-network-proxy/konnectivity-client/pkg/client"
 
-	"github.com/koinon-io/koinon/pkg/agentaccess"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
 	"github.com/koinon-io/koinon/pkg/generated/clientset/versioned"
-	"github.com/koinon-io/koinon/pkg/tunnel/authority"
 	"github.com/koinon-io/koinon/pkg/tunnel/tunneltest"
 	"github.com/koinon-io/koinon/test/testbed"
 )
@@ -45,7 +39,7 @@ func TestMain(m *testing.M) { testbed.Main(m) }
 
 const (
 	// patience is how long anything may take before a test gives up. It is no assertion about speed.
-	patience       = 3 * time.Minute
+	patience       = testbed.Patience
 	system         = "kube-federation-system"
 	requestTimeout = "--request-timeout=60s"
 	// drain is longer than a test that waits for it.
@@ -63,6 +57,7 @@ type world struct {
 	limits  string // file
 	egress  string // file of the member's API server
 	member  *testbed.Cluster
+	agent   *testbed.Agent
 	kubelet *testbed.Kubelet
 }
 
@@ -71,7 +66,7 @@ func newWorld(t *testing.T, hostKubeconfig string) *world {
 	if testing.Short() {
 		t.Skip("runs real servers: left out with -short")
 	}
-	w := &world{T: t, sockets: filepath.Join(tunneltest.SocketDir(t), "d"), proxy: freePort(t), limits: filepath.Join(t.TempDir(), "limits.yaml")}
+	w := &world{T: t, sockets: filepath.Join(tunneltest.SocketDir(t), "d"), proxy: testbed.FreePort(t), limits: filepath.Join(t.TempDir(), "limits.yaml")}
 	w.limit("{}")
 	w.koinon = testbed.StartKoinon(t, testbed.KoinonOptions{HostKubeconfig: hostKubeconfig, StopGrace: patience, Args: []string{
 		"--components=all,tunnel", "--tunnel-port=0", "--tunnel-bind-address=127.0.0.1", "--tunnel-socket-directory=" + w.sockets, "--tunnel-config=" + w.limits,
@@ -91,17 +86,6 @@ func newWorld(t *testing.T, hostKubeconfig string) *world {
 	return w
 }
 
-// freePort is one that nothing listens on.
-func freePort(t *testing.T) int {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	return listener.Addr().(*net.TCPAddr).Port
-}
-
 // limit replaces the file with limits of m1, in YAML's flow style.
 func (w *world) limit(m1 string) {
 	w.Helper()
@@ -117,14 +101,7 @@ func (w *world) limit(m1 string) {
 // eventually tries until check succeeds.
 func (w *world) eventually(what string, check func(ctx context.Context) error) {
 	w.Helper()
-	var last error
-	err := wait.PollUntilContextTimeout(w.Context(), 50*time.Millisecond, patience, true, func(ctx context.Context) (bool, error) {
-		last = check(ctx)
-		return last == nil, nil
-	})
-	if err != nil {
-		w.Fatalf("%s: %v", what, last)
-	}
+	testbed.Eventually(w, what, check)
 }
 
 // join makes a KubeFedCluster, which has an address that answers nobody.
@@ -156,7 +133,7 @@ func (w *world) startMember() {
 	w.reachNodesBy(fmt.Sprintf("{proxyProtocol: HTTPConnect, transport: {uds: {udsName: %s}}}", w.socket("m1")))
 	w.member = testbed.StartCluster(w.T, testbed.ClusterOptions{Name: "m1", APIServerArgs: []string{"--egress-selector-config-file=" + w.egress}})
 	w.kubelet = testbed.StartKubelet(w.T, w.member, "edge-1")
-	w.startAgent("m1")
+	w.startAgent()
 	client := w.member.Client(w.T)
 	w.eventually("the account of the namespace", func(ctx context.Context) error {
 		_, err := client.CoreV1().ServiceAccounts("default").Get(ctx, "default", metav1.GetOptions{})
@@ -173,52 +150,14 @@ func (w *world) reachNodesBy(connection string) {
 	}
 }
 
-// startAgent runs koinon-agent of a cluster, with a token.
-func (w *world) startAgent(cluster string) {
+// startAgent runs koinon-agent of m1.
+func (w *world) startAgent() {
 	w.Helper()
-	binary, err := testbed.Binary("koinon-agent")
-	if err != nil {
-		w.Fatal(err)
-	}
-	var address agentaccess.Address
-	w.eventually("where the tunnel is", func(ctx context.Context) (err error) {
-		address, err = agentaccess.ReadAddress(ctx, w.host.CoreV1().ConfigMaps(system))
-		return err
-	})
-	text, token, err := authority.NewToken(name(cluster), time.Now(), time.Hour)
-	if err != nil {
-		w.Fatal(err)
-	}
-	if err := agentaccess.NewTokens(w.host.CoreV1().Secrets(system)).Add(w.Context(), token); err != nil {
-		w.Fatal(err)
-	}
-	dir := w.TempDir()
-	for name, content := range map[string][]byte{"token": []byte(text), "ca.crt": address.CA} {
-		if err := os.WriteFile(filepath.Join(dir, name), content, 0o600); err != nil {
-			w.Fatal(err)
-		}
-	}
-	at, err := url.Parse(w.member.Server())
-	if err != nil {
-		w.Fatal(err)
-	}
-	cmd := exec.Command(binary, "--server="+address.Servers[0], "--ca-file="+filepath.Join(dir, "ca.crt"), "--token-file="+filepath.Join(dir, "token"),
-		"--state-dir="+filepath.Join(dir, "state"), "--apiserver="+at.Host, "--allow=127.0.0.0/8:*", "--transport=direct")
-	cmd.Env = append(os.Environ(), "HTTPS_PROXY=", "https_proxy=")
-	var said bytes.Buffer
-	cmd.Stderr = &said
-	if err := cmd.Start(); err != nil {
-		w.Fatal(err)
-	}
-	w.Cleanup(func() {
-		_ = cmd.Process.Signal(syscall.SIGKILL)
-		_ = cmd.Wait()
-		if w.Failed() {
-			w.Logf("the agent said:\n%s", said.String())
-		}
+	w.agent = testbed.StartAgent(w, testbed.AgentOptions{
+		Kubeconfig: w.koinon.Kubeconfig(), Member: w.member, Args: []string{"--allow=127.0.0.0/8:*", "--transport=direct"},
 	})
 	w.eventually("the agent is connected", func(ctx context.Context) error {
-		conn, err := connectBySocket(ctx, w.socket(cluster), "apiserver:443")
+		conn, err := connectBySocket(ctx, w.socket("m1"), "apiserver:443")
 		if err == nil {
 			_ = conn.Close()
 		}
@@ -341,22 +280,6 @@ lines:
 	return sum
 }
 
-// user makes a certificate of the server's own authority.
-func (w *world) user(args ...string) (kubeconfig, dir string) {
-	w.Helper()
-	binary, err := testbed.Binary("koinon")
-	if err != nil {
-		w.Fatal(err)
-	}
-	dir = w.TempDir()
-	kubeconfig = filepath.Join(dir, "kubeconfig")
-	cmd := exec.CommandContext(w.Context(), binary, append([]string{"kubeconfig", "--data-dir", w.koinon.DataDir(), "--output", kubeconfig, "--certificate-directory", dir}, args...)...)
-	if out, err := cmd.CombinedOutput(); err != nil {
-		w.Fatalf("koinon kubeconfig: %v\n%s", err, out)
-	}
-	return kubeconfig, dir
-}
-
 // grants binds a role to a user in the system namespace.
 func (w *world) grants(user, role string) {
 	w.Helper()
@@ -375,8 +298,9 @@ func TestAStockAPIServerReachesItsNodes(t *testing.T) {
 	w.startMember()
 	w.usesNodes()
 	w.callsWebhooks()
+	w.aggregates("connect")
 
-	_, dir := w.user("--user=apiserver-of-m1", "--tunnel-cluster=m1")
+	_, dir := w.koinon.User(t, "apiserver-of-m1", "--tunnel-cluster=m1")
 	w.grants("apiserver-of-m1", "koinon:tunnel-connections")
 	w.reachNodesBy(fmt.Sprintf("{proxyProtocol: HTTPConnect, transport: {tcp: {url: 'https://127.0.0.1:%d', tlsConfig: {caBundle: %[2]s/ca.crt, clientCert: %[2]s/tls.crt, clientKey: %[2]s/tls.key}}}}", w.proxy, dir))
 	w.restartMember()
@@ -389,6 +313,7 @@ func TestAStockAPIServerReachesItsNodes(t *testing.T) {
 	w.reachNodesBy(fmt.Sprintf("{proxyProtocol: GRPC, transport: {uds: {udsName: %s}}}", w.socket("m1.grpc")))
 	w.restartMember()
 	w.usesNodes()
+	w.aggregates("konnectivity")
 	if n := w.metric("koinon_tunnel_frontend_dials_total", `front="konnectivity"`, `cluster="m1"`, `code="200"`); n < 3 {
 		t.Errorf("%v connections of konnectivity were counted", n)
 	}
@@ -503,8 +428,8 @@ func TestStockClientsConnect(t *testing.T) {
 	w.join("m2")
 	w.startMember()
 	w.grants("alice", "koinon:tunnel")
-	alice, _ := w.user("--user=alice")
-	bob, _ := w.user("--user=bob")
+	alice, _ := w.koinon.User(t, "alice")
+	bob, _ := w.koinon.User(t, "bob")
 
 	for _, test := range []struct {
 		what, user, proxy, server string
@@ -538,6 +463,7 @@ func TestStockClientsConnect(t *testing.T) {
 			t.Errorf("without an agent: got %v", err)
 		}
 	})
+	t.Run("a client that knows the proxyURL of a KubeFedCluster only", w.servesKubeFed)
 	t.Run("another process has the directory", func(t *testing.T) {
 		binary, err := testbed.Binary("koinon")
 		if err != nil {

@@ -23,9 +23,9 @@ import (
 func TestNodesAreReachedByTheirNames(t *testing.T) {
 	f := newFederation(t)
 	nodes := []*node{f.newNode(f.m1, "edge-1"), f.newNode(f.m1, "edge-2"), f.newNode(f.m2, "edge-1")}
-	prometheus := f.user("prometheus")
+	_, prometheus := f.server.User(t, "prometheus")
 	for _, n := range nodes {
-		f.eventually("the agent of "+n.cluster+"/"+n.Node, func(context.Context) error { return f.reaches(prometheus, n) })
+		f.eventually("the agent of "+n.member.Name()+"/"+n.Node, func(context.Context) error { return f.reaches(prometheus, n) })
 	}
 	t.Run("whatever their addresses", func(t *testing.T) { f.within(t).byCertificate(prometheus, nodes) })
 	t.Run("and by no other name", func(t *testing.T) { f.within(t).byNoOther(prometheus) })
@@ -75,22 +75,18 @@ func (f *federation) pool(file string) *x509.CertPool {
 	return pool
 }
 
-func (f *federation) member(name string) *testbed.Cluster {
-	return map[string]*testbed.Cluster{"m1": f.m1, "m2": f.m2}[name]
-}
-
 // reaches returns nil if the kubelet of a node answers, with a certificate of its cluster and for its name.
 func (f *federation) reaches(user string, n *node) error {
 	f.Helper()
 	for target, header := range map[string]string{
-		n.Node + ":10250": "Koinon-Cluster: " + n.cluster + "\r\n", n.Node + "." + n.cluster + "." + suffix + ":10250": "",
+		n.Node + ":10250": "Koinon-Cluster: " + n.member.Name() + "\r\n", n.Node + "." + n.member.Name() + "." + suffix + ":10250": "",
 	} {
 		conn, status, reason := f.connect(user, target, header)
 		if status != http.StatusOK {
 			return fmt.Errorf("%s: %s", target, reason)
 		}
 		defer conn.Close()
-		kubelet := tls.Client(conn, &tls.Config{RootCAs: f.pool(f.member(n.cluster).CAFile()), ServerName: n.Node})
+		kubelet := tls.Client(conn, &tls.Config{RootCAs: f.pool(n.member.CAFile()), ServerName: n.Node})
 		if err := kubelet.Handshake(); err != nil {
 			return fmt.Errorf("%s: %w", target, err)
 		}
@@ -105,7 +101,7 @@ func (f *federation) byCertificate(user string, nodes []*node) {
 	for range 5 {
 		for _, n := range nodes {
 			if err := f.reaches(user, n); err != nil {
-				f.Errorf("%s/%s: %v", n.cluster, n.Node, err)
+				f.Errorf("%s/%s: %v", n.member.Name(), n.Node, err)
 			}
 		}
 	}
@@ -117,16 +113,16 @@ func (f *federation) byNoOther(user string) {
 		target, header string
 		status         int
 	}{
-		{"edge-2:10250", m2, http.StatusForbidden}, // no node with an agent there: an address, for which the user has no right
-		{"edge:10250", m1, http.StatusForbidden},
-		{"edge-11:10250", m1, http.StatusForbidden},
+		{"edge-2:10250", m2, http.StatusServiceUnavailable}, // who may reach kubelets hears that this one has no agent; as an address it is not for him
+		{"edge:10250", m1, http.StatusServiceUnavailable},
+		{"edge-11:10250", m1, http.StatusServiceUnavailable},
 		{"1:10250", m1, http.StatusBadRequest},
 		{sameAddress + ":10250", m1, http.StatusForbidden},
 		{"127.0.0.1:10250", m1, http.StatusForbidden},
 		{"edge-1:22", m1, http.StatusForbidden}, // another port of the node
 		{"kubernetes.default.svc:443", m1, http.StatusForbidden},
 		{"edge-1:10250", "", http.StatusBadRequest},
-		{"edge-1:10250", "Koinon-Cluster: m\r\n", http.StatusForbidden},
+		{"edge-1:10250", "Koinon-Cluster: m\r\n", http.StatusNotFound},
 		{"edge-1:10250", m1 + "Koinon-Node: edge-2\r\n", http.StatusForbidden},
 		{"edge-1.m2." + suffix + ":10250", m1, http.StatusForbidden},
 		{"edge-1.m1.m2." + suffix + ":10250", m2, http.StatusServiceUnavailable}, // the node edge-1.m1 of m2
@@ -152,10 +148,11 @@ func (f *federation) byNoOther(user string) {
 // byRight is refused to whom the API does not let, and to whose certificate is for another cluster.
 func (f *federation) byRight(of2 *node) {
 	const m1 = "Koinon-Cluster: m1\r\n"
-	if _, status, reason := f.connect(f.user("nobody"), "edge-1:10250", m1); status != http.StatusForbidden || !strings.Contains(reason, "kubefedclusters/kubelets") {
+	_, nobody := f.server.User(f, "nobody")
+	if _, status, reason := f.connect(nobody, "edge-1:10250", m1); status != http.StatusForbidden || !strings.Contains(reason, "kubefedclusters/kubelets") {
 		f.Errorf("without a right: got %s", reason)
 	}
-	only2 := f.user("metrics-server-of-m2", "--tunnel-cluster=m2")
+	_, only2 := f.server.User(f, "metrics-server-of-m2", "--tunnel-cluster=m2")
 	if _, status, reason := f.connect(only2, "edge-1:10250", m1); status != http.StatusForbidden {
 		f.Errorf("for another cluster: got %s", reason)
 	}
@@ -189,11 +186,11 @@ func (f *federation) kubectl(n *node) {
 
 func (f *federation) revoked(user string, nodes []*node) {
 	one, other := nodes[0], nodes[1]
-	_, said := f.plugin("agent", one.cluster, "--node", one.Node, "--revoke")
+	_, said := testbed.Plugin(f, f.server.Kubeconfig(), "agent", one.member.Name(), "--node", one.Node, "--revoke")
 	if !strings.Contains(said, `certificates of agents of node "edge-1" of cluster "m1"`) {
 		f.Errorf("it said %s", said)
 	}
-	f.says(one.agent, "were revoked")
+	one.agent.AwaitOutput(f, "were revoked")
 	f.eventually("it is not reached", func(context.Context) error {
 		_, status, reason := f.connect(user, one.Node+".m1."+suffix+":10250", "")
 		if status != http.StatusServiceUnavailable {
@@ -203,35 +200,18 @@ func (f *federation) revoked(user string, nodes []*node) {
 	})
 	for _, n := range []*node{other, nodes[2]} {
 		if err := f.reaches(user, n); err != nil {
-			f.Errorf("%s/%s: %v", n.cluster, n.Node, err)
+			f.Errorf("%s/%s: %v", n.member.Name(), n.Node, err)
 		}
 	}
 	if got := testbed.Kubectl(f, f.server.Kubeconfig(), "get", "kubefedcluster", "m1", "-n", system, "-o", "jsonpath={.metadata.annotations}", requestTimeout); !strings.Contains(got, v1beta1.NodeAgentsRevokedAnnotation) {
 		f.Errorf("its annotations are %s", got)
 	}
-	one.agent.kill(f)
-	one.state = f.TempDir()
-	f.eventually("a certificate of a later second", func(context.Context) error { // as times of revocation have seconds
-		one.enrol(f)
-		one.start(f)
-		return f.comesBack(user, one)
+	one.enrol(f)
+	f.eventually("it is reached with a certificate of a later second", func(context.Context) error { // as times of revocation have seconds
+		err := f.reaches(user, one)
+		if err != nil && strings.Contains(one.agent.Output(f), "revoked") {
+			one.enrol(f)
+		}
+		return err
 	})
-}
-
-// comesBack waits for a node whose agent has started.
-func (f *federation) comesBack(user string, n *node) (err error) {
-	for range 50 {
-		if err = f.reaches(user, n); err == nil {
-			return nil
-		}
-		select {
-		case <-n.agent.ended:
-			n.state = f.TempDir()
-			return fmt.Errorf("%w: %s", err, n.agent.output())
-		case <-time.After(100 * time.Millisecond):
-		}
-	}
-	n.agent.kill(f)
-	n.state = f.TempDir()
-	return err
 }

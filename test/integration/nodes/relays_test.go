@@ -68,7 +68,7 @@ func (f *federation) prometheus(user string, n *node) {
 	config := f.example("prometheus.yaml",
 		"koinon.example:8133", f.proxy, "/etc/prometheus/m2/token", f.write("token", token), "/etc/prometheus/m2/ca.crt", f.together(user, f.m2),
 		"/etc/prometheus/m2/nodes.yaml", f.write("nodes.yaml", "[{targets: ["+n.Node+"]}]"), "/etc/prometheus/tunnel", user, "scrape_interval: 30s", "scrape_interval: 1s")
-	at := f.free()
+	at := fmt.Sprintf("127.0.0.1:%d", testbed.FreePort(f))
 	f.start("Prometheus", exec.Command(binary, "--config.file="+config, "--storage.tsdb.path="+f.TempDir(), "--web.listen-address="+at),
 		"HTTPS_PROXY=", "https_proxy=")
 	f.eventually("Prometheus has read the kubelet", func(ctx context.Context) error {
@@ -104,11 +104,11 @@ func (f *federation) prometheus(user string, n *node) {
 // metricsServer runs metrics-server with the arguments and environment of the example, behind the API server of m2.
 func (f *federation) metricsServer(n *node) {
 	binary := f.clients("metrics-server")
-	user := f.user("metrics-server-of-m2", "--tunnel-cluster=m2")
+	_, user := f.server.User(f, "metrics-server-of-m2", "--tunnel-cluster=m2")
 	manifest := f.text("metrics-server.yaml", "koinon.example:8133", f.proxy)
 	testbed.KubectlStdin(f, f.m2.Kubeconfig(), manifest, "apply", "-f", "-", requestTimeout)
-	kubeconfig, at := f.m2.AccountKubeconfig(f, "kube-system", "metrics-server"), f.free()
-	there := strings.NewReplacer("--cert-dir=/tmp", "--cert-dir="+f.TempDir(), "--secure-port=10250", fmt.Sprintf("--secure-port=%d", f.port(at)),
+	kubeconfig, port := f.m2.AccountKubeconfig(f, "kube-system", "metrics-server"), testbed.FreePort(f)
+	there := strings.NewReplacer("--cert-dir=/tmp", "--cert-dir="+f.TempDir(), "--secure-port=10250", fmt.Sprintf("--secure-port=%d", port),
 		"/etc/koinon-tunnel/ca.crt", f.together(user, f.m2), "/etc/koinon-tunnel", user, "$(KUBERNETES_SERVICE_HOST)", "127.0.0.1")
 	var args, env []string
 	for document := range strings.SplitSeq(manifest, "\n---\n") {
@@ -130,7 +130,7 @@ func (f *federation) metricsServer(n *node) {
 	// The process is no pod: its Service leads to this machine.
 	testbed.Kubectl(f, f.m2.Kubeconfig(), "-n", "kube-system", "delete", "service", "metrics-server", requestTimeout)
 	testbed.Kubectl(f, f.m2.Kubeconfig(), "-n", "kube-system", "create", "service", "externalname", "metrics-server", "--external-name=localhost", requestTimeout)
-	testbed.Kubectl(f, f.m2.Kubeconfig(), "patch", "apiservice", "v1beta1.metrics.k8s.io", "--type=merge", "-p", fmt.Sprintf(`{"spec":{"service":{"port":%d}}}`, f.port(at)), requestTimeout)
+	testbed.Kubectl(f, f.m2.Kubeconfig(), "patch", "apiservice", "v1beta1.metrics.k8s.io", "--type=merge", "-p", fmt.Sprintf(`{"spec":{"service":{"port":%d}}}`, port), requestTimeout)
 	f.eventually("kubectl top node", func(context.Context) error {
 		said := testbed.RunKubectl(f, f.m2.Kubeconfig(), "", "top", "node", "--no-headers", requestTimeout)
 		if fields := strings.Fields(said.Stdout); said.Err != nil || len(fields) < 3 || fields[0] != n.Node || fields[1] != "250m" || !strings.Contains(said.Stdout, "512Mi") {

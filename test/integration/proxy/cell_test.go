@@ -49,7 +49,7 @@ func (p *place) cell(namespace, name string) (kubeconfig string) {
 		_, err := client.ServiceAccounts(inMember.Name).Get(ctx, "default", metav1.GetOptions{})
 		return err
 	})
-	return p.throughPath(p.kubeconfig, "namespaces/"+namespace+"/cells/"+name)
+	return testbed.ProxyKubeconfig(p, p.kubeconfig, "namespaces/"+namespace+"/cells/"+name)
 }
 
 // hostNamespace makes a namespace of the host.

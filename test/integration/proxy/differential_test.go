@@ -122,11 +122,11 @@ func (s *sender) send(r request) answer {
 	return answer{got.StatusCode, got.Header, s.comparable(got.Header.Get("Content-Type"), string(body))}
 }
 
-// volatile is what differs in two namespaces although it is the same.
+// volatile is what differs in two namespaces although it is the same. Objects stand in messages of errors, too, quoted once or twice.
 var volatile = []struct{ pattern, instead string }{
 	{`"?uid"?: ?"?[0-9a-f-]{36}"?`, "uid"},
 	{`[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}`, "UID"},
-	{`"?resourceVersion"?: ?"?\d+"?`, "version"},
+	{`\\*"?resourceVersion\\*"?: ?\\*"?\d+\\*"?`, "version"},
 	{`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ`, "TIME"},
 	{`"?continue"?: ?"?[\w=-]+"?`, "continue"},
 	{`"\d+(?:s|m|m\d+s)"`, "AGE"},

@@ -2,7 +2,6 @@ package proxy_test
 
 import (
 	"context"
-	"os"
 	"strings"
 	"testing"
 
@@ -105,10 +104,6 @@ func (p *place) rotate(t *testing.T) {
 		t.Fatal(err)
 	}
 	bind(t, inMember, "koinon-next", rbacv1.Subject{Kind: rbacv1.ServiceAccountKind, Namespace: "default", Name: "koinon-next"})
-	kubeconfig, err := os.ReadFile(inlined(t, p.member.AccountKubeconfig(t, "default", "koinon-next"), ""))
-	if err != nil {
-		t.Fatal(err)
-	}
 	host, err := kubernetes.NewForConfig(p.server)
 	if err != nil {
 		t.Fatal(err)
@@ -117,7 +112,7 @@ func (p *place) rotate(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	secret.Data[v1beta1.KubeconfigKey] = kubeconfig
+	secret.Data[v1beta1.KubeconfigKey] = p.member.AccountAccess(t, "default", "koinon-next", "")
 	if _, err := host.CoreV1().Secrets(system).Update(t.Context(), secret, metav1.UpdateOptions{}); err != nil {
 		t.Fatal(err)
 	}

@@ -5,8 +5,6 @@ package proxy_test
 
 import (
 	"context"
-	"os"
-	"path/filepath"
 	"slices"
 	"testing"
 	"time"
@@ -26,9 +24,7 @@ import (
 )
 
 const (
-	// patience is how long anything may take before a test gives up. It is no assertion about
-	// speed: the machine may be busy.
-	patience = 3 * time.Minute
+	patience = testbed.Patience
 	system   = "kube-federation-system"
 	// requestTimeout is for every kubectl that would wait for ever otherwise.
 	requestTimeout = "--request-timeout=60s"
@@ -141,25 +137,7 @@ func (p *place) isServed() {
 // through writes a kubeconfig that reaches a member through the server that another one reaches.
 func (p *place) through(kubeconfig, member string) string {
 	p.Helper()
-	return p.throughPath(kubeconfig, "clusters/"+member)
-}
-
-// throughPath is through for any proxy.
-func (p *place) throughPath(kubeconfig, resource string) string {
-	p.Helper()
-	config, err := clientcmd.LoadFromFile(kubeconfig)
-	if err != nil {
-		p.Fatal(err)
-	}
-	if err := clientcmd.ResolveLocalPaths(config); err != nil {
-		p.Fatal(err)
-	}
-	config.Clusters[config.Contexts[config.CurrentContext].Cluster].Server += "/apis/federation.koinon.io/v1alpha1/" + resource + "/proxy"
-	path := filepath.Join(p.TempDir(), "kubeconfig")
-	if err := clientcmd.WriteToFile(*config, path); err != nil {
-		p.Fatal(err)
-	}
-	return path
+	return testbed.ProxyKubeconfig(p, kubeconfig, "clusters/"+member)
 }
 
 func (p *place) client(kubeconfig string) kubernetes.Interface {
@@ -204,14 +182,7 @@ func (p *place) namespace() string {
 // eventually tries until check succeeds.
 func (p *place) eventually(what string, check func(ctx context.Context) error) {
 	p.Helper()
-	var last error
-	err := wait.PollUntilContextTimeout(p.Context(), 100*time.Millisecond, patience, true, func(ctx context.Context) (bool, error) {
-		last = check(ctx)
-		return last == nil, nil
-	})
-	if err != nil {
-		p.Fatalf("%s: %v", what, last)
-	}
+	testbed.Eventually(p, what, check)
 }
 
 // join makes a member of a cluster: an account with all rights in it, and rights for the
@@ -229,10 +200,6 @@ func join(t *testing.T, server *rest.Config, member *testbed.Cluster, endpoint s
 	for _, group := range []string{"koinon:administrators", "host:system:masters"} {
 		bind(t, inMember, group, rbacv1.Subject{APIGroup: rbacv1.GroupName, Kind: rbacv1.GroupKind, Name: group})
 	}
-	kubeconfig, err := os.ReadFile(inlined(t, member.AccountKubeconfig(t, "default", "koinon"), endpoint))
-	if err != nil {
-		t.Fatal(err)
-	}
 	host, err := kubernetes.NewForConfig(server)
 	if err != nil {
 		t.Fatal(err)
@@ -244,7 +211,7 @@ func join(t *testing.T, server *rest.Config, member *testbed.Cluster, endpoint s
 	ignoreExisting(t, func() error {
 		_, err := host.CoreV1().Secrets(system).Create(ctx, &corev1.Secret{
 			ObjectMeta: metav1.ObjectMeta{Name: member.Name(), Annotations: map[string]string{v1beta1.CredentialsForAnnotation: member.Name()}},
-			Data:       map[string][]byte{v1beta1.KubeconfigKey: kubeconfig},
+			Data:       map[string][]byte{v1beta1.KubeconfigKey: member.AccountAccess(t, "default", "koinon", endpoint)},
 		}, metav1.CreateOptions{})
 		return err
 	})
@@ -307,28 +274,4 @@ func ignoreExisting(t *testing.T, create func() error) {
 	if err != nil {
 		t.Fatal(err)
 	}
-}
-
-// inlined writes a kubeconfig without references to files, and with another endpoint if there is one, and returns its path.
-func inlined(t *testing.T, path, endpoint string) string {
-	t.Helper()
-	config, err := clientcmd.LoadFromFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, cluster := range config.Clusters {
-		data, err := os.ReadFile(cluster.CertificateAuthority)
-		if err != nil {
-			t.Fatal(err)
-		}
-		cluster.CertificateAuthority, cluster.CertificateAuthorityData = "", data
-		if endpoint != "" {
-			cluster.Server, cluster.TLSServerName = endpoint, "kubernetes.default.svc"
-		}
-	}
-	to := filepath.Join(t.TempDir(), "kubeconfig")
-	if err := clientcmd.WriteToFile(*config, to); err != nil {
-		t.Fatal(err)
-	}
-	return to
 }

@@ -20,7 +20,7 @@ func TestAFleetIsWhatTheCallersRightsName(t *testing.T) {
 		if _, err := p.client(p.direct).CoreV1().ConfigMaps(ns).Create(p.Context(), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "everywhere"}}, metav1.CreateOptions{}); err != nil {
 			p.Fatal(err)
 		}
-		fleet := p.throughPath(p.kubeconfig, "fleets/all")
+		fleet := testbed.ProxyKubeconfig(p, p.kubeconfig, "fleets/all")
 		got := testbed.Kubectl(p, fleet, "get", "configmaps", "-n", ns, requestTimeout)
 		if !regexp.MustCompile(`(?m)^NAME +CLUSTER +DATA`).MatchString(got) || !regexp.MustCompile(`(?m)^everywhere +m1 `).MatchString(got) {
 			p.Errorf("got\n%s", got)

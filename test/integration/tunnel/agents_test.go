@@ -45,15 +45,15 @@ func TestAgentsOfAMember(t *testing.T) {
 func (f *federation) keepInSecrets() {
 	f.Helper()
 	e := f.enrol("--server", fmt.Sprintf("127.0.0.1:%d", f.tunnelPort(f.server, 1)))
-	agents := [2]*agent{f.startAgent(e, 0), f.startAgent(e, 1)}
+	agents := [2]*testbed.Agent{f.startAgent(e, 0), f.startAgent(e, 1)}
 	f.connected(2)
 	f.propagates()
-	agents[0].kill(f)
+	agents[0].Kill9(f)
 	f.reached()
 	withoutTokens := enrolment{args: e.args}
 	agents[0] = f.startAgent(withoutTokens, 0)
 	f.connected(3)
-	agents[1].kill(f)
+	agents[1].Kill9(f)
 	f.reached()
 
 	f.mayNoMore()
@@ -61,12 +61,12 @@ func (f *federation) keepInSecrets() {
 		f.Fatal(err)
 	}
 	agents[1] = f.startAgent(withoutTokens, 1)
-	f.says(agents[1], "the Secret koinon-agent/koinon-agent-1 does not exist: it was deleted, and what was in it is lost")
+	agents[1].AwaitOutput(f, "the Secret koinon-agent/koinon-agent-1 does not exist: it was deleted, and what was in it is lost")
 	f.enrol() // makes it anew
-	f.says(agents[1], "there is no certificate in the Secret koinon-agent/koinon-agent-1, and there is no token")
-	<-agents[1].ended
+	agents[1].AwaitOutput(f, "there is no certificate in the Secret koinon-agent/koinon-agent-1, and there is no token")
+	agents[1].AwaitEnd(f)
 
-	agents[0].kill(f)
+	agents[0].Kill9(f)
 	f.forget()
 }
 
@@ -143,7 +143,7 @@ func (f *federation) waitsFor() {
 	if err := cmd.Wait(); err != nil || !strings.Contains(said.String(), `The agent of cluster "m1" at host`) {
 		f.Errorf("got %v, and it said %s", err, said.String())
 	}
-	a.kill(f)
+	a.Kill9(f)
 }
 
 // renews has a certificate renewed in a Secret of the member, with a server whose clock is told.

@@ -4,28 +4,21 @@
 package tunnel_test
 
 import (
-	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"net/url"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
-	"syscall"
 	"testing"
-	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/clientcmd"
 	"sigs.k8s.io/yaml"
@@ -37,13 +30,13 @@ import (
 
 const (
 	// patience is how long anything may take before a test gives up. It is no assertion about speed.
-	patience = 3 * time.Minute
+	patience = testbed.Patience
 	system   = "kube-federation-system"
 	// requestTimeout is for every kubectl that would wait for ever otherwise.
 	requestTimeout = "--request-timeout=60s"
 	member         = "m1"
-	// nowhere is an address that answers nobody (RFC 5737), and inCertificate what the member's certificate names.
-	nowhere, inCertificate = "https://192.0.2.1:6443", "kubernetes.default.svc"
+	// nowhere is an address that answers nobody (RFC 5737).
+	nowhere = "https://192.0.2.1:6443"
 )
 
 func TestMain(m *testing.M) { testbed.Main(m) }
@@ -84,7 +77,7 @@ func newFederation(t *testing.T, server *testbed.Koinon) *federation {
 		t.Fatal(err)
 	}
 	f.join()
-	f.proxied = f.through()
+	f.proxied = testbed.ProxyKubeconfig(t, f.kubeconfig, "clusters/"+member)
 	return f
 }
 
@@ -108,7 +101,7 @@ func (f *federation) join() {
 	f.eventually("the Secret of the member", func(ctx context.Context) error {
 		_, err := f.host.CoreV1().Secrets(system).Create(ctx, &corev1.Secret{
 			ObjectMeta: metav1.ObjectMeta{Name: member, Annotations: map[string]string{v1beta1.CredentialsForAnnotation: member}},
-			Data:       map[string][]byte{v1beta1.KubeconfigKey: f.unreachable()},
+			Data:       map[string][]byte{v1beta1.KubeconfigKey: f.member.AccountAccess(f, "default", "koinon", nowhere)},
 		}, metav1.CreateOptions{})
 		return err
 	})
@@ -123,26 +116,6 @@ func (f *federation) join() {
 	})
 }
 
-// unreachable is a kubeconfig of the federation's account with an address that answers nobody.
-func (f *federation) unreachable() []byte {
-	f.Helper()
-	config, err := clientcmd.LoadFromFile(f.member.AccountKubeconfig(f, "default", "koinon"))
-	if err != nil {
-		f.Fatal(err)
-	}
-	for _, cluster := range config.Clusters {
-		if cluster.CertificateAuthorityData, err = os.ReadFile(cluster.CertificateAuthority); err != nil {
-			f.Fatal(err)
-		}
-		cluster.CertificateAuthority, cluster.Server, cluster.TLSServerName = "", nowhere, inCertificate
-	}
-	text, err := clientcmd.Write(*config)
-	if err != nil {
-		f.Fatal(err)
-	}
-	return text
-}
-
 // reached waits until the member answers through the server.
 func (f *federation) reached() {
 	f.Helper()
@@ -151,35 +124,10 @@ func (f *federation) reached() {
 	})
 }
 
-// through writes a kubeconfig that reaches the member through the server.
-func (f *federation) through() string {
-	f.Helper()
-	config, err := clientcmd.LoadFromFile(f.kubeconfig)
-	if err != nil {
-		f.Fatal(err)
-	}
-	if err := clientcmd.ResolveLocalPaths(config); err != nil {
-		f.Fatal(err)
-	}
-	config.Clusters[config.Contexts[config.CurrentContext].Cluster].Server += "/apis/federation.koinon.io/v1alpha1/clusters/" + member + "/proxy"
-	path := filepath.Join(f.TempDir(), "kubeconfig")
-	if err := clientcmd.WriteToFile(*config, path); err != nil {
-		f.Fatal(err)
-	}
-	return path
-}
-
 // eventually tries until check succeeds.
 func (f *federation) eventually(what string, check func(ctx context.Context) error) {
 	f.Helper()
-	var last error
-	err := wait.PollUntilContextTimeout(f.Context(), 100*time.Millisecond, patience, true, func(ctx context.Context) (bool, error) {
-		last = check(ctx)
-		return last == nil, nil
-	})
-	if err != nil {
-		f.Fatalf("%s: %v", what, last)
-	}
+	testbed.Eventually(f, what, check)
 }
 
 // is waits until a condition of the member is true, and its message has what is wanted.
@@ -214,18 +162,11 @@ func replica(n int) string { return fmt.Sprintf("koinon-agent-%d", n) }
 // enrol runs kubectl koinon agent.
 func (f *federation) enrol(args ...string) enrolment {
 	f.Helper()
-	plugin, err := testbed.Binary("kubectl-koinon")
-	if err != nil {
-		f.Fatal(err)
+	manifest, said := testbed.Plugin(f, f.kubeconfig, append([]string{"agent", member, "--image=registry.example/koinon-agent:v1"}, args...)...)
+	if said != "" {
+		f.Fatalf("kubectl koinon agent said %s", said)
 	}
-	cmd := exec.CommandContext(f.Context(), plugin, append([]string{"--kubeconfig", f.kubeconfig, "agent", member, "--image=registry.example/koinon-agent:v1"}, args...)...)
-	var said bytes.Buffer
-	cmd.Stderr = &said
-	out, err := cmd.Output()
-	if err != nil || said.Len() > 0 {
-		f.Fatalf("kubectl koinon agent: %v\n%s", err, said.String())
-	}
-	return f.apply(string(out))
+	return f.apply(manifest)
 }
 
 // apply applies a manifest: a real API server takes all of it.
@@ -249,27 +190,6 @@ func (f *federation) apply(manifest string) enrolment {
 		}
 	}
 	return e
-}
-
-// agent is a process of koinon-agent.
-type agent struct {
-	*exec.Cmd
-	ended chan struct{}
-
-	mu   sync.Mutex
-	said bytes.Buffer // guarded by mu
-}
-
-func (a *agent) Write(b []byte) (int, error) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.said.Write(b)
-}
-
-func (a *agent) output() string {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.said.String()
 }
 
 // pod is what a replica of the StatefulSet finds where it runs: its environment, and a directory for the files of its account.
@@ -305,53 +225,13 @@ func (f *federation) files(texts map[string]string) (dir string) {
 
 // startAgent runs a replica beside the member, with the arguments and the rights that the manifest gives it. Of what it has in env
 // the last counts.
-func (f *federation) startAgent(e enrolment, n int, env ...string) *agent {
+func (f *federation) startAgent(e enrolment, n int, env ...string) *testbed.Agent {
 	f.Helper()
-	binary, err := testbed.Binary("koinon-agent")
-	if err != nil {
-		f.Fatal(err)
-	}
 	inPod, account := f.pod()
 	there := strings.NewReplacer("$(POD_NAME)", replica(n), "/etc/koinon-agent", f.files(e.tokens), "=:8133", "=127.0.0.1:0")
-	a := &agent{ended: make(chan struct{})}
-	a.Cmd = exec.Command(binary, "--account-dir="+account)
+	args := []string{"--account-dir=" + account}
 	for _, arg := range e.args {
-		a.Args = append(a.Args, there.Replace(arg))
+		args = append(args, there.Replace(arg))
 	}
-	a.Env = slices.Concat(os.Environ(), []string{"HTTPS_PROXY=", "https_proxy="}, inPod, env)
-	a.Stderr = a
-	if err := a.Start(); err != nil {
-		f.Fatal(err)
-	}
-	go func() { // ends with the process
-		_ = a.Wait()
-		close(a.ended)
-	}()
-	f.Cleanup(func() {
-		a.kill(f)
-		if f.Failed() {
-			f.Logf("the agent said:\n%s", a.output())
-		}
-	})
-	return a
-}
-
-// kill ends it as with kill -9.
-func (a *agent) kill(f *federation) {
-	f.Helper()
-	if err := a.Process.Signal(syscall.SIGKILL); err != nil && !errors.Is(err, os.ErrProcessDone) {
-		f.Fatal(err)
-	}
-	<-a.ended
-}
-
-// says waits until an agent has said something.
-func (f *federation) says(a *agent, want string) {
-	f.Helper()
-	f.eventually("the agent says "+want, func(context.Context) error {
-		if !strings.Contains(a.output(), want) {
-			return errors.New(a.output())
-		}
-		return nil
-	})
+	return testbed.RunAgent(f, args, slices.Concat(inPod, env)...)
 }

@@ -38,7 +38,7 @@ func (f *federation) goByWhatLetsOnlyHTTPSThrough() {
 	if carried := proxy.Carried(); carried < 2 {
 		f.Errorf("the proxy was asked %d times, want for a certificate and for a link", carried)
 	}
-	behind.kill(f)
+	behind.Kill9(f)
 
 	front := startFront(f.T, port)
 	e := f.enrol("--server", front)
@@ -102,7 +102,7 @@ func startNginx(t *testing.T, program string, certificate tls.Certificate, backe
 	if err != nil {
 		t.Fatal(err)
 	}
-	address = freeAddress(t)
+	address = fmt.Sprintf("127.0.0.1:%d", testbed.FreePort(t))
 	config := strings.NewReplacer("DIR", dir, "ADDRESS", address, "BACKEND", backend).Replace(nginxConfig)
 	for name, text := range map[string][]byte{
 		"tls.crt": pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate.Certificate[0]}), "tls.key": key, "nginx.conf": []byte(config),
@@ -149,14 +149,4 @@ func startNginx(t *testing.T, program string, certificate tls.Certificate, backe
 func encodeKey(certificate tls.Certificate) ([]byte, error) {
 	der, err := x509.MarshalPKCS8PrivateKey(certificate.PrivateKey)
 	return pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), err
-}
-
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	return listener.Addr().String()
 }

@@ -53,7 +53,7 @@ func TestAMemberThatNobodyCanConnectToIsReachedThroughItsAgent(t *testing.T) {
 	f.works()
 	f.tells("AgentConnected")
 
-	agent.kill(f)
+	agent.Kill9(f)
 	f.refused(noAgent)
 	f.is(v1beta1.ClusterOffline, noAgent)
 	f.tells("AgentDisconnected")
@@ -63,8 +63,8 @@ func TestAMemberThatNobodyCanConnectToIsReachedThroughItsAgent(t *testing.T) {
 	f.works()
 
 	other := f.startAgent(enrolment{args: first.args, tokens: map[string]string{replica(1): first.tokens[replica(0)]}}, 1)
-	f.says(other, "is good once")
-	other.kill(f)
+	other.AwaitOutput(f, "is good once")
+	other.Kill9(f)
 
 	f.member.Kill(t, testbed.APIServer)
 	f.refused("its agent cannot connect to the API server there: connection refused")
@@ -72,9 +72,9 @@ func TestAMemberThatNobodyCanConnectToIsReachedThroughItsAgent(t *testing.T) {
 	f.is(v1beta1.ClusterReady, "")
 
 	f.revoke()
-	f.says(agent, "were revoked")
+	agent.AwaitOutput(f, "were revoked")
 	f.refused(noAgent)
-	agent.kill(f)
+	agent.Kill9(f)
 	f.forget()
 	f.startAgent(f.enrol(), 0)
 	f.is(v1beta1.ClusterReady, "")
@@ -91,7 +91,7 @@ func TestBehindAHostAMemberIsReachedThroughItsAgentToo(t *testing.T) {
 	f.is(v1beta1.ClusterReady, "")
 	f.propagates()
 	f.works()
-	agent.kill(f)
+	agent.Kill9(f)
 	f.refused(noAgent)
 }
 

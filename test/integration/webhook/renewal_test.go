@@ -19,13 +19,13 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 
-	"github.com/koinon-io/koinon/pkg/pki"
+	"github.com/koinon-io/koinon/pkg/keypair"
 	"github.com/koinon-io/koinon/test/testbed"
 )
 
 // repairs does to the authority in callers what people and their tools do.
 func (i *installation) repairs(t *testing.T) {
-	foreign, err := pki.NewAuthority("somebody", time.Now(), time.Hour)
+	foreign, err := keypair.NewAuthority("somebody", time.Now(), time.Hour)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -85,7 +85,7 @@ func (i *installation) renewals(t *testing.T) {
 	})
 
 	// An authority that another replica has added, two days ago: it is trusted, and then it signs.
-	next, err := pki.NewAuthority("koinon-serving-ca@next", time.Now().Add(-48*time.Hour), 365*24*time.Hour)
+	next, err := keypair.NewAuthority("koinon-serving-ca@next", time.Now().Add(-48*time.Hour), 365*24*time.Hour)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -114,7 +114,7 @@ func (i *installation) renewals(t *testing.T) {
 }
 
 // encoded is an authority as in the Secret.
-func encoded(t *testing.T, authority pki.Pair) []byte {
+func encoded(t *testing.T, authority keypair.Pair) []byte {
 	t.Helper()
 	key, err := authority.KeyPEM()
 	if err != nil {

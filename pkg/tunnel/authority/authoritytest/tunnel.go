@@ -84,15 +84,9 @@ func Start(t testing.TB, prepare func(*server.Server)) *Tunnel {
 		t.Fatal(err)
 	}
 	tn.Address = listener.Addr().String()
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- tn.Serve(ctx, listener) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-ended; err != nil {
-			t.Error(err)
-		}
-		tn.Close()
+	tunneltest.During(t, func(ctx context.Context) error {
+		defer tn.Close()
+		return tn.Serve(ctx, listener)
 	})
 	return tn
 }

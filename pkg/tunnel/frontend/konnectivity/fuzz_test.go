@@ -33,7 +33,7 @@ func newEchoes(f *testing.F) echoes {
 	var far *mux.Session
 	var made sync.WaitGroup
 	made.Go(func() {
-		far, _ = mux.New(context.Background(), there, nil, mux.Config{Made: true, MaxStreams: 10_000, Accept: func(_ context.Context, in *mux.Incoming) {
+		far, _ = mux.New(f.Context(), there, nil, mux.Config{Made: true, MaxStreams: 10_000, Accept: func(_ context.Context, in *mux.Incoming) {
 			var address string
 			if json.Unmarshal(in.Request, &address) != nil || address == "10.0.0.2:80" {
 				in.Refuse(mux.Refused, "connection refused")
@@ -44,7 +44,7 @@ func newEchoes(f *testing.F) echoes {
 			_ = st.Close()
 		}})
 	})
-	near, err := mux.New(context.Background(), here, nil, mux.Config{})
+	near, err := mux.New(f.Context(), here, nil, mux.Config{})
 	made.Wait()
 	if err != nil || far == nil {
 		f.Fatal(err)

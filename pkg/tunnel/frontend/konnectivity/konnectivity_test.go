@@ -28,6 +28,11 @@ import (
 
 var m1 = tunnel.Name{Cluster: "m1"}
 
+var (
+	listen = tunneltest.Listen
+	echo   = tunneltest.Echo
+)
+
 // all allows everything, and knows m1.
 type all struct{}
 
@@ -60,19 +65,12 @@ func newFixture(t *testing.T) *fixture {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() {
-		ended <- konnectivity.Serve(ctx, listener, fx.front, frontend.Client{Tenant: "m1", Within: m1})
-	}()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-ended; err != nil {
-			t.Error(err)
-		}
+	tunneltest.During(t, func(ctx context.Context) error {
+		err := konnectivity.Serve(ctx, listener, fx.front, frontend.Client{Tenant: "m1", Within: m1})
 		if n := fx.front.Carried(); n > 0 {
 			t.Errorf("%d connections are carried on", n)
 		}
+		return err
 	})
 	return fx
 }
@@ -89,7 +87,7 @@ func (fx *fixture) options() []grpc.DialOption {
 
 // dial dials with the stock client.
 func (fx *fixture) dial(ctx context.Context, target string) (net.Conn, error) {
-	made, cancel := context.WithCancel(context.Background())
+	made, cancel := context.WithCancel(fx.t.Context())
 	fx.t.Cleanup(cancel)
 	through, err := stock.CreateSingleUseGrpcTunnelWithContext(ctx, made, "passthrough:///"+fx.socket, fx.options()...)
 	if err != nil {
@@ -122,40 +120,6 @@ func (fx *fixture) released() {
 	})
 }
 
-// listen runs a target that serves its connections; they are closed at the end of the test.
-func listen(t *testing.T, serve func(net.Conn)) (address string) {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var served sync.WaitGroup
-	stop := make(chan struct{})
-	served.Go(func() {
-		for {
-			conn, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			served.Go(func() {
-				ended := make(chan struct{})
-				go func() {
-					defer close(ended)
-					serve(conn)
-				}()
-				select {
-				case <-stop:
-				case <-ended:
-				}
-				_ = conn.Close()
-				<-ended
-			})
-		}
-	})
-	t.Cleanup(func() { _ = listener.Close(); close(stop); served.Wait() })
-	return listener.Addr().String()
-}
-
 func hanging(t *testing.T) (address string) {
 	t.Helper()
 	stop := make(chan struct{})
@@ -167,8 +131,6 @@ func hanging(t *testing.T) (address string) {
 // closed reports whether a stock connection was closed in time: when it heard so, its tunnel is closed too, and which of
 // the two it notes is left to chance.
 func closed(err error) bool { return err == nil || err.Error() == "tunnel closed" }
-
-func echo(conn net.Conn) { _, _ = io.Copy(conn, conn) }
 
 func TestTheStockClientConnects(t *testing.T) {
 	fx := newFixture(t)

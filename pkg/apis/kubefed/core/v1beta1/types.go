@@ -90,7 +90,8 @@ type KubeFedClusterSpec struct {
 	// +optional
 	// +listType=set
 	DisabledTLSValidations []TLSValidation `json:"disabledTLSValidations,omitempty"`
-	// ProxyURL is a proxy on the way to the API server: http, https or socks5.
+	// ProxyURL is a proxy on the way to the API server: http, https or socks5. With the tunnel
+	// Always it is for other clients of this object, such as KubeFed, and not used here.
 	// +optional
 	ProxyURL string `json:"proxyURL,omitempty"`
 	// Tunnel says whether the API server is reached through the koinon-agents that run in the

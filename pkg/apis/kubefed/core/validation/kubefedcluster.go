@@ -29,18 +29,15 @@ func kubeFedCluster(cluster, old *v1beta1.KubeFedCluster) field.ErrorList {
 	errs = append(errs, objectName(cluster.Spec.SecretRef.Name, spec.Child("secretRef", "name"))...)
 	errs = append(errs, tlsValidations(cluster.Spec.DisabledTLSValidations, len(old.Spec.DisabledTLSValidations), spec.Child("disabledTLSValidations"))...)
 	errs = append(errs, proxyURL(cluster.Spec.ProxyURL, spec.Child("proxyURL"))...)
-	errs = append(errs, tunnel(&cluster.Spec, spec)...)
+	errs = append(errs, tunnel(cluster.Spec.Tunnel, spec.Child("tunnel"))...)
 	errs = append(errs, optional(cluster.Spec.JoinNamespace, spec.Child("joinNamespace"), validation.IsDNS1123Label)...)
 	return append(errs, systemNamespaces(cluster.Spec.AllowedSystemNamespaces, len(old.Spec.AllowedSystemNamespaces), spec.Child("allowedSystemNamespaces"))...)
 }
 
-// tunnel checks that a member which is reached through an agent has no proxy.
-func tunnel(spec *v1beta1.KubeFedClusterSpec, path *field.Path) field.ErrorList {
-	switch allowed := []v1beta1.TunnelUse{v1beta1.TunnelAlways, v1beta1.TunnelNever}; {
-	case spec.Tunnel != "" && !slices.Contains(allowed, spec.Tunnel):
-		return field.ErrorList{field.NotSupported(path.Child("tunnel"), spec.Tunnel, allowed)}
-	case spec.Tunnel == v1beta1.TunnelAlways && spec.ProxyURL != "":
-		return field.ErrorList{field.Forbidden(path.Child("proxyURL"), "spec.tunnel is Always: the agent connects to the API server, and through no proxy")}
+func tunnel(value v1beta1.TunnelUse, path *field.Path) field.ErrorList {
+	allowed := []v1beta1.TunnelUse{v1beta1.TunnelAlways, v1beta1.TunnelNever}
+	if value != "" && !slices.Contains(allowed, value) {
+		return field.ErrorList{field.NotSupported(path, value, allowed)}
 	}
 	return nil
 }

@@ -127,9 +127,7 @@ func TestKubeFedCluster(t *testing.T) {
 		"through an agent, maybe": {
 			change: func(c *v1beta1.KubeFedCluster) { c.Spec.Tunnel = "Sometimes" },
 			want:   []string{`spec.tunnel: Unsupported value: "Sometimes": supported values: "Always", "Never"`}},
-		"through an agent and a proxy": {
-			change: func(c *v1beta1.KubeFedCluster) { c.Spec.Tunnel, c.Spec.ProxyURL = "Always", "http://proxy:1" },
-			want:   []string{`spec.proxyURL: Forbidden: spec.tunnel is Always: the agent connects to the API server, and through no proxy`}},
+		"through an agent, and for others a proxy": {change: func(c *v1beta1.KubeFedCluster) { c.Spec.Tunnel, c.Spec.ProxyURL = "Always", "http://m1@127.0.0.1:8118" }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			expect(t, validation.KubeFedCluster(cluster(test.change)), test.want...)

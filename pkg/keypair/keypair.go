@@ -1,9 +1,15 @@
-package pki
+// Package keypair makes, signs and reads certificates with their keys, ECDSA P-256. It reads all keys that Kubernetes does, and keeps none: where they are is the caller's business.
+//
+// Its functions may be called concurrently.
+package keypair
 
 import (
 	"bytes"
 	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/rsa"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
@@ -13,13 +19,18 @@ import (
 	"net"
 	"net/url"
 	"time"
-
-	certutil "k8s.io/client-go/util/cert"
-	"k8s.io/client-go/util/keyutil"
 )
 
 // backdate covers peers whose clock is behind.
 const backdate = time.Hour
+
+// What blocks of PEM are called.
+const (
+	certificateBlock = "CERTIFICATE"
+	keyBlock         = "PRIVATE KEY"
+	ecKeyBlock       = "EC PRIVATE KEY"
+	rsaKeyBlock      = "RSA PRIVATE KEY"
+)
 
 // Pair is a certificate with its key.
 type Pair struct {
@@ -42,11 +53,11 @@ type Leaf struct {
 
 // NewKey makes a key, ECDSA P-256.
 func NewKey() (crypto.Signer, error) {
-	encoded, err := keyutil.MakeEllipticPrivateKeyPEM()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, fmt.Errorf("make a key: %w", err)
 	}
-	return ParseKey(encoded)
+	return key, nil
 }
 
 // SignAuthority makes a certificate for an authority, which the key signs itself. With an old
@@ -148,19 +159,25 @@ func RenewAt(certificate *x509.Certificate) time.Time {
 
 // CertificatePEM is the certificate, encoded.
 func (p Pair) CertificatePEM() []byte {
-	return pem.EncodeToMemory(&pem.Block{Type: certutil.CertificateBlockType, Bytes: p.Certificate.Raw})
+	return pem.EncodeToMemory(&pem.Block{Type: certificateBlock, Bytes: p.Certificate.Raw})
 }
 
 // KeyPEM is the key, encoded.
 func (p Pair) KeyPEM() ([]byte, error) { return EncodeKey(p.Key) }
 
-// EncodeKey returns a key as PEM.
+// EncodeKey returns a key, ECDSA or RSA, as PEM: in the forms that client-go writes.
 func EncodeKey(key crypto.Signer) ([]byte, error) {
-	encoded, err := keyutil.MarshalPrivateKeyToPEM(key)
-	if err != nil {
-		return nil, fmt.Errorf("encode a key: %w", err)
+	switch key := key.(type) {
+	case *ecdsa.PrivateKey:
+		der, err := x509.MarshalECPrivateKey(key)
+		if err != nil {
+			return nil, fmt.Errorf("encode a key: %w", err)
+		}
+		return pem.EncodeToMemory(&pem.Block{Type: ecKeyBlock, Bytes: der}), nil
+	case *rsa.PrivateKey:
+		return pem.EncodeToMemory(&pem.Block{Type: rsaKeyBlock, Bytes: x509.MarshalPKCS1PrivateKey(key)}), nil
 	}
-	return encoded, nil
+	return nil, fmt.Errorf("encode a key: a %T is not written: ECDSA and RSA are", key)
 }
 
 // ParsePair reads a certificate and its key, both PEM; they may be in one file. The error is
@@ -175,11 +192,14 @@ func ParsePair(certificate, key []byte) (Pair, error) {
 	if pair.Certificate, err = ParseCertificate(certificate); err != nil {
 		return Pair{}, err
 	}
-	if !pair.matches() {
-		return Pair{}, errOtherKey
+	if !pair.Matches() {
+		return Pair{}, ErrOtherKey
 	}
 	return pair, nil
 }
+
+// ErrOtherKey is that a certificate and a key do not belong together. It is the rest of a sentence that begins with the certificate.
+var ErrOtherKey = errors.New("belongs to another key")
 
 // What may be wrong with PEM.
 var (
@@ -187,7 +207,6 @@ var (
 	errNoKey     = errors.New("holds no private key")
 	errEncrypted = errors.New("holds a private key that is encrypted with a passphrase, which this server cannot ask for")
 	errNoCert    = errors.New("holds no certificate")
-	errOtherKey  = errors.New("belongs to another key")
 )
 
 // ParseKey reads a private key, PEM. Its errors are the rest of a sentence that begins with
@@ -199,32 +218,65 @@ func ParseKey(data []byte) (crypto.Signer, error) {
 	case bytes.Contains(data, []byte("-----BEGIN ENCRYPTED PRIVATE KEY-----")), bytes.Contains(data, []byte("Proc-Type: 4,ENCRYPTED")):
 		return nil, errEncrypted
 	}
-	key, err := keyutil.ParsePrivateKeyPEM(data)
+	for block, rest := pem.Decode(data); block != nil; block, rest = pem.Decode(rest) {
+		if signer, ok := parseKeyBlock(block).(crypto.Signer); ok {
+			return signer, nil
+		}
+	}
+	return nil, errNoKey
+}
+
+// parseKeyBlock returns the private key of a block; nil if it holds none that can be read.
+func parseKeyBlock(block *pem.Block) (key any) {
+	var err error
+	switch block.Type {
+	case ecKeyBlock:
+		key, err = x509.ParseECPrivateKey(block.Bytes)
+	case rsaKeyBlock:
+		key, err = x509.ParsePKCS1PrivateKey(block.Bytes)
+	case keyBlock:
+		key, err = x509.ParsePKCS8PrivateKey(block.Bytes)
+	}
 	if err != nil {
-		return nil, errNoKey
+		return nil
 	}
-	signer, ok := key.(crypto.Signer)
-	if !ok {
-		return nil, errNoKey
-	}
-	return signer, nil
+	return key
 }
 
 // ParseCertificate reads the first certificate, PEM. Its errors are the rest of a sentence
 // that begins with the file.
 func ParseCertificate(data []byte) (*x509.Certificate, error) {
-	if len(bytes.TrimSpace(data)) == 0 {
-		return nil, errEmpty
-	}
-	certificates, err := certutil.ParseCertsPEM(data)
+	certificates, err := ParseCertificates(data)
 	if err != nil {
-		return nil, errNoCert
+		return nil, err
 	}
 	return certificates[0], nil
 }
 
-// matches says that the key is that of the certificate.
-func (p Pair) matches() bool {
+// ParseCertificates reads all certificates, PEM: at least one. Its errors are as those of ParseCertificate.
+func ParseCertificates(data []byte) ([]*x509.Certificate, error) {
+	if len(bytes.TrimSpace(data)) == 0 {
+		return nil, errEmpty
+	}
+	var found []*x509.Certificate
+	for block, rest := pem.Decode(data); block != nil; block, rest = pem.Decode(rest) {
+		if block.Type != certificateBlock || len(block.Headers) != 0 {
+			continue
+		}
+		certificate, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			return nil, errNoCert
+		}
+		found = append(found, certificate)
+	}
+	if len(found) == 0 {
+		return nil, errNoCert
+	}
+	return found, nil
+}
+
+// Matches says that the key is that of the certificate.
+func (p Pair) Matches() bool {
 	public, ok := p.Key.Public().(interface{ Equal(crypto.PublicKey) bool })
 	return ok && public.Equal(p.Certificate.PublicKey)
 }

@@ -1,0 +1,111 @@
+package app
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/koinon-io/koinon/pkg/edgehub/callers"
+	"github.com/koinon-io/koinon/pkg/edgehub/podstate"
+	"github.com/koinon-io/koinon/pkg/edgehub/view"
+)
+
+// servicesKey is the view of all Services, which package closure has filled.
+var servicesKey = view.Key{Version: "v1", Resource: "services"}
+
+const (
+	// lapseEvery is how often it is looked for what kubelet does not say any more, and lapseAfter how long it has been there without saying it again: it does so each ten seconds.
+	lapseEvery, lapseAfter = 10 * time.Second, time.Minute
+)
+
+// podStatus takes how kubelet says that a pod is, for EndpointSlices that have it otherwise: by the pod as the API server has it since, or, while that is away, by what kubelet would change of what it has read.
+func (h *hub) podStatus(namespace, name string, patch, taken []byte) {
+	var (
+		of      podstate.Pod
+		differs bool
+		err     error
+	)
+	if taken != nil {
+		if known, _, viewErr := h.cache.View(podsKey(h.node)).Get(namespace + "/" + name); viewErr == nil && known != nil {
+			of, differs, err = h.podStates.Taken(taken, known.Body)
+		}
+	} else if read := h.readAsNode("/api/v1/namespaces/" + namespace + "/pods/" + name); read != nil {
+		of, differs, err = h.podStates.Said(read, patch, time.Now())
+	}
+	if err != nil {
+		h.logger.Debug("Failed to read what kubelet says of a pod", "pod", namespace+"/"+name, "err", err)
+	}
+	if differs {
+		h.logger.Debug("Saw a pod become otherwise: EndpointSlices are seen with it as it is", "pod", namespace+"/"+name, "uid", of.UID)
+		h.closure.Moved(of.Namespace, of.UID)
+	}
+}
+
+// readAsNode is an object as a program of the node reads it; nil if it is not there, or not known.
+func (h *hub) readAsNode(path string) []byte {
+	ctx, cancel := context.WithTimeout(callers.With(context.Background(), &callers.Caller{Local: true}), lapseAfter)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, path, nil)
+	if err != nil {
+		return nil
+	}
+	answer := &kept{header: http.Header{}}
+	if h.handler.ServeHTTP(answer, request); answer.code != http.StatusOK {
+		return nil
+	}
+	return answer.body.Bytes()
+}
+
+// keepPodStates forgets what kubelet does not say any more, and pods that are gone, until ctx ends.
+func (h *hub) keepPodStates(ctx context.Context) {
+	ticker := time.NewTicker(lapseEvery)
+	defer ticker.Stop()
+	pods := h.cache.View(podsKey(h.node))
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		for _, p := range h.podStates.Lapse(h.kubelet.last().Add(-lapseAfter)) {
+			h.closure.Moved(p.Namespace, p.UID)
+		}
+		h.podStates.Keep(func(p podstate.Pod) bool {
+			o, _, err := pods.Get(p.Namespace + "/" + p.Name)
+			return err != nil || o != nil && bytes.Contains(o.Body, []byte(p.UID))
+		})
+	}
+}
+
+// correct is an EndpointSlice with the pods of the node as they are now.
+func (h *hub) correct(slice []byte) []byte {
+	return h.podStates.Correct(slice, sync.OnceValue(func() bool { return h.publishesUnready(slice) }))
+}
+
+// publishesUnready reports whether an EndpointSlice is of a Service that is about pods that are not ready, too, or of none that is known.
+func (h *hub) publishesUnready(slice []byte) bool {
+	var of struct {
+		Metadata struct {
+			Namespace string `json:"namespace"`
+			Labels    struct {
+				Service string `json:"kubernetes.io/service-name"`
+			} `json:"labels"`
+		} `json:"metadata"`
+	}
+	if json.Unmarshal(slice, &of) != nil {
+		return true
+	}
+	service, _, err := h.cache.View(servicesKey).Get(of.Metadata.Namespace + "/" + of.Metadata.Labels.Service)
+	if err != nil || service == nil {
+		return true
+	}
+	var is struct {
+		Spec struct {
+			PublishNotReadyAddresses bool `json:"publishNotReadyAddresses"`
+		} `json:"spec"`
+	}
+	return json.Unmarshal(service.Body, &is) != nil || is.Spec.PublishNotReadyAddresses
+}

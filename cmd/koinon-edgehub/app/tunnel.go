@@ -1,0 +1,196 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"github.com/koinon-io/koinon/pkg/durable"
+	"github.com/koinon-io/koinon/pkg/tunnel"
+	"github.com/koinon-io/koinon/pkg/tunnel/agent"
+	"github.com/koinon-io/koinon/pkg/tunnel/carrier"
+	"github.com/koinon-io/koinon/pkg/tunnel/enroll"
+	"github.com/koinon-io/koinon/pkg/tunnel/identity"
+	"github.com/koinon-io/koinon/pkg/version"
+)
+
+// TunnelOptions are those of the node's agent, by which Koinon reaches kubelet. Without Servers there is none.
+type TunnelOptions struct {
+	// Servers are HOST:PORT, and ServerName what their certificates name instead of HOST.
+	Servers    []string
+	ServerName string
+	// TokenFile has the token for the first certificate.
+	TokenFile string
+	// CAFile has the authority of servers, or CAPins are its pins.
+	CAFile string
+	CAPins []string
+	// Transport is how they are reached.
+	Transport string
+	// Kubelet is HOST:PORT, and Allow are further targets.
+	Kubelet string
+	Allow   []string
+}
+
+// defaultKubelet is where a node's kubelet is.
+const defaultKubelet = "127.0.0.1:10250"
+
+func (o *TunnelOptions) addFlags(fs *pflag.FlagSet) {
+	fs.StringSliceVar(&o.Servers, "tunnel-server", nil, "Where Koinon's tunnel is, `HOST:PORT`: the hub makes this node's kubelet reachable through it, as \"koinon-agent\" does. May be repeated. The default is nowhere.")
+	fs.StringVar(&o.ServerName, "tunnel-server-name", "", "The `NAME` in the certificates of those servers, if it is not the HOST of --tunnel-server.")
+	fs.StringVar(&o.TokenFile, "tunnel-token-file", "", "A `FILE` with the token of \"kubectl koinon agent --node\", for the first certificate there.")
+	fs.StringVar(&o.CAFile, "tunnel-ca-file", "", "A `FILE` with the certificate of those servers' authority, PEM.")
+	fs.StringSliceVar(&o.CAPins, "tunnel-ca-pin", nil, "Instead of --tunnel-ca-file, what the authority's public key has to be, `sha256:HEX`; may be repeated.")
+	fs.StringVar(&o.Transport, "tunnel-transport", string(carrier.Auto), "The `WAY` to those servers: direct, websocket, or auto, which is what works.")
+	fs.StringVar(&o.Kubelet, "tunnel-kubelet", defaultKubelet, "Where the kubelet is, `HOST:PORT`.")
+	fs.StringSliceVar(&o.Allow, "tunnel-allow", nil, "What else may be connected to through the tunnel, `HOST:PORT`; HOST may be a prefix such as 10.0.0.0/8. May be repeated.")
+}
+
+func (o *TunnelOptions) validate() error {
+	if len(o.Servers) == 0 {
+		if o.TokenFile != "" || o.CAFile != "" || len(o.CAPins) > 0 {
+			return errors.New("--tunnel-server HOST:PORT is required with other flags of the tunnel")
+		}
+		return nil
+	}
+	for flag, addresses := range map[string][]string{"tunnel-server": o.Servers, "tunnel-kubelet": {o.Kubelet}} {
+		for _, address := range addresses {
+			host, port, err := net.SplitHostPort(address)
+			if n, bad := strconv.ParseUint(port, 10, 16); err != nil || bad != nil || n == 0 || host == "" || strings.ContainsAny(host, "/ ") {
+				return fmt.Errorf("--%s %q: HOST:PORT is needed, without a scheme or a path", flag, address)
+			}
+		}
+	}
+	if err := carrier.Way(o.Transport).Validate(); err != nil {
+		return fmt.Errorf("--tunnel-transport: %w", err)
+	}
+	if o.CAFile != "" && len(o.CAPins) > 0 {
+		return errors.New("--tunnel-ca-file and --tunnel-ca-pin say the same in two ways: one of them is allowed")
+	}
+	if _, err := o.pins(); err != nil {
+		return err
+	}
+	_, err := o.policy()
+	return err
+}
+
+func (o *TunnelOptions) pins() (pins []identity.Pin, err error) {
+	for _, text := range o.CAPins {
+		pin, err := identity.ParsePin(text)
+		if err != nil {
+			return nil, fmt.Errorf("--tunnel-ca-pin: %w", err)
+		}
+		pins = append(pins, pin)
+	}
+	return pins, nil
+}
+
+func (o *TunnelOptions) policy() (*agent.Policy, error) {
+	policy, err := agent.NewPolicy(map[string]string{tunnel.Kubelet: o.Kubelet}, o.Allow...)
+	if err != nil {
+		return nil, fmt.Errorf("--tunnel-allow: %w", err)
+	}
+	return policy, nil
+}
+
+// readFile returns what reads a file; nil if it has no name.
+func readFile(path string) func() ([]byte, error) {
+	if path == "" {
+		return nil
+	}
+	return func() ([]byte, error) { return os.ReadFile(path) }
+}
+
+// token reads the token's file.
+func (o *TunnelOptions) token() (string, error) {
+	if o.TokenFile == "" {
+		return "", nil
+	}
+	text, err := os.ReadFile(o.TokenFile)
+	return strings.TrimSpace(string(text)), err
+}
+
+// nodeAgent is the agent of the node.
+type nodeAgent struct {
+	node   string
+	keeper *enroll.Keeper
+	links  *agent.Agent
+	logger *slog.Logger
+}
+
+// newAgent returns the node's agent; nil if there is to be none. What it keeps is in a directory of its own.
+func (o *TunnelOptions) newAgent(dir, node string, logger *slog.Logger) (*nodeAgent, error) {
+	if len(o.Servers) == 0 {
+		return nil, nil
+	}
+	dir = filepath.Join(dir, "tunnel")
+	state, err := enroll.NewDir(dir, durable.WriteFile)
+	if err == nil {
+		err = durable.RemoveUnfinished(dir, enroll.Files...)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("--state-dir: %w", err)
+	}
+	pins, err := o.pins()
+	if err != nil {
+		return nil, err
+	}
+	keeper, err := enroll.New(enroll.Config{
+		Servers: o.Servers, ServerName: o.ServerName, State: state, Token: o.token, CA: readFile(o.CAFile), Pins: pins,
+		Dialer: &carrier.Dialer{Way: carrier.Way(o.Transport)}, Logger: logger,
+	})
+	if err != nil {
+		return nil, err
+	}
+	policy, err := o.policy()
+	if err != nil {
+		return nil, err
+	}
+	links, err := agent.New(agent.Config{
+		Servers: o.Servers, TLS: keeper.TLS, Policy: policy, Transport: carrier.Way(o.Transport), Info: tunnel.AgentInfo{Version: version.Version(), Host: node}, Logger: logger,
+	})
+	if err != nil {
+		return nil, err
+	}
+	keeper.OnRenewed(links.Reconnect)
+	return &nodeAgent{node, keeper, links, logger}, nil
+}
+
+// enrolAgain is how long is waited after an agent could not get its first certificate: somebody has to give it another token.
+const enrolAgain = time.Minute
+
+// run keeps links until ctx ends. That the tunnel does not want the node is no reason for the hub to end.
+func (a *nodeAgent) run(ctx context.Context) {
+	for {
+		err := a.keeper.Start(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		if err == nil {
+			break
+		}
+		a.logger.Error("Failed to join the tunnel: it is tried again in a minute", "err", err)
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(enrolAgain):
+		}
+	}
+	if name, _ := a.keeper.Certificate(); name.Node != a.node {
+		a.logger.Error("Left the tunnel: the token was for somebody else; remove the directory \"tunnel\" of --state-dir and give a token for this node", "node", a.node, "token", name.String())
+		return
+	}
+	var parts sync.WaitGroup // all end with ctx
+	parts.Go(func() { a.keeper.Run(ctx) })
+	parts.Go(func() { _ = a.links.Run(ctx) }) // always nil
+	parts.Wait()
+}

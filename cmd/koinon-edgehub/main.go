@@ -1,0 +1,22 @@
+// Command koinon-edgehub is what kubelet, kube-proxy and pods of an edge node use as their API server, with and without the cloud. See "koinon-edgehub --help".
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/koinon-io/koinon/cmd/koinon-edgehub/app"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop)
+	go app.KeepSmall(ctx) // ends with ctx
+	if err := app.NewCommand().ExecuteContext(ctx); err != nil {
+		fmt.Fprintf(os.Stderr, "koinon-edgehub: %v\n", err)
+		os.Exit(1)
+	}
+}

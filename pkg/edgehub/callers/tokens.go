@@ -1,0 +1,231 @@
+package callers
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	authenticationv1 "k8s.io/api/authentication/v1"
+
+	"github.com/koinon-io/koinon/pkg/edgehub/notes"
+)
+
+const (
+	// trusted is how long what the API server said of a token counts; kubelet does the same.
+	trusted = 2 * time.Minute
+	// refused is how long a token that is nobody's is not asked about again.
+	refused = 10 * time.Second
+	// maxTokens are kept, on disk, and as many refusals in memory. A node has 110 pods, with some tokens each, and each has a new one each hour.
+	maxTokens = 4096
+	// maxTokensOf are kept of one user: all pods may have one service account, and some may issue themselves as many as they like.
+	maxTokensOf = 1024
+	// maxToken is how long a token may be, in bytes.
+	maxToken = 16 << 10
+	// maxAsking is how many tokens are asked about at once: who shows one after the other costs the API server no more. As many are of those that are known already, who wait for nobody else.
+	maxAsking = 8
+)
+
+// Tokens knows whose a token is.
+type Tokens struct {
+	client Doer
+	away   func() bool
+	now    func() time.Time
+	known  *notes.Shelf[holder]
+	// asking has as many as are asked about now, and anew those of them that were good before.
+	asking, anew chan struct{}
+
+	mu sync.Mutex
+	// What follows is guarded by mu. Keys are those of known.
+
+	checked map[string]time.Time // when the API server said last that a token is good
+	nobody  map[string]time.Time // when it said last that one is not
+	newest  map[string]string    // the token that was shown or issued last, by user
+}
+
+// holder is whose a token is.
+type holder struct {
+	User authenticationv1.UserInfo `json:"user"`
+	// Expires is when, by the clock of whoever made the token; zero if never.
+	Expires time.Time `json:"expires,omitzero"`
+}
+
+// NewTokens returns what a book knows of tokens. away reports whether the API server is known to be away.
+func NewTokens(book *notes.Book, client Doer, away func() bool) (*Tokens, error) {
+	known, err := notes.NewShelf[holder](book, "tokens", maxTokens)
+	known.Bound(func(_ string, of holder) string { return of.User.Username }, maxTokensOf)
+	return &Tokens{
+		client: client, away: away, now: time.Now, known: known, asking: make(chan struct{}, maxAsking), anew: make(chan struct{}, maxAsking),
+		checked: map[string]time.Time{}, nobody: map[string]time.Time{}, newest: map[string]string{},
+	}, err
+}
+
+// nameOf is what a token is kept as.
+func nameOf(token string) string {
+	sum := sha256.Sum256([]byte(token))
+	return hex.EncodeToString(sum[:])
+}
+
+// Identify returns whose a token is. The error is ErrNobody or ErrAway.
+func (t *Tokens) Identify(ctx context.Context, token string) (authenticationv1.UserInfo, error) {
+	if token == "" || len(token) > maxToken {
+		return authenticationv1.UserInfo{}, ErrNobody
+	}
+	name := nameOf(token)
+	of, known := t.known.Get(name)
+	switch {
+	case known && t.since(t.checked, name) < trusted:
+		t.shown(&of.User, token)
+		return of.User, nil
+	case t.since(t.nobody, name) < refused:
+		return authenticationv1.UserInfo{}, ErrNobody
+	case t.away():
+		return t.remembered(token, ErrAway)
+	}
+	turns := t.asking
+	if known {
+		turns = t.anew
+	}
+	user, err := t.review(ctx, token, turns)
+	if errors.Is(err, ErrAway) {
+		return t.remembered(token, err)
+	}
+	return user, err
+}
+
+// remembered is whose a token was.
+func (t *Tokens) remembered(token string, why error) (authenticationv1.UserInfo, error) {
+	of, known := t.known.Get(nameOf(token))
+	if !known {
+		return of.User, fmt.Errorf("whose token it is: %w", why)
+	}
+	t.shown(&of.User, token)
+	return of.User, nil
+}
+
+// Remembered returns whose a token was when the API server said so last; false if it never did.
+func (t *Tokens) Remembered(token string) (authenticationv1.UserInfo, bool) {
+	of, ok := t.known.Get(nameOf(token))
+	return of.User, ok
+}
+
+// review asks the API server, when it is its turn.
+func (t *Tokens) review(ctx context.Context, token string, turns chan struct{}) (authenticationv1.UserInfo, error) {
+	select {
+	case turns <- struct{}{}:
+		defer func() { <-turns }()
+	case <-ctx.Done():
+		return authenticationv1.UserInfo{}, fmt.Errorf("%w: %w", ErrAway, ctx.Err())
+	}
+	review := &authenticationv1.TokenReview{Spec: authenticationv1.TokenReviewSpec{Token: token}}
+	review.APIVersion, review.Kind = "authentication.k8s.io/v1", "TokenReview"
+	if err := create(ctx, t.client, "/apis/authentication.k8s.io/v1/tokenreviews", review); err != nil {
+		return authenticationv1.UserInfo{}, err
+	}
+	if !review.Status.Authenticated || review.Status.User.Username == "" {
+		t.refuse(token)
+		return authenticationv1.UserInfo{}, ErrNobody
+	}
+	t.learn(token, &review.Status.User)
+	return review.Status.User, nil
+}
+
+// Issued notes that the API server has issued a token to kubelet, for itself.
+func (t *Tokens) Issued(token string, user authenticationv1.UserInfo) { t.learn(token, &user) }
+
+// Kept notes a token that was issued before, and was kept: whoever has no other is asked for with it.
+func (t *Tokens) Kept(token string, user authenticationv1.UserInfo) { t.shown(&user, token) }
+
+// learn notes whose a token is.
+func (t *Tokens) learn(token string, user *authenticationv1.UserInfo) {
+	name := nameOf(token)
+	if before, ok := t.known.Get(name); !ok || !sameUser(&before.User, user) {
+		t.known.Put(name, holder{*user, expiry(token)})
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.note(t.checked, name)
+	delete(t.nobody, name)
+	t.newest[user.Username] = token
+}
+
+// expiry is when a token expires that the API server has found good; zero if it never does, or does not say.
+func expiry(token string) time.Time {
+	parts := strings.Split(token, ".")
+	if len(parts) != 3 {
+		return time.Time{}
+	}
+	var claims struct {
+		Expires int64 `json:"exp"`
+	}
+	text, err := base64.RawURLEncoding.DecodeString(parts[1])
+	if err != nil || json.Unmarshal(text, &claims) != nil || claims.Expires <= 0 {
+		return time.Time{}
+	}
+	return time.Unix(claims.Expires, 0)
+}
+
+// refuse notes that a token is nobody's. One that has expired was somebody's, and is so again while the API server is away: it may go before its holder has got another
+// one. One that has not expired was revoked.
+func (t *Tokens) refuse(token string) {
+	name := nameOf(token)
+	if of, ok := t.known.Get(name); ok && (of.Expires.IsZero() || t.now().Before(of.Expires)) {
+		t.known.Delete(name)
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.note(t.nobody, name)
+	delete(t.checked, name)
+	for user, newest := range t.newest {
+		if newest == token {
+			delete(t.newest, user)
+		}
+	}
+}
+
+// note notes that something was said of a token now. What is noted is about tokens of the last minutes: all of it may go when it is too much. mu must be held.
+func (t *Tokens) note(said map[string]time.Time, name string) {
+	if len(said) >= maxTokens {
+		clear(said)
+	}
+	said[name] = t.now()
+}
+
+// shown notes the token that somebody has shown last.
+func (t *Tokens) shown(user *authenticationv1.UserInfo, token string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.newest[user.Username] == "" || !t.isFresh(t.newest[user.Username]) {
+		t.newest[user.Username] = token
+	}
+}
+
+// isFresh reports whether the API server has just said that a token is good. mu must be held.
+func (t *Tokens) isFresh(token string) bool {
+	at, ok := t.checked[nameOf(token)]
+	return ok && t.now().Sub(at) < trusted
+}
+
+// Newest returns the token with which to ask the API server for somebody; empty if there is none that it has not refused.
+func (t *Tokens) Newest(user string) string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.newest[user]
+}
+
+// since is how long ago something was said; very long if never. A clock that was set back makes it that too.
+func (t *Tokens) since(said map[string]time.Time, name string) time.Duration {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	at, ok := said[name]
+	if since := t.now().Sub(at); ok && since >= 0 {
+		return since
+	}
+	return 1<<63 - 1
+}

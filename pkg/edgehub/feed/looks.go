@@ -1,0 +1,44 @@
+package feed
+
+import (
+	"sync"
+	"time"
+)
+
+// lookLasts is how long what an API server had come to is taken for what it has come to: feeds that were cut off together are back together.
+const lookLasts = 5 * time.Second
+
+// Looks are what the API server had come to when a feed looked, by kind of object: resourceVersions of a kind are of one database. Feeds that were cut off together look once. It may be used concurrently.
+type Looks struct {
+	mu   sync.Mutex
+	kind map[string]look // guarded by mu
+}
+
+type look struct {
+	version uint64
+	at      time.Time
+}
+
+// after returns what a look found that was begun after a moment, and not long ago.
+func (l *Looks) after(kind string, moment time.Time) (uint64, bool) {
+	if l == nil {
+		return 0, false
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	last, ok := l.kind[kind]
+	return last.version, ok && last.at.After(moment) && time.Since(last.at) < lookLasts
+}
+
+// note has what a look found be known, which was begun at a moment.
+func (l *Looks) note(kind string, version uint64, began time.Time) {
+	if l == nil {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.kind == nil {
+		l.kind = map[string]look{}
+	}
+	l.kind[kind] = look{version, began}
+}

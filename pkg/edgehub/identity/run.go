@@ -1,0 +1,217 @@
+package identity
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"time"
+)
+
+const (
+	// firstPause and lastPause are what is waited after something went wrong, at most: it doubles, and a random part of it is waited.
+	firstPause, lastPause = time.Second, time.Minute
+	// checkEvery is how often it is looked whether something is due. It is short since clocks jump, and machines sleep.
+	checkEvery = time.Minute
+	// learnEvery is how often authorities are asked for.
+	learnEvery = time.Hour
+	// restAfter is how long a certificate is not renewed after it came: by a clock that is wrong it may be due at once.
+	restAfter = 10 * time.Minute
+	// refusedFor is how long a token that was refused is not tried again, nor a request made after one that was denied.
+	refusedFor = 10 * time.Minute
+)
+
+// Ways are how API servers are asked. Neither has to wait for a server that is away: it is tried again.
+type Ways struct {
+	// Node shows Identity.Certificate.
+	Node http.RoundTripper
+	// Bootstrap brings Identity.Token.
+	Bootstrap http.RoundTripper
+}
+
+// rest is for how long nothing is asked, since it was refused.
+type rest struct {
+	token string // it was asked with; empty: with the certificate
+	since time.Time
+	err   error
+}
+
+// with returns why nothing is asked with a token; nil if it may be.
+func (r rest) with(token string) error {
+	if r.token == token && time.Since(r.since) < refusedFor {
+		return r.err
+	}
+	return nil
+}
+
+// Run gets a certificate, renews it, and follows the authorities of the cluster, until ctx ends.
+func (i *Identity) Run(ctx context.Context, ways Ways) {
+	for pause := firstPause; ctx.Err() == nil; {
+		err := i.tend(ctx, ways)
+		if ctx.Err() != nil {
+			return
+		}
+		i.note(err)
+		next := checkEvery
+		if err != nil {
+			next, pause = pause, min(2*pause, lastPause)
+		} else {
+			pause = firstPause
+		}
+		timer := time.NewTimer(next/2 + rand.N(next/2))
+		select {
+		case <-ctx.Done():
+		case <-timer.C:
+		case <-i.woken:
+			pause = firstPause
+		}
+		timer.Stop()
+	}
+}
+
+// Wake has Run look at once, such as when an API server is back.
+func (i *Identity) Wake() {
+	select {
+	case i.woken <- struct{}{}:
+	default: // it does already
+	}
+}
+
+// note has Status say what is wrong, and says it if it is something else than before.
+func (i *Identity) note(err error) {
+	i.mu.Lock()
+	before := i.problem
+	i.problem = err
+	i.mu.Unlock()
+	if err != nil && (before == nil || before.Error() != err.Error()) {
+		i.config.Logger.Warn("The identity of this node needs attention", "err", err)
+	}
+}
+
+// tend does what is due. The error is what is wrong afterwards.
+func (i *Identity) tend(ctx context.Context, ways Ways) error {
+	wrong := both(i.writeAgain(), i.readTrust())
+	err := i.tendCertificate(ctx, ways)
+	if err == nil {
+		err = i.tendTrust(ctx, ways)
+	}
+	return both(err, wrong)
+}
+
+// tendTrust asks for authorities. That nobody answers is not what is wrong with the identity: it is tried again.
+func (i *Identity) tendTrust(ctx context.Context, ways Ways) error {
+	if !i.learned.IsZero() && time.Since(i.learned) < learnEvery {
+		return nil
+	}
+	err := i.learn(ctx, ways.Node)
+	switch {
+	case err == nil:
+		i.learned = time.Now()
+	case isRefusal(err, http.StatusUnauthorized) && i.rests():
+		return i.notAccepted() // nor would it accept another one
+	case isRefusal(err, http.StatusUnauthorized):
+		return i.bootstrap(ctx, ways.Bootstrap, i.notAccepted())
+	case errors.Is(err, errUnbelievable):
+		return err
+	default:
+		i.config.Logger.Debug("Failed to ask for the authorities of the cluster", "err", err)
+	}
+	return nil
+}
+
+// tendCertificate gets the first certificate, or renews the one that there is.
+func (i *Identity) tendCertificate(ctx context.Context, ways Ways) error {
+	current := i.held()
+	if current == nil {
+		return i.bootstrap(ctx, ways.Bootstrap, errNoCertificate)
+	}
+	now := i.config.Now()
+	outside := current.outside(now)
+	if now.Before(current.due()) && outside != nil {
+		// It has not begun: that is the clock, unless the API server does not accept it either.
+		err := i.tendTrust(ctx, ways)
+		return both(err, i.held().outside(now))
+	}
+	if now.Before(current.due()) {
+		return nil
+	}
+	if i.rests() {
+		return outside
+	}
+	if err := i.refused.with(""); err != nil {
+		return err
+	}
+	err := i.certify(ctx, ways.Node)
+	switch {
+	case err == nil:
+		i.taken = time.Now()
+		return i.held().outside(now)
+	case errors.Is(err, errDenied):
+		i.refused = rest{"", time.Now(), err}
+		return err
+	case isRefusal(err, http.StatusUnauthorized):
+		return i.bootstrap(ctx, ways.Bootstrap, i.notAccepted())
+	case outside != nil:
+		return fmt.Errorf("%w, and was not renewed yet: %w", outside, err)
+	}
+	return fmt.Errorf("the certificate of the node %q, good until %s, was not renewed yet: %w", current.node, stamp(current.tls.Leaf.NotAfter), err)
+}
+
+// rests reports whether a certificate came just now.
+func (i *Identity) rests() bool { return !i.taken.IsZero() && time.Since(i.taken) < restAfter }
+
+// notAccepted says of a certificate that an API server does not accept why that may be.
+func (i *Identity) notAccepted() error {
+	current := i.held()
+	if err := current.outside(i.config.Now()); err != nil {
+		return err
+	}
+	return fmt.Errorf("the API server does not accept the certificate of the node %q", current.node)
+}
+
+// bootstrap asks for a certificate with the token. why is what it is needed for.
+func (i *Identity) bootstrap(ctx context.Context, via http.RoundTripper, why error) error {
+	token, err := i.Token()
+	if err != nil {
+		return fmt.Errorf("%w, and %w: put one, as kubeadm token create makes, %s", why, err, i.where())
+	}
+	if err := i.refused.with(token); err != nil {
+		return err
+	}
+	err = i.certify(ctx, via)
+	switch {
+	case err == nil:
+		i.taken = time.Now()
+		return i.held().outside(i.config.Now())
+	case isRefusal(err, http.StatusUnauthorized):
+		err = fmt.Errorf("%w, and the bootstrap token %s was refused: it is wrong, or has expired. Put a new one, as kubeadm token create makes, %s: %w", why, idOf(token), i.where(), err)
+		i.refused = rest{token, time.Now(), err}
+		return err
+	case errors.Is(err, errDenied):
+		i.refused = rest{token, time.Now(), err}
+		return err
+	case isRefusal(err, http.StatusForbidden):
+		return fmt.Errorf("%w, and the bootstrap token %s may not ask for one: its group needs the ClusterRole system:node-bootstrapper: %w", why, idOf(token), err)
+	}
+	return fmt.Errorf("%w: %w", why, err)
+}
+
+// where says where the token is to be.
+func (i *Identity) where() string {
+	switch {
+	case i.config.TokenFile != "":
+		return "into " + i.config.TokenFile
+	case i.config.BootstrapKubeconfig != "":
+		return "into " + i.config.BootstrapKubeconfig
+	}
+	return "into a file, and name that to the hub"
+}
+
+// idOf is what may be said of a bootstrap token: what comes before the dot is public.
+func idOf(token string) string {
+	if len(token) == 23 && token[6] == '.' {
+		return token[:6]
+	}
+	return "that is there"
+}

@@ -25,7 +25,7 @@ func Of(err error) *metav1.Status {
 	return &status
 }
 
-// Write answers with the Status of an error. One that may be tried again says when.
+// Write answers with the Status of an error, in JSON: clients go by what an answer says of itself. One that may be tried again says when.
 func Write(rw http.ResponseWriter, err error) {
 	status := Of(err)
 	rw.Header().Set("Content-Type", "application/json")

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net/http"
 	"slices"
@@ -74,6 +75,7 @@ func (a *answer) get(rw http.ResponseWriter, r *http.Request) {
 		_ = http.NewResponseController(rw).SetWriteDeadline(time.Now().Add(reading))
 		rw.Header().Set("Content-Type", a.codec.mediaType(false))
 		_, _ = rw.Write(body)
+		_, _ = io.WriteString(rw, a.codec.end())
 	}
 }
 

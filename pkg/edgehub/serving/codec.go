@@ -26,6 +26,8 @@ type codec interface {
 	mediaType(watch bool) string
 	// object is one as an answer, or in an event.
 	object(body []byte) ([]byte, error)
+	// end is behind one that is an answer.
+	end() string
 	// bookmark is what a bookmark has for an object.
 	bookmark(meta metav1.ObjectMeta) ([]byte, error)
 	// status is what the last event of a watch has for an object.
@@ -80,6 +82,8 @@ func (c *jsonCodec) object(body []byte) ([]byte, error) {
 	}
 	return body, nil
 }
+
+func (c *jsonCodec) end() string { return "\n" }
 
 func (c *jsonCodec) bookmark(meta metav1.ObjectMeta) ([]byte, error) {
 	return json.Marshal(map[string]any{
@@ -162,6 +166,8 @@ func (c *protobufCodec) mediaType(watch bool) string {
 }
 
 func (c *protobufCodec) object(body []byte) ([]byte, error) { return c.Object(body) }
+
+func (c *protobufCodec) end() string { return "" }
 
 func (c *protobufCodec) bookmark(meta metav1.ObjectMeta) ([]byte, error) {
 	body, err := json.Marshal(metav1.PartialObjectMetadata{ObjectMeta: meta})

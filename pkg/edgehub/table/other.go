@@ -14,7 +14,7 @@ import (
 var (
 	endpointSliceColumns = []column{
 		name,
-		text("AddressType", doc("discovery/v1.EndpointSlice", "addressType"), func(e *endpointSlice) any { return string(e.AddressType) }),
+		text("AddressType", doc("discovery/v1.EndpointSlice", "addressType"), func(e *endpointSlice) any { return e.AddressType }),
 		text("Ports", doc("discovery/v1.EndpointSlice", "ports"), func(e *endpointSlice) any {
 			var ports []string
 			for _, p := range e.Ports {
@@ -93,9 +93,9 @@ var (
 	storageClassColumns = []column{
 		nameOfDefault("storageclass.kubernetes.io/is-default-class", "storageclass.beta.kubernetes.io/is-default-class"),
 		text("Provisioner", doc("storage/v1.StorageClass", "provisioner"), func(c *class) any { return c.Provisioner }),
-		text("ReclaimPolicy", doc("storage/v1.StorageClass", "reclaimPolicy"), func(c *class) any { return string(or(c.ReclaimPolicy, "Delete")) }),
+		text("ReclaimPolicy", doc("storage/v1.StorageClass", "reclaimPolicy"), func(c *class) any { return or(c.ReclaimPolicy, "Delete") }),
 		text("VolumeBindingMode", doc("storage/v1.StorageClass", "volumeBindingMode"), func(c *class) any {
-			return string(or(c.VolumeBindingMode, "Immediate"))
+			return or(c.VolumeBindingMode, "Immediate")
 		}),
 		text("AllowVolumeExpansion", doc("storage/v1.StorageClass", "allowVolumeExpansion"), func(c *class) any { return or(c.AllowVolumeExpansion, false) }),
 		age,
@@ -130,11 +130,7 @@ var (
 		}),
 		boolean("RequiresRepublish", doc("storage/v1.CSIDriverSpec", "requiresRepublish"), func(d *csiDriver) any { return or(d.Spec.RequiresRepublish, false) }),
 		text("Modes", doc("storage/v1.CSIDriverSpec", "volumeLifecycleModes"), func(d *csiDriver) any {
-			var modes []string
-			for _, m := range d.Spec.VolumeLifecycleModes {
-				modes = append(modes, string(m))
-			}
-			return orNone(strings.Join(modes, ","))
+			return orNone(strings.Join(d.Spec.VolumeLifecycleModes, ","))
 		}),
 		age,
 	}
@@ -161,7 +157,7 @@ var (
 		integer("Value", doc("scheduling/v1.PriorityClass", "value"), func(c *priorityClass) any { return int64(c.Value) }),
 		boolean("Global-Default", doc("scheduling/v1.PriorityClass", "globalDefault"), func(c *priorityClass) any { return c.GlobalDefault }),
 		age,
-		text("PreemptionPolicy", doc("scheduling/v1.PriorityClass", "preemptionPolicy"), func(c *priorityClass) any { return string(or(c.PreemptionPolicy, "")) }),
+		text("PreemptionPolicy", doc("scheduling/v1.PriorityClass", "preemptionPolicy"), func(c *priorityClass) any { return or(c.PreemptionPolicy, "") }),
 	}
 
 	roleBindingColumns        = bindingColumns("roleBinding", doc("rbac/v1beta1.RoleBinding", "roleRef"))

@@ -251,6 +251,8 @@ func TestNobodyReachesWhatOthersKeepToThemselves(t *testing.T) {
 			[][]string{kubernetes, databases, servers, etcd}, nil},
 		{"what an edge node sees of a Service is decided by types alone", []string{"pkg/edgehub/topology"},
 			[][]string{kubernetes, databases, servers, etcd, {"k8s.io/client-go", "k8s.io/api"}}, nil},
+		{"an edge node shows objects of many kinds without their types", []string{"pkg/edgehub/table"},
+			[][]string{{"k8s.io/api/apps", "k8s.io/api/batch", "k8s.io/api/discovery", "k8s.io/api/networking", "k8s.io/api/rbac", "k8s.io/api/storage"}}, nil},
 		{"the plugin for addresses is started for each pod, and links nothing that it does not need", []string{"cmd/koinon-ipam", "pkg/edgehub/ipam"},
 			[][]string{kubernetes, databases, servers, etcd, large}, nil},
 		{"the hub has the book of the plugin for addresses, and nothing of CNI", []string{"pkg/edgehub/ipam/book"},

@@ -45,8 +45,7 @@ var (
 	}
 )
 
-// text, integer and boolean are columns of objects that are decoded into a T. The type is what the definition says: some columns have other cells, as kube-apiserver
-// has them.
+// text, integer and boolean are columns of objects that are decoded into a T. They are what definitions say: some cells are of another type, as kube-apiserver has them.
 func text[T any](name, description string, cell func(*T) any) column {
 	return typed("string", name, description, cell)
 }
@@ -87,11 +86,11 @@ func wide(c column) column {
 }
 
 func allWide(columns ...column) []column {
-	wided := slices.Clone(columns)
-	for i := range wided {
-		wided[i].Priority = 1
+	all := make([]column, len(columns))
+	for i, c := range columns {
+		all[i] = wide(c)
 	}
-	return wided
+	return all
 }
 
 // nameOfDefault is the column of a name that says which is the default: one of annotations is "true".
@@ -123,4 +122,4 @@ func or[T any](p *T, otherwise T) T {
 }
 
 // orNone is a text, or that there is none.
-func orNone[S ~string](s S) string { return cmp.Or(string(s), none) }
+func orNone(s string) string { return cmp.Or(s, none) }

@@ -5,7 +5,7 @@
 //	row, err := pods.Row(body, time.Now())
 //
 // Of a resource that it does not know there are its objects' names and ages, as kube-apiserver answers for a custom resource whose definition has no
-// additionalPrinterColumns. Columns of definitions it does not read. Ages are what they are at the time that it is told; kube-apiserver takes its own clock.
+// additionalPrinterColumns. Columns of definitions it does not read, and built-in kinds that no program of a node reads, as HorizontalPodAutoscalers, it does not know. Ages are what they are at the time that it is told; kube-apiserver takes its own clock.
 //
 // What it cannot read is an error, and never a cell that may be wrong: JSON of another shape, an object of another kind, one without a name.
 //

@@ -6,8 +6,6 @@ import (
 	"strings"
 	"time"
 
-	appsv1 "k8s.io/api/apps/v1"
-	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
@@ -16,22 +14,15 @@ import (
 )
 
 var (
-	deploymentStatusDoc = appsv1.DeploymentStatus{}.SwaggerDoc()
-	daemonSetStatusDoc  = appsv1.DaemonSetStatus{}.SwaggerDoc()
-	replicaSetStatusDoc = appsv1.ReplicaSetStatus{}.SwaggerDoc()
-	cronJobSpecDoc      = batchv1.CronJobSpec{}.SwaggerDoc()
-	cronJobStatusDoc    = batchv1.CronJobStatus{}.SwaggerDoc()
-	jobSelectorDoc      = batchv1.JobSpec{}.SwaggerDoc()["selector"]
-
 	deploymentColumns = slices.Concat([]column{
 		name,
-		text("Ready", "Number of the pod with ready state", func(d *appsv1.Deployment) any { return ratio(d.Status.ReadyReplicas, d.Spec.Replicas) }),
-		text("Up-to-date", deploymentStatusDoc["updatedReplicas"], func(d *appsv1.Deployment) any { return int64(d.Status.UpdatedReplicas) }),
-		text("Available", deploymentStatusDoc["availableReplicas"], func(d *appsv1.Deployment) any { return int64(d.Status.AvailableReplicas) }),
+		text("Ready", "Number of the pod with ready state", func(w *workload) any { return ratio(w.Status.ReadyReplicas, w.Spec.Replicas) }),
+		text("Up-to-date", doc("apps/v1.DeploymentStatus", "updatedReplicas"), func(w *workload) any { return int64(w.Status.UpdatedReplicas) }),
+		text("Available", doc("apps/v1.DeploymentStatus", "availableReplicas"), func(w *workload) any { return int64(w.Status.AvailableReplicas) }),
 		age,
-	}, allWide(containersOf(func(d *appsv1.Deployment) *corev1.PodTemplateSpec { return &d.Spec.Template })...), allWide(
-		text("Selector", appsv1.DeploymentSpec{}.SwaggerDoc()["selector"], func(d *appsv1.Deployment) any {
-			selector, err := metav1.LabelSelectorAsSelector(d.Spec.Selector)
+	}, allWide(containersOf(templateOf)...), allWide(
+		text("Selector", doc("apps/v1.DeploymentSpec", "selector"), func(w *workload) any {
+			selector, err := metav1.LabelSelectorAsSelector(w.Spec.Selector)
 			if err != nil {
 				return "<invalid>"
 			}
@@ -41,72 +32,142 @@ var (
 
 	daemonSetColumns = slices.Concat([]column{
 		name,
-		integer("Desired", daemonSetStatusDoc["desiredNumberScheduled"], func(d *appsv1.DaemonSet) any { return int64(d.Status.DesiredNumberScheduled) }),
-		integer("Current", daemonSetStatusDoc["currentNumberScheduled"], func(d *appsv1.DaemonSet) any { return int64(d.Status.CurrentNumberScheduled) }),
-		integer("Ready", daemonSetStatusDoc["numberReady"], func(d *appsv1.DaemonSet) any { return int64(d.Status.NumberReady) }),
-		integer("Up-to-date", daemonSetStatusDoc["updatedNumberScheduled"], func(d *appsv1.DaemonSet) any { return int64(d.Status.UpdatedNumberScheduled) }),
-		integer("Available", daemonSetStatusDoc["numberAvailable"], func(d *appsv1.DaemonSet) any { return int64(d.Status.NumberAvailable) }),
-		text("Node Selector", podSpecDoc["nodeSelector"], func(d *appsv1.DaemonSet) any { return labels.FormatLabels(d.Spec.Template.Spec.NodeSelector) }),
+		integer("Desired", doc("apps/v1.DaemonSetStatus", "desiredNumberScheduled"), func(w *workload) any { return int64(w.Status.DesiredNumberScheduled) }),
+		integer("Current", doc("apps/v1.DaemonSetStatus", "currentNumberScheduled"), func(w *workload) any { return int64(w.Status.CurrentNumberScheduled) }),
+		integer("Ready", doc("apps/v1.DaemonSetStatus", "numberReady"), func(w *workload) any { return int64(w.Status.NumberReady) }),
+		integer("Up-to-date", doc("apps/v1.DaemonSetStatus", "updatedNumberScheduled"), func(w *workload) any { return int64(w.Status.UpdatedNumberScheduled) }),
+		integer("Available", doc("apps/v1.DaemonSetStatus", "numberAvailable"), func(w *workload) any { return int64(w.Status.NumberAvailable) }),
+		text("Node Selector", podSpecDoc["nodeSelector"], func(w *workload) any { return labels.FormatLabels(w.Spec.Template.Spec.NodeSelector) }),
 		age,
-	}, allWide(containersOf(func(d *appsv1.DaemonSet) *corev1.PodTemplateSpec { return &d.Spec.Template })...), allWide(
-		text("Selector", appsv1.DaemonSetSpec{}.SwaggerDoc()["selector"], func(d *appsv1.DaemonSet) any { return metav1.FormatLabelSelector(d.Spec.Selector) }),
+	}, allWide(containersOf(templateOf)...), allWide(
+		text("Selector", doc("apps/v1.DaemonSetSpec", "selector"), selectorOf),
 	))
 
 	replicaSetColumns = slices.Concat([]column{
 		name,
-		integer("Desired", appsv1.ReplicaSetSpec{}.SwaggerDoc()["replicas"], func(r *appsv1.ReplicaSet) any { return int64(or(r.Spec.Replicas, 0)) }),
-		integer("Current", replicaSetStatusDoc["replicas"], func(r *appsv1.ReplicaSet) any { return int64(r.Status.Replicas) }),
-		integer("Ready", replicaSetStatusDoc["readyReplicas"], func(r *appsv1.ReplicaSet) any { return int64(r.Status.ReadyReplicas) }),
+		integer("Desired", doc("apps/v1.ReplicaSetSpec", "replicas"), func(w *workload) any { return int64(or(w.Spec.Replicas, 0)) }),
+		integer("Current", doc("apps/v1.ReplicaSetStatus", "replicas"), func(w *workload) any { return int64(w.Status.Replicas) }),
+		integer("Ready", doc("apps/v1.ReplicaSetStatus", "readyReplicas"), func(w *workload) any { return int64(w.Status.ReadyReplicas) }),
 		age,
-	}, allWide(containersOf(func(r *appsv1.ReplicaSet) *corev1.PodTemplateSpec { return &r.Spec.Template })...), allWide(
-		text("Selector", appsv1.ReplicaSetSpec{}.SwaggerDoc()["selector"], func(r *appsv1.ReplicaSet) any { return metav1.FormatLabelSelector(r.Spec.Selector) }),
+	}, allWide(containersOf(templateOf)...), allWide(
+		text("Selector", doc("apps/v1.ReplicaSetSpec", "selector"), selectorOf),
 	))
 
 	statefulSetColumns = slices.Concat([]column{
 		name,
-		text("Ready", "Number of the pod with ready state", func(s *appsv1.StatefulSet) any { return ratio(s.Status.ReadyReplicas, s.Spec.Replicas) }),
+		text("Ready", "Number of the pod with ready state", func(w *workload) any { return ratio(w.Status.ReadyReplicas, w.Spec.Replicas) }),
 		age,
-	}, allWide(containersOf(func(s *appsv1.StatefulSet) *corev1.PodTemplateSpec { return &s.Spec.Template })...))
+	}, allWide(containersOf(templateOf)...))
 
 	controllerRevisionColumns = []column{
 		name,
 		text("Controller", "Controller of the object", controllerOf),
-		text("Revision", appsv1.ControllerRevision{}.SwaggerDoc()["revision"], func(r *appsv1.ControllerRevision) any { return r.Revision }),
+		text("Revision", doc("apps/v1.ControllerRevision", "revision"), func(r *controllerRevision) any { return r.Revision }),
 		age,
 	}
 
 	jobColumns = slices.Concat([]column{
 		name,
 		text("Status", "Status of the job.", jobStatus),
-		text("Completions", batchv1.JobStatus{}.SwaggerDoc()["succeeded"], completions),
+		text("Completions", doc("batch/v1.JobStatus", "succeeded"), completions),
 		timed("Duration", "Time required to complete the job.", jobDuration),
 		age,
-	}, allWide(containersOf(func(j *batchv1.Job) *corev1.PodTemplateSpec { return &j.Spec.Template })...), allWide(
-		text("Selector", jobSelectorDoc, func(j *batchv1.Job) any { return metav1.FormatLabelSelector(j.Spec.Selector) }),
+	}, allWide(containersOf(func(j *job) *corev1.PodTemplateSpec { return &j.Spec.Template })...), allWide(
+		text("Selector", doc("batch/v1.JobSpec", "selector"), func(j *job) any { return metav1.FormatLabelSelector(j.Spec.Selector) }),
 	))
 
 	cronJobColumns = slices.Concat([]column{
 		name,
-		text("Schedule", cronJobSpecDoc["schedule"], func(c *batchv1.CronJob) any { return c.Spec.Schedule }),
-		text("Timezone", cronJobSpecDoc["timeZone"], func(c *batchv1.CronJob) any { return or(c.Spec.TimeZone, none) }),
-		boolean("Suspend", cronJobSpecDoc["suspend"], suspended),
-		integer("Active", cronJobStatusDoc["active"], func(c *batchv1.CronJob) any { return int64(len(c.Status.Active)) }),
-		timed("Last Schedule", cronJobStatusDoc["lastScheduleTime"], func(c *batchv1.CronJob, now time.Time) any {
+		text("Schedule", doc("batch/v1.CronJobSpec", "schedule"), func(c *cronJob) any { return c.Spec.Schedule }),
+		text("Timezone", doc("batch/v1.CronJobSpec", "timeZone"), func(c *cronJob) any { return or(c.Spec.TimeZone, none) }),
+		boolean("Suspend", doc("batch/v1.CronJobSpec", "suspend"), suspended),
+		integer("Active", doc("batch/v1.CronJobStatus", "active"), func(c *cronJob) any { return int64(len(c.Status.Active)) }),
+		timed("Last Schedule", doc("batch/v1.CronJobStatus", "lastScheduleTime"), func(c *cronJob, now time.Time) any {
 			if c.Status.LastScheduleTime == nil {
 				return none
 			}
 			return since(c.Status.LastScheduleTime.Time, now)
 		}),
 		age,
-	}, allWide(containersOf(func(c *batchv1.CronJob) *corev1.PodTemplateSpec { return &c.Spec.JobTemplate.Spec.Template })...), allWide(
-		text("Selector", jobSelectorDoc, func(c *batchv1.CronJob) any { return metav1.FormatLabelSelector(c.Spec.JobTemplate.Spec.Selector) }),
+	}, allWide(containersOf(func(c *cronJob) *corev1.PodTemplateSpec { return &c.Spec.JobTemplate.Spec.Template })...), allWide(
+		text("Selector", doc("batch/v1.JobSpec", "selector"), func(c *cronJob) any { return metav1.FormatLabelSelector(c.Spec.JobTemplate.Spec.Selector) }),
 	))
 )
+
+// workload is what is read of a Deployment, DaemonSet, ReplicaSet or StatefulSet: each has some of its fields.
+type workload struct {
+	metav1.PartialObjectMetadata
+	Spec struct {
+		Replicas *int32                 `json:"replicas"`
+		Selector *metav1.LabelSelector  `json:"selector"`
+		Template corev1.PodTemplateSpec `json:"template"`
+	} `json:"spec"`
+	Status struct {
+		Replicas          int32 `json:"replicas"`
+		ReadyReplicas     int32 `json:"readyReplicas"`
+		UpdatedReplicas   int32 `json:"updatedReplicas"`
+		AvailableReplicas int32 `json:"availableReplicas"`
+
+		DesiredNumberScheduled int32 `json:"desiredNumberScheduled"`
+		CurrentNumberScheduled int32 `json:"currentNumberScheduled"`
+		NumberReady            int32 `json:"numberReady"`
+		UpdatedNumberScheduled int32 `json:"updatedNumberScheduled"`
+		NumberAvailable        int32 `json:"numberAvailable"`
+	} `json:"status"`
+}
+
+type controllerRevision struct {
+	metav1.PartialObjectMetadata
+	Revision int64 `json:"revision"`
+}
+
+type job struct {
+	metav1.PartialObjectMetadata
+	Spec   jobSpec `json:"spec"`
+	Status struct {
+		StartTime      *metav1.Time   `json:"startTime"`
+		CompletionTime *metav1.Time   `json:"completionTime"`
+		Succeeded      int32          `json:"succeeded"`
+		Conditions     []jobCondition `json:"conditions"`
+	} `json:"status"`
+}
+
+type jobSpec struct {
+	Parallelism *int32                 `json:"parallelism"`
+	Completions *int32                 `json:"completions"`
+	Selector    *metav1.LabelSelector  `json:"selector"`
+	Template    corev1.PodTemplateSpec `json:"template"`
+}
+
+type jobCondition struct {
+	Type   string                 `json:"type"`
+	Status metav1.ConditionStatus `json:"status"`
+}
+
+type cronJob struct {
+	metav1.PartialObjectMetadata
+	Spec struct {
+		Schedule    string  `json:"schedule"`
+		TimeZone    *string `json:"timeZone"`
+		Suspend     *bool   `json:"suspend"`
+		JobTemplate struct {
+			Spec jobSpec `json:"spec"`
+		} `json:"jobTemplate"`
+	} `json:"spec"`
+	Status struct {
+		Active           []corev1.ObjectReference `json:"active"`
+		LastScheduleTime *metav1.Time             `json:"lastScheduleTime"`
+	} `json:"status"`
+}
+
+func templateOf(w *workload) *corev1.PodTemplateSpec { return &w.Spec.Template }
+
+func selectorOf(w *workload) any { return metav1.FormatLabelSelector(w.Spec.Selector) }
 
 // ratio is how many are ready of those that are wanted.
 func ratio(ready int32, wanted *int32) string { return fmt.Sprintf("%d/%d", ready, or(wanted, 0)) }
 
-func controllerOf(r *appsv1.ControllerRevision) any {
+func controllerOf(r *controllerRevision) any {
 	controller := metav1.GetControllerOf(r)
 	if controller == nil {
 		return none
@@ -115,29 +176,29 @@ func controllerOf(r *appsv1.ControllerRevision) any {
 	return strings.ToLower(kind.String()) + "/" + controller.Name
 }
 
-func jobStatus(j *batchv1.Job) any {
-	is := func(condition batchv1.JobConditionType) bool {
-		at := slices.IndexFunc(j.Status.Conditions, func(c batchv1.JobCondition) bool { return c.Type == condition })
-		return at >= 0 && j.Status.Conditions[at].Status == corev1.ConditionTrue
+func jobStatus(j *job) any {
+	is := func(condition string) bool {
+		at := slices.IndexFunc(j.Status.Conditions, func(c jobCondition) bool { return c.Type == condition })
+		return at >= 0 && j.Status.Conditions[at].Status == metav1.ConditionTrue
 	}
 	switch {
-	case is(batchv1.JobComplete):
+	case is("Complete"):
 		return "Complete"
-	case is(batchv1.JobFailed):
+	case is("Failed"):
 		return "Failed"
 	case j.DeletionTimestamp != nil:
 		return "Terminating"
-	case is(batchv1.JobSuspended):
+	case is("Suspended"):
 		return "Suspended"
-	case is(batchv1.JobFailureTarget):
+	case is("FailureTarget"):
 		return "FailureTarget"
-	case is(batchv1.JobSuccessCriteriaMet):
+	case is("SuccessCriteriaMet"):
 		return "SuccessCriteriaMet"
 	}
 	return "Running"
 }
 
-func completions(j *batchv1.Job) any {
+func completions(j *job) any {
 	switch parallel := or(j.Spec.Parallelism, 0); {
 	case j.Spec.Completions != nil:
 		return ratio(j.Status.Succeeded, j.Spec.Completions)
@@ -147,7 +208,7 @@ func completions(j *batchv1.Job) any {
 	return fmt.Sprintf("%d/1", j.Status.Succeeded)
 }
 
-func jobDuration(j *batchv1.Job, now time.Time) any {
+func jobDuration(j *job, now time.Time) any {
 	if j.Status.StartTime == nil {
 		return ""
 	}
@@ -159,7 +220,7 @@ func jobDuration(j *batchv1.Job, now time.Time) any {
 }
 
 // suspended is text, though the column is a boolean.
-func suspended(c *batchv1.CronJob) any {
+func suspended(c *cronJob) any {
 	switch {
 	case c.Spec.Suspend == nil:
 		return unset

@@ -371,6 +371,41 @@ func TestAViewIsAskedForAsTheNodeOrAsWhoeverMay(t *testing.T) {
 	}
 }
 
+// The server of an aggregated API may know other tokens than the API server before it.
+func TestATokenThatAnAggregatedAPIDoesNotTakeIsWhoseTheAPIServerSays(t *testing.T) {
+	w := newWorld(t)
+	token := jwt("anna", w.now.Add(time.Hour))
+	w.set(func() { w.users[token] = "anna" })
+	anna, err := w.tokens.Identify(t.Context(), token)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var log []string
+	asker := NewAskers[string](nil, func(string) Doer { return doer{"anna", map[string]int{"anna": 401}, &log} }, w.tokens).Add("key", &Caller{User: anna})
+	request, _ := http.NewRequestWithContext(t.Context(), http.MethodGet, "/x", nil)
+	refuse := func() {
+		t.Helper()
+		if answer, err := asker.Do(request); err != nil || answer.StatusCode != http.StatusUnauthorized {
+			t.Fatal(answer, err)
+		}
+	}
+	refuse()
+	before := w.asked.Load()
+	if _, err := w.tokens.Identify(t.Context(), token); err != nil || w.asked.Load() != before+1 {
+		t.Errorf("got %v, and the API server was asked %d times", err, w.asked.Load()-before)
+	}
+	refuse()
+	w.away = true
+	if _, err := w.tokens.Identify(t.Context(), token); err != nil {
+		t.Errorf("away: %v", err)
+	}
+	w.away = false
+	w.set(func() { delete(w.users, token) })
+	if _, err := w.tokens.Identify(t.Context(), token); !errors.Is(err, ErrNobody) {
+		t.Errorf("revoked: %v", err)
+	}
+}
+
 func TestWhoMayIsAskedAsFirstTheNextTime(t *testing.T) {
 	w := newWorld(t)
 	var log []string

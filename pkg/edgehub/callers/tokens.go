@@ -189,6 +189,13 @@ func (t *Tokens) refuse(token string) {
 	}
 }
 
+// doubt has the API server be asked anew whose a token is, when it is shown again.
+func (t *Tokens) doubt(token string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.checked, nameOf(token))
+}
+
 // note notes that something was said of a token now. What is noted is about tokens of the last minutes: all of it may go when it is too much. mu must be held.
 func (t *Tokens) note(said map[string]time.Time, name string) {
 	if len(said) >= maxTokens {

@@ -432,10 +432,61 @@ func TestWhoMayIsAskedAsFirstTheNextTime(t *testing.T) {
 	}
 }
 
+// As API servers have it: what comes behind a second blank is not looked at.
 func TestOnlyABearerTokenIsOne(t *testing.T) {
-	for header, want := range map[string]string{"": "", "Bearer abc": "abc", "bearer  abc ": "abc", "Basic abc": "", "Bearer": "", "Bearer ": ""} {
+	for header, want := range map[string]string{
+		"": "", "Bearer abc": "abc", " bearer abc ": "abc", "Bearer abc x17": "abc", "Bearer  abc": "", "Basic abc": "", "Bearer": "", "Bearer ": "",
+	} {
 		if got := BearerToken(&http.Request{Header: http.Header{"Authorization": {header}}}); got != want {
 			t.Errorf("%q: got %q", header, got)
+		}
+	}
+}
+
+func TestATokenWithBlanksInItIsNobodys(t *testing.T) {
+	w := newWorld(t)
+	for _, token := range []string{"anna x17", "an\tna", "\u00a0anna"} {
+		w.set(func() { w.users[token] = "anna" })
+		if _, err := w.tokens.Identify(t.Context(), token); !errors.Is(err, ErrNobody) || w.asked.Load() > 0 {
+			t.Errorf("%q: %v, and the API server was asked %d times", token, err, w.asked.Load())
+		}
+	}
+}
+
+func TestTokensOfAFewHaveThoseOfOthersNotForgotten(t *testing.T) {
+	w := newWorld(t)
+	w.tokens.Issued("annas", authenticationv1.UserInfo{Username: "anna"})
+	for i := range 6 * maxTokensOf {
+		w.tokens.Issued(fmt.Sprint("t", i), authenticationv1.UserInfo{Username: fmt.Sprint("mallory", i%6)})
+	}
+	w.away, w.now = true, w.now.Add(time.Hour)
+	if user, err := w.tokens.Identify(t.Context(), "annas"); err != nil || user.Username != "anna" {
+		t.Errorf("anna: %v", err)
+	}
+	if n := w.tokens.known.Len(); n > maxTokens {
+		t.Errorf("%d tokens are kept", n)
+	}
+}
+
+func TestWhoWasNotHereForLongestIsNotAskedForAnyMore(t *testing.T) {
+	w := newWorld(t)
+	here := func(name string) {
+		w.now = w.now.Add(time.Second)
+		w.tokens.Kept("token of "+name, authenticationv1.UserInfo{Username: name})
+	}
+	here("anna")
+	here("bert")
+	for i := range maxNewest - 2 {
+		here(fmt.Sprint(i))
+	}
+	here("anna")
+	here("carl")
+	if n := len(w.tokens.newest); n != maxNewest {
+		t.Errorf("%d tokens are there to ask with", n)
+	}
+	for user, want := range map[string]string{"anna": "token of anna", "bert": "", "carl": "token of carl"} {
+		if got := w.tokens.Newest(user); got != want {
+			t.Errorf("%s: got %q", user, got)
 		}
 	}
 }

@@ -8,9 +8,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 	"sync"
 	"time"
+	"unicode"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
 
@@ -26,6 +28,8 @@ const (
 	maxTokens = 4096
 	// maxTokensOf are kept of one user: all pods may have one service account, and some may issue themselves as many as they like.
 	maxTokensOf = 1024
+	// maxNewest is of how many users a token is known with which to ask for them.
+	maxNewest = 1024
 	// maxToken is how long a token may be, in bytes.
 	maxToken = 16 << 10
 	// maxAsking is how many tokens are asked about at once: who shows one after the other costs the API server no more. As many are of those that are known already, who wait for nobody else.
@@ -46,7 +50,14 @@ type Tokens struct {
 
 	checked map[string]time.Time // when the API server said last that a token is good
 	nobody  map[string]time.Time // when it said last that one is not
-	newest  map[string]string    // the token that was shown or issued last, by user
+	newest  map[string]newest    // by user
+}
+
+// newest is the token that somebody has shown, or was issued, last.
+type newest struct {
+	token string
+	// at is when it was shown last.
+	at time.Time
 }
 
 // holder is whose a token is.
@@ -62,7 +73,7 @@ func NewTokens(book *notes.Book, client Doer, away func() bool) (*Tokens, error)
 	known.Bound(func(_ string, of holder) string { return of.User.Username }, maxTokensOf)
 	return &Tokens{
 		client: client, away: away, now: time.Now, known: known, asking: make(chan struct{}, maxAsking), anew: make(chan struct{}, maxAsking),
-		checked: map[string]time.Time{}, nobody: map[string]time.Time{}, newest: map[string]string{},
+		checked: map[string]time.Time{}, nobody: map[string]time.Time{}, newest: map[string]newest{},
 	}, err
 }
 
@@ -74,7 +85,7 @@ func nameOf(token string) string {
 
 // Identify returns whose a token is. The error is ErrNobody or ErrAway.
 func (t *Tokens) Identify(ctx context.Context, token string) (authenticationv1.UserInfo, error) {
-	if token == "" || len(token) > maxToken {
+	if token == "" || len(token) > maxToken || strings.ContainsFunc(token, unicode.IsSpace) { // with blanks in it an API server may take it for another one, in a thousand ways
 		return authenticationv1.UserInfo{}, ErrNobody
 	}
 	name := nameOf(token)
@@ -152,7 +163,7 @@ func (t *Tokens) learn(token string, user *authenticationv1.UserInfo) {
 	defer t.mu.Unlock()
 	t.note(t.checked, name)
 	delete(t.nobody, name)
-	t.newest[user.Username] = token
+	t.setNewest(user.Username, token)
 }
 
 // expiry is when a token expires that the API server has found good; zero if it never does, or does not say.
@@ -182,11 +193,7 @@ func (t *Tokens) refuse(token string) {
 	defer t.mu.Unlock()
 	t.note(t.nobody, name)
 	delete(t.checked, name)
-	for user, newest := range t.newest {
-		if newest == token {
-			delete(t.newest, user)
-		}
-	}
+	maps.DeleteFunc(t.newest, func(_ string, n newest) bool { return n.token == token })
 }
 
 // doubt has the API server be asked anew whose a token is, when it is shown again.
@@ -208,9 +215,24 @@ func (t *Tokens) note(said map[string]time.Time, name string) {
 func (t *Tokens) shown(user *authenticationv1.UserInfo, token string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.newest[user.Username] == "" || !t.isFresh(t.newest[user.Username]) {
-		t.newest[user.Username] = token
+	if n, ok := t.newest[user.Username]; ok && t.isFresh(n.token) {
+		token = n.token
 	}
+	t.setNewest(user.Username, token)
+}
+
+// setNewest notes with which token to ask for somebody. Of too many users, the one who was not here for longest is forgotten. mu must be held.
+func (t *Tokens) setNewest(user, token string) {
+	if _, ok := t.newest[user]; !ok && len(t.newest) >= maxNewest {
+		oldest, since := "", t.now()
+		for of, n := range t.newest {
+			if oldest == "" || n.at.Before(since) {
+				oldest, since = of, n.at
+			}
+		}
+		delete(t.newest, oldest)
+	}
+	t.newest[user] = newest{token, t.now()}
 }
 
 // isFresh reports whether the API server has just said that a token is good. mu must be held.
@@ -223,7 +245,7 @@ func (t *Tokens) isFresh(token string) bool {
 func (t *Tokens) Newest(user string) string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.newest[user]
+	return t.newest[user].token
 }
 
 // since is how long ago something was said; very long if never. A clock that was set back makes it that too.

@@ -139,7 +139,7 @@ func (h *hub) connect(inCluster *incluster.Rewriter) error {
 		return err
 	}
 	reads, err := serving.New(serving.Config{
-		Views: h.closure, Upstream: closure.Guard(h.writes), Allows: h.allows, Local: isLocal, Away: h.away, Logger: h.logger,
+		Views: h.closure, Upstream: closure.Guard(h.writes), Allows: h.allows, Still: h.still, Local: isLocal, Away: h.away, Logger: h.logger,
 		Rewrite: func(r *http.Request, read serving.Read) func([]byte) ([]byte, error) {
 			return inCluster.For(callers.From(r.Context()).Local, read.Group, read.Resource, read.LabelSelector)
 		},
@@ -176,8 +176,8 @@ func impersonates(r *http.Request) bool {
 	return false
 }
 
-// away reports whether no API server is there.
-func (h *hub) away() bool { return !h.upstream.Available() }
+// away reports whether no API server is there, as far as they were asked: what was revoked while the hub was not running is not to be good again until they are.
+func (h *hub) away() bool { return h.upstream.Away() }
 
 // isLocal reports whether who makes a request is of the node itself.
 func isLocal(r *http.Request) bool {
@@ -282,6 +282,23 @@ func (h *hub) allows(r *http.Request, read serving.Read) error {
 	case !d.Allowed:
 		why := fmt.Errorf("user %q cannot %s this resource: %s", c.User.Username, read.Verb, d.Reason)
 		return apierrors.NewForbidden(schema.GroupResource{Group: read.Group, Resource: read.Resource}, read.Name, why)
+	}
+	return nil
+}
+
+// still returns why who makes a request may not go on with a watch: as the API server has said so since. Nobody's watch ends because it is away, or has not been asked.
+func (h *hub) still(r *http.Request, read serving.Read) error {
+	c := callers.From(r.Context())
+	if c.Local || h.away() {
+		return nil
+	}
+	user, err := h.tokens.Identify(r.Context(), c.Token)
+	if err == nil {
+		now := &callers.Caller{User: user, Token: c.Token}
+		err = h.allows(r.WithContext(callers.With(r.Context(), now)), read)
+	}
+	if errors.Is(err, callers.ErrNobody) || apierrors.IsForbidden(err) {
+		return err
 	}
 	return nil
 }

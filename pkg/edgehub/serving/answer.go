@@ -33,6 +33,7 @@ type answer struct {
 	options *options
 	as      form
 	rewrite func([]byte) ([]byte, error) // nil for as it is
+	still   func() error                 // why a watch may not go on
 }
 
 // write is an object as the client has to see it, and wants it.

@@ -33,6 +33,7 @@ type cloud struct {
 	users  map[string]string // by token; guarded by mu
 	may    map[string]bool   // USER VERB RESOURCE NAMESPACE NAME; guarded by mu
 	broken bool              // guarded by mu
+	date   string            // by its clock, empty if it does not say; guarded by mu
 
 	asked, running, most atomic.Int32
 	hold                 chan struct{} // not nil: answers wait
@@ -69,7 +70,7 @@ func (c *cloud) Do(r *http.Request) (*http.Response, error) {
 		answer = review
 	}
 	text, _ := json.Marshal(answer)
-	return &http.Response{StatusCode: http.StatusCreated, Header: http.Header{"Content-Type": {"application/json"}}, Body: io.NopCloser(bytes.NewReader(text))}, nil
+	return &http.Response{StatusCode: http.StatusCreated, Header: http.Header{"Content-Type": {"application/json"}, "Date": {c.date}}, Body: io.NopCloser(bytes.NewReader(text))}, nil
 }
 
 func (c *cloud) set(change func()) {
@@ -155,6 +156,66 @@ func TestWhoseATokenIs(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestWhetherATokenHasExpiredIsSaidByTheClockOfTheAPIServer(t *testing.T) {
+	const ahead = 30000 * time.Hour
+	for what, test := range map[string]struct {
+		after time.Duration // it is refused
+		off   time.Duration // this machine's clock
+		want  bool          // whose it was is known
+	}{
+		"revoked, and the clock is right":        {time.Minute, 0, false},
+		"revoked, and the clock is years ahead":  {time.Minute, ahead, false},
+		"revoked, and the clock is years behind": {time.Minute, -ahead, false},
+		"expired, and the clock is right":        {2 * time.Hour, 0, true},
+		"expired, and the clock is years ahead":  {2 * time.Hour, ahead, true},
+		"expired, and the clock is years behind": {2 * time.Hour, -ahead, true},
+	} {
+		w := newWorld(t)
+		token, there := jwt("anna", w.now.Add(time.Hour)), w.now.Add(test.after)
+		w.now = w.now.Add(test.off)
+		w.set(func() { w.users[token] = "anna" })
+		if _, err := w.tokens.Identify(t.Context(), token); err != nil {
+			t.Fatal(err)
+		}
+		w.set(func() { delete(w.users, token); w.date = there.Format(http.TimeFormat) })
+		w.now = w.now.Add(test.after + trusted)
+		if _, err := w.tokens.Identify(t.Context(), token); !errors.Is(err, ErrNobody) {
+			t.Errorf("%s: %v", what, err)
+		}
+		if _, got := w.tokens.Remembered(token); got != test.want {
+			t.Errorf("%s: known is %t", what, got)
+		}
+	}
+}
+
+// Nobody else can be told by them any more, with the cloud or without.
+func TestTokensOfPodsThatAreGoneAreForgotten(t *testing.T) {
+	w := newWorld(t)
+	bound := func(pod, node string) string {
+		claims := fmt.Sprintf(`{"exp":%d,"kubernetes.io":{"pod":{"name":"p","uid":%q},"node":{"name":%q}}}`, w.now.Add(time.Hour).Unix(), pod, node)
+		return "e30." + base64.RawURLEncoding.EncodeToString([]byte(claims)) + ".c2ln"
+	}
+	gone, here, other, free := bound("gone", "n1"), bound("here", "n1"), bound("gone", "n2"), jwt("free", w.now.Add(time.Hour))
+	anna := ServiceAccount("ns", "anna")
+	for _, token := range []string{here, other, free, gone} {
+		w.tokens.Issued(token, anna)
+	}
+	told := *anna.DeepCopy()
+	told.Extra = map[string]authenticationv1.ExtraValue{"authentication.kubernetes.io/pod-uid": {"gone"}, "authentication.kubernetes.io/node-name": {"n1"}}
+	w.tokens.Issued("opaque", told)
+	w.tokens.Issued(gone, anna)
+	w.tokens.Forget(func(p Pod) bool { return p == Pod{"gone", "n1"} })
+	w.away = true
+	for token, want := range map[string]bool{gone: false, "opaque": false, here: true, other: true, free: true} {
+		if _, err := w.tokens.Identify(t.Context(), token); (err == nil) != want {
+			t.Errorf("%s: %v", token, err)
+		}
+	}
+	if got := w.tokens.Newest(anna.Username); got == gone {
+		t.Error("views are asked for with a token of a pod that is gone")
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/http/httptrace"
 	"net/http/httputil"
 	"path/filepath"
 	"slices"
@@ -219,16 +220,38 @@ func (h *hub) proxy() http.Handler {
 		},
 		Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
 			if isLocal(r) {
-				return h.asNode.RoundTrip(r)
+				return orUnanswered(h.asNode, r)
 			}
-			return h.asGiven.RoundTrip(r)
+			return orUnanswered(h.asGiven, r)
 		}),
 		ErrorLog: slog.NewLogLogger(h.logger.Handler(), slog.LevelDebug),
 		ErrorHandler: func(rw http.ResponseWriter, r *http.Request, err error) {
 			h.logger.Debug("Failed to hand on a request", "method", r.Method, "path", r.URL.Path, "err", err)
+			var unanswered *unansweredError
+			if errors.As(err, &unanswered) {
+				status.WriteUnanswered(rw, err)
+				return
+			}
 			status.WriteAway(rw, err)
 		},
 	}
+}
+
+// unansweredError is why what was sent was not answered, if it may have been done: it was no read.
+type unansweredError struct{ error }
+
+// orUnanswered makes a request. If it was sent, and nobody knows whether it was done, the error is an *unansweredError.
+func orUnanswered(to http.RoundTripper, r *http.Request) (*http.Response, error) {
+	if r.Method == http.MethodGet || r.Method == http.MethodHead || r.Method == http.MethodOptions {
+		return to.RoundTrip(r)
+	}
+	var sent atomic.Bool
+	trace := &httptrace.ClientTrace{WroteHeaders: func() { sent.Store(true) }}
+	response, err := to.RoundTrip(r.WithContext(httptrace.WithClientTrace(r.Context(), trace)))
+	if err != nil && sent.Load() {
+		err = &unansweredError{err}
+	}
+	return response, err
 }
 
 // roundTripper is an http.RoundTripper.

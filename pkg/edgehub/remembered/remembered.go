@@ -30,6 +30,8 @@ const (
 	maxDocuments, maxObjects = 256, 1024
 	// maxObjectsOf are remembered of one who is not of the node: that there is none is remembered, too, and he may ask for ever others.
 	maxObjectsOf = 128
+	// maxRecording are kept at a time while they are read, of those who are not of the node: many may read slowly what is large.
+	maxRecording = 32
 )
 
 // Node names programs of the node. What they were answered stays though it is refused later, as API servers refuse nodes for a moment when they start, and they could read it on disk. Nobody else
@@ -52,11 +54,13 @@ type Handler struct {
 	who       func(*http.Request) string
 	documents *notes.Shelf[Answer]
 	objects   *notes.Shelf[Answer]
+	// recording has those that are being read.
+	recording chan struct{}
 }
 
 // New returns a handler with what a book has. What of it cannot be read is gone, and the error says so.
 func New(book *notes.Book, next http.Handler, who func(*http.Request) string) (*Handler, error) {
-	h := &Handler{next: next, who: who}
+	h := &Handler{next: next, who: who, recording: make(chan struct{}, maxRecording)}
 	var documents, objects error
 	h.documents, documents = notes.NewShelf[Answer](book, "documents", maxDocuments)
 	h.objects, objects = notes.NewShelf[Answer](book, "objects", maxObjects)
@@ -76,7 +80,7 @@ func (h *Handler) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if isDocument(r.URL) && len(asked(r.URL)) == 0 {
-		h.document(rw, r)
+		h.document(rw, r, who)
 		return
 	}
 	q, ok := target.Parse(r.URL)
@@ -86,7 +90,8 @@ func (h *Handler) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	}
 	legibly(r)
 	name := objectName(who, &q, q.Name)
-	w := &recorder{ResponseWriter: rw, limit: maxObject}
+	w, done := h.record(rw, who, maxObject)
+	defer done()
 	w.before, w.known = h.objects.Get(name)
 	w.known = w.known && (w.before.Code != http.StatusNotFound || !isMade(&q))
 	h.next.ServeHTTP(w, r)
@@ -106,9 +111,10 @@ func keep(shelf *notes.Shelf[Answer], name string, w *recorder) {
 }
 
 // document answers with one that is the same for everybody. There may be several of a path, of other types: the first that the client takes is answered.
-func (h *Handler) document(rw http.ResponseWriter, r *http.Request) {
+func (h *Handler) document(rw http.ResponseWriter, r *http.Request, who string) {
 	at := r.URL.Path + " "
-	w := &recorder{ResponseWriter: rw, limit: maxDocument}
+	w, done := h.record(rw, who, maxDocument)
+	defer done()
 	for _, kind := range types(r.Header.Get("Accept")) {
 		if w.before, w.known = h.documents.Get(at + kind); w.known {
 			break
@@ -206,7 +212,8 @@ func (h *Handler) write(rw http.ResponseWriter, r *http.Request, who string) {
 	}
 	legible := readsJSON(r)
 	legibly(r)
-	w := &recorder{ResponseWriter: rw, limit: maxObject}
+	w, done := h.record(rw, who, maxObject)
+	defer done()
 	h.next.ServeHTTP(w, r)
 	if w.answer.Code < 200 || w.answer.Code >= 300 {
 		return
@@ -252,6 +259,21 @@ func (a *Answer) same(b *Answer) bool {
 	return a.Code == b.Code && a.Type == b.Type && a.ETag == b.ETag && bytes.Equal(a.Body, b.Body)
 }
 
+// record returns a recorder; of an answer for which there is no room it keeps nothing. done is to be called when it is over.
+func (h *Handler) record(rw http.ResponseWriter, who string, limit int) (w *recorder, done func()) {
+	w = &recorder{ResponseWriter: rw, limit: limit}
+	if who == Node {
+		return w, func() {}
+	}
+	select {
+	case h.recording <- struct{}{}:
+		return w, func() { <-h.recording }
+	default:
+		w.limit = 0
+		return w, func() {}
+	}
+}
+
 // recorder keeps what is answered, and answers what is known in place of that nobody answers.
 type recorder struct {
 	http.ResponseWriter
@@ -290,7 +312,9 @@ func (w *recorder) Write(p []byte) (int, error) {
 	if w.answer.Code == 0 {
 		w.WriteHeader(http.StatusOK)
 	}
-	if w.large = w.large || len(w.answer.Body)+len(p) > w.limit; !w.large {
+	if w.large = w.large || len(w.answer.Body)+len(p) > w.limit; w.large {
+		w.answer.Body = nil
+	} else {
 		w.answer.Body = append(w.answer.Body, p...)
 	}
 	n, err := w.ResponseWriter.Write(p)

@@ -129,3 +129,27 @@ func TestWhatIsAnsweredWhileTheAPIServerIsAway(t *testing.T) {
 		})
 	}
 }
+
+// Of pods that read slowly, and are many, not all have what they read kept while they do; the node has.
+func TestWhatThereIsNoRoomForIsAnsweredAndNotRemembered(t *testing.T) {
+	who := "anna"
+	h, err := New(notes.NewBook(noDisk{}, nil), cloud{"GET /version": "200 {}"}, func(*http.Request) string { return who })
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range maxRecording {
+		_, done := h.record(httptest.NewRecorder(), "bert", maxDocument)
+		defer done()
+	}
+	for _, test := range []struct {
+		who   string
+		known int
+	}{{"anna", 0}, {Node, 1}} {
+		who = test.who
+		rw := httptest.NewRecorder()
+		h.ServeHTTP(rw, httptest.NewRequest(http.MethodGet, "/version", nil))
+		if rw.Code != http.StatusOK || rw.Body.String() != "{}" || h.Documents() != test.known {
+			t.Errorf("%s: %d %s, %d are remembered", who, rw.Code, rw.Body, h.Documents())
+		}
+	}
+}

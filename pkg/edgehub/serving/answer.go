@@ -2,17 +2,16 @@ package serving
 
 import (
 	"bufio"
-	"bytes"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net/http"
 	"slices"
 	"sort"
 	"strconv"
-	"strings"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -31,20 +30,26 @@ type answer struct {
 	filter  *view.Filter
 	request target.Target
 	options *options
-	as      form
+	codec   codec
 	rewrite func([]byte) ([]byte, error) // nil for as it is
 	still   func() error                 // why a watch may not go on
 }
 
-// write is an object as the client has to see it, and wants it.
-func (a *answer) write(body []byte) ([]byte, error) {
-	if a.rewrite != nil {
-		var err error
-		if body, err = a.rewrite(body); err != nil {
-			return nil, err
-		}
+// seen is an object as the client has to see it.
+func (a *answer) seen(body []byte) ([]byte, error) {
+	if a.rewrite == nil {
+		return body, nil
 	}
-	return a.as.write(body)
+	return a.rewrite(body)
+}
+
+// write is an object as the client has to see it, and in the form that it wants.
+func (a *answer) write(body []byte) ([]byte, error) {
+	body, err := a.seen(body)
+	if err != nil {
+		return nil, err
+	}
+	return a.codec.object(body)
 }
 
 // get answers a GET: an object, or that there is none.
@@ -68,8 +73,10 @@ func (a *answer) get(rw http.ResponseWriter, r *http.Request) {
 			status.Write(rw, err)
 			return
 		}
-		rw.Header().Set("Content-Type", "application/json")
-		_, _ = rw.Write(append(body[:len(body):len(body)], '\n'))
+		_ = http.NewResponseController(rw).SetWriteDeadline(time.Now().Add(reading))
+		rw.Header().Set("Content-Type", a.codec.mediaType(false))
+		_, _ = rw.Write(body)
+		_, _ = io.WriteString(rw, a.codec.end())
 	}
 }
 
@@ -151,7 +158,7 @@ func (a *answer) list(rw http.ResponseWriter, r *http.Request) {
 // errGone is what a list is answered with whose moment has passed.
 var errGone = apierrors.NewResourceExpired("what there was at this resourceVersion is not known any more")
 
-// reading is how long a client may take to read a list: its objects are kept for him meanwhile.
+// reading is how long a client may take to read what there is: it is kept for him meanwhile.
 const reading = time.Minute
 
 // piece is how much of a list is written at a time.
@@ -159,40 +166,26 @@ const piece = 32 << 10
 
 // writeList writes objects as a list.
 func (a *answer) writeList(rw http.ResponseWriter, objects []*view.Object, version uint64, next string, left int) {
-	kind := metav1.TypeMeta{Kind: a.view.ObjectKind() + "List", APIVersion: strings.TrimPrefix(a.request.Group+"/"+a.request.Version, "/")}
-	if a.as == asMetadata {
-		kind = metav1.TypeMeta{Kind: "PartialObjectMetadataList", APIVersion: "meta.k8s.io/v1"}
-	}
 	meta := metav1.ListMeta{ResourceVersion: strconv.FormatUint(version, 10), Continue: next}
 	if left > 0 && !a.options.selects() { // else API servers do not count
 		remaining := int64(left)
 		meta.RemainingItemCount = &remaining
 	}
-	metadata, _ := json.Marshal(meta) // of strings: never fails
-	head, _ := json.Marshal(kind)
 	_ = http.NewResponseController(rw).SetWriteDeadline(time.Now().Add(reading))
-	rw.Header().Set("Content-Type", "application/json")
+	rw.Header().Set("Content-Type", a.codec.mediaType(false))
 	b := bufio.NewWriterSize(rw, piece) // and not all of it: many may read slowly what is large
-	_, _ = fmt.Fprintf(b, `%s,"metadata":%s,"items":[`, bytes.TrimSuffix(head, []byte("}")), metadata)
-	for i, o := range objects {
-		body, err := a.write(o.Body)
-		if err != nil { // it was read once: this does not happen
-			a.handler.config.Logger.Error("Failed to write an object of a list", "path", a.request.Collection(), "object", o.Name, "err", err)
-			panic(http.ErrAbortHandler) // nobody takes the beginning of a list for all of it
+	var at *view.Object
+	err := a.codec.list(b, meta, func(yield func([]byte, error) bool) {
+		for _, at = range objects {
+			if !yield(a.seen(at.Body)) {
+				return
+			}
 		}
-		if i > 0 {
-			_ = b.WriteByte(',')
-		}
-		if a.as == asObjects {
-			var begun string
-			begun, body = item(a.request.Group, body)
-			_, _ = b.WriteString(begun)
-		}
-		if _, err := b.Write(body); err != nil {
-			return // he has gone
-		}
+	})
+	if err != nil { // it was read once: this does not happen
+		a.handler.config.Logger.Error("Failed to write an object of a list", "path", a.request.Collection(), "object", at.Name, "err", err)
+		panic(http.ErrAbortHandler) // nobody takes the beginning of a list for all of it
 	}
-	_, _ = b.WriteString("]}\n")
 	_ = b.Flush()
 }
 

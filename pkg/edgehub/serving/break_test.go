@@ -52,7 +52,7 @@ type hub struct {
 	says atomic.Int32
 }
 
-func newHub(t *testing.T) *hub {
+func newHub(t *testing.T, changes ...func(*Config)) *hub {
 	t.Helper()
 	cache, err := view.NewCache(nil)
 	if err != nil {
@@ -66,7 +66,11 @@ func newHub(t *testing.T) *hub {
 	h.says.Store(http.StatusTeapot)
 	h.pods.SetObjectKind("Pod")
 	h.pods.Replace([]*view.Object{h.pod(t, "a", 3, ""), h.pod(t, "b", 7, "")}, 10)
-	handler, err := New(Config{Views: h.views, Upstream: http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) { rw.WriteHeader(int(h.says.Load())) })})
+	config := Config{Views: h.views, Upstream: http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) { rw.WriteHeader(int(h.says.Load())) })}
+	for _, change := range changes {
+		change(&config)
+	}
+	handler, err := New(config)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -212,21 +216,29 @@ func TestOptionsAreReadAsAPIServersReadThem(t *testing.T) {
 // watching opens a watch, and returns its lines.
 func (h *hub) watching(t *testing.T, query string) *bufio.Scanner {
 	t.Helper()
-	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, h.URL+"/api/v1/pods?"+query, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	response, err := h.Client().Do(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = response.Body.Close() })
+	response := h.ask(t, "?"+query, "")
 	if response.StatusCode != http.StatusOK {
 		t.Fatalf("%s: %s", query, response.Status)
 	}
 	lines := bufio.NewScanner(response.Body)
 	lines.Buffer(nil, 1<<20)
 	return lines
+}
+
+// ask asks for pods.
+func (h *hub) ask(t *testing.T, query, accept string) *http.Response {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, h.URL+"/api/v1/pods"+query, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Accept", accept)
+	response, err := h.Client().Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = response.Body.Close() })
+	return response
 }
 
 // A watch is one however it is asked for, and does not end at once however long it is to last.
@@ -321,6 +333,78 @@ func TestWhoNeverReadsIsLeftWhenHisWatchIsOver(t *testing.T) {
 	case <-h.ended:
 	case <-time.After(patience):
 		t.Error("it is served still")
+	}
+}
+
+// Who selects what does not change, of a view that changes all the time, is told how far it has come: else it has to list after a cut.
+func TestWhoSelectsLittleOfWhatChangesALotIsToldHowFarItHasCome(t *testing.T) {
+	h := newHub(t, func(c *Config) { c.BookmarkEvery = 50 * time.Millisecond })
+	quiet := h.watching(t, "watch=true&resourceVersion=10&allowWatchBookmarks=true&fieldSelector=metadata.name%3Db")
+	told := make(chan string)
+	go func() { // ends with the watch
+		quiet.Scan()
+		told <- quiet.Text()
+	}()
+	changes := time.NewTicker(5 * time.Millisecond)
+	defer changes.Stop()
+	giveUp := time.After(patience)
+	for at := uint64(11); ; at++ {
+		select {
+		case <-changes.C:
+			h.pods.Apply(h.pod(t, "a", at, ""), false)
+		case line := <-told:
+			if !strings.Contains(line, "BOOKMARK") {
+				t.Errorf("got %s", line)
+			}
+			return
+		case <-giveUp:
+			t.Fatal("nothing was told")
+		}
+	}
+}
+
+// While upstream is away people see what is known in columns. Who wants the objects, or nothing of them, besides gets that.
+func TestTablesAreWrittenWhileUpstreamIsAway(t *testing.T) {
+	const accept = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"
+	away := false
+	h := newHub(t, func(c *Config) { c.Away = func() bool { return away } })
+	get := func(query string) (code int, body string) {
+		t.Helper()
+		answer := h.ask(t, query, accept)
+		text, err := io.ReadAll(answer.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return answer.StatusCode, string(text)
+	}
+	if code, _ := get(""); code != http.StatusTeapot {
+		t.Errorf("while upstream is there it has to answer: %d", code)
+	}
+	away = true
+	for query, want := range map[string]struct{ has, hasNot string }{
+		"":                      {`"kind":"PartialObjectMetadata"`, `"more"`},
+		"?includeObject=Object": {`"more"`, `"kind":"PartialObjectMetadata"`},
+		"?includeObject=None":   {`"object":null`, `"more"`},
+		"?watch=true&resourceVersion=10&timeoutSeconds=1&allowWatchBookmarks=true": {"", `"ERROR"`},
+	} {
+		code, body := get(query)
+		if code != http.StatusOK || !strings.Contains(body, want.has) || strings.Contains(body, want.hasNot) {
+			t.Errorf("%s: %d %s", query, code, body)
+		}
+		if want.has != "" && (!strings.Contains(body, `"kind":"Table"`) || !strings.Contains(body, `"name":"Restarts"`) || strings.Count(body, `"cells":`) != 2) {
+			t.Errorf("%s: no Table of two pods: %s", query, body)
+		}
+	}
+	if code, body := get("?includeObject=x"); code != http.StatusTeapot {
+		t.Errorf("what no API server takes: %d %s", code, body)
+	}
+	events := bufio.NewScanner(h.ask(t, "?watch=true&resourceVersion=10", accept).Body)
+	h.pods.Apply(h.pod(t, "a", 11, ""), false)
+	h.pods.Apply(h.pod(t, "a", 12, ""), false)
+	for _, columns := range []bool{true, false} { // kubectl has them from the first
+		if !events.Scan() || !strings.Contains(events.Text(), `"kind":"Table"`) || strings.Contains(events.Text(), `"Restarts"`) != columns {
+			t.Errorf("columns %v: got %s", columns, events.Text())
+		}
 	}
 }
 

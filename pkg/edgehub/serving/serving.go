@@ -2,6 +2,7 @@ package serving
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -122,7 +123,7 @@ func (h *Handler) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 		h.otherwise(rw, r, err)
 		return
 	}
-	as := formOf(r.Header.Get("Accept"), q.Name == "" && !options.Watch, h.config.Away())
+	as := formOf(r.Header.Get("Accept"), q.Group, q.Version, q.Name == "" && !options.Watch, h.config.Away())
 	if as == asOther || query.Get("pretty") != "" || query.Has("export") || query.Has("shardSelector") {
 		h.config.Upstream.ServeHTTP(rw, r)
 		return
@@ -148,7 +149,12 @@ func (h *Handler) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 		h.unfilled(rw, r, &q, options.Watch, err)
 		return
 	}
-	a := &answer{handler: h, view: v, filter: filter, request: q, options: options, as: as, rewrite: h.config.Rewrite(r, read), still: func() error { return h.config.Still(r, read) }}
+	codec, err := newCodec(as, &q, v.ObjectKind(), query)
+	if err != nil {
+		h.otherwise(rw, r, err)
+		return
+	}
+	a := &answer{handler: h, view: v, filter: filter, request: q, options: options, codec: codec, rewrite: h.config.Rewrite(r, read), still: func() error { return h.config.Still(r, read) }}
 	switch {
 	case q.Name != "":
 		a.get(rw, r)
@@ -228,7 +234,11 @@ func (h *Handler) unfilled(rw http.ResponseWriter, r *http.Request, q *target.Ta
 	}
 	if errors.As(why, &refused) && (watch || q.Name == "" && h.config.Local(r)) {
 		if code, body := refused.Refusal(); code >= 400 && code < 600 { // what else is said instead of a list, or in an event, is no answer
-			rw.Header().Set("Content-Type", "application/json")
+			mediaType := "application/json"
+			if !json.Valid(body) { // as API servers answer who asks for what they do not know
+				mediaType = "text/plain; charset=utf-8"
+			}
+			rw.Header().Set("Content-Type", mediaType)
 			rw.WriteHeader(code)
 			_, _ = rw.Write(body)
 			return

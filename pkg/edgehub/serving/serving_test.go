@@ -53,19 +53,22 @@ func TestWhatAClientReadsIsWhatItAskedFor(t *testing.T) {
 		"":                 asObjects,
 		"*/*":              asObjects,
 		"application/json": asObjects,
-		"application/vnd.kubernetes.protobuf,application/json":                              asObjects,
-		"application/vnd.kubernetes.protobuf":                                               asOther,
-		"application/yaml":                                                                  asOther,
-		"application/json;as=Table;v=v1;g=meta.k8s.io,application/json":                     asOther,
-		"application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json": asMetadata,
+		"application/vnd.kubernetes.protobuf,application/json": asObjects,
+		"application/vnd.kubernetes.protobuf":                  asProtobuf,
+		"application/vnd.kubernetes.protobuf, */*":             asObjects,
+		"application/vnd.kubernetes.protobuf;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/vnd.kubernetes.protobuf": asProtobufMetadata,
+		"application/vnd.kubernetes.protobuf;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/vnd.kubernetes.protobuf":     asOther, // which it is not, of a list
+		"application/yaml": asOther,
+		"application/json;as=Table;v=v1;g=meta.k8s.io,application/json":                                                                                        asOther,
+		"application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json":                                                                    asMetadata,
 		"application/vnd.kubernetes.protobuf;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1": asMetadata,
 		"application/json;as=PartialObjectMetadataList;g=other;v=v1":                                                                                           asOther,
 	} {
-		if got := formOf(accept, true, false); got != want {
+		if got := formOf(accept, "", "v1", true, false); got != want {
 			t.Errorf("%q: got %d, want %d", accept, got, want)
 		}
 	}
-	if got := formOf("application/json;as=Table;v=v1;g=meta.k8s.io,application/json", true, true); got != asObjects {
+	if got := formOf("application/json;as=Table;v=v1;g=meta.k8s.io,application/json", "", "v1", true, true); got != asTable {
 		t.Errorf("kubectl while upstream is away: got %d", got)
 	}
 }

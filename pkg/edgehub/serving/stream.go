@@ -2,12 +2,11 @@ package serving
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
-	"strings"
+	"strconv"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -27,40 +26,44 @@ type stream struct {
 	control *http.ResponseController
 	// version is what the client has come to, as far as it was told.
 	version uint64
-	// kind is what bookmarks are: as the client's objects.
-	kind metav1.TypeMeta
-	err  error
+	err     error
 }
 
 // begin answers that there will be events. Whoever does not read them is waited for as long as the watch lasts, and a little longer for the last ones.
 func (s *stream) begin(lasts time.Duration) {
 	_ = s.control.SetWriteDeadline(time.Now().Add(lasts + last))
-	s.kind = metav1.TypeMeta{Kind: s.view.ObjectKind(), APIVersion: strings.TrimPrefix(s.request.Group+"/"+s.request.Version, "/")}
-	if s.as == asMetadata {
-		s.kind = metav1.TypeMeta{Kind: "PartialObjectMetadata", APIVersion: "meta.k8s.io/v1"}
-	}
-	s.rw.Header().Set("Content-Type", "application/json")
+	s.rw.Header().Set("Content-Type", s.codec.mediaType(true))
 	s.rw.WriteHeader(http.StatusOK)
 	_ = s.control.Flush()
 }
 
-// send sends an event; after an error nothing.
-func (s *stream) send(kind view.Type, body []byte) {
+// send sends an event of an object in the client's form, which could be written so if err is nil; after an error nothing.
+func (s *stream) send(what view.Type, object []byte, err error) {
+	var event []byte
+	if err == nil {
+		event, err = s.codec.event(what, object)
+	}
+	if s.err == nil {
+		s.err = err
+	}
+	if s.err == nil {
+		_, s.err = s.rw.Write(event)
+	}
+}
+
+// tell sends an event of an object as the view has it.
+func (s *stream) tell(what view.Type, body []byte) {
 	if s.err != nil {
 		return
 	}
-	if kind != view.Bookmark && kind != "ERROR" {
-		if body, s.err = s.answer.write(body); s.err != nil {
-			return
-		}
-	}
-	_, s.err = fmt.Fprintf(s.rw, `{"type":%q,"object":%s}`+"\n", kind, body)
+	object, err := s.write(body)
+	s.send(what, object, err)
 }
 
 // initial sends what there is. The end of it is marked for those who have asked for it.
 func (s *stream) initial(objects []*view.Object) {
 	for _, o := range objects {
-		s.send(view.Added, o.Body)
+		s.tell(view.Added, o.Body)
 	}
 	if s.options.isInitial() && s.options.AllowWatchBookmarks {
 		s.bookmark(s.version, map[string]string{metav1.InitialEventsAnnotationKey: "true"})
@@ -69,15 +72,8 @@ func (s *stream) initial(objects []*view.Object) {
 }
 
 func (s *stream) bookmark(version uint64, annotations map[string]string) {
-	body, err := json.Marshal(map[string]any{
-		"kind": s.kind.Kind, "apiVersion": s.kind.APIVersion,
-		"metadata": map[string]any{"resourceVersion": fmt.Sprint(version), "creationTimestamp": nil, "annotations": annotations},
-	})
-	if err != nil {
-		s.err = err
-		return
-	}
-	s.send(view.Bookmark, body)
+	body, err := s.codec.bookmark(metav1.ObjectMeta{ResourceVersion: strconv.FormatUint(version, 10), Annotations: annotations})
+	s.send(view.Bookmark, body, err)
 	s.version = version
 }
 
@@ -85,6 +81,8 @@ func (s *stream) bookmark(version uint64, annotations map[string]string) {
 func (s *stream) follow(ctx context.Context, watcher *view.Watcher, lasts time.Duration) {
 	ctx, cancel := context.WithTimeout(ctx, lasts)
 	defer cancel()
+	every := s.handler.config.BookmarkEvery
+	reminded := time.Now()
 	check := s.nextCheck()
 	for s.err == nil {
 		if time.Now().After(check) {
@@ -94,7 +92,7 @@ func (s *stream) follow(ctx context.Context, watcher *view.Watcher, lasts time.D
 			}
 			check = s.nextCheck()
 		}
-		until, stop := context.WithTimeout(ctx, s.handler.config.BookmarkEvery)
+		until, stop := context.WithDeadline(ctx, reminded.Add(every))
 		events, err := watcher.Next(until)
 		stop()
 		switch {
@@ -105,8 +103,10 @@ func (s *stream) follow(ctx context.Context, watcher *view.Watcher, lasts time.D
 			return
 		case ctx.Err() != nil:
 			return
-		default:
+		}
+		if time.Since(reminded) >= every { // who selects little of what changes much is reminded, too
 			s.remind(watcher.Version())
+			reminded = time.Now()
 		}
 	}
 }
@@ -124,8 +124,8 @@ func (s *stream) tooOld() error {
 
 // end tells why there is nothing more.
 func (s *stream) end(why error) {
-	body, _ := json.Marshal(status.Of(why)) // of strings and numbers: never fails
-	s.send("ERROR", body)
+	body, err := s.codec.status(status.Of(why))
+	s.send("ERROR", body, err)
 	_ = s.control.Flush()
 }
 
@@ -140,7 +140,7 @@ func (s *stream) take(events []view.Event) {
 		if !ok || e.Type == view.Bookmark {
 			continue
 		}
-		s.send(e.Type, e.Object.Body)
+		s.tell(e.Type, e.Object.Body)
 		s.version = e.Version
 	}
 	_ = s.control.Flush()

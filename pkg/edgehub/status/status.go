@@ -25,11 +25,12 @@ func Of(err error) *metav1.Status {
 	return &status
 }
 
-// Write answers with the Status of an error. One that may be tried again says when.
+// Write answers with the Status of an error, in JSON: clients go by what an answer says of itself. One that may be tried again says when.
 func Write(rw http.ResponseWriter, err error) {
 	status := Of(err)
 	rw.Header().Set("Content-Type", "application/json")
-	if status.Code == http.StatusServiceUnavailable || status.Code == http.StatusGatewayTimeout {
+	switch status.Code {
+	case http.StatusServiceUnavailable, http.StatusGatewayTimeout, http.StatusTooManyRequests:
 		rw.Header().Set("Retry-After", retryAfter)
 	}
 	rw.WriteHeader(int(status.Code))
@@ -49,6 +50,21 @@ func WriteUnusable(rw http.ResponseWriter, why error) {
 	rw.Header().Set(headerAway, "true")
 	Write(rw, apierrors.NewServiceUnavailable(why.Error()))
 }
+
+// sent is what headerAway says if a request was sent, and nobody knows what has become of it.
+const sent = "sent"
+
+// WriteUnanswered answers that what was sent to an API server was not answered, to be found by IsAway. It does not say when to try again: what is no read may have been done.
+func WriteUnanswered(rw http.ResponseWriter, why error) {
+	status := Of(apierrors.NewTimeoutError(fmt.Sprintf("the API server did not answer, and may have done what was asked: %s", why), 0))
+	rw.Header().Set(headerAway, sent)
+	rw.Header().Set("Content-Type", "application/json")
+	rw.WriteHeader(int(status.Code))
+	_ = json.NewEncoder(rw).Encode(status)
+}
+
+// IsUnanswered reports whether an answer that IsAway is of WriteUnanswered.
+func IsUnanswered(rw http.ResponseWriter) bool { return rw.Header().Get(headerAway) == sent }
 
 // IsAway reports whether an answer, of which the code is about to be written, is that no API server could be asked. What an API server says of itself is its answer.
 func IsAway(rw http.ResponseWriter, code int) bool {

@@ -3,7 +3,6 @@ package writes
 import (
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
@@ -11,14 +10,10 @@ import (
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	eventsv1 "k8s.io/api/events/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 )
-
-// maxBody is how much of a request is read that may be answered here.
-const maxBody = 3 << 20
 
 // codecsScheme has the types that are read.
 var codecsScheme = func() *runtime.Scheme {
@@ -42,21 +37,6 @@ func decode[T runtime.Object](body []byte, into T) error {
 		return fmt.Errorf("it is a %s", o.GetObjectKind().GroupVersionKind())
 	}
 	return nil
-}
-
-// readBody reads the body of a request. The error is a *StatusError.
-func readBody(r *http.Request) ([]byte, error) {
-	if r.Body == nil {
-		return nil, nil
-	}
-	body, err := io.ReadAll(io.LimitReader(r.Body, maxBody+1))
-	switch {
-	case err != nil:
-		return nil, apierrors.NewBadRequest("the body cannot be read: " + err.Error())
-	case len(body) > maxBody:
-		return nil, apierrors.NewRequestEntityTooLargeError(fmt.Sprintf("the limit is %d bytes", maxBody))
-	}
-	return body, nil
 }
 
 // answer writes an object as JSON. Whoever would rather have protobuf takes that, too.

@@ -36,6 +36,8 @@ const (
 	maxKept = 64 << 10
 	// triedFor is how long what its writer may not write is tried again: a pod has another token soon after the return.
 	triedFor = 10 * time.Minute
+	// maxFailed are how many of one user's the API server may fail to take before the rest of his waits for the next time.
+	maxFailed = 3
 	// sendEvery is how often it is tried.
 	sendEvery = 5 * time.Second
 	// maxSaid is how much of an answer is read.
@@ -60,7 +62,7 @@ type queue struct {
 	mu sync.Mutex
 	// What follows is guarded by mu.
 
-	refused map[string]time.Time // since when the writer of one may not write it
+	refused map[string]time.Time // since when one is not taken, or its writer may not write it
 	// shares are how often users may write, who are not of the node: each write is a write to the disk.
 	shares map[string]*rate.Limiter
 }
@@ -116,19 +118,44 @@ func (h *Handler) Run(ctx context.Context) {
 	}
 }
 
-// send writes what is kept, in its order, until the API server is away.
+// send writes what is kept, in its order, until the API server is away. One that it fails to take hinders nobody else's, and of the same user only so many: it may be what is
+// written, or what is asked about it, that it cannot do, and it may be busy. It is given up, after a while, if others are taken.
 func (q *queue) send(ctx context.Context) {
+	failed, taken := map[string]int{}, false
+	var tired []notes.Entry[write]
 	for _, e := range q.kept.All() {
+		if failed[e.Value.User] >= maxFailed {
+			continue
+		}
 		done, err := q.sendOne(ctx, e.Name, &e.Value)
-		if err != nil {
+		var busy *busyError
+		switch {
+		case errors.As(err, &busy):
+			failed[e.Value.User]++
+			if q.longSince(e.Name) {
+				tired = append(tired, e)
+			}
+		case err != nil:
 			q.config.Logger.Debug("Failed to write what was kept", "path", e.Value.Path, "err", err)
 			return
-		}
-		if done {
+		case done:
+			taken = true
 			q.drop(e.Name, &e.Value)
 		}
 	}
+	if !taken {
+		return
+	}
+	for _, e := range tired {
+		q.log(&e.Value, "the API server fails to take it", nil)
+		q.drop(e.Name, &e.Value)
+	}
 }
+
+// busyError is that an API server has not taken a write, and may take it later.
+type busyError struct{ status string }
+
+func (e *busyError) Error() string { return "the API server answers " + e.status }
 
 // drop removes a write that is done, unless more was merged into it meanwhile.
 func (q *queue) drop(name string, w *write) {
@@ -140,7 +167,7 @@ func (q *queue) drop(name string, w *write) {
 	}
 }
 
-// sendOne writes one. done is that it need not be tried again: it is written, or refused. The error is that the API server is away.
+// sendOne writes one. done is that it need not be tried again: it is written, or refused. The error is a *busyError, or that the API server is away.
 func (q *queue) sendOne(ctx context.Context, name string, w *write) (done bool, err error) {
 	request, err := http.NewRequestWithContext(ctx, w.Method, w.Path, bytes.NewReader(w.Body))
 	if err != nil {
@@ -157,8 +184,10 @@ func (q *queue) sendOne(ctx context.Context, name string, w *write) (done bool, 
 	switch code := response.StatusCode; {
 	case code < 300:
 		return true, nil
-	case code == http.StatusTooManyRequests || code >= 500:
+	case code == http.StatusBadGateway || code == http.StatusServiceUnavailable || code == http.StatusGatewayTimeout:
 		return false, errors.New(response.Status)
+	case code == http.StatusTooManyRequests || code >= 500:
+		return false, &busyError{response.Status}
 	case code == http.StatusUnauthorized || code == http.StatusForbidden:
 		return q.givenUp(name, w, said), nil
 	}
@@ -166,16 +195,21 @@ func (q *queue) sendOne(ctx context.Context, name string, w *write) (done bool, 
 	return true, nil
 }
 
-// givenUp reports whether the writer of one had time enough.
-func (q *queue) givenUp(name string, w *write, said []byte) bool {
+// longSince reports whether one was not taken for a long time.
+func (q *queue) longSince(name string) bool {
 	q.mu.Lock()
+	defer q.mu.Unlock()
 	since, ok := q.refused[name]
 	if !ok {
 		since = time.Now()
 		q.refused[name] = since
 	}
-	q.mu.Unlock()
-	if time.Since(since) < triedFor {
+	return time.Since(since) >= triedFor
+}
+
+// givenUp reports whether the writer of one had time enough.
+func (q *queue) givenUp(name string, w *write, said []byte) bool {
+	if !q.longSince(name) {
 		return false
 	}
 	q.log(w, "not allowed", said)

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -70,6 +69,8 @@ type Handler struct {
 	leases *notes.Shelf[lease]
 	lease  lastLease
 	queue  *queue
+
+	readers readers
 }
 
 // New returns a handler with what its book has. What of that cannot be read is gone, and noted in the log.
@@ -83,7 +84,7 @@ func New(config Config) (*Handler, error) {
 	if config.Logger == nil {
 		config.Logger = slog.Default()
 	}
-	h := &Handler{config: config, now: time.Now}
+	h := &Handler{config: config, now: time.Now, readers: readers{of: map[string]int{}}}
 	var errs [3]error
 	h.tokens, errs[0] = notes.NewShelf[issued](config.Book, "issued", maxIssued)
 	h.leases, errs[1] = notes.NewShelf[lease](config.Book, "leases", maxLeases)
@@ -138,16 +139,20 @@ func (h *Handler) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 		h.pass(rw, r)
 		return
 	}
-	var err error
-	if x.body, err = readBody(r); err != nil {
+	whole, done, err := x.readBody(rw, r)
+	if err != nil {
 		status.Write(rw, err)
+		return
+	}
+	defer done()
+	if !whole {
+		h.pass(rw, r)
 		return
 	}
 	if h.config.Away() && rule.offline(x, rw, r) {
 		return
 	}
 	said := &recorded{header: http.Header{}}
-	r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(x.body)), int64(len(x.body))
 	h.config.Next.ServeHTTP(said, r)
 	switch {
 	case r.Context().Err() != nil:
@@ -157,7 +162,7 @@ func (h *Handler) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 		}
 		said.write(rw)
 	case !rule.offline(x, rw, r):
-		h.unavailable(rw, r)
+		h.unavailable(rw, r, status.IsUnanswered(said))
 	}
 }
 
@@ -182,19 +187,24 @@ func (h *Handler) ruleOf(r *http.Request) (*exchange, *rule) {
 
 // pass hands on what only the API server can answer.
 func (h *Handler) pass(rw http.ResponseWriter, r *http.Request) {
-	h.config.Next.ServeHTTP(&honest{rw, func() { h.unavailable(rw, r) }, false}, r)
+	h.config.Next.ServeHTTP(&honest{rw, func(sent bool) { h.unavailable(rw, r, sent) }, false}, r)
 }
 
-// unavailable is that the API server is away.
-func (h *Handler) unavailable(rw http.ResponseWriter, r *http.Request) {
+// unavailable is that the API server is away. What was sent to it is not to be tried again by who does not know whether it was done: clients do that if they are told when.
+func (h *Handler) unavailable(rw http.ResponseWriter, r *http.Request, sent bool) {
 	clear(rw.Header())
-	status.WriteAway(rw, fmt.Errorf("only it can answer %s %s", r.Method, r.URL.Path))
+	why := fmt.Errorf("only it can answer %s %s", r.Method, r.URL.Path)
+	if sent {
+		status.WriteUnanswered(rw, why)
+		return
+	}
+	status.WriteAway(rw, why)
 }
 
 // honest has an answer that nobody gave be a Status that clients understand.
 type honest struct {
 	http.ResponseWriter
-	away func()
+	away func(sent bool)
 	said bool
 }
 
@@ -202,7 +212,7 @@ type honest struct {
 func (h *honest) WriteHeader(code int) {
 	if status.IsAway(h, code) {
 		h.said = true
-		h.away()
+		h.away(status.IsUnanswered(h))
 		return
 	}
 	h.ResponseWriter.WriteHeader(code)

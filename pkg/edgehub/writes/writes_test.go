@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -36,6 +37,9 @@ type cloud struct {
 	answer     string
 	wrote      []string
 	may        map[string]bool
+	fails      string // in what it fails to take
+	cut        bool   // away, after what was asked was sent
+	got        []byte // with a request
 }
 
 func (c *cloud) Apply(...store.Change) error {
@@ -60,10 +64,15 @@ func (c *cloud) Issued(string, string, string) {}
 func (c *cloud) Kept(string, string, string)   {}
 
 func (c *cloud) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
-	if c.away {
+	switch {
+	case c.away && c.cut:
+		status.WriteUnanswered(rw, errors.New("the link is cut"))
+		return
+	case c.away:
 		status.WriteAway(rw, errors.New("the link is cut"))
 		return
 	}
+	c.got, _ = io.ReadAll(r.Body)
 	rw.Header().Set("Content-Type", "application/json")
 	rw.WriteHeader(http.StatusCreated)
 	_, _ = io.WriteString(rw, c.answer)
@@ -75,6 +84,9 @@ func (c *cloud) send(r *http.Request, user string) (*http.Response, error) {
 	}
 	body, _ := io.ReadAll(r.Body)
 	c.wrote = append(c.wrote, strings.TrimSpace(fmt.Sprintf("%s %s %s %s", user, r.Method, r.URL.Path, body)))
+	if c.fails != "" && bytes.Contains(body, []byte(c.fails)) {
+		return &http.Response{StatusCode: http.StatusInternalServerError, Status: "500 Internal Server Error", Body: http.NoBody}, nil
+	}
 	return &http.Response{StatusCode: c.code, Status: fmt.Sprint(c.code), Body: io.NopCloser(strings.NewReader(`{"kind":"Status","reason":"AlreadyExists"}`))}, nil
 }
 
@@ -169,7 +181,7 @@ func TestWhatIsKeptIsWrittenOnceInItsOrder(t *testing.T) {
 	if h.Queued() != 3 {
 		t.Error("the link is cut, and they are gone")
 	}
-	c.away, c.code = false, http.StatusInternalServerError
+	c.away, c.code = false, http.StatusServiceUnavailable
 	h.queue.send(t.Context())
 	if h.Queued() != 3 || len(c.wrote) != 1 {
 		t.Errorf("an API server that is ill was asked %d times, and %d are kept", len(c.wrote), h.Queued())
@@ -208,6 +220,112 @@ func TestWhatItsWriterMayNotWriteIsTriedForAWhile(t *testing.T) {
 	h.queue.send(t.Context())
 	if h.Queued() != 0 || !strings.HasPrefix(c.wrote[0], "anna POST") {
 		t.Errorf("%d are kept, %v", h.Queued(), c.wrote)
+	}
+}
+
+// What the API server fails on, each time, hinders nobody else's writes, nor its writer's others; and it is given up while those are taken.
+func TestAWriteThatTheAPIServerFailsOnHindersNoOther(t *testing.T) {
+	h, c := newHandler(t)
+	c.may["anna create events"], c.may["berta create events"] = true, true
+	c.away = true
+	for _, name := range []string{"poison", "a"} {
+		do(h, "anna", http.MethodPost, events, "application/json", event(name))
+	}
+	do(h, "berta", http.MethodPost, events, "application/json", event("b"))
+	c.away, c.fails = false, "poison"
+	h.queue.send(t.Context())
+	if h.Queued() != 1 {
+		t.Fatalf("%d are kept, %v", h.Queued(), c.wrote)
+	}
+	h.queue.mu.Lock()
+	for name := range h.queue.refused {
+		h.queue.refused[name] = time.Now().Add(-triedFor)
+	}
+	h.queue.mu.Unlock()
+	h.queue.send(t.Context())
+	if h.Queued() != 1 {
+		t.Fatal("it was given up, although the API server took nothing at all: it may not be well")
+	}
+	c.away = true
+	do(h, "anna", http.MethodPost, events, "application/json", event("c"))
+	c.away = false
+	h.queue.send(t.Context())
+	if h.Queued() != 0 {
+		t.Errorf("it is tried forever: %v", c.wrote)
+	}
+}
+
+// While the API server fails on everything, nothing is lost, and a few of each user are tried.
+func TestWhatABusyAPIServerDoesNotTakeIsKept(t *testing.T) {
+	h, c := newHandler(t)
+	c.may["anna create events"] = true
+	c.away = true
+	for i := range 20 {
+		do(h, "anna", http.MethodPost, events, "application/json", event(fmt.Sprint("poison", i)))
+	}
+	c.away, c.fails = false, "poison"
+	h.queue.send(t.Context())
+	if h.Queued() != 20 || len(c.wrote) != maxFailed {
+		t.Errorf("%d are kept, %d were tried", h.Queued(), len(c.wrote))
+	}
+}
+
+// Who does not know whether a request was done is not told to try it again: clients would.
+func TestWhatWasSentAndNotAnsweredIsNotToBeSentAgain(t *testing.T) {
+	h, c := newHandler(t)
+	const pods = "/api/v1/namespaces/ns/pods"
+	for sent, want := range map[bool]int{false: http.StatusServiceUnavailable, true: http.StatusGatewayTimeout} {
+		c.away, c.cut = true, sent
+		rw := do(h, "anna", http.MethodPost, pods, "application/json", []byte(`{}`))
+		if again := rw.Header().Get("Retry-After"); rw.Code != want || (again == "") != sent {
+			t.Errorf("sent %v: %d, again after %q: %s", sent, rw.Code, again, rw.Body)
+		}
+	}
+	c.away, c.cut = true, true
+	if rw := do(h, "", http.MethodPatch, "/api/v1/nodes/n/status", "application/merge-patch+json", []byte(`{"status":{}}`)); rw.Code != http.StatusOK {
+		t.Errorf("what is answered without the API server is, whether it was sent or not: %d", rw.Code)
+	}
+}
+
+// A pod that sends many bodies, slowly, is told to come back; others are served.
+func TestWhoSendsManyBodiesAtOnceHasAPartOfTheMemory(t *testing.T) {
+	h, c := newHandler(t)
+	c.may["berta create events"], c.away = true, true
+	begun := make(chan struct{})
+	var slow []*io.PipeWriter
+	var running sync.WaitGroup
+	for range maxReadOf {
+		from, to := io.Pipe()
+		slow = append(slow, to)
+		r := httptest.NewRequest(http.MethodPost, events, from)
+		r.Header.Set("X-User", "anna")
+		running.Go(func() { h.ServeHTTP(httptest.NewRecorder(), r) })
+		go func() { _, _ = to.Write([]byte("{")); begun <- struct{}{} }() // ends when it is read
+	}
+	for range slow {
+		<-begun
+	}
+	if rw := do(h, "anna", http.MethodPost, events, "application/json", event("a")); rw.Code != http.StatusTooManyRequests || rw.Header().Get("Retry-After") == "" {
+		t.Errorf("one too many: %d", rw.Code)
+	}
+	if rw := do(h, "berta", http.MethodPost, events, "application/json", event("a")); rw.Code != http.StatusCreated {
+		t.Errorf("somebody else: %d", rw.Code)
+	}
+	for _, to := range slow {
+		_ = to.Close()
+	}
+	running.Wait()
+	if rw := do(h, "anna", http.MethodPost, events, "application/json", event("a")); rw.Code != http.StatusServiceUnavailable {
+		t.Errorf("later: %d", rw.Code)
+	}
+}
+
+// What is larger than what is kept of a pod is handed on to its last byte.
+func TestALargeBodyOfAPodIsHandedOnWhole(t *testing.T) {
+	h, c := newHandler(t)
+	body := bytes.Repeat([]byte("x"), 5*maxKept)
+	if rw := do(h, "anna", http.MethodPost, events, "application/json", body); rw.Code != http.StatusCreated || !bytes.Equal(c.got, body) {
+		t.Errorf("%d, %d bytes of %d", rw.Code, len(c.got), len(body))
 	}
 }
 

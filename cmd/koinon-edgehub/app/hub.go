@@ -9,6 +9,7 @@ import (
 	"net/http/httptrace"
 	"net/http/httputil"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -140,7 +141,7 @@ func (h *hub) connect(inCluster *incluster.Rewriter) error {
 		return err
 	}
 	reads, err := serving.New(serving.Config{
-		Views: h.closure, Upstream: closure.Guard(h.writes), Allows: h.allows, Local: isLocal, Away: h.away, Logger: h.logger,
+		Views: h.closure, Upstream: closure.Guard(h.writes), Allows: h.allows, Owner: owner, Still: h.still, Local: isLocal, Away: h.away, Logger: h.logger,
 		Rewrite: func(r *http.Request, read serving.Read) func([]byte) ([]byte, error) {
 			return inCluster.For(callers.From(r.Context()).Local, read.Group, read.Resource, read.LabelSelector)
 		},
@@ -177,8 +178,8 @@ func impersonates(r *http.Request) bool {
 	return false
 }
 
-// away reports whether no API server is there.
-func (h *hub) away() bool { return !h.upstream.Available() }
+// away reports whether no API server is there, as far as they were asked: what was revoked while the hub was not running is not to be good again until they are.
+func (h *hub) away() bool { return h.upstream.Away() }
 
 // isLocal reports whether who makes a request is of the node itself.
 func isLocal(r *http.Request) bool {
@@ -305,6 +306,39 @@ func (h *hub) allows(r *http.Request, read serving.Read) error {
 	case !d.Allowed:
 		why := fmt.Errorf("user %q cannot %s this resource: %s", c.User.Username, read.Verb, d.Reason)
 		return apierrors.NewForbidden(schema.GroupResource{Group: read.Group, Resource: read.Resource}, read.Name, why)
+	}
+	return nil
+}
+
+// own are the groups that each kube-apiserver answers for itself, and to all alike who may.
+var own = []string{
+	"", "admissionregistration.k8s.io", "apiextensions.k8s.io", "apiregistration.k8s.io", "apps", "autoscaling", "batch", "certificates.k8s.io", "coordination.k8s.io", "discovery.k8s.io",
+	"events.k8s.io", "flowcontrol.apiserver.k8s.io", "internal.apiserver.k8s.io", "networking.k8s.io", "node.k8s.io", "policy", "rbac.authorization.k8s.io", "resource.k8s.io",
+	"scheduling.k8s.io", "storage.k8s.io", "storagemigration.k8s.io",
+}
+
+// owner is who alone reads what a request wants; empty if all do who may. Who answers for other groups may answer each as he likes, as an aggregated API does that lists what each may see: of
+// what a pod reads there no other has a part, nor has it of what the node reads.
+func owner(r *http.Request, read serving.Read) string {
+	if isLocal(r) || slices.Contains(own, read.Group) {
+		return ""
+	}
+	return nameOfCaller(r)
+}
+
+// still returns why who makes a request may not go on with a watch: as the API server has said so since. Nobody's watch ends because it is away, or has not been asked.
+func (h *hub) still(r *http.Request, read serving.Read) error {
+	c := callers.From(r.Context())
+	if c.Local || h.away() {
+		return nil
+	}
+	user, err := h.tokens.Identify(r.Context(), c.Token)
+	if err == nil {
+		now := &callers.Caller{User: user, Token: c.Token}
+		err = h.allows(r.WithContext(callers.With(r.Context(), now)), read)
+	}
+	if errors.Is(err, callers.ErrNobody) || apierrors.IsForbidden(err) {
+		return err
 	}
 	return nil
 }

@@ -105,6 +105,7 @@ func (o *Options) serve(ctx context.Context, h *hub, own *identity.Authority) er
 	always(h.keepUp)
 	always(h.keepDocuments)
 	always(h.keepPodStates)
+	always(h.keepTokens)
 	always(func(ctx context.Context) { h.keepAddresses(ctx, o.AddressDir) })
 	if tunnel != nil {
 		always(tunnel.run)

@@ -27,7 +27,7 @@ func (h *hub) statusHandler() http.Handler {
 
 // readyz is whether the node can run on what the hub has: an API server, or the node itself from before.
 func (h *hub) readyz(rw http.ResponseWriter, _ *http.Request) {
-	if h.away() && h.nodeObject() == nil {
+	if !h.upstream.Available() && h.nodeObject() == nil {
 		http.Error(rw, "no API server answers, and nothing of this node is known yet", http.StatusServiceUnavailable)
 		return
 	}

@@ -70,7 +70,7 @@ func (a *asker) add(c *Caller) {
 	}
 }
 
-// Do implements Doer. Whoever is refused is followed by the next one; the last answer is the answer.
+// Do implements Doer. Whoever is refused is followed by the next one; the last answer is the answer. A token that is not taken may be good all the same: what answers may be the server of an aggregated API.
 func (a *asker) Do(r *http.Request) (*http.Response, error) {
 	a.mu.Lock()
 	local, users := a.local, slices.Clone(a.users)
@@ -101,7 +101,7 @@ func (a *asker) Do(r *http.Request) (*http.Response, error) {
 			return response, err
 		}
 		if response.StatusCode == http.StatusUnauthorized {
-			a.tokens.refuse(token)
+			a.tokens.doubt(token)
 		}
 	}
 	if last == nil {

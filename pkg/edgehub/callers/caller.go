@@ -44,13 +44,13 @@ func From(ctx context.Context) *Caller {
 	return c
 }
 
-// BearerToken returns the token of a request, empty if there is none.
+// BearerToken returns the token of a request, empty if there is none. It is what API servers take for it: what is between the first blank and the second.
 func BearerToken(r *http.Request) string {
-	scheme, token, ok := strings.Cut(strings.TrimSpace(r.Header.Get("Authorization")), " ")
-	if !ok || !strings.EqualFold(scheme, "bearer") {
+	parts := strings.SplitN(strings.TrimSpace(r.Header.Get("Authorization")), " ", 3)
+	if len(parts) < 2 || !strings.EqualFold(parts[0], "bearer") {
 		return ""
 	}
-	return strings.TrimSpace(token)
+	return parts[1]
 }
 
 // ServiceAccount returns who a service account is.

@@ -33,6 +33,7 @@ type cloud struct {
 	users  map[string]string // by token; guarded by mu
 	may    map[string]bool   // USER VERB RESOURCE NAMESPACE NAME; guarded by mu
 	broken bool              // guarded by mu
+	date   string            // by its clock, empty if it does not say; guarded by mu
 
 	asked, running, most atomic.Int32
 	hold                 chan struct{} // not nil: answers wait
@@ -69,7 +70,7 @@ func (c *cloud) Do(r *http.Request) (*http.Response, error) {
 		answer = review
 	}
 	text, _ := json.Marshal(answer)
-	return &http.Response{StatusCode: http.StatusCreated, Header: http.Header{"Content-Type": {"application/json"}}, Body: io.NopCloser(bytes.NewReader(text))}, nil
+	return &http.Response{StatusCode: http.StatusCreated, Header: http.Header{"Content-Type": {"application/json"}, "Date": {c.date}}, Body: io.NopCloser(bytes.NewReader(text))}, nil
 }
 
 func (c *cloud) set(change func()) {
@@ -155,6 +156,66 @@ func TestWhoseATokenIs(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestWhetherATokenHasExpiredIsSaidByTheClockOfTheAPIServer(t *testing.T) {
+	const ahead = 30000 * time.Hour
+	for what, test := range map[string]struct {
+		after time.Duration // it is refused
+		off   time.Duration // this machine's clock
+		want  bool          // whose it was is known
+	}{
+		"revoked, and the clock is right":        {time.Minute, 0, false},
+		"revoked, and the clock is years ahead":  {time.Minute, ahead, false},
+		"revoked, and the clock is years behind": {time.Minute, -ahead, false},
+		"expired, and the clock is right":        {2 * time.Hour, 0, true},
+		"expired, and the clock is years ahead":  {2 * time.Hour, ahead, true},
+		"expired, and the clock is years behind": {2 * time.Hour, -ahead, true},
+	} {
+		w := newWorld(t)
+		token, there := jwt("anna", w.now.Add(time.Hour)), w.now.Add(test.after)
+		w.now = w.now.Add(test.off)
+		w.set(func() { w.users[token] = "anna" })
+		if _, err := w.tokens.Identify(t.Context(), token); err != nil {
+			t.Fatal(err)
+		}
+		w.set(func() { delete(w.users, token); w.date = there.Format(http.TimeFormat) })
+		w.now = w.now.Add(test.after + trusted)
+		if _, err := w.tokens.Identify(t.Context(), token); !errors.Is(err, ErrNobody) {
+			t.Errorf("%s: %v", what, err)
+		}
+		if _, got := w.tokens.Remembered(token); got != test.want {
+			t.Errorf("%s: known is %t", what, got)
+		}
+	}
+}
+
+// Nobody else can be told by them any more, with the cloud or without.
+func TestTokensOfPodsThatAreGoneAreForgotten(t *testing.T) {
+	w := newWorld(t)
+	bound := func(pod, node string) string {
+		claims := fmt.Sprintf(`{"exp":%d,"kubernetes.io":{"pod":{"name":"p","uid":%q},"node":{"name":%q}}}`, w.now.Add(time.Hour).Unix(), pod, node)
+		return "e30." + base64.RawURLEncoding.EncodeToString([]byte(claims)) + ".c2ln"
+	}
+	gone, here, other, free := bound("gone", "n1"), bound("here", "n1"), bound("gone", "n2"), jwt("free", w.now.Add(time.Hour))
+	anna := ServiceAccount("ns", "anna")
+	for _, token := range []string{here, other, free, gone} {
+		w.tokens.Issued(token, anna)
+	}
+	told := *anna.DeepCopy()
+	told.Extra = map[string]authenticationv1.ExtraValue{"authentication.kubernetes.io/pod-uid": {"gone"}, "authentication.kubernetes.io/node-name": {"n1"}}
+	w.tokens.Issued("opaque", told)
+	w.tokens.Issued(gone, anna)
+	w.tokens.Forget(func(p Pod) bool { return p == Pod{"gone", "n1"} })
+	w.away = true
+	for token, want := range map[string]bool{gone: false, "opaque": false, here: true, other: true, free: true} {
+		if _, err := w.tokens.Identify(t.Context(), token); (err == nil) != want {
+			t.Errorf("%s: %v", token, err)
+		}
+	}
+	if got := w.tokens.Newest(anna.Username); got == gone {
+		t.Error("views are asked for with a token of a pod that is gone")
 	}
 }
 
@@ -371,6 +432,41 @@ func TestAViewIsAskedForAsTheNodeOrAsWhoeverMay(t *testing.T) {
 	}
 }
 
+// The server of an aggregated API may know other tokens than the API server before it.
+func TestATokenThatAnAggregatedAPIDoesNotTakeIsWhoseTheAPIServerSays(t *testing.T) {
+	w := newWorld(t)
+	token := jwt("anna", w.now.Add(time.Hour))
+	w.set(func() { w.users[token] = "anna" })
+	anna, err := w.tokens.Identify(t.Context(), token)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var log []string
+	asker := NewAskers[string](nil, func(string) Doer { return doer{"anna", map[string]int{"anna": 401}, &log} }, w.tokens).Add("key", &Caller{User: anna})
+	request, _ := http.NewRequestWithContext(t.Context(), http.MethodGet, "/x", nil)
+	refuse := func() {
+		t.Helper()
+		if answer, err := asker.Do(request); err != nil || answer.StatusCode != http.StatusUnauthorized {
+			t.Fatal(answer, err)
+		}
+	}
+	refuse()
+	before := w.asked.Load()
+	if _, err := w.tokens.Identify(t.Context(), token); err != nil || w.asked.Load() != before+1 {
+		t.Errorf("got %v, and the API server was asked %d times", err, w.asked.Load()-before)
+	}
+	refuse()
+	w.away = true
+	if _, err := w.tokens.Identify(t.Context(), token); err != nil {
+		t.Errorf("away: %v", err)
+	}
+	w.away = false
+	w.set(func() { delete(w.users, token) })
+	if _, err := w.tokens.Identify(t.Context(), token); !errors.Is(err, ErrNobody) {
+		t.Errorf("revoked: %v", err)
+	}
+}
+
 func TestWhoMayIsAskedAsFirstTheNextTime(t *testing.T) {
 	w := newWorld(t)
 	var log []string
@@ -397,10 +493,61 @@ func TestWhoMayIsAskedAsFirstTheNextTime(t *testing.T) {
 	}
 }
 
+// As API servers have it: what comes behind a second blank is not looked at.
 func TestOnlyABearerTokenIsOne(t *testing.T) {
-	for header, want := range map[string]string{"": "", "Bearer abc": "abc", "bearer  abc ": "abc", "Basic abc": "", "Bearer": "", "Bearer ": ""} {
+	for header, want := range map[string]string{
+		"": "", "Bearer abc": "abc", " bearer abc ": "abc", "Bearer abc x17": "abc", "Bearer  abc": "", "Basic abc": "", "Bearer": "", "Bearer ": "",
+	} {
 		if got := BearerToken(&http.Request{Header: http.Header{"Authorization": {header}}}); got != want {
 			t.Errorf("%q: got %q", header, got)
+		}
+	}
+}
+
+func TestATokenWithBlanksInItIsNobodys(t *testing.T) {
+	w := newWorld(t)
+	for _, token := range []string{"anna x17", "an\tna", "\u00a0anna"} {
+		w.set(func() { w.users[token] = "anna" })
+		if _, err := w.tokens.Identify(t.Context(), token); !errors.Is(err, ErrNobody) || w.asked.Load() > 0 {
+			t.Errorf("%q: %v, and the API server was asked %d times", token, err, w.asked.Load())
+		}
+	}
+}
+
+func TestTokensOfAFewHaveThoseOfOthersNotForgotten(t *testing.T) {
+	w := newWorld(t)
+	w.tokens.Issued("annas", authenticationv1.UserInfo{Username: "anna"})
+	for i := range 6 * maxTokensOf {
+		w.tokens.Issued(fmt.Sprint("t", i), authenticationv1.UserInfo{Username: fmt.Sprint("mallory", i%6)})
+	}
+	w.away, w.now = true, w.now.Add(time.Hour)
+	if user, err := w.tokens.Identify(t.Context(), "annas"); err != nil || user.Username != "anna" {
+		t.Errorf("anna: %v", err)
+	}
+	if n := w.tokens.known.Len(); n > maxTokens {
+		t.Errorf("%d tokens are kept", n)
+	}
+}
+
+func TestWhoWasNotHereForLongestIsNotAskedForAnyMore(t *testing.T) {
+	w := newWorld(t)
+	here := func(name string) {
+		w.now = w.now.Add(time.Second)
+		w.tokens.Kept("token of "+name, authenticationv1.UserInfo{Username: name})
+	}
+	here("anna")
+	here("bert")
+	for i := range maxNewest - 2 {
+		here(fmt.Sprint(i))
+	}
+	here("anna")
+	here("carl")
+	if n := len(w.tokens.newest); n != maxNewest {
+		t.Errorf("%d tokens are there to ask with", n)
+	}
+	for user, want := range map[string]string{"anna": "token of anna", "bert": "", "carl": "token of carl"} {
+		if got := w.tokens.Newest(user); got != want {
+			t.Errorf("%s: got %q", user, got)
 		}
 	}
 }

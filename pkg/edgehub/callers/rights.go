@@ -157,7 +157,7 @@ func (r *Rights) review(ctx context.Context, spec *authorizationv1.SubjectAccess
 	defer done()
 	review := &authorizationv1.SubjectAccessReview{Spec: *spec}
 	review.APIVersion, review.Kind = "authorization.k8s.io/v1", "SubjectAccessReview"
-	if err := create(ctx, r.client, "/apis/authorization.k8s.io/v1/subjectaccessreviews", review); err != nil {
+	if _, err := create(ctx, r.client, "/apis/authorization.k8s.io/v1/subjectaccessreviews", review); err != nil {
 		return Decision{}, err
 	}
 	if review.Status.EvaluationError != "" && !review.Status.Allowed && !review.Status.Denied { // it does not know

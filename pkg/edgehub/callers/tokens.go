@@ -8,9 +8,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 	"sync"
 	"time"
+	"unicode"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
 
@@ -26,6 +28,8 @@ const (
 	maxTokens = 4096
 	// maxTokensOf are kept of one user: all pods may have one service account, and some may issue themselves as many as they like.
 	maxTokensOf = 1024
+	// maxNewest is of how many users a token is known with which to ask for them.
+	maxNewest = 1024
 	// maxToken is how long a token may be, in bytes.
 	maxToken = 16 << 10
 	// maxAsking is how many tokens are asked about at once: who shows one after the other costs the API server no more. As many are of those that are known already, who wait for nobody else.
@@ -46,7 +50,14 @@ type Tokens struct {
 
 	checked map[string]time.Time // when the API server said last that a token is good
 	nobody  map[string]time.Time // when it said last that one is not
-	newest  map[string]string    // the token that was shown or issued last, by user
+	newest  map[string]newest    // by user
+}
+
+// newest is the token that somebody has shown, or was issued, last.
+type newest struct {
+	token string
+	// at is when it was shown last.
+	at time.Time
 }
 
 // holder is whose a token is.
@@ -54,6 +65,15 @@ type holder struct {
 	User authenticationv1.UserInfo `json:"user"`
 	// Expires is when, by the clock of whoever made the token; zero if never.
 	Expires time.Time `json:"expires,omitzero"`
+	// Pod is the one that it is good as long as; zero if it is good without any.
+	Pod Pod `json:"pod,omitzero"`
+}
+
+// Pod is one that a token is bound to.
+type Pod struct {
+	UID string `json:"uid"`
+	// Node is where it is; empty if that is not said, as older API servers do not.
+	Node string `json:"node,omitempty"`
 }
 
 // NewTokens returns what a book knows of tokens. away reports whether the API server is known to be away.
@@ -62,7 +82,7 @@ func NewTokens(book *notes.Book, client Doer, away func() bool) (*Tokens, error)
 	known.Bound(func(_ string, of holder) string { return of.User.Username }, maxTokensOf)
 	return &Tokens{
 		client: client, away: away, now: time.Now, known: known, asking: make(chan struct{}, maxAsking), anew: make(chan struct{}, maxAsking),
-		checked: map[string]time.Time{}, nobody: map[string]time.Time{}, newest: map[string]string{},
+		checked: map[string]time.Time{}, nobody: map[string]time.Time{}, newest: map[string]newest{},
 	}, err
 }
 
@@ -74,7 +94,7 @@ func nameOf(token string) string {
 
 // Identify returns whose a token is. The error is ErrNobody or ErrAway.
 func (t *Tokens) Identify(ctx context.Context, token string) (authenticationv1.UserInfo, error) {
-	if token == "" || len(token) > maxToken {
+	if token == "" || len(token) > maxToken || strings.ContainsFunc(token, unicode.IsSpace) { // with blanks in it an API server may take it for another one, in a thousand ways
 		return authenticationv1.UserInfo{}, ErrNobody
 	}
 	name := nameOf(token)
@@ -125,11 +145,15 @@ func (t *Tokens) review(ctx context.Context, token string, turns chan struct{}) 
 	}
 	review := &authenticationv1.TokenReview{Spec: authenticationv1.TokenReviewSpec{Token: token}}
 	review.APIVersion, review.Kind = "authentication.k8s.io/v1", "TokenReview"
-	if err := create(ctx, t.client, "/apis/authentication.k8s.io/v1/tokenreviews", review); err != nil {
+	at, err := create(ctx, t.client, "/apis/authentication.k8s.io/v1/tokenreviews", review)
+	if err != nil {
 		return authenticationv1.UserInfo{}, err
 	}
 	if !review.Status.Authenticated || review.Status.User.Username == "" {
-		t.refuse(token)
+		if at.IsZero() {
+			at = t.now()
+		}
+		t.refuse(token, at)
 		return authenticationv1.UserInfo{}, ErrNobody
 	}
 	t.learn(token, &review.Status.User)
@@ -145,48 +169,89 @@ func (t *Tokens) Kept(token string, user authenticationv1.UserInfo) { t.shown(&u
 // learn notes whose a token is.
 func (t *Tokens) learn(token string, user *authenticationv1.UserInfo) {
 	name := nameOf(token)
-	if before, ok := t.known.Get(name); !ok || !sameUser(&before.User, user) {
-		t.known.Put(name, holder{*user, expiry(token)})
+	c := claimsOf(token)
+	now := holder{*user, time.Time{}, c.pod(user)}
+	if c.Expires > 0 {
+		now.Expires = time.Unix(c.Expires, 0)
+	}
+	if before, ok := t.known.Get(name); !ok || !sameUser(&before.User, user) || before.Pod != now.Pod {
+		t.known.Put(name, now)
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.note(t.checked, name)
 	delete(t.nobody, name)
-	t.newest[user.Username] = token
+	t.setNewest(user.Username, token)
 }
 
-// expiry is when a token expires that the API server has found good; zero if it never does, or does not say.
-func expiry(token string) time.Time {
+// claims are what a token says that the API server has found good, as far as it matters here.
+type claims struct {
+	Expires    int64 `json:"exp"` // zero if it never does, or does not say
+	Kubernetes struct {
+		Pod  struct{ UID string }  `json:"pod"`
+		Node struct{ Name string } `json:"node"`
+	} `json:"kubernetes.io"`
+}
+
+// claimsOf reads a token; of one that says nothing they are empty.
+func claimsOf(token string) (c claims) {
 	parts := strings.Split(token, ".")
 	if len(parts) != 3 {
-		return time.Time{}
-	}
-	var claims struct {
-		Expires int64 `json:"exp"`
+		return c
 	}
 	text, err := base64.RawURLEncoding.DecodeString(parts[1])
-	if err != nil || json.Unmarshal(text, &claims) != nil || claims.Expires <= 0 {
-		return time.Time{}
+	if err != nil || json.Unmarshal(text, &c) != nil {
+		return claims{}
 	}
-	return time.Unix(claims.Expires, 0)
+	return c
+}
+
+// pod is the one that a token is bound to, by what it says itself, or else by what the API server says of its holder.
+func (c *claims) pod(user *authenticationv1.UserInfo) Pod {
+	if of := c.Kubernetes; of.Pod.UID != "" {
+		return Pod{of.Pod.UID, of.Node.Name}
+	}
+	first := func(name string) string { return append(user.Extra[ofTokens+name], "")[0] }
+	return Pod{first("pod-uid"), first("node-name")}
 }
 
 // refuse notes that a token is nobody's. One that has expired was somebody's, and is so again while the API server is away: it may go before its holder has got another
-// one. One that has not expired was revoked.
-func (t *Tokens) refuse(token string) {
+// one. One that has not expired was revoked. at is when it was refused, by the clock of whoever did: that of this machine may be off by years.
+func (t *Tokens) refuse(token string, at time.Time) {
 	name := nameOf(token)
-	if of, ok := t.known.Get(name); ok && (of.Expires.IsZero() || t.now().Before(of.Expires)) {
+	if of, ok := t.known.Get(name); ok && (of.Expires.IsZero() || at.Before(of.Expires)) {
 		t.known.Delete(name)
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.note(t.nobody, name)
 	delete(t.checked, name)
-	for user, newest := range t.newest {
-		if newest == token {
-			delete(t.newest, user)
+	maps.DeleteFunc(t.newest, func(_ string, n newest) bool { return n.token == token })
+}
+
+// Forget forgets the tokens of pods that are gone: the API server would refuse them.
+func (t *Tokens) Forget(gone func(Pod) bool) {
+	for _, e := range t.known.All() {
+		if e.Value.Pod.UID != "" && gone(e.Value.Pod) {
+			t.forget(e.Name)
 		}
 	}
+}
+
+// forget forgets the token that is kept as name.
+func (t *Tokens) forget(name string) {
+	t.known.Delete(name)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.checked, name)
+	maps.DeleteFunc(t.newest, func(_ string, n newest) bool { return nameOf(n.token) == name })
+}
+
+// doubt has the API server be asked anew whose a token is, when it is shown again.
+func (t *Tokens) doubt(token string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.checked, nameOf(token))
 }
 
 // note notes that something was said of a token now. What is noted is about tokens of the last minutes: all of it may go when it is too much. mu must be held.
@@ -201,9 +266,24 @@ func (t *Tokens) note(said map[string]time.Time, name string) {
 func (t *Tokens) shown(user *authenticationv1.UserInfo, token string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.newest[user.Username] == "" || !t.isFresh(t.newest[user.Username]) {
-		t.newest[user.Username] = token
+	if n, ok := t.newest[user.Username]; ok && t.isFresh(n.token) {
+		token = n.token
 	}
+	t.setNewest(user.Username, token)
+}
+
+// setNewest notes with which token to ask for somebody. Of too many users, the one who was not here for longest is forgotten. mu must be held.
+func (t *Tokens) setNewest(user, token string) {
+	if _, ok := t.newest[user]; !ok && len(t.newest) >= maxNewest {
+		oldest, since := "", t.now()
+		for of, n := range t.newest {
+			if oldest == "" || n.at.Before(since) {
+				oldest, since = of, n.at
+			}
+		}
+		delete(t.newest, oldest)
+	}
+	t.newest[user] = newest{token, t.now()}
 }
 
 // isFresh reports whether the API server has just said that a token is good. mu must be held.
@@ -216,7 +296,7 @@ func (t *Tokens) isFresh(token string) bool {
 func (t *Tokens) Newest(user string) string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.newest[user]
+	return t.newest[user].token
 }
 
 // since is how long ago something was said; very long if never. A clock that was set back makes it that too.

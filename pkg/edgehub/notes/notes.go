@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sort"
 	"strconv"
 	"strings"
 	"sync"
@@ -152,7 +153,8 @@ func NewShelf[T any](b *Book, name string, limit int) (*Shelf[T], error) {
 	return s, errors.Join(errs...)
 }
 
-// Bound has nobody own more than some of the values: of more, his own oldest go, and nobody else's. What an owner with an empty name has is bounded by the shelf alone. It is called before anything is put.
+// Bound has nobody own more than some of the values: of more, his own oldest go, and nobody else's. What an owner with an empty name has is bounded by the shelf alone.
+// Of a full shelf the oldest goes of those who have most, and nothing of an owner with an empty name as long as there is anything else. It is called before anything is put.
 func (s *Shelf[T]) Bound(owner func(name string, value T) string, each int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -240,6 +242,31 @@ func (s *Shelf[T]) trimOf(of string) {
 	}
 }
 
+// trimMost makes room for a sixteenth more, of a full shelf: nobody keeps more than those who lose nothing. mu must be held.
+func (s *Shelf[T]) trimMost() {
+	room := s.limit - s.limit/16
+	left := func(each int) (all int) { // if nobody had more than each
+		for of, n := range s.owned {
+			if of != "" {
+				n = min(n, each)
+			}
+			all += n
+		}
+		return all
+	}
+	each := sort.Search(s.limit, func(n int) bool { return left(n+1) > room })
+	for _, p := range s.order {
+		if len(s.all) <= room {
+			return
+		}
+		if k, ok := s.all[p.name]; ok && k.at == p.at {
+			if of := s.owner(p.name, k.value); of != "" && s.owned[of] > each {
+				s.remove(p.name)
+			}
+		}
+	}
+}
+
 // Len is how many there are.
 func (s *Shelf[T]) Len() int {
 	s.mu.Lock()
@@ -276,6 +303,9 @@ func (b *Book) number() uint64 {
 
 // trim has what is too much go, and what the order has in vain. mu must be held.
 func (s *Shelf[T]) trim() {
+	if len(s.all) > s.limit && s.owner != nil {
+		s.trimMost()
+	}
 	for len(s.all) > s.limit {
 		p := s.order[0]
 		s.order = s.order[1:]

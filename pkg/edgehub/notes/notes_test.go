@@ -90,6 +90,25 @@ func TestWhoHasTooMuchLosesHisOwn(t *testing.T) {
 	}
 }
 
+func TestOfAFullShelfThoseLoseWhoHaveMost(t *testing.T) {
+	b, d := open(t, filepath.Join(t.TempDir(), "notes.db"))
+	defer d.Close()
+	s := shelf[int](t, b, "numbers", 8)
+	s.Bound(func(name string, _ int) string { return strings.Trim(name, "0123456789") }, 4)
+	for i, name := range []string{"a1", "1", "b1", "2", "b2", "c1", "b3", "c2", "c3", "b4", "d1"} {
+		s.Put(name, i)
+	}
+	if diff := cmp.Diff([]string{"a1=0", "1=1", "2=3", "b3=6", "c2=7", "c3=8", "b4=9", "d1=10"}, dump(s)); diff != "" {
+		t.Error(diff)
+	}
+	for i := range 9 { // what is nobody's goes last
+		s.Put(strconv.Itoa(i), i)
+	}
+	if diff := cmp.Diff([]string{"1=1", "2=2", "3=3", "4=4", "5=5", "6=6", "7=7", "8=8"}, dump(s)); diff != "" {
+		t.Error(diff)
+	}
+}
+
 // Random puts, deletions, flushes that fail, a disk that is damaged, and restarts: the file has what there was at the last flush, and memory what there is.
 func TestWhatIsFlushedIsThereAfterARestart(t *testing.T) {
 	seed := rand.Uint64()

@@ -32,6 +32,7 @@ type answer struct {
 	options *options
 	codec   codec
 	rewrite func([]byte) ([]byte, error) // nil for as it is
+	still   func() error                 // why a watch may not go on
 }
 
 // seen is an object as the client has to see it.

@@ -54,6 +54,12 @@ type Config struct {
 	Upstream http.Handler
 	// Allows returns whether who makes a request may read something: nil, or an error to be a Status. Nil allows everything.
 	Allows func(r *http.Request, read Read) error
+	// Owner returns who alone reads what a request wants, as upstream answers each differently; empty if all do who may. Nil is nobody.
+	Owner func(r *http.Request, read Read) string
+	// Still returns why who makes a request may not go on with a watch that he was allowed; nil as long as he may. It is asked each StillEvery, five minutes by default, and a watch that may not
+	// go on ends as one whose time is over. Nil lets everything go on.
+	Still      func(r *http.Request, read Read) error
+	StillEvery time.Duration
 	// Rewrite returns how who makes a request has to see objects of a resource, nil for as they are.
 	Rewrite func(r *http.Request, read Read) func(body []byte) ([]byte, error)
 	// Local reports whether who makes a request is of the node itself. Nil is nobody.
@@ -76,6 +82,15 @@ func New(config Config) (*Handler, error) {
 	}
 	if config.Allows == nil {
 		config.Allows = func(*http.Request, Read) error { return nil }
+	}
+	if config.Owner == nil {
+		config.Owner = func(*http.Request, Read) string { return "" }
+	}
+	if config.Still == nil {
+		config.Still = func(*http.Request, Read) error { return nil }
+	}
+	if config.StillEvery == 0 {
+		config.StillEvery = 5 * time.Minute
 	}
 	if config.Rewrite == nil {
 		config.Rewrite = func(*http.Request, Read) func([]byte) ([]byte, error) { return nil }
@@ -127,6 +142,7 @@ func (h *Handler) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 		h.otherwise(rw, r, err)
 		return
 	}
+	key.Owner = h.config.Owner(r, read)
 	v, filter, done, err := h.find(r, key, &q, options)
 	defer done()
 	if err != nil {
@@ -138,7 +154,7 @@ func (h *Handler) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 		h.otherwise(rw, r, err)
 		return
 	}
-	a := &answer{handler: h, view: v, filter: filter, request: q, options: options, codec: codec, rewrite: h.config.Rewrite(r, read)}
+	a := &answer{handler: h, view: v, filter: filter, request: q, options: options, codec: codec, rewrite: h.config.Rewrite(r, read), still: func() error { return h.config.Still(r, read) }}
 	switch {
 	case q.Name != "":
 		a.get(rw, r)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net/http"
 	"strconv"
 	"time"
@@ -76,13 +77,21 @@ func (s *stream) bookmark(version uint64, annotations map[string]string) {
 	s.version = version
 }
 
-// follow sends events until the time is over, or the client has gone, or cannot be gone on for.
+// follow sends events until the time is over, or the client has gone, or may not have them any more, or cannot be gone on for.
 func (s *stream) follow(ctx context.Context, watcher *view.Watcher, lasts time.Duration) {
 	ctx, cancel := context.WithTimeout(ctx, lasts)
 	defer cancel()
 	every := s.handler.config.BookmarkEvery
 	reminded := time.Now()
+	check := s.nextCheck()
 	for s.err == nil {
+		if time.Now().After(check) {
+			if err := s.still(); err != nil { // who watches again is told so
+				s.handler.config.Logger.Debug("Ended a watch", "path", s.request.Collection(), "err", err)
+				return
+			}
+			check = s.nextCheck()
+		}
 		until, stop := context.WithDeadline(ctx, reminded.Add(every))
 		events, err := watcher.Next(until)
 		stop()
@@ -100,6 +109,12 @@ func (s *stream) follow(ctx context.Context, watcher *view.Watcher, lasts time.D
 			reminded = time.Now()
 		}
 	}
+}
+
+// nextCheck is when it is asked next whether the watch may go on: those that began together do not ask together.
+func (s *stream) nextCheck() time.Time {
+	every := s.handler.config.StillEvery
+	return time.Now().Add(every*3/4 + rand.N(every/4))
 }
 
 // tooOld is that the view does not know what came behind what the client has come to.

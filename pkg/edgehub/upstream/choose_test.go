@@ -142,6 +142,41 @@ func TestAServerThatComesAndGoesEachSevenSecondsMovesNothingToAndFro(t *testing.
 	})
 }
 
+// What is answered from memory because the API server is away is answered so only when that is known: a hub that starts does not know it yet.
+func TestServersAreAwayOnceAllWereAskedAndNoneIsWell(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := scripted(t, "a", "b")
+		held := make(chan struct{})
+		probe := s.probe
+		s.probe = func(ctx context.Context, asked *server, patience time.Duration) (time.Duration, error) {
+			if asked.url.Host == "b" {
+				<-held
+			}
+			return probe(ctx, asked, patience)
+		}
+		s.set("a", true)
+		s.set("b", true)
+		is := func(what string, want bool) {
+			t.Helper()
+			if synctest.Wait(); s.Away() != want {
+				t.Errorf("%s: away is %t", what, !want)
+			}
+		}
+		is("before any was asked", false)
+		ctx, cancel := context.WithCancel(t.Context())
+		var running sync.WaitGroup
+		running.Go(func() { s.Run(ctx) }) // ends with cancel
+		is("one was not asked yet", false)
+		close(held)
+		is("none is well", true)
+		s.set("b", false)
+		time.Sleep(2 * probeChosen)
+		is("one is back", false)
+		cancel()
+		running.Wait()
+	})
+}
+
 func TestTheOneServerIsAskedAgainOnceItIsBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := scripted(t, "a")

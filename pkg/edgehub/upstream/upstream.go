@@ -282,6 +282,13 @@ func (u *Upstream) Available() bool {
 	return false
 }
 
+// Away reports whether no server answers: all were asked, and none is well. Before they were asked nobody knows, and requests are tried.
+func (u *Upstream) Away() bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.chosen == nil
+}
+
 // Changes returns a channel that is closed when a server is lost or found, or another is chosen. For the change after that it is called again.
 func (u *Upstream) Changes() <-chan struct{} {
 	u.mu.Lock()

@@ -121,7 +121,7 @@ func sameKind(a, b *Key) bool {
 
 // mayBeWider reports whether it takes a closer look to know whether a key has all that another selects: a node has hundreds of views that have one object each, by its name.
 func mayBeWider(wide, narrow *Key) bool {
-	if !sameKind(wide, narrow) || wide.Namespace != "" && wide.Namespace != narrow.Namespace {
+	if !sameKind(wide, narrow) || wide.Owner != narrow.Owner || wide.Namespace != "" && wide.Namespace != narrow.Namespace {
 		return false
 	}
 	return wide.Fields == "" || strings.Contains(wide.Fields, ",") || strings.Contains(narrow.Fields, wide.Fields)

@@ -31,7 +31,7 @@ type Filter struct {
 
 // Narrow returns what of a complete view of wide is a complete view of narrow; false if that cannot be said.
 func Narrow(wide, narrow Key) (*Filter, bool) {
-	if wide.Kind() != narrow.Kind() || wide.Namespace != "" && wide.Namespace != narrow.Namespace {
+	if wide.Kind() != narrow.Kind() || wide.Owner != narrow.Owner || wide.Namespace != "" && wide.Namespace != narrow.Namespace {
 		return nil, false
 	}
 	f := &Filter{namespace: narrow.Namespace}

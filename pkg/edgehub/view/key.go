@@ -16,6 +16,8 @@ type Key struct {
 	Namespace string
 	// Labels and Fields are selectors as NewKey writes them; empty selects everything.
 	Labels, Fields string
+	// Owner is who alone reads it, as upstream answers each differently; empty if all do who may.
+	Owner string
 }
 
 // NewKey returns a key, with selectors in the one way in which they are written: those that say the same in another order are the same view.
@@ -28,7 +30,7 @@ func NewKey(group, version, resource, namespace, labelSelector, fieldSelector st
 	if err != nil {
 		return Key{}, fmt.Errorf("the field selector %q: %w", fieldSelector, err)
 	}
-	return Key{group, version, resource, namespace, byLabels.String(), byFields.String()}, nil
+	return Key{Group: group, Version: version, Resource: resource, Namespace: namespace, Labels: byLabels.String(), Fields: byFields.String()}, nil
 }
 
 // Kind is what all views of a resource have in common.
@@ -37,7 +39,7 @@ func (k Key) Kind() string { return k.Group + "/" + k.Version + "/" + k.Resource
 // String is a key as ParseKey reads it: VERSION/RESOURCE or GROUP/VERSION/RESOURCE, and behind a question mark what narrows it.
 func (k Key) String() string {
 	narrow := url.Values{}
-	for name, value := range map[string]string{"namespace": k.Namespace, "labels": k.Labels, "fields": k.Fields} {
+	for name, value := range map[string]string{"namespace": k.Namespace, "labels": k.Labels, "fields": k.Fields, "owner": k.Owner} {
 		if value != "" {
 			narrow.Set(name, value)
 		}
@@ -60,5 +62,7 @@ func ParseKey(text string) (Key, error) {
 	if len(parts) == 2 {
 		parts = append([]string{""}, parts...)
 	}
-	return NewKey(parts[0], parts[1], parts[2], values.Get("namespace"), values.Get("labels"), values.Get("fields"))
+	key, err := NewKey(parts[0], parts[1], parts[2], values.Get("namespace"), values.Get("labels"), values.Get("fields"))
+	key.Owner = values.Get("owner")
+	return key, err
 }

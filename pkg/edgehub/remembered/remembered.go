@@ -84,7 +84,12 @@ func (h *Handler) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 		return
 	}
 	q, ok := target.Parse(r.URL)
-	if !ok || q.Name == "" || q.Subresource != "" || isLease(&q) || len(asked(r.URL)) > 0 || !readsJSON(r) {
+	if !ok || q.Name == "" || q.Subresource != "" || isLease(&q) || len(asked(r.URL)) > 0 {
+		h.next.ServeHTTP(rw, r)
+		return
+	}
+	reads, rather := readsJSON(r)
+	if !reads {
 		h.next.ServeHTTP(rw, r)
 		return
 	}
@@ -92,6 +97,9 @@ func (h *Handler) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	name := objectName(who, &q, q.Name)
 	w, done := h.record(rw, who, maxObject)
 	defer done()
+	if rather {
+		w.limit = 0
+	}
 	w.before, w.known = h.objects.Get(name)
 	w.known = w.known && (w.before.Code != http.StatusNotFound || !isMade(&q))
 	h.next.ServeHTTP(w, r)
@@ -185,19 +193,28 @@ func ownerOf(objectName string, _ Answer) string {
 	return strings.TrimPrefix(who, Node)
 }
 
-// readsJSON reports whether a client takes objects as JSON, and has it get them so: of anything else it is not seen what it says.
-func readsJSON(r *http.Request) bool {
+// readsJSON reports whether a client takes objects as JSON, and has it get them so: of anything else it is not seen what it says. rather is that it would rather have something
+// else in JSON, such as a Table: it gets that, and an object only if nobody answers.
+func readsJSON(r *http.Request) (reads, rather bool) {
 	accept := r.Header.Get("Accept")
 	if strings.TrimSpace(accept) == "" {
-		return true
+		return true, false
 	}
 	for _, one := range strings.Split(accept, ",") {
-		if kind, parameters, err := mime.ParseMediaType(one); err == nil && (kind == "application/json" || kind == "*/*") && parameters["as"] == "" {
-			r.Header.Set("Accept", "application/json")
-			return true
+		kind, parameters, err := mime.ParseMediaType(one)
+		if err != nil || kind != "application/json" && kind != "*/*" {
+			continue
 		}
+		if parameters["as"] != "" {
+			rather = true
+			continue
+		}
+		if !rather {
+			r.Header.Set("Accept", "application/json")
+		}
+		return true, rather
 	}
-	return false
+	return false, false
 }
 
 // legibly has an answer come as it is read, and not compressed as the client would take it: API servers compress discovery if there are many kinds. On the way from upstream it is compressed all the same.
@@ -210,7 +227,7 @@ func (h *Handler) write(rw http.ResponseWriter, r *http.Request, who string) {
 		h.next.ServeHTTP(rw, r)
 		return
 	}
-	legible := readsJSON(r)
+	legible, rather := readsJSON(r)
 	legibly(r)
 	w, done := h.record(rw, who, maxObject)
 	defer done()
@@ -226,7 +243,7 @@ func (h *Handler) write(rw http.ResponseWriter, r *http.Request, who string) {
 	if _, known := h.objects.Get(name); !known {
 		return
 	}
-	if r.Method == http.MethodDelete || !legible || !w.whole() || is.Kind == "Status" {
+	if r.Method == http.MethodDelete || !legible || rather || !w.whole() || is.Kind == "Status" {
 		h.objects.Delete(name)
 		return
 	}

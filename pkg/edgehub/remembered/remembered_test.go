@@ -54,6 +54,7 @@ const (
 func TestWhatIsAnsweredWhileTheAPIServerIsAway(t *testing.T) {
 	type try struct{ who, request, accept, cloud, want string }
 	const protobuf = "application/vnd.kubernetes.protobuf"
+	const table, asTable = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json", `{"kind":"Table","metadata":{"name":"n"}}`
 	const lease = "/apis/coordination.k8s.io/v1/namespaces/ns/leases/a"
 	const leased = `{"kind":"Lease","apiVersion":"coordination.k8s.io/v1","metadata":{"name":"a","resourceVersion":"1"}}`
 	for what, tries := range map[string][]try{
@@ -63,6 +64,8 @@ func TestWhatIsAnsweredWhileTheAPIServerIsAway(t *testing.T) {
 		"an object, to who got it":                    {{"anna", "GET " + csinode, "", "200 " + object, "200 " + object}, {"anna", "GET " + csinode, "", "", "200 " + object}, {"bert", "GET " + csinode, "", "", "503"}},
 		"one that is asked for oddly is not kept":     {{"anna", "GET /version?x=1", "", "200 {}", "200 {}"}, {"anna", "GET /version?x=1", "", "", "503"}},
 		"nothing to nobody":                           {{"", "GET /version", "", "200 {}", "200 {}"}, {"", "GET /version", "", "", "503"}},
+		"an object, to who would rather see a Table":  {{"anna", "GET " + csinode, "", "200 " + object, "200 " + object}, {"anna", "GET " + csinode, table, "200 " + asTable, "200 " + asTable}, {"anna", "GET " + csinode, table, "", "200 " + object}},
+		"no Table is kept":                            {{"anna", "GET " + csinode, table, "200 " + asTable, "200 " + asTable}, {"anna", "GET " + csinode, "", "", "503"}},
 		"an object that there is not":                 {{"anna", "GET " + other, "", missing, missing}, {"anna", "GET " + other, "", "", missing}},
 		"a CSINode that there is not is not known":    {{"anna", "GET " + csinode, "", missing, missing}, {"anna", "GET " + csinode, "", "", "503"}},
 		"a Lease says nothing true of later":          {{"anna", "GET " + lease, "", "200 " + leased, "200 " + leased}, {"anna", "GET " + lease, "", "", "503"}},

@@ -182,12 +182,16 @@ func (h *hub) raw(path string) (*http.Response, *metav1.Status) {
 	return answer, &status
 }
 
-// client is one of a program on the node.
+// client is one of a program on the node. It takes JSON, too.
 func (h *hub) client(contentType string) kubernetes.Interface {
 	h.t.Helper()
-	client, err := kubernetes.NewForConfig(&rest.Config{
-		Host: h.url, QPS: -1, ContentConfig: rest.ContentConfig{ContentType: contentType, AcceptContentTypes: contentType + ",application/json"},
-	})
+	return h.accepting(contentType, contentType+",application/json")
+}
+
+// accepting is one that takes what accept says, and nothing else.
+func (h *hub) accepting(contentType, accept string) kubernetes.Interface {
+	h.t.Helper()
+	client, err := kubernetes.NewForConfig(&rest.Config{Host: h.url, QPS: -1, ContentConfig: rest.ContentConfig{ContentType: contentType, AcceptContentTypes: accept}})
 	if err != nil {
 		h.t.Fatal(err)
 	}

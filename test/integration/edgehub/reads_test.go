@@ -141,6 +141,7 @@ func TestInformersGoOnWithoutTheCloud(t *testing.T) {
 	running := []*informed{
 		inform(t, "an informer that reads JSON", h.client(runtime.ContentTypeJSON), all, everything),
 		inform(t, "an informer that would read protobuf", h.client(runtime.ContentTypeProtobuf), unit, inUnit),
+		inform(t, "an informer that reads nothing but protobuf", h.accepting(runtime.ContentTypeProtobuf, runtime.ContentTypeProtobuf), unit, inUnit),
 		inform(t, "an informer of one", h.client(runtime.ContentTypeProtobuf), one, isOne),
 	}
 	settle := func() {

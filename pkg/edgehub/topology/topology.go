@@ -140,15 +140,20 @@ func (t *Topology) forget(s *service) {
 	}
 }
 
-// partial is what is read of an EndpointSlice.
-type partial struct {
+// head is what is read of an EndpointSlice that is filtered.
+type head struct {
 	Metadata struct {
 		Name      string            `json:"name"`
 		Namespace string            `json:"namespace"`
 		Labels    map[string]string `json:"labels"`
 	} `json:"metadata"`
 	AddressType string `json:"addressType"`
-	Endpoints   []struct {
+}
+
+// partial is what is read of one that there is.
+type partial struct {
+	head
+	Endpoints []struct {
 		NodeName   string `json:"nodeName"`
 		Conditions struct {
 			Ready *bool `json:"ready"`
@@ -160,7 +165,7 @@ type partial struct {
 const serviceLabel = "kubernetes.io/service-name"
 
 // service is the Service that an EndpointSlice is of, "" if of none.
-func (p *partial) service() string {
+func (p *head) service() string {
 	if service := p.Metadata.Labels[serviceLabel]; service != "" {
 		return p.Metadata.Namespace + "/" + service
 	}
@@ -239,10 +244,7 @@ func (t *Topology) Slices(service string) []string {
 // Filter returns what of an EndpointSlice, JSON, the node sees: see the function Filter. It may be another than that which SetSlice was told of last: the place
 // where its Service looks for endpoints is that of what SetSlice knows.
 func (t *Topology) Filter(body []byte) ([]byte, error) {
-	var p struct {
-		partial
-		Endpoints struct{} `json:"-"`
-	}
+	var p head // endpoints are many, and are looked at if there is a rule
 	if err := utiljson.Unmarshal(body, &p); err != nil {
 		return nil, fmt.Errorf("an EndpointSlice that is no JSON: %w", err)
 	}

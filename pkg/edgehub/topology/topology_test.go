@@ -172,6 +172,18 @@ func TestWhatIsNeverFiltered(t *testing.T) {
 	}
 }
 
+// Most Services have no rule, and some have a hundred endpoints in a slice.
+func TestEndpointsOfAServiceWithoutARuleAreNotRead(t *testing.T) {
+	w := newWorld(t)
+	costs := func(endpoints ...string) float64 {
+		body := sliceOf("web/IPv4/1", endpoints...)
+		return testing.AllocsPerRun(100, func() { w.filter(body) })
+	}
+	if one, many := costs("o"), costs(strings.Split(strings.Repeat("o ", 100), " ")...); many > one {
+		t.Errorf("one of them costs %v allocations, and a hundred %v", one, many)
+	}
+}
+
 func TestWhatAChangeAffects(t *testing.T) {
 	w := newWorld(t)
 	one, two := []string{"h", "o"}, []string{"o"}

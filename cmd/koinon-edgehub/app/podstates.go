@@ -19,6 +19,8 @@ var servicesKey = view.Key{Version: "v1", Resource: "services"}
 const (
 	// lapseEvery is how often it is looked for what kubelet does not say any more, and lapseAfter how long it has been there without saying it again: it does so each ten seconds.
 	lapseEvery, lapseAfter = 10 * time.Second, time.Minute
+	// settleAfter is how long the API server has been there, since it was told of a pod, until its EndpointSlices are taken for what is to be.
+	settleAfter = time.Minute
 )
 
 // podStatus takes how kubelet says that a pod is, for EndpointSlices that have it otherwise: by the pod as the API server has it since, or, while that is away, by what kubelet would change of what it has read.
@@ -30,7 +32,7 @@ func (h *hub) podStatus(namespace, name string, patch, taken []byte) {
 	)
 	if taken != nil {
 		if known, _, viewErr := h.cache.View(podsKey(h.node)).Get(namespace + "/" + name); viewErr == nil && known != nil {
-			of, differs, err = h.podStates.Taken(taken, known.Body)
+			of, differs, err = h.podStates.Taken(taken, known.Body, time.Now())
 		}
 	} else if read := h.readAsNode("/api/v1/namespaces/" + namespace + "/pods/" + name); read != nil {
 		of, differs, err = h.podStates.Said(read, patch, time.Now())
@@ -59,18 +61,28 @@ func (h *hub) readAsNode(path string) []byte {
 	return answer.body.Bytes()
 }
 
-// keepPodStates forgets what kubelet does not say any more, and pods that are gone, until ctx ends.
+// keepPodStates forgets what kubelet does not say any more, what EndpointSlices say themselves, and pods that are gone, until ctx ends.
 func (h *hub) keepPodStates(ctx context.Context) {
 	ticker := time.NewTicker(lapseEvery)
 	defer ticker.Stop()
 	pods := h.cache.View(podsKey(h.node))
+	var connected time.Time // since when; zero while the API server is away
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
 		}
-		for _, p := range h.podStates.Lapse(h.kubelet.last().Add(-lapseAfter)) {
+		if h.away() {
+			connected = time.Time{}
+		} else if connected.IsZero() {
+			connected = time.Now()
+		}
+		gone := h.podStates.Lapse(h.kubelet.last().Add(-lapseAfter))
+		if before := time.Now().Add(-settleAfter); !connected.IsZero() && connected.Before(before) {
+			gone = append(gone, h.podStates.Settle(before)...)
+		}
+		for _, p := range gone {
 			h.closure.Moved(p.Namespace, p.UID)
 		}
 		h.podStates.Keep(func(p podstate.Pod) bool {

@@ -61,7 +61,7 @@ func (h *hub) readAsNode(path string) []byte {
 	return answer.body.Bytes()
 }
 
-// keepPodStates forgets what kubelet does not say any more, what EndpointSlices say themselves, and pods that are gone, until ctx ends.
+// keepPodStates forgets what is not so any more, and pods that are gone, until ctx ends.
 func (h *hub) keepPodStates(ctx context.Context) {
 	ticker := time.NewTicker(lapseEvery)
 	defer ticker.Stop()
@@ -78,17 +78,25 @@ func (h *hub) keepPodStates(ctx context.Context) {
 		} else if connected.IsZero() {
 			connected = time.Now()
 		}
-		gone := h.podStates.Lapse(h.kubelet.last().Add(-lapseAfter))
-		if before := time.Now().Add(-settleAfter); !connected.IsZero() && connected.Before(before) {
-			gone = append(gone, h.podStates.Settle(before)...)
-		}
-		for _, p := range gone {
-			h.closure.Moved(p.Namespace, p.UID)
-		}
+		h.forgetPodStates(connected)
 		h.podStates.Keep(func(p podstate.Pod) bool {
 			o, _, err := pods.Get(p.Namespace + "/" + p.Name)
 			return err != nil || o != nil && bytes.Contains(o.Body, []byte(p.UID))
 		})
+	}
+}
+
+// forgetPodStates forgets what kubelet does not say any more, and what EndpointSlices say themselves. connected is since when the API server has been there; zero if it is not.
+func (h *hub) forgetPodStates(connected time.Time) {
+	var gone []podstate.Pod
+	if began, latest := h.kubelet.series(); latest.Sub(began) > lapseAfter { // else it has not had the time to say it again
+		gone = h.podStates.Lapse(latest.Add(-lapseAfter))
+	}
+	if before := time.Now().Add(-settleAfter); !connected.IsZero() && connected.Before(before) {
+		gone = append(gone, h.podStates.Settle(before)...)
+	}
+	for _, p := range gone {
+		h.closure.Moved(p.Namespace, p.UID)
 	}
 }
 

@@ -65,7 +65,6 @@ func (h *hub) readAsNode(path string) []byte {
 func (h *hub) keepPodStates(ctx context.Context) {
 	ticker := time.NewTicker(lapseEvery)
 	defer ticker.Stop()
-	pods := h.cache.View(podsKey(h.node))
 	var connected time.Time // since when; zero while the API server is away
 	for {
 		select {
@@ -79,14 +78,10 @@ func (h *hub) keepPodStates(ctx context.Context) {
 			connected = time.Now()
 		}
 		h.forgetPodStates(connected)
-		h.podStates.Keep(func(p podstate.Pod) bool {
-			o, _, err := pods.Get(p.Namespace + "/" + p.Name)
-			return err != nil || o != nil && bytes.Contains(o.Body, []byte(p.UID))
-		})
 	}
 }
 
-// forgetPodStates forgets what kubelet does not say any more, and what EndpointSlices say themselves. connected is since when the API server has been there; zero if it is not.
+// forgetPodStates forgets what kubelet does not say any more, what EndpointSlices say themselves, and pods that are gone, as far as it is known which there are. connected is since when the API server has been there; zero if it is not.
 func (h *hub) forgetPodStates(connected time.Time) {
 	var gone []podstate.Pod
 	if began, latest := h.kubelet.series(); latest.Sub(began) > lapseAfter { // else it has not had the time to say it again
@@ -98,6 +93,11 @@ func (h *hub) forgetPodStates(connected time.Time) {
 	for _, p := range gone {
 		h.closure.Moved(p.Namespace, p.UID)
 	}
+	pods := h.cache.View(podsKey(h.node)) // another one, once that of before was forgotten
+	h.podStates.Keep(func(p podstate.Pod) bool {
+		o, _, err := pods.Get(p.Namespace + "/" + p.Name)
+		return err != nil || o != nil && bytes.Contains(o.Body, []byte(p.UID))
+	})
 }
 
 // correct is an EndpointSlice with the pods of the node as they are now.

@@ -112,3 +112,30 @@ func TestWhetherAPodIsReadyIsSeenUntilEndpointSlicesSayIt(t *testing.T) {
 		is("later", "10.1.0.5 false")
 	})
 }
+
+// All is forgotten when the cluster is another one, and a view that was never complete when nobody wants it: what is read after that is in another view.
+func TestPodsThatAreGoneAreForgottenAfterTheirViewWas(t *testing.T) {
+	h := podHub(t)
+	if _, _, err := h.podStates.Taken(podAt(8, "10.1.0.8", "True"), podAt(7, "10.1.0.5", "True"), time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	is := func(when, want string) {
+		t.Helper()
+		h.forgetPodStates(time.Time{})
+		if got := h.seen(t, true); got != want {
+			t.Errorf("%s it is %s, want %s", when, got, want)
+		}
+	}
+	is("while nobody knows which pods there are", "10.1.0.8 true")
+	h.cache.Forget(podsKey(h.node))
+	is("when that was forgotten", "10.1.0.8 true")
+	pods := h.cache.View(podsKey(h.node))
+	pod, err := pods.Parse(podAt(8, "10.1.0.8", "True"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	pods.Replace([]*view.Object{pod}, 8)
+	is("when it is there", "10.1.0.8 true")
+	pods.Replace(nil, 9)
+	is("when it is gone", "10.1.0.5 true")
+}

@@ -70,11 +70,12 @@ func (v *visits) series() (began, latest time.Time) {
 
 // locally serves programs of the node: whoever has a client certificate of the hub's authority, and nobody else.
 func (h *hub) locally() http.Handler {
+	handler := h.knowingPods(h.handler)
 	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == leasePath+h.node {
 			h.kubelet.note()
 		}
-		h.handler.ServeHTTP(rw, r.WithContext(callers.With(r.Context(), &callers.Caller{Local: true})))
+		handler.ServeHTTP(rw, r.WithContext(callers.With(r.Context(), &callers.Caller{Local: true})))
 	})
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/koinon-io/koinon/pkg/edgehub/callers"
 	"github.com/koinon-io/koinon/pkg/edgehub/podstate"
+	"github.com/koinon-io/koinon/pkg/edgehub/target"
 	"github.com/koinon-io/koinon/pkg/edgehub/view"
 )
 
@@ -23,6 +24,29 @@ const (
 	settleAfter = time.Minute
 )
 
+// knowingPods has it be known how a pod is, before kubelet's change of its status is handed on.
+func (h *hub) knowingPods(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		if t, ok := target.Parse(r.URL); ok && r.Method == http.MethodPatch && t.Group == "" && t.Resource == "pods" && t.Subresource == "status" {
+			if known := h.podKnown(t.Namespace, t.Name); known != nil {
+				if end, err := h.podStates.Begin(known); err == nil { // what is in a view was read once
+					defer end()
+				}
+			}
+		}
+		next.ServeHTTP(rw, r)
+	})
+}
+
+// podKnown is a pod of the node as the API server has told of it; nil if it has not.
+func (h *hub) podKnown(namespace, name string) []byte {
+	o, _, err := h.cache.View(podsKey(h.node)).Get(namespace + "/" + name)
+	if err != nil || o == nil {
+		return nil
+	}
+	return o.Body
+}
+
 // podStatus takes how kubelet says that a pod is, for EndpointSlices that have it otherwise: by the pod as the API server has it since, or, while that is away, by what kubelet would change of what it has read.
 func (h *hub) podStatus(namespace, name string, patch, taken []byte) {
 	var (
@@ -31,8 +55,8 @@ func (h *hub) podStatus(namespace, name string, patch, taken []byte) {
 		err     error
 	)
 	if taken != nil {
-		if known, _, viewErr := h.cache.View(podsKey(h.node)).Get(namespace + "/" + name); viewErr == nil && known != nil {
-			of, differs, err = h.podStates.Taken(taken, known.Body, time.Now())
+		if known := h.podKnown(namespace, name); known != nil {
+			of, differs, err = h.podStates.Taken(taken, known, time.Now())
 		}
 	} else if read := h.readAsNode("/api/v1/namespaces/" + namespace + "/pods/" + name); read != nil {
 		of, differs, err = h.podStates.Said(read, patch, time.Now())

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -39,8 +41,19 @@ func podHub(t *testing.T) *hub {
 }
 
 // podAt is the pod ns/a, as the API server has it.
-func podAt(version int, address, ready string) []byte {
+func podAt(version uint64, address, ready string) []byte {
 	return fmt.Appendf(nil, `{"metadata":{"name":"a","namespace":"ns","uid":"u1","resourceVersion":"%d"},"status":{"podIPs":[{"ip":%q}],"conditions":[{"type":"Ready","status":%q}]}}`, version, address, ready)
+}
+
+// tell has the API server tell that there is the pod ns/a, with an address.
+func (h *hub) tell(t *testing.T, version uint64, address string) {
+	t.Helper()
+	pods := h.cache.View(podsKey(h.node))
+	pod, err := pods.Parse(podAt(version, address, "True"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	pods.Replace([]*view.Object{pod}, version)
 }
 
 // seen is an endpoint of the pod ns/a with the address 10.1.0.5, as it is seen: its address, and whether it is ready.
@@ -129,13 +142,21 @@ func TestPodsThatAreGoneAreForgottenAfterTheirViewWas(t *testing.T) {
 	is("while nobody knows which pods there are", "10.1.0.8 true")
 	h.cache.Forget(podsKey(h.node))
 	is("when that was forgotten", "10.1.0.8 true")
-	pods := h.cache.View(podsKey(h.node))
-	pod, err := pods.Parse(podAt(8, "10.1.0.8", "True"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	pods.Replace([]*view.Object{pod}, 8)
+	h.tell(t, 8, "10.1.0.8")
 	is("when it is there", "10.1.0.8 true")
-	pods.Replace(nil, 9)
+	h.cache.View(podsKey(h.node)).Replace(nil, 9)
 	is("when it is gone", "10.1.0.5 true")
+}
+
+func TestAnAddressOfBeforeIsKnownThoughTheAPIServerTellsOfTheNewOneBeforeItAnswers(t *testing.T) {
+	h := podHub(t)
+	h.tell(t, 7, "10.1.0.5")
+	h.handler = http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		h.tell(t, 8, "10.1.0.8")
+		h.podStatus("ns", "a", nil, podAt(8, "10.1.0.8", "True"))
+	})
+	h.locally().ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(t.Context(), http.MethodPatch, "/api/v1/namespaces/ns/pods/a/status", http.NoBody))
+	if got, want := h.seen(t, true), "10.1.0.8 true"; got != want {
+		t.Errorf("it is %s, want %s", got, want)
+	}
 }

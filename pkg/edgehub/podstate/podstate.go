@@ -30,13 +30,17 @@ type Book struct {
 	// node is its name, quoted: most EndpointSlices are not about it.
 	node []byte
 
-	mu   sync.RWMutex
-	pods map[string]*state // by UID; guarded by mu
+	mu sync.RWMutex
+	// What follows is guarded by mu, and by UID.
+
+	pods map[string]*state
+	// before are pods as they were known when kubelet began to change their status.
+	before map[string]*pod
 }
 
 // New returns a book of a node that knows of no pods.
 func New(node string) *Book {
-	return &Book{node: strconv.AppendQuote(nil, node), pods: map[string]*state{}}
+	return &Book{node: strconv.AppendQuote(nil, node), pods: map[string]*state{}, before: map[string]*pod{}}
 }
 
 // state is that of a pod: its addresses now, and those which it has had and has not any more; and whether it is ready.
@@ -97,15 +101,38 @@ func (p *pod) isReady() bool {
 	return false
 }
 
-// Taken takes a pod as the API server has it since kubelet has changed its status, and as it is known otherwise, both as JSON. differs says that EndpointSlices which name it are to be seen otherwise.
+// Begin takes a pod as it is known before kubelet's change of its status is handed on, as JSON: when the API server has taken it, whoever watches may have been told of that already. end is to be called when it was answered.
+func (b *Book) Begin(known []byte) (end func(), err error) {
+	was, err := read(known)
+	if err != nil {
+		return nil, err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	uid := was.Metadata.UID
+	b.before[uid] = was
+	return func() {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		if b.before[uid] == was { // else it was given up, and tried again
+			delete(b.before, uid)
+		}
+	}, nil
+}
+
+// Taken takes a pod as the API server has it since kubelet has changed its status, and as it is known otherwise, if Begin was not told, both as JSON. differs says that EndpointSlices which name it are to be seen otherwise.
 func (b *Book) Taken(has, known []byte, at time.Time) (of Pod, differs bool, err error) {
 	is, err := read(has)
 	if err != nil {
 		return Pod{}, false, err
 	}
-	was, err := read(known)
-	if err != nil {
-		return Pod{}, false, err
+	b.mu.RLock()
+	was := b.before[is.Metadata.UID]
+	b.mu.RUnlock()
+	if was == nil {
+		if was, err = read(known); err != nil {
+			return Pod{}, false, err
+		}
 	}
 	return b.note(was, is, at, true)
 }

@@ -214,6 +214,33 @@ func TestWhatKubeletDoesNotSayAgainIsNotSoAnyMore(t *testing.T) {
 	}
 }
 
+func TestAnAddressOfBeforeIsKnownThoughTheWatchIsQuickerThanTheAnswer(t *testing.T) {
+	b := New("n")
+	begin := func() (end func()) {
+		t.Helper()
+		end, err := b.Begin([]byte(podWith("a", "u1", "10.1.0.5")))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return end
+	}
+	givenUp, end := begin(), begin()
+	givenUp()
+	after := []byte(podWith("a", "u1", "10.1.0.8"))
+	if of, differs, err := b.Taken(after, after, time.Now()); err != nil || !differs || of != (Pod{"ns", "a", "u1"}) {
+		t.Errorf("%v, differs %t, %v", of, differs, err)
+	}
+	if got, want := string(b.Correct([]byte(slice("u1", "10.1.0.5")), func() bool { return false })), slice("u1", "10.1.0.8"); got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	if end(); len(b.before) > 0 {
+		t.Errorf("what was answered is known as of before: %v", b.before)
+	}
+	if _, err := b.Begin([]byte(`[]`)); err == nil {
+		t.Error("a list is taken for a pod")
+	}
+}
+
 func TestWhatKubeletSaysOfAnotherPodIsNotBelieved(t *testing.T) {
 	b := New("n")
 	for _, patch := range []string{kubelet("u2", []string{"10.1.0.5"}, []string{"10.1.0.6"}), `{"status":`, `[]`, `{"status":{"podIPs":7}}`} {

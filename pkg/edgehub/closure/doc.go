@@ -2,7 +2,7 @@
 // seen is changed, and watchers are told, when a Service gets another rule, a node another unit, or an endpoint elsewhere decides.
 //
 // Nobody is shown an EndpointSlice before it is known which Services have rules: an annotation that is not known is not one that is absent. Whoever asks sooner is told to try again. Only if the API server
-// does not let the node read Services nothing is filtered, and Problems says so.
+// says that the node may not read Services (403) nothing is filtered, and Problems says so.
 //
 // Units of nodes are read while there is a rule that needs them. A rule is not applied before they are known, for a few seconds at most: after that, and if the node may not read all nodes, what is not known is
 // in no unit, and a Service that is closed to its unit is closed to the node. Without the cloud all is as it was last.

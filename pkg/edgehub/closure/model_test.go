@@ -186,7 +186,7 @@ func (c *cloud) slice(name, service string, nodes ...string) {
 func (c *cloud) open(ctx context.Context) *Closure {
 	c.t.Helper()
 	closure, err := New(Config{
-		Node: "n0", Views: c, View: c.cache.View, Correct: c.correct, Logger: slog.New(slog.DiscardHandler), Refused: func(err error) bool { return errors.Is(err, errRefused) },
+		Node: "n0", Views: c, View: c.cache.View, Correct: c.correct, Logger: slog.New(slog.DiscardHandler), Refused: func(err error) bool { return errors.As(err, new(refusal)) },
 		Want: func(_ context.Context, key view.Key, path string) (func() (bool, error), func()) {
 			return c.Want(key, path, nil)
 		},
@@ -198,7 +198,15 @@ func (c *cloud) open(ctx context.Context) *Closure {
 	return closure
 }
 
-var errRefused = errors.New("it is forbidden")
+// refusal is an answer instead of a view, by its code.
+type refusal int
+
+func (r refusal) Error() string { return fmt.Sprintf("it is %d", int(r)) }
+
+// Refusal is what package serving asks for.
+func (r refusal) Refusal() (code int, body []byte) { return int(r), nil }
+
+const errRefused = refusal(http.StatusForbidden)
 
 // rules is what is to be seen by what the cloud has: a topology that begins from nothing says.
 func (c *cloud) rules(mayReadNodes bool) map[string]string {
@@ -494,6 +502,26 @@ func TestServicesThatMayNotBeReadAreSaid(t *testing.T) {
 		time.Sleep(2 * sweepEvery)
 		if diff := cmp.Diff(c.rules(true), shown(t, closure)); diff != "" || len(closure.Problems()) > 0 {
 			t.Errorf("once they may be read, problems are %q, and (-want +got):\n%s", closure.Problems(), diff)
+		}
+	})
+}
+
+// The node's certificate has ended, as it had when the hub was started: that is no word about Services, of which nothing is on the disk.
+func TestWhoIsNotKnownToTheAPIServerIsNotOneWhoMayNotReadServices(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, closure, end := begin(t, allSlices, nodesKey, unitsKey)
+		defer end()
+		for _, err := range []error{refusal(http.StatusUnauthorized), refusal(http.StatusNotFound), errors.New("no route to host")} {
+			c.hinder(servicesKey, err)
+			time.Sleep(2 * sweepEvery)
+			if got := shown(t, closure); got != nil || len(closure.Problems()) > 0 {
+				t.Errorf("%v: shown is %v, and problems are %q", err, got, closure.Problems())
+			}
+		}
+		c.hinder(servicesKey, fmt.Errorf("a list: %w", errRefused))
+		time.Sleep(2 * sweepEvery)
+		if got := shown(t, closure); got == nil || len(closure.Problems()) != 1 {
+			t.Errorf("once it is said that they may not be read, shown is %v, and problems are %q", got, closure.Problems())
 		}
 	})
 }

@@ -7,7 +7,7 @@
 // Units of nodes are read while there is a rule that needs them. A rule is not applied before they are known, for a few seconds at most: after that, and if the node may not read all nodes, what is not known is
 // in no unit, and a Service that is closed to its unit is closed to the node. Without the cloud all is as it was last.
 //
-// What is let through is seen as Config.Correct has it: with the addresses that pods of this node have now.
+// What is let through is seen as Config.Correct has it: with the addresses that pods of this node have now, and whether they are ready. By that it is decided, too, whether a unit has ready endpoints.
 //
 // A Closure stands between package serving and its Views, and may be used concurrently.
 package closure

@@ -13,6 +13,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -38,8 +39,9 @@ type cloud struct {
 
 	wanted  map[view.Key]int
 	hinders map[view.Key]error
-	// moved are other addresses than "of-NODE" of pods, by node.
-	moved map[string]string
+	// moved are other addresses than "of-NODE" of pods, by node, and unready are nodes of which the pods are not ready.
+	moved   map[string]string
+	unready map[string]bool
 }
 
 // correct is Config.Correct.
@@ -49,7 +51,20 @@ func (c *cloud) correct(slice []byte) []byte {
 	for node, address := range c.moved {
 		slice = bytes.ReplaceAll(slice, []byte(`"of-`+node+`"`), []byte(`"`+address+`"`))
 	}
+	for node := range c.unready {
+		slice = bytes.ReplaceAll(slice, []byte(`"nodeName":"`+node+`"`), []byte(`"conditions":{"ready":false},"nodeName":"`+node+`"`))
+	}
 	return slice
+}
+
+// ready has the pod of a node be ready, or not.
+func (c *cloud) ready(closure *Closure, node string, is bool) {
+	c.mu.Lock()
+	if c.unready[node] = true; is {
+		delete(c.unready, node)
+	}
+	c.mu.Unlock()
+	closure.Moved("ns", "pod-"+node)
 }
 
 // move gives the pod of a node another address.
@@ -68,7 +83,7 @@ func newCloud(t testing.TB) *cloud {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &cloud{t: t, cache: cache, version: 10, state: map[view.Key]map[string]string{}, wanted: map[view.Key]int{}, hinders: map[view.Key]error{}, moved: map[string]string{}}
+	return &cloud{t: t, cache: cache, version: 10, state: map[view.Key]map[string]string{}, wanted: map[view.Key]int{}, hinders: map[view.Key]error{}, moved: map[string]string{}, unready: map[string]bool{}}
 }
 
 // Find implements Views.
@@ -213,7 +228,7 @@ func (c *cloud) rules(mayReadNodes bool) map[string]string {
 	c.t.Helper()
 	fresh := topology.New("n0")
 	for _, text := range c.state[allSlices] {
-		if _, err := fresh.SetSlice([]byte(text)); err != nil {
+		if _, err := fresh.SetSlice(c.correct([]byte(text))); err != nil {
 			c.t.Fatal(err)
 		}
 	}
@@ -382,6 +397,7 @@ func aHistory(t *testing.T, random *rand.Rand) {
 		"no slice": func() { c.remove(allSlices, "ns/"+some("l", 5)) },
 		"bookmark": func() { c.advance(allSlices) },
 		"moved":    func() { c.move(closure, some("n", 2), some("address-", 3)) },
+		"ready":    func() { c.ready(closure, some("n", 2), random.IntN(2) == 0) },
 		"list":     func() { c.version++; c.list([]view.Key{servicesKey, nodesKey, unitsKey, allSlices}[random.IntN(4)]) },
 		"gone": func() {
 			for _, r := range readers {
@@ -416,6 +432,44 @@ func aHistory(t *testing.T, random *rand.Rand) {
 	if got := c.isWanted(nodesKey); got != closure.needsUnits() {
 		t.Errorf("nodes are wanted: %v", got)
 	}
+}
+
+// A pod of this node is not ready, as kubelet says, and the API server has not been told: who prefers the unit is sent elsewhere.
+func TestWhereAServiceIsPreferredIsDecidedByPodsAsTheyAre(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, closure, end := begin(t, allSlices, servicesKey, nodesKey, unitsKey)
+		defer end()
+		c.service("s", "preferUnit")
+		c.slice("l", "s", "n0", "far")
+		c.slice("m", "s", "far")
+		settle()
+		endpoints := func() string {
+			var all []string
+			for _, name := range []string{"ns/l", "ns/m"} {
+				var slice struct {
+					Endpoints []struct{ NodeName string }
+				}
+				if err := json.Unmarshal([]byte(shown(t, closure)[name]), &slice); err != nil {
+					t.Fatal(err)
+				}
+				all = append(all, fmt.Sprint(slice.Endpoints))
+			}
+			return strings.Join(all, " ")
+		}
+		for _, step := range []struct {
+			ready bool
+			want  string
+		}{{true, "[{n0}] []"}, {false, "[{n0} {far}] [{far}]"}, {true, "[{n0}] []"}} {
+			if c.ready(closure, "n0", step.ready); endpoints() != step.want {
+				t.Errorf("its pod is ready: %t, and seen is %s, want %s", step.ready, endpoints(), step.want)
+			}
+		}
+		c.ready(closure, "n0", false)
+		c.slice("l", "s", "n0", "far", "far")
+		if settle(); endpoints() != "[{n0} {far} {far}] [{far}]" {
+			t.Errorf("when its EndpointSlice has changed seen is %s", endpoints())
+		}
+	})
 }
 
 // needsUnits reports whether a Service has a rule that does.

@@ -69,19 +69,21 @@ type Closure struct {
 	seers    sync.WaitGroup
 	topology *topology.Topology
 	seen     map[*view.View]*seer
-	// rules are of Services that have one, NAMESPACE/NAME. known: they are, or nobody may know them. late: it was waited for them for long enough.
-	rules       map[string]rule
-	known, late bool
+	// rules are of all Services, NAMESPACE/NAME. known: they are, or nobody may know them. listed: they are. late: it was waited for them for long enough.
+	rules               map[string]rule
+	known, listed, late bool
 	// affected are EndpointSlices that are to be seen anew.
 	affected []string
 	// problems are what the API server does not let the node read.
 	problems map[string]string
 }
 
-// rule is that of a Service, by its annotations.
+// rule is that of a Service, by its annotations, which are nil if it has none.
 type rule struct {
 	annotations map[string]string
 	needsUnits  bool
+	// gone: there is no such Service.
+	gone bool
 }
 
 // New returns a closure that has not begun.
@@ -171,7 +173,9 @@ func (c *Closure) checkServices(services *reader) {
 	switch err := services.hindered(); {
 	case err == nil:
 		c.problem("services", "")
+		c.hideUnknown(true)
 	case isForbidden(err):
+		c.hideUnknown(false)
 		c.problem("services", "the node may not read Services, and those that are closed are seen as they were when it could, or as if they were not: "+err.Error())
 		if _, complete := c.config.View(servicesKey).Version(); complete {
 			return // what is known of before counts, as soon as it is read
@@ -180,6 +184,14 @@ func (c *Closure) checkServices(services *reader) {
 		c.known = true
 		c.mu.Unlock()
 	}
+}
+
+// hideUnknown has nobody see endpoints of a Service that is not known, once others are, or has them be seen: while the node may not read Services it will not hear of new ones.
+func (c *Closure) hideUnknown(hide bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.affect(c.topology.KnowsAll(hide && c.listed))
+	c.again()
 }
 
 // isForbidden reports whether what hinders a view is that the API server knows the node, and does not let it read that. Any other refusal says nothing of what may be read: a certificate that has ended is none that is known (401).

@@ -257,6 +257,7 @@ func (c *cloud) rules(mayReadNodes bool) map[string]string {
 			fresh.SetNode(name, unit)
 		}
 	}
+	fresh.KnowsAll(true)
 	all := map[string]string{}
 	for name, text := range c.state[allSlices] {
 		body, err := fresh.Filter([]byte(text))
@@ -577,6 +578,50 @@ func TestWhoIsNotKnownToTheAPIServerIsNotOneWhoMayNotReadServices(t *testing.T) 
 		if got := shown(t, closure); got == nil || len(closure.Problems()) != 1 {
 			t.Errorf("once it is said that they may not be read, shown is %v, and problems are %q", got, closure.Problems())
 		}
+	})
+}
+
+// The link is back, and EndpointSlices are read before Services are, as each feed comes back by itself.
+func TestNothingIsSeenOfAServiceThatIsNotKnown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, closure, end := begin(t, allSlices, servicesKey, nodesKey, unitsKey)
+		defer end()
+		settle()
+		is := func(when string, want map[string]string) {
+			t.Helper()
+			if diff := cmp.Diff(want, shown(t, closure)); diff != "" {
+				t.Errorf("%s (-want +got):\n%s", when, diff)
+			}
+		}
+		c.slice("m", "closed", "n0", "far")
+		c.slice("n", "open", "n0", "far")
+		settle()
+		hidden := c.rules(true)
+		for _, name := range []string{"ns/m", "ns/n"} {
+			if !strings.Contains(hidden[name], `"endpoints":[]`) {
+				t.Fatalf("by the rules %s is %s", name, hidden[name])
+			}
+		}
+		is("before Services are known", hidden)
+		c.service("closed", "unit")
+		c.service("open", "")
+		settle()
+		is("when they are", c.rules(true))
+		c.slice("o", "other", "n0", "far")
+		settle()
+		hidden = c.rules(true)
+		is("one more", hidden)
+		open := maps.Clone(hidden)
+		open["ns/o"] = plain([]byte(c.state[allSlices]["ns/o"]))
+		c.hinder(servicesKey, errRefused)
+		time.Sleep(2 * sweepEvery)
+		is("when nobody will hear of its Service", open)
+		c.hinder(servicesKey, errors.New("no route to host"))
+		time.Sleep(2 * sweepEvery)
+		is("when the link is cut after that", open)
+		c.hinder(servicesKey, nil)
+		time.Sleep(2 * sweepEvery)
+		is("when Services may be read again", hidden)
 	})
 }
 

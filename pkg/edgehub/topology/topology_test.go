@@ -184,6 +184,39 @@ func TestEndpointsOfAServiceWithoutARuleAreNotRead(t *testing.T) {
 	}
 }
 
+// An EndpointSlice may be read before the Service that it is of.
+func TestNothingIsSeenOfAServiceThatIsNotKnownWhereAllAre(t *testing.T) {
+	w := newWorld(t)
+	both := []string{"h", "o"}
+	w.slice(sliceOf("web/IPv4/1", both...))
+	w.shows("web/IPv4/1", both, both...)
+	w.affects("that all are known", w.KnowsAll(true), "ns/web")
+	w.affects("that they are still", w.KnowsAll(true))
+	w.shows("web/IPv4/1", both)
+	w.shows("other/IPv4/1", both) // of which nobody has heard
+	w.affects("an open Service that comes", must(w.SetService("ns/web", nil)), "ns/web")
+	w.shows("web/IPv4/1", both, both...)
+	w.affects("it, once it is closed", w.annotate("unit"), "ns/web")
+	w.shows("web/IPv4/1", both, "h")
+	w.affects("it, once it is gone", w.DeleteService("ns/web"), "ns/web")
+	w.shows("web/IPv4/1", both)
+	w.affects("a closed Service that comes", w.annotate("unit"), "ns/web")
+	w.shows("web/IPv4/1", both, "h")
+	w.DeleteService("ns/web")
+	w.affects("that not all are known any more", w.KnowsAll(false), "ns/web")
+	w.shows("web/IPv4/1", both, both...)
+	w.KnowsAll(true)
+	for what, body := range map[string]string{
+		"a slice of no Service": `{"metadata":{"namespace":"ns","name":"mine"},"addressType":"IPv4","endpoints":[{"nodeName":"o"}]}`,
+		"the API server":        `{"metadata":{"namespace":"default","name":"kubernetes","labels":{"kubernetes.io/service-name":"kubernetes"}},"addressType":"IPv4","endpoints":[{"nodeName":"o"}]}`,
+	} {
+		w.slice([]byte(body))
+		if got := w.filter([]byte(body)); got != body {
+			t.Errorf("%s is seen as %s", what, got)
+		}
+	}
+}
+
 func TestWhatAChangeAffects(t *testing.T) {
 	w := newWorld(t)
 	one, two := []string{"h", "o"}, []string{"o"}

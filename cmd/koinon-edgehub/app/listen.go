@@ -11,7 +11,6 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	utiljson "k8s.io/apimachinery/pkg/util/json"
@@ -37,29 +36,46 @@ var names = []string{"kubernetes", "kubernetes.default", "kubernetes.default.svc
 // leasePath is where Leases of nodes are. That of a node is kubelet's alone.
 const leasePath = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/"
 
-// visits remember when somebody came last.
-type visits struct{ at atomic.Pointer[time.Time] }
+// visits remember when somebody came last, and since when he has come again and again.
+type visits struct {
+	mu            sync.Mutex
+	began, latest time.Time // guarded by mu; zero if nobody came
+}
+
+// visitsWithin is how soon one comes again after another of the same series: kubelet renews its Lease each ten seconds.
+const visitsWithin = 30 * time.Second
 
 func (v *visits) note() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
 	now := time.Now()
-	v.at.Store(&now)
+	if now.Sub(v.latest) > visitsWithin {
+		v.began = now
+	}
+	v.latest = now
 }
 
 // last is zero if nobody came.
 func (v *visits) last() time.Time {
-	if at := v.at.Load(); at != nil {
-		return *at
-	}
-	return time.Time{}
+	_, latest := v.series()
+	return latest
+}
+
+// series is from when to when somebody has come without a gap; zero if nobody came.
+func (v *visits) series() (began, latest time.Time) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.began, v.latest
 }
 
 // locally serves programs of the node: whoever has a client certificate of the hub's authority, and nobody else.
 func (h *hub) locally() http.Handler {
+	handler := h.knowingPods(h.handler)
 	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == leasePath+h.node {
 			h.kubelet.note()
 		}
-		h.handler.ServeHTTP(rw, r.WithContext(callers.With(r.Context(), &callers.Caller{Local: true})))
+		handler.ServeHTTP(rw, r.WithContext(callers.With(r.Context(), &callers.Caller{Local: true})))
 	})
 }
 

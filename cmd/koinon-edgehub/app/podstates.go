@@ -10,6 +10,7 @@ import (
 
 	"github.com/koinon-io/koinon/pkg/edgehub/callers"
 	"github.com/koinon-io/koinon/pkg/edgehub/podstate"
+	"github.com/koinon-io/koinon/pkg/edgehub/target"
 	"github.com/koinon-io/koinon/pkg/edgehub/view"
 )
 
@@ -19,7 +20,32 @@ var servicesKey = view.Key{Version: "v1", Resource: "services"}
 const (
 	// lapseEvery is how often it is looked for what kubelet does not say any more, and lapseAfter how long it has been there without saying it again: it does so each ten seconds.
 	lapseEvery, lapseAfter = 10 * time.Second, time.Minute
+	// settleAfter is how long the API server has been there, since it was told of a pod, until its EndpointSlices are taken for what is to be.
+	settleAfter = time.Minute
 )
+
+// knowingPods has it be known how a pod is, before kubelet's change of its status is handed on.
+func (h *hub) knowingPods(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		if t, ok := target.Parse(r.URL); ok && r.Method == http.MethodPatch && t.Group == "" && t.Resource == "pods" && t.Subresource == "status" {
+			if known := h.podKnown(t.Namespace, t.Name); known != nil {
+				if end, err := h.podStates.Begin(known); err == nil { // what is in a view was read once
+					defer end()
+				}
+			}
+		}
+		next.ServeHTTP(rw, r)
+	})
+}
+
+// podKnown is a pod of the node as the API server has told of it; nil if it has not.
+func (h *hub) podKnown(namespace, name string) []byte {
+	o, _, err := h.cache.View(podsKey(h.node)).Get(namespace + "/" + name)
+	if err != nil || o == nil {
+		return nil
+	}
+	return o.Body
+}
 
 // podStatus takes how kubelet says that a pod is, for EndpointSlices that have it otherwise: by the pod as the API server has it since, or, while that is away, by what kubelet would change of what it has read.
 func (h *hub) podStatus(namespace, name string, patch, taken []byte) {
@@ -29,8 +55,8 @@ func (h *hub) podStatus(namespace, name string, patch, taken []byte) {
 		err     error
 	)
 	if taken != nil {
-		if known, _, viewErr := h.cache.View(podsKey(h.node)).Get(namespace + "/" + name); viewErr == nil && known != nil {
-			of, differs, err = h.podStates.Taken(taken, known.Body)
+		if known := h.podKnown(namespace, name); known != nil {
+			of, differs, err = h.podStates.Taken(taken, known, time.Now())
 		}
 	} else if read := h.readAsNode("/api/v1/namespaces/" + namespace + "/pods/" + name); read != nil {
 		of, differs, err = h.podStates.Said(read, patch, time.Now())
@@ -59,25 +85,43 @@ func (h *hub) readAsNode(path string) []byte {
 	return answer.body.Bytes()
 }
 
-// keepPodStates forgets what kubelet does not say any more, and pods that are gone, until ctx ends.
+// keepPodStates forgets what is not so any more, and pods that are gone, until ctx ends.
 func (h *hub) keepPodStates(ctx context.Context) {
 	ticker := time.NewTicker(lapseEvery)
 	defer ticker.Stop()
-	pods := h.cache.View(podsKey(h.node))
+	var connected time.Time // since when; zero while the API server is away
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
 		}
-		for _, p := range h.podStates.Lapse(h.kubelet.last().Add(-lapseAfter)) {
-			h.closure.Moved(p.Namespace, p.UID)
+		if h.away() {
+			connected = time.Time{}
+		} else if connected.IsZero() {
+			connected = time.Now()
 		}
-		h.podStates.Keep(func(p podstate.Pod) bool {
-			o, _, err := pods.Get(p.Namespace + "/" + p.Name)
-			return err != nil || o != nil && bytes.Contains(o.Body, []byte(p.UID))
-		})
+		h.forgetPodStates(connected)
 	}
+}
+
+// forgetPodStates forgets what kubelet does not say any more, what EndpointSlices say themselves, and pods that are gone, as far as it is known which there are. connected is since when the API server has been there; zero if it is not.
+func (h *hub) forgetPodStates(connected time.Time) {
+	var gone []podstate.Pod
+	if began, latest := h.kubelet.series(); latest.Sub(began) > lapseAfter { // else it has not had the time to say it again
+		gone = h.podStates.Lapse(latest.Add(-lapseAfter))
+	}
+	if before := time.Now().Add(-settleAfter); !connected.IsZero() && connected.Before(before) {
+		gone = append(gone, h.podStates.Settle(before)...)
+	}
+	for _, p := range gone {
+		h.closure.Moved(p.Namespace, p.UID)
+	}
+	pods := h.cache.View(podsKey(h.node)) // another one, once that of before was forgotten
+	h.podStates.Keep(func(p podstate.Pod) bool {
+		o, _, err := pods.Get(p.Namespace + "/" + p.Name)
+		return err != nil || o != nil && bytes.Contains(o.Body, []byte(p.UID))
+	})
 }
 
 // correct is an EndpointSlice with the pods of the node as they are now.

@@ -158,7 +158,7 @@ func BenchmarkRuleChanges(b *testing.B) {
 	cloud, c := opened(b)
 	for i := 0; b.Loop(); i++ {
 		cloud.advance(allSlices)
-		c.setRules(b.Context(), map[string]rule{"ns/service-5": {map[string]string{topology.Annotation: []string{"unit", "node"}[i%2]}, true}})
+		c.setRules(b.Context(), map[string]rule{"ns/service-5": {annotations: map[string]string{topology.Annotation: []string{"unit", "node"}[i%2]}, needsUnits: true}})
 	}
 }
 

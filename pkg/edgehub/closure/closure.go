@@ -48,7 +48,7 @@ type Config struct {
 	View func(view.Key) *view.View
 	// Want has a view filled for the node itself: see Views.
 	Want func(ctx context.Context, key view.Key, path string) (state func() (settled bool, err error), done func())
-	// Refused reports whether what hinders a view is that the API server does not give it to who asks.
+	// Refused reports whether what hinders a view is that the API server does not give it to who asks, or has no such thing.
 	Refused func(error) bool
 	// Correct returns an EndpointSlice as it is to be seen otherwise than upstream has it; itself, if that is so. When it has come to do so otherwise, Moved is to be called. Nil corrects nothing.
 	Correct func(slice []byte) []byte
@@ -69,19 +69,21 @@ type Closure struct {
 	seers    sync.WaitGroup
 	topology *topology.Topology
 	seen     map[*view.View]*seer
-	// rules are of Services that have one, NAMESPACE/NAME. known: they are, or nobody may know them. late: it was waited for them for long enough.
-	rules       map[string]rule
-	known, late bool
+	// rules are of all Services, NAMESPACE/NAME. known: they are, or nobody may know them. listed: they are. late: it was waited for them for long enough.
+	rules               map[string]rule
+	known, listed, late bool
 	// affected are EndpointSlices that are to be seen anew.
 	affected []string
 	// problems are what the API server does not let the node read.
 	problems map[string]string
 }
 
-// rule is that of a Service, by its annotations.
+// rule is that of a Service, by its annotations, which are nil if it has none.
 type rule struct {
 	annotations map[string]string
 	needsUnits  bool
+	// gone: there is no such Service.
+	gone bool
 }
 
 // New returns a closure that has not begun.
@@ -168,12 +170,12 @@ func (c *Closure) await(ctx context.Context, services *reader) {
 
 // checkServices looks whether the node may read Services.
 func (c *Closure) checkServices(services *reader) {
-	err := services.hindered()
-	refused := c.config.Refused(err)
-	switch {
-	case !refused && err == nil:
+	switch err := services.hindered(); {
+	case err == nil:
 		c.problem("services", "")
-	case refused:
+		c.hideUnknown(true)
+	case isForbidden(err):
+		c.hideUnknown(false)
 		c.problem("services", "the node may not read Services, and those that are closed are seen as they were when it could, or as if they were not: "+err.Error())
 		if _, complete := c.config.View(servicesKey).Version(); complete {
 			return // what is known of before counts, as soon as it is read
@@ -182,6 +184,26 @@ func (c *Closure) checkServices(services *reader) {
 		c.known = true
 		c.mu.Unlock()
 	}
+}
+
+// hideUnknown has nobody see endpoints of a Service that is not known, once others are, or has them be seen: while the node may not read Services it will not hear of new ones.
+func (c *Closure) hideUnknown(hide bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.affect(c.topology.KnowsAll(hide && c.listed))
+	c.again()
+}
+
+// isForbidden reports whether what hinders a view is that the API server knows the node, and does not let it read that. Any other refusal says nothing of what may be read: a certificate that has ended is none that is known (401).
+func isForbidden(err error) bool {
+	var refused interface {
+		Refusal() (code int, body []byte)
+	}
+	if !errors.As(err, &refused) {
+		return false
+	}
+	code, _ := refused.Refusal()
+	return code == http.StatusForbidden
 }
 
 func (c *Closure) hasRules() bool {

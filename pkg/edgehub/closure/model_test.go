@@ -13,6 +13,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -38,8 +39,9 @@ type cloud struct {
 
 	wanted  map[view.Key]int
 	hinders map[view.Key]error
-	// moved are other addresses than "of-NODE" of pods, by node.
-	moved map[string]string
+	// moved are other addresses than "of-NODE" of pods, by node, and unready are nodes of which the pods are not ready.
+	moved   map[string]string
+	unready map[string]bool
 }
 
 // correct is Config.Correct.
@@ -49,7 +51,20 @@ func (c *cloud) correct(slice []byte) []byte {
 	for node, address := range c.moved {
 		slice = bytes.ReplaceAll(slice, []byte(`"of-`+node+`"`), []byte(`"`+address+`"`))
 	}
+	for node := range c.unready {
+		slice = bytes.ReplaceAll(slice, []byte(`"nodeName":"`+node+`"`), []byte(`"conditions":{"ready":false},"nodeName":"`+node+`"`))
+	}
 	return slice
+}
+
+// ready has the pod of a node be ready, or not.
+func (c *cloud) ready(closure *Closure, node string, is bool) {
+	c.mu.Lock()
+	if c.unready[node] = true; is {
+		delete(c.unready, node)
+	}
+	c.mu.Unlock()
+	closure.Moved("ns", "pod-"+node)
 }
 
 // move gives the pod of a node another address.
@@ -68,7 +83,7 @@ func newCloud(t testing.TB) *cloud {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &cloud{t: t, cache: cache, version: 10, state: map[view.Key]map[string]string{}, wanted: map[view.Key]int{}, hinders: map[view.Key]error{}, moved: map[string]string{}}
+	return &cloud{t: t, cache: cache, version: 10, state: map[view.Key]map[string]string{}, wanted: map[view.Key]int{}, hinders: map[view.Key]error{}, moved: map[string]string{}, unready: map[string]bool{}}
 }
 
 // Find implements Views.
@@ -186,7 +201,7 @@ func (c *cloud) slice(name, service string, nodes ...string) {
 func (c *cloud) open(ctx context.Context) *Closure {
 	c.t.Helper()
 	closure, err := New(Config{
-		Node: "n0", Views: c, View: c.cache.View, Correct: c.correct, Logger: slog.New(slog.DiscardHandler), Refused: func(err error) bool { return errors.Is(err, errRefused) },
+		Node: "n0", Views: c, View: c.cache.View, Correct: c.correct, Logger: slog.New(slog.DiscardHandler), Refused: func(err error) bool { return errors.As(err, new(refusal)) },
 		Want: func(_ context.Context, key view.Key, path string) (func() (bool, error), func()) {
 			return c.Want(key, path, nil)
 		},
@@ -198,14 +213,22 @@ func (c *cloud) open(ctx context.Context) *Closure {
 	return closure
 }
 
-var errRefused = errors.New("it is forbidden")
+// refusal is an answer instead of a view, by its code.
+type refusal int
+
+func (r refusal) Error() string { return fmt.Sprintf("it is %d", int(r)) }
+
+// Refusal is what package serving asks for.
+func (r refusal) Refusal() (code int, body []byte) { return int(r), nil }
+
+const errRefused = refusal(http.StatusForbidden)
 
 // rules is what is to be seen by what the cloud has: a topology that begins from nothing says.
 func (c *cloud) rules(mayReadNodes bool) map[string]string {
 	c.t.Helper()
 	fresh := topology.New("n0")
 	for _, text := range c.state[allSlices] {
-		if _, err := fresh.SetSlice([]byte(text)); err != nil {
+		if _, err := fresh.SetSlice(c.correct([]byte(text))); err != nil {
 			c.t.Fatal(err)
 		}
 	}
@@ -234,6 +257,7 @@ func (c *cloud) rules(mayReadNodes bool) map[string]string {
 			fresh.SetNode(name, unit)
 		}
 	}
+	fresh.KnowsAll(true)
 	all := map[string]string{}
 	for name, text := range c.state[allSlices] {
 		body, err := fresh.Filter([]byte(text))
@@ -374,6 +398,7 @@ func aHistory(t *testing.T, random *rand.Rand) {
 		"no slice": func() { c.remove(allSlices, "ns/"+some("l", 5)) },
 		"bookmark": func() { c.advance(allSlices) },
 		"moved":    func() { c.move(closure, some("n", 2), some("address-", 3)) },
+		"ready":    func() { c.ready(closure, some("n", 2), random.IntN(2) == 0) },
 		"list":     func() { c.version++; c.list([]view.Key{servicesKey, nodesKey, unitsKey, allSlices}[random.IntN(4)]) },
 		"gone": func() {
 			for _, r := range readers {
@@ -408,6 +433,44 @@ func aHistory(t *testing.T, random *rand.Rand) {
 	if got := c.isWanted(nodesKey); got != closure.needsUnits() {
 		t.Errorf("nodes are wanted: %v", got)
 	}
+}
+
+// A pod of this node is not ready, as kubelet says, and the API server has not been told: who prefers the unit is sent elsewhere.
+func TestWhereAServiceIsPreferredIsDecidedByPodsAsTheyAre(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, closure, end := begin(t, allSlices, servicesKey, nodesKey, unitsKey)
+		defer end()
+		c.service("s", "preferUnit")
+		c.slice("l", "s", "n0", "far")
+		c.slice("m", "s", "far")
+		settle()
+		endpoints := func() string {
+			var all []string
+			for _, name := range []string{"ns/l", "ns/m"} {
+				var slice struct {
+					Endpoints []struct{ NodeName string }
+				}
+				if err := json.Unmarshal([]byte(shown(t, closure)[name]), &slice); err != nil {
+					t.Fatal(err)
+				}
+				all = append(all, fmt.Sprint(slice.Endpoints))
+			}
+			return strings.Join(all, " ")
+		}
+		for _, step := range []struct {
+			ready bool
+			want  string
+		}{{true, "[{n0}] []"}, {false, "[{n0} {far}] [{far}]"}, {true, "[{n0}] []"}} {
+			if c.ready(closure, "n0", step.ready); endpoints() != step.want {
+				t.Errorf("its pod is ready: %t, and seen is %s, want %s", step.ready, endpoints(), step.want)
+			}
+		}
+		c.ready(closure, "n0", false)
+		c.slice("l", "s", "n0", "far", "far")
+		if settle(); endpoints() != "[{n0} {far} {far}] [{far}]" {
+			t.Errorf("when its EndpointSlice has changed seen is %s", endpoints())
+		}
+	})
 }
 
 // needsUnits reports whether a Service has a rule that does.
@@ -495,6 +558,70 @@ func TestServicesThatMayNotBeReadAreSaid(t *testing.T) {
 		if diff := cmp.Diff(c.rules(true), shown(t, closure)); diff != "" || len(closure.Problems()) > 0 {
 			t.Errorf("once they may be read, problems are %q, and (-want +got):\n%s", closure.Problems(), diff)
 		}
+	})
+}
+
+// The node's certificate has ended, as it had when the hub was started: that is no word about Services, of which nothing is on the disk.
+func TestWhoIsNotKnownToTheAPIServerIsNotOneWhoMayNotReadServices(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, closure, end := begin(t, allSlices, nodesKey, unitsKey)
+		defer end()
+		for _, err := range []error{refusal(http.StatusUnauthorized), refusal(http.StatusNotFound), errors.New("no route to host")} {
+			c.hinder(servicesKey, err)
+			time.Sleep(2 * sweepEvery)
+			if got := shown(t, closure); got != nil || len(closure.Problems()) > 0 {
+				t.Errorf("%v: shown is %v, and problems are %q", err, got, closure.Problems())
+			}
+		}
+		c.hinder(servicesKey, fmt.Errorf("a list: %w", errRefused))
+		time.Sleep(2 * sweepEvery)
+		if got := shown(t, closure); got == nil || len(closure.Problems()) != 1 {
+			t.Errorf("once it is said that they may not be read, shown is %v, and problems are %q", got, closure.Problems())
+		}
+	})
+}
+
+// The link is back, and EndpointSlices are read before Services are, as each feed comes back by itself.
+func TestNothingIsSeenOfAServiceThatIsNotKnown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, closure, end := begin(t, allSlices, servicesKey, nodesKey, unitsKey)
+		defer end()
+		settle()
+		is := func(when string, want map[string]string) {
+			t.Helper()
+			if diff := cmp.Diff(want, shown(t, closure)); diff != "" {
+				t.Errorf("%s (-want +got):\n%s", when, diff)
+			}
+		}
+		c.slice("m", "closed", "n0", "far")
+		c.slice("n", "open", "n0", "far")
+		settle()
+		hidden := c.rules(true)
+		for _, name := range []string{"ns/m", "ns/n"} {
+			if !strings.Contains(hidden[name], `"endpoints":[]`) {
+				t.Fatalf("by the rules %s is %s", name, hidden[name])
+			}
+		}
+		is("before Services are known", hidden)
+		c.service("closed", "unit")
+		c.service("open", "")
+		settle()
+		is("when they are", c.rules(true))
+		c.slice("o", "other", "n0", "far")
+		settle()
+		hidden = c.rules(true)
+		is("one more", hidden)
+		open := maps.Clone(hidden)
+		open["ns/o"] = plain([]byte(c.state[allSlices]["ns/o"]))
+		c.hinder(servicesKey, errRefused)
+		time.Sleep(2 * sweepEvery)
+		is("when nobody will hear of its Service", open)
+		c.hinder(servicesKey, errors.New("no route to host"))
+		time.Sleep(2 * sweepEvery)
+		is("when the link is cut after that", open)
+		c.hinder(servicesKey, nil)
+		time.Sleep(2 * sweepEvery)
+		is("when Services may be read again", hidden)
 	})
 }
 

@@ -12,6 +12,7 @@ func (c *Closure) Moved(namespace, uid string) {
 	for _, s := range c.seen {
 		for o := range s.derived.All() {
 			if strings.HasPrefix(o.Name, namespace+"/") && bytes.Contains(o.Body, []byte(uid)) {
+				s.Put(o) // whether a pod is ready decides where others look for theirs
 				c.affected = append(c.affected, o.Name)
 			}
 		}

@@ -35,8 +35,8 @@ func (p *places) need(ctx context.Context) {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	var reading sync.WaitGroup
-	nodes := p.read(ctx, &reading, nodesKey, "the node may not read all nodes, and a Service that is closed to its unit is closed to the node alone", p.setNodes, p.changeNodes)
-	units := p.read(ctx, &reading, unitsKey, "", p.setUnits, p.changeUnits)
+	nodes := p.read(ctx, &reading, nodesKey, isForbidden, "the node may not read all nodes, and a Service that is closed to its unit is closed to the node alone", p.setNodes, p.changeNodes)
+	units := p.read(ctx, &reading, unitsKey, p.config.Refused, "", p.setUnits, p.changeUnits)
 	p.stop = func() { cancel(); reading.Wait() }
 	await(ctx, nodes, units)
 }
@@ -51,8 +51,8 @@ func (p *places) end() {
 	p.problem(nodesKey.Resource, "")
 }
 
-// read reads a view until ctx ends. ready reports whether it has, or may not; of the latter refused is the problem, unless it is empty.
-func (p *places) read(ctx context.Context, reading *sync.WaitGroup, key view.Key, refused string, all func([]*view.Object), some func([]view.Event)) (ready func() bool) {
+// read reads a view until ctx ends. ready reports whether it has, or may not, as isRefused says; of the latter refused is the problem, unless it is empty.
+func (p *places) read(ctx context.Context, reading *sync.WaitGroup, key view.Key, isRefused func(error) bool, refused string, all func([]*view.Object), some func([]view.Event)) (ready func() bool) {
 	r := &reader{Closure: p.Closure, key: key}
 	var has atomic.Bool
 	reading.Go(func() { // ends with ctx
@@ -60,7 +60,7 @@ func (p *places) read(ctx context.Context, reading *sync.WaitGroup, key view.Key
 	})
 	may := func() bool {
 		err := r.hindered()
-		if p.config.Refused(err) {
+		if isRefused(err) {
 			if refused != "" {
 				p.problem(key.Resource, refused+": "+err.Error())
 			}

@@ -108,9 +108,9 @@ func (s *seer) Put(o *view.Object) {
 	}
 }
 
-// tell has the topology know an EndpointSlice.
+// tell has the topology know an EndpointSlice as it is corrected: whether a place has ready endpoints is decided by what is shown.
 func (s *seer) tell(o *view.Object) {
-	affected, err := s.topology.SetSlice(o.Body)
+	affected, err := s.topology.SetSlice(s.config.Correct(o.Body))
 	if err != nil {
 		s.config.Logger.Error("Failed to read an EndpointSlice", "endpointSlice", o.Name, "err", err)
 	}

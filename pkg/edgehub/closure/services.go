@@ -17,20 +17,17 @@ func (c *Closure) readServices(ctx context.Context, services *reader) {
 		c.mu.Lock()
 		changed := map[string]rule{}
 		for name := range c.rules {
-			changed[name] = rule{} // unless it is there
+			changed[name] = rule{gone: true} // unless it is there
 		}
 		c.mu.Unlock()
 		for _, o := range list {
-			if r := ruleOf(o); r.annotations != nil {
-				changed[o.Name] = r
-			} else {
-				delete(changed, o.Name)
-			}
+			changed[o.Name] = ruleOf(o)
 		}
 		c.setRules(ctx, changed)
 		c.mu.Lock()
-		defer c.mu.Unlock()
-		c.known = true
+		c.known, c.listed = true, true
+		c.mu.Unlock()
+		c.hideUnknown(!isForbidden(services.hindered()))
 	}
 	some := func(events []view.Event) {
 		changed := map[string]rule{}
@@ -38,7 +35,7 @@ func (c *Closure) readServices(ctx context.Context, services *reader) {
 			switch e.Type {
 			case view.Bookmark:
 			case view.Deleted:
-				changed[e.Object.Name] = rule{}
+				changed[e.Object.Name] = rule{gone: true}
 			default:
 				changed[e.Object.Name] = ruleOf(e.Object)
 			}
@@ -48,11 +45,11 @@ func (c *Closure) readServices(ctx context.Context, services *reader) {
 	services.read(ctx, all, some, func() {
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		c.known = false
+		c.known, c.listed = false, false
 	})
 }
 
-// ruleOf is the rule of a Service, with annotations nil if it has none.
+// ruleOf is the rule of a Service.
 func ruleOf(o *view.Object) rule {
 	var service struct {
 		Metadata struct {
@@ -76,17 +73,26 @@ func ruleOf(o *view.Object) rule {
 	return r
 }
 
-// setRules gives Services their rules, those with annotations nil none, once the units that these need are known.
+// setRules gives Services their rules, once the units that these need are known.
 func (c *Closure) setRules(ctx context.Context, changed map[string]rule) {
 	c.mu.Lock()
-	maps.DeleteFunc(changed, func(name string, r rule) bool { return maps.Equal(r.annotations, c.rules[name].annotations) })
-	after := maps.Clone(c.rules)
+	maps.DeleteFunc(changed, func(name string, r rule) bool {
+		before, was := c.rules[name]
+		return was != r.gone && maps.Equal(r.annotations, before.annotations)
+	})
+	needs := false
+	for name, r := range c.rules {
+		_, other := changed[name]
+		needs = needs || r.needsUnits && !other
+	}
 	c.mu.Unlock()
 	if len(changed) == 0 {
 		return
 	}
-	maps.Copy(after, changed)
-	if needs := slices.ContainsFunc(slices.Collect(maps.Values(after)), func(r rule) bool { return r.needsUnits }); needs {
+	for _, r := range changed {
+		needs = needs || r.needsUnits
+	}
+	if needs {
 		c.places.need(ctx)
 	} else {
 		defer c.places.end()
@@ -101,7 +107,7 @@ func (c *Closure) setRules(ctx context.Context, changed map[string]rule) {
 
 // setRule gives a Service a rule. mu must be held.
 func (c *Closure) setRule(service string, r rule) {
-	if r.annotations == nil {
+	if r.gone {
 		delete(c.rules, service)
 		c.affect(c.topology.DeleteService(service))
 		return

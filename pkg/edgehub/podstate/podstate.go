@@ -1,5 +1,5 @@
 // Package podstate knows how pods of a node are now, as kubelet says: which addresses those have that were given others, after a restart of the node as a rule, when nothing kept their addresses; and whether
-// they are ready. While the API server is away EndpointSlices are of before, and are corrected for whoever reads them on this node. Of pods of other nodes it knows nothing.
+// they are ready. While the API server is away, and for a moment after it was told, EndpointSlices are of before, and are corrected for whoever reads them on this node. Of pods of other nodes it knows nothing.
 package podstate
 
 import (
@@ -30,13 +30,17 @@ type Book struct {
 	// node is its name, quoted: most EndpointSlices are not about it.
 	node []byte
 
-	mu   sync.RWMutex
-	pods map[string]*state // by UID; guarded by mu
+	mu sync.RWMutex
+	// What follows is guarded by mu, and by UID.
+
+	pods map[string]*state
+	// before are pods as they were known when kubelet began to change their status.
+	before map[string]*pod
 }
 
 // New returns a book of a node that knows of no pods.
 func New(node string) *Book {
-	return &Book{node: strconv.AppendQuote(nil, node), pods: map[string]*state{}}
+	return &Book{node: strconv.AppendQuote(nil, node), pods: map[string]*state{}, before: map[string]*pod{}}
 }
 
 // state is that of a pod: its addresses now, and those which it has had and has not any more; and whether it is ready.
@@ -44,8 +48,11 @@ type state struct {
 	pod         Pod
 	now, former []netip.Addr
 	ready       bool
-	// said is when kubelet said so last, zero if the API server has taken it.
-	said time.Time
+	// settled: whoever writes EndpointSlices knows whether it is ready, and what they say of that counts.
+	settled bool
+	// at is when kubelet said so last, or, if taken, when the API server took it.
+	at    time.Time
+	taken bool
 }
 
 // pod is what is read of one.
@@ -94,17 +101,40 @@ func (p *pod) isReady() bool {
 	return false
 }
 
-// Taken takes a pod as the API server has it since kubelet has changed its status, and as it is known otherwise, both as JSON. differs says that EndpointSlices which name it are to be seen otherwise.
-func (b *Book) Taken(now, known []byte) (of Pod, differs bool, err error) {
-	is, err := read(now)
-	if err != nil {
-		return Pod{}, false, err
-	}
+// Begin takes a pod as it is known before kubelet's change of its status is handed on, as JSON: when the API server has taken it, whoever watches may have been told of that already. end is to be called when it was answered.
+func (b *Book) Begin(known []byte) (end func(), err error) {
 	was, err := read(known)
 	if err != nil {
+		return nil, err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	uid := was.Metadata.UID
+	b.before[uid] = was
+	return func() {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		if b.before[uid] == was { // else it was given up, and tried again
+			delete(b.before, uid)
+		}
+	}, nil
+}
+
+// Taken takes a pod as the API server has it since kubelet has changed its status, and as it is known otherwise, if Begin was not told, both as JSON. differs says that EndpointSlices which name it are to be seen otherwise.
+func (b *Book) Taken(has, known []byte, at time.Time) (of Pod, differs bool, err error) {
+	is, err := read(has)
+	if err != nil {
 		return Pod{}, false, err
 	}
-	return b.note(was, is, time.Time{})
+	b.mu.RLock()
+	was := b.before[is.Metadata.UID]
+	b.mu.RUnlock()
+	if was == nil {
+		if was, err = read(known); err != nil {
+			return Pod{}, false, err
+		}
+	}
+	return b.note(was, is, at, true)
 }
 
 // Said takes what kubelet would change of the status of a pod while the API server is away, a strategic merge patch, and the pod that it has read before, as JSON: what it does not change is as it is there. kubelet says it again until it
@@ -122,7 +152,7 @@ func (b *Book) Said(known, patch []byte, at time.Time) (of Pod, differs bool, er
 	if err != nil {
 		return Pod{}, false, err
 	}
-	return b.note(was, is, at)
+	return b.note(was, is, at, false)
 }
 
 // Lapse forgets what kubelet has said for the last time before a moment, and the API server has not taken, and returns of which pods: it is not so any more, as kubelet would have said it again.
@@ -130,7 +160,7 @@ func (b *Book) Lapse(before time.Time) (gone []Pod) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for uid, s := range b.pods {
-		if !s.said.IsZero() && s.said.Before(before) {
+		if !s.taken && s.at.Before(before) {
 			gone = append(gone, s.pod)
 			delete(b.pods, uid)
 		}
@@ -138,8 +168,25 @@ func (b *Book) Lapse(before time.Time) (gone []Pod) {
 	return gone
 }
 
+// Settle has EndpointSlices say themselves whether pods are ready which the API server took before a moment, and returns of which pods: their writers have heard of it since, and whoever has one not be ready
+// though its pod is means it.
+func (b *Book) Settle(before time.Time) (settled []Pod) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for uid, s := range b.pods {
+		if !s.taken || s.settled || !s.at.Before(before) {
+			continue
+		}
+		settled = append(settled, s.pod)
+		if s.settled = true; len(s.former) == 0 {
+			delete(b.pods, uid)
+		}
+	}
+	return settled
+}
+
 // note has a pod be otherwise than it is known to be, and reports whether that is something else than it was last.
-func (b *Book) note(known, is *pod, said time.Time) (of Pod, differs bool, err error) {
+func (b *Book) note(known, is *pod, at time.Time, taken bool) (of Pod, differs bool, err error) {
 	of = Pod{known.Metadata.Namespace, known.Metadata.Name, known.Metadata.UID}
 	if is.Metadata.UID != of.UID {
 		return of, false, errors.New("it is of another pod with the same name")
@@ -160,11 +207,11 @@ func (b *Book) note(known, is *pod, said time.Time) (of Pod, differs bool, err e
 		}
 	}
 	former = slices.DeleteFunc(former, func(was netip.Addr) bool { return slices.Contains(now, was) })
-	differs = !slices.Equal(s.now, now) || !slices.Equal(s.former, former) || s.ready != is.isReady()
+	differs = !slices.Equal(s.now, now) || !slices.Equal(s.former, former) || s.settled || s.ready != is.isReady()
 	if !had && len(former) == 0 && known.isReady() == is.isReady() {
 		return of, false, nil // it has got its first address
 	}
-	b.pods[of.UID] = &state{of, now, former[max(0, len(former)-maxFormer):], is.isReady(), said}
+	b.pods[of.UID] = &state{pod: of, now: now, former: former[max(0, len(former)-maxFormer):], ready: is.isReady(), at: at, taken: taken}
 	return of, differs, nil
 }
 
@@ -182,8 +229,9 @@ func (b *Book) Keep(is func(Pod) bool) {
 	}
 }
 
-// Correct returns an EndpointSlice, JSON, with pods as they are now: with the addresses that they have in the place of those that they had, and with whether they are ready, unless they are on their way out, or publishes says
-// that their Service is about those that are not ready, too. Nothing else is changed, and what is no EndpointSlice neither. What is returned may be slice itself, which is not written to.
+// Correct returns an EndpointSlice, JSON, with pods as they are now: with the addresses that they have in the place of those that they had; and, if it is of Kubernetes' own controller, with whether they are ready, unless they
+// are on their way out, or publishes says that their Service is about those that are not ready, too. Others have their own reasons for what is ready. Nothing else is changed, and what is no EndpointSlice neither. What is
+// returned may be slice itself, which is not written to.
 func (b *Book) Correct(slice []byte, publishes func() bool) []byte {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
@@ -195,10 +243,10 @@ func (b *Book) Correct(slice []byte, publishes func() bool) []byte {
 		return slice
 	}
 	var corrected []byte
-	done := 0
+	done, saysReady := 0, sync.OnceValue(func() bool { return isOfController(slice) })
 	for at := range jsonspan.Elements(slice[endpoints.From:endpoints.To]) {
 		from := endpoints.From + at.From
-		for _, e := range b.correct(slice[from:endpoints.From+at.To], publishes) {
+		for _, e := range b.correct(slice[from:endpoints.From+at.To], saysReady, publishes) {
 			corrected = append(append(corrected, slice[done:from+e.at.From]...), e.now...)
 			done = from + e.at.To
 		}
@@ -222,6 +270,21 @@ func (b *Book) names(text []byte) bool {
 	return false
 }
 
+// managedByLabel and controller are of discovery.k8s.io, whose package is not imported for two words: it is large.
+const managedByLabel, controller = "endpointslice.kubernetes.io/managed-by", "endpointslice-controller.k8s.io"
+
+// isOfController reports whether an EndpointSlice, valid JSON, is of the controller that has endpoints be ready as their pods are.
+func isOfController(slice []byte) bool {
+	at, ok := jsonspan.Value(slice, "metadata")
+	if !ok {
+		return false
+	}
+	var metadata struct {
+		Labels map[string]string `json:"labels"`
+	}
+	return utiljson.Unmarshal(slice[at.From:at.To], &metadata) == nil && metadata.Labels[managedByLabel] == controller
+}
+
 // edit is what is to be in the place of something.
 type edit struct {
 	at  jsonspan.Span
@@ -241,8 +304,8 @@ type endpoint struct {
 	} `json:"targetRef"`
 }
 
-// correct returns what is to be otherwise in an endpoint, in its order. mu must be held.
-func (b *Book) correct(body []byte, publishes func() bool) (edits []edit) {
+// correct returns what is to be otherwise in an endpoint, in its order. saysReady reports whether its EndpointSlice has it be ready as its pod is. mu must be held.
+func (b *Book) correct(body []byte, saysReady, publishes func() bool) (edits []edit) {
 	var e endpoint
 	if utiljson.Unmarshal(body, &e) != nil {
 		return nil
@@ -262,7 +325,7 @@ func (b *Book) correct(body []byte, publishes func() bool) (edits []edit) {
 		edits = append(edits, edit{at, now})
 	}
 	is := func(condition *bool) bool { return condition == nil || *condition }
-	if e.Conditions.Terminating || is(e.Conditions.Ready) == of.ready && is(e.Conditions.Serving) == of.ready || !of.ready && publishes() {
+	if of.settled || e.Conditions.Terminating || is(e.Conditions.Ready) == of.ready && is(e.Conditions.Serving) == of.ready || !saysReady() || !of.ready && publishes() {
 		return edits
 	}
 	if at, ok := jsonspan.Value(body, "conditions"); ok {

@@ -41,10 +41,10 @@ func kubelet(uid string, before, after []string) string {
 	return fmt.Sprintf(`{"metadata":{"uid":%q},"status":{"$setElementOrder/podIPs":[%s],"podIP":%q,"podIPs":[%s]}}`, uid, strings.Join(order, ","), slices.Concat(after, []string{""})[0], strings.Join(list, ","))
 }
 
-// slice is an EndpointSlice with an endpoint of a pod.
+// slice is an EndpointSlice of Kubernetes' controller with an endpoint of a pod.
 func slice(uid string, addresses ...string) string {
 	list, _ := json.Marshal(addresses)
-	return fmt.Sprintf(`{"kind":"EndpointSlice", "metadata":{"name":"s","namespace":"ns"},"endpoints":[{"addresses":["10.1.0.99"],"targetRef":{"kind":"Pod","uid":"other"}}, {"addresses" : %s,"nodeName":"n","targetRef":{"kind":"Pod","uid":%q},"later":[1.50]}],"ports":[]}`, list, uid)
+	return fmt.Sprintf(`{"kind":"EndpointSlice", "metadata":{"name":"s","namespace":"ns","labels":{"endpointslice.kubernetes.io/managed-by":"endpointslice-controller.k8s.io"}},"endpoints":[{"addresses":["10.1.0.99"],"targetRef":{"kind":"Pod","uid":"other"}}, {"addresses" : %s,"nodeName":"n","targetRef":{"kind":"Pod","uid":%q},"later":[1.50]}],"ports":[]}`, list, uid)
 }
 
 func TestEndpointsHaveTheAddressesThatTheirPodsHave(t *testing.T) {
@@ -95,11 +95,13 @@ func readiness(status string) string {
 	return `{"metadata":{"uid":"u1"},"status":{"$setElementOrder/conditions":[{"type":"Ready"}],"conditions":[{"type":"Ready","status":"` + status + `"}]}}`
 }
 
+// endpoint is a slice with one endpoint that is so.
+func sliceThat(ready, serving, terminating bool) string {
+	conditions := fmt.Sprintf(`{"ready":%t,"serving":%t,"terminating":%t}`, ready, serving, terminating)
+	return strings.Replace(slice("u1", "10.1.0.5"), `"nodeName"`, `"conditions" : `+conditions+`,"nodeName"`, 1)
+}
+
 func TestEndpointsAreReadyAsTheirPodsAre(t *testing.T) {
-	const conditions = `{"ready":%t,"serving":%t,"terminating":%t}`
-	endpoint := func(ready, serving, terminating bool) string {
-		return strings.Replace(slice("u1", "10.1.0.5"), `"nodeName"`, `"conditions" : `+fmt.Sprintf(conditions, ready, serving, terminating)+`,"nodeName"`, 1)
-	}
 	var b *Book
 	is := func(what, was, want string, publishes bool) {
 		t.Helper()
@@ -112,19 +114,70 @@ func TestEndpointsAreReadyAsTheirPodsAre(t *testing.T) {
 	if _, differs, err := b.Said(known, []byte(readiness("False")), time.Now()); err != nil || !differs {
 		t.Fatalf("%t, %v", differs, err)
 	}
-	is("not ready any more", endpoint(true, true, false), endpoint(false, false, false), false)
-	is("of a Service that is about it all the same", endpoint(true, true, false), endpoint(true, true, false), true)
-	is("on its way out", endpoint(false, true, true), endpoint(false, true, true), false)
-	is("known already", endpoint(false, false, false), endpoint(false, false, false), false)
+	is("not ready any more", sliceThat(true, true, false), sliceThat(false, false, false), false)
+	is("of a Service that is about it all the same", sliceThat(true, true, false), sliceThat(true, true, false), true)
+	is("on its way out", sliceThat(false, true, true), sliceThat(false, true, true), false)
+	is("known already", sliceThat(false, false, false), sliceThat(false, false, false), false)
+	for _, other := range []string{`"endpointslicemirroring-controller.k8s.io"`, `"mine"`, `null`} {
+		meant := strings.Replace(sliceThat(true, true, false), `"endpointslice-controller.k8s.io"`, other, 1)
+		is("of another controller, "+other, meant, meant, false)
+	}
 	if _, differs, err := b.Said(known, []byte(readiness("False")), time.Now()); err != nil || differs {
 		t.Errorf("said again: %t, %v", differs, err)
 	}
 	if _, differs, err := b.Said(known, []byte(`{"metadata":{"uid":"u1"},"status":{"phase":"Running"}}`), time.Now()); err != nil || !differs {
 		t.Fatalf("ready again, as the API server knows it to be: %t, %v", differs, err)
 	}
-	is("ready again", endpoint(false, false, false), endpoint(true, true, false), false)
-	is("of a Service that is about those that are not, too", endpoint(true, false, false), endpoint(true, true, false), true)
+	is("ready again", sliceThat(false, false, false), sliceThat(true, true, false), false)
+	is("of a Service that is about those that are not, too", sliceThat(true, false, false), sliceThat(true, true, false), true)
 	is("without conditions", slice("u1", "10.1.0.5"), slice("u1", "10.1.0.5"), false)
+}
+
+// Each pod becomes ready once: while the API server is there its controllers say soon what that is to be.
+func TestWhatEndpointSlicesSayOfReadinessCountsOnceTheirWritersKnow(t *testing.T) {
+	b, began := New("n"), time.Now()
+	taken := func(address, status string, at time.Duration) {
+		t.Helper()
+		known := podWith("a", "u1", "10.1.0.5")
+		has := strings.Replace(podWith("a", "u1", address), `"True"`, `"`+status+`"`, 1)
+		if _, differs, err := b.Taken([]byte(has), []byte(known), began.Add(at)); err != nil || !differs {
+			t.Fatalf("%t, %v", differs, err)
+		}
+	}
+	is := func(what, was, want string) {
+		t.Helper()
+		if diff := cmp.Diff(want, string(b.Correct([]byte(was), func() bool { return false }))); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", what, diff)
+		}
+	}
+	settle := func(at time.Duration, want ...Pod) {
+		t.Helper()
+		if diff := cmp.Diff(want, b.Settle(began.Add(at))); diff != "" {
+			t.Errorf("settled before %s (-want +got):\n%s", at, diff)
+		}
+	}
+	is("nothing is known", sliceThat(true, true, false), sliceThat(true, true, false))
+	taken("10.1.0.5", "False", 0)
+	settle(0)
+	is("taken", sliceThat(true, true, false), sliceThat(false, false, false))
+	settle(1, Pod{"ns", "a", "u1"})
+	is("settled", sliceThat(true, true, false), sliceThat(true, true, false))
+	if len(b.pods) > 0 {
+		t.Errorf("it is known still: %v", b.pods)
+	}
+	moved := func(conditions string) string { return strings.Replace(conditions, `"10.1.0.5"`, `"10.1.0.8"`, 1) }
+	taken("10.1.0.8", "True", 2)
+	is("with another address", sliceThat(false, false, false), moved(sliceThat(true, true, false)))
+	settle(3, Pod{"ns", "a", "u1"})
+	settle(3)
+	is("with another address, settled", sliceThat(false, false, false), moved(sliceThat(false, false, false)))
+	taken("10.1.0.8", "True", 4)
+	is("with another address, taken once more", sliceThat(false, false, false), moved(sliceThat(true, true, false)))
+	if _, _, err := b.Said([]byte(podWith("a", "u1", "10.1.0.8")), []byte(readiness("False")), began.Add(5)); err != nil {
+		t.Fatal(err)
+	}
+	settle(6)
+	is("what was not taken does not settle", sliceThat(true, true, false), moved(sliceThat(false, false, false)))
 }
 
 // kubelet says each ten seconds what the API server has not taken, and nothing of what is as it has read it.
@@ -149,7 +202,7 @@ func TestWhatKubeletDoesNotSayAgainIsNotSoAnyMore(t *testing.T) {
 		t.Errorf("not said again: %v is forgotten, and it is %s", gone, address())
 	}
 	say(0)
-	if _, differs, err := b.Taken([]byte(podWith("a", "u1", "10.1.0.8")), []byte(known)); differs || err != nil {
+	if _, differs, err := b.Taken([]byte(podWith("a", "u1", "10.1.0.8")), []byte(known), began); differs || err != nil {
 		t.Errorf("taken as it was said: %t, %v", differs, err)
 	}
 	if gone := b.Lapse(began.Add(time.Hour)); gone != nil || address() != slice("u1", "10.1.0.8") {
@@ -158,6 +211,33 @@ func TestWhatKubeletDoesNotSayAgainIsNotSoAnyMore(t *testing.T) {
 	// What is known elsewhere may be older than what was taken.
 	if _, differs, err := b.Said([]byte(podWith("a", "u1", "10.1.0.8")), []byte(`{"metadata":{"uid":"u1"},"status":{"phase":"Running"}}`), began); differs || err != nil || address() != slice("u1", "10.1.0.8") {
 		t.Errorf("another thing is said: %t, %v, and it is %s", differs, err, address())
+	}
+}
+
+func TestAnAddressOfBeforeIsKnownThoughTheWatchIsQuickerThanTheAnswer(t *testing.T) {
+	b := New("n")
+	begin := func() (end func()) {
+		t.Helper()
+		end, err := b.Begin([]byte(podWith("a", "u1", "10.1.0.5")))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return end
+	}
+	givenUp, end := begin(), begin()
+	givenUp()
+	after := []byte(podWith("a", "u1", "10.1.0.8"))
+	if of, differs, err := b.Taken(after, after, time.Now()); err != nil || !differs || of != (Pod{"ns", "a", "u1"}) {
+		t.Errorf("%v, differs %t, %v", of, differs, err)
+	}
+	if got, want := string(b.Correct([]byte(slice("u1", "10.1.0.5")), func() bool { return false })), slice("u1", "10.1.0.8"); got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	if end(); len(b.before) > 0 {
+		t.Errorf("what was answered is known as of before: %v", b.before)
+	}
+	if _, err := b.Begin([]byte(`[]`)); err == nil {
+		t.Error("a list is taken for a pod")
 	}
 }
 

@@ -12,7 +12,8 @@
 // edge.koinon.io is the one that counts, if there are both. Values are case-sensitive. Any other value is an error, and means unit: who writes the annotation wants
 // traffic to stay, and a connection that is refused is noticed, while one that quietly leads to another unit is not.
 //
-// The Service default/kubernetes is never filtered: without it nothing of a node finds the API server. A Service that nobody has told a Topology of is not filtered either.
+// The Service default/kubernetes is never filtered: without it nothing of a node finds the API server. A Service that nobody has told a Topology of is not filtered either; or,
+// once that was told of all, nothing of it is seen: its EndpointSlices came first, and it may be closed. An EndpointSlice of no Service is nobody's to close.
 //
 // # Which endpoints are where
 //

@@ -21,6 +21,7 @@ type model struct {
 	nodes    map[string]string // units
 	services map[string]map[string]string
 	slices   map[string][]byte
+	all      bool // it was told of all Services
 	seen     map[string]string
 }
 
@@ -66,7 +67,7 @@ func (m *model) change() string {
 		affected, also []string
 		what           string
 	)
-	switch service := "ns/" + m.some("s", 4); m.random.IntN(6) {
+	switch service := "ns/" + m.some("s", 4); m.random.IntN(7) {
 	case 0:
 		node, unit := m.some("n", 6), m.one("", "u", "v")
 		m.nodes[node] = unit
@@ -79,6 +80,9 @@ func (m *model) change() string {
 		delete(m.services, service)
 		affected, what = m.topology.DeleteService(service), service+" is deleted"
 	case 3:
+		m.all = !m.all
+		affected, what = m.topology.KnowsAll(m.all), fmt.Sprintf("it was told of all: %t", m.all)
+	case 4:
 		name := "ns/" + m.some("l", 8)
 		delete(m.slices, name)
 		delete(m.seen, name)
@@ -120,6 +124,9 @@ func (m *model) see(name string) (differs bool) {
 }
 
 func (m *model) annotations() map[string]string {
+	if m.random.IntN(4) == 0 {
+		return nil
+	}
 	return map[string]string{
 		m.one(Annotation, Annotation, OpenYurtAnnotation): m.one("unit", "node", "preferUnit", "wrong", "kubernetes.io/hostname,openyurt.io/nodepool", "kubernetes.io/hostname,*"),
 	}
@@ -149,6 +156,7 @@ func (m *model) slice(name string) []byte {
 // compare holds what is seen against one that begins from nothing, and against the rules.
 func (m *model) compare(what string) {
 	fresh := New("n0")
+	fresh.KnowsAll(m.all)
 	for name := range m.slices { // in any order
 		if _, err := fresh.SetSlice(m.slices[name]); err != nil {
 			m.t.Fatal(err)
@@ -190,6 +198,10 @@ func (m *model) byTheRules(body []byte) string {
 	s, service, addresses := decode(body)
 	annotations, known := m.services["ns/"+service]
 	rule, _ := RuleOf(annotations)
+	if m.all && service != "" && !known {
+		s["endpoints"] = []any{}
+		return m.text(s)
+	}
 	if !known || service == "" || rule == nil {
 		return string(body)
 	}
@@ -203,6 +215,10 @@ func (m *model) byTheRules(body []byte) string {
 		}
 	}
 	s["endpoints"] = slices.DeleteFunc(s["endpoints"].([]any), func(e any) bool { return !m.within(place, e) })
+	return m.text(s)
+}
+
+func (m *model) text(s decodedSlice) string {
 	text, err := json.Marshal(s)
 	if err != nil {
 		m.t.Fatal(err)

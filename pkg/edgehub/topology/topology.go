@@ -15,7 +15,7 @@ const master = "default/kubernetes"
 
 // Topology is what has to be known to filter EndpointSlices for one node: rules of Services, units of nodes, and where endpoints are. What changes it returns the
 // Services of which EndpointSlices are to be seen otherwise from then on, NAMESPACE/NAME, sorted: each of their Slices, filtered anew, is what they are now. It has
-// to be told of all nodes and Services before anybody is shown what it has filtered: what it does not know is in no unit, and has no rule.
+// to be told of all nodes and Services before anybody is shown what it has filtered: what it does not know is in no unit, and has no rule, but see KnowsAll.
 //
 // It may be used concurrently.
 type Topology struct {
@@ -25,6 +25,7 @@ type Topology struct {
 	services map[string]*service   // by NAMESPACE/NAME
 	ruled    map[*service]struct{} // those that have a rule
 	owners   map[string]*service   // of EndpointSlices, by NAMESPACE/NAME
+	all      bool                  // a Service that is not known is not there
 }
 
 // name is of a node, a unit or a type of addresses: it is there once.
@@ -90,8 +91,7 @@ func (t *Topology) SetService(name string, annotations map[string]string) (affec
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	s := t.service(name)
-	s.known = true
-	return t.setRule(s, rule), problem
+	return t.setRule(s, true, rule), problem
 }
 
 // DeleteService says that there is no Service of that name.
@@ -102,17 +102,38 @@ func (t *Topology) DeleteService(name string) (affected []string) {
 	if s == nil {
 		return nil
 	}
-	s.known = false
 	defer t.forget(s)
-	return t.setRule(s, nil)
+	return t.setRule(s, false, nil)
 }
 
-// setRule gives a Service another rule. mu must be held.
-func (t *Topology) setRule(s *service, rule Rule) (affected []string) {
-	if slices.Equal(s.rule, rule) {
+// KnowsAll says whether it is told of all Services: if so, of one that it does not know, and which may be closed, no endpoints are seen. At first it is not.
+func (t *Topology) KnowsAll(all bool) (affected []string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.all == all {
 		return nil
 	}
-	s.rule = rule
+	t.all = all
+	for _, s := range t.services {
+		if !s.known && t.judge(s, nil) {
+			affected = append(affected, s.name)
+		}
+	}
+	slices.Sort(affected)
+	return affected
+}
+
+// hides reports whether nobody is shown endpoints of a Service: it may be closed. s is nil if it is not known at all. mu must be held.
+func (t *Topology) hides(name string, s *service) bool {
+	return t.all && name != "" && name != master && (s == nil || !s.known)
+}
+
+// setRule gives a Service, which there is or not, another rule. mu must be held.
+func (t *Topology) setRule(s *service, known bool, rule Rule) (affected []string) {
+	if s.known == known && slices.Equal(s.rule, rule) {
+		return nil
+	}
+	s.known, s.rule = known, rule
 	t.ruled[s] = struct{}{}
 	if rule == nil {
 		delete(t.ruled, s)
@@ -140,15 +161,20 @@ func (t *Topology) forget(s *service) {
 	}
 }
 
-// partial is what is read of an EndpointSlice.
-type partial struct {
+// head is what is read of an EndpointSlice that is filtered.
+type head struct {
 	Metadata struct {
 		Name      string            `json:"name"`
 		Namespace string            `json:"namespace"`
 		Labels    map[string]string `json:"labels"`
 	} `json:"metadata"`
 	AddressType string `json:"addressType"`
-	Endpoints   []struct {
+}
+
+// partial is what is read of one that there is.
+type partial struct {
+	head
+	Endpoints []struct {
 		NodeName   string `json:"nodeName"`
 		Conditions struct {
 			Ready *bool `json:"ready"`
@@ -160,7 +186,7 @@ type partial struct {
 const serviceLabel = "kubernetes.io/service-name"
 
 // service is the Service that an EndpointSlice is of, "" if of none.
-func (p *partial) service() string {
+func (p *head) service() string {
 	if service := p.Metadata.Labels[serviceLabel]; service != "" {
 		return p.Metadata.Namespace + "/" + service
 	}
@@ -239,16 +265,16 @@ func (t *Topology) Slices(service string) []string {
 // Filter returns what of an EndpointSlice, JSON, the node sees: see the function Filter. It may be another than that which SetSlice was told of last: the place
 // where its Service looks for endpoints is that of what SetSlice knows.
 func (t *Topology) Filter(body []byte) ([]byte, error) {
-	var p struct {
-		partial
-		Endpoints struct{} `json:"-"`
-	}
+	var p head // endpoints are many, and are looked at if there is a rule
 	if err := utiljson.Unmarshal(body, &p); err != nil {
 		return nil, fmt.Errorf("an EndpointSlice that is no JSON: %w", err)
 	}
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	s := t.services[p.service()]
+	if t.hides(p.service(), s) {
+		return Filter(body, func(string) bool { return false })
+	}
 	if s == nil || s.rule == nil {
 		return body, nil
 	}
@@ -268,11 +294,12 @@ func (t *Topology) judge(s *service, but *slice) (differs bool) {
 			s.places[l.addresses] = t.choose(s, l.addresses)
 		}
 	}
+	hidden := t.hides(s.name, s)
 	for _, l := range s.slices {
 		place := s.place(l.addresses)
 		for i := range l.endpoints {
 			e := &l.endpoints[i]
-			shown := t.in(place, e.node)
+			shown := !hidden && t.in(place, e.node)
 			differs = differs || shown != e.shown && l != but
 			e.shown = shown
 		}

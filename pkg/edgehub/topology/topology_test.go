@@ -172,6 +172,51 @@ func TestWhatIsNeverFiltered(t *testing.T) {
 	}
 }
 
+// Most Services have no rule, and some have a hundred endpoints in a slice.
+func TestEndpointsOfAServiceWithoutARuleAreNotRead(t *testing.T) {
+	w := newWorld(t)
+	costs := func(endpoints ...string) float64 {
+		body := sliceOf("web/IPv4/1", endpoints...)
+		return testing.AllocsPerRun(100, func() { w.filter(body) })
+	}
+	if one, many := costs("o"), costs(strings.Split(strings.Repeat("o ", 100), " ")...); many > one {
+		t.Errorf("one of them costs %v allocations, and a hundred %v", one, many)
+	}
+}
+
+// An EndpointSlice may be read before the Service that it is of.
+func TestNothingIsSeenOfAServiceThatIsNotKnownWhereAllAre(t *testing.T) {
+	w := newWorld(t)
+	both := []string{"h", "o"}
+	w.slice(sliceOf("web/IPv4/1", both...))
+	w.shows("web/IPv4/1", both, both...)
+	w.affects("that all are known", w.KnowsAll(true), "ns/web")
+	w.affects("that they are still", w.KnowsAll(true))
+	w.shows("web/IPv4/1", both)
+	w.shows("other/IPv4/1", both) // of which nobody has heard
+	w.affects("an open Service that comes", must(w.SetService("ns/web", nil)), "ns/web")
+	w.shows("web/IPv4/1", both, both...)
+	w.affects("it, once it is closed", w.annotate("unit"), "ns/web")
+	w.shows("web/IPv4/1", both, "h")
+	w.affects("it, once it is gone", w.DeleteService("ns/web"), "ns/web")
+	w.shows("web/IPv4/1", both)
+	w.affects("a closed Service that comes", w.annotate("unit"), "ns/web")
+	w.shows("web/IPv4/1", both, "h")
+	w.DeleteService("ns/web")
+	w.affects("that not all are known any more", w.KnowsAll(false), "ns/web")
+	w.shows("web/IPv4/1", both, both...)
+	w.KnowsAll(true)
+	for what, body := range map[string]string{
+		"a slice of no Service": `{"metadata":{"namespace":"ns","name":"mine"},"addressType":"IPv4","endpoints":[{"nodeName":"o"}]}`,
+		"the API server":        `{"metadata":{"namespace":"default","name":"kubernetes","labels":{"kubernetes.io/service-name":"kubernetes"}},"addressType":"IPv4","endpoints":[{"nodeName":"o"}]}`,
+	} {
+		w.slice([]byte(body))
+		if got := w.filter([]byte(body)); got != body {
+			t.Errorf("%s is seen as %s", what, got)
+		}
+	}
+}
+
 func TestWhatAChangeAffects(t *testing.T) {
 	w := newWorld(t)
 	one, two := []string{"h", "o"}, []string{"o"}

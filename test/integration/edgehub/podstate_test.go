@@ -42,6 +42,7 @@ func TestEndpointsOfPodsThatAreOtherwiseWithoutTheCloudAreSeenAsTheyAre(t *testi
 		t.Fatal(err)
 	}
 	slice := endpointSlice("s", nodeName, nodeName, "far")
+	slice.Labels[discoveryv1.LabelManagedBy] = "endpointslice-controller.k8s.io"
 	for i, pod := range []*corev1.Pod{here, elsewhere, nil} {
 		e := &slice.Endpoints[i]
 		e.Addresses = []string{fmt.Sprint("10.1.0.", 5+i)}

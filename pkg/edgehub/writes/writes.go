@@ -149,7 +149,8 @@ func (h *Handler) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 		h.pass(rw, r)
 		return
 	}
-	if h.config.Away() && rule.offline(x, rw, r) {
+	away := h.config.Away()
+	if away && rule.offline(x, rw, r) {
 		return
 	}
 	said := &recorded{header: http.Header{}}
@@ -161,7 +162,7 @@ func (h *Handler) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 			rule.saw(x, r, said)
 		}
 		said.write(rw)
-	case !rule.offline(x, rw, r):
+	case away || !rule.offline(x, rw, r): // which was tried
 		h.unavailable(rw, r, status.IsUnanswered(said))
 	}
 }

@@ -224,6 +224,10 @@ func (h *hub) proxy() http.Handler {
 			}
 			return orUnanswered(h.asGiven, r)
 		}),
+		ModifyResponse: func(r *http.Response) error {
+			status.Believe(r.Header)
+			return nil
+		},
 		ErrorLog: slog.NewLogLogger(h.logger.Handler(), slog.LevelDebug),
 		ErrorHandler: func(rw http.ResponseWriter, r *http.Request, err error) {
 			h.logger.Debug("Failed to hand on a request", "method", r.Method, "path", r.URL.Path, "err", err)

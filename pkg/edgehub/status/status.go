@@ -70,3 +70,6 @@ func IsUnanswered(rw http.ResponseWriter) bool { return rw.Header().Get(headerAw
 func IsAway(rw http.ResponseWriter, code int) bool {
 	return code == http.StatusBadGateway || rw.Header().Get(headerAway) != ""
 }
+
+// Believe takes out of the header of what somebody upstream answers that he could not be asked.
+func Believe(header http.Header) { header.Del(headerAway) }

@@ -157,14 +157,31 @@ type busyError struct{ status string }
 
 func (e *busyError) Error() string { return "the API server answers " + e.status }
 
-// drop removes a write that is done, unless more was merged into it meanwhile.
+// drop removes a write that is done. What was said again of the same event meanwhile is merged into what made it, and is a patch of it from now on.
 func (q *queue) drop(name string, w *write) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	delete(q.refused, name)
-	if now, ok := q.kept.Get(name); ok && bytes.Equal(now.Body, w.Body) && now.Method == w.Method {
+	now, ok := q.kept.Get(name)
+	switch {
+	case !ok:
+	case bytes.Equal(now.Body, w.Body) && now.Method == w.Method:
 		q.kept.Delete(name)
+	case now.Method == http.MethodPost:
+		if since, err := since(w, &now); err == nil {
+			q.kept.Put(name, since)
+		}
 	}
+}
+
+// since is what has come to an event after it was made.
+func since(made, now *write) (write, error) {
+	var is metav1.PartialObjectMetadata
+	if err := json.Unmarshal(now.Body, &is); err != nil {
+		return write{}, err
+	}
+	body, err := jsonpatch.CreateMergePatch(made.Body, now.Body)
+	return write{Method: http.MethodPatch, Path: now.Path + "/" + is.Name, Type: string(types.MergePatchType), Body: body, User: now.User}, err
 }
 
 // sendOne writes one. done is that it need not be tried again: it is written, or refused. The error is a *busyError, or that the API server is away.

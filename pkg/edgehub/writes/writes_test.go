@@ -40,6 +40,7 @@ type cloud struct {
 	fails      string // in what it fails to take
 	cut        bool   // away, after what was asked was sent
 	got        []byte // with a request
+	meanwhile  func() // while something is written
 }
 
 func (c *cloud) Apply(...store.Change) error {
@@ -84,6 +85,9 @@ func (c *cloud) send(r *http.Request, user string) (*http.Response, error) {
 	}
 	body, _ := io.ReadAll(r.Body)
 	c.wrote = append(c.wrote, strings.TrimSpace(fmt.Sprintf("%s %s %s %s", user, r.Method, r.URL.Path, body)))
+	if c.meanwhile != nil {
+		c.meanwhile()
+	}
 	if c.fails != "" && bytes.Contains(body, []byte(c.fails)) {
 		return &http.Response{StatusCode: http.StatusInternalServerError, Status: "500 Internal Server Error", Body: http.NoBody}, nil
 	}
@@ -252,6 +256,24 @@ func TestAWriteThatTheAPIServerFailsOnHindersNoOther(t *testing.T) {
 	h.queue.send(t.Context())
 	if h.Queued() != 0 {
 		t.Errorf("it is tried forever: %v", c.wrote)
+	}
+}
+
+// An event happens again while it is being written: it was made once by then, and how often it happened is not lost.
+func TestAnEventThatHappensAgainWhileItIsWrittenIsCounted(t *testing.T) {
+	h, c := newHandler(t)
+	c.away = true
+	do(h, "", http.MethodPost, events, "application/json", event("a"))
+	c.meanwhile = func() {
+		c.away, c.meanwhile = true, nil
+		do(h, "", http.MethodPatch, events+"/a", "application/strategic-merge-patch+json", []byte(`{"count":9}`))
+		c.away = false
+	}
+	c.away = false
+	h.queue.send(t.Context())
+	h.queue.send(t.Context())
+	if len(c.wrote) != 2 || c.wrote[1] != `PATCH `+events+`/a {"count":9}` || h.Queued() != 0 {
+		t.Errorf("written: %q; %d are kept", c.wrote, h.Queued())
 	}
 }
 

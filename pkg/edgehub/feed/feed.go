@@ -81,6 +81,8 @@ type Feed struct {
 	config Config
 	// noStream: the API server has no streaming lists. It is asked again by the next Feed.
 	noStream bool
+	// mustList: what the view has may not be what upstream has, and it may not show. That is so until a list was taken, however often one fails: a while later it would not be seen any more that the API server was set back.
+	mustList bool
 	// doubt: the last try did not end as watches do, or nothing came by it, and the API server may be another one since. came: something came by the last watch.
 	doubt, came bool
 	// cut is when the last try ended.
@@ -231,16 +233,18 @@ func (f *Feed) isStale() bool {
 
 // Run fills the view until ctx ends.
 func (f *Feed) Run(ctx context.Context) {
-	pause, list := time.Duration(0), false
+	pause, list := time.Duration(0), false // list: the last try ended so that it has to be listed
 	for first := true; first || f.pause(ctx, pause); first = false {
 		began := time.Now()
-		err := f.once(ctx, list)
+		err := f.once(ctx)
 		if ctx.Err() != nil {
 			return
 		}
 		f.doubt, f.cut = !errors.Is(err, errWatchEnded) || !f.came, time.Now()
 		again := list
-		if list = errors.Is(err, errList); list && !again {
+		list = errors.Is(err, errList)
+		f.mustList = f.mustList || list
+		if list && !again {
 			pause = 0 // upstream has answered: how long it was away before is no matter any more
 		}
 		f.lost(err)
@@ -287,9 +291,10 @@ func (f *Feed) pause(ctx context.Context, pause time.Duration) bool {
 }
 
 // once lists if it has to, and watches until that ends.
-func (f *Feed) once(ctx context.Context, list bool) error {
+func (f *Feed) once(ctx context.Context) error {
 	version, complete := f.config.View.Version()
-	if complete && !list && !f.isStale() {
+	f.mustList = f.mustList || f.isStale()
+	if complete && !f.mustList {
 		back, err := f.wasSetBack(ctx, version)
 		if err != nil {
 			return err
@@ -297,6 +302,7 @@ func (f *Feed) once(ctx context.Context, list bool) error {
 		if !back {
 			return f.watch(ctx, version)
 		}
+		f.mustList = true
 	}
 	if !f.noStream {
 		err := f.stream(ctx)
@@ -329,7 +335,7 @@ func (f *Feed) wasSetBack(ctx context.Context, version uint64) (bool, error) {
 	}
 	defer done()
 	if at, ok := f.config.Looks.after(f.config.View.Key.Kind(), f.cut); ok {
-		return at < version, nil
+		return f.isBehind(at, version), nil
 	}
 	began := time.Now()
 	p, _, err := f.page(ctx, url.Values{"limit": {"1"}}, f.largest)
@@ -343,7 +349,15 @@ func (f *Feed) wasSetBack(ctx context.Context, version uint64) (bool, error) {
 	if err == nil {
 		f.config.Looks.note(f.config.View.Key.Kind(), at, began)
 	}
-	return err != nil || at < version, nil
+	return err != nil || f.isBehind(at, version), nil
+}
+
+// isBehind reports whether an API server has come less far than the view, which is told so.
+func (f *Feed) isBehind(at, version uint64) bool {
+	if at < version {
+		f.config.View.SetBack()
+	}
+	return at < version
 }
 
 // ask makes a request with the selectors of the view. The error is a *RefusedError if the answer is not 200.

@@ -119,7 +119,7 @@ func (f *Feed) follow(ctx context.Context, body io.Reader, list *initial) error 
 			return err
 		}
 		f.heard()
-		f.came = true
+		f.came = list == nil
 		if list != nil {
 			list.silent.Reset(f.silence)
 		}
@@ -202,6 +202,7 @@ func (f *Feed) listed(ctx context.Context, kind string, objects []*view.Object, 
 	if !f.config.View.Replace(objects, version) {
 		f.config.Logger.Warn("The API server was set back: what it has now is taken", "view", f.config.View.Key.String(), "version", version)
 	}
+	f.mustList = false
 	if f.config.Listed != nil {
 		f.config.Listed(ctx)
 	}

@@ -102,6 +102,8 @@ type View struct {
 	unseen []unseen
 	// moved is closed and replaced when something changes.
 	moved chan struct{}
+	// back: upstream was seen behind the view, so that no list comes after what is in it.
+	back bool
 	// sure is a resourceVersion that upstream had once there was this view: nobody was told of a later one before. 0 is none.
 	sure uint64
 	// derived: it is of a Derived, and on no disk. What it has come to without a change upstream is in anew, by name, until it has another version: true if it was
@@ -246,7 +248,7 @@ func (v *View) Replace(list []*Object, version uint64) (follows bool) {
 		v.reset(now, version)
 		return true
 	}
-	if v.differ(now, version) {
+	if !v.back && v.differ(now, version) {
 		return true
 	}
 	v.reset(now, version)
@@ -254,9 +256,16 @@ func (v *View) Replace(list []*Object, version uint64) (follows bool) {
 	return false
 }
 
+// SetBack notes that upstream was seen behind the view, as it was set back: it may have come further than the view when it is listed, by another way.
+func (v *View) SetBack() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.back = true
+}
+
 // reset has nobody know how the view came to be what it is. mu must be held.
 func (v *View) reset(now map[string]*Object, version uint64) {
-	v.objects, v.version, v.since, v.last, v.whole = now, version, version, version, true
+	v.objects, v.version, v.since, v.last, v.whole, v.back = now, version, version, version, true, false
 	v.first += len(v.events)
 	v.events, v.unseen = nil, nil
 }

@@ -195,23 +195,22 @@ func (c *Cache) flush(disk Disk, take func(*View) (store.Change, bool)) error {
 		return nil
 	}
 	err := disk.Apply(changes...)
-	switch {
-	case errors.Is(err, store.ErrDamaged): // nothing is on disk any more
-		for _, v := range c.Views() {
-			v.rewrite()
-		}
-	case err != nil:
-		for i, v := range changed {
-			v.unwritten(&changes[forgotten+i])
-		}
-		c.mu.Lock()
-		c.gone = append(changes[:forgotten:forgotten], c.gone...)
-		c.mu.Unlock()
+	if err == nil {
+		return nil
+	}
+	for i, v := range changed {
+		v.unwritten(&changes[forgotten+i])
+	}
+	c.mu.Lock()
+	c.gone = append(changes[:forgotten:forgotten], c.gone...)
+	c.mu.Unlock()
+	if errors.Is(err, store.ErrDamaged) { // what is on disk of any view is not known
+		c.Rewrite()
 	}
 	return err
 }
 
-// Rewrite has everything written the next time: it is on no disk.
+// Rewrite has everything written the next time: it may be on no disk.
 func (c *Cache) Rewrite() {
 	for _, v := range c.Views() {
 		v.rewrite()

@@ -541,6 +541,42 @@ func TestWhatCouldNotBeWrittenIsWrittenNextTime(t *testing.T) {
 	}
 }
 
+// As it is when the cluster is another one, and when what was read of a damaged file is in no file: after a start what is on disk passes for all of a view.
+func TestADiskThatHasNotAViewGetsAllOfIt(t *testing.T) {
+	cache, key := newCache(t), keyOf(t, "")
+	gone, _ := NewKey("", "v1", "pods", "gone", "", "")
+	path := filepath.Join(t.TempDir(), "cache.db")
+	disk, _, _, err := store.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	must(disk.SetCluster("one"))
+	cache.View(gone).Replace(nil, 1)
+	v := cache.View(key)
+	v.Replace([]*Object{parsed(t, v, 1), parsed(t, v, 2)}, 2)
+	must(cache.Flush(disk))
+	must(disk.SetCluster("two"))
+	must(disk.Apply(store.Change{Name: gone.String(), Kind: gone.Kind(), Version: "1 1", Whole: true}))
+	cache.Forget(gone)
+	v.Apply(parsed(t, v, 3), false)
+	if err := cache.Flush(disk); !errors.Is(err, store.ErrDamaged) {
+		t.Fatalf("got %v", err)
+	}
+	must(cache.Flush(disk))
+	must(disk.Close())
+	_, kept, damage, err := store.Open(path)
+	objects, _, _ := v.List()
+	if err != nil || damage != nil || len(kept) != 1 || kept[0].Name != key.String() || len(kept[0].Objects) != len(objects) {
+		t.Errorf("got %+v, %v, %v; want %d objects", kept, damage, err, len(objects))
+	}
+}
+
 type failing struct {
 	Disk
 	err error

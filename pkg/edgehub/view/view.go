@@ -271,19 +271,25 @@ func (v *View) reset(now map[string]*Object, version uint64) {
 }
 
 // differ makes events of what a list has otherwise, unless the list cannot come after the view. What is not there any more comes first, and then what has changed, in
-// the order of resourceVersions. mu must be held.
+// the order of resourceVersions. What nobody has changed, and the API server sees otherwise, is taken, and nobody is told: no watch of an API server tells of it either. mu must be held.
 func (v *View) differ(now map[string]*Object, version uint64) bool {
-	if version < v.version || version == v.version && !maps.Equal(now, v.objects) {
+	if version < v.version {
 		return false
 	}
-	var events []Event
+	var (
+		events []Event
+		again  []*Object
+	)
 	missed := gap{v.version, version}
 	for name, o := range now {
 		before := v.objects[name]
-		if before == o {
+		switch {
+		case before == o:
 			continue
-		}
-		if o.Version <= v.version {
+		case before != nil && before.isSeenAgain(o):
+			again = append(again, o)
+			continue
+		case o.Version <= v.version || version == v.version:
 			return false
 		}
 		e := Event{Type: Modified, Object: o, Before: before, Version: o.Version, gap: missed}
@@ -296,6 +302,9 @@ func (v *View) differ(now map[string]*Object, version uint64) bool {
 		if now[name] != nil {
 			continue
 		}
+		if version == v.version {
+			return false
+		}
 		end, err := before.at(v.version)
 		if err != nil {
 			return false // it was read once: this does not happen
@@ -305,6 +314,10 @@ func (v *View) differ(now map[string]*Object, version uint64) bool {
 	slices.SortFunc(events, func(a, b Event) int {
 		return cmp.Or(cmp.Compare(a.Version, b.Version), strings.Compare(a.Object.Name, b.Object.Name))
 	})
+	for _, o := range again {
+		v.objects[o.Name] = o
+		v.dirty[o.Name] = true
+	}
 	for _, e := range events {
 		v.record(e)
 	}

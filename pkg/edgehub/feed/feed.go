@@ -68,7 +68,7 @@ type Config struct {
 
 // Status is how a feed is.
 type Status struct {
-	// Connected: upstream tells of changes now.
+	// Connected: upstream tells of changes of what the view has, now. While it is listed anew it does not.
 	Connected bool
 	// Heard is when upstream said something last; zero if never.
 	Heard time.Time
@@ -167,8 +167,22 @@ func (f *Feed) Status() Status {
 func (f *Feed) heard() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.status = Status{Connected: true, Heard: time.Now()}
+	f.status.Heard = time.Now()
 	f.refused, f.gone = time.Time{}, false
+}
+
+// follows notes that it tells of changes of what the view has.
+func (f *Feed) follows() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.status.Connected, f.status.Err = true, nil
+}
+
+// ended notes that nothing is filled any more: whoever has asked for its state may still look.
+func (f *Feed) ended() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.status.Connected, f.status.Err = false, errEnded
 }
 
 // lost notes that it says nothing any more.
@@ -233,6 +247,7 @@ func (f *Feed) isStale() bool {
 
 // Run fills the view until ctx ends.
 func (f *Feed) Run(ctx context.Context) {
+	defer f.ended()
 	pause, list := time.Duration(0), false // list: the last try ended so that it has to be listed
 	for first := true; first || f.pause(ctx, pause); first = false {
 		began := time.Now()
@@ -412,6 +427,7 @@ func (f *Feed) watch(ctx context.Context, from uint64) error {
 		return err
 	}
 	defer response.Body.Close()
+	f.follows()
 	return f.follow(ctx, response.Body, nil)
 }
 

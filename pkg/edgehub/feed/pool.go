@@ -162,8 +162,8 @@ func (p *Pool) write(write func(view.Disk) error) {
 // Failing reports whether what has changed cannot be written to disk.
 func (p *Pool) Failing() bool { return p.failing.Load() }
 
-// errEnded: nothing is filled any more.
-var errEnded = errors.New("the hub ends")
+// errEnded: it is not filled any more.
+var errEnded = errors.New("it is not read any more")
 
 // Find implements serving's Views. Of a resource that upstream has not any more there is no view, as long as it says so.
 func (p *Pool) Find(key view.Key) (*view.View, *view.Filter, bool) {
@@ -405,15 +405,28 @@ func (p *Pool) sweep() {
 	}
 }
 
-// ForgetAll has all views be unknown, and filled anew for who wants them: they are of another cluster.
+// ForgetAll has all views be unknown, and those filled anew that somebody wants now: they are of another cluster.
 func (p *Pool) ForgetAll() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for key := range p.feeds {
-		p.end(key)
+	for key, f := range p.feeds {
+		if f.users == 0 {
+			p.end(key)
+		}
 	}
 	for _, v := range p.config.Cache.Views() {
-		p.forget(v.Key)
+		if p.config.Cache.Forget(v.Key); p.feeds[v.Key] == nil {
+			delete(p.wanted, v.Key)
+		}
+	}
+	for key, f := range p.feeds {
+		f.end()
+		if f.wide != nil {
+			f.wide.users--
+		}
+		if err := p.fill(key, f, nil); err != nil {
+			p.config.Logger.Error("Failed to fill a view anew", "view", key.String(), "err", err) // it was filled before: this does not happen
+		}
 	}
 }
 

@@ -137,6 +137,7 @@ func (f *Feed) follow(ctx context.Context, body io.Reader, list *initial) error 
 				list.silent.Stop()
 				list.done()
 				list = nil
+				f.follows()
 			}
 		case "ERROR":
 			return failed(e.Object)

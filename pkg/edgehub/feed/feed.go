@@ -33,11 +33,17 @@ const (
 	DefaultStale = 10 * time.Minute
 	// watchFor is how long a watch is asked for, at least, and twice that at most.
 	watchFor = 5 * time.Minute
-	// silence is how long a streaming list may say nothing before its end: some API servers never come to it. Links that are cut are found sooner.
+	// silence is how long a list may say nothing before its end: some API servers never come to that of a streaming list, and some answer nothing. Links that are cut are found sooner.
 	silence = 30 * time.Second
+	// listWithin is how long a list may take. A streaming list that takes longer, which is not compressed, is listed in chunks.
+	listWithin = 10 * time.Minute
 	// largest is how much a list may be, and largestEvent how much an event, in bytes: what is larger is not taken.
 	largest, largestEvent = 256 << 20, 16 << 20
-	// leastPage is what an answer to a list counts at least: one that never ends is one that is too large.
+	// small is how much a list is, in bytes, that is not a large one.
+	small = 16 << 20
+	// overPause is what is waited after a list that was larger than it may be: to see that takes to read as much.
+	overPause = 30 * time.Minute
+	// leastPage is what an answer to a list counts beside what it has: one that goes on without end is one that is too large.
 	leastPage = 64 << 10
 )
 
@@ -56,8 +62,10 @@ type Config struct {
 	Listed func(ctx context.Context)
 	// Refused is called each time that upstream refuses it, and not for now only. Nil does nothing.
 	Refused func()
-	// Turn waits until there may be one more list, and returns what is called when that is over; the error is that of ctx. Nil does not wait.
-	Turn func(ctx context.Context) (done func(), err error)
+	// Turn waits until there may be one more list, and returns what is called once when that is over; the error is that of ctx. Large does so when the list has come to be one of more than 16 MiB. Nil does not wait.
+	Turn, Large func(ctx context.Context) (done func(), err error)
+	// Most returns how many bytes a list may have that begins now, and why one with more is not taken. Nil has each have 256 MiB.
+	Most func() (bytes int64, over error)
 	// Stale is how long a feed may have been cut off to go on where it was.
 	Stale time.Duration
 	// Looks are those of all feeds of the same API servers; nil if this one looks for itself.
@@ -87,9 +95,9 @@ type Feed struct {
 	doubt, came bool
 	// cut is when the last try ended.
 	cut time.Time
-	// last, silence and largest are the constants, but in tests.
-	last, silence time.Duration
-	largest       int64
+	// last, silence, within, largest and small are the constants, but in tests.
+	last, silence, within time.Duration
+	largest, small        int64
 
 	// woken has a value when it is to try again.
 	woken chan time.Duration
@@ -139,9 +147,6 @@ func (e *RefusedError) Error() string {
 // errList: what is known upstream does not reach back to the view, or cannot be taken from where it is.
 var errList = errors.New("it has to be listed again")
 
-// errNoEnd: a streaming list does not come to its end.
-var errNoEnd = errors.New("the streaming list does not end")
-
 // New returns a feed that has not begun.
 func New(config Config) (*Feed, error) {
 	if config.View == nil || config.Path == "" || config.Client == nil {
@@ -153,7 +158,7 @@ func New(config Config) (*Feed, error) {
 	if config.Logger == nil {
 		config.Logger = slog.Default()
 	}
-	return &Feed{config: config, last: lastPause, silence: silence, largest: largest, woken: make(chan time.Duration, 1)}, nil
+	return &Feed{config: config, last: lastPause, silence: silence, within: listWithin, largest: largest, small: small, woken: make(chan time.Duration, 1)}, nil
 }
 
 // Status returns how it is now.
@@ -274,6 +279,8 @@ func (f *Feed) next(pause, took time.Duration, err error) time.Duration {
 	switch isRefused := errors.As(err, &refused); {
 	case isRefused && refused.isFinal():
 		return refusedPause
+	case errors.Is(err, errOver):
+		return overPause
 	case took >= lasting:
 		pause = min(firstPause, f.last)
 	default:
@@ -327,12 +334,7 @@ func (f *Feed) once(ctx context.Context) error {
 		}
 		f.noStream = true
 	}
-	done, err := f.turn(ctx)
-	if err != nil {
-		return err
-	}
-	version, err = f.list(ctx)
-	done()
+	version, err := f.list(ctx)
 	if err != nil {
 		return err
 	}
@@ -344,21 +346,21 @@ func (f *Feed) wasSetBack(ctx context.Context, version uint64) (bool, error) {
 	if !f.doubt {
 		return false, nil
 	}
-	done, err := f.turn(ctx)
+	l, err := f.begin(ctx)
 	if err != nil {
 		return false, err
 	}
-	defer done()
+	defer l.close()
 	if at, ok := f.config.Looks.after(f.config.View.Key.Kind(), f.cut); ok {
 		return f.isBehind(at, version), nil
 	}
 	began := time.Now()
-	p, _, err := f.page(ctx, url.Values{"limit": {"1"}}, f.largest)
+	p, err := f.page(l, url.Values{"limit": {"1"}})
 	switch {
 	case IsRefused(err): // who may not list may get a streaming list
 		return true, nil
 	case err != nil:
-		return false, fmt.Errorf("a look at its resourceVersion: %w", err)
+		return false, fmt.Errorf("a look at its resourceVersion: %w", l.why(err))
 	}
 	_, at, err := f.head(p)
 	if err == nil {
@@ -433,38 +435,20 @@ func (f *Feed) watch(ctx context.Context, from uint64) error {
 
 // stream lists and goes on to follow.
 func (f *Feed) stream(ctx context.Context) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	done, err := f.turn(ctx)
+	l, err := f.begin(ctx)
 	if err != nil {
 		return err
 	}
-	defer done()
-	response, err := f.ask(ctx, url.Values{
+	defer l.close()
+	l.heard() // from here: whoever is behind an API server may take the request, and answer nothing
+	response, err := f.ask(l.ctx, url.Values{
 		"watch": {"true"}, "allowWatchBookmarks": {"true"}, "sendInitialEvents": {"true"}, "resourceVersionMatch": {"NotOlderThan"}, "timeoutSeconds": {watchSeconds()},
 	})
-	if err != nil {
-		return err
+	if err == nil {
+		defer response.Body.Close()
+		err = f.follow(l.ctx, response.Body, &initial{listing: l, objects: map[string]*view.Object{}})
 	}
-	defer response.Body.Close()
-	silent := time.AfterFunc(f.silence, func() { cancel(errNoEnd) })
-	defer silent.Stop()
-	err = f.follow(ctx, response.Body, &initial{objects: map[string]*view.Object{}, left: f.largest, silent: silent, done: done})
-	if errors.Is(context.Cause(ctx), errNoEnd) {
-		return errNoEnd
-	}
-	return err
-}
-
-// turn waits until there may be one more list. done may be called twice.
-func (f *Feed) turn(ctx context.Context) (done func(), err error) {
-	if f.config.Turn == nil {
-		return func() {}, nil
-	}
-	if done, err = f.config.Turn(ctx); err != nil {
-		return nil, err
-	}
-	return sync.OnceFunc(done), nil
+	return l.why(err)
 }
 
 // watchSeconds is how long to watch: not all end at once.

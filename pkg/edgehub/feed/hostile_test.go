@@ -293,7 +293,7 @@ func TestAnObjectThatIsTooLargeForAnEventIsListed(t *testing.T) {
 	v := newView(t)
 	large := strings.Replace(anObject, `{"name"`, `{"big":"`+strings.Repeat("x", largestEvent)+`","name"`, 1)
 	f := fed(t, &answers{stream: added(large) + theEnd, list: listOf(`[` + large + `]`)}, v)
-	f.largest = largest
+	f.largest, f.silence = largest, silence
 	if err := f.once(t.Context()); err == nil {
 		t.Error("it watches what cannot be watched")
 	}

@@ -60,7 +60,7 @@ func (c *Cache) load(kept *store.View) error {
 		if err != nil {
 			return err
 		}
-		v.objects[o.Name] = o
+		v.set(o.Name, o)
 	}
 	c.views[key] = v
 	return nil
@@ -142,6 +142,19 @@ func (c *Cache) global(key *Key) bool {
 		}
 	}
 	return false
+}
+
+// Bytes returns how much the objects of a view have, 0 if nobody has asked for it.
+func (c *Cache) Bytes(key Key) int64 {
+	c.mu.Lock()
+	v := c.views[key]
+	c.mu.Unlock()
+	if v == nil {
+		return 0
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.bytes
 }
 
 // Views returns all, by key.

@@ -87,6 +87,8 @@ type View struct {
 	kind    string
 	version uint64
 	objects map[string]*Object
+	// bytes is how much they have.
+	bytes int64
 	// events are the last ones, all of those after since; first is how many there were before them.
 	events []Event
 	first  int
@@ -266,6 +268,10 @@ func (v *View) SetBack() {
 // reset has nobody know how the view came to be what it is. mu must be held.
 func (v *View) reset(now map[string]*Object, version uint64) {
 	v.objects, v.version, v.since, v.last, v.whole, v.back = now, version, version, version, true, false
+	v.bytes = 0
+	for _, o := range now {
+		v.bytes += int64(len(o.Body))
+	}
 	v.first += len(v.events)
 	v.events, v.unseen = nil, nil
 }
@@ -315,7 +321,7 @@ func (v *View) differ(now map[string]*Object, version uint64) bool {
 		return cmp.Or(cmp.Compare(a.Version, b.Version), strings.Compare(a.Object.Name, b.Object.Name))
 	})
 	for _, o := range again {
-		v.objects[o.Name] = o
+		v.set(o.Name, o)
 		v.dirty[o.Name] = true
 	}
 	for _, e := range events {
@@ -381,12 +387,25 @@ func (v *View) ensure(version uint64) {
 	}
 }
 
+// set has an object be there, or not if it is nil. mu must be held.
+func (v *View) set(name string, o *Object) {
+	if before := v.objects[name]; before != nil {
+		v.bytes -= int64(len(before.Body))
+	}
+	if o == nil {
+		delete(v.objects, name)
+		return
+	}
+	v.bytes += int64(len(o.Body))
+	v.objects[name] = o
+}
+
 // record has an event happen. mu must be held.
 func (v *View) record(e Event) {
 	if e.Type == Deleted {
-		delete(v.objects, e.Object.Name)
+		v.set(e.Object.Name, nil)
 	} else {
-		v.objects[e.Object.Name] = e.Object
+		v.set(e.Object.Name, e.Object)
 	}
 	if !v.derived {
 		v.dirty[e.Object.Name] = true

@@ -420,14 +420,25 @@ func (f *Feed) ask(ctx context.Context, query url.Values) (*http.Response, error
 // maxStatus is how much of a refusal is read.
 const maxStatus = 64 << 10
 
+// errNoAnswer: a watch has not begun when it should have ended.
+var errNoAnswer = errors.New("no answer to a watch has begun")
+
 // watch follows upstream from a resourceVersion on.
 func (f *Feed) watch(ctx context.Context, from uint64) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	late := time.AfterFunc(2*watchFor+f.silence, func() { cancel(errNoAnswer) })
+	defer late.Stop()
 	response, err := f.ask(ctx, url.Values{
 		"watch": {"true"}, "allowWatchBookmarks": {"true"}, "resourceVersion": {strconv.FormatUint(from, 10)}, "timeoutSeconds": {watchSeconds()},
 	})
 	if err != nil {
+		if errors.Is(context.Cause(ctx), errNoAnswer) {
+			return errNoAnswer
+		}
 		return err
 	}
+	late.Stop()
 	defer response.Body.Close()
 	f.follows()
 	return f.follow(ctx, response.Body, nil)

@@ -100,6 +100,37 @@ func TestABackendThatHangsDoesNotKeepOthersWaiting(t *testing.T) {
 	}
 }
 
+// It would be silent for good, though what answered nothing is well again.
+func TestAWatchThatIsNotAnsweredIsTriedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		v := newView(t)
+		fill(t, v)
+		watches := 0 // of which the first is not answered
+		f, err := New(Config{View: v, Path: "/x", Client: does(func(r *http.Request) (*http.Response, error) {
+			if !r.URL.Query().Has("watch") {
+				return answered(r, http.StatusOK, listOf("[]"), io.EOF), nil
+			}
+			if watches++; watches == 1 {
+				return hangs(r)
+			}
+			return answered(r, http.StatusOK, theEnd, nil), nil
+		})})
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.heard()
+		ctx, cancel := context.WithCancel(t.Context())
+		var running sync.WaitGroup
+		running.Go(func() { f.Run(ctx) })
+		time.Sleep(3 * watchFor)
+		if version, _ := v.Version(); version != 30 || !f.Status().Connected {
+			t.Errorf("it is at %d, and %+v", version, f.Status())
+		}
+		cancel()
+		running.Wait()
+	})
+}
+
 func TestTurnsAreSharedOut(t *testing.T) {
 	turns := turns{all: 4, others: 3, each: 2}
 	ctx, cancel := context.WithCancel(t.Context())

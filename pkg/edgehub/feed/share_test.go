@@ -89,9 +89,10 @@ func TestABackendThatHangsDoesNotKeepOthersWaiting(t *testing.T) {
 					}
 				}
 				for i := range lists { // all turns are the node's own, and hang
-					_, done := want(p, "", fmt.Sprint("hung of the node", i))
+					_, done := want(p, "", fmt.Sprint("hung-of-node-", i))
 					defer done()
 				}
+				synctest.Wait()
 				state, done := want(p, "", "late")
 				defer done()
 				time.Sleep(2*test.after + time.Second) // there are more than turns

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -52,15 +53,14 @@ func (h *hub) checkCluster(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	before, err := h.cacheDisk.Cluster()
+	onDisk, err := h.cacheDisk.Cluster()
 	if err != nil {
 		return err
 	}
-	if before == now {
-		h.forgotFor = ""
+	if onDisk == now && h.forgotFor == "" {
 		return nil
 	}
-	if before != "" && h.forgotFor != now { // and not again, if that cannot be written
+	if before := cmp.Or(h.forgotFor, onDisk); before != "" && before != now { // and not again, if that cannot be written
 		h.logger.Error("Forgot everything: the API server is of another cluster than what was kept", "before", before, "now", now)
 		h.pool.ForgetAll()
 		h.book.Clear()
@@ -69,5 +69,12 @@ func (h *hub) checkCluster(ctx context.Context) error {
 	if err := errors.Join(h.cache.Flush(h.cacheDisk), h.book.Flush()); err != nil {
 		return err // what is on disk is not of this cluster
 	}
-	return h.cacheDisk.SetCluster(now)
+	if err := h.cacheDisk.SetCluster(now); err != nil {
+		return err
+	}
+	if h.forgotFor != "" {
+		h.cache.Rewrite() // what feeds have brought, and written, in the meantime was taken for that of the cluster before
+	}
+	h.forgotFor = ""
+	return nil
 }

@@ -60,7 +60,7 @@ type hub struct {
 	tokens    *callers.Tokens
 	rights    *callers.Rights
 	writes    *writes.Handler
-	// forgotFor is of which cluster everything is since it was forgotten, empty for never; keepUp's alone.
+	// forgotFor is of which cluster everything in memory is since it was forgotten, until the disk says so, too; empty for that of the disk. It is keepUp's alone.
 	forgotFor string
 	// documents are what programs read when they start.
 	documents *documents
@@ -85,29 +85,35 @@ func newHub(dir, node string, u *upstream.Upstream, i *identity.Identity, inClus
 // openDisk reads what there is.
 func (h *hub) openDisk(dir string) error {
 	var lost []error
-	open := func(name string) (*store.Store, []store.View, error) {
+	open := func(name string) (disk *store.Store, kept []store.View, unsaved bool, err error) {
 		disk, kept, damage, err := store.Open(filepath.Join(dir, name))
 		if damage != nil {
 			lost = append(lost, fmt.Errorf("%s: %w", name, damage.Err))
 			h.logger.Error("Lost a part of what was on disk: it is unknown until the API server is asked", "file", name, "views", damage.Views, "aside", damage.Aside, "err", damage.Err)
 		}
-		return disk, kept, err
+		return disk, kept, damage != nil && damage.Unsaved, err
 	}
 	var (
-		kept []store.View
-		err  error
+		kept    []store.View
+		unsaved bool
+		err     error
 	)
-	if h.cacheDisk, kept, err = open("cache.db"); err != nil {
+	if h.cacheDisk, kept, unsaved, err = open("cache.db"); err != nil {
 		return err
 	}
 	if h.cache, err = view.NewCache(kept); err != nil {
 		lost = append(lost, err)
 		h.logger.Error("Lost a part of what was on disk: it is unknown until the API server is asked", "err", err)
 	}
-	if h.notesDisk, kept, err = open("notes.db"); err != nil {
+	if unsaved {
+		h.cache.Rewrite()
+	}
+	if h.notesDisk, kept, unsaved, err = open("notes.db"); err != nil {
 		return errors.Join(err, h.cacheDisk.Close())
 	}
-	h.book = notes.NewBook(h.notesDisk, kept)
+	if h.book = notes.NewBook(h.notesDisk, kept); unsaved {
+		h.book.Rewrite()
+	}
 	h.damage = errors.Join(lost...)
 	return nil
 }

@@ -33,11 +33,17 @@ const (
 	DefaultStale = 10 * time.Minute
 	// watchFor is how long a watch is asked for, at least, and twice that at most.
 	watchFor = 5 * time.Minute
-	// silence is how long a streaming list may say nothing before its end: some API servers never come to it. Links that are cut are found sooner.
+	// silence is how long a list may say nothing before its end: some API servers never come to that of a streaming list, and some answer nothing. Links that are cut are found sooner.
 	silence = 30 * time.Second
+	// listWithin is how long a list may take. A streaming list that takes longer, which is not compressed, is listed in chunks.
+	listWithin = 10 * time.Minute
 	// largest is how much a list may be, and largestEvent how much an event, in bytes: what is larger is not taken.
 	largest, largestEvent = 256 << 20, 16 << 20
-	// leastPage is what an answer to a list counts at least: one that never ends is one that is too large.
+	// small is how much a list is, in bytes, that is not a large one.
+	small = 16 << 20
+	// overPause is what is waited after a list that was larger than it may be: to see that takes to read as much.
+	overPause = 30 * time.Minute
+	// leastPage is what an answer to a list counts beside what it has: one that goes on without end is one that is too large.
 	leastPage = 64 << 10
 )
 
@@ -56,8 +62,10 @@ type Config struct {
 	Listed func(ctx context.Context)
 	// Refused is called each time that upstream refuses it, and not for now only. Nil does nothing.
 	Refused func()
-	// Turn waits until there may be one more list, and returns what is called when that is over; the error is that of ctx. Nil does not wait.
-	Turn func(ctx context.Context) (done func(), err error)
+	// Turn waits until there may be one more list, and returns what is called once when that is over; the error is that of ctx. Large does so when the list has come to be one of more than 16 MiB. Nil does not wait.
+	Turn, Large func(ctx context.Context) (done func(), err error)
+	// Most returns how many bytes a list may have that begins now, and why one with more is not taken. Nil has each have 256 MiB.
+	Most func() (bytes int64, over error)
 	// Stale is how long a feed may have been cut off to go on where it was.
 	Stale time.Duration
 	// Looks are those of all feeds of the same API servers; nil if this one looks for itself.
@@ -68,7 +76,7 @@ type Config struct {
 
 // Status is how a feed is.
 type Status struct {
-	// Connected: upstream tells of changes now.
+	// Connected: upstream tells of changes of what the view has, now. While it is listed anew it does not.
 	Connected bool
 	// Heard is when upstream said something last; zero if never.
 	Heard time.Time
@@ -81,13 +89,15 @@ type Feed struct {
 	config Config
 	// noStream: the API server has no streaming lists. It is asked again by the next Feed.
 	noStream bool
+	// mustList: what the view has may not be what upstream has, and it may not show. That is so until a list was taken, however often one fails: a while later it would not be seen any more that the API server was set back.
+	mustList bool
 	// doubt: the last try did not end as watches do, or nothing came by it, and the API server may be another one since. came: something came by the last watch.
 	doubt, came bool
 	// cut is when the last try ended.
 	cut time.Time
-	// last, silence and largest are the constants, but in tests.
-	last, silence time.Duration
-	largest       int64
+	// last, silence, within, largest and small are the constants, but in tests.
+	last, silence, within time.Duration
+	largest, small        int64
 
 	// woken has a value when it is to try again.
 	woken chan time.Duration
@@ -137,9 +147,6 @@ func (e *RefusedError) Error() string {
 // errList: what is known upstream does not reach back to the view, or cannot be taken from where it is.
 var errList = errors.New("it has to be listed again")
 
-// errNoEnd: a streaming list does not come to its end.
-var errNoEnd = errors.New("the streaming list does not end")
-
 // New returns a feed that has not begun.
 func New(config Config) (*Feed, error) {
 	if config.View == nil || config.Path == "" || config.Client == nil {
@@ -151,7 +158,7 @@ func New(config Config) (*Feed, error) {
 	if config.Logger == nil {
 		config.Logger = slog.Default()
 	}
-	return &Feed{config: config, last: lastPause, silence: silence, largest: largest, woken: make(chan time.Duration, 1)}, nil
+	return &Feed{config: config, last: lastPause, silence: silence, within: listWithin, largest: largest, small: small, woken: make(chan time.Duration, 1)}, nil
 }
 
 // Status returns how it is now.
@@ -165,8 +172,22 @@ func (f *Feed) Status() Status {
 func (f *Feed) heard() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.status = Status{Connected: true, Heard: time.Now()}
+	f.status.Heard = time.Now()
 	f.refused, f.gone = time.Time{}, false
+}
+
+// follows notes that it tells of changes of what the view has.
+func (f *Feed) follows() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.status.Connected, f.status.Err = true, nil
+}
+
+// ended notes that nothing is filled any more: whoever has asked for its state may still look.
+func (f *Feed) ended() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.status.Connected, f.status.Err = false, errEnded
 }
 
 // lost notes that it says nothing any more.
@@ -231,16 +252,19 @@ func (f *Feed) isStale() bool {
 
 // Run fills the view until ctx ends.
 func (f *Feed) Run(ctx context.Context) {
-	pause, list := time.Duration(0), false
+	defer f.ended()
+	pause, list := time.Duration(0), false // list: the last try ended so that it has to be listed
 	for first := true; first || f.pause(ctx, pause); first = false {
 		began := time.Now()
-		err := f.once(ctx, list)
+		err := f.once(ctx)
 		if ctx.Err() != nil {
 			return
 		}
 		f.doubt, f.cut = !errors.Is(err, errWatchEnded) || !f.came, time.Now()
 		again := list
-		if list = errors.Is(err, errList); list && !again {
+		list = errors.Is(err, errList)
+		f.mustList = f.mustList || list
+		if list && !again {
 			pause = 0 // upstream has answered: how long it was away before is no matter any more
 		}
 		f.lost(err)
@@ -255,6 +279,8 @@ func (f *Feed) next(pause, took time.Duration, err error) time.Duration {
 	switch isRefused := errors.As(err, &refused); {
 	case isRefused && refused.isFinal():
 		return refusedPause
+	case errors.Is(err, errOver):
+		return overPause
 	case took >= lasting:
 		pause = min(firstPause, f.last)
 	default:
@@ -287,9 +313,10 @@ func (f *Feed) pause(ctx context.Context, pause time.Duration) bool {
 }
 
 // once lists if it has to, and watches until that ends.
-func (f *Feed) once(ctx context.Context, list bool) error {
+func (f *Feed) once(ctx context.Context) error {
 	version, complete := f.config.View.Version()
-	if complete && !list && !f.isStale() {
+	f.mustList = f.mustList || f.isStale()
+	if complete && !f.mustList {
 		back, err := f.wasSetBack(ctx, version)
 		if err != nil {
 			return err
@@ -297,6 +324,7 @@ func (f *Feed) once(ctx context.Context, list bool) error {
 		if !back {
 			return f.watch(ctx, version)
 		}
+		f.mustList = true
 	}
 	if !f.noStream {
 		err := f.stream(ctx)
@@ -306,12 +334,7 @@ func (f *Feed) once(ctx context.Context, list bool) error {
 		}
 		f.noStream = true
 	}
-	done, err := f.turn(ctx)
-	if err != nil {
-		return err
-	}
-	version, err = f.list(ctx)
-	done()
+	version, err := f.list(ctx)
 	if err != nil {
 		return err
 	}
@@ -323,27 +346,35 @@ func (f *Feed) wasSetBack(ctx context.Context, version uint64) (bool, error) {
 	if !f.doubt {
 		return false, nil
 	}
-	done, err := f.turn(ctx)
+	l, err := f.begin(ctx)
 	if err != nil {
 		return false, err
 	}
-	defer done()
+	defer l.close()
 	if at, ok := f.config.Looks.after(f.config.View.Key.Kind(), f.cut); ok {
-		return at < version, nil
+		return f.isBehind(at, version), nil
 	}
 	began := time.Now()
-	p, _, err := f.page(ctx, url.Values{"limit": {"1"}}, f.largest)
+	p, err := f.page(l, url.Values{"limit": {"1"}})
 	switch {
 	case IsRefused(err): // who may not list may get a streaming list
 		return true, nil
 	case err != nil:
-		return false, fmt.Errorf("a look at its resourceVersion: %w", err)
+		return false, fmt.Errorf("a look at its resourceVersion: %w", l.why(err))
 	}
 	_, at, err := f.head(p)
 	if err == nil {
 		f.config.Looks.note(f.config.View.Key.Kind(), at, began)
 	}
-	return err != nil || at < version, nil
+	return err != nil || f.isBehind(at, version), nil
+}
+
+// isBehind reports whether an API server has come less far than the view, which is told so.
+func (f *Feed) isBehind(at, version uint64) bool {
+	if at < version {
+		f.config.View.SetBack()
+	}
+	return at < version
 }
 
 // ask makes a request with the selectors of the view. The error is a *RefusedError if the answer is not 200.
@@ -389,52 +420,46 @@ func (f *Feed) ask(ctx context.Context, query url.Values) (*http.Response, error
 // maxStatus is how much of a refusal is read.
 const maxStatus = 64 << 10
 
+// errNoAnswer: a watch has not begun when it should have ended.
+var errNoAnswer = errors.New("no answer to a watch has begun")
+
 // watch follows upstream from a resourceVersion on.
 func (f *Feed) watch(ctx context.Context, from uint64) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	late := time.AfterFunc(2*watchFor+f.silence, func() { cancel(errNoAnswer) })
+	defer late.Stop()
 	response, err := f.ask(ctx, url.Values{
 		"watch": {"true"}, "allowWatchBookmarks": {"true"}, "resourceVersion": {strconv.FormatUint(from, 10)}, "timeoutSeconds": {watchSeconds()},
 	})
 	if err != nil {
+		if errors.Is(context.Cause(ctx), errNoAnswer) {
+			return errNoAnswer
+		}
 		return err
 	}
+	late.Stop()
 	defer response.Body.Close()
+	f.follows()
 	return f.follow(ctx, response.Body, nil)
 }
 
 // stream lists and goes on to follow.
 func (f *Feed) stream(ctx context.Context) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	done, err := f.turn(ctx)
+	l, err := f.begin(ctx)
 	if err != nil {
 		return err
 	}
-	defer done()
-	response, err := f.ask(ctx, url.Values{
+	defer l.close()
+	l.heard() // from here: whoever is behind an API server may take the request, and answer nothing
+	response, err := f.ask(l.ctx, url.Values{
 		"watch": {"true"}, "allowWatchBookmarks": {"true"}, "sendInitialEvents": {"true"}, "resourceVersionMatch": {"NotOlderThan"}, "timeoutSeconds": {watchSeconds()},
 	})
-	if err != nil {
-		return err
+	if err == nil {
+		defer response.Body.Close()
+		err = f.follow(l.ctx, response.Body, &initial{listing: l, objects: map[string]*view.Object{}})
 	}
-	defer response.Body.Close()
-	silent := time.AfterFunc(f.silence, func() { cancel(errNoEnd) })
-	defer silent.Stop()
-	err = f.follow(ctx, response.Body, &initial{objects: map[string]*view.Object{}, left: f.largest, silent: silent, done: done})
-	if errors.Is(context.Cause(ctx), errNoEnd) {
-		return errNoEnd
-	}
-	return err
-}
-
-// turn waits until there may be one more list. done may be called twice.
-func (f *Feed) turn(ctx context.Context) (done func(), err error) {
-	if f.config.Turn == nil {
-		return func() {}, nil
-	}
-	if done, err = f.config.Turn(ctx); err != nil {
-		return nil, err
-	}
-	return sync.OnceFunc(done), nil
+	return l.why(err)
 }
 
 // watchSeconds is how long to watch: not all end at once.

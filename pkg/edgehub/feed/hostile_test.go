@@ -142,8 +142,9 @@ func TestWhatIsNoAnswerChangesNoView(t *testing.T) {
 					fill(t, v)
 				}
 				f := fed(t, &an, v)
+				f.mustList = true
 				for range 2 {
-					if err := f.once(t.Context(), true); err == nil {
+					if err := f.once(t.Context()); err == nil {
 						t.Fatal("it is taken")
 					}
 				}
@@ -241,7 +242,7 @@ func TestAStreamingListThatDoesNotEndIsListed(t *testing.T) {
 		<-r.Context().Done()
 		return false
 	}}, v)
-	if err := f.once(t.Context(), true); err == nil {
+	if err := f.once(t.Context()); err == nil {
 		t.Error("it watches what cannot be watched")
 	}
 	if all, _, err := v.List(); err != nil || len(all) != 1 {
@@ -292,8 +293,8 @@ func TestAnObjectThatIsTooLargeForAnEventIsListed(t *testing.T) {
 	v := newView(t)
 	large := strings.Replace(anObject, `{"name"`, `{"big":"`+strings.Repeat("x", largestEvent)+`","name"`, 1)
 	f := fed(t, &answers{stream: added(large) + theEnd, list: listOf(`[` + large + `]`)}, v)
-	f.largest = largest
-	if err := f.once(t.Context(), true); err == nil {
+	f.largest, f.silence = largest, silence
+	if err := f.once(t.Context()); err == nil {
 		t.Error("it watches what cannot be watched")
 	}
 	if all, _, err := v.List(); err != nil || len(all) != 1 {

@@ -25,8 +25,6 @@ const (
 	DefaultFeeds, DefaultFeedsOf = 4096, 512
 	// DefaultViews is how many views are kept. Of more, those that nobody has wanted for longest are forgotten.
 	DefaultViews = 8192
-	// lists is how many lists are read at a time: a node that comes back has hundreds of views.
-	lists = 16
 	// wakeWithin is how long feeds that are to try again may wait: all hubs of a site lose and find the API server together.
 	wakeWithin = 2 * time.Second
 )
@@ -47,9 +45,10 @@ type PoolConfig struct {
 	Asker func(key view.Key, r *http.Request) Asker
 	// Ended is told that a view is not filled any more, or not after all. It may be nil.
 	Ended func(key view.Key)
-	// Idle, Feeds, FeedsOf and Views are the constants' by default.
+	// Idle, Feeds, FeedsOf, Views, Bytes and BytesOf are the constants' by default.
 	Idle                  time.Duration
 	Feeds, FeedsOf, Views int
+	Bytes, BytesOf        int64
 	// Logger is slog's default if it is nil.
 	Logger *slog.Logger
 }
@@ -57,8 +56,9 @@ type PoolConfig struct {
 // Pool runs a Feed for each view that somebody wants, and writes to disk what they bring.
 type Pool struct {
 	config PoolConfig
-	turns  chan struct{} // has as many as lists are read now
-	looks  Looks
+	// turns are those of lists; large and largeOfPods those of large ones.
+	turns, large, largeOfPods turns
+	looks                     Looks
 	// failing: what has changed could not be written the last time.
 	failing atomic.Bool
 
@@ -70,6 +70,9 @@ type Pool struct {
 	feeds map[view.Key]*filled
 	// wanted is when somebody wanted a view last.
 	wanted map[view.Key]time.Time
+	// ofNode are views that the node itself has wanted, and ofPods others that somebody has wanted, and who did so first.
+	ofNode map[view.Key]bool
+	ofPods map[view.Key]string
 	all    sync.WaitGroup
 }
 
@@ -85,6 +88,8 @@ type filled struct {
 	users int
 	// shared: others than its owner have wanted it, too; guarded by the pool's mu.
 	shared bool
+	// local: the node itself has wanted it; guarded by the pool's mu.
+	local bool
 }
 
 // NewPool returns a pool that has not begun.
@@ -100,14 +105,18 @@ func NewPool(config PoolConfig) (*Pool, error) {
 	}
 	config.Idle = orDefault(config.Idle, DefaultIdle)
 	config.Feeds, config.FeedsOf, config.Views = orDefault(config.Feeds, DefaultFeeds), orDefault(config.FeedsOf, DefaultFeedsOf), orDefault(config.Views, DefaultViews)
-	p := &Pool{config: config, turns: make(chan struct{}, lists), feeds: map[view.Key]*filled{}, wanted: map[view.Key]time.Time{}}
+	config.Bytes, config.BytesOf = orDefault(config.Bytes, DefaultBytes), orDefault(config.BytesOf, DefaultBytesOf)
+	p := &Pool{
+		config: config, turns: turns{all: lists, others: listsOfPods, each: listsOf}, large: turns{all: 1}, largeOfPods: turns{all: 1},
+		feeds: map[view.Key]*filled{}, wanted: map[view.Key]time.Time{}, ofNode: map[view.Key]bool{}, ofPods: map[view.Key]string{},
+	}
 	for _, v := range config.Cache.Views() {
 		p.wanted[v.Key] = time.Now()
 	}
 	return p, nil
 }
 
-func orDefault[T int | time.Duration](value, otherwise T) T {
+func orDefault[T int | int64 | time.Duration](value, otherwise T) T {
 	if value == 0 {
 		return otherwise
 	}
@@ -132,6 +141,7 @@ func (p *Pool) Run(ctx context.Context) {
 		case <-ctx.Done():
 		case <-flush.C:
 			p.flush()
+			p.shrink()
 		case <-sweep.C:
 			p.sweep()
 		}
@@ -162,8 +172,8 @@ func (p *Pool) write(write func(view.Disk) error) {
 // Failing reports whether what has changed cannot be written to disk.
 func (p *Pool) Failing() bool { return p.failing.Load() }
 
-// errEnded: nothing is filled any more.
-var errEnded = errors.New("the hub ends")
+// errEnded: it is not filled any more.
+var errEnded = errors.New("it is not read any more")
 
 // Find implements serving's Views. Of a resource that upstream has not any more there is no view, as long as it says so.
 func (p *Pool) Find(key view.Key) (*view.View, *view.Filter, bool) {
@@ -202,6 +212,7 @@ func (p *Pool) Want(key view.Key, path string, r *http.Request) (state func() (s
 	if f.wide != nil && p.config.Cache.IsGlobal(key) { // which was not known before the wider one was read
 		p.alone(key, f)
 	}
+	p.claim(key, f, asker.Owner)
 	f.shared = f.shared || f.Owner != asker.Owner
 	f.users++
 	p.wanted[key] = time.Now()
@@ -225,7 +236,7 @@ func (p *Pool) begin(key view.Key, path string, asker *Asker) (*filled, error) {
 	if err := p.room(asker.Owner); err != nil {
 		return nil, err
 	}
-	f := &filled{path: path, Asker: *asker, end: func() {}}
+	f := &filled{path: path, Asker: *asker, local: asker.Owner == "", end: func() {}}
 	if f.wide = p.wider(key); f.wide != nil {
 		f.Feed = f.wide.Feed
 		f.wide.users++
@@ -248,7 +259,10 @@ func (p *Pool) fill(key view.Key, f *filled, moved *view.View) error {
 	}
 	feed, err := New(Config{
 		Looks: &p.looks,
-		View:  p.config.Cache.View(key), Path: f.path, Client: f.Client, Listed: listed, Refused: func() { p.refused(f) }, Turn: p.turn, Logger: p.config.Logger,
+		View:  p.config.Cache.View(key), Path: f.path, Client: f.Client, Listed: listed, Refused: func() { p.refused(f) }, Logger: p.config.Logger,
+		Turn:  func(ctx context.Context) (func(), error) { return p.turn(ctx, f) },
+		Large: func(ctx context.Context) (func(), error) { return p.largeTurn(ctx, f) },
+		Most:  func() (int64, error) { return p.most(key, f) },
 	})
 	if err != nil {
 		return err
@@ -309,16 +323,6 @@ func (p *Pool) alone(key view.Key, f *filled) {
 	wide.users--
 }
 
-// turn waits until there may be one more list.
-func (p *Pool) turn(ctx context.Context) (done func(), err error) {
-	select {
-	case p.turns <- struct{}{}:
-		return func() { <-p.turns }, nil
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
-	}
-}
-
 // run has a feed run. mu must be held.
 func (p *Pool) run(f *filled) {
 	ctx, end := context.WithCancel(p.ctx)
@@ -339,6 +343,9 @@ func (p *Pool) room(owner string) error {
 		return fullError(fmt.Sprintf("%s reads %d different lists already, which is as many as one may", owner, own))
 	case len(p.feeds) >= p.config.Feeds && !p.endIdlest(func(*filled) bool { return true }):
 		return fullError(fmt.Sprintf("%d different lists are read already, which is as many as there may be", len(p.feeds)))
+	}
+	if owner != "" {
+		return p.spare(owner)
 	}
 	return nil
 }
@@ -390,6 +397,8 @@ func (p *Pool) end(key view.Key) {
 func (p *Pool) forget(key view.Key) {
 	p.config.Cache.Forget(key)
 	delete(p.wanted, key)
+	delete(p.ofNode, key)
+	delete(p.ofPods, key)
 }
 
 // sweep ends feeds that nobody wants any more, and forgets views when there are too many.
@@ -405,15 +414,30 @@ func (p *Pool) sweep() {
 	}
 }
 
-// ForgetAll has all views be unknown, and filled anew for who wants them: they are of another cluster.
+// ForgetAll has all views be unknown, and those filled anew that somebody wants now: they are of another cluster.
 func (p *Pool) ForgetAll() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for key := range p.feeds {
-		p.end(key)
+	for key, f := range p.feeds {
+		if f.users == 0 {
+			p.end(key)
+		}
 	}
 	for _, v := range p.config.Cache.Views() {
-		p.forget(v.Key)
+		if p.feeds[v.Key] == nil {
+			p.forget(v.Key)
+		} else {
+			p.config.Cache.Forget(v.Key)
+		}
+	}
+	for key, f := range p.feeds {
+		f.end()
+		if f.wide != nil {
+			f.wide.users--
+		}
+		if err := p.fill(key, f, nil); err != nil {
+			p.config.Logger.Error("Failed to fill a view anew", "view", key.String(), "err", err) // it was filled before: this does not happen
+		}
 	}
 }
 

@@ -338,6 +338,64 @@ func TestWhatUpstreamHasNotAnyMoreIsNotThereAndEmpty(t *testing.T) {
 	})
 }
 
+// Whoever looks whether it is as new as can be had does so for years: what he looks at is not to be what was forgotten.
+func TestWhatSomebodyWantsIsFilledAnewWhenAllIsForgotten(t *testing.T) {
+	c := &cloud{code: http.StatusOK}
+	pooled(t, c, nil, func(p *Pool, cache *view.Cache) {
+		wide, _ := want(p, "", "")
+		synctest.Wait()
+		narrow, done := want(p, "anna", "a")
+		defer done()
+		_, idle := want(p, "", "b")
+		synctest.Wait()
+		idle()
+		before := cache.View(view.Key{Version: "v1", Resource: "configmaps"})
+		p.ForgetAll()
+		if _, complete := before.Version(); complete {
+			t.Error("it is known")
+		}
+		synctest.Wait()
+		for _, state := range []func() (bool, error){wide, narrow} {
+			if settled, err := state(); !settled || err != nil {
+				t.Errorf("it is not filled anew: %v", err)
+			}
+		}
+		var names []string
+		for _, v := range cache.Views() {
+			names = append(names, v.Key.Namespace)
+		}
+		if got := strings.Join(names, ","); got != ",a" {
+			t.Errorf("there are %q", got)
+		}
+		c.cut()
+		synctest.Wait()
+		for _, state := range []func() (bool, error){wide, narrow} {
+			if _, err := state(); err == nil {
+				t.Error("it is cut off, and nobody says so")
+			}
+		}
+	})
+}
+
+// Who is told that pods are gone takes what is not in it for gone.
+func TestAViewIsNotConnectedWhileItIsListed(t *testing.T) {
+	c := &cloud{code: http.StatusOK, silent: true}
+	pooled(t, c, nil, func(p *Pool, cache *view.Cache) {
+		cache.View(view.Key{Version: "v1", Resource: "configmaps", Namespace: "a"}).Replace(nil, 5)
+		state, done := want(p, "", "a")
+		defer done()
+		synctest.Wait()
+		if settled, _ := state(); settled {
+			t.Error("what it was before passes for what it is")
+		}
+		time.Sleep(2 * silence) // it is listed otherwise
+		synctest.Wait()
+		if settled, err := state(); !settled || err != nil {
+			t.Errorf("it is not connected: %v", err)
+		}
+	})
+}
+
 func TestUpstreamSaysWhenItMayBeAskedAgain(t *testing.T) {
 	c := &cloud{code: http.StatusTooManyRequests, after: "60"}
 	pooled(t, c, nil, func(p *Pool, _ *view.Cache) {

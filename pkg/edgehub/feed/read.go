@@ -13,7 +13,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	utiljson "k8s.io/apimachinery/pkg/util/json"
@@ -32,25 +31,20 @@ type event struct {
 
 // initial is what a streaming list has brought, until its end.
 type initial struct {
+	*listing
 	objects map[string]*view.Object
 	// kind is what they are, empty if there was none yet.
 	kind string
-	// left is how much may still come, in bytes.
-	left int64
-	// silent ends it, if nothing comes.
-	silent *time.Timer
-	// done is called at its end.
-	done func()
 }
 
-// take takes an event.
-func (i *initial) take(o *view.Object, kind string, gone bool) error {
+// event takes one.
+func (i *initial) event(o *view.Object, kind string, gone bool) error {
 	if i.kind != "" && i.kind != kind {
 		return fmt.Errorf("a list of %s has a %s", i.kind, kind)
 	}
 	i.kind = kind
-	if i.left -= int64(len(o.Body)); i.left < 0 {
-		return errTooLarge
+	if err := i.take(int64(len(o.Body))); err != nil {
+		return err
 	}
 	if gone { // since the list was begun
 		delete(i.objects, o.Name)
@@ -119,9 +113,9 @@ func (f *Feed) follow(ctx context.Context, body io.Reader, list *initial) error 
 			return err
 		}
 		f.heard()
-		f.came = true
+		f.came = list == nil
 		if list != nil {
-			list.silent.Reset(f.silence)
+			list.heard()
 		}
 		switch view.Type(e.Type) {
 		case view.Added, view.Modified, view.Deleted:
@@ -134,9 +128,9 @@ func (f *Feed) follow(ctx context.Context, body io.Reader, list *initial) error 
 				return fmt.Errorf("%w, after a bookmark: %w", errList, err)
 			}
 			if whole {
-				list.silent.Stop()
-				list.done()
+				list.end()
 				list = nil
+				f.follows()
 			}
 		case "ERROR":
 			return failed(e.Object)
@@ -158,7 +152,7 @@ func (f *Feed) event(e *event, list *initial) error {
 	}
 	gone := e.Type == string(view.Deleted)
 	if list != nil {
-		return list.take(o, kind, gone)
+		return list.event(o, kind, gone)
 	}
 	f.config.View.Apply(o, gone)
 	return nil
@@ -202,6 +196,7 @@ func (f *Feed) listed(ctx context.Context, kind string, objects []*view.Object, 
 	if !f.config.View.Replace(objects, version) {
 		f.config.Logger.Warn("The API server was set back: what it has now is taken", "view", f.config.View.Key.String(), "version", version)
 	}
+	f.mustList = false
 	if f.config.Listed != nil {
 		f.config.Listed(ctx)
 	}
@@ -257,17 +252,20 @@ func (f *Feed) list(ctx context.Context) (uint64, error) {
 		version uint64
 		kind    string
 	)
-	left := f.largest
+	l, err := f.begin(ctx)
+	if err != nil {
+		return 0, err
+	}
+	defer l.close()
 	for next := ""; ; {
 		query := url.Values{"limit": {strconv.Itoa(chunk)}}
 		if next != "" {
 			query.Set("continue", next)
 		}
-		p, size, err := f.page(ctx, query, left)
+		p, err := f.page(l, query)
 		if err != nil {
-			return 0, fmt.Errorf("a list: %w", err)
+			return 0, fmt.Errorf("a list: %w", l.why(err))
 		}
-		left -= max(size, leastPage)
 		of, at, err := f.head(p)
 		switch {
 		case err != nil:
@@ -287,20 +285,24 @@ func (f *Feed) list(ctx context.Context) (uint64, error) {
 	}
 }
 
-// page asks for one of no more than most bytes, and returns how many it has.
-func (f *Feed) page(ctx context.Context, query url.Values, most int64) (p *page, size int64, err error) {
-	response, err := f.ask(ctx, query)
+// page asks for one of a list. How long an answer takes to begin is bounded by who makes requests.
+func (f *Feed) page(l *listing, query url.Values) (*page, error) {
+	if err := l.take(leastPage); err != nil {
+		return nil, err
+	}
+	response, err := f.ask(l.ctx, query)
 	if err != nil {
-		return nil, 0, err
+		return nil, err
 	}
 	defer response.Body.Close()
-	reader := &bounded{response.Body, most}
-	p = &page{}
-	if err := json.NewDecoder(reader).Decode(p); err != nil {
-		return nil, 0, err
+	l.heard()
+	defer l.silent.Stop()
+	p := &page{}
+	if err := json.NewDecoder(&counted{response.Body, l}).Decode(p); err != nil {
+		return nil, err
 	}
 	f.heard()
-	return p, most - reader.left, nil
+	return p, nil
 }
 
 // head returns what the objects of a list are, and its resourceVersion, if it is a list of what the view is of.

@@ -29,6 +29,7 @@ type Book struct {
 	// What follows is guarded by mu.
 
 	kept    map[string]store.View // what the disk had, of shelves that nobody has asked for yet
+	lost    bool                  // the disk has nothing of that any more
 	shelves []flusher
 	next    uint64 // the version of what is put next: later is greater
 }
@@ -78,16 +79,25 @@ func (b *Book) Flush() error {
 	}
 	err := b.disk.Apply(changes...)
 	switch {
-	case errors.Is(err, store.ErrDamaged): // nothing is on disk any more
-		for _, s := range shelves {
-			s.unwritten(&store.Change{}, true)
-		}
+	case errors.Is(err, store.ErrDamaged): // what is on disk of any shelf is not known
+		b.Rewrite()
 	case err != nil:
 		for i, s := range changed {
 			s.unwritten(&changes[i], false)
 		}
 	}
 	return err
+}
+
+// Rewrite has everything written the next time: it may be on no disk.
+func (b *Book) Rewrite() {
+	b.mu.Lock()
+	b.lost = true
+	shelves := slices.Clone(b.shelves)
+	b.mu.Unlock()
+	for _, s := range shelves {
+		s.unwritten(&store.Change{}, true)
+	}
 }
 
 // Clear has nothing on any shelf: it is of another cluster.
@@ -139,7 +149,7 @@ func NewShelf[T any](b *Book, name string, limit int) (*Shelf[T], error) {
 	defer b.mu.Unlock()
 	view, known := b.kept[name]
 	delete(b.kept, name)
-	s.whole = !known
+	s.whole = !known || b.lost
 	b.shelves = append(b.shelves, s)
 	var errs []error
 	for i := range view.Objects {

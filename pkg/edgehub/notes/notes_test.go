@@ -180,6 +180,40 @@ func TestWhatIsFlushedIsThereAfterARestart(t *testing.T) {
 	}
 }
 
+// What was read of a damaged file may be in no file.
+func TestWhatIsOnNoDiskIsWrittenAll(t *testing.T) {
+	dir := t.TempDir()
+	b, d := open(t, filepath.Join(dir, "notes.db"))
+	early := shelf[int](t, b, "early", 8)
+	early.Put("a", 1)
+	shelf[int](t, b, "late", 8).Put("b", 2)
+	if err := b.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	kept := []store.View{{Name: "late", Kind: "late", Objects: []store.Object{{Name: "b", Version: "1", Body: []byte("2")}}}, {Name: "early", Kind: "early", Objects: []store.Object{{Name: "a", Version: "2", Body: []byte("1")}}}}
+	if err := d.Close(); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "new.db")
+	_, d = open(t, path)
+	b = NewBook(d, kept)
+	shelf[int](t, b, "early", 8)
+	b.Rewrite()
+	shelf[int](t, b, "late", 8)
+	if err := b.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Close(); err != nil {
+		t.Fatal(err)
+	}
+	b, d = open(t, path)
+	defer d.Close()
+	got := append(dump(shelf[int](t, b, "early", 8)), dump(shelf[int](t, b, "late", 8))...)
+	if diff := cmp.Diff([]string{"a=1", "b=2"}, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestAValueThatCannotBeReadCostsItself(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "notes.db")
 	b, d := open(t, path)

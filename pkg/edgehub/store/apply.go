@@ -56,6 +56,8 @@ func apply(tx *sql.Tx, c *Change) error {
 	switch {
 	case errors.Is(err, sql.ErrNoRows) && c.Forget:
 		return nil
+	case errors.Is(err, sql.ErrNoRows) && !c.Whole:
+		return errMissing
 	case errors.Is(err, sql.ErrNoRows):
 		if err := tx.QueryRow("INSERT INTO views (name, kind, version, count, digest, sum) VALUES (?, ?, '', 0, 0, 0) RETURNING id", c.Name, c.Kind).Scan(&w.id); err != nil {
 			return err

@@ -92,7 +92,7 @@ func TestAfterALargeChangeTheLogIsSmallAgain(t *testing.T) {
 	s, _, _ := opened(t, path)
 	large := bytes.Repeat([]byte("x"), 32<<20)
 	for i, body := range [][]byte{large, []byte("1"), []byte("2"), []byte("3")} {
-		if err := s.Apply(Change{Name: "v", Kind: "k", Version: "1", Put: []Object{{"o", strconv.Itoa(i), body}}}); err != nil {
+		if err := s.Apply(Change{Name: "v", Kind: "k", Version: "1", Whole: true, Put: []Object{{"o", strconv.Itoa(i), body}}}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -103,13 +103,9 @@ func (r *reading) objects(v *View, id int64) (found int64, err error) {
 	return found, rows.Err()
 }
 
-// salvage puts a damaged file aside, and what was read of it into a new one. db is the file, or its copy, if it could be opened. mu must be held.
-func (s *Store) salvage(db *sql.DB, views []View, damage *Damage) {
-	cluster := ""
-	if db != nil {
-		cluster, _ = clusterOf(db)
-	}
-	err := writeNew(s.path+suffixNew, cluster, views)
+// salvage puts a damaged file aside, and what was read of it into a new one. mu must be held.
+func (s *Store) salvage(views []View, damage *Damage) {
+	err := writeNew(s.path+suffixNew, s.cluster, views)
 	damage.Aside = s.putAside()
 	if err == nil {
 		err = os.Rename(s.path+suffixNew, s.path)

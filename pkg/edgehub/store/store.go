@@ -14,9 +14,12 @@ import (
 // ErrReadOnly is why nothing is written: the file cannot be opened for that.
 var ErrReadOnly = errors.New("the file cannot be opened for writing")
 
-// ErrDamaged is why nothing was written: the file is not what it was. It was put aside, and the next Apply makes a new one, which
-// has to be given everything.
-var ErrDamaged = errors.New("the file is damaged, and was put aside")
+// ErrDamaged is why nothing was written: the file has not what it had. The next Apply has to be given everything, and to forget again what it was to forget. A file that cannot be
+// read was put aside, and there will be a new one.
+var ErrDamaged = errors.New("the file is damaged")
+
+// errMissing: a view is changed that is not there. A part of it would pass for all of it.
+var errMissing = fmt.Errorf("%w: it has not what is to be changed", ErrDamaged)
 
 // errTaken: another process has it.
 var errTaken = errors.New("another process has it")
@@ -78,6 +81,8 @@ type Store struct {
 
 	db     *sql.DB // nil after Close, and while the file cannot be written
 	closed bool
+	// cluster is of which one the views are that were read, and that are written: a file that is made in place of another has it, too.
+	cluster string
 }
 
 // Open opens the file, or makes it, and returns what is in it. damage is nil if nothing was lost. Errors are for a person: another
@@ -118,10 +123,11 @@ func (s *Store) begin() (views []View, damage *Damage, err error) {
 	case err != nil:
 		return nil, nil, err
 	default:
+		s.cluster, _ = clusterOf(db)
 		views, damage = load(db)
 	}
 	if damage != nil {
-		s.salvage(db, views, damage)
+		s.salvage(views, damage)
 	}
 	return views, damage, nil
 }
@@ -131,14 +137,16 @@ func (s *Store) Cluster() (id string, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.db == nil {
-		return "", nil
+		return s.cluster, nil
 	}
 	return clusterOf(s.db)
 }
 
-// SetCluster notes which cluster the views are of. Those that there are, of another one, are gone; those that are there before any cluster was noted are of this one.
+// SetCluster notes which cluster the views are of. Those that there are, of another one, are gone, and have to be applied whole; those that are there before any cluster was noted are of this one.
 func (s *Store) SetCluster(id string) error {
-	return s.update(func(tx *sql.Tx) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	err := s.update(func(tx *sql.Tx) error {
 		before, err := metaOf(tx, keyCluster)
 		if err != nil || before == id {
 			return err
@@ -153,10 +161,16 @@ func (s *Store) SetCluster(id string) error {
 		}
 		return setMeta(tx, keyCluster, id)
 	})
+	if err == nil {
+		s.cluster = id
+	}
+	return err
 }
 
 // Apply makes all changes, or none.
 func (s *Store) Apply(changes ...Change) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	return s.update(func(tx *sql.Tx) error {
 		for i := range changes {
 			if err := apply(tx, &changes[i]); err != nil {
@@ -167,17 +181,15 @@ func (s *Store) Apply(changes ...Change) error {
 	})
 }
 
-// update changes the file.
+// update changes the file. mu must be held.
 func (s *Store) update(change func(*sql.Tx) error) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	err := s.writable()
 	if err == nil {
 		err = transact(s.db, change)
 	}
 	if isDamage(err) {
 		_ = s.putAside()
-		err = fmt.Errorf("%w: %w", ErrDamaged, err)
+		err = fmt.Errorf("%w, and was put aside: %w", ErrDamaged, err)
 	}
 	if err != nil {
 		return fmt.Errorf("write the cache %s: %w", s.path, err)
@@ -205,8 +217,18 @@ func (s *Store) writable() (err error) {
 	if s.closed {
 		return os.ErrClosed
 	}
-	if s.db == nil {
-		s.db, err = open(s.path)
+	if s.db != nil {
+		return nil
+	}
+	db, err := open(s.path)
+	if err == nil && s.cluster != "" {
+		err = transact(db, func(tx *sql.Tx) error { return setMeta(tx, keyCluster, s.cluster) })
+		if err != nil {
+			_ = db.Close()
+		}
+	}
+	if err == nil {
+		s.db = db
 	}
 	return err
 }

@@ -72,6 +72,8 @@ func (m model) views() []View {
 type source struct {
 	*rand.Rand
 	clock int
+	// there are names of views.
+	there map[string]bool
 }
 
 func newSource(t *testing.T) *source {
@@ -84,7 +86,7 @@ func newSource(t *testing.T) *source {
 		}
 	}
 	t.Logf("KOINON_SEED=%d", seed)
-	return &source{rand.New(rand.NewPCG(seed, 0)), 0}
+	return &source{rand.New(rand.NewPCG(seed, 0)), 0, map[string]bool{}}
 }
 
 // size is how much is done of something: more if there is time.
@@ -110,6 +112,8 @@ func (s *source) changes() []Change {
 	var changes []Change
 	for _, i := range s.Perm(6)[:1+s.IntN(3)] {
 		c := Change{Name: fmt.Sprintf("view %d", i), Kind: kinds[i%len(kinds)], Version: strconv.Itoa(s.clock), Whole: s.IntN(4) == 0, Forget: s.IntN(12) == 0}
+		c.Whole = c.Whole || !s.there[c.Name]
+		s.there[c.Name] = !c.Forget
 		put := map[string]Object{}
 		for range s.IntN(12) {
 			o := s.object()
@@ -241,7 +245,7 @@ func TestACrashLeavesTheStateBeforeOrAfter(t *testing.T) {
 		if damage != nil {
 			t.Fatalf("it is damaged: %v", damage.Err)
 		}
-		if err := after.Apply(Change{Name: "another", Kind: "k", Version: "1"}); err != nil {
+		if err := after.Apply(Change{Name: "another", Kind: "k", Version: "1", Whole: true}); err != nil {
 			t.Fatalf("it cannot be written any more: %v", err)
 		}
 		_ = after.Close()
@@ -356,7 +360,7 @@ func TestFlippedBytesAreFound(t *testing.T) {
 				t.Errorf("image %d: the damaged file is not kept: %v", i, err)
 			}
 		}
-		another := Change{Name: "another", Kind: "k", Version: "1"}
+		another := Change{Name: "another", Kind: "k", Version: "1", Whole: true}
 		if err := s.Apply(another); errors.Is(err, ErrDamaged) {
 			late++
 			changes := []Change{another}
@@ -385,7 +389,7 @@ func TestFlippedBytesAreFound(t *testing.T) {
 func TestViewsOfAnotherClusterAreGone(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "cache.db")
 	s, _, _ := opened(t, path)
-	change := Change{Name: "v", Kind: "k", Version: "1", Put: []Object{{"a", "1", []byte("x")}}}
+	change := Change{Name: "v", Kind: "k", Version: "1", Whole: true, Put: []Object{{"a", "1", []byte("x")}}}
 	for _, step := range []struct {
 		id   string
 		want int
@@ -410,6 +414,56 @@ func TestViewsOfAnotherClusterAreGone(t *testing.T) {
 	}
 	if n := entries(t, s); n != 1 {
 		t.Errorf("%d objects", n)
+	}
+}
+
+// After a start it would pass for all of the view. Nothing else is lost for that, and the file is the same.
+func TestAPartOfAViewThatIsNotThereIsNotWritten(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "cache.db")
+	s, _, _ := opened(t, path)
+	there := Change{Name: "there", Kind: "k", Version: "1", Whole: true, Put: []Object{{"a", "1", []byte("x")}}}
+	missing := Change{Name: "missing", Kind: "k", Version: "2", Put: []Object{{"b", "2", []byte("y")}}}
+	if err := s.Apply(there); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Apply(missing); !errors.Is(err, ErrDamaged) {
+		t.Fatalf("got %v", err)
+	}
+	if _, err := os.Stat(path + suffixDamaged); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the file was put aside: %v", err)
+	}
+	_ = s.Close()
+	s, views, damage := opened(t, path)
+	if damage != nil || len(views) != 1 || views[0].Name != "there" {
+		t.Errorf("damage %v, views %v", damage, views)
+	}
+	missing.Whole = true
+	if err := s.Apply(missing); err != nil {
+		t.Error(err)
+	}
+}
+
+// Views of the cluster that was noted are written to the new file, which nobody asks again of which it is.
+func TestAFileInPlaceOfADamagedOneIsOfTheSameCluster(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "cache.db")
+	s, _, _ := opened(t, path)
+	whole := Change{Name: "v", Kind: "k", Version: "1", Whole: true}
+	if err := errors.Join(s.SetCluster("one"), s.Apply(whole)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.db.Exec("DROP TABLE members"); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Apply(whole); !errors.Is(err, ErrDamaged) {
+		t.Fatalf("got %v", err)
+	}
+	if err := s.Apply(whole); err != nil {
+		t.Fatal(err)
+	}
+	_ = s.Close()
+	s, views, _ := opened(t, path)
+	if id, err := s.Cluster(); id != "one" || err != nil || len(views) != 1 {
+		t.Errorf("%d views of the cluster %q, %v", len(views), id, err)
 	}
 }
 
@@ -440,13 +494,14 @@ func TestTwoProcessesDoNotHaveOneFile(t *testing.T) {
 func TestChangesThatAreNoneAreRefusedWhole(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "cache.db")
 	s, _, _ := opened(t, path)
-	good := Change{Name: "good", Kind: "k", Version: "1", Put: []Object{{"a", "1", nil}}}
+	good := Change{Name: "good", Kind: "k", Version: "1", Whole: true, Put: []Object{{"a", "1", nil}}}
 	for what, bad := range map[string]Change{
 		"no name":           {Kind: "k"},
-		"no kind":           {Name: "v"},
-		"an object without": {Name: "v", Kind: "k", Put: []Object{{Version: "1"}}},
-		"a NUL":             {Name: "v", Kind: "k", Put: []Object{{Name: "a\x00b", Version: "1"}}},
+		"no kind":           {Name: "v", Whole: true},
+		"an object without": {Name: "v", Kind: "k", Whole: true, Put: []Object{{Version: "1"}}},
+		"a NUL":             {Name: "v", Kind: "k", Whole: true, Put: []Object{{Name: "a\x00b", Version: "1"}}},
 		"another kind":      {Name: "good", Kind: "other"},
+		"a part of nothing": {Name: "v", Kind: "k", Put: []Object{{"a", "1", nil}}},
 	} {
 		if err := s.Apply(good, bad); err == nil {
 			t.Errorf("%s: it is taken", what)
@@ -475,7 +530,7 @@ func TestOnAFullDiskNothingIsLost(t *testing.T) {
 
 func onAFullDisk(t *testing.T, path string) {
 	s, _, _ := opened(t, path)
-	first := Change{Name: "v", Kind: "k", Version: "1", Put: []Object{{"a", "1", []byte("first")}}}
+	first := Change{Name: "v", Kind: "k", Version: "1", Whole: true, Put: []Object{{"a", "1", []byte("first")}}}
 	if err := s.Apply(first); err != nil {
 		t.Fatal(err)
 	}
@@ -520,6 +575,9 @@ func TestAFileThatCannotBeWrittenIsRead(t *testing.T) {
 		if err := s.Apply(Change{Name: "v", Kind: "k", Version: "2"}); !errors.Is(err, ErrReadOnly) {
 			t.Errorf("got %v", err)
 		}
+		if id, err := s.Cluster(); id != "one" || err != nil { // else it would pass for that of any
+			t.Errorf("what was read is of the cluster %q, %v", id, err)
+		}
 		return
 	}
 	dir, err := os.MkdirTemp("", "store") // t.TempDir is for nobody else
@@ -530,7 +588,7 @@ func TestAFileThatCannotBeWrittenIsRead(t *testing.T) {
 	t.Cleanup(func() { _ = os.Chmod(data, 0o755); _ = os.RemoveAll(dir) })
 	path := filepath.Join(data, "cache.db")
 	s, _, _ := opened(t, path)
-	if err := s.Apply(Change{Name: "v", Kind: "k", Version: "1"}); err != nil {
+	if err := errors.Join(s.SetCluster("one"), s.Apply(Change{Name: "v", Kind: "k", Version: "1", Whole: true})); err != nil {
 		t.Fatal(err)
 	}
 	_ = s.Close()

@@ -60,7 +60,7 @@ func (c *Cache) load(kept *store.View) error {
 		if err != nil {
 			return err
 		}
-		v.objects[o.Name] = o
+		v.set(o.Name, o)
 	}
 	c.views[key] = v
 	return nil
@@ -144,6 +144,19 @@ func (c *Cache) global(key *Key) bool {
 	return false
 }
 
+// Bytes returns how much the objects of a view have, 0 if nobody has asked for it.
+func (c *Cache) Bytes(key Key) int64 {
+	c.mu.Lock()
+	v := c.views[key]
+	c.mu.Unlock()
+	if v == nil {
+		return 0
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.bytes
+}
+
 // Views returns all, by key.
 func (c *Cache) Views() []*View {
 	c.mu.Lock()
@@ -195,23 +208,22 @@ func (c *Cache) flush(disk Disk, take func(*View) (store.Change, bool)) error {
 		return nil
 	}
 	err := disk.Apply(changes...)
-	switch {
-	case errors.Is(err, store.ErrDamaged): // nothing is on disk any more
-		for _, v := range c.Views() {
-			v.rewrite()
-		}
-	case err != nil:
-		for i, v := range changed {
-			v.unwritten(&changes[forgotten+i])
-		}
-		c.mu.Lock()
-		c.gone = append(changes[:forgotten:forgotten], c.gone...)
-		c.mu.Unlock()
+	if err == nil {
+		return nil
+	}
+	for i, v := range changed {
+		v.unwritten(&changes[forgotten+i])
+	}
+	c.mu.Lock()
+	c.gone = append(changes[:forgotten:forgotten], c.gone...)
+	c.mu.Unlock()
+	if errors.Is(err, store.ErrDamaged) { // what is on disk of any view is not known
+		c.Rewrite()
 	}
 	return err
 }
 
-// Rewrite has everything written the next time: it is on no disk.
+// Rewrite has everything written the next time: it may be on no disk.
 func (c *Cache) Rewrite() {
 	for _, v := range c.Views() {
 		v.rewrite()

@@ -102,13 +102,24 @@ func (all *objects) share(kind string, o *Object) *Object {
 }
 
 // same reports whether an object says the same. With one resourceVersion it does, though API servers may write it in another order; only one that was
-// set back can have another object of it.
-func (o *Object) same(other *Object) bool {
-	if bytes.Equal(o.Body, other.Body) {
+// set back can have another object of it, and one of another version see it otherwise.
+func (o *Object) same(other *Object) bool { return sameJSON(o.Body, other.Body) }
+
+// sameJSON reports whether two texts say the same.
+func sameJSON(one, other []byte) bool {
+	if bytes.Equal(one, other) {
 		return true
 	}
 	var a, b any
-	return json.Unmarshal(o.Body, &a) == nil && json.Unmarshal(other.Body, &b) == nil && reflect.DeepEqual(a, b)
+	return json.Unmarshal(one, &a) == nil && json.Unmarshal(other, &b) == nil && reflect.DeepEqual(a, b)
+}
+
+// isSeenAgain reports whether another object is this one, as an API server of another version sees it, which knows more fields, or other defaults. Its metadata says the same, and so who wrote it, and when: that of what was
+// written in its place after an API server was set back does not.
+func (o *Object) isSeenAgain(other *Object) bool {
+	mine, ok := jsonspan.Value(o.Body, "metadata")
+	theirs, also := jsonspan.Value(other.Body, "metadata")
+	return ok && also && o.Version == other.Version && sameJSON(o.Body[mine.From:mine.To], other.Body[theirs.From:theirs.To])
 }
 
 // forget removes an object that nobody has any more.

@@ -87,6 +87,8 @@ type View struct {
 	kind    string
 	version uint64
 	objects map[string]*Object
+	// bytes is how much they have.
+	bytes int64
 	// events are the last ones, all of those after since; first is how many there were before them.
 	events []Event
 	first  int
@@ -102,6 +104,8 @@ type View struct {
 	unseen []unseen
 	// moved is closed and replaced when something changes.
 	moved chan struct{}
+	// back: upstream was seen behind the view, so that no list comes after what is in it.
+	back bool
 	// sure is a resourceVersion that upstream had once there was this view: nobody was told of a later one before. 0 is none.
 	sure uint64
 	// derived: it is of a Derived, and on no disk. What it has come to without a change upstream is in anew, by name, until it has another version: true if it was
@@ -246,7 +250,7 @@ func (v *View) Replace(list []*Object, version uint64) (follows bool) {
 		v.reset(now, version)
 		return true
 	}
-	if v.differ(now, version) {
+	if !v.back && v.differ(now, version) {
 		return true
 	}
 	v.reset(now, version)
@@ -254,27 +258,44 @@ func (v *View) Replace(list []*Object, version uint64) (follows bool) {
 	return false
 }
 
+// SetBack notes that upstream was seen behind the view, as it was set back: it may have come further than the view when it is listed, by another way.
+func (v *View) SetBack() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.back = true
+}
+
 // reset has nobody know how the view came to be what it is. mu must be held.
 func (v *View) reset(now map[string]*Object, version uint64) {
-	v.objects, v.version, v.since, v.last, v.whole = now, version, version, version, true
+	v.objects, v.version, v.since, v.last, v.whole, v.back = now, version, version, version, true, false
+	v.bytes = 0
+	for _, o := range now {
+		v.bytes += int64(len(o.Body))
+	}
 	v.first += len(v.events)
 	v.events, v.unseen = nil, nil
 }
 
 // differ makes events of what a list has otherwise, unless the list cannot come after the view. What is not there any more comes first, and then what has changed, in
-// the order of resourceVersions. mu must be held.
+// the order of resourceVersions. What nobody has changed, and the API server sees otherwise, is taken, and nobody is told: no watch of an API server tells of it either. mu must be held.
 func (v *View) differ(now map[string]*Object, version uint64) bool {
-	if version < v.version || version == v.version && !maps.Equal(now, v.objects) {
+	if version < v.version {
 		return false
 	}
-	var events []Event
+	var (
+		events []Event
+		again  []*Object
+	)
 	missed := gap{v.version, version}
 	for name, o := range now {
 		before := v.objects[name]
-		if before == o {
+		switch {
+		case before == o:
 			continue
-		}
-		if o.Version <= v.version {
+		case before != nil && before.isSeenAgain(o):
+			again = append(again, o)
+			continue
+		case o.Version <= v.version || version == v.version:
 			return false
 		}
 		e := Event{Type: Modified, Object: o, Before: before, Version: o.Version, gap: missed}
@@ -287,6 +308,9 @@ func (v *View) differ(now map[string]*Object, version uint64) bool {
 		if now[name] != nil {
 			continue
 		}
+		if version == v.version {
+			return false
+		}
 		end, err := before.at(v.version)
 		if err != nil {
 			return false // it was read once: this does not happen
@@ -296,6 +320,10 @@ func (v *View) differ(now map[string]*Object, version uint64) bool {
 	slices.SortFunc(events, func(a, b Event) int {
 		return cmp.Or(cmp.Compare(a.Version, b.Version), strings.Compare(a.Object.Name, b.Object.Name))
 	})
+	for _, o := range again {
+		v.set(o.Name, o)
+		v.dirty[o.Name] = true
+	}
 	for _, e := range events {
 		v.record(e)
 	}
@@ -359,12 +387,25 @@ func (v *View) ensure(version uint64) {
 	}
 }
 
+// set has an object be there, or not if it is nil. mu must be held.
+func (v *View) set(name string, o *Object) {
+	if before := v.objects[name]; before != nil {
+		v.bytes -= int64(len(before.Body))
+	}
+	if o == nil {
+		delete(v.objects, name)
+		return
+	}
+	v.bytes += int64(len(o.Body))
+	v.objects[name] = o
+}
+
 // record has an event happen. mu must be held.
 func (v *View) record(e Event) {
 	if e.Type == Deleted {
-		delete(v.objects, e.Object.Name)
+		v.set(e.Object.Name, nil)
 	} else {
-		v.objects[e.Object.Name] = e.Object
+		v.set(e.Object.Name, e.Object)
 	}
 	if !v.derived {
 		v.dirty[e.Object.Name] = true

@@ -541,6 +541,99 @@ func TestWhatCouldNotBeWrittenIsWrittenNextTime(t *testing.T) {
 	}
 }
 
+// As it is when the cluster is another one, and when what was read of a damaged file is in no file: after a start what is on disk passes for all of a view.
+func TestADiskThatHasNotAViewGetsAllOfIt(t *testing.T) {
+	cache, key := newCache(t), keyOf(t, "")
+	gone, _ := NewKey("", "v1", "pods", "gone", "", "")
+	path := filepath.Join(t.TempDir(), "cache.db")
+	disk, _, _, err := store.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	must(disk.SetCluster("one"))
+	cache.View(gone).Replace(nil, 1)
+	v := cache.View(key)
+	v.Replace([]*Object{parsed(t, v, 1), parsed(t, v, 2)}, 2)
+	must(cache.Flush(disk))
+	must(disk.SetCluster("two"))
+	must(disk.Apply(store.Change{Name: gone.String(), Kind: gone.Kind(), Version: "1 1", Whole: true}))
+	cache.Forget(gone)
+	v.Apply(parsed(t, v, 3), false)
+	if err := cache.Flush(disk); !errors.Is(err, store.ErrDamaged) {
+		t.Fatalf("got %v", err)
+	}
+	must(cache.Flush(disk))
+	must(disk.Close())
+	_, kept, damage, err := store.Open(path)
+	objects, _, _ := v.List()
+	if err != nil || damage != nil || len(kept) != 1 || kept[0].Name != key.String() || len(kept[0].Objects) != len(objects) {
+		t.Errorf("got %+v, %v, %v; want %d objects", kept, damage, err, len(objects))
+	}
+}
+
+// An API server that was upgraded knows more fields, and two at a time of different versions know other ones each: nothing was set back.
+func TestWhatAnotherAPIServerSeesOtherwiseIsNoChange(t *testing.T) {
+	const before, after = `{"metadata":{"name":"p","resourceVersion":"1","uid":"u"},"spec":{}}`, `{"metadata":{"uid":"u","name":"p","resourceVersion":"1"},"spec":{"new":true}}`
+	for name, test := range map[string]struct {
+		after   string
+		version uint64
+		follows bool
+	}{
+		"it has a field more":                            {after, 12, true},
+		"it has a field more, and nothing was changed":   {after, 10, true},
+		"it is another one":                              {`{"metadata":{"name":"p","resourceVersion":"1","uid":"w"},"spec":{}}`, 12, false},
+		"it was changed":                                 {`{"metadata":{"name":"p","resourceVersion":"2","uid":"u"},"spec":{"new":true}}`, 12, false},
+		"it is another one, and it says nothing of that": {`{"metadata":{"name":"p","resourceVersion":"1","uid":"u","generation":2},"spec":{}}`, 10, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cache, disk := newCache(t), memory{}
+			key, _ := NewKey("", "v1", "nodes", "", "", "")
+			v := cache.View(key)
+			list := func(body string) []*Object {
+				o, err := v.Parse([]byte(body))
+				if err != nil {
+					t.Fatal(err)
+				}
+				return []*Object{o}
+			}
+			v.Replace(list(before), 10)
+			if err := cache.Flush(disk); err != nil {
+				t.Fatal(err)
+			}
+			w, err := v.Watch(10)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := v.Replace(list(test.after), test.version); got != test.follows {
+				t.Fatalf("it follows: %t", got)
+			}
+			if err := cache.Flush(disk); err != nil {
+				t.Fatal(err)
+			}
+			if o, at, err := v.Get("p"); err != nil || at != test.version || string(o.Body) != test.after {
+				t.Errorf("it is %s at %d, %v", o.Body, at, err)
+			}
+			if kept := disk[key.String()]; string(kept.Objects[0].Body) != test.after {
+				t.Errorf("on disk there is %s", kept.Objects[0].Body)
+			}
+			if !test.follows {
+				return
+			}
+			next, _ := v.Parse([]byte(`{"metadata":{"name":"p","resourceVersion":"13","uid":"u"},"spec":{}}`))
+			v.Apply(next, false)
+			if events, err := w.Next(t.Context()); err != nil || len(events) != 1 || events[0].Object != next {
+				t.Errorf("who watches is told %v, %v", events, err)
+			}
+		})
+	}
+}
+
 type failing struct {
 	Disk
 	err error

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/koinon-io/koinon/pkg/edgehub/feed"
+	"github.com/koinon-io/koinon/pkg/edgehub/install"
 	"github.com/koinon-io/koinon/pkg/edgehub/view"
 	"github.com/koinon-io/koinon/pkg/version"
 )
@@ -30,6 +31,8 @@ type Report struct {
 	// Queued is how many writes are kept for when an API server is back.
 	Queued int        `json:"queued"`
 	Disk   DiskReport `json:"disk"`
+	// Install is that an install is not done, in a sentence.
+	Install string `json:"install,omitempty"`
 	// Closure is why closed Services may not be seen as they should, in sentences.
 	Closure []string `json:"closure,omitempty"`
 }
@@ -82,6 +85,10 @@ func textOf(err error) string {
 	return err.Error()
 }
 
+// notInstalled says what to do about an install that is not done.
+const notInstalled = "kubelet/before.json of --state-dir is there, so one is not done. If none goes on now it was killed: \"koinon-edgehub install\" puts back what was there, and installs the hub with the flags that are said then; " +
+	"\"koinon-edgehub uninstall\" puts back what was there, and no more"
+
 // report returns how the hub is now.
 func (h *hub) report() *Report {
 	identity := h.identity.Status()
@@ -89,6 +96,9 @@ func (h *hub) report() *Report {
 		Node: h.node, Version: version.Version(), Available: h.upstream.Available(), Kubelet: h.kubelet.last(), Queued: h.writes.Queued(), Documents: h.documents.from.Documents(), Closure: h.closure.Problems(), Servers: []ServerReport{}, Views: []ViewReport{},
 		Certificate: CertificateReport{Until: identity.NotAfter, Problem: textOf(identity.Err)},
 		Disk:        DiskReport{Bytes: h.cacheDisk.Size() + h.notesDisk.Size(), Failing: h.pool.Failing() || h.notesFailing.Load(), Lost: textOf(h.damage)},
+	}
+	if install.Unfinished(h.dir) {
+		r.Install = notInstalled
 	}
 	r.Cluster, _ = h.cacheDisk.Cluster() // a disk that fails is said elsewhere
 	for _, s := range h.upstream.Status() {
@@ -118,6 +128,7 @@ func (r *Report) problems() (all []string) {
 		}
 	}
 	add("certificate of the node", r.Certificate.Problem)
+	add("install", r.Install)
 	for _, why := range r.Closure {
 		add("closed Services", why)
 	}

@@ -51,6 +51,8 @@ func (i *Installer) handOver(original *snapshot) (file, error) {
 		return kubeconfig, nil
 	}
 	switch {
+	case own.Certificate == nil && own.Key == nil && own.Token != "": // it signs on by that
+		return kubeconfig, nil
 	case own.CertificateFile == "" && own.KeyFile == "":
 		return inText(kubeconfig, own, newest)
 	case own.CertificateFile == own.KeyFile:

@@ -50,12 +50,17 @@ func (m *machine) write(path string, data []byte, mode os.FileMode) error {
 	})
 }
 
-// remove removes a file.
+// remove removes a file, for good: what comes later may count on it, whenever the power is cut.
 func (m *machine) remove(path string) error {
 	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	return m.do("Remove "+path, func() error { return os.Remove(path) })
+	return m.do("Remove "+path, func() error {
+		if err := os.Remove(path); err != nil {
+			return err
+		}
+		return syncDir(filepath.Dir(path))
+	})
 }
 
 // link has a name lead to a file in the same directory, at once.

@@ -643,6 +643,58 @@ func TestAHubOfAnotherDirectoryIsNotOverwritten(t *testing.T) {
 	m.mustBeNew("after that")
 }
 
+// The authority was damaged or revoked, and moved away; the hub, which is started again within two seconds, has made another.
+func TestAHubWithAnotherAuthorityThanItHadIsInstalledAgainAndUninstalled(t *testing.T) {
+	for what, change := range map[string]func(*machineUnderTest){
+		"another": func(m *machineUnderTest) {
+			m.mustRemove("state/" + identity.AuthorityFile)
+			if _, err := identity.OpenAuthority(m.path("state")); err != nil {
+				m.Fatal(err)
+			}
+		},
+		"none yet": func(m *machineUnderTest) { m.mustRemove("state/" + identity.AuthorityFile) },
+	} {
+		t.Run(what, func(t *testing.T) {
+			m := newMachine(t).join()
+			was := m.tree()
+			if err := m.install(); err != nil {
+				t.Fatal(err)
+			}
+			change(m)
+			_, before := m.systemd.running(serviceName)
+			if err := m.install(); err != nil {
+				t.Fatal(err)
+			}
+			m.mustBeNew("installed again")
+			if _, now := m.systemd.running(serviceName); now == before {
+				t.Error("the hub has the authority of before")
+			}
+			own, err := identity.OpenAuthority(m.path("state"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if is, err := identity.ReadKubeconfig(m.path("run/kubelet.service/kubelet.conf")); err != nil || !bytes.Equal(is.CA, own.CertificatePEM()) {
+				t.Errorf("kubelet believes another (%v)", err)
+			}
+			change(m)
+			if err := m.installer().Uninstall(t.Context(), false); err != nil {
+				t.Fatal(err)
+			}
+			m.mustBeOld("uninstalled", was)
+		})
+	}
+	m := newMachine(t).join()
+	was := m.tree()
+	if err := m.install(); err != nil {
+		t.Fatal(err)
+	}
+	m.write("state/"+identity.AuthorityFile, "damaged", 0o600)
+	if err := m.installer().Uninstall(t.Context(), false); err != nil {
+		t.Fatal(err)
+	}
+	m.mustBeOld("uninstalled with one that is damaged", was)
+}
+
 func TestACertificateFromBeforeIsForgottenIfKubeletsIsGoodForLonger(t *testing.T) {
 	for life, stays := range map[time.Duration]bool{time.Minute: false, 5 * time.Hour: true} {
 		m := newMachine(t).join()

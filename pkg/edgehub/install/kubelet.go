@@ -280,7 +280,8 @@ func hubAuthority(kubeconfig file) *x509.Certificate {
 	return authority
 }
 
-// isHubs says whether a kubeconfig is for the hub of this directory. One for another hub is an error: nobody knows what was there before.
+// isHubs says whether a kubeconfig is for the hub of this directory: one that was installed with it, whatever authority it has now, since that may have been damaged or revoked. One for another hub is an error: nobody knows
+// what was there before.
 func (i *Installer) isHubs(kubeconfig file) (bool, error) {
 	if !kubeconfig.There {
 		return false, nil
@@ -288,6 +289,10 @@ func (i *Installer) isHubs(kubeconfig file) (bool, error) {
 	authority := hubAuthority(kubeconfig)
 	if authority == nil {
 		return false, nil
+	}
+	original, err := i.original()
+	if err != nil || original != nil && original.Files[kubeconfigRole].Path == kubeconfig.Path {
+		return err == nil, err
 	}
 	text, err := os.ReadFile(filepath.Join(i.config.StateDir, identity.AuthorityFile))
 	if errors.Is(err, fs.ErrNotExist) {

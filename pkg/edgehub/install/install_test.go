@@ -449,6 +449,40 @@ func TestAKubeletThatDoesNotRunIsWhereFlagsSayOrKubeadmHasIt(t *testing.T) {
 	}
 }
 
+func TestWhoseFilesWereTheyAreAfterwards(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("only root may give files to others")
+	}
+	m := newMachine(t).join()
+	whose := func() string {
+		is, err := read(m.path("etc/config.yaml"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return fmt.Sprintf("%v of %v", is.Mode, *is.Owner)
+	}
+	const others = "-rw-r----- of {0 7}"
+	if err := os.Chown(m.path("etc/config.yaml"), 0, 7); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.install(); err != nil {
+		t.Fatal(err)
+	}
+	if got := whose(); got != others {
+		t.Errorf("installed: got %s", got)
+	}
+	// Killed between the write and whose it is, and written by somebody else.
+	if err := os.Chown(m.path("etc/config.yaml"), 0, 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.installer().Uninstall(t.Context(), false); err != nil {
+		t.Fatal(err)
+	}
+	if got := whose(); got != others {
+		t.Errorf("uninstalled: got %s", got)
+	}
+}
+
 func TestKubeletGetsTheHubsCertificateBackWhereItHadItsOwn(t *testing.T) {
 	for what, test := range map[string]struct {
 		config func(m *machineUnderTest) (config *identity.Kubeconfig, also string)

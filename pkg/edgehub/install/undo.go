@@ -92,7 +92,7 @@ func (i *Installer) restoreProgram(was file) error {
 	if err != nil {
 		return err
 	}
-	return i.machine.write(was.Path, text, was.Mode)
+	return i.machine.writeAs(was.Owner, was.Path, text, was.Mode)
 }
 
 // disable ends the hub, and has systemd not start it again. systemd may not know it: an install did not come so far, or an uninstall was further.

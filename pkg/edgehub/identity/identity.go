@@ -27,7 +27,7 @@ type Config struct {
 	TokenFile, BootstrapKubeconfig string
 	// Adopt are files of kubelet: a certificate with its key, or a kubeconfig with one. The first that is good is taken while the hub has none.
 	Adopt []string
-	// CAFile has authorities of API servers, PEM. Without it those of BootstrapKubeconfig are taken, or of a kubeconfig in Adopt, the first time.
+	// CAFile has authorities of API servers, PEM. Without it those of BootstrapKubeconfig are taken, or of a kubeconfig in Adopt, the first time, and kept.
 	CAFile string
 	// Now is time.Now if it is nil.
 	Now func() time.Time
@@ -56,7 +56,8 @@ type Identity struct {
 	// What follows is guarded by mu.
 
 	current   *held          // nil: none yet
-	published []byte         // authorities that the cluster has published, PEM
+	given     []byte         // authorities that kubeconfigs gave, PEM
+	published []byte         // those that the cluster has published, PEM
 	roots     *x509.CertPool // those, and those of CAFile; nil: none
 	problem   error
 	skew      time.Duration

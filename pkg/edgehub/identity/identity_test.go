@@ -534,6 +534,44 @@ func TestAuthoritiesThatWouldLockTheNodeOutAreNotTakenAlone(t *testing.T) {
 	f.good(f.open())
 }
 
+// The kubeconfig has the cluster's authority, and that of a load balancer before the second API server.
+func TestAuthoritiesThatAKubeconfigGaveAreBelievedWhateverTheClusterPublishes(t *testing.T) {
+	c := newCloud(t)
+	f := joined(t, c, time.Minute, time.Hour)
+	balancer := newCA(t, "balancer")
+	given, err := (&Kubeconfig{Server: "https://a", CA: append(c.servers.CertificatePEM(), balancer.CertificatePEM()...)}).Encode("c")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.CAFile, f.Adopt = "", []string{filepath.Join(t.TempDir(), "kubelet.conf")}
+	f.put(f.Adopt[0], string(given))
+	c.publish("kube-root-ca.crt", c.servers.CertificatePEM())
+	i := f.open()
+	f.good(i)
+	if text, _ := os.ReadFile(filepath.Join(f.Dir, trustFile)); !bytes.Equal(text, c.servers.CertificatePEM()) {
+		t.Fatalf("it was published:\n%s", text)
+	}
+	c.set(func() { c.servers = balancer }) // the first has died
+	asks := func(when string, i *Identity, want string) {
+		t.Helper()
+		if err := i.learn(t.Context(), f.ways(i).Node); !strings.Contains(fmt.Sprint(err), want) {
+			t.Errorf("%s: got %v, want %q", when, err, want)
+		}
+	}
+	asks("at once", i, "<nil>")
+	if err := os.Remove(f.Adopt[0]); err != nil {
+		t.Fatal(err)
+	}
+	asks("after another start", f.open(), "<nil>")
+	// An operator has it believed no more.
+	f.CAFile = filepath.Join(t.TempDir(), "ca.crt")
+	f.put(f.CAFile, string(newCA(t, "next").CertificatePEM()))
+	if err := errors.Join(os.Remove(filepath.Join(f.Dir, givenFile)), os.Remove(filepath.Join(f.Dir, trustFile))); err != nil {
+		t.Fatal(err)
+	}
+	asks("after an operator's word", f.open(), "certificate signed by unknown authority")
+}
+
 func TestWhatIsNoAuthorityIsNotBelieved(t *testing.T) {
 	c := newCloud(t)
 	leaf, _ := c.pairFor(nodeName, time.Now(), time.Hour)

@@ -508,6 +508,29 @@ func TestAuthoritiesThatAreReplacedAreFollowed(t *testing.T) {
 	}
 }
 
+// A request that waits, or is denied, may be so for months.
+func TestAuthoritiesAreFollowedWhileTheCertificateIsNotRenewed(t *testing.T) {
+	for what, answer := range map[string]func(*certificatesv1.CertificateSigningRequest){"waits": nil, "is denied": deny(certificatesv1.CertificateDenied)} {
+		t.Run(what, func(t *testing.T) {
+			c := newCloud(t)
+			c.answer = answer
+			f := joined(t, c, 95*time.Minute, 100*time.Minute)
+			next := newCA(t, "next")
+			f.put(filepath.Join(f.Dir, trustFile), string(c.servers.CertificatePEM()))
+			f.CAFile = ""
+			c.publish("kube-root-ca.crt", append(c.servers.CertificatePEM(), next.CertificatePEM()...))
+			i := f.open()
+			if err := f.tend(i); err == nil {
+				t.Fatal("it is renewed")
+			}
+			c.set(func() { c.servers = next })
+			if err := i.learn(t.Context(), f.ways(i).Node); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
 func (c *cloud) publish(source string, authorities []byte) {
 	c.configMaps[source] = map[string]string{
 		"ca.crt":     string(authorities),

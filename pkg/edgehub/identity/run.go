@@ -93,21 +93,34 @@ func (i *Identity) note(err error) {
 func (i *Identity) tend(ctx context.Context, ways Ways) error {
 	wrong := both(i.writeAgain(), i.readTrust())
 	err := i.tendCertificate(ctx, ways)
-	if err == nil {
+	switch {
+	case err == nil:
 		err = i.tendTrust(ctx, ways)
+	case i.held() != nil: // what is wrong may last for months, in which the cluster may replace its authority
+		if also := i.follow(ctx, ways.Node); errors.Is(also, errUnbelievable) {
+			err = both(err, also)
+		}
 	}
 	return both(err, wrong)
 }
 
-// tendTrust asks for authorities. That nobody answers is not what is wrong with the identity: it is tried again.
-func (i *Identity) tendTrust(ctx context.Context, ways Ways) error {
+// follow asks for authorities, if that is due.
+func (i *Identity) follow(ctx context.Context, node http.RoundTripper) error {
 	if !i.learned.IsZero() && time.Since(i.learned) < learnEvery {
 		return nil
 	}
-	err := i.learn(ctx, ways.Node)
+	err := i.learn(ctx, node)
+	if err == nil {
+		i.learned = time.Now()
+	}
+	return err
+}
+
+// tendTrust asks for authorities. That nobody answers is not what is wrong with the identity: it is tried again.
+func (i *Identity) tendTrust(ctx context.Context, ways Ways) error {
+	err := i.follow(ctx, ways.Node)
 	switch {
 	case err == nil:
-		i.learned = time.Now()
 	case isRefusal(err, http.StatusUnauthorized) && i.rests():
 		return i.notAccepted() // nor would it accept another one
 	case isRefusal(err, http.StatusUnauthorized):

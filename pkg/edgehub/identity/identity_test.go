@@ -99,21 +99,17 @@ func TestWhatKeepsANodeFromItsFirstCertificateIsASentence(t *testing.T) {
 		"a token of another kind": {func(f *fixture) { f.put(f.TokenFile, "secret") }, []string{"the bootstrap token that is there was refused"}},
 		"a request that is denied": {func(f *fixture) { f.cloud.answer = deny(certificatesv1.CertificateDenied) },
 			[]string{"the request for the node's certificate was denied: node-csr-", " is Denied: NotHere not here"}},
-		"one that fails":             {func(f *fixture) { f.cloud.answer = deny(certificatesv1.CertificateFailed) }, []string{" is Failed: NotHere not here"}},
-		"one that nobody signs":      {func(f *fixture) { f.cloud.answer = deny(certificatesv1.CertificateApproved) }, []string{"is approved, and not signed yet"}},
-		"a certificate of another":   {func(f *fixture) { f.cloud.answer = f.cloud.signAs("n2") }, []string{`is for the node "n2", and this node is "n1"`}},
-		"a certificate of no node":   {func(f *fixture) { f.cloud.answer = f.cloud.signAs("") }, []string{`is for "CN=system:node:,O=system:nodes", which is no node`}},
-		"a certificate that is none": {func(f *fixture) { f.cloud.answer = signNothing }, []string{"holds no certificate"}},
-		"a certificate of another key": {func(f *fixture) {
-			f.cloud.answer = func(r *certificatesv1.CertificateSigningRequest) {
-				r.Status.Certificate, _ = f.cloud.pairFor(nodeName, time.Now(), time.Hour)
-			}
-		}, []string{"belongs to another key"}},
-		"an answer that is none":      {func(f *fixture) { f.cloud.answer = func(r *certificatesv1.CertificateSigningRequest) { r.Name = "" } }, []string{`was answered with one that is named ""`}},
-		"an authority that is none":   {func(f *fixture) { f.put(f.CAFile, "x") }, []string{"ca.crt holds no certificate", "none is known, and without one anybody could be it"}},
-		"the authority of another":    {func(f *fixture) { f.put(f.CAFile, string(newCA(f.t, "x").CertificatePEM())) }, []string{"certificate signed by unknown authority"}},
-		"a clock two years ahead":     {func(f *fixture) { f.cloud.ahead, f.cloud.lifetime = -730*day, day }, []string{"and this machine's clock says"}},
-		"a clock two years behind it": {func(f *fixture) { f.cloud.ahead = 730 * day }, []string{"and this machine's clock says"}},
+		"one that fails":               {func(f *fixture) { f.cloud.answer = deny(certificatesv1.CertificateFailed) }, []string{" is Failed: NotHere not here"}},
+		"one that nobody signs":        {func(f *fixture) { f.cloud.answer = deny(certificatesv1.CertificateApproved) }, []string{"is approved, and not signed yet"}},
+		"a certificate of another":     {func(f *fixture) { f.cloud.answer = f.cloud.signAs("n2") }, []string{`is for the node "n2", and this node is "n1"`}},
+		"a certificate of no node":     {func(f *fixture) { f.cloud.answer = f.cloud.signAs("") }, []string{`is for "CN=system:node:,O=system:nodes", which is no node`}},
+		"a certificate that is none":   {func(f *fixture) { f.cloud.answer = signNothing }, []string{"holds no certificate"}},
+		"a certificate of another key": {func(f *fixture) { f.cloud.answer = f.cloud.signOther }, []string{"belongs to another key"}},
+		"an answer that is none":       {func(f *fixture) { f.cloud.answer = func(r *certificatesv1.CertificateSigningRequest) { r.Name = "" } }, []string{`was answered with one that is named ""`}},
+		"an authority that is none":    {func(f *fixture) { f.put(f.CAFile, "x") }, []string{"ca.crt holds no certificate", "none is known, and without one anybody could be it"}},
+		"the authority of another":     {func(f *fixture) { f.put(f.CAFile, string(newCA(f.t, "x").CertificatePEM())) }, []string{"certificate signed by unknown authority"}},
+		"a clock two years ahead":      {func(f *fixture) { f.cloud.ahead, f.cloud.lifetime = -730*day, day }, []string{"and this machine's clock says"}},
+		"a clock two years behind it":  {func(f *fixture) { f.cloud.ahead = 730 * day }, []string{"and this machine's clock says"}},
 	} {
 		t.Run(what, func(t *testing.T) {
 			f := newNode(t, newCloud(t))
@@ -135,6 +131,11 @@ func deny(kind certificatesv1.RequestConditionType) func(*certificatesv1.Certifi
 }
 
 func signNothing(r *certificatesv1.CertificateSigningRequest) { r.Status.Certificate = []byte("x") }
+
+// signOther signs another key than that of the request.
+func (c *cloud) signOther(r *certificatesv1.CertificateSigningRequest) {
+	r.Status.Certificate, _ = c.pairFor(nodeName, time.Now(), time.Hour)
+}
 
 // signAs signs with the name of another node, and the key of the request.
 func (c *cloud) signAs(node string) func(*certificatesv1.CertificateSigningRequest) {
@@ -167,17 +168,35 @@ func TestATokenThatWasRefusedIsNotTriedAgainAndAnotherIsAtOnce(t *testing.T) {
 	f.good(i)
 }
 
-func TestARequestThatIsDeniedIsNotMadeAgainAtOnce(t *testing.T) {
+func TestARequestThatIsOverIsNotMadeAgainAtOnce(t *testing.T) {
 	c := newCloud(t)
-	f := newNode(t, c)
-	c.answer = deny(certificatesv1.CertificateDenied)
-	i := f.open()
-	_ = f.tend(i)
-	for range 10 {
-		f.wrong(i, "was denied")
-	}
-	if len(c.requests) != 1 {
-		t.Errorf("%d requests were made", len(c.requests))
+	for what, test := range map[string]struct {
+		answer func(*certificatesv1.CertificateSigningRequest)
+		want   string
+	}{
+		"denied":           {deny(certificatesv1.CertificateDenied), "was denied"},
+		"for another node": {c.signAs("n2"), `is of no use: that of the request node-csr-`},
+		"for another key":  {c.signOther, "belongs to another key"},
+		"no certificate":   {signNothing, "holds no certificate"},
+	} {
+		for when, make := range map[string]func() *fixture{
+			"the first":       func() *fixture { return newNode(t, c) },
+			"one that is due": func() *fixture { return joined(t, c, 95*time.Minute, 100*time.Minute) },
+		} {
+			t.Run(what+", "+when, func(t *testing.T) {
+				f := make()
+				f.t = t
+				c.set(func() { c.answer, c.requests = test.answer, map[string]*certificatesv1.CertificateSigningRequest{} })
+				i := f.open()
+				_ = f.tend(i)
+				for range 10 {
+					f.wrong(i, test.want)
+				}
+				if len(c.requests) != 1 {
+					t.Errorf("%d requests were made", len(c.requests))
+				}
+			})
+		}
 	}
 }
 

@@ -138,8 +138,13 @@ func (e *PendingError) Error() string {
 	return fmt.Sprintf("the request %s for the node's certificate waits for its approval: if nobody approves it, kubectl certificate approve %s does", e.Name, e.Name)
 }
 
-// errDenied is that a request is over.
-var errDenied = errors.New("the request for the node's certificate was denied")
+var (
+	// errDenied is that a request was denied, and errUseless that the certificate that it got is none of this node. Both are over, and another one would end as they did for now.
+	errDenied  = errors.New("the request for the node's certificate was denied")
+	errUseless = errors.New("the node's certificate that was asked for came, and is of no use")
+)
+
+func isOver(err error) bool { return errors.Is(err, errDenied) || errors.Is(err, errUseless) }
 
 // certify asks for a certificate, or how it is with the one that was asked for. It is called again after a PendingError.
 func (i *Identity) certify(ctx context.Context, via http.RoundTripper) error {
@@ -245,7 +250,7 @@ func (i *Identity) take(request *certificatesv1.CertificateSigningRequest, key c
 		err = got.of(i.name())
 	}
 	if err != nil {
-		return fmt.Errorf("the certificate of the request %s %w", request.Name, err)
+		return fmt.Errorf("%w: that of the request %s %w", errUseless, request.Name, err)
 	}
 	if err := got.outside(i.config.Now()); err != nil {
 		i.config.Logger.Warn("Got a certificate that is not good by the clock of this machine, which is wrong, or the API server's is", "err", err)

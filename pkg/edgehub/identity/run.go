@@ -18,7 +18,7 @@ const (
 	learnEvery = time.Hour
 	// restAfter is how long a certificate is not renewed after it came: by a clock that is wrong it may be due at once.
 	restAfter = 10 * time.Minute
-	// refusedFor is how long a token that was refused is not tried again, nor a request made after one that was denied.
+	// refusedFor is how long a token that was refused is not tried again, nor a request made after one that was denied, or that got what is of no use.
 	refusedFor = 10 * time.Minute
 )
 
@@ -160,7 +160,7 @@ func (i *Identity) tendCertificate(ctx context.Context, ways Ways) error {
 	case err == nil:
 		i.taken = time.Now()
 		return i.held().outside(now)
-	case errors.Is(err, errDenied):
+	case isOver(err):
 		i.refused = rest{"", time.Now(), err}
 		return err
 	case isRefusal(err, http.StatusUnauthorized):
@@ -201,7 +201,7 @@ func (i *Identity) bootstrap(ctx context.Context, via http.RoundTripper, why err
 		err = fmt.Errorf("%w, and the bootstrap token %s was refused: it is wrong, or has expired. Put a new one, as kubeadm token create makes, %s: %w", why, idOf(token), i.where(), err)
 		i.refused = rest{token, time.Now(), err}
 		return err
-	case errors.Is(err, errDenied):
+	case isOver(err):
 		i.refused = rest{token, time.Now(), err}
 		return err
 	case isRefusal(err, http.StatusForbidden):

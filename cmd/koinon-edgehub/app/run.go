@@ -127,7 +127,9 @@ func (o *Options) serve(ctx context.Context, h *hub, own *identity.Authority) er
 
 // keepIdentity has the node have a certificate.
 func (h *hub) keepIdentity(ctx context.Context) {
-	h.identity.Run(ctx, identity.Ways{Node: h.asNode, Bootstrap: h.upstream.Transport(upstream.Token(h.identity.Token))})
+	h.identity.Run(ctx, identity.Ways{
+		Node: h.asNode, Next: h.upstream.Transport(upstream.Certificate(h.identity.Next)), Bootstrap: h.upstream.Transport(upstream.Token(h.identity.Token)),
+	})
 }
 
 // keepUp has feeds try again when an API server is back, and keeps what the hub itself needs to know.

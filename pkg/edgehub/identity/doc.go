@@ -5,7 +5,7 @@
 //
 // It is CN system:node:NAME, O system:nodes, from the signer kubernetes.io/kube-apiserver-client-kubelet, by a CertificateSigningRequest. The first is for a bootstrap token, or was kubelet's
 // before the hub came, and is adopted. It is renewed, with itself, after 70 to 90 % of its life. An API server that does not accept it any more, after a long time offline, is asked with the bootstrap token,
-// which is read each time: an operator may put a new one there. That the certificate has ended by this machine's clock is no reason alone.
+// which is read each time: an operator may put a new one there. A new certificate replaces one that is accepted only after an API server has accepted that, too: what signs certificates may be changed before API servers know it. That the certificate has ended by this machine's clock is no reason alone.
 //
 // # The authorities of API servers
 //
@@ -18,6 +18,7 @@
 // # Files
 //
 //	node.pem       the node's certificate and its key, in one file: there is no moment with one of another
+//	next.pem       a new one, that no API server has accepted yet
 //	pending.key    the key that a certificate was asked for with: an answer that got lost is asked for again
 //	ca.crt         authorities of API servers, as the cluster has published them last
 //	given.crt      those that kubeconfigs gave

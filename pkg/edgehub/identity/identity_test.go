@@ -235,6 +235,80 @@ func TestACertificateIsRenewedWithItself(t *testing.T) {
 	}
 }
 
+// The signer has another authority, which API servers believe later.
+func TestANewCertificateReplacesNoneThatIsAcceptedBeforeItIsAcceptedItself(t *testing.T) {
+	c := newCloud(t)
+	f := joined(t, c, 95*time.Minute, 100*time.Minute)
+	_ = os.Remove(f.TokenFile)
+	i := f.open()
+	before, _ := i.Certificate()
+	is := func(when string, i *Identity, same bool) {
+		t.Helper()
+		got, err := i.Certificate()
+		if err != nil || bytes.Equal(got.Certificate[0], before.Certificate[0]) != same {
+			t.Errorf("%s: got another (%v)", when, err)
+		}
+		kept, err := f.open().Certificate()
+		if err != nil || !bytes.Equal(kept.Certificate[0], got.Certificate[0]) {
+			t.Errorf("%s: another one is on disk (%v)", when, err)
+		}
+	}
+	signer := newCA(t, "later")
+	c.signer = &signer
+	_ = f.tend(i)
+	for range 10 {
+		f.wrong(i, "is not used before an API server has accepted it", "401 Unauthorized")
+	}
+	if len(c.requests) != 1 {
+		t.Errorf("%d requests were made", len(c.requests))
+	}
+	is("before it is accepted", i, true)
+	i.came = i.came.Add(-2 * refusedFor)
+	_ = f.tend(i)
+	f.wrong(i, "is not used before an API server has accepted it")
+	if len(c.requests) != 2 {
+		t.Errorf("%d requests were made after a while", len(c.requests))
+	}
+	i = f.open() // it was killed
+	c.set(func() { c.clients = signer })
+	f.good(i)
+	is("accepted", i, false)
+	if got := files(t, f.Dir); !slices.Equal(got, []string{"node.pem -rw-------"}) {
+		t.Errorf("there are %q", got)
+	}
+}
+
+func TestAKillWhileACertificateReplacesAnotherLosesNeither(t *testing.T) {
+	c := newCloud(t)
+	text := func(from time.Time, life time.Duration) string {
+		certificate, key := c.pairFor(nodeName, from, life)
+		return string(certificate) + string(key)
+	}
+	old, newer, older := text(time.Now().Add(-95*time.Minute), 100*time.Minute), text(time.Now(), time.Hour), text(time.Now().Add(-time.Hour), 61*time.Minute)
+	for what, test := range map[string]struct{ node, next, want string }{
+		"before it was tried":              {old, newer, newer},
+		"before it was removed":            {newer, newer, newer},
+		"with a disk that was full before": {newer, older, newer},
+		"in a write, and damaged":          {newer, newer[:100], newer},
+		"with what it had damaged":         {"x", newer, newer},
+	} {
+		t.Run(what, func(t *testing.T) {
+			f := joined(t, c, time.Minute, time.Hour)
+			f.t = t
+			_ = os.Remove(f.TokenFile)
+			f.put(filepath.Join(f.Dir, NodeFile), test.node)
+			f.put(filepath.Join(f.Dir, nextFile), test.next)
+			f.good(f.open())
+			if got, err := os.ReadFile(filepath.Join(f.Dir, NodeFile)); err != nil || string(got) != test.want {
+				t.Errorf("it has another (%v)", err)
+			}
+			if got := files(t, f.Dir); !slices.Equal(got, []string{"node.pem -rw-------"}) {
+				t.Errorf("there are %q", got)
+			}
+		})
+	}
+}
+
 func TestACertificateIsRenewedBetween70And90PercentOfItsLifeAndNotByAllAtOnce(t *testing.T) {
 	c := newCloud(t)
 	seen := map[time.Duration]bool{}
@@ -679,7 +753,7 @@ func TestWhoIsWokenLooksAtOnce(t *testing.T) {
 		i.config.Now = func() time.Time { return i.Status().RenewAt }
 		ctx, cancel := context.WithCancel(t.Context())
 		var running sync.WaitGroup
-		running.Go(func() { i.Run(ctx, Ways{away, away}) })
+		running.Go(func() { i.Run(ctx, Ways{Node: away, Next: away, Bootstrap: away}) })
 		for before := time.Now(); ; { // until it looks rarely
 			now := <-looked
 			if now.Sub(before) > lastPause/2 {

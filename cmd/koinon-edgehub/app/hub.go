@@ -65,6 +65,8 @@ type hub struct {
 	forgotFor string
 	// documents are what programs read when they start.
 	documents *documents
+	// tunnel is the node's agent; nil if there is none.
+	tunnel *nodeAgent
 	// kubelet is when it was here last.
 	kubelet visits
 	// handler serves requests that have a caller, or none.

@@ -31,6 +31,8 @@ type Report struct {
 	// Queued is how many writes are kept for when an API server is back.
 	Queued int        `json:"queued"`
 	Disk   DiskReport `json:"disk"`
+	// Tunnel is how the node's agent is; nil if there is none.
+	Tunnel *TunnelReport `json:"tunnel,omitempty"`
 	// Install is that an install is not done, in a sentence.
 	Install string `json:"install,omitempty"`
 	// Closure is why closed Services may not be seen as they should, in sentences.
@@ -77,6 +79,15 @@ type DiskReport struct {
 	Lost string `json:"lost,omitempty"`
 }
 
+// TunnelReport is how the node's agent is.
+type TunnelReport struct {
+	// Links are how many there are to servers, and Until is how long its certificate is good; zero before it has joined.
+	Links int       `json:"links"`
+	Until time.Time `json:"until,omitzero"`
+	// Problem is why it has not joined, or is not wanted any more. That servers are away is none.
+	Problem string `json:"problem,omitempty"`
+}
+
 // textOf is that of an error, empty of none.
 func textOf(err error) string {
 	if err == nil {
@@ -97,6 +108,7 @@ func (h *hub) report() *Report {
 		Certificate: CertificateReport{Until: identity.NotAfter, Problem: textOf(identity.Err)},
 		Disk:        DiskReport{Bytes: h.cacheDisk.Size() + h.notesDisk.Size(), Failing: h.pool.Failing() || h.notesFailing.Load(), Lost: textOf(h.damage)},
 	}
+	r.Tunnel = h.tunnel.report(time.Now())
 	if install.Unfinished(h.dir) {
 		r.Install = notInstalled
 	}
@@ -129,6 +141,9 @@ func (r *Report) problems() (all []string) {
 	}
 	add("certificate of the node", r.Certificate.Problem)
 	add("install", r.Install)
+	if r.Tunnel != nil {
+		add("tunnel", r.Tunnel.Problem)
+	}
 	for _, why := range r.Closure {
 		add("closed Services", why)
 	}

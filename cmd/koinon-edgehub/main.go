@@ -5,15 +5,12 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"os/signal"
-	"syscall"
 
 	"github.com/koinon-io/koinon/cmd/koinon-edgehub/app"
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop)
+	ctx := app.UntilTold(context.Background())
 	go app.KeepSmall(ctx) // ends with ctx
 	if err := app.NewCommand().ExecuteContext(ctx); err != nil {
 		fmt.Fprintf(os.Stderr, "koinon-edgehub: %v\n", err)

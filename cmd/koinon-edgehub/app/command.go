@@ -63,7 +63,7 @@ func newKubeconfigCommand() *cobra.Command {
 		Long: `Print a kubeconfig with which programs of the node use the hub.
 
 Whoever has it has the node's rights on this machine, without the cloud too. It is good for a century:
-remove authority.pem in --state-dir to have none of them be good any more.`,
+remove authority.pem in --state-dir, and install the hub again, to have none of them be good any more.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := errors.Join(options.validateLocal(), options.validateKnown()); err != nil {

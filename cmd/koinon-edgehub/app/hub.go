@@ -37,8 +37,9 @@ import (
 
 // hub is the parts, put together.
 type hub struct {
-	node   string
-	logger *slog.Logger
+	// dir has everything that the hub keeps.
+	dir, node string
+	logger    *slog.Logger
 
 	cacheDisk, notesDisk *store.Store
 	// damage is what was lost when the disk was read, nil for nothing.
@@ -64,6 +65,8 @@ type hub struct {
 	forgotFor string
 	// documents are what programs read when they start.
 	documents *documents
+	// tunnel is the node's agent; nil if there is none.
+	tunnel *nodeAgent
 	// kubelet is when it was here last.
 	kubelet visits
 	// handler serves requests that have a caller, or none.
@@ -72,7 +75,7 @@ type hub struct {
 
 // newHub puts the parts together. It starts nothing.
 func newHub(dir, node string, u *upstream.Upstream, i *identity.Identity, inCluster *incluster.Rewriter, logger *slog.Logger) (*hub, error) {
-	h := &hub{node: node, logger: logger, podStates: podstate.New(node), upstream: u, identity: i, asNode: u.Transport(upstream.Certificate(i.Certificate)), asGiven: u.Transport(upstream.Forwarded())}
+	h := &hub{dir: dir, node: node, logger: logger, podStates: podstate.New(node), upstream: u, identity: i, asNode: u.Transport(upstream.Certificate(i.Certificate)), asGiven: u.Transport(upstream.Forwarded())}
 	if err := h.openDisk(dir); err != nil {
 		return nil, err
 	}

@@ -76,6 +76,7 @@ func (o *InstallOptions) Install(ctx context.Context, out io.Writer) error {
 	if err := errors.Join(o.Hub.validateGiven(), o.Hub.validateKnown()); err != nil {
 		return err
 	}
+	outliveReader()
 	installer, err := o.installer(out)
 	if err != nil {
 		return err
@@ -290,6 +291,7 @@ the node, or delete them.`,
 			if err := absoluteFlag(cmd.Flags().Lookup("state-dir")); err != nil {
 				return err
 			}
+			outliveReader()
 			installer, err := options.installer(cmd.OutOrStdout())
 			if err != nil {
 				return err

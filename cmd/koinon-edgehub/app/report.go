@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/koinon-io/koinon/pkg/edgehub/feed"
+	"github.com/koinon-io/koinon/pkg/edgehub/install"
 	"github.com/koinon-io/koinon/pkg/edgehub/view"
 	"github.com/koinon-io/koinon/pkg/version"
 )
@@ -30,6 +31,10 @@ type Report struct {
 	// Queued is how many writes are kept for when an API server is back.
 	Queued int        `json:"queued"`
 	Disk   DiskReport `json:"disk"`
+	// Tunnel is how the node's agent is; nil if there is none.
+	Tunnel *TunnelReport `json:"tunnel,omitempty"`
+	// Install is that an install is not done, in a sentence.
+	Install string `json:"install,omitempty"`
 	// Closure is why closed Services may not be seen as they should, in sentences.
 	Closure []string `json:"closure,omitempty"`
 }
@@ -74,6 +79,15 @@ type DiskReport struct {
 	Lost string `json:"lost,omitempty"`
 }
 
+// TunnelReport is how the node's agent is.
+type TunnelReport struct {
+	// Links are how many there are to servers, and Until is how long its certificate is good; zero before it has joined.
+	Links int       `json:"links"`
+	Until time.Time `json:"until,omitzero"`
+	// Problem is why it has not joined, or is not wanted any more. That servers are away is none.
+	Problem string `json:"problem,omitempty"`
+}
+
 // textOf is that of an error, empty of none.
 func textOf(err error) string {
 	if err == nil {
@@ -82,6 +96,10 @@ func textOf(err error) string {
 	return err.Error()
 }
 
+// notInstalled says what to do about an install that is not done.
+const notInstalled = "kubelet/before.json of --state-dir is there, so one is not done. If none goes on now it was killed: \"koinon-edgehub install\" puts back what was there, and installs the hub with the flags that are said then; " +
+	"\"koinon-edgehub uninstall\" puts back what was there, and no more"
+
 // report returns how the hub is now.
 func (h *hub) report() *Report {
 	identity := h.identity.Status()
@@ -89,6 +107,10 @@ func (h *hub) report() *Report {
 		Node: h.node, Version: version.Version(), Available: h.upstream.Available(), Kubelet: h.kubelet.last(), Queued: h.writes.Queued(), Documents: h.documents.from.Documents(), Closure: h.closure.Problems(), Servers: []ServerReport{}, Views: []ViewReport{},
 		Certificate: CertificateReport{Until: identity.NotAfter, Problem: textOf(identity.Err)},
 		Disk:        DiskReport{Bytes: h.cacheDisk.Size() + h.notesDisk.Size(), Failing: h.pool.Failing() || h.notesFailing.Load(), Lost: textOf(h.damage)},
+	}
+	r.Tunnel = h.tunnel.report(time.Now())
+	if install.Unfinished(h.dir) {
+		r.Install = notInstalled
 	}
 	r.Cluster, _ = h.cacheDisk.Cluster() // a disk that fails is said elsewhere
 	for _, s := range h.upstream.Status() {
@@ -118,6 +140,10 @@ func (r *Report) problems() (all []string) {
 		}
 	}
 	add("certificate of the node", r.Certificate.Problem)
+	add("install", r.Install)
+	if r.Tunnel != nil {
+		add("tunnel", r.Tunnel.Problem)
+	}
 	for _, why := range r.Closure {
 		add("closed Services", why)
 	}

@@ -79,7 +79,7 @@ func (o *Options) serve(ctx context.Context, h *hub, own *identity.Authority) er
 	if err != nil {
 		return errors.Join(err, forLocal.Close(), forPods.Close(), forStatus.Close())
 	}
-	tunnel, err := o.Tunnel.newAgent(o.StateDir, o.Node, h.logger)
+	h.tunnel, err = o.Tunnel.newAgent(o.StateDir, o.Node, h.logger)
 	if err != nil {
 		return errors.Join(err, forLocal.Close(), forPods.Close(), forStatus.Close())
 	}
@@ -107,8 +107,8 @@ func (o *Options) serve(ctx context.Context, h *hub, own *identity.Authority) er
 	always(h.keepPodStates)
 	always(h.keepTokens)
 	always(func(ctx context.Context) { h.keepAddresses(ctx, o.AddressDir) })
-	if tunnel != nil {
-		always(tunnel.run)
+	if h.tunnel != nil {
+		always(h.tunnel.run)
 	}
 	part(func(ctx context.Context) error {
 		return serve(ctx, newLimited(forLocal), h.locally(), settings, h.logger)
@@ -127,7 +127,9 @@ func (o *Options) serve(ctx context.Context, h *hub, own *identity.Authority) er
 
 // keepIdentity has the node have a certificate.
 func (h *hub) keepIdentity(ctx context.Context) {
-	h.identity.Run(ctx, identity.Ways{Node: h.asNode, Bootstrap: h.upstream.Transport(upstream.Token(h.identity.Token))})
+	h.identity.Run(ctx, identity.Ways{
+		Node: h.asNode, Next: h.upstream.Transport(upstream.Certificate(h.identity.Next)), Bootstrap: h.upstream.Transport(upstream.Token(h.identity.Token)),
+	})
 }
 
 // keepUp has feeds try again when an API server is back, and keeps what the hub itself needs to know.

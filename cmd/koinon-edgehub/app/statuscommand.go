@@ -100,6 +100,9 @@ func (r *Report) print(out io.Writer, now time.Time, views bool) error {
 		kubelet = fmt.Sprintf("seen %s ago", now.Sub(r.Kubelet).Round(time.Second))
 	}
 	fmt.Fprintf(w, "Kubelet:\t%s\n", kubelet)
+	if r.Tunnel != nil {
+		fmt.Fprintf(w, "Tunnel:\t%s\n", r.Tunnel.words())
+	}
 	complete, live, objects := 0, 0, 0
 	for i := range r.Views {
 		if r.Views[i].Complete {
@@ -123,6 +126,17 @@ func (r *Report) print(out io.Writer, now time.Time, views bool) error {
 		}
 	}
 	return w.Flush()
+}
+
+// words say how the tunnel is.
+func (t *TunnelReport) words() string {
+	switch {
+	case t.Until.IsZero():
+		return "not joined yet"
+	case t.Links == 0:
+		return "no server answers"
+	}
+	return fmt.Sprintf("links to servers: %d", t.Links)
 }
 
 // words say how a server is.

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -119,35 +120,30 @@ func (o *TunnelOptions) token() (string, error) {
 	return strings.TrimSpace(string(text)), err
 }
 
-// nodeAgent is the agent of the node.
+// nodeAgent is the agent of the node. What it keeps is in a directory of its own.
 type nodeAgent struct {
-	node   string
-	keeper *enroll.Keeper
-	links  *agent.Agent
-	logger *slog.Logger
+	options   *TunnelOptions
+	dir, node string
+	pins      []identity.Pin
+	policy    *agent.Policy
+	logger    *slog.Logger
+	// firstPause is the constant, but for tests.
+	firstPause time.Duration
+
+	mu sync.Mutex
+	// What follows is guarded by mu.
+
+	problem error          // why it has not joined, or cannot keep what it has; nil if it has, or tries to
+	keeper  *enroll.Keeper // nil before it has joined, as links
+	links   *agent.Agent
 }
 
-// newAgent returns the node's agent; nil if there is to be none. What it keeps is in a directory of its own.
+// newAgent returns the node's agent; nil if there is to be none. It touches no disk: what is wrong with that is no reason for the hub not to start.
 func (o *TunnelOptions) newAgent(dir, node string, logger *slog.Logger) (*nodeAgent, error) {
 	if len(o.Servers) == 0 {
 		return nil, nil
 	}
-	dir = filepath.Join(dir, "tunnel")
-	state, err := enroll.NewDir(dir, durable.WriteFile)
-	if err == nil {
-		err = durable.RemoveUnfinished(dir, enroll.Files...)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("--state-dir: %w", err)
-	}
 	pins, err := o.pins()
-	if err != nil {
-		return nil, err
-	}
-	keeper, err := enroll.New(enroll.Config{
-		Servers: o.Servers, ServerName: o.ServerName, State: state, Token: o.token, CA: readFile(o.CAFile), Pins: pins,
-		Dialer: &carrier.Dialer{Way: carrier.Way(o.Transport)}, Logger: logger,
-	})
 	if err != nil {
 		return nil, err
 	}
@@ -155,42 +151,107 @@ func (o *TunnelOptions) newAgent(dir, node string, logger *slog.Logger) (*nodeAg
 	if err != nil {
 		return nil, err
 	}
-	links, err := agent.New(agent.Config{
-		Servers: o.Servers, TLS: keeper.TLS, Policy: policy, Transport: carrier.Way(o.Transport), Info: tunnel.AgentInfo{Version: version.Version(), Host: node}, Logger: logger,
-	})
-	if err != nil {
-		return nil, err
-	}
-	keeper.OnRenewed(links.Reconnect)
-	return &nodeAgent{node, keeper, links, logger}, nil
+	return &nodeAgent{options: o, dir: filepath.Join(dir, "tunnel"), node: node, pins: pins, policy: policy, logger: logger, firstPause: firstPause}, nil
 }
 
-// enrolAgain is how long is waited after an agent could not get its first certificate: somebody has to give it another token.
-const enrolAgain = time.Minute
+// firstPause and lastPause are how long is waited after the tunnel could not be joined: it doubles. Somebody may have to give another token, or room on the disk.
+const firstPause, lastPause = time.Second, time.Minute
 
-// run keeps links until ctx ends. That the tunnel does not want the node is no reason for the hub to end.
+// run keeps links until ctx ends. That the node cannot join the tunnel, or is not wanted there, is no reason for the hub to end, nor to give up.
 func (a *nodeAgent) run(ctx context.Context) {
-	for {
-		err := a.keeper.Start(ctx)
+	said := ""
+	for pause := a.firstPause; ; pause = min(2*pause, lastPause) {
+		err := a.join(ctx)
 		if ctx.Err() != nil {
 			return
 		}
-		if err == nil {
-			break
+		a.note(err)
+		if text := err.Error(); text != said {
+			a.logger.Error("Failed to join the tunnel: it is tried again, and said if it is something else", "err", err)
+			said = text
 		}
-		a.logger.Error("Failed to join the tunnel: it is tried again in a minute", "err", err)
 		select {
 		case <-ctx.Done():
 			return
-		case <-time.After(enrolAgain):
+		case <-time.After(pause):
 		}
 	}
-	if name, _ := a.keeper.Certificate(); name.Node != a.node {
-		a.logger.Error("Left the tunnel: the token was for somebody else; remove the directory \"tunnel\" of --state-dir and give a token for this node", "node", a.node, "token", name.String())
-		return
+}
+
+func (a *nodeAgent) note(problem error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.problem = problem
+}
+
+// write writes a file of the directory, which somebody may have removed meanwhile.
+func (a *nodeAgent) write(path string, data []byte, mode os.FileMode) error {
+	err := os.MkdirAll(a.dir, 0o700)
+	if err == nil {
+		err = durable.WriteFile(path, data, mode)
 	}
+	if err != nil {
+		err = fmt.Errorf("--state-dir: %w", err)
+	}
+	a.note(err)
+	return err
+}
+
+// join keeps links until ctx ends. The error is why there are none, and not nil before that.
+func (a *nodeAgent) join(ctx context.Context) error {
+	o := a.options
+	state, err := enroll.NewDir(a.dir, a.write)
+	if err == nil {
+		err = durable.RemoveUnfinished(a.dir, enroll.Files...)
+	}
+	if err != nil && !(state != nil && errors.Is(err, syscall.EROFS)) { // what is there is good all the same
+		return fmt.Errorf("--state-dir: %w", err)
+	}
+	keeper, err := enroll.New(enroll.Config{
+		Servers: o.Servers, ServerName: o.ServerName, State: state, Token: o.token, CA: readFile(o.CAFile), Pins: a.pins,
+		Dialer: &carrier.Dialer{Way: carrier.Way(o.Transport)}, Logger: a.logger,
+	})
+	if err != nil {
+		return err
+	}
+	links, err := agent.New(agent.Config{
+		Servers: o.Servers, TLS: keeper.TLS, Policy: a.policy, Transport: carrier.Way(o.Transport), Info: tunnel.AgentInfo{Version: version.Version(), Host: a.node}, Logger: a.logger,
+	})
+	if err != nil {
+		return err
+	}
+	keeper.OnRenewed(links.Reconnect)
+	a.note(nil) // the cloud may be away for long from here on, which is none
+	if err := keeper.Start(ctx); err != nil {
+		return err
+	}
+	if name, _ := keeper.Certificate(); name.Node != a.node {
+		return fmt.Errorf("the token was for %s, and this is the node %q: remove the directory %s, and put a token for this node into --tunnel-token-file", name, a.node, a.dir)
+	}
+	a.mu.Lock()
+	a.keeper, a.links = keeper, links
+	a.mu.Unlock()
 	var parts sync.WaitGroup // all end with ctx
-	parts.Go(func() { a.keeper.Run(ctx) })
-	parts.Go(func() { _ = a.links.Run(ctx) }) // always nil
+	parts.Go(func() { keeper.Run(ctx) })
+	parts.Go(func() { _ = links.Run(ctx) }) // always nil
 	parts.Wait()
+	return ctx.Err()
+}
+
+// report returns how it is; nil if there is none.
+func (a *nodeAgent) report(now time.Time) *TunnelReport {
+	if a == nil {
+		return nil
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	r := &TunnelReport{Problem: textOf(a.problem)}
+	if a.keeper == nil {
+		return r
+	}
+	r.Links = len(a.links.Replicas())
+	if _, r.Until = a.keeper.Certificate(); now.After(r.Until) {
+		r.Problem = fmt.Sprintf("the certificate there has ended at %s: put a new token, as \"kubectl koinon agent --node\" makes, into --tunnel-token-file", r.Until.UTC().Format(time.RFC3339))
+	}
+	return r
 }

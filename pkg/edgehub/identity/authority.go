@@ -42,7 +42,7 @@ func OpenAuthority(dir string) (*Authority, error) {
 		err = errors.New("is no authority's")
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%s %w: it is the hub's own authority, which programs of this node believe, and not replaced. Restore it, or move it away and install the hub again",
+		return nil, fmt.Errorf("%s %w: it is the hub's own authority, which programs of this node believe, and not replaced. Restore it, or move it away and install the hub again, which gives kubelet another",
 			filepath.Join(dir, AuthorityFile), err)
 	}
 	return &Authority{pair}, nil

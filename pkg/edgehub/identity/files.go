@@ -15,12 +15,16 @@ import (
 const (
 	NodeFile      = "node.pem"
 	AuthorityFile = "authority.pem"
+	nextFile      = "next.pem"
 	pendingFile   = "pending.key"
 	trustFile     = "ca.crt"
+	givenFile     = "given.crt"
 )
 
 // Files are all of them.
-func Files() []string { return []string{NodeFile, AuthorityFile, pendingFile, trustFile} }
+func Files() []string {
+	return []string{NodeFile, AuthorityFile, nextFile, pendingFile, trustFile, givenFile}
+}
 
 // openDir makes a directory, and removes what a kill has left in it.
 func openDir(dir string) error {

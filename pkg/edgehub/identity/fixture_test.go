@@ -39,13 +39,14 @@ const (
 type cloud struct {
 	*httptest.Server
 	t *testing.T
-	// clients signs certificates of nodes, and servers that of the API server.
+	// clients is who signs certificates of nodes that are accepted, and servers signs that of the API server.
 	clients keypair.Pair
 
 	mu sync.Mutex
 	// What follows is guarded by mu.
 
 	servers  keypair.Pair
+	signer   *keypair.Pair // signs certificates of nodes, if it is not clients
 	tokens   map[string]bool
 	requests map[string]*certificatesv1.CertificateSigningRequest
 	// answer is what becomes of requests; nil leaves them.
@@ -183,7 +184,11 @@ var serials atomic.Int64
 
 func (c *cloud) certificate(subject pkix.Name, public any, from time.Time, lifetime time.Duration) []byte {
 	template := &x509.Certificate{SerialNumber: big.NewInt(serials.Add(1)), Subject: subject, NotBefore: from.Add(-time.Minute), NotAfter: from.Add(lifetime), ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}
-	der, err := x509.CreateCertificate(rand.Reader, template, c.clients.Certificate, public, c.clients.Key)
+	signer := &c.clients
+	if c.signer != nil {
+		signer = c.signer
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, signer.Certificate, public, signer.Key)
 	if err != nil {
 		c.t.Error(err)
 	}
@@ -274,13 +279,14 @@ func (f *fixture) wrong(i *Identity, wants ...string) {
 
 // via makes connections as upstream does, a new one for each request.
 type via struct {
-	f           *fixture
-	i           *Identity
-	certificate bool
+	f *fixture
+	i *Identity
+	// certificate is the one that is shown; nil is the token.
+	certificate func() (*tls.Certificate, error)
 }
 
 func (f *fixture) ways(i *Identity) Ways {
-	return Ways{Node: via{f, i, true}, Bootstrap: via{f, i, false}}
+	return Ways{Node: via{f, i, i.Certificate}, Next: via{f, i, i.Next}, Bootstrap: via{f, i, nil}}
 }
 
 // RoundTrip implements http.RoundTripper.
@@ -291,8 +297,8 @@ func (v via) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	config := &tls.Config{RootCAs: roots}
 	out := r.Clone(r.Context())
-	if v.certificate {
-		certificate, err := v.i.Certificate()
+	if v.certificate != nil {
+		certificate, err := v.certificate()
 		if err != nil {
 			return nil, err
 		}

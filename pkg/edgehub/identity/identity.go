@@ -27,7 +27,7 @@ type Config struct {
 	TokenFile, BootstrapKubeconfig string
 	// Adopt are files of kubelet: a certificate with its key, or a kubeconfig with one. The first that is good is taken while the hub has none.
 	Adopt []string
-	// CAFile has authorities of API servers, PEM. Without it those of BootstrapKubeconfig are taken, or of a kubeconfig in Adopt, the first time.
+	// CAFile has authorities of API servers, PEM. Without it those of BootstrapKubeconfig are taken, or of a kubeconfig in Adopt, the first time, and kept.
 	CAFile string
 	// Now is time.Now if it is nil.
 	Now func() time.Time
@@ -45,8 +45,8 @@ type Identity struct {
 
 	pending crypto.Signer // the key that a certificate is asked for with; nil if none is
 	refused rest
-	// taken is when a certificate came last, and learned when authorities were looked for.
-	taken, learned time.Time
+	// taken is when a certificate replaced another last, came when next came, if it was not there before, and learned when authorities were looked for.
+	taken, came, learned time.Time
 	// operators are the authorities of CAFile, PEM, as they were good last.
 	operators []byte
 	// unwritten are files that could not be written yet.
@@ -56,7 +56,9 @@ type Identity struct {
 	// What follows is guarded by mu.
 
 	current   *held          // nil: none yet
-	published []byte         // authorities that the cluster has published, PEM
+	next      *held          // is to be current once an API server has accepted it; nil: none is
+	given     []byte         // authorities that kubeconfigs gave, PEM
+	published []byte         // those that the cluster has published, PEM
 	roots     *x509.CertPool // those, and those of CAFile; nil: none
 	problem   error
 	skew      time.Duration
@@ -80,6 +82,7 @@ func Open(config Config) (*Identity, error) {
 	if i.current == nil {
 		i.adopt()
 	}
+	i.loadNext()
 	i.problem = i.loadTrust()
 	if i.current == nil && config.NodeName == "" {
 		return nil, errors.New("the name of this node is required: there is no certificate yet that says it")
@@ -163,6 +166,16 @@ func (i *Identity) Certificate() (*tls.Certificate, error) {
 		return nil, i.problem
 	}
 	return i.current.tls, nil
+}
+
+// Next is a new certificate, to see whether API servers accept it before it is Certificate.
+func (i *Identity) Next() (*tls.Certificate, error) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.next == nil {
+		return nil, errors.New("there is no new certificate")
+	}
+	return i.next.tls, nil
 }
 
 // CAs are the authorities of API servers. The pool is another one if they are others.
@@ -257,6 +270,51 @@ func (i *Identity) keep(h *held) error {
 	defer i.mu.Unlock()
 	i.current = h
 	return nil
+}
+
+// keepNext has a certificate tried, and written.
+func (i *Identity) keepNext(h *held) error {
+	text, err := h.encode()
+	if err != nil {
+		return err
+	}
+	i.write(nextFile, text)
+	i.came = time.Now()
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.next = h
+	return nil
+}
+
+// forgetNext has no certificate tried any more. Its file stays if it is the only one on disk.
+func (i *Identity) forgetNext() {
+	i.mu.Lock()
+	i.next = nil
+	i.mu.Unlock()
+	delete(i.unwritten, nextFile)
+	if i.unwritten[NodeFile] != nil {
+		return
+	}
+	if err := remove(i.config.Dir, nextFile); err != nil {
+		i.config.Logger.Info("Failed to remove a certificate that is kept elsewhere", "err", err)
+	}
+}
+
+// loadNext takes a certificate that was not tried yet. One that is not newer than the one that is used was.
+func (i *Identity) loadNext() {
+	text, err := read(i.config.Dir, nextFile)
+	if text == nil || err != nil {
+		return
+	}
+	next, err := parseHeld(text, text)
+	if err == nil {
+		err = next.of(i.name())
+	}
+	if err != nil || i.current != nil && !next.tls.Leaf.NotAfter.After(i.current.tls.Leaf.NotAfter) {
+		i.forgetNext()
+		return
+	}
+	i.next = next
 }
 
 // write writes a file, and does so later if it cannot.

@@ -99,21 +99,17 @@ func TestWhatKeepsANodeFromItsFirstCertificateIsASentence(t *testing.T) {
 		"a token of another kind": {func(f *fixture) { f.put(f.TokenFile, "secret") }, []string{"the bootstrap token that is there was refused"}},
 		"a request that is denied": {func(f *fixture) { f.cloud.answer = deny(certificatesv1.CertificateDenied) },
 			[]string{"the request for the node's certificate was denied: node-csr-", " is Denied: NotHere not here"}},
-		"one that fails":             {func(f *fixture) { f.cloud.answer = deny(certificatesv1.CertificateFailed) }, []string{" is Failed: NotHere not here"}},
-		"one that nobody signs":      {func(f *fixture) { f.cloud.answer = deny(certificatesv1.CertificateApproved) }, []string{"is approved, and not signed yet"}},
-		"a certificate of another":   {func(f *fixture) { f.cloud.answer = f.cloud.signAs("n2") }, []string{`is for the node "n2", and this node is "n1"`}},
-		"a certificate of no node":   {func(f *fixture) { f.cloud.answer = f.cloud.signAs("") }, []string{`is for "CN=system:node:,O=system:nodes", which is no node`}},
-		"a certificate that is none": {func(f *fixture) { f.cloud.answer = signNothing }, []string{"holds no certificate"}},
-		"a certificate of another key": {func(f *fixture) {
-			f.cloud.answer = func(r *certificatesv1.CertificateSigningRequest) {
-				r.Status.Certificate, _ = f.cloud.pairFor(nodeName, time.Now(), time.Hour)
-			}
-		}, []string{"belongs to another key"}},
-		"an answer that is none":      {func(f *fixture) { f.cloud.answer = func(r *certificatesv1.CertificateSigningRequest) { r.Name = "" } }, []string{`was answered with one that is named ""`}},
-		"an authority that is none":   {func(f *fixture) { f.put(f.CAFile, "x") }, []string{"ca.crt holds no certificate", "none is known, and without one anybody could be it"}},
-		"the authority of another":    {func(f *fixture) { f.put(f.CAFile, string(newCA(f.t, "x").CertificatePEM())) }, []string{"certificate signed by unknown authority"}},
-		"a clock two years ahead":     {func(f *fixture) { f.cloud.ahead, f.cloud.lifetime = -730*day, day }, []string{"and this machine's clock says"}},
-		"a clock two years behind it": {func(f *fixture) { f.cloud.ahead = 730 * day }, []string{"and this machine's clock says"}},
+		"one that fails":               {func(f *fixture) { f.cloud.answer = deny(certificatesv1.CertificateFailed) }, []string{" is Failed: NotHere not here"}},
+		"one that nobody signs":        {func(f *fixture) { f.cloud.answer = deny(certificatesv1.CertificateApproved) }, []string{"is approved, and not signed yet"}},
+		"a certificate of another":     {func(f *fixture) { f.cloud.answer = f.cloud.signAs("n2") }, []string{`is for the node "n2", and this node is "n1"`}},
+		"a certificate of no node":     {func(f *fixture) { f.cloud.answer = f.cloud.signAs("") }, []string{`is for "CN=system:node:,O=system:nodes", which is no node`}},
+		"a certificate that is none":   {func(f *fixture) { f.cloud.answer = signNothing }, []string{"holds no certificate"}},
+		"a certificate of another key": {func(f *fixture) { f.cloud.answer = f.cloud.signOther }, []string{"belongs to another key"}},
+		"an answer that is none":       {func(f *fixture) { f.cloud.answer = func(r *certificatesv1.CertificateSigningRequest) { r.Name = "" } }, []string{`was answered with one that is named ""`}},
+		"an authority that is none":    {func(f *fixture) { f.put(f.CAFile, "x") }, []string{"ca.crt holds no certificate", "none is known, and without one anybody could be it"}},
+		"the authority of another":     {func(f *fixture) { f.put(f.CAFile, string(newCA(f.t, "x").CertificatePEM())) }, []string{"certificate signed by unknown authority"}},
+		"a clock two years ahead":      {func(f *fixture) { f.cloud.ahead, f.cloud.lifetime = -730*day, day }, []string{"and this machine's clock says"}},
+		"a clock two years behind it":  {func(f *fixture) { f.cloud.ahead = 730 * day }, []string{"and this machine's clock says"}},
 	} {
 		t.Run(what, func(t *testing.T) {
 			f := newNode(t, newCloud(t))
@@ -135,6 +131,11 @@ func deny(kind certificatesv1.RequestConditionType) func(*certificatesv1.Certifi
 }
 
 func signNothing(r *certificatesv1.CertificateSigningRequest) { r.Status.Certificate = []byte("x") }
+
+// signOther signs another key than that of the request.
+func (c *cloud) signOther(r *certificatesv1.CertificateSigningRequest) {
+	r.Status.Certificate, _ = c.pairFor(nodeName, time.Now(), time.Hour)
+}
 
 // signAs signs with the name of another node, and the key of the request.
 func (c *cloud) signAs(node string) func(*certificatesv1.CertificateSigningRequest) {
@@ -167,17 +168,35 @@ func TestATokenThatWasRefusedIsNotTriedAgainAndAnotherIsAtOnce(t *testing.T) {
 	f.good(i)
 }
 
-func TestARequestThatIsDeniedIsNotMadeAgainAtOnce(t *testing.T) {
+func TestARequestThatIsOverIsNotMadeAgainAtOnce(t *testing.T) {
 	c := newCloud(t)
-	f := newNode(t, c)
-	c.answer = deny(certificatesv1.CertificateDenied)
-	i := f.open()
-	_ = f.tend(i)
-	for range 10 {
-		f.wrong(i, "was denied")
-	}
-	if len(c.requests) != 1 {
-		t.Errorf("%d requests were made", len(c.requests))
+	for what, test := range map[string]struct {
+		answer func(*certificatesv1.CertificateSigningRequest)
+		want   string
+	}{
+		"denied":           {deny(certificatesv1.CertificateDenied), "was denied"},
+		"for another node": {c.signAs("n2"), `is of no use: that of the request node-csr-`},
+		"for another key":  {c.signOther, "belongs to another key"},
+		"no certificate":   {signNothing, "holds no certificate"},
+	} {
+		for when, make := range map[string]func() *fixture{
+			"the first":       func() *fixture { return newNode(t, c) },
+			"one that is due": func() *fixture { return joined(t, c, 95*time.Minute, 100*time.Minute) },
+		} {
+			t.Run(what+", "+when, func(t *testing.T) {
+				f := make()
+				f.t = t
+				c.set(func() { c.answer, c.requests = test.answer, map[string]*certificatesv1.CertificateSigningRequest{} })
+				i := f.open()
+				_ = f.tend(i)
+				for range 10 {
+					f.wrong(i, test.want)
+				}
+				if len(c.requests) != 1 {
+					t.Errorf("%d requests were made", len(c.requests))
+				}
+			})
+		}
 	}
 }
 
@@ -213,6 +232,80 @@ func TestACertificateIsRenewedWithItself(t *testing.T) {
 	}
 	if again, err := f.open().Certificate(); err != nil || !bytes.Equal(again.Certificate[0], after.Certificate[0]) {
 		t.Errorf("it is not on disk (%v)", err)
+	}
+}
+
+// The signer has another authority, which API servers believe later.
+func TestANewCertificateReplacesNoneThatIsAcceptedBeforeItIsAcceptedItself(t *testing.T) {
+	c := newCloud(t)
+	f := joined(t, c, 95*time.Minute, 100*time.Minute)
+	_ = os.Remove(f.TokenFile)
+	i := f.open()
+	before, _ := i.Certificate()
+	is := func(when string, i *Identity, same bool) {
+		t.Helper()
+		got, err := i.Certificate()
+		if err != nil || bytes.Equal(got.Certificate[0], before.Certificate[0]) != same {
+			t.Errorf("%s: got another (%v)", when, err)
+		}
+		kept, err := f.open().Certificate()
+		if err != nil || !bytes.Equal(kept.Certificate[0], got.Certificate[0]) {
+			t.Errorf("%s: another one is on disk (%v)", when, err)
+		}
+	}
+	signer := newCA(t, "later")
+	c.signer = &signer
+	_ = f.tend(i)
+	for range 10 {
+		f.wrong(i, "is not used before an API server has accepted it", "401 Unauthorized")
+	}
+	if len(c.requests) != 1 {
+		t.Errorf("%d requests were made", len(c.requests))
+	}
+	is("before it is accepted", i, true)
+	i.came = i.came.Add(-2 * refusedFor)
+	_ = f.tend(i)
+	f.wrong(i, "is not used before an API server has accepted it")
+	if len(c.requests) != 2 {
+		t.Errorf("%d requests were made after a while", len(c.requests))
+	}
+	i = f.open() // it was killed
+	c.set(func() { c.clients = signer })
+	f.good(i)
+	is("accepted", i, false)
+	if got := files(t, f.Dir); !slices.Equal(got, []string{"node.pem -rw-------"}) {
+		t.Errorf("there are %q", got)
+	}
+}
+
+func TestAKillWhileACertificateReplacesAnotherLosesNeither(t *testing.T) {
+	c := newCloud(t)
+	text := func(from time.Time, life time.Duration) string {
+		certificate, key := c.pairFor(nodeName, from, life)
+		return string(certificate) + string(key)
+	}
+	old, newer, older := text(time.Now().Add(-95*time.Minute), 100*time.Minute), text(time.Now(), time.Hour), text(time.Now().Add(-time.Hour), 61*time.Minute)
+	for what, test := range map[string]struct{ node, next, want string }{
+		"before it was tried":              {old, newer, newer},
+		"before it was removed":            {newer, newer, newer},
+		"with a disk that was full before": {newer, older, newer},
+		"in a write, and damaged":          {newer, newer[:100], newer},
+		"with what it had damaged":         {"x", newer, newer},
+	} {
+		t.Run(what, func(t *testing.T) {
+			f := joined(t, c, time.Minute, time.Hour)
+			f.t = t
+			_ = os.Remove(f.TokenFile)
+			f.put(filepath.Join(f.Dir, NodeFile), test.node)
+			f.put(filepath.Join(f.Dir, nextFile), test.next)
+			f.good(f.open())
+			if got, err := os.ReadFile(filepath.Join(f.Dir, NodeFile)); err != nil || string(got) != test.want {
+				t.Errorf("it has another (%v)", err)
+			}
+			if got := files(t, f.Dir); !slices.Equal(got, []string{"node.pem -rw-------"}) {
+				t.Errorf("there are %q", got)
+			}
+		})
 	}
 }
 
@@ -508,6 +601,29 @@ func TestAuthoritiesThatAreReplacedAreFollowed(t *testing.T) {
 	}
 }
 
+// A request that waits, or is denied, may be so for months.
+func TestAuthoritiesAreFollowedWhileTheCertificateIsNotRenewed(t *testing.T) {
+	for what, answer := range map[string]func(*certificatesv1.CertificateSigningRequest){"waits": nil, "is denied": deny(certificatesv1.CertificateDenied)} {
+		t.Run(what, func(t *testing.T) {
+			c := newCloud(t)
+			c.answer = answer
+			f := joined(t, c, 95*time.Minute, 100*time.Minute)
+			next := newCA(t, "next")
+			f.put(filepath.Join(f.Dir, trustFile), string(c.servers.CertificatePEM()))
+			f.CAFile = ""
+			c.publish("kube-root-ca.crt", append(c.servers.CertificatePEM(), next.CertificatePEM()...))
+			i := f.open()
+			if err := f.tend(i); err == nil {
+				t.Fatal("it is renewed")
+			}
+			c.set(func() { c.servers = next })
+			if err := i.learn(t.Context(), f.ways(i).Node); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
 func (c *cloud) publish(source string, authorities []byte) {
 	c.configMaps[source] = map[string]string{
 		"ca.crt":     string(authorities),
@@ -532,6 +648,44 @@ func TestAuthoritiesThatWouldLockTheNodeOutAreNotTakenAlone(t *testing.T) {
 		t.Errorf("it believes %d, %v", len(got), err)
 	}
 	f.good(f.open())
+}
+
+// The kubeconfig has the cluster's authority, and that of a load balancer before the second API server.
+func TestAuthoritiesThatAKubeconfigGaveAreBelievedWhateverTheClusterPublishes(t *testing.T) {
+	c := newCloud(t)
+	f := joined(t, c, time.Minute, time.Hour)
+	balancer := newCA(t, "balancer")
+	given, err := (&Kubeconfig{Server: "https://a", CA: append(c.servers.CertificatePEM(), balancer.CertificatePEM()...)}).Encode("c")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.CAFile, f.Adopt = "", []string{filepath.Join(t.TempDir(), "kubelet.conf")}
+	f.put(f.Adopt[0], string(given))
+	c.publish("kube-root-ca.crt", c.servers.CertificatePEM())
+	i := f.open()
+	f.good(i)
+	if text, _ := os.ReadFile(filepath.Join(f.Dir, trustFile)); !bytes.Equal(text, c.servers.CertificatePEM()) {
+		t.Fatalf("it was published:\n%s", text)
+	}
+	c.set(func() { c.servers = balancer }) // the first has died
+	asks := func(when string, i *Identity, want string) {
+		t.Helper()
+		if err := i.learn(t.Context(), f.ways(i).Node); !strings.Contains(fmt.Sprint(err), want) {
+			t.Errorf("%s: got %v, want %q", when, err, want)
+		}
+	}
+	asks("at once", i, "<nil>")
+	if err := os.Remove(f.Adopt[0]); err != nil {
+		t.Fatal(err)
+	}
+	asks("after another start", f.open(), "<nil>")
+	// An operator has it believed no more.
+	f.CAFile = filepath.Join(t.TempDir(), "ca.crt")
+	f.put(f.CAFile, string(newCA(t, "next").CertificatePEM()))
+	if err := errors.Join(os.Remove(filepath.Join(f.Dir, givenFile)), os.Remove(filepath.Join(f.Dir, trustFile))); err != nil {
+		t.Fatal(err)
+	}
+	asks("after an operator's word", f.open(), "certificate signed by unknown authority")
 }
 
 func TestWhatIsNoAuthorityIsNotBelieved(t *testing.T) {
@@ -599,7 +753,7 @@ func TestWhoIsWokenLooksAtOnce(t *testing.T) {
 		i.config.Now = func() time.Time { return i.Status().RenewAt }
 		ctx, cancel := context.WithCancel(t.Context())
 		var running sync.WaitGroup
-		running.Go(func() { i.Run(ctx, Ways{away, away}) })
+		running.Go(func() { i.Run(ctx, Ways{Node: away, Next: away, Bootstrap: away}) })
 		for before := time.Now(); ; { // until it looks rarely
 			now := <-looked
 			if now.Sub(before) > lastPause/2 {

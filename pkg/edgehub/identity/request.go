@@ -138,33 +138,38 @@ func (e *PendingError) Error() string {
 	return fmt.Sprintf("the request %s for the node's certificate waits for its approval: if nobody approves it, kubectl certificate approve %s does", e.Name, e.Name)
 }
 
-// errDenied is that a request is over.
-var errDenied = errors.New("the request for the node's certificate was denied")
+var (
+	// errDenied is that a request was denied, and errUseless that the certificate that it got is none of this node. Both are over, and another one would end as they did for now.
+	errDenied  = errors.New("the request for the node's certificate was denied")
+	errUseless = errors.New("the node's certificate that was asked for came, and is of no use")
+)
+
+func isOver(err error) bool { return errors.Is(err, errDenied) || errors.Is(err, errUseless) }
 
 // certify asks for a certificate, or how it is with the one that was asked for. It is called again after a PendingError.
-func (i *Identity) certify(ctx context.Context, via http.RoundTripper) error {
+func (i *Identity) certify(ctx context.Context, via http.RoundTripper) (*held, error) {
 	key, err := i.pendingKey()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	name, err := requestName(key)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	var request certificatesv1.CertificateSigningRequest
 	_, err = i.ask(ctx, via, http.MethodGet, requestsPath+"/"+name, nil, &request)
 	if isRefusal(err, http.StatusNotFound) {
 		var asked *certificatesv1.CertificateSigningRequest
 		if asked, err = newRequest(key, name, i.name()); err != nil {
-			return err
+			return nil, err
 		}
 		_, err = i.ask(ctx, via, http.MethodPost, requestsPath, asked, &request)
 	}
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if request.Name != name {
-		return fmt.Errorf("the request %s for the node's certificate was answered with one that is named %q", name, request.Name)
+		return nil, fmt.Errorf("the request %s for the node's certificate was answered with one that is named %q", name, request.Name)
 	}
 	return i.take(&request, key)
 }
@@ -224,7 +229,7 @@ func newRequest(key crypto.Signer, name, node string) (*certificatesv1.Certifica
 }
 
 // take takes the certificate of a request, if it is there.
-func (i *Identity) take(request *certificatesv1.CertificateSigningRequest, key crypto.Signer) error {
+func (i *Identity) take(request *certificatesv1.CertificateSigningRequest, key crypto.Signer) (*held, error) {
 	approved := false
 	for _, condition := range request.Status.Conditions {
 		switch {
@@ -233,11 +238,11 @@ func (i *Identity) take(request *certificatesv1.CertificateSigningRequest, key c
 			approved = true
 		case condition.Type == certificatesv1.CertificateDenied, condition.Type == certificatesv1.CertificateFailed:
 			i.forgetPending()
-			return fmt.Errorf("%w: %s is %s: %s %s", errDenied, request.Name, condition.Type, condition.Reason, condition.Message)
+			return nil, fmt.Errorf("%w: %s is %s: %s %s", errDenied, request.Name, condition.Type, condition.Reason, condition.Message)
 		}
 	}
 	if len(request.Status.Certificate) == 0 {
-		return &PendingError{request.Name, approved}
+		return nil, &PendingError{request.Name, approved}
 	}
 	i.forgetPending()
 	got, err := issued(request.Status.Certificate, key)
@@ -245,13 +250,13 @@ func (i *Identity) take(request *certificatesv1.CertificateSigningRequest, key c
 		err = got.of(i.name())
 	}
 	if err != nil {
-		return fmt.Errorf("the certificate of the request %s %w", request.Name, err)
+		return nil, fmt.Errorf("%w: that of the request %s %w", errUseless, request.Name, err)
 	}
 	if err := got.outside(i.config.Now()); err != nil {
 		i.config.Logger.Warn("Got a certificate that is not good by the clock of this machine, which is wrong, or the API server's is", "err", err)
 	}
 	i.config.Logger.Info("Got a certificate for this node", "node", got.node, "until", got.tls.Leaf.NotAfter)
-	return i.keep(got)
+	return got, nil
 }
 
 func issued(text []byte, key crypto.Signer) (*held, error) {

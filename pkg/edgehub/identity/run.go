@@ -7,6 +7,8 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"time"
+
+	certificatesv1 "k8s.io/api/certificates/v1"
 )
 
 const (
@@ -18,14 +20,14 @@ const (
 	learnEvery = time.Hour
 	// restAfter is how long a certificate is not renewed after it came: by a clock that is wrong it may be due at once.
 	restAfter = 10 * time.Minute
-	// refusedFor is how long a token that was refused is not tried again, nor a request made after one that was denied.
+	// refusedFor is how long a token that was refused is not tried again, nor a request made after one that was denied, or that got what is of no use.
 	refusedFor = 10 * time.Minute
 )
 
 // Ways are how API servers are asked. Neither has to wait for a server that is away: it is tried again.
 type Ways struct {
-	// Node shows Identity.Certificate.
-	Node http.RoundTripper
+	// Node shows Identity.Certificate, and Next shows Identity.Next.
+	Node, Next http.RoundTripper
 	// Bootstrap brings Identity.Token.
 	Bootstrap http.RoundTripper
 }
@@ -93,21 +95,34 @@ func (i *Identity) note(err error) {
 func (i *Identity) tend(ctx context.Context, ways Ways) error {
 	wrong := both(i.writeAgain(), i.readTrust())
 	err := i.tendCertificate(ctx, ways)
-	if err == nil {
+	switch {
+	case err == nil:
 		err = i.tendTrust(ctx, ways)
+	case i.held() != nil: // what is wrong may last for months, in which the cluster may replace its authority
+		if also := i.follow(ctx, ways.Node); errors.Is(also, errUnbelievable) {
+			err = both(err, also)
+		}
 	}
 	return both(err, wrong)
 }
 
-// tendTrust asks for authorities. That nobody answers is not what is wrong with the identity: it is tried again.
-func (i *Identity) tendTrust(ctx context.Context, ways Ways) error {
+// follow asks for authorities, if that is due.
+func (i *Identity) follow(ctx context.Context, node http.RoundTripper) error {
 	if !i.learned.IsZero() && time.Since(i.learned) < learnEvery {
 		return nil
 	}
-	err := i.learn(ctx, ways.Node)
+	err := i.learn(ctx, node)
+	if err == nil {
+		i.learned = time.Now()
+	}
+	return err
+}
+
+// tendTrust asks for authorities. That nobody answers is not what is wrong with the identity: it is tried again.
+func (i *Identity) tendTrust(ctx context.Context, ways Ways) error {
+	err := i.follow(ctx, ways.Node)
 	switch {
 	case err == nil:
-		i.learned = time.Now()
 	case isRefusal(err, http.StatusUnauthorized) && i.rests():
 		return i.notAccepted() // nor would it accept another one
 	case isRefusal(err, http.StatusUnauthorized):
@@ -122,6 +137,7 @@ func (i *Identity) tendTrust(ctx context.Context, ways Ways) error {
 
 // tendCertificate gets the first certificate, or renews the one that there is.
 func (i *Identity) tendCertificate(ctx context.Context, ways Ways) error {
+	tried := i.tryNext(ctx, ways.Next)
 	current := i.held()
 	if current == nil {
 		return i.bootstrap(ctx, ways.Bootstrap, errNoCertificate)
@@ -139,15 +155,20 @@ func (i *Identity) tendCertificate(ctx context.Context, ways Ways) error {
 	if i.rests() {
 		return outside
 	}
+	if tried != nil && !(isRefusal(tried, http.StatusUnauthorized) && time.Since(i.came) > refusedFor) { // else another one may be better
+		return both(tried, outside)
+	}
 	if err := i.refused.with(""); err != nil {
 		return err
 	}
-	err := i.certify(ctx, ways.Node)
+	next, err := i.certify(ctx, ways.Node)
+	if err == nil {
+		err = i.keepNext(next)
+	}
 	switch {
 	case err == nil:
-		i.taken = time.Now()
-		return i.held().outside(now)
-	case errors.Is(err, errDenied):
+		return both(i.tryNext(ctx, ways.Next), i.held().outside(now))
+	case isOver(err):
 		i.refused = rest{"", time.Now(), err}
 		return err
 	case isRefusal(err, http.StatusUnauthorized):
@@ -156,6 +177,28 @@ func (i *Identity) tendCertificate(ctx context.Context, ways Ways) error {
 		return fmt.Errorf("%w, and was not renewed yet: %w", outside, err)
 	}
 	return fmt.Errorf("the certificate of the node %q, good until %s, was not renewed yet: %w", current.node, stamp(current.tls.Leaf.NotAfter), err)
+}
+
+// tryNext has a new certificate replace the one before, once an API server has accepted it: what signs certificates may be another one than API servers believe yet. The error is why it has not.
+func (i *Identity) tryNext(ctx context.Context, via http.RoundTripper) error {
+	i.mu.Lock()
+	next := i.next
+	i.mu.Unlock()
+	if next == nil {
+		return nil
+	}
+	var list certificatesv1.CertificateSigningRequestList
+	_, err := i.ask(ctx, via, http.MethodGet, requestsPath+"?limit=1", nil, &list)
+	if err != nil && !isRefusal(err, http.StatusForbidden, http.StatusNotFound) {
+		return fmt.Errorf("the new certificate of the node %q is not used before an API server has accepted it, and the one before is until then: %w", next.node, err)
+	}
+	if err := i.keep(next); err != nil {
+		return err
+	}
+	i.taken = time.Now()
+	i.config.Logger.Info("Took the new certificate of this node, which the API server accepts", "node", next.node, "until", next.tls.Leaf.NotAfter)
+	i.forgetNext()
+	return nil
 }
 
 // rests reports whether a certificate came just now.
@@ -179,16 +222,20 @@ func (i *Identity) bootstrap(ctx context.Context, via http.RoundTripper, why err
 	if err := i.refused.with(token); err != nil {
 		return err
 	}
-	err = i.certify(ctx, via)
+	got, err := i.certify(ctx, via)
+	if err == nil {
+		err = i.keep(got) // untried: the one before, if there is one, is not accepted
+	}
 	switch {
 	case err == nil:
 		i.taken = time.Now()
+		i.forgetNext()
 		return i.held().outside(i.config.Now())
 	case isRefusal(err, http.StatusUnauthorized):
 		err = fmt.Errorf("%w, and the bootstrap token %s was refused: it is wrong, or has expired. Put a new one, as kubeadm token create makes, %s: %w", why, idOf(token), i.where(), err)
 		i.refused = rest{token, time.Now(), err}
 		return err
-	case errors.Is(err, errDenied):
+	case isOver(err):
 		i.refused = rest{token, time.Now(), err}
 		return err
 	case isRefusal(err, http.StatusForbidden):

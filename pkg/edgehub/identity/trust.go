@@ -17,23 +17,29 @@ import (
 
 // loadTrust reads the authorities that were published, and those of files. A node without any starts, too: what it has is good without API servers.
 func (i *Identity) loadTrust() error {
-	published, err := read(i.config.Dir, trustFile)
-	if published != nil {
-		if _, err = keypair.ParseCertificates(published); err != nil {
-			err = fmt.Errorf("%s %w", i.path(trustFile), err)
+	i.published = i.keptTrust(trustFile)
+	i.given = i.keptTrust(givenFile)
+	if i.given == nil && i.config.CAFile == "" {
+		if i.given = i.firstTrust(); i.given != nil {
+			i.write(givenFile, i.given)
+		}
+	}
+	return i.readTrust()
+}
+
+// keptTrust reads authorities that were kept; nil if there are none.
+func (i *Identity) keptTrust(file string) []byte {
+	text, err := read(i.config.Dir, file)
+	if text != nil {
+		if _, err = keypair.ParseCertificates(text); err != nil {
+			err = fmt.Errorf("%s %w", i.path(file), err)
 		}
 	}
 	if err != nil {
 		i.config.Logger.Error("Found damaged authorities of API servers: they are looked for elsewhere", "err", err)
-		published = nil
+		return nil
 	}
-	if published == nil && i.config.CAFile == "" {
-		if published = i.firstTrust(); published != nil {
-			i.write(trustFile, published)
-		}
-	}
-	i.published = published
-	return i.readTrust()
+	return text
 }
 
 // firstTrust are the authorities of the kubeconfigs that were given.
@@ -53,13 +59,13 @@ func (i *Identity) firstTrust() []byte {
 	return nil
 }
 
-// readTrust takes the authorities of CAFile as they are now. If it cannot be read, what it had is believed still.
+// readTrust takes all authorities, those of CAFile as they are now. If it cannot be read, what it had is believed still.
 func (i *Identity) readTrust() error {
 	wrong := i.readCAFile()
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	roots := x509.NewCertPool()
-	for _, text := range [][]byte{i.operators, i.published} {
+	for _, text := range [][]byte{i.operators, i.given, i.published} {
 		if text != nil {
 			_ = addTo(roots, text) // which was checked
 		}

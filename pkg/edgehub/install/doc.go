@@ -14,7 +14,7 @@
 // # What is kept
 //
 // In the directory "kubelet" of the hub's: original.json has what was there before the hub came, until that is uninstalled. before.json has what was there before an install that is not done. That is written
-// before anything is changed, and removed last: while it is there, an install was killed, and Finish puts everything back. An install that fails does so by itself. kubelet.conf is kubelet's own kubeconfig with all that it names.
+// before anything is changed, and removed last: while it is there, an install goes on or was killed, and Finish puts everything back, with the newest certificate: kubelet may have used the hub for a year by then. An install that fails does so by itself. kubelet.conf is kubelet's own kubeconfig with all that it names.
 //
 // # What is refused
 //

@@ -238,10 +238,14 @@ func (m *machineUnderTest) hubs() ([]byte, error) {
 var errKilled = errors.New("killed")
 
 // killedAt runs something, and kills it before the nth thing that it does. It returns errKilled if it came so far.
-func (m *machineUnderTest) killedAt(n int, run func() error) (err error) {
+func (m *machineUnderTest) killedAt(n int, run func() error) error {
 	count := 0
-	m.at = func(string) {
-		if count++; count == n {
+	return m.killed(func(string) bool { count++; return count == n }, run)
+}
+
+func (m *machineUnderTest) killed(now func(what string) bool, run func() error) (err error) {
+	m.at = func(what string) {
+		if now(what) {
 			panic(errKilled)
 		}
 	}
@@ -255,6 +259,11 @@ func (m *machineUnderTest) killedAt(n int, run func() error) (err error) {
 		}
 	}()
 	return run()
+}
+
+// killedWhen runs something, and kills it before the first thing that begins with some words.
+func (m *machineUnderTest) killedWhen(words string, run func() error) error {
+	return m.killed(func(what string) bool { return strings.HasPrefix(what, words) }, run)
 }
 
 // tree is all that is on the disk, and not what the hub keeps.

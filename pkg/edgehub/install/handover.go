@@ -2,6 +2,7 @@ package install
 
 import (
 	"bytes"
+	"crypto/x509"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 
 	"github.com/koinon-io/koinon/pkg/edgehub/identity"
 	"github.com/koinon-io/koinon/pkg/keypair"
@@ -51,6 +53,8 @@ func (i *Installer) handOver(original *snapshot) (file, error) {
 		return kubeconfig, nil
 	}
 	switch {
+	case own.Certificate == nil && own.Key == nil && own.Token != "": // it signs on by that
+		return kubeconfig, nil
 	case own.CertificateFile == "" && own.KeyFile == "":
 		return inText(kubeconfig, own, newest)
 	case own.CertificateFile == own.KeyFile:
@@ -66,11 +70,19 @@ func (i *Installer) handOver(original *snapshot) (file, error) {
 	return kubeconfig, errors.Join(i.machine.write(own.KeyFile, key, 0o600), i.machine.write(own.CertificateFile, newest.CertificatePEM(), 0o600))
 }
 
-// compareAuthorities says if the cluster has published other authorities than the kubeconfig has, which stays as it was.
+// compareAuthorities says if the cluster has published authorities that the kubeconfig does not have, which stays as it was.
 func (i *Installer) compareAuthorities(own *identity.Kubeconfig, path string) {
 	published := filepath.Join(i.config.StateDir, "ca.crt")
 	text, err := os.ReadFile(published)
-	if err == nil && !bytes.Equal(bytes.TrimSpace(text), bytes.TrimSpace(own.CA)) {
+	if err != nil {
+		return
+	}
+	are, err := keypair.ParseCertificates(text)
+	if err != nil {
+		return
+	}
+	believed, _ := keypair.ParseCertificates(own.CA) // or none is
+	if slices.ContainsFunc(are, func(c *x509.Certificate) bool { return !slices.ContainsFunc(believed, c.Equal) }) {
 		i.config.Say("Look at " + path + ": it believes the authorities that it did, and the cluster has published others, which are in " + published)
 	}
 }

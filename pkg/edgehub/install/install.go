@@ -134,7 +134,8 @@ func (i *Installer) install(ctx context.Context, found *Found, hub Hub, now, ori
 	if err != nil {
 		return err
 	}
-	if err := i.startService(ctx, changed); err != nil {
+	// A hub that runs has the authority of before, if that was moved away since.
+	if err := i.startService(ctx, changed || !i.isFor(now.Files[kubeconfigRole], hub)); err != nil {
 		return err
 	}
 	if err := i.awaitHub(ctx, hub); err != nil {
@@ -206,7 +207,7 @@ func (i *Installer) writeService(hub Hub, now *snapshot, unit string) (changed b
 	return changed, nil
 }
 
-// startService has systemd run the hub, and starts it again if anything of it has changed.
+// startService has systemd run the hub, and starts it again if anything of it, or its authority, has changed.
 func (i *Installer) startService(ctx context.Context, changed bool) error {
 	how := "start"
 	if changed {
@@ -281,10 +282,14 @@ func (i *Installer) writeKubeconfig(was file, turned bool, hub Hub) error {
 	return i.machine.write(was.Path, text, 0o600)
 }
 
-// isFor says whether a kubeconfig is for this hub as it is to be.
+// isFor says whether a kubeconfig is for this hub as it is to be, with the authority that it has now.
 func (i *Installer) isFor(kubeconfig file, hub Hub) bool {
-	ours, err := i.isHubs(kubeconfig)
-	if err != nil || !ours {
+	text, err := os.ReadFile(filepath.Join(i.config.StateDir, identity.AuthorityFile))
+	if err != nil {
+		return false
+	}
+	own, err := keypair.ParseCertificate(text)
+	if authority := hubAuthority(kubeconfig); err != nil || authority == nil || !authority.Equal(own) {
 		return false
 	}
 	config, err := identity.ParseKubeconfig(kubeconfig.data, "")

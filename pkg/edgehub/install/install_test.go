@@ -136,6 +136,95 @@ func TestKilledAtAnyMomentItIsPutBackOrDone(t *testing.T) {
 	}
 }
 
+// An ssh session ends while an install waits, and nobody notices for a year.
+func TestAnInstallThatWasKilledInItsLastWaitLeavesKubeletTheNewestCertificate(t *testing.T) {
+	wait := "Wait until kubelet uses it"
+	for kind, make := range kinds {
+		for then, next := range map[string]func(*machineUnderTest) error{
+			"uninstall":   func(m *machineUnderTest) error { return m.installer().Uninstall(m.Context(), false) },
+			"and a purge": func(m *machineUnderTest) error { return m.installer().Uninstall(m.Context(), true) },
+			"install": func(m *machineUnderTest) error {
+				return errors.Join(m.install(), m.installer().Uninstall(m.Context(), false))
+			},
+		} {
+			t.Run(kind+", then "+then, func(t *testing.T) {
+				for n := 1; ; n++ { // which is killed as well
+					m := make(t)
+					if err := m.killedWhen(wait, func() error { return m.install() }); !errors.Is(err, errKilled) || !Unfinished(m.path("state")) {
+						t.Fatalf("got %v", err)
+					}
+					if uses := m.kubeletUses(); uses != local {
+						t.Fatalf("kubelet uses %s", uses)
+					}
+					renewed := m.pair(node, 5*time.Hour)
+					m.write("state/"+identity.NodeFile, pem(t, renewed), 0o600)
+					err := m.killedAt(n, func() error { return next(m) })
+					more := errors.Is(err, errKilled)
+					if more {
+						m.mustStart(fmt.Sprintf("killed again at %d", n))
+						err = next(m)
+					}
+					if err != nil && !strings.HasPrefix(err.Error(), "no hub is installed here") {
+						t.Fatalf("%d: %v after %s", n, err, strings.Join(m.done, "; "))
+					}
+					is, err := identity.ReadKubeconfig(m.path("etc/kubelet.conf"))
+					if err != nil || is.Server != cloud || m.kubeletUses() != cloud {
+						t.Fatalf("%d: got %+v, %v after %s", n, is, err, strings.Join(m.done, "; "))
+					}
+					if pair, err := keypair.ParsePair(is.Certificate, is.Key); err != nil || !bytes.Equal(pair.Certificate.Raw, renewed.Certificate.Raw) {
+						t.Fatalf("%d: kubelet has another certificate (%v) after %s", n, err, strings.Join(m.done, "; "))
+					}
+					if Unfinished(m.path("state")) {
+						t.Errorf("%d: it is not done", n)
+					}
+					if !more || os.Getenv("KOINON_LONG") == "" && then != "and a purge" {
+						return
+					}
+				}
+			})
+		}
+	}
+}
+
+func TestPurgingSparesWhatKubeletNeeds(t *testing.T) {
+	for what, test := range map[string]struct {
+		make func(*machineUnderTest)
+		want string
+	}{
+		"a certificate that is good for longer": {func(m *machineUnderTest) {
+			m.write("state/"+identity.NodeFile, pem(m, m.pair(node, 5*time.Hour)), 0o600)
+		}, "for longer than what kubelet has in"},
+		"the only one": {func(m *machineUnderTest) {
+			m.mustRemove("etc/kubelet.conf")
+			m.write("state/"+identity.NodeFile, pem(m, m.pair(node, time.Minute)), 0o600)
+		}, "for longer than what kubelet has in"},
+		"the hub that kubelet uses": {func(m *machineUnderTest) {
+			if err := m.install(); err != nil {
+				m.Fatal(err)
+			}
+			m.mustRemove("state/kubelet/" + originalFile)
+			m.write("state/"+identity.NodeFile, pem(m, m.pair(node, time.Minute)), 0o600)
+		}, "etc/kubelet.conf is a hub's, and kubelet would have none"},
+		"one of before": {func(m *machineUnderTest) {
+			m.write("state/"+identity.NodeFile, pem(m, m.pair(node, time.Minute)), 0o600)
+		}, ""},
+		"one of another node": {func(m *machineUnderTest) {
+			m.write("state/"+identity.NodeFile, pem(m, m.pair("edge-2", 5*time.Hour)), 0o600)
+		}, ""},
+		"one that is damaged": {func(m *machineUnderTest) { m.write("state/"+identity.NodeFile, "x", 0o600) }, ""},
+	} {
+		t.Run(what, func(t *testing.T) {
+			m := newMachine(t).join()
+			test.make(m)
+			err := m.installer().Uninstall(t.Context(), true)
+			_, stat := os.Stat(m.path("state/" + identity.NodeFile))
+			if test.want == "" && (err != nil || stat == nil) || test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want) || stat != nil) {
+				t.Errorf("got %v, and %v of the certificate", err, stat)
+			}
+		})
+	}
+}
+
 func TestAnInstallThatFailsPutsBackEverythingAndSaysWhy(t *testing.T) {
 	for what, test := range map[string]struct {
 		wrong func(*machineUnderTest)
@@ -360,6 +449,40 @@ func TestAKubeletThatDoesNotRunIsWhereFlagsSayOrKubeadmHasIt(t *testing.T) {
 	}
 }
 
+func TestWhoseFilesWereTheyAreAfterwards(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("only root may give files to others")
+	}
+	m := newMachine(t).join()
+	whose := func() string {
+		is, err := read(m.path("etc/config.yaml"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return fmt.Sprintf("%v of %v", is.Mode, *is.Owner)
+	}
+	const others = "-rw-r----- of {0 7}"
+	if err := os.Chown(m.path("etc/config.yaml"), 0, 7); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.install(); err != nil {
+		t.Fatal(err)
+	}
+	if got := whose(); got != others {
+		t.Errorf("installed: got %s", got)
+	}
+	// Killed between the write and whose it is, and written by somebody else.
+	if err := os.Chown(m.path("etc/config.yaml"), 0, 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.installer().Uninstall(t.Context(), false); err != nil {
+		t.Fatal(err)
+	}
+	if got := whose(); got != others {
+		t.Errorf("uninstalled: got %s", got)
+	}
+}
+
 func TestKubeletGetsTheHubsCertificateBackWhereItHadItsOwn(t *testing.T) {
 	for what, test := range map[string]struct {
 		config func(m *machineUnderTest) (config *identity.Kubeconfig, also string)
@@ -552,6 +675,58 @@ func TestAHubOfAnotherDirectoryIsNotOverwritten(t *testing.T) {
 		}
 	}
 	m.mustBeNew("after that")
+}
+
+// The authority was damaged or revoked, and moved away; the hub, which is started again within two seconds, has made another.
+func TestAHubWithAnotherAuthorityThanItHadIsInstalledAgainAndUninstalled(t *testing.T) {
+	for what, change := range map[string]func(*machineUnderTest){
+		"another": func(m *machineUnderTest) {
+			m.mustRemove("state/" + identity.AuthorityFile)
+			if _, err := identity.OpenAuthority(m.path("state")); err != nil {
+				m.Fatal(err)
+			}
+		},
+		"none yet": func(m *machineUnderTest) { m.mustRemove("state/" + identity.AuthorityFile) },
+	} {
+		t.Run(what, func(t *testing.T) {
+			m := newMachine(t).join()
+			was := m.tree()
+			if err := m.install(); err != nil {
+				t.Fatal(err)
+			}
+			change(m)
+			_, before := m.systemd.running(serviceName)
+			if err := m.install(); err != nil {
+				t.Fatal(err)
+			}
+			m.mustBeNew("installed again")
+			if _, now := m.systemd.running(serviceName); now == before {
+				t.Error("the hub has the authority of before")
+			}
+			own, err := identity.OpenAuthority(m.path("state"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if is, err := identity.ReadKubeconfig(m.path("run/kubelet.service/kubelet.conf")); err != nil || !bytes.Equal(is.CA, own.CertificatePEM()) {
+				t.Errorf("kubelet believes another (%v)", err)
+			}
+			change(m)
+			if err := m.installer().Uninstall(t.Context(), false); err != nil {
+				t.Fatal(err)
+			}
+			m.mustBeOld("uninstalled", was)
+		})
+	}
+	m := newMachine(t).join()
+	was := m.tree()
+	if err := m.install(); err != nil {
+		t.Fatal(err)
+	}
+	m.write("state/"+identity.AuthorityFile, "damaged", 0o600)
+	if err := m.installer().Uninstall(t.Context(), false); err != nil {
+		t.Fatal(err)
+	}
+	m.mustBeOld("uninstalled with one that is damaged", was)
 }
 
 func TestACertificateFromBeforeIsForgottenIfKubeletsIsGoodForLonger(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -266,18 +267,32 @@ func (i *Installer) ownKubeconfig(hubs file) (file, error) {
 	return own, nil
 }
 
-// isHubs says whether a kubeconfig is for the hub of this directory. One for another hub is an error: nobody knows what was there before.
+// hubAuthority is the authority of the hub that a kubeconfig is for; nil if it is for none, or is none, which is said by whoever needs it.
+func hubAuthority(kubeconfig file) *x509.Certificate {
+	config, err := identity.ParseKubeconfig(kubeconfig.data, filepath.Dir(kubeconfig.Path))
+	if err != nil {
+		return nil
+	}
+	authority, err := keypair.ParseCertificate(config.CA)
+	if err != nil || authority.Subject.CommonName != identity.AuthorityName {
+		return nil
+	}
+	return authority
+}
+
+// isHubs says whether a kubeconfig is for the hub of this directory: one that was installed with it, whatever authority it has now, since that may have been damaged or revoked. One for another hub is an error: nobody knows
+// what was there before.
 func (i *Installer) isHubs(kubeconfig file) (bool, error) {
 	if !kubeconfig.There {
 		return false, nil
 	}
-	config, err := identity.ParseKubeconfig(kubeconfig.data, filepath.Dir(kubeconfig.Path))
-	if err != nil {
-		return false, nil // which is said by whoever needs it
-	}
-	authority, err := keypair.ParseCertificate(config.CA)
-	if err != nil || authority.Subject.CommonName != identity.AuthorityName {
+	authority := hubAuthority(kubeconfig)
+	if authority == nil {
 		return false, nil
+	}
+	original, err := i.original()
+	if err != nil || original != nil && original.Files[kubeconfigRole].Path == kubeconfig.Path {
+		return err == nil, err
 	}
 	text, err := os.ReadFile(filepath.Join(i.config.StateDir, identity.AuthorityFile))
 	if errors.Is(err, fs.ErrNotExist) {

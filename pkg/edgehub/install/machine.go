@@ -30,13 +30,21 @@ func (m *machine) do(what string, act func() error) error {
 	return act()
 }
 
-// write writes a file, and the directory that it is in. If it is a link, what it leads to is written.
+// write writes a file, and the directory that it is in. If it is a link, what it leads to is written. It is whose it was.
 func (m *machine) write(path string, data []byte, mode os.FileMode) error {
+	return m.writeAs(nil, path, data, mode)
+}
+
+// writeAs is write, and says whose the file is; nil is whose it was.
+func (m *machine) writeAs(whose *owner, path string, data []byte, mode os.FileMode) error {
 	if led, err := filepath.EvalSymlinks(path); err == nil {
 		path = led
 	}
 	now, err := read(path)
-	if err == nil && now.There && bytes.Equal(now.data, data) && now.Mode == mode {
+	if whose == nil {
+		whose = now.Owner
+	}
+	if err == nil && now.There && bytes.Equal(now.data, data) && now.Mode == mode && (whose == nil || *whose == *now.Owner) {
 		return nil
 	}
 	return m.do("Write "+path, func() error {
@@ -46,16 +54,45 @@ func (m *machine) write(path string, data []byte, mode os.FileMode) error {
 		if err := durable.RemoveUnfinished(filepath.Dir(path), filepath.Base(path)); err != nil {
 			return err
 		}
-		return durable.WriteFile(path, data, mode)
+		if err := durable.WriteFile(path, data, mode); err != nil {
+			return err
+		}
+		return whose.give(path)
 	})
 }
 
-// remove removes a file.
+// owner is whose a file is.
+type owner struct {
+	UID int `json:"uid"`
+	GID int `json:"gid"`
+}
+
+// give has a file be somebody's; nil is whose it is.
+func (o *owner) give(path string) error {
+	if o == nil {
+		return nil
+	}
+	is, err := read(path)
+	if err != nil || is.Owner == nil || *is.Owner == *o {
+		return err
+	}
+	if err := os.Chown(path, o.UID, o.GID); err != nil {
+		return err
+	}
+	return syncPath(path)
+}
+
+// remove removes a file, for good: what comes later may count on it, whenever the power is cut.
 func (m *machine) remove(path string) error {
 	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	return m.do("Remove "+path, func() error { return os.Remove(path) })
+	return m.do("Remove "+path, func() error {
+		if err := os.Remove(path); err != nil {
+			return err
+		}
+		return syncPath(filepath.Dir(path))
+	})
 }
 
 // link has a name lead to a file in the same directory, at once.
@@ -71,13 +108,13 @@ func (m *machine) link(file, name string) error {
 		if err := errors.Join(os.Symlink(file, next), os.Rename(next, name)); err != nil {
 			return err
 		}
-		return syncDir(filepath.Dir(name))
+		return syncPath(filepath.Dir(name))
 	})
 }
 
-// syncDir has names be on the disk.
-func syncDir(dir string) error {
-	handle, err := os.Open(dir)
+// syncPath has a file, or the names in a directory, be on the disk.
+func syncPath(path string) error {
+	handle, err := os.Open(path)
 	if err != nil {
 		return err
 	}
@@ -115,6 +152,8 @@ type file struct {
 	// There is whether there is such a file; if not, the rest is empty.
 	There bool        `json:"there"`
 	Mode  os.FileMode `json:"mode,omitempty"`
+	// Owner is nil if it is not known.
+	Owner *owner `json:"owner,omitempty"`
 	// Text is what is in it. Of the program it is empty: that is a file of its own.
 	Text string `json:"text,omitempty"`
 
@@ -134,7 +173,7 @@ func read(path string) (file, error) {
 	if err != nil {
 		return file{}, err
 	}
-	return file{Path: path, There: true, Mode: info.Mode().Perm(), data: data}, nil
+	return file{Path: path, There: true, Mode: info.Mode().Perm(), Owner: ownerOf(info), data: data}, nil
 }
 
 // readText reads a file of text.
@@ -152,5 +191,5 @@ func (m *machine) restore(f file) error {
 	if !f.There {
 		return m.remove(f.Path)
 	}
-	return m.write(f.Path, []byte(f.Text), f.Mode)
+	return m.writeAs(f.Owner, f.Path, []byte(f.Text), f.Mode)
 }

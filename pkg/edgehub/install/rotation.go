@@ -7,9 +7,6 @@ import (
 	"regexp"
 
 	"sigs.k8s.io/yaml"
-
-	"github.com/koinon-io/koinon/pkg/edgehub/identity"
-	"github.com/koinon-io/koinon/pkg/keypair"
 )
 
 // rotationKey is what says in kubelet's configuration whether it renews its certificate itself. It does not if nothing is said.
@@ -57,13 +54,12 @@ func withRotation(text []byte, on bool) ([]byte, error) {
 // HoldRotation has a configuration of kubelet leave its certificate to the hub, as install had it, if somebody has changed that since, and if kubelet's kubeconfig is a hub's: else its certificate is its own. kubelet's service has it done
 // before each start. It reports whether it had to.
 func HoldRotation(path, kubeconfig string) (changed bool, err error) {
-	config, err := identity.ReadKubeconfig(kubeconfig)
-	if err != nil {
-		return false, err
+	config, err := readText(kubeconfig)
+	if err == nil && !config.There {
+		err = fmt.Errorf("there is no %s", kubeconfig)
 	}
-	authority, err := keypair.ParseCertificate(config.CA)
-	if err != nil || authority.Subject.CommonName != identity.AuthorityName {
-		return false, nil
+	if err != nil || hubAuthority(config) == nil {
+		return false, err
 	}
 	now, err := readText(path)
 	if err != nil || !now.There || !renews(now) {

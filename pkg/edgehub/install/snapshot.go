@@ -63,6 +63,10 @@ func readSnapshot(path string) (*snapshot, error) {
 	if err := json.Unmarshal(text, &s); err != nil || s.Files == nil {
 		return nil, fmt.Errorf("%s is damaged: it says what was there before the hub came; put kubelet's kubeconfig back by hand, and remove the file", path)
 	}
+	for role, f := range s.Files {
+		f.data = []byte(f.Text)
+		s.Files[role] = f
+	}
 	return &s, nil
 }
 

@@ -6,7 +6,13 @@ import (
 	"path/filepath"
 )
 
-// Finish puts back what an install that was killed has changed.
+// Unfinished reports whether the install of a hub with a directory is not done: it goes on now, or was killed.
+func Unfinished(stateDir string) bool {
+	_, err := os.Stat(filepath.Join(stateDir, keptDir, beforeFile))
+	return err == nil
+}
+
+// Finish puts back what an install that was killed has changed. That may be long ago: kubelet gets the newest certificate.
 func (i *Installer) Finish(ctx context.Context) error {
 	before, err := i.before()
 	if err != nil || before == nil {
@@ -19,7 +25,12 @@ func (i *Installer) Finish(ctx context.Context) error {
 // undo has everything be as it was, in an order in which kubelet works at each moment. It may be done again from the beginning.
 func (i *Installer) undo(ctx context.Context, before *snapshot) error {
 	hadHub := before.Files[unitRole].There
-	if err := i.restoreAll(before, kubeconfigRole, configRole, dropInRole); err != nil {
+	if before.Changing {
+		if err := i.turnBack(before); err != nil {
+			return err
+		}
+	}
+	if err := i.restoreAll(before, dropInRole); err != nil {
 		return err
 	}
 	if hadHub {
@@ -81,7 +92,7 @@ func (i *Installer) restoreProgram(was file) error {
 	if err != nil {
 		return err
 	}
-	return i.machine.write(was.Path, text, was.Mode)
+	return i.machine.writeAs(was.Owner, was.Path, text, was.Mode)
 }
 
 // disable ends the hub, and has systemd not start it again. systemd may not know it: an install did not come so far, or an uninstall was further.

@@ -154,7 +154,7 @@ func (n *edgeNode) start() {
 		n.t.Fatal(err)
 	}
 	n.node = servers.Transport(upstream.Certificate(n.identity.Certificate))
-	ways := identity.Ways{Node: n.node, Bootstrap: servers.Transport(upstream.Token(n.identity.Token))}
+	ways := identity.Ways{Node: n.node, Next: servers.Transport(upstream.Certificate(n.identity.Next)), Bootstrap: servers.Transport(upstream.Token(n.identity.Token))}
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	running.Go(func() { servers.Run(ctx) })

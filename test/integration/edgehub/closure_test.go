@@ -271,8 +271,17 @@ func TestEndpointSlicesDoNotComeAnotherWay(t *testing.T) {
 			t.Errorf("%s: %d %s", query, code, text)
 		}
 	}
-	if code, text := n.status(n.kubeletConfig(), "GET", path, map[string][]string{"Accept": {"application/vnd.kubernetes.protobuf"}}); code != 503 {
-		t.Errorf("protobuf: %d %s", code, text)
+	_, text := n.status(n.kubeletConfig(), "GET", path+"/own", map[string][]string{"Accept": {"application/vnd.kubernetes.protobuf"}})
+	body, err := asJSON([]byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var slice discoveryv1.EndpointSlice
+	if err := json.Unmarshal(body, &slice); err != nil {
+		t.Fatal(err)
+	}
+	if len(slice.Endpoints) != 1 || *slice.Endpoints[0].NodeName != nodeName {
+		t.Errorf("protobuf: %s", body)
 	}
 	table := map[string][]string{"Accept": {"application/json;as=Table;v=v1;g=meta.k8s.io,application/json"}}
 	if code, text := n.status(n.kubeletConfig(), "GET", path, table); code != 200 {

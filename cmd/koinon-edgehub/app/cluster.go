@@ -58,6 +58,7 @@ func (h *hub) checkCluster(ctx context.Context) error {
 		return err
 	}
 	if onDisk == now && h.forgotFor == "" {
+		h.before.settle(true)
 		return nil
 	}
 	if before := cmp.Or(h.forgotFor, onDisk); before != "" && before != now { // and not again, if that cannot be written

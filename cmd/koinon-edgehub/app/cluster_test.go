@@ -19,7 +19,7 @@ import (
 // openKept is a hub with what is on disk in a directory, and an API server that answers one thing.
 func openKept(t *testing.T, dir, says string) (*hub, *notes.Shelf[string]) {
 	t.Helper()
-	h := &hub{logger: slog.New(slog.DiscardHandler), asNode: roundTripper(func(*http.Request) (*http.Response, error) {
+	h := &hub{logger: slog.New(slog.DiscardHandler), before: &before{known: make(chan struct{})}, asNode: roundTripper(func(*http.Request) (*http.Response, error) {
 		return &http.Response{StatusCode: http.StatusOK, Status: "200 OK", Body: io.NopCloser(strings.NewReader(says))}, nil
 	})}
 	if err := h.openDisk(dir); err != nil {

@@ -63,6 +63,8 @@ type hub struct {
 	writes    *writes.Handler
 	// forgotFor is of which cluster everything in memory is since it was forgotten, until the disk says so, too; empty for that of the disk. It is keepUp's alone.
 	forgotFor string
+	// before is how far the hub that ran here before had come.
+	before *before
 	// documents are what programs read when they start.
 	documents *documents
 	// tunnel is the node's agent; nil if there is none.
@@ -123,12 +125,13 @@ func (h *hub) openDisk(dir string) error {
 
 // connect makes the parts that are in memory.
 func (h *hub) connect(inCluster *incluster.Rewriter) error {
-	var tokensErr, rightsErr, err error
+	var tokensErr, rightsErr, beforeErr, err error
+	h.before, beforeErr = openBefore(h.book)
 	h.tokens, tokensErr = callers.NewTokens(h.book, doer{h.asNode}, h.away)
 	h.rights, rightsErr = callers.NewRights(h.book, doer{h.asNode}, h.away)
 	askers := callers.NewAskers[view.Key](doer{h.asNode}, func(token string) callers.Doer { return bearer{h.asGiven, token} }, h.tokens)
 	h.pool, err = feed.NewPool(feed.PoolConfig{
-		Cache: h.cache, Disk: h.cacheDisk, Logger: h.logger, Ended: askers.Forget,
+		Cache: h.cache, Disk: h.cacheDisk, Logger: h.logger, Ended: askers.Forget, Heard: h.before.heard,
 		Asker: func(key view.Key, r *http.Request) feed.Asker {
 			c := callers.From(r.Context())
 			return feed.Asker{Client: askers.Add(key, c), Owner: c.User.Username}
@@ -158,7 +161,7 @@ func (h *hub) connect(inCluster *incluster.Rewriter) error {
 	if err != nil {
 		return err
 	}
-	if lost := errors.Join(tokensErr, rightsErr, rememberedErr); lost != nil {
+	if lost := errors.Join(tokensErr, rightsErr, beforeErr, rememberedErr); lost != nil {
 		h.damage = errors.Join(h.damage, lost)
 		h.logger.Error("Lost a part of what was kept", "err", lost)
 	}

@@ -119,6 +119,9 @@ func (o *Options) serve(ctx context.Context, h *hub, own *identity.Authority) er
 	part(func(ctx context.Context) error { return serveStatus(ctx, forStatus, h.statusHandler()) })
 	<-ctx.Done()
 	parts.Wait()
+	if err := h.before.leave(h.book, h.pool.Heard()); err != nil {
+		h.logger.Warn("The next hub has to read everything again", "err", err)
+	}
 	if err := context.Cause(ctx); !errors.Is(err, context.Canceled) {
 		return err
 	}
@@ -142,6 +145,7 @@ func (h *hub) keepUp(ctx context.Context) {
 		if h.upstream.Available() {
 			if !checked {
 				err := h.checkCluster(ctx)
+				h.before.settle(false) // unless it was found to be the same
 				if checked = err == nil; !checked {
 					h.logger.Warn("Failed to find out which cluster this is: it is tried again", "err", err)
 				}
@@ -152,6 +156,9 @@ func (h *hub) keepUp(ctx context.Context) {
 			}
 		} else {
 			checked = false // it may be another one when it is back
+			if h.upstream.Away() {
+				h.before.settle(false) // how long it will be so is not known
+			}
 		}
 		select {
 		case <-ctx.Done():

@@ -66,6 +66,8 @@ type Config struct {
 	Turn, Large func(ctx context.Context) (done func(), err error)
 	// Most returns how many bytes a list may have that begins now, and why one with more is not taken. Nil has each have 256 MiB.
 	Most func() (bytes int64, over error)
+	// Heard returns when what the view has was heard last, by a feed that ran before and left it to the disk; zero if that is not known. It may wait, and is called once. Nil knows nothing.
+	Heard func(ctx context.Context) time.Time
 	// Stale is how long a feed may have been cut off to go on where it was.
 	Stale time.Duration
 	// Looks are those of all feeds of the same API servers; nil if this one looks for itself.
@@ -250,9 +252,22 @@ func (f *Feed) isStale() bool {
 	return time.Since(f.status.Heard) > f.config.Stale
 }
 
+// goOn has the feed go on where another ended, as if the link had been cut meanwhile.
+func (f *Feed) goOn(ctx context.Context) {
+	if f.config.Heard == nil {
+		return
+	}
+	at := f.config.Heard(ctx)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.status.Heard = at
+	f.doubt, f.cut = true, time.Now()
+}
+
 // Run fills the view until ctx ends.
 func (f *Feed) Run(ctx context.Context) {
 	defer f.ended()
+	f.goOn(ctx)
 	pause, list := time.Duration(0), false // list: the last try ended so that it has to be listed
 	for first := true; first || f.pause(ctx, pause); first = false {
 		began := time.Now()

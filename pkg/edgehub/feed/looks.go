@@ -19,7 +19,7 @@ type look struct {
 	at      time.Time
 }
 
-// after returns what a look found that was begun after a moment, and not long ago.
+// after returns what a look found that was begun no earlier than a moment, and not long ago.
 func (l *Looks) after(kind string, moment time.Time) (uint64, bool) {
 	if l == nil {
 		return 0, false
@@ -27,7 +27,7 @@ func (l *Looks) after(kind string, moment time.Time) (uint64, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	last, ok := l.kind[kind]
-	return last.version, ok && last.at.After(moment) && time.Since(last.at) < lookLasts
+	return last.version, ok && !last.at.Before(moment) && time.Since(last.at) < lookLasts
 }
 
 // note has what a look found be known, which was begun at a moment.

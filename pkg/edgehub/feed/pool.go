@@ -43,6 +43,8 @@ type PoolConfig struct {
 	// Asker returns as whom upstream is asked for the view that a request wants. It is called for each request that wants one, and what was returned for the first is used
 	// until the feed ends: so it has to know of the others by itself. Neither it nor Ended may call the pool.
 	Asker func(key view.Key, r *http.Request) Asker
+	// Heard returns when what the disk had of a view was heard last, by a pool that ran before; zero if that is not known. It may wait, and is asked once. Nil knows nothing.
+	Heard func(ctx context.Context, key view.Key) time.Time
 	// Ended is told that a view is not filled any more, or not after all. It may be nil.
 	Ended func(key view.Key)
 	// Idle, Feeds, FeedsOf, Views, Bytes and BytesOf are the constants' by default.
@@ -70,6 +72,8 @@ type Pool struct {
 	feeds map[view.Key]*filled
 	// wanted is when somebody wanted a view last.
 	wanted map[view.Key]time.Time
+	// fromDisk are views that nobody has wanted since the disk was read.
+	fromDisk map[view.Key]bool
 	// ofNode are views that the node itself has wanted, and ofPods others that somebody has wanted, and who did so first.
 	ofNode map[view.Key]bool
 	ofPods map[view.Key]string
@@ -108,10 +112,10 @@ func NewPool(config PoolConfig) (*Pool, error) {
 	config.Bytes, config.BytesOf = orDefault(config.Bytes, DefaultBytes), orDefault(config.BytesOf, DefaultBytesOf)
 	p := &Pool{
 		config: config, turns: turns{all: lists, others: listsOfPods, each: listsOf}, large: turns{all: 1}, largeOfPods: turns{all: 1},
-		feeds: map[view.Key]*filled{}, wanted: map[view.Key]time.Time{}, ofNode: map[view.Key]bool{}, ofPods: map[view.Key]string{},
+		feeds: map[view.Key]*filled{}, wanted: map[view.Key]time.Time{}, fromDisk: map[view.Key]bool{}, ofNode: map[view.Key]bool{}, ofPods: map[view.Key]string{},
 	}
 	for _, v := range config.Cache.Views() {
-		p.wanted[v.Key] = time.Now()
+		p.wanted[v.Key], p.fromDisk[v.Key] = time.Now(), true
 	}
 	return p, nil
 }
@@ -263,6 +267,7 @@ func (p *Pool) fill(key view.Key, f *filled, moved *view.View) error {
 		Turn:  func(ctx context.Context) (func(), error) { return p.turn(ctx, f) },
 		Large: func(ctx context.Context) (func(), error) { return p.largeTurn(ctx, f) },
 		Most:  func() (int64, error) { return p.most(key, f) },
+		Heard: p.heardBefore(key),
 	})
 	if err != nil {
 		return err
@@ -272,6 +277,28 @@ func (p *Pool) fill(key view.Key, f *filled, moved *view.View) error {
 		p.run(f)
 	}
 	return nil
+}
+
+// heardBefore returns Heard of what the disk had of a view, nil if it is not that any more. mu must be held.
+func (p *Pool) heardBefore(key view.Key) func(context.Context) time.Time {
+	if !p.fromDisk[key] || p.config.Heard == nil {
+		return nil
+	}
+	delete(p.fromDisk, key)
+	return func(ctx context.Context) time.Time { return p.config.Heard(ctx, key) }
+}
+
+// Heard returns when each view was heard last that can be gone on from. Run must have returned.
+func (p *Pool) Heard() map[view.Key]time.Time {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	all := map[view.Key]time.Time{}
+	for key, f := range p.feeds {
+		if _, complete := p.config.Cache.View(key).Version(); f.wide == nil && complete && !f.mustList {
+			all[key] = f.Status().Heard
+		}
+	}
+	return all
 }
 
 // wider returns what is filled and has all that a key selects: what the node itself wants, and upstream does not refuse. One object is asked for by itself, as it is little, and not to depend on whether all may
@@ -397,6 +424,7 @@ func (p *Pool) end(key view.Key) {
 func (p *Pool) forget(key view.Key) {
 	p.config.Cache.Forget(key)
 	delete(p.wanted, key)
+	delete(p.fromDisk, key)
 	delete(p.ofNode, key)
 	delete(p.ofPods, key)
 }
@@ -423,6 +451,7 @@ func (p *Pool) ForgetAll() {
 			p.end(key)
 		}
 	}
+	clear(p.fromDisk)
 	for _, v := range p.config.Cache.Views() {
 		if p.feeds[v.Key] == nil {
 			p.forget(v.Key)

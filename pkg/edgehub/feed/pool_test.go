@@ -65,8 +65,8 @@ type cloud struct {
 	silent bool
 	// forgot: it answers watches from a resourceVersion that it is too old; guarded by mu
 	forgot bool
-	// looks counts lists
-	looks int // guarded by mu
+	// looks counts lists, and streams those that stream
+	looks, streams int // guarded by mu
 	// links ends all watches that are open; guarded by mu
 	links []func()
 }
@@ -90,6 +90,9 @@ func (c *cloud) Do(r *http.Request) (*http.Response, error) {
 	}
 	if c.forgot && query.Has("watch") && !query.Has("sendInitialEvents") {
 		return &http.Response{StatusCode: http.StatusGone, Header: header, Body: io.NopCloser(strings.NewReader("{}"))}, nil
+	}
+	if query.Has("sendInitialEvents") {
+		c.streams++
 	}
 	body, write := io.Pipe()
 	c.open++
@@ -493,6 +496,69 @@ func TestFeedsThatWereCutOffTogetherLookAFewTimes(t *testing.T) {
 			t.Errorf("they looked %d times", c.looks)
 		}
 	})
+}
+
+// A hub that is updated reads nothing again: it looks whether the API server is behind it, a few times for all of a kind, and goes on.
+func TestAPoolGoesOnWhereTheOneBeforeHasEnded(t *testing.T) {
+	const many = 50
+	for what, test := range map[string]struct {
+		later   time.Duration // the next one begins
+		unknown bool          // whether the views are of this cluster
+		ahead   uint64        // of the API server
+		lists   int
+	}{
+		"a moment later":                  {later: time.Second},
+		"long after it":                   {later: 2 * DefaultStale, lists: many},
+		"what may be of another cluster":  {unknown: true, lists: many},
+		"an API server that was set back": {ahead: 9, lists: many},
+	} {
+		t.Run(what, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c := &cloud{code: http.StatusOK}
+				cache, err := view.NewCache(nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				heard := map[view.Key]time.Time{}
+				run := func() (lists, looks int) {
+					p, err := NewPool(PoolConfig{
+						Cache: cache, Disk: &disk{}, Logger: slog.New(slog.DiscardHandler), Asker: func(view.Key, *http.Request) Asker { return Asker{Client: c} },
+						Heard: func(_ context.Context, key view.Key) time.Time { return heard[key] },
+					})
+					if err != nil {
+						t.Fatal(err)
+					}
+					ctx, cancel := context.WithCancel(t.Context())
+					var running sync.WaitGroup
+					running.Go(func() { p.Run(ctx) })
+					c.mu.Lock()
+					c.streams, c.looks = 0, 0
+					c.mu.Unlock()
+					for i := range many {
+						want(p, "", fmt.Sprint("n", i))
+					}
+					time.Sleep(time.Minute)
+					cancel()
+					running.Wait()
+					heard = p.Heard()
+					return c.streams, c.looks
+				}
+				if lists, _ := run(); lists != many || len(heard) != many {
+					t.Fatalf("at first: %d lists, %d views were heard of", lists, len(heard))
+				}
+				if test.unknown {
+					clear(heard)
+				}
+				for _, v := range cache.Views() {
+					v.Advance(max(test.ahead, 7))
+				}
+				time.Sleep(test.later)
+				if lists, looks := run(); lists != test.lists || looks > 16 { // as many as are read at a time
+					t.Errorf("%d lists, %d looks", lists, looks)
+				}
+			})
+		})
+	}
 }
 
 func TestFewListsAreReadAtATime(t *testing.T) {

@@ -5,6 +5,8 @@ package protobuf
 import (
 	"encoding/binary"
 	"fmt"
+	"io"
+	"iter"
 	"reflect"
 	"sync"
 
@@ -74,8 +76,8 @@ func Metadata() *Kind {
 	return &Kind{metav1.TypeMeta{Kind: "PartialObjectMetadata", APIVersion: metav1.SchemeGroupVersion.String()}, reflect.TypeFor[metav1.PartialObjectMetadata]()}
 }
 
-// Message is an object in JSON as a message without what it is, as elements of a list are.
-func (k *Kind) Message(body []byte) ([]byte, error) {
+// message is an object in JSON as a message without what it is, as elements of a list are.
+func (k *Kind) message(body []byte) ([]byte, error) {
 	object := reflect.New(k.of).Interface()
 	if err := kjson.UnmarshalCaseSensitivePreserveInts(body, object); err != nil {
 		return nil, fmt.Errorf("write a %s as protobuf: %w", k.kind.Kind, err)
@@ -85,34 +87,69 @@ func (k *Kind) Message(body []byte) ([]byte, error) {
 
 // Object is an object in JSON as clients read it.
 func (k *Kind) Object(body []byte) ([]byte, error) {
-	raw, err := k.Message(body)
+	raw, err := k.message(body)
 	if err != nil {
 		return nil, err
 	}
 	return envelope(k.kind, raw)
 }
 
-// List is a list of messages. It is in memory whole: how long it is stands at its beginning.
-func (k *Kind) List(meta metav1.ListMeta, messages [][]byte) ([]byte, error) {
+// List writes a list of objects in JSON, with one at a time in memory: as their length is before them, it goes over them twice. Who reads may be slow, and many. The error is of an object; that w
+// takes nothing more is none, and ends it.
+func (k *Kind) List(w io.Writer, meta metav1.ListMeta, bodies iter.Seq2[[]byte, error]) error {
 	head, err := meta.Marshal()
 	if err != nil {
-		return nil, err
+		return err
 	}
-	size := len(head) + 2*binary.MaxVarintLen64
-	for _, m := range messages {
-		size += len(m) + 1 + binary.MaxVarintLen64
+	head = appendField(nil, 1, head) // all lists are so: metadata, items
+	size := uint64(len(head))
+	for message, err := range k.messages(bodies) {
+		if err != nil {
+			return err
+		}
+		size += uint64(1 + len(binary.AppendUvarint(nil, uint64(len(message)))) + len(message))
 	}
-	raw := appendField(make([]byte, 0, size), 1, head) // all lists are so: metadata, items
-	for _, m := range messages {
-		raw = appendField(raw, 2, m)
+	begun, err := envelope(metav1.TypeMeta{Kind: k.kind.Kind + "List", APIVersion: k.kind.APIVersion}, nil)
+	if err != nil {
+		return err
 	}
-	return envelope(metav1.TypeMeta{Kind: k.kind.Kind + "List", APIVersion: k.kind.APIVersion}, raw)
+	if _, err := w.Write(append(binary.AppendUvarint(append(begun, tag(2)), size), head...)); err != nil {
+		return nil
+	}
+	for message, err := range k.messages(bodies) {
+		if err != nil {
+			return err
+		}
+		if _, err := w.Write(appendField(nil, 2, message)); err != nil {
+			return nil
+		}
+	}
+	return nil
+}
+
+// messages are objects as messages.
+func (k *Kind) messages(bodies iter.Seq2[[]byte, error]) iter.Seq2[[]byte, error] {
+	return func(yield func([]byte, error) bool) {
+		for body, err := range bodies {
+			if err == nil {
+				body, err = k.message(body)
+			}
+			if !yield(body, err) {
+				return
+			}
+		}
+	}
+}
+
+// tag is that of a field that is bytes.
+func tag(number byte) byte {
+	const isBytes = 2
+	return number<<3 | isBytes
 }
 
 // appendField appends a field that is bytes.
 func appendField(b []byte, number byte, value []byte) []byte {
-	const isBytes = 2
-	return append(binary.AppendUvarint(append(b, number<<3|isBytes), uint64(len(value))), value...)
+	return append(binary.AppendUvarint(append(b, tag(number)), uint64(len(value))), value...)
 }
 
 // Status is a Status as clients read it.

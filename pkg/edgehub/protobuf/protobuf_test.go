@@ -1,6 +1,7 @@
 package protobuf_test
 
 import (
+	"bytes"
 	"encoding/binary"
 	"encoding/json"
 	"reflect"
@@ -81,19 +82,14 @@ func TestAClientReadsTheListThatTheViewHas(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			var messages [][]byte
-			for _, name := range []string{"a", "b"} {
-				message, err := kind.Message(inJSON(t, pod(name)))
-				if err != nil {
-					t.Fatal(err)
-				}
-				messages = append(messages, message)
-			}
-			body, err := kind.List(metav1.ListMeta{ResourceVersion: "9", Continue: "x"}, messages)
+			var body bytes.Buffer
+			err = kind.List(&body, metav1.ListMeta{ResourceVersion: "9", Continue: "x"}, func(yield func([]byte, error) bool) {
+				_ = yield(inJSON(t, pod("a")), nil) && yield(inJSON(t, pod("b")), nil)
+			})
 			if err != nil {
 				t.Fatal(err)
 			}
-			got, _ := read(t, body)
+			got, _ := read(t, body.Bytes())
 			if reflect.TypeOf(got) != reflect.TypeOf(test.want) {
 				t.Fatalf("it is a %T", got)
 			}

@@ -15,6 +15,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"sync"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -30,8 +31,8 @@ const (
 	maxDocuments, maxObjects = 256, 1024
 	// maxObjectsOf are remembered of one who is not of the node: that there is none is remembered, too, and he may ask for ever others.
 	maxObjectsOf = 128
-	// maxRecording are kept at a time while they are read, of those who are not of the node: many may read slowly what is large.
-	maxRecording = 32
+	// maxRecording are kept at a time while they are read, of those who are not of the node, and maxRecordingOf of one: many may read slowly what is large.
+	maxRecording, maxRecordingOf = 32, 4
 )
 
 // Node names programs of the node. What they were answered stays though it is refused later, as API servers refuse nodes for a moment when they start, and they could read it on disk. Nobody else
@@ -54,13 +55,17 @@ type Handler struct {
 	who       func(*http.Request) string
 	documents *notes.Shelf[Answer]
 	objects   *notes.Shelf[Answer]
-	// recording has those that are being read.
-	recording chan struct{}
+
+	mu sync.Mutex
+	// What follows is guarded by mu.
+
+	recording   int // how many are being read
+	recordingOf map[string]int
 }
 
 // New returns a handler with what a book has. What of it cannot be read is gone, and the error says so.
 func New(book *notes.Book, next http.Handler, who func(*http.Request) string) (*Handler, error) {
-	h := &Handler{next: next, who: who, recording: make(chan struct{}, maxRecording)}
+	h := &Handler{next: next, who: who, recordingOf: map[string]int{}}
 	var documents, objects error
 	h.documents, documents = notes.NewShelf[Answer](book, "documents", maxDocuments)
 	h.objects, objects = notes.NewShelf[Answer](book, "objects", maxObjects)
@@ -282,12 +287,21 @@ func (h *Handler) record(rw http.ResponseWriter, who string, limit int) (w *reco
 	if who == Node {
 		return w, func() {}
 	}
-	select {
-	case h.recording <- struct{}{}:
-		return w, func() { <-h.recording }
-	default:
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.recording >= maxRecording || h.recordingOf[who] >= maxRecordingOf {
 		w.limit = 0
 		return w, func() {}
+	}
+	h.recording++
+	h.recordingOf[who]++
+	return w, func() {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		h.recording--
+		if h.recordingOf[who]--; h.recordingOf[who] == 0 {
+			delete(h.recordingOf, who)
+		}
 	}
 }
 

@@ -133,26 +133,34 @@ func TestWhatIsAnsweredWhileTheAPIServerIsAway(t *testing.T) {
 	}
 }
 
-// Of pods that read slowly, and are many, not all have what they read kept while they do; the node has.
+// Of pods that read slowly, and are many, not all have what they read kept while they do; others, and the node, have.
 func TestWhatThereIsNoRoomForIsAnsweredAndNotRemembered(t *testing.T) {
-	who := "anna"
-	h, err := New(notes.NewBook(noDisk{}, nil), cloud{"GET /version": "200 {}"}, func(*http.Request) string { return who })
-	if err != nil {
-		t.Fatal(err)
-	}
-	for range maxRecording {
-		_, done := h.record(httptest.NewRecorder(), "bert", maxDocument)
-		defer done()
-	}
-	for _, test := range []struct {
-		who   string
-		known int
-	}{{"anna", 0}, {Node, 1}} {
-		who = test.who
-		rw := httptest.NewRecorder()
-		h.ServeHTTP(rw, httptest.NewRequest(http.MethodGet, "/version", nil))
-		if rw.Code != http.StatusOK || rw.Body.String() != "{}" || h.Documents() != test.known {
-			t.Errorf("%s: %d %s, %d are remembered", who, rw.Code, rw.Body, h.Documents())
-		}
+	for what, test := range map[string]struct {
+		readers []string // who read four at a time, and do not go on
+		who     string
+		want    int
+	}{
+		"a pod that reads much":     {[]string{"anna"}, "anna", 0},
+		"another":                   {[]string{"anna", "anna", "anna", "anna", "anna", "anna", "anna", "anna", "anna"}, "bert", 1},
+		"one of too many":           {[]string{"a", "b", "c", "d", "e", "f", "g", "h"}, "bert", 0},
+		"the node, though they are": {[]string{"a", "b", "c", "d", "e", "f", "g", "h"}, Node, 1},
+	} {
+		t.Run(what, func(t *testing.T) {
+			h, err := New(notes.NewBook(noDisk{}, nil), cloud{"GET /version": "200 {}"}, func(*http.Request) string { return test.who })
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, who := range test.readers {
+				for range maxRecordingOf {
+					_, done := h.record(httptest.NewRecorder(), who, maxDocument)
+					defer done()
+				}
+			}
+			rw := httptest.NewRecorder()
+			h.ServeHTTP(rw, httptest.NewRequest(http.MethodGet, "/version", nil))
+			if rw.Code != http.StatusOK || rw.Body.String() != "{}" || h.Documents() != test.want {
+				t.Errorf("%d %s, %d are remembered", rw.Code, rw.Body, h.Documents())
+			}
+		})
 	}
 }

@@ -2,6 +2,7 @@ package serving
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -311,6 +312,84 @@ func TestWhoDoesNotReadIsToldToList(t *testing.T) {
 			}
 			return
 		}
+	}
+}
+
+// stuck is who reads nothing, until he goes.
+type stuck struct {
+	http.ResponseWriter
+	begun chan<- struct{}
+	gone  <-chan struct{}
+}
+
+func (s *stuck) Write([]byte) (int, error) {
+	select {
+	case s.begun <- struct{}{}:
+	case <-s.gone:
+	}
+	<-s.gone
+	return 0, errors.New("he has gone")
+}
+
+// Of a list that somebody reads slowly no more is held than is on the way, in whatever form; and that he goes is nobody's error.
+func TestWhoReadsAListSlowlyHoldsNoneOfIt(t *testing.T) {
+	const readers, objects, size = 10, 100, 4 << 10
+	h := newHub(t)
+	var all []*view.Object
+	for i := range objects {
+		all = append(all, h.pod(t, fmt.Sprintf("p%04d", i), 3, strings.Repeat("x", size)))
+	}
+	h.pods.Replace(all, 10)
+	var log bytes.Buffer
+	handler, err := New(Config{Views: h.views, Upstream: http.NotFoundHandler(), Away: func() bool { return true }, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, accept := range []string{"application/json", "application/vnd.kubernetes.protobuf", "application/json;as=Table;v=v1;g=meta.k8s.io"} {
+		t.Run(accept, func(t *testing.T) {
+			begun, gone := make(chan struct{}), make(chan struct{})
+			var before, after runtime.MemStats
+			runtime.GC()
+			runtime.ReadMemStats(&before)
+			var reading sync.WaitGroup
+			for range readers {
+				r := httptest.NewRequest(http.MethodGet, "/api/v1/pods?includeObject=Object", nil)
+				r.Header.Set("Accept", accept)
+				reading.Go(func() { handler.ServeHTTP(&stuck{httptest.NewRecorder(), begun, gone}, r) })
+			}
+			for range readers {
+				<-begun
+			}
+			runtime.GC()
+			runtime.ReadMemStats(&after)
+			close(gone)
+			reading.Wait()
+			if held := (int64(after.HeapAlloc) - int64(before.HeapAlloc)) / readers; held > objects*size/4 {
+				t.Errorf("%d KiB are held for each, of %d", held>>10, objects*size>>10)
+			}
+		})
+	}
+	if log.Len() > 0 {
+		t.Errorf("the log says %s", log.String())
+	}
+}
+
+// An object that cannot be written as somebody wants it is what his watch ends with, and said to those who can mend it.
+func TestAWatchOfWhatCannotBeWrittenSaysSo(t *testing.T) {
+	var log bytes.Buffer
+	h := newHub(t, func(c *Config) { c.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
+	odd, err := h.pods.Parse([]byte(`{"kind":"Pod","apiVersion":"v1","metadata":{"name":"odd","namespace":"ns","resourceVersion":"11"},"spec":{"containers":"x"}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.pods.Apply(odd, false)
+	body, err := io.ReadAll(h.ask(t, "?watch=true&resourceVersion=10&timeoutSeconds=60", "application/vnd.kubernetes.protobuf").Body)
+	if err != nil || !bytes.Contains(body, []byte("ERROR")) {
+		t.Errorf("it ends with %v and %q", err, body)
+	}
+	h.Close() // when nobody writes to the log
+	if !strings.Contains(log.String(), "odd") {
+		t.Errorf("the log says %q", log.String())
 	}
 }
 

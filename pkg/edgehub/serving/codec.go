@@ -99,29 +99,44 @@ func (c *jsonCodec) event(what view.Type, object []byte) ([]byte, error) {
 }
 
 func (c *jsonCodec) list(b *bufio.Writer, meta metav1.ListMeta, bodies iter.Seq2[[]byte, error]) error {
-	metadata, _ := json.Marshal(meta) // of strings: never fails
-	head, _ := json.Marshal(metav1.TypeMeta{Kind: c.kind.Kind + "List", APIVersion: c.kind.APIVersion})
-	_, _ = fmt.Fprintf(b, `%s,"metadata":%s,"items":[`, bytes.TrimSuffix(head, []byte("}")), metadata)
-	comma := ""
+	list := struct {
+		metav1.TypeMeta
+		metav1.ListMeta `json:"metadata"`
+		Items           []any `json:"items"`
+	}{metav1.TypeMeta{Kind: c.kind.Kind + "List", APIVersion: c.kind.APIVersion}, meta, []any{}}
+	return writeElements(b, list, bodies, func(body []byte) ([]byte, error) {
+		if c.metadata {
+			return c.object(body)
+		}
+		return item(c.group, body), nil
+	})
+}
+
+// writeElements writes what ends with an empty list of elements, with each as write has it, and one at a time in memory. The error is of an object; that the client has gone is none, and ends it.
+func writeElements(b *bufio.Writer, empty any, bodies iter.Seq2[[]byte, error], write func(body []byte) ([]byte, error)) error {
+	const end = "]}"
+	head, err := json.Marshal(empty)
+	if err != nil {
+		return err
+	}
+	_, _ = b.Write(bytes.TrimSuffix(head, []byte(end)))
+	first := true
 	for body, err := range bodies {
 		if err == nil {
-			body, err = c.object(body)
+			body, err = write(body)
 		}
 		if err != nil {
 			return err
 		}
-		_, _ = b.WriteString(comma)
-		comma = ","
-		if !c.metadata {
-			var begun string
-			begun, body = item(c.group, body)
-			_, _ = b.WriteString(begun)
+		if !first {
+			_ = b.WriteByte(',')
 		}
+		first = false
 		if _, err := b.Write(body); err != nil {
-			return nil // he has gone
+			return nil
 		}
 	}
-	_, _ = b.WriteString("]}\n")
+	_, _ = b.WriteString(end + "\n")
 	return nil
 }
 
@@ -144,15 +159,15 @@ var builtIn = map[string]bool{
 	"scheduling.k8s.io": true, "storage.k8s.io": true, "storagemigration.k8s.io": true,
 }
 
-// item is an object as it is in a list: begun, and the rest. Those of Kubernetes' own types do not say there what they are; custom resources do.
-func item(group string, body []byte) (begun string, rest []byte) {
+// item is an object as it is in a list. Those of Kubernetes' own types do not say there what they are; custom resources do.
+func item(group string, body []byte) []byte {
 	if strings.Contains(group, ".") && !builtIn[group] {
-		return "", body
+		return body
 	}
 	if at := bytes.Index(body, []byte(`,"metadata":`)); at > 0 && bytes.HasPrefix(body, []byte(`{"kind":`)) && !bytes.ContainsAny(body[1:at], "{[") {
-		return "{", body[at+1:]
+		return append([]byte("{"), body[at+1:]...)
 	}
-	return "", body
+	return body
 }
 
 // protobufCodec writes protobuf.
@@ -184,18 +199,5 @@ func (c *protobufCodec) event(what view.Type, object []byte) ([]byte, error) {
 }
 
 func (c *protobufCodec) list(b *bufio.Writer, meta metav1.ListMeta, bodies iter.Seq2[[]byte, error]) error {
-	var messages [][]byte
-	for body, err := range bodies {
-		var message []byte
-		if err == nil {
-			message, err = c.Message(body)
-		}
-		if err != nil {
-			return err
-		}
-		messages = append(messages, message)
-	}
-	all, err := c.List(meta, messages)
-	_, _ = b.Write(all)
-	return err
+	return c.List(b, meta, bodies)
 }

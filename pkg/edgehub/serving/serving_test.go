@@ -73,22 +73,16 @@ func TestWhatAClientReadsIsWhatItAskedFor(t *testing.T) {
 	}
 }
 
-// inList is an object as a list has it.
-func inList(group, body string) string {
-	begun, rest := item(group, []byte(body))
-	return begun + string(rest)
-}
-
 // As an API server writes them: Kubernetes' own types do not say in a list what they are, custom resources do.
 func TestObjectsInListsAreAsUpstreamWritesThem(t *testing.T) {
 	const body = `{"kind":"X","apiVersion":"g/v1","metadata":{"name":"a"},"kept":{"metadata":1}}`
 	const bare = `{"metadata":{"name":"a"},"kept":{"metadata":1}}`
 	for group, want := range map[string]string{"": bare, "apps": bare, "discovery.k8s.io": bare, "example.org": body, "gateway.networking.k8s.io": body} {
-		if got := inList(group, body); got != want {
+		if got := string(item(group, []byte(body))); got != want {
 			t.Errorf("%q: got %s", group, got)
 		}
 	}
-	if got := inList("", `{"metadata":{"name":"a"},"kind":"X"}`); got != `{"metadata":{"name":"a"},"kind":"X"}` {
+	if got := string(item("", []byte(`{"metadata":{"name":"a"},"kind":"X"}`))); got != `{"metadata":{"name":"a"},"kind":"X"}` {
 		t.Errorf("in another order: got %s", got)
 	}
 }

@@ -51,19 +51,25 @@ func (s *stream) send(what view.Type, object []byte, err error) {
 	}
 }
 
-// tell sends an event of an object as the view has it.
-func (s *stream) tell(what view.Type, body []byte) {
+// tell sends an event of an object as the view has it. One that cannot be written ends the watch.
+func (s *stream) tell(what view.Type, o *view.Object) {
 	if s.err != nil {
 		return
 	}
-	object, err := s.write(body)
-	s.send(what, object, err)
+	object, err := s.write(o.Body)
+	if err != nil {
+		s.handler.config.Logger.Error("Failed to write an object of a watch", "path", s.request.Collection(), "object", o.Name, "err", err)
+		s.end(err)
+		s.err = err
+		return
+	}
+	s.send(what, object, nil)
 }
 
 // initial sends what there is. The end of it is marked for those who have asked for it.
 func (s *stream) initial(objects []*view.Object) {
 	for _, o := range objects {
-		s.tell(view.Added, o.Body)
+		s.tell(view.Added, o)
 	}
 	if s.options.isInitial() && s.options.AllowWatchBookmarks {
 		s.bookmark(s.version, map[string]string{metav1.InitialEventsAnnotationKey: "true"})
@@ -140,7 +146,7 @@ func (s *stream) take(events []view.Event) {
 		if !ok || e.Type == view.Bookmark {
 			continue
 		}
-		s.tell(e.Type, e.Object.Body)
+		s.tell(e.Type, e.Object)
 		s.version = e.Version
 	}
 	_ = s.control.Flush()

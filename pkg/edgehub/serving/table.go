@@ -89,17 +89,13 @@ func (c *tableCodec) row(body []byte) (metav1.TableRow, error) {
 }
 
 func (c *tableCodec) list(b *bufio.Writer, meta metav1.ListMeta, bodies iter.Seq2[[]byte, error]) error {
-	all := ofRows([]metav1.TableRow{}...)
-	all.ListMeta, all.ColumnDefinitions = meta, c.of.Columns()
-	for body, err := range bodies {
-		var row metav1.TableRow
-		if err == nil {
-			row, err = c.row(body)
-		}
+	all := ofRows()
+	all.ListMeta, all.ColumnDefinitions, all.Rows = meta, c.of.Columns(), []metav1.TableRow{}
+	return writeElements(b, all, bodies, func(body []byte) ([]byte, error) {
+		row, err := c.row(body)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		all.Rows = append(all.Rows, row)
-	}
-	return json.NewEncoder(b).Encode(all)
+		return json.Marshal(row)
+	})
 }

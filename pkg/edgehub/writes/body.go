@@ -32,13 +32,14 @@ func (x *exchange) readBody(rw http.ResponseWriter, r *http.Request) (whole bool
 		return false, nil, err
 	}
 	control := http.NewResponseController(rw)
-	_ = control.SetReadDeadline(time.Now().Add(sending))
+	_ = control.SetReadDeadline(time.Now().Add(x.sending))
 	x.body, err = io.ReadAll(io.LimitReader(r.Body, int64(limit)+1))
-	_ = control.SetReadDeadline(time.Time{})
-	switch {
-	case err != nil:
+	if err != nil { // the deadline stays: net/http would read the rest before it answers
 		done()
 		return false, nil, apierrors.NewBadRequest("the body cannot be read: " + err.Error())
+	}
+	_ = control.SetReadDeadline(time.Time{})
+	switch {
 	case len(x.body) <= limit:
 		r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(x.body)), int64(len(x.body))
 		return true, done, nil

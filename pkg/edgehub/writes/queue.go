@@ -91,7 +91,7 @@ func (q *queue) admits(user string, now time.Time) bool {
 	return share.AllowN(now, 1)
 }
 
-// put keeps a write, and returns once it is on the disk. What is kept of its name already is merged.
+// put keeps a write, and returns once it is on the disk.
 func (q *queue) put(name string, w write) error {
 	q.mu.Lock()
 	q.kept.Put(name, w)
@@ -111,19 +111,21 @@ func (h *Handler) Run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
-			if !h.config.Away() {
+			if h.config.Away() {
+				h.queue.away()
+			} else {
 				h.queue.send(ctx)
 			}
 		}
 	}
 }
 
-// send writes what is kept, in its order, until the API server is away. One that it fails to take hinders nobody else's, and of the same user only so many: it may be what is
-// written, or what is asked about it, that it cannot do, and it may be busy. It is given up, after a while, if others are taken.
+// send writes what is kept, in its order, until the API server is away. One that it fails to take hinders nobody else's, and of the same user only so many, and is tried after
+// the others the next time: it may be what is written, or what is asked about it, that it cannot do, and it may be busy. It is given up, after a while, if others are taken.
 func (q *queue) send(ctx context.Context) {
 	failed, taken := map[string]int{}, false
 	var tired []notes.Entry[write]
-	for _, e := range q.kept.All() {
+	for _, e := range q.inTurn() {
 		if failed[e.Value.User] >= maxFailed {
 			continue
 		}
@@ -137,6 +139,7 @@ func (q *queue) send(ctx context.Context) {
 			}
 		case err != nil:
 			q.config.Logger.Debug("Failed to write what was kept", "path", e.Value.Path, "err", err)
+			q.away()
 			return
 		case done:
 			taken = true
@@ -150,6 +153,31 @@ func (q *queue) send(ctx context.Context) {
 		q.log(&e.Value, "the API server fails to take it", nil)
 		q.drop(e.Name, &e.Value)
 	}
+}
+
+// inTurn are those that are kept, what was not taken before behind the others.
+func (q *queue) inTurn() []notes.Entry[write] {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	var first, later []notes.Entry[write]
+	refused := map[string]time.Time{} // without those that are not kept any more
+	for _, e := range q.kept.All() {
+		if since, ok := q.refused[e.Name]; ok {
+			refused[e.Name] = since
+			later = append(later, e)
+		} else {
+			first = append(first, e)
+		}
+	}
+	q.refused = refused
+	return append(first, later...)
+}
+
+// away has the time that each has begin anew: nobody could take it, and its writer may have had no token yet.
+func (q *queue) away() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	clear(q.refused)
 }
 
 // busyError is that an API server has not taken a write, and may take it later.

@@ -71,6 +71,8 @@ type Handler struct {
 	queue  *queue
 
 	readers readers
+	// sending is the constant, but in tests.
+	sending time.Duration
 }
 
 // New returns a handler with what its book has. What of that cannot be read is gone, and noted in the log.
@@ -84,7 +86,7 @@ func New(config Config) (*Handler, error) {
 	if config.Logger == nil {
 		config.Logger = slog.Default()
 	}
-	h := &Handler{config: config, now: time.Now, readers: readers{of: map[string]int{}}}
+	h := &Handler{config: config, now: time.Now, readers: readers{of: map[string]int{}}, sending: sending}
 	var errs [3]error
 	h.tokens, errs[0] = notes.NewShelf[issued](config.Book, "issued", maxIssued)
 	h.leases, errs[1] = notes.NewShelf[lease](config.Book, "leases", maxLeases)

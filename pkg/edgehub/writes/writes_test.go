@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -259,6 +260,44 @@ func TestAWriteThatTheAPIServerFailsOnHindersNoOther(t *testing.T) {
 	}
 }
 
+// Three that fail each time are not tried before the others each time.
+func TestManyWritesThatFailHinderNoOtherOfTheSameWriter(t *testing.T) {
+	h, c := newHandler(t)
+	c.away = true
+	for i := range maxFailed {
+		do(h, "", http.MethodPost, events, "application/json", event(fmt.Sprint("poison", i)))
+	}
+	do(h, "", http.MethodPost, events, "application/json", event("good"))
+	c.away, c.fails = false, "poison"
+	h.queue.send(t.Context())
+	h.queue.send(t.Context())
+	if h.Queued() != maxFailed {
+		t.Errorf("%d are kept, %d were tried", h.Queued(), len(c.wrote))
+	}
+}
+
+// The link is back for a moment, too short for a pod to get another token. When it is back again the pod has as long as at first.
+func TestHowLongAWriteIsTriedCountsFromTheReturn(t *testing.T) {
+	h, c := newHandler(t)
+	c.may["anna create events"] = true
+	c.away = true
+	do(h, "anna", http.MethodPost, events, "application/json", event("a"))
+	c.away, c.code = false, http.StatusUnauthorized
+	h.queue.send(t.Context())
+	h.queue.mu.Lock()
+	for name := range h.queue.refused {
+		h.queue.refused[name] = time.Now().Add(-triedFor)
+	}
+	h.queue.mu.Unlock()
+	c.away = true
+	h.queue.send(t.Context())
+	c.away = false
+	h.queue.send(t.Context())
+	if h.Queued() != 1 {
+		t.Error("it was given up at once")
+	}
+}
+
 // An event happens again while it is being written: it was made once by then, and how often it happened is not lost.
 func TestAnEventThatHappensAgainWhileItIsWrittenIsCounted(t *testing.T) {
 	h, c := newHandler(t)
@@ -339,6 +378,25 @@ func TestWhoSendsManyBodiesAtOnceHasAPartOfTheMemory(t *testing.T) {
 	running.Wait()
 	if rw := do(h, "anna", http.MethodPost, events, "application/json", event("a")); rw.Code != http.StatusServiceUnavailable {
 		t.Errorf("later: %d", rw.Code)
+	}
+}
+
+// Who does not send his body in time is answered so, and let go of.
+func TestWhoDoesNotSendHisBodyIsAnswered(t *testing.T) {
+	h, _ := newHandler(t)
+	h.sending = 100 * time.Millisecond
+	s := httptest.NewServer(h)
+	defer s.Close()
+	conn, err := net.Dial("tcp", s.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: hub\r\nX-User: anna\r\nContent-Length: 100\r\n\r\n{", events)
+	_ = conn.SetReadDeadline(time.Now().Add(time.Minute)) // or the test does not end
+	answer, err := io.ReadAll(conn)
+	if err != nil || !bytes.HasPrefix(answer, []byte("HTTP/1.1 400")) {
+		t.Errorf("it ends with %v, after %q", err, answer)
 	}
 }
 

@@ -3,6 +3,7 @@ package app
 import (
 	"cmp"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/koinon-io/koinon/pkg/edgehub/feed"
@@ -93,7 +94,7 @@ func textOf(err error) string {
 	if err == nil {
 		return ""
 	}
-	return err.Error()
+	return strings.ReplaceAll(err.Error(), "\n", "; ") // of errors that were joined
 }
 
 // notInstalled says what to do about an install that is not done.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"os"
@@ -197,6 +198,21 @@ func (a *nodeAgent) write(path string, data []byte, mode os.FileMode) error {
 	return err
 }
 
+// legible is the directory, of which it is said if it cannot be read: that is tried again without end.
+type legible struct {
+	*enroll.Dir
+	failed func(error)
+}
+
+// Read implements enroll.State.
+func (s *legible) Read(file string) ([]byte, error) {
+	text, err := s.Dir.Read(file)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		s.failed(fmt.Errorf("--state-dir: %w", err))
+	}
+	return text, err
+}
+
 // join keeps links until ctx ends. The error is why there are none, and not nil before that.
 func (a *nodeAgent) join(ctx context.Context) error {
 	o := a.options
@@ -208,7 +224,7 @@ func (a *nodeAgent) join(ctx context.Context) error {
 		return fmt.Errorf("--state-dir: %w", err)
 	}
 	keeper, err := enroll.New(enroll.Config{
-		Servers: o.Servers, ServerName: o.ServerName, State: state, Token: o.token, CA: readFile(o.CAFile), Pins: a.pins,
+		Servers: o.Servers, ServerName: o.ServerName, State: &legible{state, a.note}, Token: o.token, CA: readFile(o.CAFile), Pins: a.pins,
 		Dialer: &carrier.Dialer{Way: carrier.Way(o.Transport)}, Logger: a.logger,
 	})
 	if err != nil {

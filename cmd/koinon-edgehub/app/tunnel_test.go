@@ -95,6 +95,15 @@ func TestADirectoryOfTheTunnelThatIsRemovedIsMadeAgainAndAFailingOneIsSaid(t *te
 	}
 }
 
+func TestADirectoryOfTheTunnelThatCannotBeReadIsSaid(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.MkdirAll(filepath.Join(dir, "tunnel", "agent.pem"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	a, _ := tunnelOf(t, dir)
+	a.says(t, "--state-dir: ")
+}
+
 func TestATokenForAnotherNodeIsMendedWithoutAnotherStart(t *testing.T) {
 	dir := t.TempDir()
 	a, give := tunnelOf(t, dir)

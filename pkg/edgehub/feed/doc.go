@@ -15,7 +15,7 @@
 // # What is not believed
 //
 // A view is changed only by what says that it is of the view's kind, group, version and namespace, with a resourceVersion, in JSON by its Content-Type. A list has to have items, all of its chunks
-// one resourceVersion, and none of its objects a later one; it is of no more than 256 MiB, and of a pod's account no more than 64, and an event of 16. A captive portal, a Status, a null in place of a list are errors, and the view stays as
+// one resourceVersion, and none of its objects a later one; it is of no more than 256 MiB, and an event of 16. A captive portal, a Status, a null in place of a list are errors, and the view stays as
 // it is. A streaming list that says nothing for half a minute, and has not come to its end, has an event that is too large, or takes longer than ten minutes, is given up, and listed in chunks. After an event that is not taken
 // the view is listed: it would come again.
 //

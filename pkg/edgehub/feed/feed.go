@@ -64,8 +64,6 @@ type Config struct {
 	Refused func()
 	// Turn waits until there may be one more list, and returns what is called once when that is over; the error is that of ctx. Large does so when the list has come to be one of more than 16 MiB. Nil does not wait.
 	Turn, Large func(ctx context.Context) (done func(), err error)
-	// Most returns how many bytes a list may have that begins now, and why one with more is not taken. Nil has each have 256 MiB.
-	Most func() (bytes int64, over error)
 	// Heard returns when what the view has was heard last, by a feed that ran before and left it to the disk; zero if that is not known. It may wait, and is called once. Nil knows nothing.
 	Heard func(ctx context.Context) time.Time
 	// Stale is how long a feed may have been cut off to go on where it was.
@@ -109,7 +107,7 @@ type Feed struct {
 
 	status  Status
 	refused time.Time // when upstream refused it; zero if what it said last is no refusal
-	gone    bool      // upstream said last that there is no such resource
+	gone    bool      // upstream said last that there is no such resource, or more of it than is taken
 }
 
 // RefusedError is why upstream does not give what is asked for: what it answers is no matter of the link.
@@ -201,17 +199,22 @@ func (f *Feed) lost(err error) {
 	}
 	f.status.Connected, f.status.Err = false, err
 	f.refused, f.gone = time.Time{}, false
+	over := errors.Is(err, errOver)
 	if refused {
 		f.refused = time.Now()
 		f.gone = isNotFound(err) && f.config.View.Key.Group != "" // what is in no group is there always
 	}
+	f.gone = f.gone || over
 	f.mu.Unlock()
+	if over {
+		f.config.View.Expire() // upstream answers who follows it
+	}
 	if refused && f.config.Refused != nil {
 		f.config.Refused()
 	}
 }
 
-// isGone reports whether upstream is there, and has no such resource any more: what the view has is for when upstream is away.
+// isGone reports whether upstream is there, and has no such resource any more, or more of it than is taken: what the view has is for when upstream is away.
 func (f *Feed) isGone() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -228,11 +231,11 @@ func (f *Feed) again() {
 	}
 }
 
-// wake has it try again within a time, if upstream does not tell of changes.
+// wake has it try again within a time, if upstream does not tell of changes. What is too large stays so.
 func (f *Feed) wake(within time.Duration) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if !f.status.Connected {
+	if !f.status.Connected && !errors.Is(f.status.Err, errOver) {
 		f.wakeUp(within)
 	}
 }
@@ -366,7 +369,7 @@ func (f *Feed) wasSetBack(ctx context.Context, version uint64) (bool, error) {
 		return false, err
 	}
 	defer l.close()
-	if at, ok := f.config.Looks.after(f.config.View.Key.Kind(), f.cut); ok {
+	if at, ok := f.config.Looks.after(f.config.View.Key.Kind(), f.config.View.Key.Owner, f.cut); ok {
 		return f.isBehind(at, version), nil
 	}
 	began := time.Now()
@@ -379,7 +382,7 @@ func (f *Feed) wasSetBack(ctx context.Context, version uint64) (bool, error) {
 	}
 	_, at, err := f.head(p)
 	if err == nil {
-		f.config.Looks.note(f.config.View.Key.Kind(), at, began)
+		f.config.Looks.note(f.config.View.Key.Kind(), f.config.View.Key.Owner, at, began)
 	}
 	return err != nil || f.isBehind(at, version), nil
 }

@@ -12,7 +12,7 @@ import (
 var errNoEnd = errors.New("the list does not come to its end")
 
 // errOver: a list is larger than it may be.
-var errOver = errors.New("the list is not taken")
+var errOver error = fullError(fmt.Sprintf("it has more than %d MiB, and is not taken", largest>>20))
 
 // listing is a list while it is read, or a look, and what that takes of the hub. One goroutine uses it.
 type listing struct {
@@ -20,9 +20,8 @@ type listing struct {
 	// ctx ends with errNoEnd when the list takes too long.
 	ctx    context.Context
 	cancel context.CancelCauseFunc
-	// left is how many bytes may still come, and over why no more; small is how many before it is a large list.
+	// left is how many bytes may still come, and small how many before it is a large list.
 	left, small int64
-	over        error
 	// late and silent end ctx: the one after all that a list may take, the other when nothing comes.
 	late, silent *time.Timer
 	// turns are given back at the end.
@@ -31,14 +30,11 @@ type listing struct {
 
 // begin waits until there may be one more list. The caller has to close it.
 func (f *Feed) begin(ctx context.Context) (*listing, error) {
-	l := &listing{feed: f, left: f.largest, over: fmt.Errorf("it has more than %d MiB", f.largest>>20), small: f.small}
+	l := &listing{feed: f, left: f.largest, small: f.small}
 	l.ctx, l.cancel = context.WithCancelCause(ctx)
 	if err := l.turn(f.config.Turn); err != nil {
 		l.cancel(nil)
 		return nil, err
-	}
-	if f.config.Most != nil {
-		l.left, l.over = f.config.Most()
 	}
 	late := func() { l.cancel(errNoEnd) }
 	l.late, l.silent = time.AfterFunc(f.within, late), time.AfterFunc(f.silence, late)
@@ -64,7 +60,7 @@ func (l *listing) heard() { l.silent.Reset(l.feed.silence) }
 // take notes that bytes have come. It waits until the list may be a large one; what it waits for does not count as silence.
 func (l *listing) take(bytes int64) error {
 	if l.left -= bytes; l.left < 0 {
-		return fmt.Errorf("%w: %w", errOver, l.over)
+		return errOver
 	}
 	wasSmall := l.small >= 0
 	if l.small -= bytes; l.small >= 0 || !wasSmall {
@@ -72,6 +68,7 @@ func (l *listing) take(bytes int64) error {
 	}
 	l.late.Stop()
 	awaits := l.silent.Stop()
+	l.give() // others may be read while it waits
 	if err := l.turn(l.feed.config.Large); err != nil {
 		return err
 	}
@@ -85,6 +82,11 @@ func (l *listing) take(bytes int64) error {
 func (l *listing) end() {
 	l.late.Stop()
 	l.silent.Stop()
+	l.give()
+}
+
+// give gives turns back.
+func (l *listing) give() {
 	for _, done := range l.turns {
 		done()
 	}

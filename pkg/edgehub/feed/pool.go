@@ -47,10 +47,9 @@ type PoolConfig struct {
 	Heard func(ctx context.Context, key view.Key) time.Time
 	// Ended is told that a view is not filled any more, or not after all. It may be nil.
 	Ended func(key view.Key)
-	// Idle, Feeds, FeedsOf, Views, Bytes and BytesOf are the constants' by default.
+	// Idle, Feeds, FeedsOf and Views are the constants' by default.
 	Idle                  time.Duration
 	Feeds, FeedsOf, Views int
-	Bytes, BytesOf        int64
 	// Logger is slog's default if it is nil.
 	Logger *slog.Logger
 }
@@ -74,10 +73,7 @@ type Pool struct {
 	wanted map[view.Key]time.Time
 	// fromDisk are views that nobody has wanted since the disk was read.
 	fromDisk map[view.Key]bool
-	// ofNode are views that the node itself has wanted, and ofPods others that somebody has wanted, and who did so first.
-	ofNode map[view.Key]bool
-	ofPods map[view.Key]string
-	all    sync.WaitGroup
+	all      sync.WaitGroup
 }
 
 // filled is a view that has a feed, or that is read from a wider one, which has.
@@ -109,10 +105,9 @@ func NewPool(config PoolConfig) (*Pool, error) {
 	}
 	config.Idle = orDefault(config.Idle, DefaultIdle)
 	config.Feeds, config.FeedsOf, config.Views = orDefault(config.Feeds, DefaultFeeds), orDefault(config.FeedsOf, DefaultFeedsOf), orDefault(config.Views, DefaultViews)
-	config.Bytes, config.BytesOf = orDefault(config.Bytes, DefaultBytes), orDefault(config.BytesOf, DefaultBytesOf)
 	p := &Pool{
 		config: config, turns: turns{all: lists, others: listsOfPods, each: listsOf}, large: turns{all: 1}, largeOfPods: turns{all: 1},
-		feeds: map[view.Key]*filled{}, wanted: map[view.Key]time.Time{}, fromDisk: map[view.Key]bool{}, ofNode: map[view.Key]bool{}, ofPods: map[view.Key]string{},
+		feeds: map[view.Key]*filled{}, wanted: map[view.Key]time.Time{}, fromDisk: map[view.Key]bool{},
 	}
 	for _, v := range config.Cache.Views() {
 		p.wanted[v.Key], p.fromDisk[v.Key] = time.Now(), true
@@ -120,7 +115,7 @@ func NewPool(config PoolConfig) (*Pool, error) {
 	return p, nil
 }
 
-func orDefault[T int | int64 | time.Duration](value, otherwise T) T {
+func orDefault[T int | time.Duration](value, otherwise T) T {
 	if value == 0 {
 		return otherwise
 	}
@@ -145,7 +140,6 @@ func (p *Pool) Run(ctx context.Context) {
 		case <-ctx.Done():
 		case <-flush.C:
 			p.flush()
-			p.shrink()
 		case <-sweep.C:
 			p.sweep()
 		}
@@ -216,7 +210,9 @@ func (p *Pool) Want(key view.Key, path string, r *http.Request) (state func() (s
 	if f.wide != nil && p.config.Cache.IsGlobal(key) { // which was not known before the wider one was read
 		p.alone(key, f)
 	}
-	p.claim(key, f, asker.Owner)
+	if asker.Owner == "" && !f.local {
+		p.ofNode(key, f)
+	}
 	f.shared = f.shared || f.Owner != asker.Owner
 	f.users++
 	p.wanted[key] = time.Now()
@@ -266,7 +262,6 @@ func (p *Pool) fill(key view.Key, f *filled, moved *view.View) error {
 		View:  p.config.Cache.View(key), Path: f.path, Client: f.Client, Listed: listed, Refused: func() { p.refused(f) }, Logger: p.config.Logger,
 		Turn:  func(ctx context.Context) (func(), error) { return p.turn(ctx, f) },
 		Large: func(ctx context.Context) (func(), error) { return p.largeTurn(ctx, f) },
-		Most:  func() (int64, error) { return p.most(key, f) },
 		Heard: p.heardBefore(key),
 	})
 	if err != nil {
@@ -277,6 +272,18 @@ func (p *Pool) fill(key view.Key, f *filled, moved *view.View) error {
 		p.run(f)
 	}
 	return nil
+}
+
+// ofNode has a view be one that the node itself wants: it does not wait where lists of pods do. mu must be held.
+func (p *Pool) ofNode(key view.Key, f *filled) {
+	f.local = true
+	if _, complete := p.config.Cache.View(key).Version(); complete || f.wide != nil {
+		return
+	}
+	f.end()
+	if err := p.fill(key, f, nil); err != nil {
+		p.config.Logger.Error("Failed to fill a view anew", "view", key.String(), "err", err) // it was filled before: this does not happen
+	}
 }
 
 // heardBefore returns Heard of what the disk had of a view, nil if it is not that any more. mu must be held.
@@ -371,9 +378,6 @@ func (p *Pool) room(owner string) error {
 	case len(p.feeds) >= p.config.Feeds && !p.endIdlest(func(*filled) bool { return true }):
 		return fullError(fmt.Sprintf("%d different lists are read already, which is as many as there may be", len(p.feeds)))
 	}
-	if owner != "" {
-		return p.spare(owner)
-	}
 	return nil
 }
 
@@ -425,8 +429,6 @@ func (p *Pool) forget(key view.Key) {
 	p.config.Cache.Forget(key)
 	delete(p.wanted, key)
 	delete(p.fromDisk, key)
-	delete(p.ofNode, key)
-	delete(p.ofPods, key)
 }
 
 // sweep ends feeds that nobody wants any more, and forgets views when there are too many.

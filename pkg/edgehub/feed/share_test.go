@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"strings"
 	"sync"
@@ -186,51 +187,64 @@ func ofParts(n int) does {
 	}
 }
 
-func TestWhatPodsReadIsNoLargerThanTheirShare(t *testing.T) {
-	cloud := backends(nil, map[string]does{"/two": ofParts(2), "/five": ofParts(5)})
-	pooled(t, nil, func(config *PoolConfig) { cloud(config); config.BytesOf, config.Bytes = 1<<20, 1900<<10 }, func(p *Pool, cache *view.Cache) {
-		is := func(who, namespace, says string) (done func()) {
-			t.Helper()
-			state, done := want(p, who, namespace)
-			synctest.Wait()
-			settled, err := state()
-			if got := fmt.Sprint(err); !settled || !strings.HasSuffix(got, says) {
-				t.Errorf("%s of %q: got %v, want %v", namespace, who, got, says)
-			}
-			var full fullError
-			if ok := errors.As(err, &full); ok != (says != "<nil>") {
-				t.Errorf("%s of %q: who watches it is not handed on", namespace, who)
-			}
-			return done
+// What has grown to be more than the hub takes is upstream's while it is there, and not for ever what it was.
+func TestAListThatHasGrownTooLargeIsUpstreams(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		v := newView(t)
+		v.Replace([]*view.Object{parsed(t, v, beforeIt)}, 10)
+		watcher, err := v.Watch(10)
+		if err != nil {
+			t.Fatal(err)
 		}
-		defer is("", "five-of-the-node", "<nil>")()
-		defer is("anna", "five-of-the-node", "<nil>")()
-		defer is("anna", "two-1", "<nil>")()
-		idle := is("anna", "two-2", "<nil>")
-		is("anna", "two-3", "anna would read lists of more than 1 MiB, which is as much as one may")()
-		idle()
-		defer is("anna", "two-4", "<nil>")() // two-2 goes for it
-		time.Sleep(2 * FlushEvery)
-		if n := cache.Bytes(view.Key{Version: "v1", Resource: "configmaps", Namespace: "two-2"}); n != 0 {
-			t.Errorf("what nobody wants has %d bytes", n)
+		asked := 0
+		f, err := New(Config{View: v, Path: "/api/v1/namespaces/ns/configmaps", Client: does(func(r *http.Request) (*http.Response, error) {
+			asked++
+			return ofParts(3)(r)
+		}), Logger: slog.New(slog.DiscardHandler)})
+		if err != nil {
+			t.Fatal(err)
 		}
-		defer is("bert", "two-5", "<nil>")()
-		defer is("bert", "two-6", "<nil>")()
-		defer is("carl", "two-7", "lists of more than 1 MiB would be read for pods, which is as much as there may be")()
-		defer is("", "five-more-of-the-node", "<nil>")()
-		grown := cache.View(view.Key{Version: "v1", Resource: "configmaps", Namespace: "two-1"})
-		for i := range 2 {
-			o, err := grown.Parse(fmt.Appendf(nil, `{"kind":"ConfigMap","apiVersion":"v1","metadata":{"name":"new%d","namespace":"two-1","resourceVersion":"%d"},"data":{"x":%q}}`, i, 40+i, strings.Repeat("x", part)))
-			if err != nil {
-				t.Fatal(err)
-			}
-			grown.Apply(o, false)
+		f.largest = 2 * part
+		ctx, cancel := context.WithCancel(t.Context())
+		var running sync.WaitGroup
+		running.Go(func() { f.Run(ctx) })
+		synctest.Wait()
+		if !f.isGone() {
+			t.Error("what it was passes for what it is")
 		}
-		time.Sleep(2 * FlushEvery)
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		if h := p.holds(everyView); h.of["anna"] > 1<<20 || h.all > 1900<<10 || cache.Bytes(grown.Key) != 0 {
-			t.Errorf("what has grown is kept: %v", h)
+		if _, err := watcher.Next(ctx); !errors.Is(err, view.ErrExpired) {
+			t.Errorf("who follows it is told %v", err)
+		}
+		for range 20 { // API servers come and go
+			f.wake(0)
+			time.Sleep(time.Second)
+		}
+		if asked != 1 {
+			t.Errorf("it was read %d times", asked)
+		}
+		cancel()
+		running.Wait()
+	})
+}
+
+// What a pod has asked for first, and waits, does not have the node wait.
+func TestTheNodeDoesNotWaitWherePodsDo(t *testing.T) {
+	c := &cloud{code: http.StatusOK, silent: true}
+	pooled(t, c, nil, func(p *Pool, cache *view.Cache) {
+		for i := range listsOfPods {
+			_, done := want(p, fmt.Sprint("pod", i/listsOf), fmt.Sprint("n", i))
+			defer done()
+		}
+		synctest.Wait()
+		_, done := want(p, "anna", "wanted")
+		defer done()
+		synctest.Wait()
+		before, _ := c.counts()
+		_, done = want(p, "", "wanted")
+		defer done()
+		synctest.Wait()
+		if asked, _ := c.counts(); asked != before+1 {
+			t.Errorf("it was asked for %d times", asked-before)
 		}
 	})
 }

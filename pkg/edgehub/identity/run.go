@@ -155,7 +155,7 @@ func (i *Identity) tendCertificate(ctx context.Context, ways Ways) error {
 	if i.rests() {
 		return outside
 	}
-	if tried != nil && !(isRefusal(tried, http.StatusUnauthorized) && time.Since(i.came) > refusedFor) { // else another one may be better
+	if tried != nil && !((isRefusal(tried, http.StatusUnauthorized) || outside != nil) && time.Since(i.came) > refusedFor) { // else another one may be better
 		return both(tried, outside)
 	}
 	if err := i.refused.with(""); err != nil {

@@ -53,6 +53,8 @@ type state struct {
 	// at is when kubelet said so last, or, if taken, when the API server took it.
 	at    time.Time
 	taken bool
+	// held is how it is if kubelet does not go on to say so: as the API server took it last; nil if it took nothing.
+	held *state
 }
 
 // pod is what is read of one.
@@ -155,14 +157,19 @@ func (b *Book) Said(known, patch []byte, at time.Time) (of Pod, differs bool, er
 	return b.note(was, is, at, false)
 }
 
-// Lapse forgets what kubelet has said for the last time before a moment, and the API server has not taken, and returns of which pods: it is not so any more, as kubelet would have said it again.
+// Lapse forgets what kubelet has said for the last time before a moment, and the API server has not taken, and returns of which pods: it is not so any more, as kubelet would have said it again. What was taken before is so again.
 func (b *Book) Lapse(before time.Time) (gone []Pod) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for uid, s := range b.pods {
-		if !s.taken && s.at.Before(before) {
-			gone = append(gone, s.pod)
+		if s.taken || !s.at.Before(before) {
+			continue
+		}
+		gone = append(gone, s.pod)
+		if s.held == nil {
 			delete(b.pods, uid)
+		} else { // which kubelet has no reason to say again
+			b.pods[uid] = s.held
 		}
 	}
 	return gone
@@ -211,7 +218,13 @@ func (b *Book) note(known, is *pod, at time.Time, taken bool) (of Pod, differs b
 	if !had && len(former) == 0 && known.isReady() == is.isReady() {
 		return of, false, nil // it has got its first address
 	}
-	b.pods[of.UID] = &state{pod: of, now: now, former: former[max(0, len(former)-maxFormer):], ready: is.isReady(), at: at, taken: taken}
+	next := &state{pod: of, now: now, former: former[max(0, len(former)-maxFormer):], ready: is.isReady(), at: at, taken: taken}
+	if !taken && s.taken {
+		next.held = s
+	} else if !taken {
+		next.held = s.held
+	}
+	b.pods[of.UID] = next
 	return of, differs, nil
 }
 

@@ -212,6 +212,9 @@ func TestWhatKubeletDoesNotSayAgainIsNotSoAnyMore(t *testing.T) {
 	if _, differs, err := b.Said([]byte(podWith("a", "u1", "10.1.0.8")), []byte(`{"metadata":{"uid":"u1"},"status":{"phase":"Running"}}`), began); differs || err != nil || address() != slice("u1", "10.1.0.8") {
 		t.Errorf("another thing is said: %t, %v, and it is %s", differs, err, address())
 	}
+	if gone := b.Lapse(began.Add(time.Hour)); len(gone) != 1 || address() != slice("u1", "10.1.0.8") {
+		t.Errorf("what was said is forgotten (%v), and what was taken before is to stay: it is %s", gone, address())
+	}
 }
 
 func TestAnAddressOfBeforeIsKnownThoughTheWatchIsQuickerThanTheAnswer(t *testing.T) {

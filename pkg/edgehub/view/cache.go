@@ -144,19 +144,6 @@ func (c *Cache) global(key *Key) bool {
 	return false
 }
 
-// Bytes returns how much the objects of a view have, 0 if nobody has asked for it.
-func (c *Cache) Bytes(key Key) int64 {
-	c.mu.Lock()
-	v := c.views[key]
-	c.mu.Unlock()
-	if v == nil {
-		return 0
-	}
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	return v.bytes
-}
-
 // Views returns all, by key.
 func (c *Cache) Views() []*View {
 	c.mu.Lock()

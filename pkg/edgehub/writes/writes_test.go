@@ -121,6 +121,15 @@ func do(h http.Handler, user, method, path, contentType string, body []byte) *ht
 	return rw
 }
 
+// longAgo has all that was not taken be so for as long as it is tried.
+func (q *queue) longAgo() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for name := range q.refused {
+		q.refused[name] = time.Now().Add(-triedFor)
+	}
+}
+
 func event(name string) []byte {
 	text, _ := json.Marshal(&corev1.Event{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: "ns"}})
 	return text
@@ -217,11 +226,7 @@ func TestWhatItsWriterMayNotWriteIsTriedForAWhile(t *testing.T) {
 	if h.Queued() != 1 {
 		t.Fatal("it is gone, and its writer may have another token in a minute")
 	}
-	h.queue.mu.Lock()
-	for name := range h.queue.refused {
-		h.queue.refused[name] = time.Now().Add(-triedFor)
-	}
-	h.queue.mu.Unlock()
+	h.queue.longAgo()
 	h.queue.send(t.Context())
 	if h.Queued() != 0 || !strings.HasPrefix(c.wrote[0], "anna POST") {
 		t.Errorf("%d are kept, %v", h.Queued(), c.wrote)
@@ -242,11 +247,7 @@ func TestAWriteThatTheAPIServerFailsOnHindersNoOther(t *testing.T) {
 	if h.Queued() != 1 {
 		t.Fatalf("%d are kept, %v", h.Queued(), c.wrote)
 	}
-	h.queue.mu.Lock()
-	for name := range h.queue.refused {
-		h.queue.refused[name] = time.Now().Add(-triedFor)
-	}
-	h.queue.mu.Unlock()
+	h.queue.longAgo()
 	h.queue.send(t.Context())
 	if h.Queued() != 1 {
 		t.Fatal("it was given up, although the API server took nothing at all: it may not be well")
@@ -284,11 +285,7 @@ func TestHowLongAWriteIsTriedCountsFromTheReturn(t *testing.T) {
 	do(h, "anna", http.MethodPost, events, "application/json", event("a"))
 	c.away, c.code = false, http.StatusUnauthorized
 	h.queue.send(t.Context())
-	h.queue.mu.Lock()
-	for name := range h.queue.refused {
-		h.queue.refused[name] = time.Now().Add(-triedFor)
-	}
-	h.queue.mu.Unlock()
+	h.queue.longAgo()
 	c.away = true
 	h.queue.send(t.Context())
 	c.away = false

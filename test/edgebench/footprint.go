@@ -90,11 +90,16 @@ type footprints struct {
 
 // stop has the node lose its power.
 func (f *footprints) stop(ctx context.Context) {
+	f.leave()
+	f.hub.kill(ctx)
+}
+
+// leave ends the node's programs.
+func (f *footprints) leave() {
 	if f.programs != nil {
 		f.programs.close()
 		f.programs = nil
 	}
-	f.hub.kill(ctx)
 }
 
 func (f *footprints) add(name, unit string, value float64) {
@@ -141,7 +146,23 @@ func (f *footprints) measure(ctx context.Context) (err error) {
 	f.add("restart: RSS when it has settled", "MiB", used.resident/mebi)
 	f.add("restart: of that anonymous", "MiB", used.anonymous/mebi)
 	f.add("restart: RSS at most", "MiB", used.peak/mebi)
+	if err := f.update(ctx); err != nil {
+		return err
+	}
 	return f.live(ctx)
+}
+
+// update has the hub end in peace and another one begin, as when its package is updated.
+func (f *footprints) update(ctx context.Context) error {
+	f.leave()
+	if err := f.hub.end(ctx); err != nil {
+		return err
+	}
+	before := f.cable.carried.Load()
+	took, _, err := f.begin(ctx)
+	f.add("update: until all is read", "s", took.Seconds())
+	f.add("update: upstream", "MB", float64(f.cable.carried.Load()-before)/1e6)
+	return err
 }
 
 // begin starts the hub and the node's programs, and returns what the hub uses once it has settled.

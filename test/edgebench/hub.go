@@ -173,6 +173,9 @@ func (h *hub) pid() int {
 // kill ends it as a power cut does, but for what the kernel still writes.
 func (h *hub) kill(ctx context.Context) { _ = process.Stop(ctx, h.pidFile(), 0) }
 
+// end has it end by itself.
+func (h *hub) end(ctx context.Context) error { return process.Stop(ctx, h.pidFile(), patience) }
+
 // metrics are those of the hub, by name.
 func (h *hub) metrics(ctx context.Context) (map[string]float64, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+h.options.StatusAddress+"/metrics", nil)

@@ -78,6 +78,9 @@ func (w *world) start(ctx context.Context) (err error) {
 	if w.admin, err = kubernetes.NewForConfig(w.config); err != nil {
 		return err
 	}
+	if err := w.letNodes(ctx); err != nil {
+		return fmt.Errorf("let nodes find out which cluster this is: %w", err)
+	}
 	for account, rules := range accounts {
 		if w.tokens[account], err = w.makeAccount(ctx, account, rules); err != nil {
 			return fmt.Errorf("make the account %s: %w", account, err)
@@ -138,6 +141,20 @@ var accounts = map[string][]rbacv1.PolicyRule{
 	kubeProxy: {reads("", "services", "nodes"), reads("discovery.k8s.io", "endpointslices"), reads("networking.k8s.io", "servicecidrs")},
 	coreDNS:   {reads("", "services", "namespaces"), reads("discovery.k8s.io", "endpointslices")},
 	flannel:   {reads("", "nodes")},
+}
+
+// letNodes lets hubs find out which cluster this is, as artifacts/deploy/edgehub-rbac.yaml does.
+func (w *world) letNodes(ctx context.Context) error {
+	const name = "edgebench-nodes"
+	rule := rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"namespaces"}, ResourceNames: []string{system}, Verbs: []string{"get"}}
+	if _, err := w.admin.RbacV1().ClusterRoles().Create(ctx, &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: name}, Rules: []rbacv1.PolicyRule{rule}}, metav1.CreateOptions{}); err != nil {
+		return err
+	}
+	_, err := w.admin.RbacV1().ClusterRoleBindings().Create(ctx, &rbacv1.ClusterRoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Name: name}, RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: name},
+		Subjects: []rbacv1.Subject{{Kind: rbacv1.GroupKind, APIGroup: rbacv1.GroupName, Name: "system:nodes"}},
+	}, metav1.CreateOptions{})
+	return err
 }
 
 // makeAccount makes an account with rights, and returns a token of it.

@@ -147,13 +147,13 @@ func (h *hub) connect(inCluster *incluster.Rewriter) error {
 	answers, rememberedErr := remembered.New(h.book, h.proxy(), nameOfCaller)
 	h.documents = &documents{from: answers}
 	h.writes, err = writes.New(writes.Config{
-		Node: h.node, Next: answers, Who: whoWrites, NodeObject: h.nodeObject, PodStatus: h.podStatus, Knows: &knowledge{h.tokens, h.rights}, Away: h.away, Send: h.send, Book: h.book, Logger: h.logger,
+		Node: h.node, Next: answers, Who: whoWrites, NodeObject: h.nodeObject, PodStatus: h.podStatus, Knows: &knowledge{h.tokens, h.rights}, Away: h.away, Unreached: h.unreached, Send: h.send, Book: h.book, Logger: h.logger,
 	})
 	if err != nil {
 		return err
 	}
 	reads, err := serving.New(serving.Config{
-		Views: h.closure, Upstream: closure.Guard(h.writes), Allows: h.allows, Owner: owner, Still: h.still, Local: isLocal, Away: h.away, Logger: h.logger,
+		Views: h.closure, Upstream: closure.Guard(h.writes), Allows: h.allows, Owner: owner, Still: h.still, Local: isLocal, Away: h.away, Unreached: h.unreached, Logger: h.logger,
 		Rewrite: func(r *http.Request, read serving.Read) func([]byte) ([]byte, error) {
 			return inCluster.For(callers.From(r.Context()).Local, read.Group, read.Resource, read.LabelSelector)
 		},
@@ -192,6 +192,9 @@ func impersonates(r *http.Request) bool {
 
 // away reports whether no API server is there, as far as they were asked: what was revoked while the hub was not running is not to be good again until they are.
 func (h *hub) away() bool { return h.upstream.Away() }
+
+// unreached reports whether no API server is known to be there.
+func (h *hub) unreached() bool { return !h.upstream.Available() }
 
 // isLocal reports whether who makes a request is of the node itself.
 func isLocal(r *http.Request) bool {

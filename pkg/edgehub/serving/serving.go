@@ -66,6 +66,8 @@ type Config struct {
 	Local func(r *http.Request) bool
 	// Away reports whether upstream is known to be away. Nil never does.
 	Away func() bool
+	// Unreached reports whether no API server is known to be there: the node itself does not wait for what there is now. Nil never does.
+	Unreached func() bool
 	// BookmarkEvery is how often a watch gets one; a minute by default.
 	BookmarkEvery time.Duration
 	// Logger is slog's default if it is nil.
@@ -100,6 +102,9 @@ func New(config Config) (*Handler, error) {
 	}
 	if config.Away == nil {
 		config.Away = func() bool { return false }
+	}
+	if config.Unreached == nil {
+		config.Unreached = func() bool { return false }
 	}
 	if config.BookmarkEvery == 0 {
 		config.BookmarkEvery = time.Minute
@@ -205,7 +210,7 @@ func (h *Handler) find(r *http.Request, key view.Key, q *target.Target, options 
 	began := time.Now()
 	for {
 		settled, why := state()
-		old := !settled && !options.Watch && options.ResourceVersion == "" && time.Since(began) < fresh
+		old := !settled && !options.Watch && options.ResourceVersion == "" && time.Since(began) < fresh && !(h.config.Local(r) && h.config.Unreached())
 		if v, filter, ok := h.config.Views.Find(key); ok && !old {
 			return v, filter, done, nil
 		} else if !ok && why != nil {

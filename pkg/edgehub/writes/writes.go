@@ -54,6 +54,8 @@ type Config struct {
 	Knows     Knowledge
 	// Away reports whether the API server is known to be away.
 	Away func() bool
+	// Unreached reports whether none is known to be there: what the node itself writes is answered then as if it were away, as kubelet starts nothing before that, and a link that is cut may take long to say so. Nil never does.
+	Unreached func() bool
 	// Send writes what was kept, as the user who wrote it, empty for the node itself. Its error is that it could not be asked.
 	Send func(r *http.Request, user string) (*http.Response, error)
 	Book *notes.Book
@@ -79,6 +81,9 @@ type Handler struct {
 func New(config Config) (*Handler, error) {
 	if config.Node == "" || config.Next == nil || config.Who == nil || config.NodeObject == nil || config.Knows == nil || config.Away == nil || config.Send == nil || config.Book == nil {
 		return nil, errors.New("everything about a handler of writes is required, but its log and who is told of pods")
+	}
+	if config.Unreached == nil {
+		config.Unreached = func() bool { return false }
 	}
 	if config.PodStatus == nil {
 		config.PodStatus = func(string, string, []byte, []byte) {}
@@ -151,7 +156,7 @@ func (h *Handler) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 		h.pass(rw, r)
 		return
 	}
-	away := h.config.Away()
+	away := h.config.Away() || x.caller.Local && h.config.Unreached()
 	if away && rule.offline(x, rw, r) {
 		return
 	}
@@ -164,7 +169,7 @@ func (h *Handler) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 			rule.saw(x, r, said)
 		}
 		said.write(rw)
-	case away || !rule.offline(x, rw, r): // which was tried
+	case !rule.offline(x, rw, r):
 		h.unavailable(rw, r, status.IsUnanswered(said))
 	}
 }

@@ -616,3 +616,15 @@ func TestAPodThatWritesWithoutEndIsToldToTryAgainLater(t *testing.T) {
 		t.Errorf("%d shares are known", len(q.shares))
 	}
 }
+
+// Until a link that is cut says so kubelet would start no pod. What pods write waits, as who they are is asked.
+func TestWhatTheNodeWritesDoesNotWaitUntilAnAPIServerIsReached(t *testing.T) {
+	h, c := newHandler(t)
+	h.config.Unreached = func() bool { return true }
+	if rw := do(h, "", http.MethodPost, "/api/v1/nodes", "application/json", []byte(node)); rw.Code != http.StatusConflict || c.got != nil {
+		t.Errorf("registration: %d; the API server was asked: %t", rw.Code, c.got != nil)
+	}
+	if rw := do(h, "anna", http.MethodPost, events, "application/json", event("a")); rw.Code != http.StatusCreated || c.got == nil || h.Queued() != 0 {
+		t.Errorf("a pod's event: %d; the API server was asked: %t", rw.Code, c.got != nil)
+	}
+}

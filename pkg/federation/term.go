@@ -462,13 +462,10 @@ func (t *term) run(ctx context.Context) error {
 		defer f.Shutdown()
 	}
 	defer cancel() // before the factories are waited for
-	if !waitForCaches(ctx, t.subscriptions()) {
-		return nil
-	}
-	if err := t.untilDone(ctx, "Failed to claim the namespaces of cells and edge units", t.cells.Settle); err != nil {
-		return nil // ctx ended
-	}
-	klog.FromContext(ctx).Info("Started controllers", "propagation", t.engine != nil)
+	if waitForCaches(ctx, t.subscriptions()) &&
+		t.untilDone(ctx, "Failed to claim the namespaces of cells and edge units", t.cells.Settle) == nil {
+		klog.FromContext(ctx).Info("Started controllers", "propagation", t.engine != nil)
+	} // else ctx has ended, and the parts end with it: their queues have goroutines from the start
 	var wg sync.WaitGroup
 	parts := []func(context.Context) error{t.cells.Run, t.followCaches}
 	if t.accounts != nil {

@@ -298,3 +298,15 @@ func (r *realm) change(name string, change func(spec map[string]any)) {
 		r.Fatal(err)
 	}
 }
+
+// Whoever wins and loses the lease over and over, before the caches are filled, runs no more
+// goroutines for that: the bubble ends only if all of them have.
+func TestControllersThatAreStoppedAsTheyStartLeaveNothingRunning(t *testing.T) {
+	inRealm(t, 1, func(r *realm) {
+		for wait := range 20 {
+			r.stop()
+			r.run()
+			r.pass(time.Duration(wait) * 10 * time.Millisecond)
+		}
+	})
+}

@@ -41,6 +41,12 @@ type realm struct {
 // inRealm runs a test in a bubble, with members m1, m2, …, which have joined, and the namespace shop.
 func inRealm(t *testing.T, members int, do func(*realm)) {
 	t.Helper()
+	inGuardedRealm(t, members, nil, do)
+}
+
+// inGuardedRealm is inRealm with somebody who is shown every request that arrives in a member.
+func inGuardedRealm(t *testing.T, members int, watchman func(member string, r *http.Request), do func(*realm)) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		r := &realm{doors: map[string]*door{}, fixture: &fixture{
 			T: t, host: simulation.NewMember("host", 0, simulation.Options{Types: simulation.HostTypes()}),
@@ -54,6 +60,9 @@ func inRealm(t *testing.T, members int, do func(*realm)) {
 			name := fmt.Sprintf("m%d", i)
 			m := simulation.NewMember(name, i, simulation.Options{Seed: 1, ManagedFields: true})
 			r.members, r.doors[name] = append(r.members, m), open(t, m)
+			if watchman != nil {
+				r.doors[name].watchman = func(request *http.Request) { watchman(name, request) }
+			}
 			r.lend(name, name)
 			r.join(name)
 		}
@@ -132,6 +141,9 @@ type door struct {
 	arrivals chan net.Conn
 	closed   chan struct{}
 	serving  sync.WaitGroup
+	// watchman is shown every request before it is answered; nil if nobody looks. It is set before
+	// anybody asks.
+	watchman func(*http.Request)
 
 	mu          sync.Mutex // guards what follows
 	authority   *authority
@@ -230,6 +242,9 @@ func (d *door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}()
 	if good { // the member has a token of its own, and refuses all others
 		r.Header.Set("Authorization", "Bearer "+d.member.Token())
+		if d.watchman != nil {
+			d.watchman(r)
+		}
 	}
 	d.member.ServeHTTP(w, r)
 }

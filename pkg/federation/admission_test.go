@@ -44,6 +44,7 @@ func federated(t *testing.T, admit simulation.Admission) (host, member *simulati
 	host = start(simulation.Options{Types: simulation.HostTypes(), Name: func(int) string { return "host" }})
 	member = start(simulation.Options{Seed: 1, ManagedFields: true, Admit: admit})
 	put(t, host, simulation.Namespaces, map[string]any{"metadata": map[string]any{"name": "shop"}})
+	put(t, host, simulation.FederatedNamespaces, simulation.FederatedNamespace("shop"))
 	put(t, host, simulation.Namespaces, map[string]any{"metadata": map[string]any{"name": v1beta1.DefaultNamespace}})
 	put(t, host, simulation.Secrets, member.Secret())
 	put(t, host, v1beta1.SchemeGroupVersion.WithResource("kubefedclusters"), member.Cluster(nil))

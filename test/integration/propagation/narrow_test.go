@@ -6,8 +6,10 @@ import (
 	"strings"
 	"testing"
 
+	authenticationv1 "k8s.io/api/authentication/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes"
 
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
@@ -135,12 +137,13 @@ func TestInScopeNamespacedOnlyTheSystemNamespaceIsFederated(t *testing.T) {
 			return err
 		})
 	}
+	f.limit("m1")
 	other := *f
 	f.configMap("cm", "two", everywhere)
 	f.namespace = system
 	f.configMap("cm", "one", everywhere) // no FederatedNamespace is needed
 	f.states("federatedconfigmaps", "cm", "m1", "", "m2", "")
-	f.federateNamespace(`topologies: [{name: m1}]`) // but narrows
+	f.federateNamespace(`topologies: [{name: m1}]`) // but one narrows
 	f.states("federatedconfigmaps", "cm", "m1", "", "m2", notFederated)
 	f.absent("m2", configMaps, system, "cm")
 	if got := other.value("m1", "cm"); got != `"one"` {
@@ -149,6 +152,46 @@ func TestInScopeNamespacedOnlyTheSystemNamespaceIsFederated(t *testing.T) {
 	if object, err := other.federated("federatedconfigmaps").Get(t.Context(), "cm", metav1.GetOptions{}); err != nil || object.Status.ObservedGeneration == object.Generation {
 		t.Errorf("an object of another namespace has status %s, error %v, want that of before", asJSON(object.Status), err)
 	}
+}
+
+// limit has a member be written to with an account that has rights in the system namespace, and in no other.
+func (f *fixture) limit(member string) {
+	f.Helper()
+	cluster := members[member].Get(f.T)
+	testbed.KubectlStdin(f.T, cluster.Kubeconfig(), `
+{apiVersion: v1, kind: Namespace, metadata: {name: kube-federation-system}}
+---
+{apiVersion: v1, kind: ServiceAccount, metadata: {name: limited, namespace: kube-federation-system}}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata: {name: limited, namespace: kube-federation-system}
+rules:
+- {apiGroups: [""], resources: [configmaps], verbs: [get, list, watch, create, update, patch, delete]}
+- {apiGroups: [""], resources: [namespaces], verbs: [get, patch]}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata: {name: limited, namespace: kube-federation-system}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: limited}
+subjects: [{kind: ServiceAccount, name: limited, namespace: kube-federation-system}]`, "apply", "-f", "-")
+	config := cluster.RESTConfig(f.T)
+	client, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		f.Fatal(err)
+	}
+	request, err := client.CoreV1().ServiceAccounts(system).CreateToken(f.Context(), "limited", &authenticationv1.TokenRequest{}, metav1.CreateOptions{})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.boundSecret(member, cluster.Server(), map[string]string{v1beta1.TokenKey: request.Status.Token, v1beta1.CAKey: string(config.CAData)})
+	f.eventually("the member is reached with that account", func() error {
+		joined, err := f.koinon.KubeFedCoreV1beta1().KubeFedClusters(system).Get(f.Context(), member, metav1.GetOptions{})
+		if err == nil && joined.Status.JoinNamespace != system {
+			err = fmt.Errorf("got %s", asJSON(joined.Status))
+		}
+		return err
+	})
 }
 
 // orphanNamespace has the namespaces in members stay when the FederatedNamespace goes.

@@ -57,6 +57,7 @@ type feed struct {
 	namespace string // empty: all
 	informer  *hostwatch.Informer
 	stop      context.CancelFunc
+	stopped   <-chan struct{} // closed once it is
 }
 
 // newKind reads a FederatedTypeConfig. What is wrong with its rules admission refuses, but what
@@ -157,8 +158,8 @@ func (e *Engine) startKind(ctx context.Context, ftc *v1beta1.FederatedTypeConfig
 	e.namespacesOff = e.namespacesOff && created.name != namespaceType
 	e.mu.Unlock()
 	if created.name == namespaceType && old == nil {
-		// Ends once the feed is filled, or with ctx.
-		e.wg.Go(func() { e.narrowOnceKnown(ctx, created.feed) })
+		// Ends once the feed is filled, or stopped.
+		e.wg.Go(func() { e.narrowOnceKnown(created.feed) })
 	}
 	for _, member := range e.Members.List() {
 		if member.Conn != nil && member.Health == membership.Ready {
@@ -200,7 +201,7 @@ func (e *Engine) openFeed(ctx context.Context, k *kind) error {
 		}
 	}
 	feedCtx, stop := context.WithCancel(ctx)
-	f.stop = stop
+	f.stop, f.stopped = stop, feedCtx.Done()
 	k.feed = f
 	// Both end with feedCtx: when the kind is stopped, or the engine.
 	e.wg.Go(func() {

@@ -1,8 +1,6 @@
 package propagation
 
 import (
-	"context"
-
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/cache"
 
@@ -128,10 +126,10 @@ func (e *Engine) namespaceNarrowed(old, current any) {
 	}
 }
 
-// narrowOnceKnown has every object looked at that waits for the feed to be filled. One that is stopped
-// before that is never filled, and who waits for it then waits for another.
-func (e *Engine) narrowOnceKnown(ctx context.Context, f *feed) {
-	if cache.WaitForCacheSync(ctx.Done(), f.informer.HasSynced) {
+// narrowOnceKnown has every object looked at that waits for the feed to be filled. Where it is stopped before
+// that, they wait for what comes after it.
+func (e *Engine) narrowOnceKnown(f *feed) {
+	if cache.WaitForCacheSync(f.stopped, f.informer.HasSynced) {
 		e.enqueueNarrowed()
 	}
 }

@@ -345,7 +345,7 @@ func TestObjectsAreLookedAtOnceItIsKnownWhereNamespacesGo(t *testing.T) {
 	e.kinds["configmaps"] = v.kind
 	e.objects = newObjectQueue()
 	defer e.objects.ShutDown()
-	e.narrowOnceKnown(t.Context(), e.kinds[namespaceType].feed)
+	e.narrowOnceKnown(e.kinds[namespaceType].feed)
 	got, _ := e.objects.Get()
 	if want := (objectKey{"configmaps", "shop", "web"}); got != want {
 		t.Errorf("got %v, want %v", got, want)

@@ -10,7 +10,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/koinon-io/koinon/pkg/apis/federation/ownership"
@@ -22,10 +21,11 @@ import (
 
 var secrets = corev1.SchemeGroupVersion.WithResource("secrets")
 
-// hostNamespace makes a namespace in the host.
+// hostNamespace makes a namespace in the host, which is federated wherever it may be.
 func (f *fixture) hostNamespace(name string) {
 	f.Helper()
 	f.apply(fmt.Sprintf(`{apiVersion: v1, kind: Namespace, metadata: {name: %s}}`, name))
+	f.apply(fmt.Sprintf(`{apiVersion: types.kubefed.io/v1beta2, kind: FederatedNamespace, metadata: {name: %[1]s, namespace: %[1]s}, spec: {placement: {topologySelector: {}}}}`, name))
 }
 
 // federatedIn reads a federated object of another namespace than the test's.
@@ -104,6 +104,8 @@ func (f *fixture) label(namespace, key, value string) {
 // Security off and deletes the namespace.
 func TestACellsNamespaceIsTheCellsAlone(t *testing.T) {
 	f := start(t)
+	f.delete("federatednamespaces", f.namespace) // the topology type of one is immutable
+	f.gone("federatednamespaces", f.namespace)
 	f.cells("rz00a", "m1")
 	f.label(f.namespace, podSecurity, "restricted")
 	const password = "c2hvcA=="
@@ -126,7 +128,8 @@ func TestACellsNamespaceIsTheCellsAlone(t *testing.T) {
 	}
 	names := map[string]string{"federatedsecrets": "db", "federatednamespaces": place, "federateddeployments": "thief"}
 	belongs := fmt.Sprintf(`namespace %q of member "m1" belongs to cell %s/rz00a`, place, f.namespace)
-	for plural, manifest := range attacks {
+	for _, plural := range []string{"federatednamespaces", "federatedsecrets", "federateddeployments"} { // the others go only where the first goes
+		manifest := attacks[plural]
 		if said := f.said(strings.ReplaceAll(manifest, "PLACEMENT", `{topologies: [{name: m1}]}`)); !strings.Contains(said, `"m1" is refused: `+belongs) {
 			t.Errorf("kubectl says %s", said)
 		}
@@ -139,7 +142,7 @@ func TestACellsNamespaceIsTheCellsAlone(t *testing.T) {
 		_, err := f.member("m2").Resource(secrets).Namespace(place).Get(t.Context(), "db", metav1.GetOptions{})
 		return err
 	})
-	for _, plural := range []string{"federatedsecrets", "federateddeployments", "federatednamespaces"} { // else what is left makes the namespace again
+	for _, plural := range []string{"federatedsecrets", "federateddeployments", "federatednamespaces"} {
 		name := names[plural]
 		if err := f.federatedIn(place, plural).Delete(t.Context(), name, metav1.DeleteOptions{}); err != nil {
 			t.Fatal(err)
@@ -242,12 +245,9 @@ func (f *fixture) mark(member, namespace string, annotations map[string]any) {
 
 func TestANamespaceOfAnotherFederationIsLeftAlone(t *testing.T) {
 	f := start(t)
-	namespace := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "Namespace"}}
-	namespace.SetName(f.namespace)
-	namespace.SetAnnotations(map[string]string{federationv1alpha1.FederationAnnotation: "another", federationv1alpha1.OwnerAnnotation: "namespace/" + f.namespace})
-	if _, err := f.member("m1").Resource(namespaces).Create(t.Context(), namespace, metav1.CreateOptions{}); err != nil {
-		t.Fatal(err)
-	}
+	f.states("federatednamespaces", f.namespace, "m1", "", "m2", "")
+	f.mark("m1", f.namespace, map[string]any{federationv1alpha1.FederationAnnotation: "another"})
+	f.states("federatednamespaces", f.namespace, "m1", string(v1beta2.TargetNamespaceForbidden), "m2", "")
 	f.configMap("cm", "ours", everywhere)
 	if message := f.forbidden(f.namespace, "federatedconfigmaps", "cm", "m1"); !strings.Contains(message, `it belongs to another federation, "another"`) {
 		t.Errorf("got message %q", message)

@@ -85,6 +85,8 @@ type observation struct {
 	// reruns: another manifest of an object that has ended is another run. endUnseen: it is taken for
 	// ended, and nobody saw that.
 	reruns, endUnseen bool
+	// aborts: nothing is written that would take fields from others.
+	aborts bool
 	// fight is how a fight with somebody in the member stands.
 	fight standing
 }

@@ -101,7 +101,8 @@ func (e *Engine) decideAll(ctx context.Context, v *view) ([]step, error) {
 
 // about stands for what is to be done and on what ground: after a failure the same waits, and
 // another is done at once. The version of the object there is no ground: who changes it all the
-// time would be answered each time.
+// time would be answered each time. It is where conflicts abort a write: who gives a field up that
+// the write would take changes the object. So is that policy.
 func about(o observation, d decision) string {
 	hash, uid := "", ""
 	if o.manifest != nil {
@@ -110,7 +111,10 @@ func about(o observation, d decision) string {
 	if o.live != nil {
 		uid = string(o.live.UID)
 	}
-	return fmt.Sprintf("%s %s %s %p", d.action, hash, uid, o.member.Conn)
+	if o.aborts && o.live != nil {
+		uid += " " + o.live.Version()
+	}
+	return fmt.Sprintf("%s %s %s %p %v", d.action, hash, uid, o.member.Conn, o.aborts)
 }
 
 // guard sees to what has to be stored before the first write: the finalizer, and an entry

@@ -22,6 +22,7 @@ import (
 	"github.com/koinon-io/koinon/pkg/federation/book"
 	"github.com/koinon-io/koinon/pkg/federation/cellaccess"
 	"github.com/koinon-io/koinon/pkg/federation/cells"
+	"github.com/koinon-io/koinon/pkg/federation/events"
 	"github.com/koinon-io/koinon/pkg/federation/hostwatch"
 	"github.com/koinon-io/koinon/pkg/federation/memberclient"
 	"github.com/koinon-io/koinon/pkg/federation/membership"
@@ -56,6 +57,7 @@ type term struct {
 	members   *membership.Registry
 	engine    *propagation.Engine
 	collector *book.Collector
+	recorder  *events.Recorder
 }
 
 // work runs all controllers until ctx ends.
@@ -178,6 +180,7 @@ func (t *term) buildPropagation() (err error) {
 	hostNamespaces := t.host.Core().V1().Namespaces().Lister()
 	cellLister := t.everywhere.Federation().V1alpha1().Cells().Lister()
 	unitLister := t.everywhere.Edge().V1alpha1().EdgeUnits().Lister()
+	t.recorder = events.NewRecorder(t.kube.CoreV1())
 	t.members, err = membership.New(membership.Config{
 		Clusters:   clusters,
 		Secrets:    t.secrets.Core().V1().Secrets().Lister().Secrets(namespace),
@@ -192,6 +195,7 @@ func (t *term) buildPropagation() (err error) {
 				t.accounts.NamespaceSeen(member, event.Live.Name)
 			}
 		},
+		Record: t.recorder.Record,
 	})
 	if err != nil {
 		return err
@@ -214,6 +218,7 @@ func (t *term) buildPropagation() (err error) {
 		Book:            t.book,
 		Federation:      t.federation,
 		Adopt:           func() bool { return adopts(currentConfig(configs)) },
+		Record:          t.recorder.Record,
 	})
 	if err != nil {
 		return err
@@ -478,6 +483,7 @@ func (t *term) run(ctx context.Context) error {
 		parts = append(parts, t.connections.Run)
 	}
 	if t.engine != nil {
+		defer t.recorder.Start(ctx)()
 		parts = append(parts, t.members.Run, t.engine.Run, t.collector.Run)
 	}
 	errs := make(chan error, len(parts))

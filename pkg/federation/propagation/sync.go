@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
+	"github.com/koinon-io/koinon/pkg/federation/events"
 	"github.com/koinon-io/koinon/pkg/federation/status"
 )
 
@@ -273,6 +275,7 @@ func (e *Engine) store(ctx context.Context, v *view, entries []v1beta2.TargetSta
 		cancel()
 		switch {
 		case err == nil:
+			e.tell(v, events.Transitions(stored.Status, folded, v.orphans))
 			v.federated = written
 			return true, roomFor(bytes)
 		case apierrors.IsRequestEntityTooLargeError(err):
@@ -289,6 +292,23 @@ func (e *Engine) store(ctx context.Context, v *view, entries []v1beta2.TargetSta
 			return false, err
 		}
 	}
+}
+
+// tell has Events written about an object.
+func (e *Engine) tell(v *view, happened []events.Event) {
+	if e.Record == nil || len(happened) == 0 {
+		return
+	}
+	e.Record(&corev1.ObjectReference{
+		APIVersion: v.kind.factory.Version().String(), Kind: v.kind.spec.FederatedType.Kind,
+		Namespace: v.key.namespace, Name: v.key.name, UID: v.federated.UID,
+	}, happened...)
+}
+
+// orphans reports whether what a target that has left has of the object stays there.
+func (v *view) orphans(target string) bool {
+	return v.memory.isOrphan(target) ||
+		v.federated.DeletionTimestamp != nil && v.federated.Annotations[v1beta1.OrphanAnnotation] == "true"
 }
 
 // fold returns the new status, given the stored one and how large it may be.

@@ -6,12 +6,14 @@ import (
 	"slices"
 	"strings"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
 	"github.com/koinon-io/koinon/pkg/federation/compose"
+	"github.com/koinon-io/koinon/pkg/federation/memberclient"
 	"github.com/koinon-io/koinon/pkg/federation/status"
 )
 
@@ -28,25 +30,33 @@ func (v *view) aborts() bool {
 
 // refuseConflicts says which fields of others keep an object from being written; nil if none do.
 // What looks like a change may be another way to write the same, or a default: the member is
-// asked by a dry run, where there is something to ask. One that cannot answer, since a webhook
-// there has side effects, does not disprove anything.
-func (s spot) refuseConflicts(ctx context.Context, o observation, gvr schema.GroupVersionResource, existing *unstructured.Unstructured, sent map[string]any) *result {
+// asked by a dry run, where there is something to ask. outrun is as for writeOnce.
+func (s spot) refuseConflicts(ctx context.Context, o observation, gvr schema.GroupVersionResource, existing *unstructured.Unstructured, sent map[string]any) (refused *result, outrun bool) {
 	if !s.aborts {
-		return nil
+		return nil, false
 	}
 	first, all := compose.Conflicts(existing.Object, sent, sent)
 	if all == 0 {
-		return nil
+		return nil, false
 	}
-	if becomes, err := s.conn.TryUpdate(ctx, gvr, s.namespace, s.name, sent); err == nil {
+	becomes, err := s.conn.TryUpdate(ctx, gvr, s.namespace, s.name, sent)
+	switch {
+	case err == nil:
 		first, all = compose.Conflicts(existing.Object, sent, becomes.Object)
+	case !firstLookCounts(err):
+		failed := o.failed(v1beta2.TargetUpdateFailed, memberclient.Problem(err))
+		return &failed, apierrors.IsConflict(err) || apierrors.IsNotFound(err)
 	}
 	if all == 0 {
-		return nil
+		return nil, false
 	}
-	refused := o.failed(v1beta2.TargetConflict, ownedThere(first, all))
-	return &refused
+	failed := o.failed(v1beta2.TargetConflict, ownedThere(first, all))
+	return &failed, false
 }
+
+// firstLookCounts reports whether a member cannot say what would become of an object: its webhooks
+// have side effects, so that it takes no dry runs, or the object cannot be changed in this way at all.
+func firstLookCounts(err error) bool { return apierrors.IsBadRequest(err) || apierrors.IsInvalid(err) }
 
 // ownedThere says what keeps a write from being done, and how to do it all the same.
 func ownedThere(first []compose.Conflict, all int) string {

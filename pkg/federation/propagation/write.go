@@ -72,8 +72,8 @@ func (e *Engine) writeOnce(ctx context.Context, v *view, at spot, o observation)
 		written, err = at.conn.Create(ctx, gvr, at.namespace, at.name, compose.ForCreate(manifest, at.kind.gvk, at.rules), at.home)
 	} else {
 		sent = compose.ForUpdate(manifest, existing.Object, at.kind.gvk, at.rules)
-		if refused := at.refuseConflicts(ctx, o, gvr, existing, sent); refused != nil {
-			return *refused, false
+		if refused, outrun := at.refuseConflicts(ctx, o, gvr, existing, sent); refused != nil {
+			return *refused, outrun
 		}
 		written, err = at.conn.Update(ctx, gvr, at.namespace, at.name, sent)
 	}

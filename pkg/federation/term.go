@@ -23,6 +23,7 @@ import (
 	"github.com/koinon-io/koinon/pkg/federation/book"
 	"github.com/koinon-io/koinon/pkg/federation/cellaccess"
 	"github.com/koinon-io/koinon/pkg/federation/cells"
+	"github.com/koinon-io/koinon/pkg/federation/events"
 	"github.com/koinon-io/koinon/pkg/federation/hostwatch"
 	"github.com/koinon-io/koinon/pkg/federation/memberclient"
 	"github.com/koinon-io/koinon/pkg/federation/membership"
@@ -61,6 +62,7 @@ type term struct {
 	// end ends the term, and rescoped says that the scope of the KubeFedConfig is why.
 	end      context.CancelFunc
 	rescoped atomic.Bool
+	recorder  *events.Recorder
 }
 
 // work runs all controllers until ctx ends, and begins anew if the scope becomes another: what is
@@ -206,6 +208,7 @@ func (t *term) buildPropagation() (err error) {
 	hostNamespaces := t.host.Core().V1().Namespaces().Lister()
 	cellLister := t.everywhere.Federation().V1alpha1().Cells().Lister()
 	unitLister := t.everywhere.Edge().V1alpha1().EdgeUnits().Lister()
+	t.recorder = events.NewRecorder(t.kube.CoreV1())
 	t.members, err = membership.New(membership.Config{
 		Clusters:   clusters,
 		Secrets:    t.secrets.Core().V1().Secrets().Lister().Secrets(namespace),
@@ -220,6 +223,7 @@ func (t *term) buildPropagation() (err error) {
 				t.accounts.NamespaceSeen(member, event.Live.Name)
 			}
 		},
+		Record: t.recorder.Record,
 	})
 	if err != nil {
 		return err
@@ -243,6 +247,7 @@ func (t *term) buildPropagation() (err error) {
 		Federation:      t.federation,
 		Scope:           t.scope,
 		Adopt:           func() bool { return adopts(currentConfig(configs)) },
+		Record:          t.recorder.Record,
 	})
 	if err != nil {
 		return err
@@ -505,6 +510,7 @@ func (t *term) run(ctx context.Context) error {
 		parts = append(parts, t.connections.Run)
 	}
 	if t.engine != nil {
+		defer t.recorder.Start(ctx)()
 		parts = append(parts, t.members.Run, t.engine.Run, t.collector.Run)
 	}
 	errs := make(chan error, len(parts))

@@ -49,6 +49,25 @@ func (c *Conn) Update(ctx context.Context, gvr schema.GroupVersionResource, name
 	})
 }
 
+// TryUpdate asks what Update would make of an object, by a dry run: admission and defaults of the
+// member take part, and nothing is stored or remembered. A member whose webhooks have side
+// effects refuses dry runs.
+func (c *Conn) TryUpdate(ctx context.Context, gvr schema.GroupVersionResource, namespace, name string, object map[string]any) (*unstructured.Unstructured, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	ctx, _ = collectWarnings(ctx) // those of the write are told
+	answered, err := c.resource(gvr, namespace).Update(ctx, &unstructured.Unstructured{Object: object}, metav1.UpdateOptions{
+		FieldManager: FieldManager, FieldValidation: metav1.FieldValidationWarn, DryRun: []string{metav1.DryRunAll},
+	})
+	if err != nil {
+		return nil, err
+	}
+	if answered.GetName() != name || answered.GetNamespace() != namespace {
+		return nil, &AnswerError{Problem: "the member answers another object than the one that was to be tried"}
+	}
+	return answered, nil
+}
+
 // inHeldNamespace writes, and once more if the namespace has to be made anew.
 func inHeldNamespace[T any](ctx context.Context, c *Conn, namespace string, hold Hold, write func() (T, error)) (T, error) {
 	written, err := write()

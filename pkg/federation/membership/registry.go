@@ -26,6 +26,7 @@ import (
 	"github.com/koinon-io/koinon/pkg/apis/federation/ownership"
 	federationv1alpha1 "github.com/koinon-io/koinon/pkg/apis/federation/v1alpha1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
+	"github.com/koinon-io/koinon/pkg/federation/events"
 	"github.com/koinon-io/koinon/pkg/federation/memberclient"
 	clientv1beta1 "github.com/koinon-io/koinon/pkg/generated/clientset/versioned/typed/core/v1beta1"
 	listersv1beta1 "github.com/koinon-io/koinon/pkg/generated/listers/core/v1beta1"
@@ -73,6 +74,8 @@ type Config struct {
 	OnChange func(member string)
 	// OnEvent is called for events of the members' caches: see memberclient.NewConn.
 	OnEvent func(member string, resource schema.GroupVersionResource, event memberclient.Event)
+	// Record writes Events about KubeFedClusters, and must not block; nil: nobody does.
+	Record func(about *corev1.ObjectReference, happened ...events.Event)
 }
 
 // Registry holds the members.
@@ -102,7 +105,7 @@ type member struct {
 // New returns a Registry that does nothing before Run.
 func New(config Config) (*Registry, error) {
 	if config.Clusters == nil || config.Secrets == nil || config.Client == nil || config.Thresholds == nil || config.OnChange == nil || config.OnEvent == nil {
-		return nil, errors.New("membership: every field of Config but Dial and Tunnel must be set")
+		return nil, errors.New("membership: every field of Config but Dial, Tunnel and Record must be set")
 	}
 	return &Registry{
 		Config: config,
@@ -390,7 +393,10 @@ func (r *Registry) writeStatus(m *member, f finding) error {
 		updated := cluster.DeepCopy()
 		updated.Status = *status
 		_, err := r.Client.UpdateStatus(ctx, updated, metav1.UpdateOptions{})
-		if apierrors.IsConflict(err) {
+		switch {
+		case err == nil:
+			r.tell(cluster, events.ClusterTransitions(&cluster.Status, status))
+		case apierrors.IsConflict(err):
 			if latest, getErr := r.Client.Get(ctx, m.Name, metav1.GetOptions{}); getErr == nil {
 				cluster = latest
 			}
@@ -398,4 +404,15 @@ func (r *Registry) writeStatus(m *member, f finding) error {
 		return err
 	})
 	return utilerrors.FilterOut(err, apierrors.IsNotFound)
+}
+
+// tell has Events written about a cluster.
+func (r *Registry) tell(cluster *v1beta1.KubeFedCluster, happened []events.Event) {
+	if r.Record == nil || len(happened) == 0 {
+		return
+	}
+	r.Record(&corev1.ObjectReference{
+		APIVersion: v1beta1.SchemeGroupVersion.String(), Kind: "KubeFedCluster",
+		Namespace: cluster.Namespace, Name: cluster.Name, UID: cluster.UID,
+	}, happened...)
 }

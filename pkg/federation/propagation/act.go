@@ -104,7 +104,7 @@ func (o observation) failed(state v1beta2.TargetState, message string) result {
 
 func (e *Engine) carry(ctx context.Context, v *view, t viewTarget, o observation, d decision) result {
 	namespace, name := v.place(t.Candidate)
-	at := spot{conn: o.member.Conn, kind: v.kind, namespace: namespace, name: name, home: e.hold(v, t.Owner, o.home), rules: v.rules()}
+	at := spot{conn: o.member.Conn, kind: v.kind, namespace: namespace, name: name, home: e.hold(v, t.Owner, o.home), rules: v.rules(), aborts: v.aborts()}
 	if refused := at.enter(ctx, o, d.action); refused != nil {
 		return *refused
 	}
@@ -131,8 +131,9 @@ type spot struct {
 	namespace, name string
 	// home is whose the namespace must be that the object is in, or is.
 	home memberclient.Hold
-	// rules say what is sent of a manifest.
-	rules compose.Rules
+	// rules say what is sent of a manifest, and aborts that nothing is if fields of others would change.
+	rules  compose.Rules
+	aborts bool
 }
 
 // enter looks at the marks of the object's home, and makes or marks it before something is

@@ -95,6 +95,8 @@ type observation struct {
 	// reruns: another manifest of an object that has ended is another run. endUnseen: it is taken for
 	// ended, and nobody saw that.
 	reruns, endUnseen bool
+	// aborts: nothing is written that would take fields from others.
+	aborts bool
 	// fight is how a fight with somebody in the member stands.
 	fight standing
 }
@@ -103,8 +105,9 @@ type observation struct {
 type decision struct {
 	action action
 	status v1beta2.TargetStatus
-	// forget drops the record: nothing of ours is in the target.
-	forget bool
+	// forget drops the record: nothing of ours is in the target, or stays says
+	// that what is there is given up.
+	forget, stays bool
 }
 
 // decide looks at one target. It is pure. If it asks for an action, its status is what
@@ -449,7 +452,7 @@ func leftBehind(o observation) *decision {
 		d := o.say(v1beta2.TargetWaitingForRemoval, mayStillHold+notChecked)
 		return &d
 	case o.member == nil || o.memberRefusal != "":
-		return &decision{forget: true}
+		return &decision{forget: true, stays: true}
 	}
 	return nil
 }
@@ -464,7 +467,7 @@ func inForbiddenHome(o observation) *decision {
 	case o.homeRefusal == "":
 		return nil
 	case o.intent == release:
-		return &decision{forget: true}
+		return &decision{forget: true, stays: true}
 	}
 	d := o.say(v1beta2.TargetWaitingForRemoval, fmt.Sprintf(
 		"the object there may not be deleted: %s; the annotation %s=true leaves it there", o.homeRefusal, v1beta1.OrphanAnnotation))
@@ -490,7 +493,7 @@ func typeNotThere(o observation) *decision {
 	case o.cache != memberclient.NotServed:
 		return nil
 	case o.intent == release:
-		return &decision{forget: true}
+		return &decision{forget: true, stays: true}
 	}
 	d := leave(o)
 	return d

@@ -101,6 +101,12 @@ const (
 	marksTaken = "labels or annotations that the object is sent with do not stay there; it is sent again once a minute at most"
 )
 
+// replicasHint is said where somebody in the member scales what the manifest scales.
+const (
+	replicasPath = ".spec.replicas"
+	replicasHint = "; spec.retainReplicas: true of the federated object would leave the replicas to an autoscaler there"
+)
+
 // rewrittenThere says what of a manifest the member does not take as it is sent.
 func rewrittenThere(paths []string) string {
 	return "the member changes what it is sent, each time: " + named(paths) + "; it is sent again once a minute at most"
@@ -137,8 +143,8 @@ func changedThere(contested []compose.Contested) string {
 		parts = append(parts, who+" sets "+named(byManager[manager]))
 	}
 	message := "in the member, against the manifest, " + strings.Join(parts, "; ") + "; it is written back once a minute at most"
-	if slices.ContainsFunc(contested, func(c compose.Contested) bool { return c.Path == ".spec.replicas" }) {
-		message += "; spec.retainReplicas: true of the federated object would leave the replicas to an autoscaler there"
+	if slices.ContainsFunc(contested, func(c compose.Contested) bool { return c.Path == replicasPath }) {
+		message += replicasHint
 	}
 	return message
 }

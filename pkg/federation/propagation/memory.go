@@ -31,6 +31,8 @@ type memory struct {
 	fights map[string]*fight
 	// members that targets are in: those that the engine lists this object under.
 	members map[string]bool
+	// orphans are targets that were forgotten although something of ours may be there.
+	orphans map[string]bool
 	// withheld is since when no status was written, since something was begun each time; zero if
 	// that is not so.
 	withheld time.Time
@@ -64,6 +66,7 @@ func (e *Engine) remember(key objectKey, federated *v1beta2.FederatedObject) *me
 		records: map[string]v1beta2.TargetStatus{},
 		jobs:    map[string]*job{},
 		fights:  map[string]*fight{},
+		orphans: map[string]bool{},
 		guarded: hasFinalizer(federated),
 	}
 	m.inherited = m.guarded
@@ -144,11 +147,22 @@ func (m *memory) settle(target string, d decision) {
 	defer m.mu.Unlock()
 	m.unwant(target)
 	if d.forget {
+		if d.stays && m.records[target].Hash != "" {
+			m.orphans[target] = true
+		}
 		delete(m.records, target)
 		delete(m.fights, target)
 		return
 	}
+	delete(m.orphans, target)
 	m.records[target] = d.status
+}
+
+// isOrphan reports whether a target was forgotten although something of ours may be there.
+func (m *memory) isOrphan(target string) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.orphans[target]
 }
 
 // unwant drops the job of a target. m.mu is held.

@@ -79,3 +79,26 @@ func TestAStatusIsNotWithheldForever(t *testing.T) {
 		t.Error("what is begun after a rest is not waited for")
 	}
 }
+
+// What a target that has left has of the object is told, once the status has it no more.
+func TestWhatStaysInATargetThatHasLeftIsRemembered(t *testing.T) {
+	e := &Engine{memories: map[objectKey]*memory{}, holders: map[string]map[objectKey]bool{}}
+	key := objectKey{"deployments.apps", "shop", "web"}
+	for sentence, test := range map[string]struct {
+		d    decision
+		want bool
+	}{
+		"its member was unjoined":  {*leftBehind(observation{}), true},
+		"the object was not there": {*neverWritten(observation{}), false},
+		"it is a target after all": {decision{status: v1beta2.TargetStatus{Name: "rz00a", Hash: "h"}}, false},
+	} {
+		m := e.remember(key, recordedIn("u1", "m1"))
+		m.settle("rz00a", test.d)
+		m.settle("rz01a", test.d) // nothing was ever written there
+		v := &view{memory: m, federated: recordedIn("u1", "m1")}
+		if v.orphans("rz00a") != test.want || v.orphans("rz01a") {
+			t.Errorf("%s: got %v and %v", sentence, v.orphans("rz00a"), v.orphans("rz01a"))
+		}
+		e.forget(key)
+	}
+}

@@ -361,6 +361,7 @@ func (e *Engine) observe(v *view, t viewTarget) observation {
 		inherited:      v.memory.inherited,
 		cache:          memberclient.Unwatched,
 		reruns:         v.kind.completion.RerunOnChange(),
+		aborts:         v.aborts(),
 		fight:          v.memory.stands(t.Name, e.now()),
 	}
 	namespace, name := v.place(t.Candidate)

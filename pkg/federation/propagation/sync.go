@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
+	"github.com/koinon-io/koinon/pkg/federation/events"
 	"github.com/koinon-io/koinon/pkg/federation/status"
 )
 
@@ -101,7 +103,8 @@ func (e *Engine) decideAll(ctx context.Context, v *view) ([]step, error) {
 
 // about stands for what is to be done and on what ground: after a failure the same waits, and
 // another is done at once. The version of the object there is no ground: who changes it all the
-// time would be answered each time.
+// time would be answered each time. It is where conflicts abort a write: who gives a field up that
+// the write would take changes the object. So is that policy.
 func about(o observation, d decision) string {
 	hash, uid := "", ""
 	if o.manifest != nil {
@@ -110,7 +113,10 @@ func about(o observation, d decision) string {
 	if o.live != nil {
 		uid = string(o.live.UID)
 	}
-	return fmt.Sprintf("%s %s %s %p", d.action, hash, uid, o.member.Conn)
+	if o.aborts && o.live != nil {
+		uid += " " + o.live.Version()
+	}
+	return fmt.Sprintf("%s %s %s %p %v", d.action, hash, uid, o.member.Conn, o.aborts)
 }
 
 // guard sees to what has to be stored before the first write: the finalizer, and an entry
@@ -269,6 +275,7 @@ func (e *Engine) store(ctx context.Context, v *view, entries []v1beta2.TargetSta
 		cancel()
 		switch {
 		case err == nil:
+			e.tell(v, events.Transitions(stored.Status, folded, v.orphans))
 			v.federated = written
 			return true, roomFor(bytes)
 		case apierrors.IsRequestEntityTooLargeError(err):
@@ -285,6 +292,23 @@ func (e *Engine) store(ctx context.Context, v *view, entries []v1beta2.TargetSta
 			return false, err
 		}
 	}
+}
+
+// tell has Events written about an object.
+func (e *Engine) tell(v *view, happened []events.Event) {
+	if e.Record == nil || len(happened) == 0 {
+		return
+	}
+	e.Record(&corev1.ObjectReference{
+		APIVersion: v.kind.factory.Version().String(), Kind: v.kind.spec.FederatedType.Kind,
+		Namespace: v.key.namespace, Name: v.key.name, UID: v.federated.UID,
+	}, happened...)
+}
+
+// orphans reports whether what a target that has left has of the object stays there.
+func (v *view) orphans(target string) bool {
+	return v.memory.isOrphan(target) ||
+		v.federated.DeletionTimestamp != nil && v.federated.Annotations[v1beta1.OrphanAnnotation] == "true"
 }
 
 // fold returns the new status, given the stored one and how large it may be.

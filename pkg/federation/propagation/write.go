@@ -66,11 +66,16 @@ func (e *Engine) writeOnce(ctx context.Context, v *view, at spot, o observation)
 	}
 	manifest, state := o.manifest.Object(), v1beta2.TargetUpdateFailed
 	var written memberclient.Written
+	var sent map[string]any
 	if existing == nil {
 		state = v1beta2.TargetCreationFailed
 		written, err = at.conn.Create(ctx, gvr, at.namespace, at.name, compose.ForCreate(manifest, at.kind.gvk, at.rules), at.home)
 	} else {
-		written, err = at.conn.Update(ctx, gvr, at.namespace, at.name, compose.ForUpdate(manifest, existing.Object, at.kind.gvk, at.rules))
+		sent = compose.ForUpdate(manifest, existing.Object, at.kind.gvk, at.rules)
+		if refused, outrun := at.refuseConflicts(ctx, o, gvr, existing, sent); refused != nil {
+			return *refused, outrun
+		}
+		written, err = at.conn.Update(ctx, gvr, at.namespace, at.name, sent)
 	}
 	if refused := o.refusedHome(err); refused != nil {
 		return *refused, false
@@ -78,7 +83,11 @@ func (e *Engine) writeOnce(ctx context.Context, v *view, at spot, o observation)
 	switch {
 	case err == nil:
 		v.memory.wroteThere(e.now(), o, existing, manifest, written)
-		return o.written(written), false
+		taken := ""
+		if existing != nil {
+			taken = takenThere(compose.Conflicts(existing.Object, sent, written.Object.Object))
+		}
+		return o.written(written, taken), false
 	case errors.Is(err, memberclient.ErrTypeNotServed):
 		return at.notServed(o, gvr), false
 	case apierrors.IsInvalid(err) && o.startsAnew(at.kind, existing):
@@ -98,12 +107,15 @@ func (s spot) notServed(o observation, gvr schema.GroupVersionResource) result {
 	return o.failed(v1beta2.TargetTypeNotServed, message)
 }
 
-// written is the record of a target that runs the manifest.
-func (o observation) written(w memberclient.Written) result {
+// written is the record of a target that runs the manifest. taken says from whom the write took what.
+func (o observation) written(w memberclient.Written, taken string) result {
 	record := o.record
-	record.State, record.Message = v1beta2.TargetOK, ""
+	record.State, record.Message = v1beta2.TargetOK, taken
 	if len(w.Warnings) > 0 {
 		record.Message = "the member warns: " + strings.Join(w.Warnings, "; ")
+		if taken != "" {
+			record.Message = taken + "; " + record.Message
+		}
 	}
 	record.Hash, record.Version, record.Generation, record.Ended = o.manifest.Hash, w.Live.Version(), o.generation, w.Live.Ended
 	return result{record: record}

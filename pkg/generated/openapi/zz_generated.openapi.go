@@ -2028,6 +2028,13 @@ func schema_apis_kubefed_core_v1beta1_FederatedTypeConfigSpec(ref common.Referen
 							Format:      "",
 						},
 					},
+					"conflicts": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Conflicts is what becomes of a write to a member that would change a field of the manifest that another field manager owns there: Overwrite (default) takes the field over, as KubeFed does, and the target says from whom; Abort writes nothing, and the target has the state Conflict. An object may say otherwise by the annotation federation.koinon.io/conflicts.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
 					"memberFields": {
 						VendorExtensible: spec.VendorExtensible{
 							Extensions: spec.Extensions{

@@ -80,6 +80,12 @@ func TestKubectlThroughTheHost(t *testing.T) {
 	contains(f.kubectl("patch", "-n", f.namespace, "fdeploy", "web", "--type=merge", "-p", `{"metadata":{"labels":{"tier":"front"}}}`), "patched")
 	contains(f.kubectl("get", "-n", f.namespace, "fdeploy", "-l", "tier=front", "-o", "name"), "web")
 	f.kubectl("wait", "-n", f.namespace, "fdeploy/web", "--for=jsonpath={.status.targets[0].state}=TargetNotFound", "--timeout=60s")
+	f.eventually("describe shows an Event, which the account of the server may write", func(context.Context) error {
+		if got := f.kubectl("describe", "-n", f.namespace, "fdeploy", "web"); !strings.Contains(got, "koinon-controllers  nowhere: ") {
+			return fmt.Errorf("got %s", got)
+		}
+		return nil
+	})
 	f.kubectl("delete", "-n", f.namespace, "fdeploy", "other", "--wait=false")
 	f.kubectl("wait", "-n", f.namespace, "fdeploy/other", "--for=delete", "--timeout=60s")
 	contains(f.kubectl("delete", "-n", f.namespace, "fdeploy", "--all", "--timeout=60s"), "web")

@@ -13,6 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -27,6 +28,7 @@ import (
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
 	"github.com/koinon-io/koinon/pkg/federation"
 	"github.com/koinon-io/koinon/pkg/federation/book"
+	"github.com/koinon-io/koinon/pkg/federation/events"
 	"github.com/koinon-io/koinon/pkg/federation/hostwatch"
 	"github.com/koinon-io/koinon/pkg/federation/memberclient"
 	"github.com/koinon-io/koinon/pkg/federation/membership"
@@ -49,6 +51,9 @@ type world struct {
 	made map[string]*atomic.Int64
 	// served is what answers for a member, if that is not the member itself.
 	served map[string]http.Handler
+
+	// record is who is told what happens to objects; nil: nobody.
+	record func(about *corev1.ObjectReference, happened ...events.Event)
 
 	// looks is how often the engine has looked up a member, which it does for each target of an
 	// object that it looks at.
@@ -188,7 +193,7 @@ func (w *world) start() {
 		Cells:      everywhere.Federation().V1alpha1().Cells().Lister(),
 		EdgeUnits:  everywhere.Edge().V1alpha1().EdgeUnits().Lister(),
 		Namespaces: hosts.Core().V1().Namespaces().Lister(),
-		Book:       kept, Federation: "here", Adopt: func() bool { return true },
+		Book:       kept, Federation: "here", Adopt: func() bool { return true }, Record: w.record,
 	})
 	if err != nil {
 		w.Fatal(err)

@@ -17,6 +17,9 @@ const (
 	// ForeignFieldsAnnotation on a federated object, Keep or Remove, takes the place of
 	// spec.foreignFields of the FederatedTypeConfig for that object.
 	ForeignFieldsAnnotation = "federation.koinon.io/foreign-fields"
+	// ConflictsAnnotation on a federated object, Overwrite or Abort, takes the place of
+	// spec.conflicts of the FederatedTypeConfig for that object.
+	ConflictsAnnotation = "federation.koinon.io/conflicts"
 	// DeleteOptionsAnnotation holds JSON DeleteOptions for deletions in members.
 	DeleteOptionsAnnotation = "kubefed.io/deleteoption"
 	// DefaultNamespace holds clusters, type configurations and credentials.
@@ -266,6 +269,12 @@ type FederatedTypeConfigSpec struct {
 	// by the annotation federation.koinon.io/foreign-fields.
 	// +optional
 	ForeignFields ForeignFields `json:"foreignFields,omitempty"`
+	// Conflicts is what becomes of a write to a member that would change a field of the manifest
+	// that another field manager owns there: Overwrite (default) takes the field over, as KubeFed
+	// does, and the target says from whom; Abort writes nothing, and the target has the state
+	// Conflict. An object may say otherwise by the annotation federation.koinon.io/conflicts.
+	// +optional
+	Conflicts ConflictPolicy `json:"conflicts,omitempty"`
 	// MemberFields are fields that the member decides, beside those that are known of built-in
 	// types: they are sent when an object is created, and are left as they are there
 	// afterwards. JSON pointers, such as /spec/caBundle; * stands for any item or key.
@@ -284,6 +293,14 @@ type ForeignFields string
 const (
 	RemoveForeignFields ForeignFields = "Remove"
 	KeepForeignFields   ForeignFields = "Keep"
+)
+
+// ConflictPolicy is Overwrite or Abort.
+type ConflictPolicy string
+
+const (
+	OverwriteConflicts ConflictPolicy = "Overwrite"
+	AbortOnConflicts   ConflictPolicy = "Abort"
 )
 
 // RunToCompletion is the rule for a type whose objects end.

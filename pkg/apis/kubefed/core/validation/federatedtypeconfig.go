@@ -42,6 +42,9 @@ func federatedTypeConfig(config, old *v1beta1.FederatedTypeConfig) field.ErrorLi
 	if fields := config.Spec.ForeignFields; fields != "" {
 		errs = append(errs, oneOf(fields, spec.Child("foreignFields"), v1beta1.RemoveForeignFields, v1beta1.KeepForeignFields)...)
 	}
+	if policy := config.Spec.Conflicts; policy != "" {
+		errs = append(errs, oneOf(policy, spec.Child("conflicts"), v1beta1.OverwriteConflicts, v1beta1.AbortOnConflicts)...)
+	}
 	errs = append(errs, memberFields(config.Spec.MemberFields, len(old.Spec.MemberFields), spec.Child("memberFields"))...)
 	return append(errs, runToCompletion(config.Spec.RunToCompletion, spec.Child("runToCompletion"))...)
 }

@@ -231,6 +231,10 @@ func TestFederatedTypeConfig(t *testing.T) {
 		"foreign fields that are neither kept nor removed": {
 			change: func(c *v1beta1.FederatedTypeConfig) { c.Spec.ForeignFields = "Merge" },
 			want:   []string{`spec.foreignFields: Unsupported value: "Merge": supported values: "Remove", "Keep"`}},
+		"writes may stop at conflicts": {change: func(c *v1beta1.FederatedTypeConfig) { c.Spec.Conflicts = v1beta1.AbortOnConflicts }},
+		"a policy for conflicts that is none": {
+			change: func(c *v1beta1.FederatedTypeConfig) { c.Spec.Conflicts = "Force" },
+			want:   []string{`spec.conflicts: Unsupported value: "Force": supported values: "Overwrite", "Abort"`}},
 		"fields that cannot be the member's": {
 			change: func(c *v1beta1.FederatedTypeConfig) { c.Spec.MemberFields = []string{"spec", "/spec/a", "/spec/a"} },
 			want: []string{

@@ -197,6 +197,9 @@ const (
 	TargetNamespaceNotFederated TargetState = "NamespaceNotFederated"
 	// TargetContested: somebody in the member writes against the manifest, over and over.
 	TargetContested TargetState = "Contested"
+	// TargetConflict: another field manager in the member owns fields that a write would change, and
+	// spec.conflicts of the type, or the annotation of the object, says Abort. Nothing was written.
+	TargetConflict TargetState = "Conflict"
 	// TargetEnded: the object ran to its end and is gone. Nothing is wrong with that.
 	TargetEnded TargetState = "Ended"
 	// TargetTypeNotServed: the member does not serve the target kind.
@@ -219,6 +222,17 @@ const (
 // UpToDate reports whether nothing is left to do in the target: it runs what the spec says, or
 // ran it to its end.
 func (s TargetState) UpToDate() bool { return s == TargetOK || s == TargetEnded }
+
+// Reasons of the Events of a federated object, beside the words of TargetState: an Event says that
+// targets have come into a state. Clusters have those of their conditions.
+const (
+	// EventPropagationComplete: every target that may change runs what the spec says.
+	EventPropagationComplete = "PropagationComplete"
+	// EventRemovedFromTargets: targets have left, and the object is gone there.
+	EventRemovedFromTargets = "RemovedFromTargets"
+	// EventOrphanedInTargets: targets have left, and what they have of the object stays there.
+	EventOrphanedInTargets = "OrphanedInTargets"
+)
 
 // TargetStatus is what is known of one target.
 type TargetStatus struct {

@@ -232,6 +232,7 @@ var annotationRules = []struct {
 	check func(path *field.Path, value string) *field.Error
 }{
 	{corev1beta1.ForeignFieldsAnnotation, oneOf(string(corev1beta1.KeepForeignFields), string(corev1beta1.RemoveForeignFields))},
+	{corev1beta1.ConflictsAnnotation, oneOf(string(corev1beta1.OverwriteConflicts), string(corev1beta1.AbortOnConflicts))},
 	// Nothing but "true" has an effect, and whoever writes "True" loses what he wanted to keep.
 	{corev1beta1.OrphanAnnotation, oneOf("true", "false")},
 	{corev1beta1.DeleteOptionsAnnotation, func(path *field.Path, value string) *field.Error {

@@ -414,6 +414,23 @@ func TestForeignFieldsAreKeptOrRemoved(t *testing.T) {
 	}
 }
 
+func TestConflictsAreOverwrittenOrAbortTheWrite(t *testing.T) {
+	for _, test := range []struct {
+		value string
+		want  []string
+	}{
+		{"Overwrite", nil},
+		{"Abort", nil},
+		{"abort", []string{`metadata.annotations[federation.koinon.io/conflicts]: Unsupported value: "abort": supported values: "Overwrite", "Abort"`}},
+	} {
+		obj := federated(t, cluster)
+		obj.Annotations = map[string]string{"federation.koinon.io/conflicts": test.value}
+		if diff := cmp.Diff(test.want, sentences(validation.ValidateObject(obj, deployments))); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", test.value, diff)
+		}
+	}
+}
+
 // A word that has no effect would delete what was to stay.
 func TestAnnotationsForDeletionsAreUnderstoodOrRefused(t *testing.T) {
 	const orphan, options = "kubefed.io/orphan", "kubefed.io/deleteoption"

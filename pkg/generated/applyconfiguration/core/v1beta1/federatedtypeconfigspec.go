@@ -35,6 +35,11 @@ type FederatedTypeConfigSpecApplyConfiguration struct {
 	// KubeFed does; Keep leaves what another field manager owns. An object may say otherwise
 	// by the annotation federation.koinon.io/foreign-fields.
 	ForeignFields *corev1beta1.ForeignFields `json:"foreignFields,omitempty"`
+	// Conflicts is what becomes of a write to a member that would change a field of the manifest
+	// that another field manager owns there: Overwrite (default) takes the field over, as KubeFed
+	// does, and the target says from whom; Abort writes nothing, and the target has the state
+	// Conflict. An object may say otherwise by the annotation federation.koinon.io/conflicts.
+	Conflicts *corev1beta1.ConflictPolicy `json:"conflicts,omitempty"`
 	// MemberFields are fields that the member decides, beside those that are known of built-in
 	// types: they are sent when an object is created, and are left as they are there
 	// afterwards. JSON pointers, such as /spec/caBundle; * stands for any item or key.
@@ -105,6 +110,14 @@ func (b *FederatedTypeConfigSpecApplyConfiguration) WithPropagatingAnnotations(v
 // If called multiple times, the ForeignFields field is set to the value of the last call.
 func (b *FederatedTypeConfigSpecApplyConfiguration) WithForeignFields(value corev1beta1.ForeignFields) *FederatedTypeConfigSpecApplyConfiguration {
 	b.ForeignFields = &value
+	return b
+}
+
+// WithConflicts sets the Conflicts field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Conflicts field is set to the value of the last call.
+func (b *FederatedTypeConfigSpecApplyConfiguration) WithConflicts(value corev1beta1.ConflictPolicy) *FederatedTypeConfigSpecApplyConfiguration {
+	b.Conflicts = &value
 	return b
 }
 

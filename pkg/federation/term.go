@@ -58,11 +58,11 @@ type term struct {
 	members   *membership.Registry
 	engine    *propagation.Engine
 	collector *book.Collector
+	recorder  *events.Recorder
 
 	// end ends the term, and rescoped says that the scope of the KubeFedConfig is why.
 	end      context.CancelFunc
 	rescoped atomic.Bool
-	recorder  *events.Recorder
 }
 
 // work runs all controllers until ctx ends, and begins anew if the scope becomes another: what is

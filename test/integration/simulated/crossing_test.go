@@ -214,10 +214,7 @@ func (c *crossing) begin() {
 	for _, namespace := range crossingNamespaces {
 		c.law.change(func(e estate) { e.namespaces[namespace] = holder{} })
 		c.put(simulation.Namespaces, map[string]any{"metadata": map[string]any{"name": namespace}})
-		c.put(federatedNamespaces, map[string]any{
-			"metadata": map[string]any{"name": namespace, "namespace": namespace},
-			"spec":     map[string]any{"topologyType": v1beta2.TopologyCluster, "placement": map[string]any{"topologySelector": map[string]any{}}},
-		})
+		c.put(simulation.FederatedNamespaces, simulation.FederatedNamespace(namespace))
 	}
 	for _, m := range c.members {
 		c.law.change(func(e estate) { e.members[m.Name()] = holder{} })

@@ -21,10 +21,16 @@ import (
 
 var secrets = corev1.SchemeGroupVersion.WithResource("secrets")
 
-// hostNamespace makes a namespace in the host, which is federated wherever it may be.
+// hostNamespace makes a namespace in the host.
 func (f *fixture) hostNamespace(name string) {
 	f.Helper()
 	f.apply(fmt.Sprintf(`{apiVersion: v1, kind: Namespace, metadata: {name: %s}}`, name))
+}
+
+// federatedHostNamespace makes a namespace in the host that goes wherever it may.
+func (f *fixture) federatedHostNamespace(name string) {
+	f.Helper()
+	f.hostNamespace(name)
 	f.apply(fmt.Sprintf(`{apiVersion: types.kubefed.io/v1beta2, kind: FederatedNamespace, metadata: {name: %[1]s, namespace: %[1]s}, spec: {placement: {topologySelector: {}}}}`, name))
 }
 
@@ -119,7 +125,7 @@ func TestACellsNamespaceIsTheCellsAlone(t *testing.T) {
 		t.Errorf("the namespace in the member says that it belongs to %q, want %q", got, want)
 	}
 
-	f.hostNamespace(place)
+	f.federatedHostNamespace(place)
 	f.label(place, podSecurity, "privileged")
 	attacks := map[string]string{
 		"federatedsecrets":     fmt.Sprintf(`{apiVersion: types.kubefed.io/v1beta2, kind: FederatedSecret, metadata: {name: db, namespace: %s}, spec: {template: {data: {password: bWluZQ==}}, placement: PLACEMENT}}`, place),
@@ -207,7 +213,7 @@ func TestAfterAnUpgradeCellsComeFirst(t *testing.T) {
 			f.mark(member, page, map[string]any{federationv1alpha1.FederationAnnotation: nil, federationv1alpha1.OwnerAnnotation: nil})
 		}
 	}
-	f.hostNamespace(place)
+	f.federatedHostNamespace(place)
 	f.apply(fmt.Sprintf(`{apiVersion: types.kubefed.io/v1beta2, kind: FederatedConfigMap, metadata: {name: cm, namespace: %s}, spec: {template: {data: {key: theirs}}, placement: {topologySelector: {}}}}`, place))
 	before := f.object("m1", configMaps, f.namespace, "cm").GetResourceVersion()
 
@@ -289,7 +295,7 @@ func TestNamespacesOfTheMemberItselfAreNoTargets(t *testing.T) {
 		}
 	}
 	defer allow("null")
-	f.hostNamespace(place)
+	f.federatedHostNamespace(place)
 	f.apply(fmt.Sprintf(`{apiVersion: types.kubefed.io/v1beta2, kind: FederatedConfigMap, metadata: {name: cm-of-koinon, namespace: %s}, spec: {template: {data: {key: ours}}, placement: {topologySelector: {}}}}`, place))
 	for _, member := range []string{"m1", "m2"} {
 		if message, want := f.forbidden(place, "federatedconfigmaps", "cm-of-koinon", member), fmt.Sprintf("spec.allowedSystemNamespaces of KubeFedCluster %q", member); !strings.Contains(message, want) {

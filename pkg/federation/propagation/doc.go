@@ -17,7 +17,10 @@
 //   - An object is read and written only if the hash of its manifest or its version in the
 //     member differs from the entry in the status, or labels or annotations of ours are
 //     missing there: a restart sends nothing. How it is written says ADR 19.
-//   - The status is written by sync alone, once for all targets whose results are there.
+//   - A write that would take fields from other field managers is left undone where the type or the
+//     object says so (conflict.go): see ADR 38.
+//   - The status is written by sync alone, once for all targets whose results are there. What it
+//     says that the one before did not is told in Events.
 //
 // What is to be done in a target is a job, a state machine (job.go). Who writes against us in
 // a member is answered seldom (fight.go), so is what was done in vain, and what has ended is not made again (ended.go). ADR

@@ -26,5 +26,6 @@ it is and who asks work here too: "kubectl options" lists them.`,
 	flags.addFlags(root.PersistentFlags())
 	completeContexts(root, flags)
 	root.AddCommand(newKubeconfigCommand(flags, streams), newVersionCommand(flags, streams), newAgentCommand(flags, streams))
+	root.AddCommand(newJoinCommand(flags, streams))
 	return root
 }

@@ -27,7 +27,9 @@ func main() {
 	err := cmd.ExecuteContext(ctx)
 	stop()
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "error:", err)
+		if err.Error() != "" {
+			fmt.Fprintln(os.Stderr, "error:", err)
+		}
 		os.Exit(cli.ExitCode(err))
 	}
 }

@@ -2,36 +2,33 @@ package cli
 
 import "errors"
 
-// Exit codes of the commands that tell more than success and failure.
+// Exit codes of commands that have more to say than that they failed.
 const (
-	// exitFailed: it could not be done, or something is wrong.
-	exitFailed = 1
-	// exitWarnings: nothing is wrong now, and something will be or may be.
-	exitWarnings = 2
-	// exitPartial: it was done, or looked at, in part.
+	// exitChanges: all is well, and something would change, as with "kubectl diff".
+	exitChanges = 1
+	// exitFailed: the command could not do what it was asked to.
+	exitFailed = 2
+	// exitPartial: some members could not be asked; what is said of the others is true.
 	exitPartial = 3
 )
 
-// ExitError is an error that has an exit code of its own.
-type ExitError struct {
-	// Code is what the program exits with.
-	Code int
-	// Err is the sentence.
-	Err error
+// exitError is an error with an exit code. Its text is empty if there is nothing more to say.
+type exitError struct {
+	code int
+	text string
 }
 
-func (e *ExitError) Error() string { return e.Err.Error() }
+func (e *exitError) Error() string { return e.text }
 
-func (e *ExitError) Unwrap() error { return e.Err }
-
-// ExitCode is what the program exits with after an error of a command.
+// ExitCode is that of a program whose command ended with err: 0 for none, and 1 for an error that has
+// no other. A command that has said everything returns an error without a text.
 func ExitCode(err error) int {
-	var exit *ExitError
+	var exit *exitError
 	switch {
 	case err == nil:
 		return 0
 	case errors.As(err, &exit):
-		return exit.Code
+		return exit.code
 	}
-	return exitFailed
+	return 1
 }

@@ -79,7 +79,7 @@ func (o *joinOptions) run(ctx context.Context) error {
 		return err
 	}
 	if waitErr != nil {
-		return &ExitError{Code: exitPartial, Err: waitErr}
+		return &exitError{exitPartial, waitErr.Error()}
 	}
 	j.next(cluster)
 	return nil

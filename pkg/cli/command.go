@@ -26,6 +26,6 @@ it is and who asks work here too: "kubectl options" lists them.`,
 	flags.addFlags(root.PersistentFlags())
 	completeContexts(root, flags)
 	root.AddCommand(newKubeconfigCommand(flags, streams), newVersionCommand(flags, streams), newAgentCommand(flags, streams))
-	root.AddCommand(newJoinCommand(flags, streams), newUnjoinCommand(flags, streams))
+	root.AddCommand(newJoinCommand(flags, streams), newUnjoinCommand(flags, streams), newDoctorCommand(flags, streams))
 	return root
 }

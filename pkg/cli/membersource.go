@@ -173,6 +173,7 @@ func newMemberClients(config *rest.Config) (c *memberClients, err error) {
 	config = rest.CopyConfig(config)
 	config.ContentType, config.AcceptContentTypes = runtime.ContentTypeJSON, runtime.ContentTypeJSON
 	config.QPS = -1 // it is a person who waits
+	config.WarningHandler = rest.NoWarnings{} // on types that are listed because they are there
 	httpClient, err := rest.HTTPClientFor(config)
 	if err != nil {
 		return nil, fmt.Errorf("make a client of %s: %w", config.Host, err)

@@ -69,6 +69,8 @@ func newDoctorCommand(flags *connection, streams genericiooptions.IOStreams) *co
 	cmd := &cobra.Command{
 		Use:   "doctor [CLUSTER]",
 		Args:  cobra.ArbitraryArgs,
+
+		ValidArgsFunction: completeMembers(flags),
 		Short: "Say what is wrong with the federation and its members, and what mends it",
 		Long: `Say what is wrong with the federation, or with one member, each with the command that mends it or shows more:
 

@@ -67,11 +67,11 @@ type doctorOptions struct {
 func newDoctorCommand(flags *connection, streams genericiooptions.IOStreams) *cobra.Command {
 	o := &doctorOptions{IOStreams: streams, flags: flags, System: v1beta1.DefaultNamespace, now: time.Now}
 	cmd := &cobra.Command{
-		Use:   "doctor [CLUSTER]",
-		Args:  cobra.ArbitraryArgs,
+		Use:  "doctor [CLUSTER]",
+		Args: cobra.ArbitraryArgs,
 
 		ValidArgsFunction: completeMembers(flags),
-		Short: "Say what is wrong with the federation and its members, and what mends it",
+		Short:             "Say what is wrong with the federation and its members, and what mends it",
 		Long: `Say what is wrong with the federation, or with one member, each with the command that mends it or shows more:
 
   members        that are not Ready, or are joined twice

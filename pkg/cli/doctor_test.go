@@ -175,7 +175,10 @@ func TestTheDoctorNeedsKoinon(t *testing.T) {
 		change func(b *bench)
 		want   string
 	}{
-		"a member that there is not":  {[]string{"doctor", "m9"}, func(*bench) {}, `there is no KubeFedCluster "m9" in namespace "kube-federation-system"`},
+		"a member that there is not": {[]string{"doctor", "m9"}, func(*bench) {}, `there is no KubeFedCluster "m9" in namespace "kube-federation-system"`},
+		"a member that is a cell": {[]string{"doctor", "a.shop"}, func(b *bench) {
+			b.koinon.put(koinonNamespace+"/kubefedclusters/a.shop", tree{"metadata": tree{"labels": tree{"federation.koinon.io/topology": "cell"}}})
+		}, `the KubeFedCluster "a.shop" stands for a cell or an edge unit: ask about its member`},
 		"KubeFedClusters of nobody's": {[]string{"doctor"}, func(b *bench) { b.koinon.denied = []string{"list " + koinonNamespace + "/kubefedclusters"} }, "list the KubeFedClusters: you may not list"},
 	} {
 		b := newBench(t)

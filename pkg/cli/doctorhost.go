@@ -48,8 +48,10 @@ func (d *doctor) lookAtKoinon(ctx context.Context) error {
 		return fmt.Errorf("list the KubeFedClusters: %s", sentence(err))
 	}
 	d.clusters = clusters.Items
-	if d.cluster != "" && !slices.ContainsFunc(d.clusters, func(c v1beta1.KubeFedCluster) bool { return c.Name == d.cluster }) {
+	if i := slices.IndexFunc(d.clusters, func(c v1beta1.KubeFedCluster) bool { return c.Name == d.cluster }); d.cluster != "" && i < 0 {
 		return fmt.Errorf("there is no KubeFedCluster %q in namespace %q", d.cluster, d.System)
+	} else if d.cluster != "" && d.clusters[i].Labels[v1alpha1.TopologyLabel] != "" {
+		return fmt.Errorf("the KubeFedCluster %q stands for a cell or an edge unit: ask about its member", d.cluster)
 	}
 	if types, err := d.koinon.kubefed.FederatedTypeConfigs(d.System).List(ctx, metav1.ListOptions{}); err != nil {
 		d.unknown("types", "the federated types, and so the rights that members have to give", err)
@@ -78,7 +80,7 @@ func (d *doctor) lookAtKoinon(ctx context.Context) error {
 func (d *doctor) members() (members []*v1beta1.KubeFedCluster) {
 	for i := range d.clusters {
 		c := &d.clusters[i]
-		if d.cluster == "" && c.Labels[v1alpha1.TopologyLabel] == "" || c.Name == d.cluster {
+		if c.Labels[v1alpha1.TopologyLabel] == "" && (d.cluster == "" || c.Name == d.cluster) {
 			members = append(members, c)
 		}
 	}

@@ -35,11 +35,11 @@ func newUnjoinCommand(flags *connection, streams genericiooptions.IOStreams) *co
 		Timeout: 30 * time.Second, now: time.Now, every: 100 * time.Millisecond,
 	}
 	cmd := &cobra.Command{
-		Use:   "unjoin NAME",
-		Args:  cobra.ArbitraryArgs,
+		Use:  "unjoin NAME",
+		Args: cobra.ArbitraryArgs,
 
 		ValidArgsFunction: completeMembers(flags),
-		Short: "Unjoin a member: delete its KubeFedCluster, and Koinon's account in it",
+		Short:             "Unjoin a member: delete its KubeFedCluster, and Koinon's account in it",
 		Long: `Unjoin a member: delete its KubeFedCluster and Secret in Koinon, and in the member what join made: the account
 koinon-system/koinon, its token and its rights, and the namespace if nothing else is in it. What somebody made by
 hand is left there, and said.

@@ -5,33 +5,29 @@ import (
 	"errors"
 	"os/exec"
 	"strings"
-	"testing"
 
 	"github.com/koinon-io/koinon/test/testbed"
 )
 
-// TestAMemberIsJoinedExaminedAndUnjoined by the commands for it, with no more rights than the types take.
-func TestAMemberIsJoinedExaminedAndUnjoined(t *testing.T) {
-	member := testbed.StartCluster(t, testbed.ClusterOptions{Name: "m1"})
-	koinon := testbed.StartKoinon(t, testbed.KoinonOptions{})
-	p := &person{T: t, kubeconfig: merged(t, koinon.Kubeconfig(), member)}
-
+// joinsByCommand joins, examines and unjoins a member, with no more rights than the types take.
+func (p *person) joinsByCommand() {
+	p.Helper()
 	said := p.plugin(0, "join", "m1", "--label", "region=east", "--proxy")
 	if said.stdout != "kubefedcluster.core.kubefed.io/m1 joined\n" || !strings.Contains(said.stderr, "KubeFedCluster m1 in Koinon: Ready\n") {
-		t.Errorf("join said %+v", said)
+		p.Errorf("join said %+v", said)
 	}
-	t.Logf("join said:\n%s", said.stderr)
+	p.Logf("join said:\n%s", said.stderr)
 	p.propagates("joined")
 
 	again := p.plugin(0, "join", "m1")
 	for line := range strings.Lines(again.stderr) {
 		if strings.HasSuffix(line, ": made\n") || strings.HasSuffix(line, ": changed\n") {
-			t.Errorf("a join of what is joined said %q", line)
+			p.Errorf("a join of what is joined said %q", line)
 		}
 	}
 	twice := p.plugin(1, "join", "m2", "--cluster-context", "m1")
 	if want := "this cluster is joined already, as m1"; !strings.Contains(twice.stderr, want) {
-		t.Errorf("a join under another name said %q, want %q", twice.stderr, want)
+		p.Errorf("a join under another name said %q, want %q", twice.stderr, want)
 	}
 
 	p.examine()

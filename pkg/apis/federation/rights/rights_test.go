@@ -1,11 +1,14 @@
 package rights
 
 import (
+	"os"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/yaml"
 
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
 )
@@ -80,5 +83,43 @@ func TestNeedsAreWhatRulesAllowOneByOne(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{"get deployments.apps", "delete deployments.apps", "get /api"}, got); diff != "" {
 		t.Errorf("needs (-want +got):\n%s", diff)
+	}
+}
+
+// TestTheDocumentGivesWhatTheFirstTypesTake by hand, which is the same that a join gives.
+func TestTheDocumentGivesWhatTheFirstTypesTake(t *testing.T) {
+	types := []v1beta1.FederatedTypeConfig{
+		typeConfig("clusterroles.rbac.authorization.k8s.io", "rbac.authorization.k8s.io", "ClusterRole", "clusterroles"),
+		typeConfig("configmaps", "", "ConfigMap", "configmaps"),
+		typeConfig("deployments.apps", "apps", "Deployment", "deployments"),
+		typeConfig("ingresses.networking.k8s.io", "networking.k8s.io", "Ingress", "ingresses"),
+		typeConfig("jobs.batch", "batch", "Job", "jobs"),
+		typeConfig("namespaces", "", "Namespace", "namespaces"),
+		typeConfig("replicasets.apps", "apps", "ReplicaSet", "replicasets"),
+		typeConfig("secrets", "", "Secret", "secrets"),
+		typeConfig("serviceaccounts", "", "ServiceAccount", "serviceaccounts"),
+		typeConfig("services", "", "Service", "services"),
+	}
+	document, err := os.ReadFile("../../../../docs/members.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, after, _ := strings.Cut(string(document), "kind: ClusterRole\nmetadata: {name: koinon}\n")
+	manifest, _, found := strings.Cut(after, "END\n")
+	if !found {
+		t.Fatal("there is no ClusterRole koinon in the document")
+	}
+	var role rbacv1.ClusterRole
+	if err := yaml.UnmarshalStrict([]byte(manifest), &role); err != nil {
+		t.Fatal(err)
+	}
+	allowed := map[string]bool{}
+	for _, need := range Needs(role.Rules) {
+		allowed[need.Verb()+" "+need.What()] = true
+	}
+	for _, need := range Needs(Rules(types, false)) {
+		if !allowed[need.Verb()+" "+need.What()] {
+			t.Errorf("the document does not let the account %s %s", need.Verb(), need.What())
+		}
 	}
 }

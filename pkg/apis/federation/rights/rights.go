@@ -26,8 +26,13 @@ var (
 	hold = append(slices.Clone(read), "create", "patch")
 )
 
-// namespaces is the resource.
-var namespaces = schema.GroupResource{Resource: "namespaces"}
+var (
+	namespaces = schema.GroupResource{Resource: "namespaces"}
+	pods       = schema.GroupResource{Resource: "pods"}
+	// scaled are the types whose replicas a ReplicaSchedulingPreference divides. With rebalance it is
+	// looked for pods that find no node.
+	scaled = []schema.GroupResource{{Group: "apps", Resource: "deployments"}, {Group: "apps", Resource: "replicasets"}}
+)
 
 // Rules are what propagating the types takes, in a stable order. The types are those of the system
 // namespace; of those that are Disabled nothing is written, and nothing asked for. proxy adds the
@@ -45,6 +50,9 @@ func Rules(types []v1beta1.FederatedTypeConfig, proxy bool) []rbacv1.PolicyRule 
 		if GivesRights(&types[i]) {
 			verbs[Target(&types[i])] = read
 		}
+	}
+	if _, federated := verbs[pods]; !federated && slices.ContainsFunc(scaled, func(r schema.GroupResource) bool { return verbs[r] != nil }) {
+		verbs[pods] = []string{"list"}
 	}
 	rules := append(group(verbs),
 		rbacv1.PolicyRule{APIGroups: []string{"apiextensions.k8s.io"}, Resources: []string{"customresourcedefinitions"}, Verbs: []string{"get"}},

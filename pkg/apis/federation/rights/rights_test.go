@@ -39,13 +39,14 @@ func TestRules(t *testing.T) {
 				{APIGroups: []string{""}, Resources: []string{"namespaces"}, Verbs: []string{"get", "list", "watch", "create", "patch"}},
 			}, always...),
 		},
-		"kinds of one group are one rule, and in no order but that of their names": {
+		"kinds of one group are one rule, in the order of their names; pods of what is scaled are listed": {
 			types: []v1beta1.FederatedTypeConfig{
 				typeConfig("services", "", "Service", "services"), typeConfig("deployments.apps", "apps", "Deployment", "deployments"),
 				typeConfig("namespaces", "", "Namespace", "namespaces"), typeConfig("configmaps", "", "ConfigMap", "configmaps"),
 			},
 			want: append([]rbacv1.PolicyRule{
 				{APIGroups: []string{""}, Resources: []string{"configmaps", "namespaces", "services"}, Verbs: writes},
+				{APIGroups: []string{""}, Resources: []string{"pods"}, Verbs: []string{"list"}},
 				{APIGroups: []string{"apps"}, Resources: []string{"deployments"}, Verbs: writes},
 			}, always...),
 		},

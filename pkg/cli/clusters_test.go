@@ -31,6 +31,8 @@ type fakeCluster struct {
 	notReady string
 	// member is what is behind clusters/NAME/proxy; nil if nobody answers.
 	member *fakeCluster
+	// absent are collections that the server does not have.
+	absent []string
 	// silent answers nothing but 503.
 	silent bool
 
@@ -140,6 +142,9 @@ func (c *fakeCluster) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		_ = json.NewEncoder(w).Encode(tree{"gitVersion": "v1.36.2"})
 	case strings.HasSuffix(r.URL.Path, "accessreviews"):
 		c.review(w, r)
+	case r.URL.Path == "/apis/apps":
+		_ = json.NewEncoder(w).Encode(tree{"kind": "APIGroup", "apiVersion": "v1", "name": "apps", "versions": []any{
+			tree{"groupVersion": "apps/v2", "version": "v2"}, tree{"groupVersion": "apps/v1", "version": "v1"}}})
 	case r.URL.Path == "/api" || r.URL.Path == "/apis" || strings.Count(r.URL.Path, "/") == 2 && strings.HasPrefix(r.URL.Path, "/api/"):
 		c.discover(w, r.URL.Path)
 	default:
@@ -190,6 +195,11 @@ func (c *fakeCluster) serve(w http.ResponseWriter, r *http.Request) {
 		verb = "list"
 	}
 	switch {
+	case strings.HasSuffix(path, "/token"):
+		_ = json.NewEncoder(w).Encode(tree{"kind": "TokenRequest", "apiVersion": "authentication.k8s.io/v1", "metadata": tree{}, "spec": tree{},
+			"status": tree{"token": "b0und", "expirationTimestamp": "2030-01-01T00:00:00Z"}})
+	case slices.Contains(c.absent, path):
+		fail(w, answer{http.StatusNotFound, "the server could not find the requested resource"})
 	case slices.Contains(c.denied, verb+" "+path):
 		fail(w, answer{http.StatusForbidden, "you may not " + verb + " " + path})
 	case verb == "list":

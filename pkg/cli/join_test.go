@@ -323,3 +323,49 @@ func TestWhatATokenCannotSayIsInAKubeconfig(t *testing.T) {
 		t.Errorf("it is connected to %s as %s with %q", config.Host, config.ServerName, config.BearerToken)
 	}
 }
+
+// tokenInKoinon is the credential that Koinon got.
+func (b *bench) tokenInKoinon(t *testing.T) string {
+	t.Helper()
+	text, _ := b.koinon.object(koinonSecrets + "m1")["data"].(tree)["token"].(string)
+	token, err := base64.StdEncoding.DecodeString(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(token)
+}
+
+// TestWhatAProgramGivesTheCallerStaysHere: Koinon gets the account's token.
+func TestWhatAProgramGivesTheCallerStaysHere(t *testing.T) {
+	b := newBench(t)
+	b.config.AuthInfos["m1"] = &clientcmdapi.AuthInfo{Exec: &clientcmdapi.ExecConfig{
+		APIVersion: "client.authentication.k8s.io/v1", InteractiveMode: "Never", Command: "sh",
+		Args: []string{"-c", `echo '{"kind": "ExecCredential", "apiVersion": "client.authentication.k8s.io/v1", "status": {"token": "mine"}}'`},
+	}}
+	b.mustRun(t, "join", "m1")
+	if got := b.tokenInKoinon(t); got != "t0ken" {
+		t.Errorf("Koinon has the token %q", got)
+	}
+}
+
+func TestATokenThatEndsIsWarnedAbout(t *testing.T) {
+	b := newBench(t)
+	_, stderr := b.mustRun(t, "join", "m1", "--token-lifetime", "24h")
+	if want := "Warning: nobody renews the token, which ends at 2030-01-01T00:00:00Z: run the same command again before\n"; !strings.Contains(stderr, want) {
+		t.Errorf("it said %q, want %q", stderr, want)
+	}
+	if got := b.tokenInKoinon(t); got != "b0und" || b.member.object("/api/v1/namespaces/koinon-system/secrets/koinon") != nil {
+		t.Errorf("Koinon has the token %q", got)
+	}
+}
+
+func TestACredentialIsCopiedWithoutAnAccount(t *testing.T) {
+	b := newBench(t)
+	b.mustRun(t, "join", "m1", "--copy-credential")
+	if got := b.tokenInKoinon(t); got != "of-m1" {
+		t.Errorf("Koinon has the token %q", got)
+	}
+	if got := b.member.paths(); len(got) > 0 {
+		t.Errorf("in the member there is %v", got)
+	}
+}

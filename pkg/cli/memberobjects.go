@@ -46,7 +46,7 @@ func (o typeObjects) String() string {
 
 // findObjects lists what carries our label, by type. What another federation says is its own is not
 // ours. Types of which there is nothing are left out.
-func findObjects(ctx context.Context, client metadata.Interface, types []v1beta1.FederatedTypeConfig, federation string) []typeObjects {
+func findObjects(ctx context.Context, member *memberClients, types []v1beta1.FederatedTypeConfig, federation string) []typeObjects {
 	found := make([]typeObjects, len(types))
 	places := make(chan struct{}, asksAtOnce)
 	var group sync.WaitGroup
@@ -55,7 +55,7 @@ func findObjects(ctx context.Context, client metadata.Interface, types []v1beta1
 			places <- struct{}{}
 			defer func() { <-places }()
 			target := rights.Target(&types[i])
-			found[i] = listObjects(ctx, client, target.WithVersion(types[i].Spec.TargetType.Version), federation)
+			found[i] = listServed(ctx, member, target.WithVersion(types[i].Spec.TargetType.Version), federation)
 		})
 	}
 	group.Wait()
@@ -64,23 +64,50 @@ func findObjects(ctx context.Context, client metadata.Interface, types []v1beta1
 	return found
 }
 
-func listObjects(ctx context.Context, client metadata.Interface, gvr schema.GroupVersionResource, federation string) typeObjects {
-	objects := typeObjects{Resource: gvr.GroupResource()}
+// listServed lists objects in the version of the type, or in another one that the member serves.
+func listServed(ctx context.Context, member *memberClients, gvr schema.GroupVersionResource, federation string) typeObjects {
+	objects, served := listObjects(ctx, member.metadata, gvr, federation)
+	if served || gvr.Group == "" {
+		return objects
+	}
+	var group metav1.APIGroup
+	err := member.discovery.RESTClient().Get().AbsPath("/apis/" + gvr.Group).MaxRetries(0).Do(ctx).Into(&group)
+	switch {
+	case apierrors.IsNotFound(err):
+		return objects // what has no type is not there
+	case err != nil:
+		objects.Unknown = sentence(err)
+		return objects
+	}
+	for _, version := range group.Versions {
+		if version.Version == gvr.Version {
+			continue
+		}
+		if objects, served = listObjects(ctx, member.metadata, gvr.GroupResource().WithVersion(version.Version), federation); served {
+			return objects
+		}
+	}
+	return objects
+}
+
+// listObjects lists objects in one version. served is false if the member has not that one.
+func listObjects(ctx context.Context, client metadata.Interface, gvr schema.GroupVersionResource, federation string) (objects typeObjects, served bool) {
+	objects.Resource = gvr.GroupResource()
 	options := metav1.ListOptions{LabelSelector: v1beta1.ManagedLabel + "=true", Limit: pageSize}
 	for {
 		page, err := client.Resource(gvr).List(ctx, options)
 		if apierrors.IsNotFound(err) {
-			return objects // the member has no such type
+			return objects, false
 		}
 		if err != nil {
 			objects.Unknown = sentence(err)
-			return objects
+			return objects, true
 		}
 		for i := range page.Items {
 			objects.add(&page.Items[i], federation)
 		}
 		if options.Continue = page.Continue; options.Continue == "" {
-			return objects
+			return objects, true
 		}
 	}
 }

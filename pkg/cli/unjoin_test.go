@@ -201,3 +201,14 @@ func TestAKubeFedClusterThatIsHeldDoesNotHoldTheRest(t *testing.T) {
 		t.Errorf("in the member there is still %v", got)
 	}
 }
+
+// TestObjectsAreFoundInAnotherVersion than that of the type: a member may serve only that.
+func TestObjectsAreFoundInAnotherVersion(t *testing.T) {
+	b := joinedBench(t)
+	b.member.absent = []string{"/apis/apps/v1/deployments", "/api/v1/configmaps"}
+	b.member.put("/apis/apps/v2/namespaces/shop/deployments/web", tree{"metadata": tree{"labels": tree{"kubefed.io/managed": "true"}}})
+	_, _, err := b.run(t, "unjoin", "m1")
+	if want := `"m1" has 1 objects that Koinon made: 1 deployments.apps (shop/web); `; err == nil || !strings.HasPrefix(err.Error(), want) {
+		t.Errorf("got %v, want %s", err, want)
+	}
+}

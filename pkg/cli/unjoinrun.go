@@ -169,7 +169,7 @@ func (u *unjoining) lookAtMember(ctx context.Context) error {
 			return err
 		}
 	}
-	u.objects = findObjects(ctx, u.member.metadata, u.types, u.federation)
+	u.objects = findObjects(ctx, u.member, u.types, u.federation)
 	u.notLooked = notListed(u.objects)
 	return nil
 }

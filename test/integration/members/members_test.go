@@ -18,14 +18,21 @@ import (
 
 const system = "kube-federation-system"
 
-func TestTheCommandsOfTheDocumentJoinAMember(t *testing.T) {
+// TestAMemberIsJoined by the command for it, which takes away again what it made, and then by hand.
+func TestAMemberIsJoined(t *testing.T) {
 	member := testbed.StartCluster(t, testbed.ClusterOptions{Name: "m1"})
 	koinon := testbed.StartKoinon(t, testbed.KoinonOptions{})
 	p := &person{T: t, kubeconfig: merged(t, koinon.Kubeconfig(), member), document: document(t)}
+	p.joinsByCommand()
+	p.joinsByHand(member)
+}
 
-	byHand := p.commands("## Join one")
+// joinsByHand joins the member by the commands of the document.
+func (p *person) joinsByHand(member *testbed.Cluster) {
+	p.Helper()
+	byHand := p.commands("### By hand")
 	if !strings.Contains(byHand, "server=https://m1.example:6443\n") {
-		t.Fatal("the document does not say where to put the member's address")
+		p.Fatal("the document does not say where to put the member's address")
 	}
 	p.run(strings.Replace(byHand, "https://m1.example:6443", member.Server(), 1))
 	p.kubectl("-n", system, "wait", "kubefedcluster", "m1", "--for=condition=Ready", "--timeout=10s")

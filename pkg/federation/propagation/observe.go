@@ -9,13 +9,13 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
-	"github.com/koinon-io/koinon/pkg/apis/federation/ownership"
 	"github.com/koinon-io/koinon/pkg/apis/federation/tenancy"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/placement"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/manifest"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
 	"github.com/koinon-io/koinon/pkg/federation/memberclient"
+	"github.com/koinon-io/koinon/pkg/federation/reach"
 	"github.com/koinon-io/koinon/pkg/federation/render"
 )
 
@@ -127,12 +127,7 @@ func (e *Engine) foreignLabels(v *view) string {
 }
 
 // topologyOf returns the topology type of an object, defaulted.
-func topologyOf(federated *v1beta2.FederatedObject) string {
-	if federated.Spec.TopologyType == "" {
-		return v1beta2.TopologyCluster
-	}
-	return federated.Spec.TopologyType
-}
+func topologyOf(federated *v1beta2.FederatedObject) string { return reach.TopologyOf(federated) }
 
 func (v *view) topologyOf() string { return topologyOf(v.federated) }
 
@@ -304,18 +299,7 @@ func (e *Engine) holds(v *view, c placement.Candidate, staying map[types.UID]boo
 
 // place returns namespace and name of the object in a target.
 func (v *view) place(c placement.Candidate) (namespace, name string) {
-	inMember := c.Namespace
-	if inMember == "" {
-		inMember = v.key.namespace
-	}
-	switch {
-	case v.kind.target.Namespaced:
-		return inMember, v.key.name
-	case v.kind.isNamespace():
-		return "", inMember
-	default:
-		return "", v.key.name
-	}
+	return v.kind.ofReach().Place(v.object(), c)
 }
 
 // observe gathers what a decision on one target needs, but for the manifest.
@@ -376,8 +360,7 @@ func (e *Engine) isJoined(member string) bool {
 // kubeFedsPlace reports whether KubeFed would have put the object there: in the namespace of
 // the same name.
 func (v *view) kubeFedsPlace(c placement.Candidate) bool {
-	return v.topologyOf() == v1beta2.TopologyCluster && c.Owner == ownership.NamespaceOwner(v.key.namespace) &&
-		(c.Namespace == "" || c.Namespace == v.key.namespace)
+	return v.object().KubeFedsPlace(c)
 }
 
 // isNotFound is apierrors.IsNotFound, for lister errors that were wrapped.

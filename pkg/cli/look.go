@@ -1,0 +1,197 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/koinon-io/koinon/pkg/apis/federation/ownership"
+	"github.com/koinon-io/koinon/pkg/apis/federation/tenancy"
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/placement"
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
+	"github.com/koinon-io/koinon/pkg/federation/reach"
+)
+
+// looked is one federated object with its targets, as the engine sees it.
+type looked struct {
+	ftc       *v1beta1.FederatedTypeConfig
+	kind      reach.Kind
+	federated *v1beta2.FederatedObject
+	object    reach.Object
+	// candidates are all that it could be in, by name; targets those that it is placed in.
+	candidates map[string]*placement.Candidate
+	targets    []placement.Target
+	// members are by name; nil if the caller may not list them.
+	members map[string]*v1beta1.KubeFedCluster
+	// problem is why its targets cannot be computed; targets are then empty.
+	problem string
+}
+
+// look finds the targets of a federated object.
+func look(ctx context.Context, h *hub, ftc *v1beta1.FederatedTypeConfig, federated *v1beta2.FederatedObject) (*looked, error) {
+	l := &looked{ftc: ftc, kind: reach.KindOf(&ftc.Spec), federated: federated, candidates: map[string]*placement.Candidate{}}
+	tenant, err := l.tenant(ctx, h)
+	if err != nil || l.problem != "" {
+		return l, err
+	}
+	l.object = reach.ObjectOf(federated, tenant)
+	if l.members, _, err = h.members(ctx, l.object.TopologyType); err != nil {
+		return nil, err
+	}
+	candidates, err := h.candidates(ctx, l.object)
+	if err != nil {
+		return nil, err
+	}
+	for i := range candidates {
+		l.candidates[candidates[i].Name] = &candidates[i]
+	}
+	spec := &federated.Spec
+	if l.targets, err = placement.Resolve(l.object.TopologyType, spec.Placement, spec.PlacementMask, candidates); err != nil {
+		l.problem = err.Error()
+	}
+	return l, nil
+}
+
+// tenant is that of the object's namespace. It also finds what keeps the object from being propagated at all.
+func (l *looked) tenant(ctx context.Context, h *hub) (tenancy.Tenant, error) {
+	if l.federated.Namespace == "" {
+		return tenancy.Tenant{}, nil
+	}
+	namespace, err := h.namespace(ctx, l.federated.Namespace)
+	switch {
+	case err != nil:
+		return tenancy.Tenant{}, err
+	case namespace == nil:
+		l.problem = fmt.Sprintf("metadata.namespace: there is no namespace %q any more; what is in members stays there until the object is deleted", l.federated.Namespace)
+		return tenancy.Tenant{}, nil
+	}
+	if l.kind.IsNamespace() {
+		l.problem = reach.ObjectOf(l.federated, tenancy.Tenant{}).RefuseNamespace(l.federated, h.system, namespace.Labels)
+	}
+	return tenancy.Of(namespace.Labels), nil
+}
+
+// record is what the status says of a target.
+func (l *looked) record(name string) v1beta2.TargetStatus {
+	for _, record := range l.records() {
+		if record.Name == name {
+			return record
+		}
+	}
+	return v1beta2.TargetStatus{}
+}
+
+func (l *looked) records() []v1beta2.TargetStatus {
+	if l.federated.Status == nil {
+		return nil
+	}
+	return l.federated.Status.Targets
+}
+
+// purpose says what a target is meant to be.
+type purpose int
+
+const (
+	// toRun: the target runs what the spec says.
+	toRun purpose = iota
+	// toLeave: the object goes from the target.
+	toLeave
+	// toStay: the target is left alone, and message says why.
+	toStay
+)
+
+// aim is a target with what becomes of it.
+type aim struct {
+	placement.Candidate
+	purpose purpose
+	// held: the mask leaves it as it is until then.
+	held    bool
+	message string
+	record  v1beta2.TargetStatus
+}
+
+// aims lists what becomes of each target that is placed or, as the status records, has the object, by
+// name. A target that moved is there twice: what is in its old place goes first.
+func (l *looked) aims() (aims []aim) {
+	known := map[string]bool{}
+	for _, t := range l.targets {
+		known[t.Name] = true
+		record := l.record(t.Name)
+		a := aim{Candidate: t.Candidate, record: record}
+		switch t.Disposition {
+		case placement.Placed:
+			if old, moved := l.movedFrom(t.Candidate, record); moved {
+				aims = append(aims, aim{Candidate: old, purpose: toLeave, record: record, message: "the target is in another place now"})
+				a.record = v1beta2.TargetStatus{Name: t.Name}
+			}
+		case placement.Masked:
+			a.held = true
+		default:
+			a.purpose, a.message = toStay, t.Message
+		}
+		aims = append(aims, a)
+	}
+	for _, record := range l.records() {
+		if known[record.Name] || record.Hash == "" {
+			continue
+		}
+		a := aim{Candidate: l.recorded(record), purpose: toLeave, record: record, message: "the target is no longer placed"}
+		if mask, err := placement.NewMask(l.federated.Spec.PlacementMask); err == nil && !mask.Allows(record.Name, l.candidates[record.Name]) {
+			a.held = true
+		}
+		aims = append(aims, a)
+	}
+	slices.SortStableFunc(aims, func(a, b aim) int { return strings.Compare(a.Name, b.Name) })
+	return aims
+}
+
+// recorded is the place of a target as the record has it.
+func (l *looked) recorded(record v1beta2.TargetStatus) placement.Candidate {
+	return placement.Candidate{Name: record.Name, Member: record.Cluster, Namespace: record.Namespace, Owner: l.object.Owner(record.Name)}
+}
+
+// movedFrom returns the place that the record names, if something was written there and the target
+// is in another one now.
+func (l *looked) movedFrom(c placement.Candidate, record v1beta2.TargetStatus) (placement.Candidate, bool) {
+	if !l.kind.Moved(l.object, c, record) {
+		return placement.Candidate{}, false
+	}
+	return l.recorded(record), true
+}
+
+// objection says why nothing may be done in the place of a target, as far as that is known here; empty if
+// something may.
+func (l *looked) objection(ctx context.Context, h *hub, c placement.Candidate) (string, error) {
+	if l.members == nil {
+		return "", nil
+	}
+	member := l.members[c.Member]
+	if member == nil || reach.IsUnit(member) {
+		return fmt.Sprintf("there is no member %q", c.Member), nil
+	}
+	if refusal := l.object.MemberRefusal(c, member.Labels); refusal != "" {
+		return refusal, nil
+	}
+	return l.homeObjection(ctx, h, c, member)
+}
+
+// homeObjection says why the object may not be in its namespace of the member.
+func (l *looked) homeObjection(ctx context.Context, h *hub, c placement.Candidate, member *v1beta1.KubeFedCluster) (string, error) {
+	home := l.kind.Home(l.object, c)
+	if home == "" {
+		return "", nil
+	}
+	if refusal := ownership.SystemNamespacesOf(member).Refusal(home); refusal != "" {
+		return refusal, nil
+	}
+	page, err := h.page(ctx, home)
+	if err != nil {
+		return "", err
+	}
+	if holder, held := ownership.Holder(page, c.Member); held && holder != c.Owner {
+		return ownership.TakenBy(holder, home, c.Member), nil
+	}
+	return "", nil
+}

@@ -114,7 +114,7 @@ func newMaskVerb(flags *connection, streams genericiooptions.IOStreams, verb mas
 	}
 	f := cmd.Flags()
 	f.StringVarP(&o.ObjectSelector, "object-selector", "l", "", "The objects of a type that have these labels.")
-	f.StringSliceVarP(&o.Files, "filename", "f", nil, "The objects that a file or folder names, or - for the standard input.")
+	f.StringArrayVarP(&o.Files, "filename", "f", nil, "The objects that a file or folder names, or - for the standard input.")
 	f.BoolVarP(&o.Recursive, "recursive", "R", false, "Read folders in folders too.")
 	f.StringVarP(&o.Output, "output", "o", o.Output, "text for people, json or yaml for a program.")
 	f.StringVar(&o.System, "kubefed-namespace", o.System, "The namespace of KubeFedClusters.")

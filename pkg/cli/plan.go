@@ -74,7 +74,7 @@ the others is true. More than that is wrong with 2.`,
 		},
 	}
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &exitError{exitFailed, err.Error()} })
-	cmd.Flags().StringSliceVarP(&o.Files, "filename", "f", nil, "A file or folder with federated objects, or - for the standard input; may be repeated.")
+	cmd.Flags().StringArrayVarP(&o.Files, "filename", "f", nil, "A file or folder with federated objects, or - for the standard input; may be repeated.")
 	cmd.Flags().BoolVarP(&o.Recursive, "recursive", "R", false, "Read folders in folders too.")
 	cmd.Flags().BoolVar(&o.ServerSide, "server-side", false, "Apply as \"kubectl apply --server-side\" does.")
 	cmd.Flags().BoolVar(&o.ForceConflicts, "force-conflicts", false, "With --server-side, take fields over from other managers.")

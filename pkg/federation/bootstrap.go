@@ -65,6 +65,7 @@ func (m *Manager) bootstrap(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	m.scope = scopeOf(config)
 	if config, err = m.ensureFederation(ctx, config); err != nil {
 		return err
 	}
@@ -103,6 +104,14 @@ func (m *Manager) ensureNamespace(ctx context.Context) error {
 		return fmt.Errorf("make namespace %q: %w", m.config.Namespace, err)
 	}
 	return nil
+}
+
+// scopeOf is Cluster unless the KubeFedConfig says otherwise.
+func scopeOf(config *v1beta1.KubeFedConfig) v1beta1.ResourceScope {
+	if config.Spec.Scope == v1beta1.NamespaceScoped {
+		return v1beta1.NamespaceScoped
+	}
+	return v1beta1.ClusterScoped
 }
 
 func (m *Manager) ensureConfig(ctx context.Context) (*v1beta1.KubeFedConfig, error) {

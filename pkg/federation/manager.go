@@ -63,6 +63,8 @@ type Manager struct {
 	koinon versioned.Interface
 	// federation is what this one is called on namespaces of members; bootstrap sets it.
 	federation string
+	// scope is that of the KubeFedConfig; bootstrap sets it.
+	scope v1beta1.ResourceScope
 	// do is work, or what a test has instead.
 	do func(context.Context) error
 }

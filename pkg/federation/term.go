@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -57,12 +58,29 @@ type term struct {
 	members   *membership.Registry
 	engine    *propagation.Engine
 	collector *book.Collector
+
+	// end ends the term, and rescoped says that the scope of the KubeFedConfig is why.
+	end      context.CancelFunc
+	rescoped atomic.Bool
 }
 
-// work runs all controllers until ctx ends.
+// work runs all controllers until ctx ends, and begins anew if the scope becomes another: what is
+// watched is another then.
 func (m *Manager) work(ctx context.Context) error {
+	for ctx.Err() == nil {
+		rescoped, err := m.workInScope(ctx)
+		if err != nil || !rescoped {
+			return err
+		}
+		klog.FromContext(ctx).Info("Scope of the KubeFedConfig has changed; controllers begin anew")
+	}
+	return nil
+}
+
+// workInScope runs all controllers until ctx ends or, rescoped, the KubeFedConfig has another scope.
+func (m *Manager) workInScope(ctx context.Context) (rescoped bool, err error) {
 	if err := m.untilDone(ctx, "Failed to prepare the system namespace", m.bootstrap); err != nil {
-		return nil // ctx ended
+		return false, nil // ctx ended
 	}
 	t := &term{
 		Manager:    m,
@@ -75,12 +93,22 @@ func (m *Manager) work(ctx context.Context) error {
 	}
 	t.makeCaches()
 	if err := t.build(); err != nil {
-		return err
+		return false, err
 	}
 	if err := t.subscribe(); err != nil {
-		return err
+		return false, err
 	}
-	return t.run(ctx)
+	err = t.run(ctx)
+	return t.rescoped.Load(), err
+}
+
+// configChanged ends the term if the scope is another: it is immutable, but a KubeFedConfig can be deleted and
+// made anew. One that is only deleted changes nothing.
+func (t *term) configChanged(config *v1beta1.KubeFedConfig) {
+	if config.Name == v1beta1.KubeFedConfigName && scopeOf(config) != t.scope {
+		t.rescoped.Store(true)
+		t.end()
+	}
 }
 
 // stripManagedFields drops what nobody reads.
@@ -214,6 +242,7 @@ func (t *term) buildPropagation() (err error) {
 		Namespaces:      hostNamespaces,
 		Book:            t.book,
 		Federation:      t.federation,
+		Scope:           t.scope,
 		Adopt:           func() bool { return reach.Adopts(currentConfig(configs)) },
 	})
 	if err != nil {
@@ -275,7 +304,7 @@ func (t *term) subscriptions() []subscription {
 	}
 	return append(host,
 		subscription{core.FederatedTypeConfigs().Informer(), func(_, o metav1.Object) { t.engine.TypeChanged(o.(*v1beta1.FederatedTypeConfig)) }},
-		subscription{core.KubeFedConfigs().Informer(), func(_, _ metav1.Object) {}},
+		subscription{core.KubeFedConfigs().Informer(), func(_, o metav1.Object) { t.configChanged(o.(*v1beta1.KubeFedConfig)) }},
 	)
 }
 
@@ -447,6 +476,7 @@ func memberNamespaceOf(unit metav1.Object) string {
 func (t *term) run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	t.end = cancel
 	factories := []interface {
 		Start(<-chan struct{})
 		Shutdown()

@@ -1,16 +1,14 @@
 package fedclient
 
 import (
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
 	"github.com/koinon-io/koinon/pkg/federation/hostwatch"
 )
 
-// NewInformer returns an informer on all objects of a resource, which is indexed by namespace. It
-// drops managedFields, which are half of a small object and nobody reads.
-func (f *Factory) NewInformer(plural string) *hostwatch.Informer {
-	i := hostwatch.NewInformer(f.Resource(plural, metav1.NamespaceAll), &v1beta2.FederatedObject{})
+// NewInformer returns an informer on the objects of a resource in a namespace, or in all of them if that
+// is empty. It is indexed by namespace, and drops managedFields, which are half of a small object and nobody reads.
+func (f *Factory) NewInformer(plural, namespace string) *hostwatch.Informer {
+	i := hostwatch.NewInformer(f.Resource(plural, namespace), &v1beta2.FederatedObject{})
 	// Fails only once the informer runs.
 	_ = i.SetTransform(stripManagedFields)
 	return i

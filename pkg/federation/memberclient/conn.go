@@ -44,6 +44,8 @@ type Type struct {
 	Resource   schema.GroupVersionResource
 	Kind       string
 	Namespaced bool
+	// Namespace is the only one of which objects are listed and watched; empty: all.
+	Namespace string
 }
 
 // Conn is a connection to one member with one set of credentials.

@@ -34,8 +34,9 @@ const (
 
 // query says what to list.
 type query struct {
-	resource schema.GroupVersionResource
-	keep     Keep
+	resource  schema.GroupVersionResource
+	namespace string // empty: all
+	keep      Keep
 	// cached asks for what the member's cache has, which may be some time ago; else it is
 	// what the member has now.
 	cached bool
@@ -43,7 +44,11 @@ type query struct {
 
 // path is where the objects are listed and watched.
 func (q query) path() string {
-	return versionPath(q.resource.GroupVersion()) + "/" + q.resource.Resource
+	path := versionPath(q.resource.GroupVersion())
+	if q.namespace != "" {
+		path += "/namespaces/" + q.namespace
+	}
+	return path + "/" + q.resource.Resource
 }
 
 // accept asks for no more of objects than is kept; kind is what their metadata comes as.

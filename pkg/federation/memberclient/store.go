@@ -79,7 +79,7 @@ func (s *store) list(ctx context.Context) (objects map[string]*Live, version str
 	s.unlist()
 	c := s.cache
 	objects = map[string]*Live{}
-	version, err = c.conn.list(ctx, query{resource: c.servedVersion(), keep: c.keep}, func(live *Live) error {
+	version, err = c.conn.list(ctx, query{resource: c.servedVersion(), namespace: c.target.Namespace, keep: c.keep}, func(live *Live) error {
 		if err := s.takeListed(live.sizeBytes()); err != nil {
 			return err
 		}

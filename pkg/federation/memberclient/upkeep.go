@@ -292,7 +292,7 @@ func (c *Cache) resync(ctx context.Context) {
 	listed := map[string]struct{}{} // of the keys that the cache has
 	var suspects []suspect
 	var sizeBytes int64
-	version, err := c.conn.list(ctx, query{resource: c.servedVersion(), keep: Keep{}, cached: true}, func(live *Live) error {
+	version, err := c.conn.list(ctx, query{resource: c.servedVersion(), namespace: c.target.Namespace, keep: Keep{}, cached: true}, func(live *Live) error {
 		if sizeBytes += live.sizeBytes(); sizeBytes > maxCachedBytes {
 			return errTooMuch
 		}

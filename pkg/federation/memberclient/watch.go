@@ -93,7 +93,7 @@ func (c *Cache) beginWatch(ctx context.Context) (*stream, error) {
 		cut()
 		return nil, errListAnew
 	}
-	q := query{resource: c.servedVersion(), keep: c.keep}
+	q := query{resource: c.servedVersion(), namespace: c.target.Namespace, keep: c.keep}
 	body, err := c.conn.client.Get().AbsPath(q.path()).MaxRetries(0).SetHeader("Accept", q.accept("PartialObjectMetadata")).
 		Param("watch", "true").
 		Param("labelSelector", managedSelector).

@@ -74,7 +74,10 @@ func (e *Engine) isOutdated(v *view) bool {
 		return true
 	}
 	tenant, departed, err := e.tenantOf(current)
-	return err != nil || tenant != v.tenant || departed != v.departed
+	if err != nil || tenant != v.tenant || departed != v.departed {
+		return true
+	}
+	return current.DeletionTimestamp == nil && !sameNamespace(v.namespace, e.namespaceOf(v))
 }
 
 // mayAct reports whether sync has stored what has to be stored before a first write. If

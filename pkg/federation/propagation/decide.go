@@ -23,11 +23,17 @@ const (
 	keep
 	// absent: the target cannot be used: it does not exist, or not for this tenant.
 	absent
+	// unfederated: the namespace of the object is not federated. What is in the target stays as
+	// it is, and nothing new goes there.
+	unfederated
 	// remove: the object is deleted in the target.
 	remove
 	// release: the object in the target is given up, and stays.
 	release
 )
+
+// stays reports whether the object stays in the target if it is there.
+func (i intent) stays() bool { return i == run || i == keep || i == unfederated }
 
 // action is what has to be done in the member.
 type action string
@@ -44,8 +50,12 @@ const (
 // observation is everything that a decision on one target is made from.
 type observation struct {
 	intent intent
-	// reason is why the target is absent, or kept though no longer placed.
+	// reason is why the target is absent or unfederated, or kept though no longer placed.
 	reason string
+	// named: the placement names the target. leftOut is why it is not placed there all the same;
+	// empty if nobody asks.
+	named   bool
+	leftOut string
 	// source and federation are the federated object and the federation, as they are named
 	// in members. unmarkedIsOurs: what has our label and names no source is this object's,
 	// since KubeFed knows no other place of that name.
@@ -108,8 +118,10 @@ func decide(o observation) decision {
 		return o.masked()
 	case absent:
 		return o.say(v1beta2.TargetNotFound, o.reason)
+	case unfederated:
+		return o.spared()
 	default:
-		return firstOf(o, removeRules)
+		return o.saidWhy(firstOf(o, removeRules))
 	}
 }
 
@@ -175,6 +187,29 @@ func (o observation) masked() decision {
 		message = "the mask holds the first write back"
 	}
 	return o.say(v1beta2.TargetMasked, message)
+}
+
+// spared leaves what is in the target as it is: that nobody says where the namespace goes is no
+// order to delete. Where nothing is, a target that the placement names says why.
+func (o observation) spared() decision {
+	switch {
+	case o.record.Hash != "" || (o.live != nil && o.ours(o.live.Labels, o.live.Annotations)):
+		return o.say(v1beta2.TargetNamespaceNotFederated, o.reason+"; what is there stays as it is")
+	case o.named || (o.inherited && o.mayHold()):
+		return o.say(v1beta2.TargetNamespaceNotFederated, o.reason)
+	}
+	return decision{forget: true}
+}
+
+// saidWhy has a target that the placement names, and that nothing is in, say why.
+func (o observation) saidWhy(d decision) decision {
+	if !d.forget || o.leftOut == "" {
+		return d
+	}
+	return decision{status: v1beta2.TargetStatus{
+		Name: o.record.Name, Cluster: o.record.Cluster, Namespace: o.record.Namespace,
+		State: v1beta2.TargetNamespaceNotFederated, Message: o.leftOut,
+	}}
 }
 
 const notChecked = "the member was not checked yet"

@@ -96,13 +96,17 @@ type Config struct {
 	// Federation is what this one is called on namespaces of members.
 	Federation string
 
+	// Scope is that of the KubeFedConfig: where it is Namespaced, only objects of SystemNamespace
+	// are propagated, and none that lie in no namespace of members.
+	Scope v1beta1.ResourceScope
+
 	// Adopt is asked whether an object that a member has already is taken over.
 	Adopt func() bool
 }
 
 func (c Config) check() error {
 	if c.HostConfig == nil || c.Checker == nil || c.Members == nil || c.Clusters == nil || c.Types == nil || c.TypeClient == nil ||
-		c.Cells == nil || c.EdgeUnits == nil || c.Namespaces == nil || c.Adopt == nil || c.SystemNamespace == "" || c.Book == nil || c.Federation == "" {
+		c.Cells == nil || c.EdgeUnits == nil || c.Namespaces == nil || c.Adopt == nil || c.SystemNamespace == "" || c.Scope == "" || c.Book == nil || c.Federation == "" {
 		return errors.New("propagation: every field of Config must be set")
 	}
 	return nil
@@ -144,6 +148,8 @@ type Engine struct {
 	met     map[string]membership.Member // as MemberChanged has found them; guarded by mu
 	runCtx  context.Context              // set by Run; guarded by mu
 	stopped bool                         // guarded by mu
+	// namespacesOff: FederatedNamespaces are known not to be propagated; guarded by mu.
+	namespacesOff bool
 }
 
 // New returns an engine that does nothing before Run.

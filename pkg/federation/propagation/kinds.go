@@ -41,6 +41,8 @@ type kind struct {
 	target              memberclient.Type
 	federatedNamespaced bool
 	collectStatus       bool
+	// onlyNarrows: its objects are not propagated, and say where those of their namespace go.
+	onlyNarrows bool
 	// completion says when an object has ended; nil if none does.
 	completion *completion.Rule
 	rules      compose.Rules
@@ -50,10 +52,11 @@ type kind struct {
 // feed is where a kind's objects come from. Kinds that differ only in how they propagate
 // share it.
 type feed struct {
-	factory  *fedclient.Factory
-	plural   string
-	informer *hostwatch.Informer
-	stop     context.CancelFunc
+	factory   *fedclient.Factory
+	plural    string
+	namespace string // empty: all
+	informer  *hostwatch.Informer
+	stop      context.CancelFunc
 }
 
 // newKind reads a FederatedTypeConfig. What is wrong with its rules admission refuses, but what
@@ -99,14 +102,18 @@ func (e *Engine) syncType(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	if !served || ftc.Spec.Propagation != v1beta1.Enabled {
+	if !served || ftc.Spec.Propagation != v1beta1.Enabled || e.isOutOfScope(ftc) {
 		e.stopKind(name)
 		return e.writeTypeStatus(ctx, ftc, v1beta1.ControllerNotRunning)
 	}
 	if err := e.startKind(ctx, ftc); err != nil {
 		return err
 	}
-	return e.writeTypeStatus(ctx, ftc, v1beta1.ControllerRunning)
+	state := v1beta1.ControllerRunning
+	if k := e.kind(name); k != nil && k.onlyNarrows {
+		state = v1beta1.ControllerNotRunning
+	}
+	return e.writeTypeStatus(ctx, ftc, state)
 }
 
 // isServed reports whether the federated kind of a configuration is served, and not another's of
@@ -129,6 +136,10 @@ func (e *Engine) startKind(ctx context.Context, ftc *v1beta1.FederatedTypeConfig
 	if err != nil {
 		return err
 	}
+	if created.target.Namespaced {
+		created.target.Namespace = e.watched()
+	}
+	created.onlyNarrows = created.name == namespaceType && e.inOneNamespace()
 	if old != nil && (old.spec.TargetType != ftc.Spec.TargetType || old.spec.FederatedType != ftc.Spec.FederatedType) {
 		e.stopKind(ftc.Name)
 		old = nil
@@ -140,7 +151,12 @@ func (e *Engine) startKind(ctx context.Context, ftc *v1beta1.FederatedTypeConfig
 	}
 	e.mu.Lock()
 	e.kinds[created.name] = created
+	e.namespacesOff = e.namespacesOff && created.name != namespaceType
 	e.mu.Unlock()
+	if created.name == namespaceType && old == nil {
+		// Ends once the feed is filled, or with ctx.
+		e.wg.Go(func() { e.narrowOnceKnown(ctx, created.feed) })
+	}
 	for _, member := range e.Members.List() {
 		if member.Conn != nil && member.Health == membership.Ready {
 			created.watchIn(member.Conn)
@@ -157,8 +173,8 @@ func (e *Engine) openFeed(ctx context.Context, k *kind) error {
 	if err != nil {
 		return err
 	}
-	f := &feed{factory: factory, plural: k.spec.FederatedType.PluralName}
-	f.informer = factory.NewInformer(f.plural)
+	f := &feed{factory: factory, plural: k.spec.FederatedType.PluralName, namespace: e.watched()}
+	f.informer = factory.NewInformer(f.plural, f.namespace)
 	name := k.name
 	enqueue := func(object any) {
 		if gone, ok := object.(cache.DeletedFinalStateUnknown); ok {
@@ -175,6 +191,11 @@ func (e *Engine) openFeed(ctx context.Context, k *kind) error {
 	}); err != nil {
 		return fmt.Errorf("watch %s: %w", k.name, err)
 	}
+	if k.name == namespaceType {
+		if err := e.narrowBy(f); err != nil {
+			return fmt.Errorf("watch %s: %w", k.name, err)
+		}
+	}
 	feedCtx, stop := context.WithCancel(ctx)
 	f.stop = stop
 	k.feed = f
@@ -185,7 +206,7 @@ func (e *Engine) openFeed(ctx context.Context, k *kind) error {
 		}
 	})
 	e.wg.Go(func() {
-		e.Checker.Follow(feedCtx, factory.Version().WithResource(f.plural), metav1.NamespaceAll, f.informer)
+		e.Checker.Follow(feedCtx, factory.Version().WithResource(f.plural), f.namespace, f.informer)
 	})
 	return nil
 }
@@ -197,7 +218,7 @@ func (f *feed) waitUntilServed(ctx context.Context) bool {
 	defer ticker.Stop()
 	for {
 		call, cancel := context.WithTimeout(ctx, hostTimeout)
-		_, err := f.factory.Resource(f.plural, "").List(call, metav1.ListOptions{Limit: 1})
+		_, err := f.factory.Resource(f.plural, f.namespace).List(call, metav1.ListOptions{Limit: 1})
 		cancel()
 		if err == nil {
 			return true
@@ -215,6 +236,8 @@ func (e *Engine) stopKind(name string) {
 	e.mu.Lock()
 	stopped := e.kinds[name]
 	delete(e.kinds, name)
+	known := e.namespacesOff
+	e.namespacesOff = known || name == namespaceType
 	for key, m := range e.memories {
 		if key.kind == name {
 			e.unlist(key, m)
@@ -222,6 +245,9 @@ func (e *Engine) stopKind(name string) {
 		}
 	}
 	e.mu.Unlock()
+	if name == namespaceType && !known {
+		e.enqueueNarrowed()
+	}
 	if stopped == nil {
 		return
 	}
@@ -254,6 +280,9 @@ func (e *Engine) writeTypeStatus(ctx context.Context, ftc *v1beta1.FederatedType
 }
 
 func (k *kind) watchIn(conn *memberclient.Conn) {
+	if k.onlyNarrows {
+		return
+	}
 	keep := memberclient.Keep{Status: k.collectStatus}
 	if k.completion != nil {
 		keep.Ended = k.completion.Ended

@@ -27,6 +27,12 @@ type view struct {
 	// has no tenant then.
 	departed bool
 	targets  []viewTarget
+	// namespace is where the namespace of the object goes, and unfederated why nothing new is placed in
+	// clusters, empty if it is. outside are the targets that the placement names and the namespace does
+	// not go to.
+	namespace   placement.Namespace
+	unfederated string
+	outside     []placement.Target
 	// problem is why the targets cannot be computed; targets are then empty.
 	problem string
 }
@@ -38,13 +44,17 @@ type viewTarget struct {
 	reason string
 	// recorded: nothing but the record says that the target is there.
 	recorded bool
+	// named: the placement names the target. leftOut is why it is not placed there all the same;
+	// empty if nobody asks.
+	named   bool
+	leftOut string
 }
 
-// look builds the view of an object. It returns nil if the object is gone, and an error
-// if the caches cannot tell yet.
+// look builds the view of an object. It returns nil if the object is gone, or is left as it is until
+// it is known where its namespace goes, and an error if the caches cannot tell yet.
 func (e *Engine) look(key objectKey) (*view, error) {
 	k := e.kind(key.kind)
-	if k == nil {
+	if k == nil || k.onlyNarrows {
 		return nil, nil
 	}
 	federated := k.get(key)
@@ -77,9 +87,13 @@ func (e *Engine) look(key objectKey) (*view, error) {
 	if v.problem = e.refuse(v); v.problem != "" {
 		return v, nil
 	}
+	if v.namespace = e.namespaceOf(v); v.namespace.Unknown {
+		return nil, nil // what tells has all objects looked at again
+	}
 	v.addPlaced(candidates)
 	if v.problem == "" {
 		v.addDeparting(e, candidates)
+		v.addOutside()
 	}
 	return v, nil
 }
@@ -105,12 +119,15 @@ func (v *view) topologyOf() string { return topologyOf(v.federated) }
 func (v *view) addPlaced(candidates []placement.Candidate) {
 	spec := &v.federated.Spec
 	targets, err := placement.Resolve(v.topologyOf(), spec.Placement, spec.PlacementMask, candidates)
+	if err == nil && v.kind.isNarrowed() {
+		targets, err = placement.Narrow(v.topologyOf(), targets, v.namespace)
+	}
 	if err != nil {
 		v.problem = err.Error()
 		return
 	}
 	for _, t := range targets {
-		added := viewTarget{Candidate: t.Candidate, reason: t.Message}
+		added := viewTarget{Candidate: t.Candidate, reason: t.Message, named: t.Named}
 		from, moved := v.movedFrom(t.Candidate)
 		switch {
 		case t.Disposition == placement.Placed && moved:
@@ -121,6 +138,13 @@ func (v *view) addPlaced(candidates []placement.Candidate) {
 			added.intent = keep
 		case t.Disposition == placement.NotFound:
 			added.intent = absent
+		case t.Disposition == placement.Unfederated:
+			added.intent, v.unfederated = unfederated, t.Message
+		case t.Disposition == placement.Outside: // it departs from there, if it is there
+			if t.Named {
+				v.outside = append(v.outside, t)
+			}
+			continue
 		}
 		v.targets = append(v.targets, added)
 	}
@@ -150,6 +174,10 @@ func (v *view) addDeparting(e *Engine, candidates []placement.Candidate) {
 			v.depart(*c, c, true)
 		}
 	}
+	v.sortTargets()
+}
+
+func (v *view) sortTargets() {
 	slices.SortFunc(v.targets, func(a, b viewTarget) int { return strings.Compare(a.Name, b.Name) })
 }
 
@@ -225,7 +253,7 @@ func (e *Engine) live(v *view, c placement.Candidate) *memberclient.Live {
 func (e *Engine) staying(v *view) map[types.UID]bool {
 	uids := map[types.UID]bool{}
 	for _, t := range v.targets {
-		if t.intent != run && t.intent != keep {
+		if !t.intent.stays() {
 			continue
 		}
 		if live := e.live(v, t.Candidate); live != nil {
@@ -240,7 +268,7 @@ func (e *Engine) staying(v *view) map[types.UID]bool {
 func (e *Engine) twin(v *view, t viewTarget, uid types.UID) *viewTarget {
 	for i := range v.targets {
 		other := &v.targets[i]
-		if other.Member == t.Member || (other.intent != run && other.intent != keep) {
+		if other.Member == t.Member || !other.intent.stays() {
 			continue
 		}
 		if live := e.live(v, other.Candidate); live != nil && live.UID == uid {
@@ -271,6 +299,8 @@ func (e *Engine) observe(v *view, t viewTarget) observation {
 	o := observation{
 		intent:         t.intent,
 		reason:         t.reason,
+		named:          t.named,
+		leftOut:        t.leftOut,
 		source:         v.key.source(),
 		federation:     e.Federation,
 		unmarkedIsOurs: !v.departed && v.kubeFedsPlace(t.Candidate),
@@ -283,7 +313,7 @@ func (e *Engine) observe(v *view, t viewTarget) observation {
 	}
 	namespace, name := v.place(t.Candidate)
 	o.record.Name = t.Name
-	if t.intent == run || (t.intent == keep && o.record.Hash == "") {
+	if t.intent == run || (o.record.Hash == "" && (t.intent.stays() || t.leftOut != "")) {
 		o.record.Cluster = t.Member
 		if o.record.Namespace = namespace; v.kind.isNamespace() {
 			o.record.Namespace = name

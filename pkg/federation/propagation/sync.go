@@ -298,7 +298,12 @@ func (v *view) fold(old *v1beta2.FederatedObjectStatus, entries []v1beta2.Target
 			entries = old.Targets
 		}
 	}
-	return status.Fold(old, v.federated.Generation, entries, problem, bytes, time.Now())
+	now := time.Now()
+	folded := status.Fold(old, v.federated.Generation, entries, problem, bytes, now)
+	if problem == "" && v.unfederated != "" {
+		status.Refuse(folded, old, v1beta2.ReasonNamespaceNotFederated, v.unfederated, now)
+	}
+	return folded
 }
 
 // roomFor says whether a status that may be so large was the whole one.

@@ -1,5 +1,5 @@
 // Package placement says which targets a federated object has: placement ∩ mask ∩
-// tenant. It is pure: it gets every candidate handed in, does no I/O and keeps no state,
+// tenant, as far as the FederatedNamespace of its namespace goes. It is pure: it gets every candidate handed in, does no I/O and keeps no state,
 // so all of it may be called concurrently. The engine asks it, and the endpoint of a cell for what a
 // controller that knows no mask may write.
 //

@@ -45,13 +45,21 @@ const (
 	Masked
 	// NotFound targets are named and do not exist, or not for this tenant.
 	NotFound
+	// Outside targets are where the object's namespace does not go: the object leaves them, as
+	// far as its mask lets it. See Narrow.
+	Outside
+	// Unfederated targets are those of an object whose namespace is not federated: nothing new
+	// goes there, and what is there stays as it is, since absent is no order. See Narrow.
+	Unfederated
 )
 
 // Target is one target that a placement names or selects.
 type Target struct {
 	Candidate
 	Disposition Disposition
-	// Message says why a target is NotFound.
+	// Named: the placement names the target, and no selector picked it.
+	Named bool
+	// Message says why a target is NotFound, Outside or Unfederated.
 	Message string
 }
 
@@ -77,13 +85,16 @@ func Resolve(topologyType string, placement, mask *v1beta2.Placement, candidates
 			continue
 		}
 		known[c.Name] = true
-		targets = append(targets, dispose(c, allowed))
+		target := dispose(c, allowed)
+		target.Named = placed.names != nil
+		targets = append(targets, target)
 	}
 	for name := range placed.names {
 		if !known[name] {
 			targets = append(targets, Target{
 				Candidate:   Candidate{Name: name},
 				Disposition: NotFound,
+				Named:       true,
 				Message:     fmt.Sprintf("there is no %s %q", topologyType, name),
 			})
 		}

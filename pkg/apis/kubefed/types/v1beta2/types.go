@@ -148,6 +148,9 @@ const (
 	ReasonCheckClusters = "CheckClusters"
 	// ReasonComputePlacementFailed: which targets there are cannot be told.
 	ReasonComputePlacementFailed = "ComputePlacementFailed"
+	// ReasonNamespaceNotFederated: no FederatedNamespace says in which clusters the object's
+	// namespace is, so that nothing new goes there.
+	ReasonNamespaceNotFederated = "NamespaceNotFederated"
 )
 
 // Condition is KubeFed's condition, with a message.
@@ -189,6 +192,9 @@ const (
 	// TargetNamespaceForbidden: the namespace in the member is somebody else's, or the
 	// member's own.
 	TargetNamespaceForbidden TargetState = "NamespaceForbidden"
+	// TargetNamespaceNotFederated: the FederatedNamespace of the object's namespace does not go
+	// there, or there is none.
+	TargetNamespaceNotFederated TargetState = "NamespaceNotFederated"
 	// TargetContested: somebody in the member writes against the manifest, over and over.
 	TargetContested TargetState = "Contested"
 	// TargetEnded: the object ran to its end and is gone. Nothing is wrong with that.

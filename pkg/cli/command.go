@@ -25,6 +25,8 @@ it is and who asks work here too: "kubectl options" lists them.`,
 	flags := newConnection()
 	flags.addFlags(root.PersistentFlags())
 	completeContexts(root, flags)
-	root.AddCommand(newKubeconfigCommand(flags, streams), newVersionCommand(flags, streams), newAgentCommand(flags, streams), newPlanCommand(flags, streams), newExplainCommand(flags, streams), newMaskCommand(flags, streams))
+	root.AddCommand(newKubeconfigCommand(flags, streams), newVersionCommand(flags, streams), newAgentCommand(flags, streams))
+	root.AddCommand(newJoinCommand(flags, streams), newUnjoinCommand(flags, streams))
+	root.AddCommand(newPlanCommand(flags, streams), newExplainCommand(flags, streams), newMaskCommand(flags, streams))
 	return root
 }

@@ -65,3 +65,15 @@ func (c *connection) timeout() (time.Duration, error) {
 	}
 	return timeout, nil
 }
+
+// given are the flags that say which Koinon is meant, as they were given, for commands that are printed;
+// with a space in front, and empty if there were none.
+func (c *connection) given() (flags string) {
+	if c.rules.ExplicitPath != "" {
+		flags += " --kubeconfig " + shellWord(c.rules.ExplicitPath)
+	}
+	if c.overrides.CurrentContext != "" {
+		flags += " --context " + shellWord(c.overrides.CurrentContext)
+	}
+	return flags
+}

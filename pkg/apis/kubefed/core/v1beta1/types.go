@@ -44,6 +44,11 @@ const (
 	// NODE=TIME (RFC 3339): certificates of that node's agents that were issued until then are
 	// refused.
 	NodeAgentsRevokedAnnotation = "federation.koinon.io/node-agents-revoked"
+	// ClusterUIDAnnotation on a KubeFedCluster is the UID of the member's namespace kube-system, by
+	// which a cluster is known under whatever name and address. Whoever joins it writes it.
+	ClusterUIDAnnotation = "federation.koinon.io/cluster-uid"
+	// JoinedByAnnotation is on what a join made in a member. It names the federation.
+	JoinedByAnnotation = "federation.koinon.io/joined-by"
 )
 
 // +genclient

@@ -1,0 +1,464 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
+
+	"github.com/koinon-io/koinon/pkg/apis/federation/rights"
+	"github.com/koinon-io/koinon/pkg/apis/federation/v1alpha1"
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
+)
+
+// unjoining is one run of an unjoin.
+type unjoining struct {
+	*unjoinOptions
+	steps  *steps
+	koinon *koinonClients
+	// member is the member itself, or as Koinon's proxy shows it; nil if it is not asked.
+	member *memberClients
+	names  joinNames
+
+	federation string
+	types      []v1beta1.FederatedTypeConfig
+	// have is the KubeFedCluster; nil if there is none any more.
+	have *v1beta1.KubeFedCluster
+	// sharing are other KubeFedClusters of the same cluster: they need the account.
+	sharing []string
+	objects []typeObjects
+	// notLooked is why the member was not looked at; empty if it was.
+	notLooked string
+	// stays are what should have gone, each with the command that deletes it.
+	stays []remainder
+}
+
+// remainder is something that stays in the member or in Koinon, and the command that deletes it.
+type remainder struct{ what, command string }
+
+func (o *unjoinOptions) run(ctx context.Context) (err error) {
+	u := &unjoining{unjoinOptions: o, steps: newSteps(o.ErrOut, o.now), names: joinNames{o.AccountNamespace, o.Account}}
+	if u.koinon, err = o.source.newKoinonClients(); err != nil {
+		return err
+	}
+	if err := u.lookAtKoinon(ctx); err != nil {
+		return err
+	}
+	if err := u.checkUnits(ctx); err != nil {
+		return err
+	}
+	if err := u.lookAtMember(ctx); err != nil {
+		return err
+	}
+	if err := u.checkObjects(); err != nil {
+		return err
+	}
+	if err := u.forget(ctx); err != nil {
+		return err
+	}
+	u.cleanMember(ctx)
+	return u.report()
+}
+
+// lookAtKoinon reads the KubeFedCluster.
+func (u *unjoining) lookAtKoinon(ctx context.Context) error {
+	clusters, err := u.koinon.kubefed.KubeFedClusters(u.System).List(ctx, metav1.ListOptions{})
+	if apierrors.IsNotFound(err) {
+		return fmt.Errorf("the server at %s does not serve %s: it is not Koinon's; choose its context with --context", u.source.server, v1beta1.SchemeGroupVersion)
+	}
+	if err != nil {
+		return fmt.Errorf("list the KubeFedClusters: %s", sentence(err))
+	}
+	types, err := u.koinon.kubefed.FederatedTypeConfigs(u.System).List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return fmt.Errorf("list the federated types of Koinon: %s", sentence(err))
+	}
+	u.types = types.Items
+	if config, err := u.koinon.kubefed.KubeFedConfigs(u.System).Get(ctx, v1beta1.KubeFedConfigName, metav1.GetOptions{}); err == nil {
+		u.federation = config.Annotations[v1alpha1.FederationAnnotation]
+	}
+	if i := slices.IndexFunc(clusters.Items, func(c v1beta1.KubeFedCluster) bool { return c.Name == u.name }); i >= 0 {
+		u.have = &clusters.Items[i]
+		u.sharing = otherNames(clusters.Items, u.have)
+	}
+	switch {
+	case u.have == nil && u.from == nil:
+		return fmt.Errorf("there is no KubeFedCluster %q in namespace %q", u.name, u.System)
+	case u.have == nil: // an earlier unjoin may have been interrupted
+		u.steps.say("kubefedcluster %s in Koinon: is not there", u.name)
+	case u.have.Labels[v1alpha1.TopologyLabel] != "":
+		return fmt.Errorf("the KubeFedCluster %q stands for a cell or an edge unit, and goes with it", u.name)
+	}
+	return nil
+}
+
+// checkUnits refuses a member that cells and edge units are in.
+func (u *unjoining) checkUnits(ctx context.Context) error {
+	names, err := u.unitsIn(ctx)
+	problem := ""
+	switch {
+	case err != nil:
+		problem = fmt.Sprintf("it is not known which cells and edge units are in %q: %s", u.name, sentence(err))
+	case len(names) > 0:
+		problem = fmt.Sprintf("%d cells and edge units are in %q: %s", len(names), u.name, some(names))
+	default:
+		return nil
+	}
+	if !u.Force {
+		return fmt.Errorf("%s; delete them first, or unjoin it all the same with --force", problem)
+	}
+	u.steps.warn("%s", problem)
+	return nil
+}
+
+func (u *unjoining) unitsIn(ctx context.Context) (names []string, err error) {
+	cells, err := u.koinon.federation.Cells("").List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return nil, err
+	}
+	for i := range cells.Items {
+		if cell := &cells.Items[i]; cell.Spec.ClusterName == u.name {
+			names = append(names, "cell "+cell.Namespace+"/"+cell.Name)
+		}
+	}
+	units, err := u.koinon.edge.EdgeUnits("").List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return nil, err
+	}
+	for i := range units.Items {
+		if unit := &units.Items[i]; unit.Spec.ClusterName == u.name {
+			names = append(names, "edge unit "+unit.Namespace+"/"+unit.Name)
+		}
+	}
+	slices.Sort(names)
+	return names, nil
+}
+
+// some are the first of many names.
+func some(names []string) string {
+	said := strings.Join(names[:min(len(names), namesShown)], ", ")
+	if more := len(names) - namesShown; more > 0 {
+		said += fmt.Sprintf(" and %d more", more)
+	}
+	return said
+}
+
+// lookAtMember makes sure that it is the right cluster, and lists what Koinon made there.
+func (u *unjoining) lookAtMember(ctx context.Context) error {
+	config, through, err := u.memberConfig()
+	if err != nil {
+		return err
+	}
+	if u.member, err = newMemberClients(config); err != nil {
+		return err
+	}
+	version, err := u.member.discovery.ServerVersion()
+	if err != nil {
+		u.notLooked, u.member = "the member"+through+" is not reached: "+sentence(err), nil
+		return nil
+	}
+	u.steps.say("member%s: answers, Kubernetes %s", through, version.GitVersion)
+	if u.from != nil {
+		if err := u.checkIdentity(ctx); err != nil {
+			return err
+		}
+	}
+	u.objects = findObjects(ctx, u.member.metadata, u.types, u.federation)
+	u.notLooked = notListed(u.objects)
+	return nil
+}
+
+// memberConfig is how the member is reached: as somebody said, or through Koinon.
+func (u *unjoining) memberConfig() (config *rest.Config, through string, err error) {
+	if u.from != nil {
+		config, err = u.from.restConfig()
+		return config, " at " + u.from.cluster.Server, err
+	}
+	config, err = u.source.restConfig(u.source.server + target{kind: cluster, name: u.name}.path())
+	if err != nil {
+		return nil, "", fmt.Errorf("read the kubeconfig: %w", err)
+	}
+	config.Timeout = u.source.timeout
+	return config, " through Koinon", nil
+}
+
+// checkIdentity refuses a context that is of another cluster: what is deleted there would be another's.
+func (u *unjoining) checkIdentity(ctx context.Context) error {
+	system, err := u.member.core.Namespaces().Get(ctx, metav1.NamespaceSystem, metav1.GetOptions{})
+	if err != nil {
+		return fmt.Errorf("read the namespace %s of the member, whose UID says which cluster it is: %s", metav1.NamespaceSystem, sentence(err))
+	}
+	if u.have == nil {
+		return u.checkLeft(ctx, string(system.UID))
+	}
+	uid := u.have.Annotations[v1beta1.ClusterUIDAnnotation]
+	here := &v1beta1.KubeFedCluster{Spec: v1beta1.KubeFedClusterSpec{APIEndpoint: u.from.cluster.Server, Tunnel: u.have.Spec.Tunnel}}
+	switch {
+	case uid != "" && uid != string(system.UID):
+		return fmt.Errorf("the cluster at %s is not %q: its namespace kube-system has the UID %s, and that of %q has %s; --cluster-context names the right one",
+			u.from.cluster.Server, u.name, system.UID, u.name, uid)
+	case uid == "" && !sameEndpoint(u.have, here):
+		return fmt.Errorf("it is not known whether the cluster at %s is %q, which is joined at %s: if it is, say so with kubectl -n %s annotate kubefedcluster %s %s=%s",
+			u.from.cluster.Server, u.name, u.have.Spec.APIEndpoint, u.System, u.name, v1beta1.ClusterUIDAnnotation, system.UID)
+	}
+	return nil
+}
+
+// checkLeft refuses a cluster that another KubeFedCluster is of, although there is none of the name.
+func (u *unjoining) checkLeft(ctx context.Context, uid string) error {
+	clusters, err := u.koinon.kubefed.KubeFedClusters(u.System).List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return fmt.Errorf("list the KubeFedClusters: %s", sentence(err))
+	}
+	for i := range clusters.Items {
+		if clusters.Items[i].Annotations[v1beta1.ClusterUIDAnnotation] == uid {
+			return fmt.Errorf("there is no KubeFedCluster %q, and the cluster at %s is joined as %q", u.name, u.from.cluster.Server, clusters.Items[i].Name)
+		}
+	}
+	return nil
+}
+
+// checkObjects refuses to leave behind what nobody said shall stay.
+func (u *unjoining) checkObjects() error {
+	if u.notLooked != "" && !u.Force {
+		return fmt.Errorf("%s; so it is not known what Koinon has made there: --force unjoins %q all the same, and leaves that there", u.notLooked, u.name)
+	}
+	if u.notLooked != "" {
+		u.steps.warn("%s", u.notLooked)
+	}
+	if said, sum := countObjects(u.objects); sum > 0 && !u.KeepObjects {
+		return fmt.Errorf("%q has %d objects that Koinon made: %s; take it out of their placements first, or leave them there with --keep-objects", u.name, sum, said)
+	}
+	return nil
+}
+
+// forget deletes the KubeFedCluster, and then its Secret.
+func (u *unjoining) forget(ctx context.Context) error {
+	secret := u.name
+	if u.have != nil {
+		secret = u.have.Spec.SecretRef.Name
+		if err := u.deleteCluster(ctx); err != nil {
+			return err
+		}
+	}
+	return u.deleteSecret(ctx, secret)
+}
+
+func (u *unjoining) deleteCluster(ctx context.Context) error {
+	clusters := u.koinon.kubefed.KubeFedClusters(u.System)
+	err := clusters.Delete(ctx, u.name, metav1.DeleteOptions{Preconditions: metav1.NewUIDPreconditions(string(u.have.UID))})
+	if err != nil && !apierrors.IsNotFound(err) {
+		return fmt.Errorf("delete the KubeFedCluster %q: %s", u.name, sentence(err))
+	}
+	var held []string
+	err = poll(ctx, u.every, u.Timeout, func(ctx context.Context) (bool, error) {
+		found, err := clusters.Get(ctx, u.name, metav1.GetOptions{})
+		if apierrors.IsNotFound(err) || err == nil && found.UID != u.have.UID {
+			return true, nil
+		}
+		if err != nil {
+			return false, fmt.Errorf("look whether the KubeFedCluster %q is gone: %s", u.name, sentence(err))
+		}
+		held = found.Finalizers
+		return false, nil
+	})
+	if errors.Is(err, errTimeout) {
+		u.stay("kubefedcluster "+u.name+" in Koinon, which the finalizers "+strings.Join(held, ", ")+" hold",
+			fmt.Sprintf(`kubectl%s -n %s patch kubefedcluster %s --type merge -p '{"metadata":{"finalizers":null}}'`, u.flags.given(), u.System, u.name))
+		return nil
+	}
+	if err == nil {
+		u.steps.say("kubefedcluster %s in Koinon: deleted", u.name)
+	}
+	return err
+}
+
+// deleteSecret deletes the credential, unless it is another's too.
+func (u *unjoining) deleteSecret(ctx context.Context, name string) error {
+	secrets := u.koinon.core.Secrets(u.System)
+	command := fmt.Sprintf("kubectl%s -n %s delete secret %s", u.flags.given(), u.System, name)
+	secret, err := secrets.Get(ctx, name, metav1.GetOptions{})
+	switch {
+	case apierrors.IsNotFound(err):
+		return nil
+	case err != nil:
+		u.stay("secret "+name+" in Koinon: "+sentence(err), command)
+		return nil
+	}
+	var others []string
+	ours := false
+	for user := range strings.SplitSeq(secret.Annotations[v1beta1.CredentialsForAnnotation], ",") {
+		if user = strings.TrimSpace(user); user == u.name {
+			ours = true
+		} else if user != "" {
+			others = append(others, user)
+		}
+	}
+	switch {
+	case !ours:
+		u.stay("secret "+name+" in Koinon, which does not say that it is the credential of this member", command)
+		return nil
+	case len(others) > 0:
+		secret.Annotations[v1beta1.CredentialsForAnnotation] = strings.Join(others, ",")
+		_, err = secrets.Update(ctx, secret, metav1.UpdateOptions{})
+	default:
+		err = secrets.Delete(ctx, name, metav1.DeleteOptions{Preconditions: metav1.NewUIDPreconditions(string(secret.UID))})
+	}
+	if err != nil && !apierrors.IsNotFound(err) {
+		u.stay("secret "+name+" in Koinon: "+sentence(err), command)
+		return nil
+	}
+	if len(others) > 0 {
+		u.steps.say("secret %s in Koinon: stays, for %s", name, strings.Join(others, ", "))
+	} else {
+		u.steps.say("secret %s in Koinon: deleted", name)
+	}
+	return nil
+}
+
+func (u *unjoining) stay(what, command string) { u.stays = append(u.stays, remainder{what, command}) }
+
+// cleanMember deletes what a join made in the member, as far as it is reached.
+func (u *unjoining) cleanMember(ctx context.Context) {
+	if len(u.sharing) > 0 {
+		u.steps.say("account %s/%s in the member: stays, for %s", u.AccountNamespace, u.Account, strings.Join(u.sharing, ", "))
+		return
+	}
+	if u.from == nil || u.member == nil {
+		kubectl := "kubectl --context MEMBER"
+		if u.from != nil {
+			kubectl = u.from.shown
+		}
+		u.stay(fmt.Sprintf("the account %s/%s in the member and its rights, since that was not reached past Koinon", u.AccountNamespace, u.Account),
+			fmt.Sprintf("%s delete --ignore-not-found clusterrolebinding,clusterrole %s %s && %s -n %s delete --ignore-not-found secret,serviceaccount %s",
+				kubectl, u.names.role(), u.names.admin(), kubectl, u.AccountNamespace, u.Account))
+		return
+	}
+	rbac, core := u.member.rbac, u.member.core
+	for _, name := range []string{u.names.role(), u.names.admin()} {
+		remove(ctx, u, rbac.ClusterRoleBindings(), "clusterrolebinding", "", name)
+	}
+	remove(ctx, u, rbac.ClusterRoles(), "clusterrole", "", u.names.role())
+	remove(ctx, u, core.Secrets(u.AccountNamespace), "secret", u.AccountNamespace, u.Account)
+	remove(ctx, u, core.ServiceAccounts(u.AccountNamespace), "serviceaccount", u.AccountNamespace, u.Account)
+	u.cleanNamespace(ctx)
+}
+
+// deleter is a client of one kind.
+type deleter[T object] interface {
+	Get(ctx context.Context, name string, options metav1.GetOptions) (T, error)
+	Delete(ctx context.Context, name string, options metav1.DeleteOptions) error
+}
+
+// remove deletes an object of the member that a join of this federation made.
+func remove[T object](ctx context.Context, u *unjoining, client deleter[T], kind, namespace, name string) {
+	what := kind + " " + strings.TrimPrefix(namespace+"/"+name, "/") + " in the member"
+	command := u.from.shown + " delete " + kind + " " + name
+	if namespace != "" {
+		command = u.from.shown + " -n " + namespace + " delete " + kind + " " + name
+	}
+	have, err := client.Get(ctx, name, metav1.GetOptions{})
+	switch {
+	case apierrors.IsNotFound(err):
+		return
+	case err != nil:
+		u.stay(what+": "+sentence(err), command)
+		return
+	case !u.made(have):
+		u.stay(what+", which no join of this federation made", command)
+		return
+	}
+	err = client.Delete(ctx, name, metav1.DeleteOptions{Preconditions: metav1.NewUIDPreconditions(string(have.GetUID()))})
+	if err != nil && !apierrors.IsNotFound(err) {
+		u.stay(what+": "+sentence(err), command)
+		return
+	}
+	u.steps.say("%s: deleted", what)
+}
+
+// made reports whether a join of this federation made an object.
+func (u *unjoining) made(have metav1.Object) bool {
+	by := have.GetAnnotations()[v1beta1.JoinedByAnnotation]
+	return have.GetLabels()[managedByLabel] == managedBy && (by == "" || u.federation == "" || by == u.federation)
+}
+
+// cleanNamespace deletes the account's namespace, if a join made it and nothing else is in it.
+func (u *unjoining) cleanNamespace(ctx context.Context) {
+	namespace, err := u.member.core.Namespaces().Get(ctx, u.AccountNamespace, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return
+	}
+	what, command := "namespace "+u.AccountNamespace+" in the member", u.from.shown+" delete namespace "+u.AccountNamespace
+	if err != nil {
+		u.stay(what+": "+sentence(err), command)
+		return
+	}
+	if !u.made(namespace) {
+		u.steps.say("%s: stays, no join of this federation made it", what)
+		return
+	}
+	others, err := contents(ctx, u.member, u.AccountNamespace, map[string]bool{"secrets/" + u.Account: true, "serviceaccounts/" + u.Account: true})
+	switch {
+	case err != nil:
+		u.stay(what+", since it is not known what else is in it: "+err.Error(), command)
+	case len(others) > 0:
+		u.steps.say("%s: stays, there is more in it: %s", what, some(others))
+	default:
+		u.deleteNamespace(ctx, namespace, what, command)
+	}
+}
+
+func (u *unjoining) deleteNamespace(ctx context.Context, namespace *corev1.Namespace, what, command string) {
+	uid, version := namespace.UID, namespace.ResourceVersion
+	err := u.member.core.Namespaces().Delete(ctx, namespace.Name, metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &uid, ResourceVersion: &version}})
+	if err != nil && !apierrors.IsNotFound(err) {
+		u.stay(what+": "+sentence(err), command)
+		return
+	}
+	u.steps.say("%s: deleted, nothing else was in it", what)
+}
+
+// report says what stays: first what is meant to, then what is not.
+func (u *unjoining) report() error {
+	fmt.Fprintf(u.Out, "kubefedcluster.%s/%s unjoined\n", v1beta1.GroupName, u.name)
+	kubectl := "kubectl --context MEMBER"
+	if u.from != nil {
+		kubectl = u.from.shown
+	}
+	list := kubectl + " get " + resourcesOf(u.objects) + " -A -l " + v1beta1.ManagedLabel + "=true"
+	switch _, sum := countObjects(u.objects); {
+	case sum > 0:
+		fmt.Fprintf(u.Out, "\n%d objects stay in the member, with the label %s=true, and nobody changes them any more:\n", sum, v1beta1.ManagedLabel)
+		for _, o := range u.objects {
+			if o.Count > 0 {
+				fmt.Fprintf(u.Out, "  %s\n", o)
+			}
+		}
+		fmt.Fprintf(u.Out, "List them:\n  %s\n", list)
+	case u.notLooked != "":
+		fmt.Fprintf(u.Out, "\nWhat Koinon made in the member stays there, with the label %s=true. What that is is not known: %s\nList it:\n  %s\n",
+			v1beta1.ManagedLabel, u.notLooked, kubectl+" get "+strings.Join(u.allResources(), ",")+" -A -l "+v1beta1.ManagedLabel+"=true")
+	}
+	if len(u.stays) == 0 {
+		return nil
+	}
+	fmt.Fprintln(u.Out, "\nThis stays, and should have gone:")
+	for _, r := range u.stays {
+		fmt.Fprintf(u.Out, "  %s\n    %s\n", r.what, r.command)
+	}
+	return &exitError{exitPartial, fmt.Sprintf("%q is unjoined, and something stays: %s", u.name, u.stays[0].what)}
+}
+
+func (u *unjoining) allResources() (names []string) {
+	for i := range u.types {
+		names = append(names, rights.Target(&u.types[i]).String())
+	}
+	slices.Sort(names)
+	return names
+}

@@ -173,11 +173,13 @@ type explainedTarget struct {
 	Cluster string `json:"cluster,omitempty"`
 	Object  string `json:"object,omitempty"`
 	// Verdict is a sentence on the whole of it.
-	Verdict   string         `json:"verdict"`
-	Placement *reason        `json:"placement,omitempty"`
-	Mask      *reason        `json:"mask,omitempty"`
-	Tenant    *reason        `json:"tenant,omitempty"`
-	Overrides []usedOverride `json:"overrides,omitempty"`
+	Verdict   string  `json:"verdict"`
+	Placement *reason `json:"placement,omitempty"`
+	Mask      *reason `json:"mask,omitempty"`
+	Tenant    *reason `json:"tenant,omitempty"`
+	// NamespaceRule is what the FederatedNamespace of the object's namespace says.
+	NamespaceRule *reason        `json:"namespaceRule,omitempty"`
+	Overrides     []usedOverride `json:"overrides,omitempty"`
 	// Owner is whose the namespace in the member is.
 	Owner  *reason `json:"owner,omitempty"`
 	Member *reason `json:"member,omitempty"`
@@ -273,6 +275,7 @@ func explainTarget(ctx context.Context, h *hub, l *looked, a aim) (explainedTarg
 	namespace, name := l.kind.Place(l.object, a.Candidate)
 	t.Object = strings.TrimPrefix(namespace+"/"+name, "/")
 	t.Tenant = l.whyTenant(a.Candidate)
+	t.NamespaceRule = l.whyNamespace(a, picks)
 	if picks {
 		if t.Overrides, err = l.overrides(ctx, a.Candidate); err != nil {
 			return t, err
@@ -297,6 +300,8 @@ func (l *looked) verdict(a aim, t explainedTarget) string {
 		return cmp.Or(a.message, "no longer placed") + ": the object is removed there"
 	case !t.Placement.OK:
 		return "not a target: " + t.Placement.Text
+	case t.NamespaceRule != nil && !t.NamespaceRule.OK:
+		return "left alone: " + t.NamespaceRule.Text
 	case a.held && t.Generation == 0:
 		return fmt.Sprintf("masked: the first write waits, of generation %d", l.federated.Generation)
 	case a.held:

@@ -94,11 +94,12 @@ func (t *explainedTarget) lines() (lines []string) {
 	}
 	say("placed", t.Placement)
 	say("tenant", t.Tenant)
+	say("namespace", t.NamespaceRule)
 	if t.Mask == nil && t.Object != "" {
 		lines = append(lines, fmt.Sprintf("%-10s %-3s  there is no spec.placementMask", "may change", "yes"))
 	}
 	say("may change", t.Mask)
-	say("namespace", t.Owner)
+	say("owner", t.Owner)
 	say("member", t.Member)
 	for _, o := range t.Overrides {
 		lines = append(lines, fmt.Sprintf("override   spec.overrides[%d], by %s: %s", o.Index, o.By, strings.Join(o.Paths, ", ")))

@@ -50,6 +50,17 @@ func (l *looked) whyTenant(c placement.Candidate) *reason {
 	return &reason{true, "namespace and target belong to " + strings.Join(labels, ", ")}
 }
 
+// whyNamespace says whether the namespace of the object goes to a target; nil if nobody asks.
+func (l *looked) whyNamespace(a aim, picks bool) *reason {
+	switch {
+	case a.outside != "":
+		return &reason{false, a.outside}
+	case !picks || !l.kind.Namespaced || !l.narrowed:
+		return nil
+	}
+	return &reason{true, fmt.Sprintf("namespace %q goes there", l.federated.Namespace)}
+}
+
 // overrides are those that are for a target, in the order in which they are applied.
 func (l *looked) overrides(ctx context.Context, c placement.Candidate) (used []usedOverride, err error) {
 	base, err := render.Compile(ctx, reach.RenderSpec(l.federated, l.object.Source(), "", &l.ftc.Spec))

@@ -59,7 +59,11 @@ func newFakeHub(t *testing.T) *fakeHub {
 			targetType: {version: v1, kind: ConfigMap, pluralName: configmaps, scope: Namespaced}}},
 		{metadata: {name: secrets}, spec: {
 			federatedType: {group: types.kubefed.io, version: v1beta1, kind: FederatedSecret, pluralName: federatedsecrets, scope: Namespaced},
-			targetType: {version: v1, kind: Secret, pluralName: secrets, scope: Namespaced}}}]}`)
+			targetType: {version: v1, kind: Secret, pluralName: secrets, scope: Namespaced}}},
+		{metadata: {name: namespaces}, spec: {
+			federatedType: {group: types.kubefed.io, version: v1beta1, kind: FederatedNamespace, pluralName: federatednamespaces, scope: Namespaced},
+			targetType: {version: v1, kind: Namespace, pluralName: namespaces, scope: Cluster}}}]}`)
+	h.put(testTypes+"federatednamespaces/shop", `{metadata: {name: shop, namespace: shop}, spec: {placement: {topologySelector: {}}}}`)
 	h.put("/apis/types.kubefed.io/v1beta2", `{resources: [{name: federatedconfigmaps, shortNames: [fcm]}]}`)
 	h.put("/api/v1/namespaces/shop", `{metadata: {name: shop}}`)
 	config := clientcmdapi.NewConfig()

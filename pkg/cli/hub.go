@@ -155,9 +155,22 @@ func (h *hub) clusters(ctx context.Context) ([]v1beta1.KubeFedCluster, error) {
 	return list.Items, nil
 }
 
+func (h *hub) configPath() string {
+	return kubefedPath + "/namespaces/" + h.system + "/kubefedconfigs/" + v1beta1.KubeFedConfigName
+}
+
+// suppose has what is at a path read as an object that is not there yet.
+func (h *hub) suppose(path string, object any) {
+	o := &once{value: object}
+	o.Do(func() {})
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.read[path] = o
+}
+
 // config is the KubeFedConfig.
 func (h *hub) config(ctx context.Context) (*v1beta1.KubeFedConfig, error) {
-	config, err := readInto[v1beta1.KubeFedConfig](ctx, h, kubefedPath+"/namespaces/"+h.system+"/kubefedconfigs/kubefed")
+	config, err := readInto[v1beta1.KubeFedConfig](ctx, h, h.configPath())
 	if err != nil {
 		return nil, fmt.Errorf("read the KubeFedConfig of namespace %q: %s", h.system, sentence(err))
 	}

@@ -2,9 +2,12 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"github.com/koinon-io/koinon/pkg/apis/federation/ownership"
 	"github.com/koinon-io/koinon/pkg/apis/federation/tenancy"
@@ -25,6 +28,8 @@ type looked struct {
 	targets    []placement.Target
 	// members are by name; nil if the caller may not list them.
 	members map[string]*v1beta1.KubeFedCluster
+	// narrowed: it is known where the object's namespace goes.
+	narrowed bool
 	// problem is why its targets cannot be computed; targets are then empty.
 	problem string
 }
@@ -48,10 +53,75 @@ func look(ctx context.Context, h *hub, ftc *v1beta1.FederatedTypeConfig, federat
 		l.candidates[candidates[i].Name] = &candidates[i]
 	}
 	spec := &federated.Spec
-	if l.targets, err = placement.Resolve(l.object.TopologyType, spec.Placement, spec.PlacementMask, candidates); err != nil {
-		l.problem = err.Error()
+	l.targets, err = placement.Resolve(l.object.TopologyType, spec.Placement, spec.PlacementMask, candidates)
+	if err == nil && l.kind.Namespaced {
+		err = l.narrow(ctx, h)
+	}
+	var unread *unreadError
+	switch {
+	case errors.As(err, &unread):
+		return nil, err
+	case err != nil:
+		l.problem, l.targets = err.Error(), nil
 	}
 	return l, nil
+}
+
+// unreadError says that something could not be read which the targets depend on.
+type unreadError struct{ error }
+
+// narrow leaves out where the namespace of the object does not go. Who may not read FederatedNamespaces does not see
+// that.
+func (l *looked) narrow(ctx context.Context, h *hub) error {
+	namespace, known, err := h.whereNamespaceGoes(ctx, l.federated.Namespace)
+	if err != nil {
+		return &unreadError{err}
+	}
+	if !known {
+		return nil
+	}
+	l.narrowed = true
+	l.targets, err = placement.Narrow(l.object.TopologyType, l.targets, namespace)
+	return err
+}
+
+// whereNamespaceGoes is what placement.Narrow is told. known is false if the caller may not read it.
+func (h *hub) whereNamespaceGoes(ctx context.Context, name string) (n placement.Namespace, known bool, err error) {
+	n = placement.Namespace{Name: name}
+	config, err := readInto[v1beta1.KubeFedConfig](ctx, h, h.configPath())
+	switch {
+	case err == nil:
+		n.Optional = config.Spec.Scope == v1beta1.NamespaceScoped
+	case !apierrors.IsForbidden(err):
+		return n, false, fmt.Errorf("read the KubeFedConfig: %s", sentence(err))
+	}
+	all, err := h.types(ctx)
+	if err != nil {
+		return n, false, err
+	}
+	at := slices.IndexFunc(all, func(ftc v1beta1.FederatedTypeConfig) bool { return reach.KindOf(&ftc.Spec).IsNamespace() })
+	if at < 0 {
+		n.Off = true
+		return n, true, nil
+	}
+	if all[at].Spec.Propagation == v1beta1.Disabled && !n.Optional {
+		n.Off = true
+		return n, true, nil
+	}
+	n.Federated, err = readInto[v1beta2.FederatedObject](ctx, h, federatedPath(&all[at], v1beta2.SchemeGroupVersion.Version, name, name))
+	switch {
+	case apierrors.IsForbidden(err):
+		return n, false, nil
+	case apierrors.IsNotFound(err):
+		n.Federated = nil
+		return n, true, nil
+	case err != nil:
+		return n, false, fmt.Errorf("read the FederatedNamespace %q: %s", name, sentence(err))
+	}
+	if namespace, err := h.namespace(ctx, name); err == nil && namespace != nil && !reach.Belongs(n.Federated, namespace) {
+		n.Federated = nil
+	}
+	return n, true, nil
 }
 
 // tenant is that of the object's namespace. It also finds what keeps the object from being propagated at all.
@@ -109,14 +179,20 @@ type aim struct {
 	// held: the mask leaves it as it is until then.
 	held    bool
 	message string
+	// outside is why the namespace of the object keeps it from the target; empty if it does not.
+	outside string
 	record  v1beta2.TargetStatus
 }
 
 // aims lists what becomes of each target that is placed or, as the status records, has the object, by
 // name. A target that moved is there twice: what is in its old place goes first.
 func (l *looked) aims() (aims []aim) {
-	known := map[string]bool{}
+	known, outside := map[string]bool{}, map[string]placement.Target{}
 	for _, t := range l.targets {
+		if t.Disposition == placement.Outside { // it departs from there, if it is there
+			outside[t.Name] = t
+			continue
+		}
 		known[t.Name] = true
 		record := l.record(t.Name)
 		a := aim{Candidate: t.Candidate, record: record}
@@ -128,6 +204,8 @@ func (l *looked) aims() (aims []aim) {
 			}
 		case placement.Masked:
 			a.held = true
+		case placement.Unfederated:
+			a.purpose, a.message, a.outside = toStay, t.Message, t.Message
 		default:
 			a.purpose, a.message = toStay, t.Message
 		}
@@ -138,10 +216,19 @@ func (l *looked) aims() (aims []aim) {
 			continue
 		}
 		a := aim{Candidate: l.recorded(record), purpose: toLeave, record: record, message: "the target is no longer placed"}
+		if t, left := outside[record.Name]; left {
+			a.message, a.outside = t.Message, t.Message
+			delete(outside, record.Name)
+		}
 		if mask, err := placement.NewMask(l.federated.Spec.PlacementMask); err == nil && !mask.Allows(record.Name, l.candidates[record.Name]) {
 			a.held = true
 		}
 		aims = append(aims, a)
+	}
+	for _, t := range outside {
+		if t.Named {
+			aims = append(aims, aim{Candidate: t.Candidate, purpose: toStay, message: t.Message, outside: t.Message, record: l.record(t.Name)})
+		}
 	}
 	slices.SortStableFunc(aims, func(a, b aim) int { return strings.Compare(a.Name, b.Name) })
 	return aims

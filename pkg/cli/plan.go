@@ -12,6 +12,8 @@ import (
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
+	"github.com/koinon-io/koinon/pkg/federation/reach"
 	"github.com/koinon-io/koinon/pkg/federation/render"
 )
 
@@ -119,6 +121,8 @@ func (o *planOptions) run(ctx context.Context) error {
 	if len(documents) == 0 {
 		return &exitError{exitFailed, "there is no object in what -f names"}
 	}
+	// Where a namespace goes decides where objects in it go.
+	slices.SortStableFunc(documents, func(a, b document) int { return cmp.Compare(namespacesFirst(a), namespacesFirst(b)) })
 	hub, err := newHub(o.source, o.System)
 	if err != nil {
 		return &exitError{exitFailed, err.Error()}
@@ -143,6 +147,13 @@ func (o *planOptions) run(ctx context.Context) error {
 		return &exitError{exitFailed, err.Error()}
 	}
 	return result.exit()
+}
+
+func namespacesFirst(d document) int {
+	if d.GetKind() == "FederatedNamespace" {
+		return 0
+	}
+	return 1
 }
 
 // plan is what would change; it is what -o json prints.
@@ -240,6 +251,9 @@ func (o *planOptions) plan(ctx context.Context, h *hub, d document, out *planPri
 	}
 	for _, warning := range applied.warnings {
 		fmt.Fprintf(o.ErrOut, "Warning: %s %s: %s\n", d.GetKind(), applied.after.Name, warning)
+	}
+	if reach.KindOf(&applied.ftc.Spec).IsNamespace() {
+		h.suppose(federatedPath(applied.ftc, v1beta2.SchemeGroupVersion.Version, applied.after.Namespace, applied.after.Name), applied.after)
 	}
 	planned := &plannedObject{Kind: d.GetKind(), Namespace: applied.after.Namespace, Name: applied.after.Name, Targets: []plannedTarget{}}
 	looked, err := look(ctx, h, applied.ftc, applied.after)

@@ -134,6 +134,28 @@ spec:
 			strings.Replace(placedInAll, "{name: m2}, {name: m3}", "{name: bank}, {name: nowhere}", 1),
 			map[string]outcome{"m1": outCreated, "bank": outNotPlaced, "nowhere": outNotPlaced}, exitChanges,
 		},
+		"where the namespace does not go, nothing goes, and what is there leaves": {
+			func(h *fakeHub) {
+				h.put(testTypes+"federatednamespaces/shop", `{metadata: {name: shop, namespace: shop}, spec: {placement: {topologies: [{name: m1}]}}}`)
+				h.put(testTypes+"federatedconfigmaps/web", `{apiVersion: types.kubefed.io/v1beta2, kind: FederatedConfigMap, metadata: {name: web, namespace: shop},
+					spec: {}, status: {targets: [{name: m2, hash: x, cluster: m2, namespace: shop}]}}`)
+				h.put(inMember("m2", "configmaps/web"), blue)
+			},
+			placedInAll, map[string]outcome{"m1": outCreated, "m2": outDeleted, "m3": outNotPlaced}, exitChanges,
+		},
+		"nothing new goes anywhere while the namespace is not federated": {
+			func(h *fakeHub) { delete(h.objects, testTypes+"federatednamespaces/shop") },
+			placedInAll, map[string]outcome{"m1": outNotPlaced, "m2": outNotPlaced, "m3": outNotPlaced}, 0,
+		},
+		"a namespace that is applied with an object counts for it": {
+			func(h *fakeHub) { delete(h.objects, testTypes+"federatednamespaces/shop") },
+			placedInAll + `---
+apiVersion: types.kubefed.io/v1beta2
+kind: FederatedNamespace
+metadata: {name: shop}
+spec: {placement: {topologies: [{name: m1}]}}
+`, map[string]outcome{"m1": outCreated, "m2": outNotPlaced, "m3": outNotPlaced}, exitChanges,
+		},
 		"an override that cannot be applied is refused for its target": {
 			func(*fakeHub) {},
 			placedInAll + `  overrides: [{topologyName: m2, topologyOverrides: [{path: /data/size/inner, value: 1}]}]` + "\n",

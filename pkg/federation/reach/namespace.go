@@ -4,8 +4,11 @@ import (
 	"fmt"
 	"slices"
 
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
+	federationv1alpha1 "github.com/koinon-io/koinon/pkg/apis/federation/v1alpha1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/manifest"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
 )
@@ -40,4 +43,11 @@ func foreignLabels(federated *v1beta2.FederatedObject, host map[string]string) s
 		return errs[0].Error()
 	}
 	return ""
+}
+
+// Belongs reports whether an object was made in this namespace, and not in an earlier one of the name. One of
+// which nobody wrote that down belongs to the namespace of the name.
+func Belongs(federated *v1beta2.FederatedObject, namespace *corev1.Namespace) bool {
+	uid := types.UID(federated.Annotations[federationv1alpha1.NamespaceUIDAnnotation])
+	return uid == "" || uid == namespace.UID
 }

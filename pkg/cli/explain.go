@@ -292,6 +292,8 @@ func explainTarget(ctx context.Context, h *hub, l *looked, a aim) (explainedTarg
 // verdict is what comes of all reasons. The first that keeps the object from the target is the one that counts.
 func (l *looked) verdict(a aim, t explainedTarget) string {
 	switch {
+	case l.federated.DeletionTimestamp != nil && a.message != "":
+		return strings.TrimSuffix(a.message+": "+t.Message, ": ")
 	case t.Tenant != nil && !t.Tenant.OK:
 		return "not a target: " + t.Tenant.Text
 	case a.purpose == toLeave && a.held:

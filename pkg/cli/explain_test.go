@@ -101,7 +101,20 @@ m9: there is no cluster "m9"; there are bank, m1, m2, m3
 	}
 }
 
-// The number of requests does not grow with the targets.
+func TestExplainOfWhatIsBeingDeletedSaysWhatHoldsIt(t *testing.T) {
+	for orphan, want := range map[string]string{
+		"":                          "m2 (shop/web of m2): the federated object is being deleted: there is a finalizer\n",
+		`kubefed.io/orphan: "true"`: "m2 (shop/web of m2): the federated object is being deleted, and leaves what is there: the annotation kubefed.io/orphan=true says so: there is a finalizer\n",
+	} {
+		h := newFakeHub(t)
+		object := strings.Replace(explainedWeb, "name: web,", `name: web, deletionTimestamp: "2026-01-01T00:00:00Z", annotations: {`+orphan+`},`, 1)
+		h.put(testTypes+"federatedconfigmaps/web", strings.Replace(object, "state: Masked", "state: WaitingForRemoval, message: there is a finalizer", 1))
+		if stdout, _, err := run(t, "explain", "fcm/web"); err != nil || !strings.Contains(stdout, want) {
+			t.Errorf("%v: %s, want %q", err, stdout, want)
+		}
+	}
+}
+
 func TestExplainIsForProgramsToo(t *testing.T) {
 	h := newFakeHub(t)
 	h.put(testTypes+"federatedconfigmaps/web", explainedWeb)

@@ -187,6 +187,9 @@ type aim struct {
 // aims lists what becomes of each target that is placed or, as the status records, has the object, by
 // name. A target that moved is there twice: what is in its old place goes first.
 func (l *looked) aims() (aims []aim) {
+	if l.federated.DeletionTimestamp != nil {
+		return l.departing()
+	}
 	known, outside := map[string]bool{}, map[string]placement.Target{}
 	for _, t := range l.targets {
 		if t.Disposition == placement.Outside { // it departs from there, if it is there
@@ -231,6 +234,21 @@ func (l *looked) aims() (aims []aim) {
 		}
 	}
 	slices.SortStableFunc(aims, func(a, b aim) int { return strings.Compare(a.Name, b.Name) })
+	return aims
+}
+
+// departing lists the targets of an object that is being deleted, which no mask holds back.
+func (l *looked) departing() (aims []aim) {
+	for _, record := range l.records() {
+		if record.Hash == "" {
+			continue
+		}
+		a := aim{Candidate: l.recorded(record), purpose: toLeave, record: record, message: "the federated object is being deleted"}
+		if l.federated.Annotations[v1beta1.OrphanAnnotation] == "true" {
+			a.purpose, a.message = toStay, a.message+", and leaves what is there: the annotation "+v1beta1.OrphanAnnotation+"=true says so"
+		}
+		aims = append(aims, a)
+	}
 	return aims
 }
 

@@ -113,6 +113,9 @@ func (w *world) admitRival(ctx context.Context) error {
 	if _, err := w.kube.CoreV1().Namespaces().Create(ctx, namespace, metav1.CreateOptions{}); err != nil {
 		return fmt.Errorf("make namespace %s: %w", rivalName, err)
 	}
+	if err := w.federateNamespace(ctx, rivalName); err != nil {
+		return err
+	}
 	role := &rbacv1.Role{
 		ObjectMeta: metav1.ObjectMeta{Name: rivalName},
 		Rules:      []rbacv1.PolicyRule{{APIGroups: []string{federatedConfigMaps.Group}, Resources: []string{"*"}, Verbs: []string{"*"}}},

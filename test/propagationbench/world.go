@@ -13,6 +13,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/dynamic"
@@ -119,7 +120,22 @@ func (w *world) connect(ctx context.Context) (err error) {
 	if err != nil {
 		return fmt.Errorf("make namespace %s: %w", shop, err)
 	}
+	if err := w.federateNamespace(ctx, shop); err != nil {
+		return err
+	}
 	return w.watchStatus(ctx)
+}
+
+// federateNamespace has a namespace be in every member: objects go only where it goes.
+func (w *world) federateNamespace(ctx context.Context, name string) error {
+	object := &unstructured.Unstructured{Object: simulation.FederatedNamespace(name)}
+	return w.eventually(ctx, fmt.Sprintf("namespace %s is federated", name), func(ctx context.Context) error {
+		_, err := w.dynamic.Resource(simulation.FederatedNamespaces).Namespace(name).Create(ctx, object, metav1.CreateOptions{})
+		if apierrors.IsAlreadyExists(err) {
+			err = nil
+		}
+		return err
+	})
 }
 
 // close ends everything.

@@ -5,6 +5,19 @@ import "k8s.io/apimachinery/pkg/runtime/schema"
 // FederatedConfigMaps is a federated kind that a simulated host serves.
 var FederatedConfigMaps = schema.GroupVersionResource{Group: "types.kubefed.io", Version: "v1beta2", Resource: "federatedconfigmaps"}
 
+// FederatedNamespaces are those of a simulated host.
+var FederatedNamespaces = FederatedConfigMaps.GroupVersion().WithResource("federatednamespaces")
+
+// FederatedNamespace federates a namespace of a simulated host everywhere: objects of topology cluster
+// go only where the FederatedNamespace of theirs goes.
+func FederatedNamespace(name string) map[string]any {
+	return map[string]any{
+		"apiVersion": FederatedNamespaces.GroupVersion().String(), "kind": "FederatedNamespace",
+		"metadata": map[string]any{"name": name, "namespace": name},
+		"spec":     map[string]any{"topologyType": "cluster", "template": map[string]any{}, "placement": map[string]any{"topologySelector": map[string]any{}}},
+	}
+}
+
 // HostTypes returns the types of a host: with them a Member stands in for the API server that
 // controllers of pkg/federation work with, so that a unit test can run them. It does not set
 // defaults, validate, admit or convert as the real one does: what a test writes there it writes

@@ -32,6 +32,7 @@ const (
 	// typesGroup is the group of the federated kinds.
 	typesGroup     = "types.kubefed.io"
 	deploymentKind = "FederatedDeployment"
+	namespaceKind  = "FederatedNamespace"
 	// applyManager is that of "kubectl apply": a user's, of the same file, goes on where the
 	// quickstart began, and so does "kubectl apply --server-side".
 	applyManager = "kubectl-client-side-apply"
@@ -124,14 +125,17 @@ func (a applier) applyAll(ctx context.Context) ([]target, string, error) {
 			})
 		}
 	}
-	// What runs comes first in the table.
+	// What runs comes first in the table, and what it is in comes last.
 	slices.SortStableFunc(federated, func(a, b target) int { return cmp.Compare(rank(a), rank(b)) })
 	return federated, fmt.Sprintf("%d made, %d were there and stay as they are", made, len(objects)-made), nil
 }
 
 func rank(t target) int {
-	if t.kind == deploymentKind {
+	switch t.kind {
+	case deploymentKind:
 		return 0
+	case namespaceKind:
+		return 2
 	}
 	return 1
 }

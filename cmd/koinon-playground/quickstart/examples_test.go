@@ -26,7 +26,7 @@ func TestExamplesAreWhatTheTypesSay(t *testing.T) {
 		strict(t, object)
 	}
 	want := []string{
-		"Namespace shop", // before what is in it
+		"Namespace shop", "FederatedNamespace shop", // before what is in it
 		"Cell rz00a", "Cell rz01a", "Cell rz01b",
 		"FederatedService web", "FederatedConfigMap settings", "FederatedDeployment web",
 	}

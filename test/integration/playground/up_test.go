@@ -25,6 +25,8 @@ var landed = []string{
 	"FederatedService web rz01b m2 shop-rz01b - OK",
 	"FederatedConfigMap settings m1 m1 shop - OK",
 	"FederatedConfigMap settings m2 m2 shop - OK",
+	"FederatedNamespace shop m1 m1 shop - OK",
+	"FederatedNamespace shop m2 m2 shop - OK",
 }
 
 func TestQuickstartFromUpToDown(t *testing.T) {

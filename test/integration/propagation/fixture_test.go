@@ -96,12 +96,20 @@ func (f *fixture) prepare() {
 		return err
 	})
 	f.apply(fmt.Sprintf(`{apiVersion: v1, kind: Namespace, metadata: {name: %s}}`, f.namespace))
+	f.federateNamespace(`topologySelector: {}`)
 	f.quickHealthChecks()
 	for name, shared := range members {
 		f.join(name, shared.Get(f.T))
 	}
 	f.ready("m1")
 	f.ready("m2")
+}
+
+// federateNamespace says where the test's namespace goes, and with it what is in it: wherever a test
+// places something, unless it says otherwise.
+func (f *fixture) federateNamespace(placement string) {
+	f.Helper()
+	f.apply(fmt.Sprintf(`{apiVersion: types.kubefed.io/v1beta2, kind: FederatedNamespace, metadata: {name: %[1]s, namespace: %[1]s}, spec: {placement: {%[2]s}}}`, f.namespace, placement))
 }
 
 // run runs the controllers until the test ends or stop is called.

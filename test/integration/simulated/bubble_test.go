@@ -83,6 +83,7 @@ func inWorld(t *testing.T, members int, do func(*world)) {
 		for _, name := range []string{v1beta1.DefaultNamespace, "shop"} {
 			w.put(simulation.Namespaces, map[string]any{"metadata": map[string]any{"name": name}})
 		}
+		w.put(simulation.FederatedNamespaces, simulation.FederatedNamespace("shop"))
 		for _, ftc := range federation.DefaultTypes(v1beta1.DefaultNamespace) {
 			if ftc.Name == "configmaps" || ftc.Name == "namespaces" || ftc.Name == "deployments.apps" || ftc.Name == "jobs.batch" {
 				v1beta1.SetDefaults_FederatedTypeConfig(ftc)
@@ -181,6 +182,7 @@ func (w *world) start() {
 	engine, err := propagation.New(propagation.Config{
 		HostConfig: config, Checker: checker, Members: w, SystemNamespace: v1beta1.DefaultNamespace,
 		Clusters:   clusters,
+		Scope:      v1beta1.ClusterScoped,
 		Types:      core.FederatedTypeConfigs().Lister().FederatedTypeConfigs(v1beta1.DefaultNamespace),
 		TypeClient: koinon.KubeFedCoreV1beta1().FederatedTypeConfigs(v1beta1.DefaultNamespace),
 		Cells:      everywhere.Federation().V1alpha1().Cells().Lister(),

@@ -82,7 +82,7 @@ func pageLosses() map[string]loss {
 			cell["spec"].(map[string]any)["memberNamespace"] = "late"
 			r.put(cellResource, cell)
 			r.pass(time.Second)
-			r.put(simulation.Namespaces, map[string]any{"metadata": map[string]any{"name": "late"}})
+			r.putLate()
 			r.put(simulation.FederatedConfigMaps, late(targets))
 		}
 	}
@@ -100,6 +100,13 @@ func pageLosses() map[string]loss {
 		"a page of the book loses an owner": {pages, "late", taken(nil), giveUp, isUsed},
 		"a page of the book is removed":     {pages, "late", taken([]string{"m1"}), giveUp, isUsed},
 	}
+}
+
+// putLate makes the namespace late, which is federated everywhere.
+func (r *realm) putLate() {
+	r.Helper()
+	r.put(simulation.Namespaces, map[string]any{"metadata": map[string]any{"name": "late"}})
+	r.put(simulation.FederatedNamespaces, simulation.FederatedNamespace("late"))
 }
 
 // late is a federated ConfigMap of the namespace late.
@@ -129,7 +136,7 @@ func losses() map[string]loss {
 		"a namespace is added": {
 			simulation.Namespaces, "late", nothing,
 			func(r *realm) {
-				r.put(simulation.Namespaces, map[string]any{"metadata": map[string]any{"name": "late"}})
+				r.putLate()
 				r.put(simulation.FederatedConfigMaps, late(nil))
 			},
 			func(r *realm) bool { return r.members[0].Object(simulation.ConfigMaps, "late", "settings") != nil },

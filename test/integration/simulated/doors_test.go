@@ -50,6 +50,7 @@ func inRealm(t *testing.T, members int, do func(*realm)) {
 		for _, name := range []string{v1beta1.DefaultNamespace, "shop"} {
 			r.put(simulation.Namespaces, map[string]any{"metadata": map[string]any{"name": name}})
 		}
+		r.put(simulation.FederatedNamespaces, simulation.FederatedNamespace("shop"))
 		for i := 1; i <= members; i++ {
 			name := fmt.Sprintf("m%d", i)
 			m := simulation.NewMember(name, i, simulation.Options{Seed: 1, ManagedFields: true})

@@ -50,6 +50,7 @@ func start(t *testing.T, members int) *fixture {
 	f.run()
 	t.Cleanup(func() { f.stop() })
 	f.put(simulation.Namespaces, map[string]any{"metadata": map[string]any{"name": "shop"}})
+	f.put(simulation.FederatedNamespaces, simulation.FederatedNamespace("shop"))
 	f.put(simulation.Namespaces, map[string]any{"metadata": map[string]any{"name": v1beta1.DefaultNamespace}})
 	for _, m := range f.members {
 		f.put(simulation.Secrets, f.tree(m.Secret()))

@@ -16,6 +16,7 @@ func TestWritesThatHangInOneNamespaceHoldUpNoOther(t *testing.T) {
 	f.federate("first", "1")
 	f.arrives("first", "1", m)
 	f.put(simulation.Namespaces, map[string]any{"metadata": map[string]any{"name": "rival"}})
+	f.put(simulation.FederatedNamespaces, simulation.FederatedNamespace("rival"))
 	rival := func(i int) string {
 		name := fmt.Sprintf("rival-%d", i)
 		f.put(simulation.FederatedConfigMaps, map[string]any{

@@ -79,6 +79,7 @@ func newMatrix(t *testing.T) *matrix {
 		}
 	}
 	m.fixture = start(t, len(owners))
+	m.host.Remove(simulation.FederatedNamespaces, "shop", "shop") // the namespaces of the table are others
 	for i, member := range m.fixture.members {
 		m.owners[member.Name()] = owners[i]
 		m.labelMember(member.Name())
@@ -184,11 +185,9 @@ func (m *matrix) write(value string) {
 		all, template := map[string]any{"topologySelector": map[string]any{}}, map[string]any{"data": map[string]any{"key": value}}
 		m.writeOne(simulation.FederatedConfigMaps, n, "selected", map[string]any{"template": template, "placement": all})
 		m.writeOne(simulation.FederatedConfigMaps, n, "named", map[string]any{"template": template, "placement": map[string]any{"topologies": names}})
-		m.writeOne(federatedNamespaces, n, n.name, map[string]any{"placement": all})
+		m.writeOne(simulation.FederatedNamespaces, n, n.name, map[string]any{"placement": all})
 	}
 }
-
-var federatedNamespaces = schema.GroupVersionResource{Group: "types.kubefed.io", Version: "v1beta2", Resource: "federatednamespaces"}
 
 func (m *matrix) writeOne(gvr schema.GroupVersionResource, n tenantNamespace, name string, spec map[string]any) {
 	m.Helper()
@@ -284,7 +283,7 @@ func (m *matrix) statusesAre(n tenantNamespace) error {
 		gvr   schema.GroupVersionResource
 		name  string
 		named bool
-	}{{simulation.FederatedConfigMaps, "selected", false}, {simulation.FederatedConfigMaps, "named", true}, {federatedNamespaces, n.name, false}} {
+	}{{simulation.FederatedConfigMaps, "selected", false}, {simulation.FederatedConfigMaps, "named", true}, {simulation.FederatedNamespaces, n.name, false}} {
 		if err := m.statusIs(n, object.gvr, object.name, object.named); err != nil {
 			return err
 		}

@@ -15,7 +15,7 @@ import (
 var update = flag.Bool("update", false, "write the golden files")
 
 func TestHelp(t *testing.T) {
-	for _, command := range []string{"", "agent", "kubeconfig", "version"} {
+	for _, command := range []string{"", "agent", "doctor", "join", "kubeconfig", "unjoin", "version"} {
 		t.Run(command, func(t *testing.T) {
 			var got bytes.Buffer
 			cmd := newCommand(genericiooptions.IOStreams{In: strings.NewReader(""), Out: &got, ErrOut: &bytes.Buffer{}})

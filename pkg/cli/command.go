@@ -24,9 +24,9 @@ it is and who asks work here too: "kubectl options" lists them.`,
 	root.CompletionOptions.HiddenDefaultCmd = true
 	flags := newConnection()
 	flags.addFlags(root.PersistentFlags())
-	completeContexts(root, flags)
+	completeContexts(root, "context", flags)
 	root.AddCommand(newKubeconfigCommand(flags, streams), newVersionCommand(flags, streams), newAgentCommand(flags, streams))
-	root.AddCommand(newJoinCommand(flags, streams), newUnjoinCommand(flags, streams))
+	root.AddCommand(newJoinCommand(flags, streams), newUnjoinCommand(flags, streams), newDoctorCommand(flags, streams))
 	root.AddCommand(newPlanCommand(flags, streams), newExplainCommand(flags, streams), newMaskCommand(flags, streams))
 	return root
 }

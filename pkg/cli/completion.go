@@ -34,6 +34,27 @@ func completeTargets(flags *connection) cobra.CompletionFunc {
 	}
 }
 
+// completeMembers offers the names of clusters.
+func completeMembers(flags *connection) cobra.CompletionFunc {
+	return func(cmd *cobra.Command, args []string, begun string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		if len(args) > 0 {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		source, err := loadSource(flags)
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		federation, err := source.newFederation(source.server)
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		ctx, cancel := context.WithTimeout(cmd.Context(), completionPatience)
+		defer cancel()
+		names, _ := federation.list(ctx, cluster, "")
+		return slices.DeleteFunc(names, func(name string) bool { return !strings.HasPrefix(name, begun) }), cobra.ShellCompDirectiveNoFileComp
+	}
+}
+
 // completions are words with descriptions. Names that are both a cluster's and a cell's are offered
 // in the form that tells them apart.
 func (f *federation) completions(ctx context.Context, namespace, begun string) []cobra.Completion {
@@ -56,10 +77,10 @@ func (f *federation) completions(ctx context.Context, namespace, begun string) [
 	return out
 }
 
-// completeContexts offers the contexts of the kubeconfig.
-func completeContexts(root *cobra.Command, flags *connection) {
+// completeContexts offers the contexts of the kubeconfig for a flag.
+func completeContexts(cmd *cobra.Command, flag string, flags *connection) {
 	// The only error is that there is no such flag, which a test would see.
-	_ = root.RegisterFlagCompletionFunc("context", func(_ *cobra.Command, _ []string, begun string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	_ = cmd.RegisterFlagCompletionFunc(flag, func(_ *cobra.Command, _ []string, begun string) ([]cobra.Completion, cobra.ShellCompDirective) {
 		raw, err := flags.loader().RawConfig()
 		if err != nil {
 			return nil, cobra.ShellCompDirectiveNoFileComp

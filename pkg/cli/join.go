@@ -116,6 +116,7 @@ Exit codes: 0 joined, and Ready if that was waited for; 1 refused or failed, whe
 		},
 	}
 	o.member.addFlags(cmd.Flags())
+	completeContexts(cmd, "cluster-context", flags)
 	cmd.Flags().StringVar(&o.System, "kubefed-namespace", o.System, "The namespace of KubeFedClusters.")
 	cmd.Flags().StringVar(&o.AccountNamespace, "account-namespace", o.AccountNamespace, "The namespace of the member for the account.")
 	cmd.Flags().StringVar(&o.Account, "account", o.Account, "The name of the account.")

@@ -170,7 +170,7 @@ func (j *joining) lookAtKoinon(ctx context.Context) error {
 
 // lookAtMember asks which cluster it is, and for the rights to make an account.
 func (j *joining) lookAtMember(ctx context.Context) error {
-	version, err := j.member.discovery.ServerVersion()
+	version, err := j.member.version(ctx)
 	if err != nil {
 		return fmt.Errorf("the member at %s is not reached: %s", j.from.cluster.Server, sentence(err))
 	}

@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -9,6 +11,7 @@ import (
 
 	"github.com/spf13/pflag"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/version"
 	"k8s.io/client-go/discovery"
 	authorizationv1client "k8s.io/client-go/kubernetes/typed/authorization/v1"
 	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
@@ -172,7 +175,8 @@ type memberClients struct {
 func newMemberClients(config *rest.Config) (c *memberClients, err error) {
 	config = rest.CopyConfig(config)
 	config.ContentType, config.AcceptContentTypes = runtime.ContentTypeJSON, runtime.ContentTypeJSON
-	config.QPS = -1 // it is a person who waits
+	config.QPS = -1                           // it is a person who waits
+	config.WarningHandler = rest.NoWarnings{} // on types that are listed because they are there
 	httpClient, err := rest.HTTPClientFor(config)
 	if err != nil {
 		return nil, fmt.Errorf("make a client of %s: %w", config.Host, err)
@@ -188,4 +192,21 @@ func newMemberClients(config *rest.Config) (c *memberClients, err error) {
 		return nil, fmt.Errorf("make a client of %s: %w", config.Host, err)
 	}
 	return c, nil
+}
+
+// version asks for the version. It does not wait as long as Retry-After says.
+func (c *memberClients) version(ctx context.Context) (*version.Info, error) {
+	result := c.discovery.RESTClient().Get().AbsPath("/version").MaxRetries(0).Do(ctx)
+	if err := result.Error(); err != nil { // Raw's error has not what the server says
+		return nil, err
+	}
+	data, err := result.Raw()
+	if err != nil {
+		return nil, err
+	}
+	var info version.Info
+	if err := json.Unmarshal(data, &info); err != nil {
+		return nil, fmt.Errorf("read the version: %w", err)
+	}
+	return &info, nil
 }

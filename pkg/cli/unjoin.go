@@ -37,6 +37,8 @@ func newUnjoinCommand(flags *connection, streams genericiooptions.IOStreams) *co
 	cmd := &cobra.Command{
 		Use:   "unjoin NAME",
 		Args:  cobra.ArbitraryArgs,
+
+		ValidArgsFunction: completeMembers(flags),
 		Short: "Unjoin a member: delete its KubeFedCluster, and Koinon's account in it",
 		Long: `Unjoin a member: delete its KubeFedCluster and Secret in Koinon, and in the member what join made: the account
 koinon-system/koinon, its token and its rights, and the namespace if nothing else is in it. What somebody made by
@@ -75,6 +77,7 @@ that should have gone, which is said with the command that deletes it.`,
 		},
 	}
 	o.member.addFlags(cmd.Flags())
+	completeContexts(cmd, "cluster-context", flags)
 	cmd.Flags().StringVar(&o.System, "kubefed-namespace", o.System, "The namespace of KubeFedClusters.")
 	cmd.Flags().StringVar(&o.AccountNamespace, "account-namespace", o.AccountNamespace, "The namespace of the member for the account.")
 	cmd.Flags().StringVar(&o.Account, "account", o.Account, "The name of the account.")

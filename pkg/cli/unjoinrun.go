@@ -158,7 +158,7 @@ func (u *unjoining) lookAtMember(ctx context.Context) error {
 	if u.member, err = newMemberClients(config); err != nil {
 		return err
 	}
-	version, err := u.member.discovery.ServerVersion()
+	version, err := u.member.version(ctx)
 	if err != nil {
 		u.notLooked, u.member = "the member"+through+" is not reached: "+sentence(err), nil
 		return nil

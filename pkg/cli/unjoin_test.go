@@ -1,0 +1,203 @@
+package cli
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// place puts objects into the member, as Koinon makes them.
+func (b *bench) place(n int) {
+	for i := range n {
+		b.member.put(fmt.Sprintf("/api/v1/namespaces/shop/configmaps/settings-%d", i), tree{"metadata": tree{"labels": tree{"kubefed.io/managed": "true"}}})
+	}
+	b.member.put("/apis/apps/v1/namespaces/shop/deployments/web", tree{"metadata": tree{"labels": tree{"kubefed.io/managed": "true"}}})
+	b.member.put("/apis/apps/v1/namespaces/shop/deployments/theirs", tree{"metadata": tree{
+		"labels": tree{"kubefed.io/managed": "true"}, "annotations": tree{"federation.koinon.io/federation": "f2"}}})
+	b.member.put("/apis/apps/v1/namespaces/shop/deployments/own", tree{})
+}
+
+func joinedBench(t *testing.T) *bench {
+	t.Helper()
+	b := newBench(t)
+	b.mustRun(t, "join", "m1")
+	return b
+}
+
+func TestUnjoinTakesAwayWhatJoinMade(t *testing.T) {
+	b := joinedBench(t)
+	stdout, stderr := b.mustRun(t, "unjoin", "m1")
+	golden(t, "unjoin", stderr+stdout)
+	if got := b.member.paths(); len(got) > 0 {
+		t.Errorf("in the member there is still %v", got)
+	}
+	if got := b.koinon.paths(); slices.ContainsFunc(got, func(path string) bool { return strings.HasSuffix(path, "/m1") }) {
+		t.Errorf("in Koinon there is still %v", got)
+	}
+	if _, _, err := b.run(t, "unjoin", "m1"); err != nil {
+		t.Errorf("an unjoin that was done is done again: %v", err)
+	}
+}
+
+func TestUnjoinListsWhatStays(t *testing.T) {
+	b := joinedBench(t)
+	b.place(5)
+	before := b.member.paths()
+	_, _, err := b.run(t, "unjoin", "m1")
+	want := `"m1" has 6 objects that Koinon made: 5 configmaps (shop/settings-0, shop/settings-1, shop/settings-2, ...), 1 deployments.apps (shop/web); take it out of their placements first, or leave them there with --keep-objects`
+	if err == nil || err.Error() != want {
+		t.Fatalf("got %v, want %s", err, want)
+	}
+	if got := b.member.paths(); !slices.Equal(got, before) || b.koinon.object(koinonNamespace+"/kubefedclusters/m1") == nil {
+		t.Error("what was refused was begun")
+	}
+	stdout, stderr := b.mustRun(t, "unjoin", "m1", "--keep-objects")
+	golden(t, "unjoin-keep-objects", stderr+stdout)
+}
+
+// TestWhatKeepsAMemberFromBeingUnjoined: one sentence each, and nothing is deleted.
+func TestWhatKeepsAMemberFromBeingUnjoined(t *testing.T) {
+	cases := map[string]struct {
+		args   string
+		change func(b *bench)
+		want   string
+	}{
+		"no name":            {args: "unjoin", want: "the name of one KubeFedCluster is needed: kubectl koinon unjoin NAME"},
+		"no such member":     {args: "unjoin m9", want: `there is no KubeFedCluster "m9" in namespace "kube-federation-system"`},
+		"another name of it": {args: "unjoin m9 --cluster-context m1", want: `there is no KubeFedCluster "m9", and the cluster at `},
+		"cells and edge units": {
+			args: "unjoin m1",
+			change: func(b *bench) {
+				b.koinon.put("/apis/federation.koinon.io/v1alpha1/namespaces/shop/cells/rz00a", tree{"spec": tree{"clusterName": "m1"}})
+				b.koinon.put("/apis/federation.koinon.io/v1alpha1/namespaces/shop/cells/rz01a", tree{"spec": tree{"clusterName": "m2"}})
+				b.koinon.put("/apis/edge.koinon.io/v1alpha1/namespaces/shop/edgeunits/store", tree{"spec": tree{"clusterName": "m1"}})
+			},
+			want: `2 cells and edge units are in "m1": cell shop/rz00a, edge unit shop/store; delete them first, or unjoin it all the same with --force`,
+		},
+		"cells that may not be listed": {
+			args:   "unjoin m1",
+			change: func(b *bench) { b.koinon.denied = []string{"list /apis/federation.koinon.io/v1alpha1/cells"} },
+			want:   `it is not known which cells and edge units are in "m1": you may not list /apis/federation.koinon.io/v1alpha1/cells; delete them first, or unjoin it all the same with --force`,
+		},
+		"a member that does not answer": {
+			args: "unjoin m1", change: func(b *bench) { b.member.silent = true },
+			want: `the server is starting; so it is not known what Koinon has made there: --force unjoins "m1" all the same, and leaves that there`,
+		},
+		"a type that may not be listed": {
+			args: "unjoin m1", change: func(b *bench) { b.member.denied = []string{"list /api/v1/configmaps"} },
+			want: `it is not known what there is of configmaps: you may not list /api/v1/configmaps; so it is not known what Koinon has made there: --force unjoins "m1" all the same, and leaves that there`,
+		},
+		"a context of another cluster": {
+			args: "unjoin m1",
+			change: func(b *bench) {
+				b.member.put("/api/v1/namespaces/kube-system", tree{"metadata": tree{"uid": "uid-other"}})
+			},
+			want: `is not "m1": its namespace kube-system has the UID uid-other, and that of "m1" has uid-m1; --cluster-context names the right one`,
+		},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			b := joinedBench(t)
+			if tc.change != nil {
+				tc.change(b)
+			}
+			_, _, err := b.run(t, strings.Fields(tc.args)...)
+			if err == nil || !strings.Contains(err.Error(), tc.want) || ExitCode(err) != 1 {
+				t.Errorf("got %v with the exit code %d, want %s", err, ExitCode(err), tc.want)
+			}
+			if b.koinon.object(koinonNamespace+"/kubefedclusters/m1") == nil || b.member.object(memberAccounts+"koinon") == nil {
+				t.Error("something was deleted")
+			}
+		})
+	}
+}
+
+func TestAMemberThatIsGoneIsUnjoinedByForce(t *testing.T) {
+	b := joinedBench(t)
+	b.member.silent = true
+	stdout, stderr, err := b.run(t, "unjoin", "m1", "--force")
+	if want := `"m1" is unjoined, and something stays: the account koinon-system/koinon in the member and its rights, since that was not reached past Koinon`; err == nil || err.Error() != want || ExitCode(err) != exitPartial {
+		t.Errorf("got %v with the exit code %d, want %s", err, ExitCode(err), want)
+	}
+	golden(t, "unjoin-force", stderr+stdout)
+	if b.koinon.object(koinonNamespace+"/kubefedclusters/m1") != nil || b.koinon.object(koinonSecrets+"m1") != nil {
+		t.Error("it is joined still")
+	}
+}
+
+func TestAMemberWithoutAContextIsLookedAtThroughKoinon(t *testing.T) {
+	b := joinedBench(t)
+	b.place(1)
+	delete(b.config.Contexts, "m1")
+	if _, _, err := b.run(t, "unjoin", "m1"); err == nil || !strings.HasPrefix(err.Error(), `"m1" has 2 objects that Koinon made`) {
+		t.Errorf("got %v", err)
+	}
+	stdout, _, err := b.run(t, "unjoin", "m1", "--keep-objects")
+	if ExitCode(err) != exitPartial || !strings.Contains(stdout, "This stays, and should have gone:\n  the account koinon-system/koinon in the member") {
+		t.Errorf("got %v, and it said %s", err, stdout)
+	}
+}
+
+// TestUnjoinLeavesWhatIsOthers in the member and in Koinon.
+func TestUnjoinLeavesWhatIsOthers(t *testing.T) {
+	cases := map[string]struct {
+		change func(b *bench)
+		code   int
+		stays  string // a path in the member
+		said   string
+	}{
+		"a namespace that holds something else": {
+			func(b *bench) { b.member.put("/api/v1/namespaces/koinon-system/pods/agent", tree{}) },
+			0, "/api/v1/namespaces/koinon-system", "namespace koinon-system in the member: stays, there is more in it: pods/agent\n",
+		},
+		"a namespace of which it is not known what it holds": {
+			func(b *bench) { b.member.denied = []string{"list /api/v1/namespaces/koinon-system/pods"} },
+			exitPartial, "/api/v1/namespaces/koinon-system", "namespace koinon-system in the member, since it is not known what else is in it",
+		},
+		"an account that was made by hand": {
+			func(b *bench) { b.member.put(memberAccounts+"koinon", tree{}) },
+			exitPartial, memberAccounts + "koinon", "serviceaccount koinon-system/koinon in the member, which no join of this federation made\n    kubectl --context m1 -n koinon-system delete serviceaccount koinon\n",
+		},
+		"the account of another federation": {
+			func(b *bench) {
+				b.member.put(memberRoles+joinRole, tree{"metadata": tree{
+					"labels": tree{"app.kubernetes.io/managed-by": "kubectl-koinon"}, "annotations": tree{"federation.koinon.io/joined-by": "f2"}}})
+			},
+			exitPartial, memberRoles + joinRole, "clusterrole koinon:join:koinon-system:koinon in the member, which no join of this federation made\n",
+		},
+		"the account of a cluster that is joined twice": {
+			func(b *bench) {
+				b.koinon.put(koinonNamespace+"/kubefedclusters/other", tree{
+					"metadata": tree{"annotations": tree{"federation.koinon.io/cluster-uid": "uid-m1"}}, "spec": tree{"apiEndpoint": "https://x"}})
+			},
+			0, memberAccounts + "koinon", "account koinon-system/koinon in the member: stays, for other\n",
+		},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			b := joinedBench(t)
+			tc.change(b)
+			stdout, stderr, err := b.run(t, "unjoin", "m1")
+			if ExitCode(err) != tc.code || !strings.Contains(stderr+stdout, tc.said) {
+				t.Errorf("got %v with the exit code %d, want %d and %q; it said %s%s", err, ExitCode(err), tc.code, tc.said, stderr, stdout)
+			}
+			if b.member.object(tc.stays) == nil {
+				t.Errorf("%s is gone", tc.stays)
+			}
+		})
+	}
+}
+
+func TestAKubeFedClusterThatIsHeldDoesNotHoldTheRest(t *testing.T) {
+	b := joinedBench(t)
+	cluster := b.koinon.object(koinonNamespace + "/kubefedclusters/m1")
+	cluster["metadata"].(tree)["finalizers"] = []any{"example.org/hold"}
+	stdout, _, err := b.run(t, "unjoin", "m1", "--timeout", "150ms")
+	if ExitCode(err) != exitPartial || !strings.Contains(stdout, "kubefedcluster m1 in Koinon, which the finalizers example.org/hold hold\n") {
+		t.Errorf("got %v, and it said %s", err, stdout)
+	}
+	if got := b.member.paths(); len(got) > 0 {
+		t.Errorf("in the member there is still %v", got)
+	}
+}

@@ -8,9 +8,12 @@ import (
 	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/koinon-io/koinon/pkg/apis/federation/ownership"
 	"github.com/koinon-io/koinon/pkg/apis/federation/tenancy"
+	federationv1alpha1 "github.com/koinon-io/koinon/pkg/apis/federation/v1alpha1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/placement"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
@@ -28,6 +31,11 @@ type looked struct {
 	targets    []placement.Target
 	// members are by name; nil if the caller may not list them.
 	members map[string]*v1beta1.KubeFedCluster
+	// vouched are the cells of which the controllers have found that they have their namespace, with their members: the
+	// book of owners is then not asked for each of a thousand cells.
+	vouched map[string]string
+	// byName are the records of the status.
+	byName map[string]v1beta2.TargetStatus
 	// narrowed: it is known where the object's namespace goes.
 	narrowed bool
 	// problem is why its targets cannot be computed; targets are then empty.
@@ -36,7 +44,10 @@ type looked struct {
 
 // look finds the targets of a federated object.
 func look(ctx context.Context, h *hub, ftc *v1beta1.FederatedTypeConfig, federated *v1beta2.FederatedObject) (*looked, error) {
-	l := &looked{ftc: ftc, kind: reach.KindOf(&ftc.Spec), federated: federated, candidates: map[string]*placement.Candidate{}}
+	l := &looked{ftc: ftc, kind: reach.KindOf(&ftc.Spec), federated: federated, candidates: map[string]*placement.Candidate{}, byName: map[string]v1beta2.TargetStatus{}}
+	for _, record := range l.records() {
+		l.byName[record.Name] = record
+	}
 	tenant, err := l.tenant(ctx, h)
 	if err != nil || l.problem != "" {
 		return l, err
@@ -51,6 +62,9 @@ func look(ctx context.Context, h *hub, ftc *v1beta1.FederatedTypeConfig, federat
 	}
 	for i := range candidates {
 		l.candidates[candidates[i].Name] = &candidates[i]
+	}
+	if err := l.vouch(ctx, h); err != nil {
+		return nil, err
 	}
 	spec := &federated.Spec
 	l.targets, err = placement.Resolve(l.object.TopologyType, spec.Placement, spec.PlacementMask, candidates)
@@ -145,12 +159,7 @@ func (l *looked) tenant(ctx context.Context, h *hub) (tenancy.Tenant, error) {
 
 // record is what the status says of a target.
 func (l *looked) record(name string) v1beta2.TargetStatus {
-	for _, record := range l.records() {
-		if record.Name == name {
-			return record
-		}
-	}
-	return v1beta2.TargetStatus{}
+	return l.byName[name]
 }
 
 func (l *looked) records() []v1beta2.TargetStatus {
@@ -291,6 +300,9 @@ func (l *looked) homeObjection(ctx context.Context, h *hub, c placement.Candidat
 	if refusal := ownership.SystemNamespacesOf(member).Refusal(home); refusal != "" {
 		return refusal, nil
 	}
+	if l.vouched[c.Name] == c.Member {
+		return "", nil
+	}
 	page, err := h.page(ctx, home)
 	if err != nil {
 		return "", err
@@ -299,4 +311,24 @@ func (l *looked) homeObjection(ctx context.Context, h *hub, c placement.Candidat
 		return ownership.TakenBy(holder, home, c.Member), nil
 	}
 	return "", nil
+}
+
+// vouch finds the cells that have their namespace.
+func (l *looked) vouch(ctx context.Context, h *hub) error {
+	if l.object.TopologyType != v1beta2.TopologyCell {
+		return nil
+	}
+	cells, err := h.cells(ctx, l.object.Namespace)
+	if err != nil {
+		return err
+	}
+	l.vouched = map[string]string{}
+	for i := range cells {
+		cell := &cells[i]
+		if ready := meta.FindStatusCondition(cell.Status.Conditions, federationv1alpha1.CellReady); ready != nil &&
+			ready.Status == metav1.ConditionTrue && ready.ObservedGeneration == cell.Generation {
+			l.vouched[cell.Name] = cell.Spec.ClusterName
+		}
+	}
+	return nil
 }

@@ -191,6 +191,21 @@ func TestPlanAsksEachMemberTwice(t *testing.T) {
 	}
 }
 
+func TestPlanWritesIntoCellsWhereTheyAre(t *testing.T) {
+	h := newFakeHub(t)
+	h.put(groupPath+"/namespaces/shop/cells", `{items: [
+		{metadata: {name: rz00a}, spec: {clusterName: m1, memberNamespace: shop}, status: {conditions: [{type: Ready, status: "True"}]}},
+		{metadata: {name: rz01a}, spec: {clusterName: m2, memberNamespace: shop}}]}`)
+	h.put(groupPath+"/membernamespaces/shop", `{metadata: {name: shop}, spec: {owners: [{kind: Cell, namespace: bank, name: x, members: [m1, m2]}]}}`)
+	h.put(inMember("m1", "configmaps/web"), managed("ConfigMap", "data: {color: green}"))
+	outcomes, _, err := h.planned("-f", manifestFile(t, strings.Replace(strings.Replace(placedInAll, "spec:", "spec:\n  topologyType: cell", 1),
+		"{name: m1}, {name: m2}, {name: m3}", "{name: rz00a}, {name: rz01a}, {name: rz02a}", 1)))
+	// A cell that is ready was found to have its namespace; of another one the book is asked.
+	if diff := cmp.Diff(map[string]outcome{"rz00a": outUnchanged, "rz01a": outBlocked, "rz02a": outNotPlaced}, outcomes); diff != "" {
+		t.Errorf("%v; outcomes (-want +got):\n%s", err, diff)
+	}
+}
+
 func TestPlanShowsTargetsWithTheSameDiffTogether(t *testing.T) {
 	h := newFakeHub(t)
 	for _, m := range []string{"m1", "m2"} {

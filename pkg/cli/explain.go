@@ -102,14 +102,16 @@ func (o *explainOptions) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	// What is needed in any case is read at once. Whatever comes of it is looked at where it is used.
+	// What most objects need is read at once. Whatever comes of it is looked at where it is used.
+	var ftc *v1beta1.FederatedTypeConfig
+	var federated *v1beta2.FederatedObject
 	together(planAtOnce,
-		func() { _, _ = h.types(ctx) },
+		func() { ftc, federated, err = h.object(ctx, o.typeWord, o.source.namespace, o.name) },
 		func() { _, _ = h.clusters(ctx) },
-		func() { _, _ = h.config(ctx) },
 		func() { _, _ = h.namespace(ctx, o.source.namespace) },
+		func() { _, _ = h.cells(ctx, o.source.namespace) },
+		func() { _, _, _ = h.whereNamespaceGoes(ctx, o.source.namespace) },
 	)
-	ftc, federated, err := h.object(ctx, o.typeWord, o.source.namespace, o.name)
 	if err != nil {
 		return err
 	}

@@ -100,6 +100,9 @@ func (l *looked) whyOwner(ctx context.Context, h *hub, c placement.Candidate) (*
 			return &reason{false, refusal}, nil
 		}
 	}
+	if l.vouched[c.Name] == c.Member {
+		return &reason{true, ownership.TakenBy(c.Owner, home, c.Member)}, nil
+	}
 	page, err := h.page(ctx, home)
 	if err != nil {
 		return nil, err

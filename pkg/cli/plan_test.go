@@ -217,7 +217,7 @@ func TestPlanShowsTargetsWithTheSameDiffTogether(t *testing.T) {
 		t.Errorf("it ended with %v", err)
 	}
 	for _, want := range []string{
-		"FederatedConfigMap shop/web: 2 changed, 1 not asked", "m1 and m2: changes\x1b[0m\n\x1b[36m@@ ", "\x1b[31m-  color: blue\x1b[0m\n\x1b[32m+  color: green\x1b[0m\n",
+		"FederatedConfigMap shop/web: 2 changed, 1 not asked", "m1 and m2: change\x1b[0m\n\x1b[36m@@ ", "\x1b[31m-  color: blue\x1b[0m\n\x1b[32m+  color: green\x1b[0m\n",
 		`m3: could not be asked: cluster "m3" does not answer`,
 	} {
 		if !strings.Contains(stdout, want) {

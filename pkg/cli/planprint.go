@@ -124,20 +124,32 @@ func (g *group) named() string {
 	}
 }
 
+// saying is what is said of one target, of several, and of those that the mask holds back.
+type saying struct{ one, several, held string }
+
+var sayings = map[outcome]saying{
+	outCreated:     {"is created", "are created", "would be created"},
+	outUpdated:     {"changes", "change", "would change"},
+	outDeleted:     {"is deleted", "are deleted", "would be deleted"},
+	outUnchanged:   {"does not change", "do not change", "would not change"},
+	outNotPlaced:   {"is left alone", "are left alone", ""},
+	outBlocked:     {"cannot be written", "cannot be written", "could not be written"},
+	outUnreachable: {"could not be asked", "could not be asked", "could not be asked"},
+	outForbidden:   {"you may not ask", "you may not ask", "you may not ask"},
+	outRefused:     {"is refused", "are refused", "would be refused"},
+}
+
 // said is what happens in the targets of a group.
 func (g *group) said() string {
-	words := map[outcome][2]string{
-		outCreated: {"is created", "would be created"}, outUpdated: {"changes", "would change"}, outDeleted: {"is deleted", "would be deleted"},
-		outUnchanged: {"does not change", "would not change"}, outNotPlaced: {"is left alone", "is left alone"},
-		outBlocked: {"cannot be written", "could not be written"}, outUnreachable: {"could not be asked", "could not be asked"},
-		outForbidden: {"you may not ask", "you may not ask"}, outRefused: {"is refused", "would be refused"},
-	}[g.Outcome]
-	said := words[0]
-	if g.Held {
-		said = "masked: " + words[1]
-		if g.Outcome.changes() {
-			said += ", held back"
-		}
+	saying := sayings[g.Outcome]
+	said := saying.one
+	switch {
+	case g.Held && g.Outcome.changes():
+		said = "masked: " + saying.held + ", held back"
+	case g.Held:
+		said = "masked: " + saying.held
+	case len(g.names) > 1:
+		said = saying.several
 	}
 	if g.Message != "" {
 		said += ": " + g.Message

@@ -143,7 +143,7 @@ func TestAReleaseIsPlannedMaskedAndExplained(t *testing.T) {
 
 	testbed.KubectlStdin(t, w.kubeconfig, web("blue"), "apply", "-n", namespace, "-f", "-")
 	w.kubectl("wait", "federatedconfigmap", "web", "-n", namespace, "--for=condition=Propagation", "--timeout=60s")
-	w.has(w.plugin(0, web("blue"), "plan", "-f", "-"), "2 unchanged", "m1 and m2: does not change")
+	w.has(w.plugin(0, web("blue"), "plan", "-f", "-"), "2 unchanged", "m1 and m2: do not change")
 
 	// Of what changes, the mask holds back m2.
 	w.plugin(0, "", "mask", "set", "federatedconfigmap/web", "--targets", "m1", "--wait")

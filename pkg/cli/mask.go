@@ -120,6 +120,8 @@ func newMaskVerb(flags *connection, streams genericiooptions.IOStreams, verb mas
 	f.StringVar(&o.System, "kubefed-namespace", o.System, "The namespace of KubeFedClusters.")
 	if verb == maskSet || verb == maskAdd {
 		f.StringSliceVar(&o.Targets, "targets", nil, "Names of the targets that may change, separated by commas.")
+		// The only error is that there is no such flag, which a test would see.
+		_ = cmd.RegisterFlagCompletionFunc("targets", completeTargetNames(flags, &o.System))
 	}
 	if verb == maskSet {
 		f.StringVar(&o.TargetSelector, "selector", "", "Labels of the targets that may change.")

@@ -40,6 +40,32 @@ func completeObjects(flags *connection, system *string) cobra.CompletionFunc {
 	}
 }
 
+// completeTargetNames offers what the first object could be in, behind the names that are there already.
+func completeTargetNames(flags *connection, system *string) cobra.CompletionFunc {
+	return func(cmd *cobra.Command, args []string, begun string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		const directive = cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace
+		if len(args) == 0 {
+			return nil, directive
+		}
+		source, err := loadSource(flags)
+		if err != nil {
+			return nil, directive
+		}
+		h, err := newHub(source, *system)
+		if err != nil {
+			return nil, directive
+		}
+		ctx, cancel := context.WithTimeout(cmd.Context(), completionPatience)
+		defer cancel()
+		before := begun[:strings.LastIndex(begun, ",")+1]
+		names := h.targetNames(ctx, args[0], source.namespace, begun[len(before):])
+		for i := range names {
+			names[i] = before + names[i]
+		}
+		return names, directive
+	}
+}
+
 func (h *hub) typeNames(ctx context.Context, begun string) (names []cobra.Completion) {
 	types, _ := h.types(ctx)
 	for i := range types {

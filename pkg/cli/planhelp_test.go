@@ -23,6 +23,7 @@ func TestWordsOfObjectsAreCompleted(t *testing.T) {
 		{"explain federatedc", "federatedconfigmap/\n"},
 		{"explain federatedconfigmap/w", "federatedconfigmap/web\n"},
 		{"explain fcm/web m", "m1\nm2\nm3\n"},
+		{"mask set fcm/web --targets m1,m", "m1,m1\nm1,m2\nm1,m3\n"},
 		{"mask set fcm/", "fcm/web\nfcm/api\n"},
 	} {
 		stdout, _, err := run(t, append([]string{"__complete"}, strings.Fields(c.words)...)...)

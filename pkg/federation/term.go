@@ -28,6 +28,7 @@ import (
 	"github.com/koinon-io/koinon/pkg/federation/memberclient"
 	"github.com/koinon-io/koinon/pkg/federation/membership"
 	"github.com/koinon-io/koinon/pkg/federation/propagation"
+	"github.com/koinon-io/koinon/pkg/federation/reach"
 	"github.com/koinon-io/koinon/pkg/generated/informers/externalversions"
 	listersv1beta1 "github.com/koinon-io/koinon/pkg/generated/listers/core/v1beta1"
 )
@@ -246,7 +247,7 @@ func (t *term) buildPropagation() (err error) {
 		Book:            t.book,
 		Federation:      t.federation,
 		Scope:           t.scope,
-		Adopt:           func() bool { return adopts(currentConfig(configs)) },
+		Adopt:           func() bool { return reach.Adopts(currentConfig(configs)) },
 		Record:          t.recorder.Record,
 	})
 	if err != nil {
@@ -282,13 +283,6 @@ func currentConfig(configs listersv1beta1.KubeFedConfigNamespaceLister) *v1beta1
 		return nil
 	}
 	return config
-}
-
-func adopts(config *v1beta1.KubeFedConfig) bool {
-	if config == nil || config.Spec.SyncController == nil || config.Spec.SyncController.AdoptResources == nil {
-		return true
-	}
-	return *config.Spec.SyncController.AdoptResources != v1beta1.Disabled
 }
 
 // subscription is whom changes of a resource are told.

@@ -35,6 +35,7 @@ var rows = []row{
 	{"tenant", (*bench).tenant},
 	{"idle", (*bench).idle},
 	{"cells", (*bench).cells},
+	{"commands", (*bench).commands},
 	{"real", (*bench).real},
 }
 

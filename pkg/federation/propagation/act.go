@@ -160,21 +160,14 @@ func (s spot) get(ctx context.Context) (*unstructured.Unstructured, error) {
 
 // refuseExisting says why an object that is there already is not taken over; nil if it is.
 func (e *Engine) refuseExisting(existing *unstructured.Unstructured, o observation) *result {
-	managed := existing.GetLabels()[v1beta1.ManagedLabel]
-	owner := o.foreign(existing.GetAnnotations())
-	var refused result
-	switch {
-	case managed == "false":
-		refused = o.failed(v1beta2.TargetManagedLabelFalse, "the object there has the label "+v1beta1.ManagedLabel+"=false")
-	case managed == "true" && owner != "":
-		refused = o.failed(v1beta2.TargetAlreadyExists, owner)
-	case existing.GetDeletionTimestamp() != nil:
-		refused = o.failed(v1beta2.TargetWaitingForRemoval, madeAnew(existing.GetFinalizers()))
-	case managed != "true" && !e.Adopt():
-		refused = o.failed(v1beta2.TargetAlreadyExists, "there is such an object already, and KubeFedConfig's syncController.adoptResources is Disabled")
-	default:
+	state, why := o.marks().Refuses(existing, e.Adopt())
+	switch state {
+	case v1beta2.TargetOK:
 		return nil
+	case v1beta2.TargetWaitingForRemoval:
+		why = madeAnew(existing.GetFinalizers())
 	}
+	refused := o.failed(state, why)
 	return &refused
 }
 

@@ -5,7 +5,7 @@ import (
 	"context"
 	"sync"
 
-	"github.com/koinon-io/koinon/pkg/apis/federation/ownership"
+	"github.com/koinon-io/koinon/pkg/federation/reach"
 	"github.com/koinon-io/koinon/pkg/federation/render"
 )
 
@@ -44,16 +44,7 @@ func newBases(limit int64) *bases {
 func (b *bases) of(ctx context.Context, v *view, federation string) (*render.Base, error) {
 	c := b.entry(v)
 	c.once.Do(func() {
-		spec := &v.federated.Spec
-		c.base, c.err = render.Compile(ctx, render.Spec{
-			Template:               spec.Template,
-			Overrides:              spec.Overrides,
-			PropagatingAnnotations: v.kind.spec.PropagatingAnnotations,
-			RetainReplicas:         spec.RetainReplicas != nil && *spec.RetainReplicas,
-			Kind:                   v.kind.gvk,
-			Source:                 v.key.source(),
-			Federation:             federation,
-		})
+		c.base, c.err = render.Compile(ctx, reach.RenderSpec(v.federated, v.key.source(), federation, &v.kind.spec))
 	})
 	if ctx.Err() != nil {
 		b.drop(v.key)
@@ -117,12 +108,5 @@ func (e *Engine) manifest(ctx context.Context, v *view, t viewTarget) (*render.M
 	if err != nil {
 		return nil, err
 	}
-	var marks map[string]string
-	if v.kind.isNamespace() {
-		marks = ownership.Marks(e.Federation, t.Owner)
-	}
-	namespace, name := v.place(t.Candidate)
-	return base.For(ctx, render.Target{
-		Name: t.Name, Labels: t.Labels, NodeSelector: t.NodeSelector, Annotations: marks, ObjectName: name, Namespace: namespace,
-	})
+	return base.For(ctx, v.kind.ofReach().RenderTarget(v.object(), t.Candidate, e.Federation))
 }

@@ -5,13 +5,10 @@ import (
 
 	"k8s.io/apimachinery/pkg/labels"
 
-	edgev1alpha1 "github.com/koinon-io/koinon/pkg/apis/edge/v1alpha1"
 	"github.com/koinon-io/koinon/pkg/apis/federation/ownership"
-	"github.com/koinon-io/koinon/pkg/apis/federation/tenancy"
-	federationv1alpha1 "github.com/koinon-io/koinon/pkg/apis/federation/v1alpha1"
-	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/placement"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
+	"github.com/koinon-io/koinon/pkg/federation/reach"
 )
 
 // candidates lists every cluster, cell or edge unit that the object may be in, and those that it
@@ -59,7 +56,7 @@ func (e *Engine) clusterCandidates(v *view) ([]placement.Candidate, error) {
 	}
 	candidates := make([]placement.Candidate, len(clusters))
 	for i, cluster := range clusters {
-		candidates[i] = v.cluster(cluster)
+		candidates[i] = v.object().Cluster(cluster)
 	}
 	return candidates, nil
 }
@@ -75,26 +72,14 @@ func (v *view) names() []string {
 	return names
 }
 
-// cluster makes the candidate of a whole cluster, or of one that a cell or an edge unit appears as.
-func (v *view) cluster(cluster *v1beta1.KubeFedCluster) placement.Candidate {
-	c := placement.Candidate{Name: cluster.Name, Labels: cluster.Labels, Member: cluster.Name, Owner: v.ownerOf(cluster.Name)}
-	if isUnit(cluster) {
-		c.ByNameOnly = true
-		c.Member = cluster.Labels[federationv1alpha1.MemberLabel]
-		c.Namespace = ownership.MemberNamespaceOf(cluster.Annotations[federationv1alpha1.MemberNamespaceAnnotation], c.Owner.Namespace, c.Owner.Name)
-	}
-	if refusal := tenancy.Refusal(v.key.namespace, v.tenant, tenancy.Of(cluster.Labels), tenancy.WholeCluster); refusal != "" {
-		c.Refusal = fmt.Sprintf("cluster %q %s", cluster.Name, refusal)
-	}
-	if owner := cluster.Labels[federationv1alpha1.TopologyNamespaceLabel]; c.ByNameOnly && owner != v.key.namespace {
-		c.Refusal = fmt.Sprintf("cluster %q is a %s of namespace %q", cluster.Name, cluster.Labels[federationv1alpha1.TopologyLabel], owner)
-	}
-	return c
+// object is what package reach is asked about.
+func (v *view) object() reach.Object {
+	return reach.Object{TopologyType: v.topologyOf(), Namespace: v.key.namespace, Name: v.key.name, Tenant: v.tenant}
 }
 
 // ownerOf is who must own the namespace in the member of a target.
 func (v *view) ownerOf(target string) ownership.Owner {
-	return ownership.OwnerOf(v.topologyOf(), v.key.namespace, target)
+	return v.object().Owner(target)
 }
 
 func (e *Engine) cellCandidates(v *view) ([]placement.Candidate, error) {
@@ -104,7 +89,7 @@ func (e *Engine) cellCandidates(v *view) ([]placement.Candidate, error) {
 	}
 	candidates := make([]placement.Candidate, 0, len(cells))
 	for _, cell := range cells {
-		candidates = append(candidates, v.unit("cell", cell.Name, cell.Labels, cell.Spec.ClusterName, cell.Spec.MemberNamespace))
+		candidates = append(candidates, v.object().Cell(cell))
 	}
 	return candidates, nil
 }
@@ -116,25 +101,7 @@ func (e *Engine) edgeUnitCandidates(v *view) ([]placement.Candidate, error) {
 	}
 	candidates := make([]placement.Candidate, 0, len(units))
 	for _, unit := range units {
-		c := v.unit("edge unit", unit.Name, unit.Labels, unit.Spec.ClusterName, unit.Spec.MemberNamespace)
-		c.NodeSelector = unit.Spec.NodeSelector
-		if len(c.NodeSelector) == 0 {
-			c.NodeSelector = map[string]string{edgev1alpha1.UnitLabel: unit.Name}
-		}
-		candidates = append(candidates, c)
+		candidates = append(candidates, v.object().EdgeUnit(unit))
 	}
 	return candidates, nil
-}
-
-// unit makes the candidate of a cell or an edge unit. It belongs to the tenant of its
-// namespace unless its own labels say otherwise.
-func (v *view) unit(what, name string, unitLabels map[string]string, member, memberNamespace string) placement.Candidate {
-	c := placement.Candidate{
-		Name: name, Labels: unitLabels, Member: member, Owner: v.ownerOf(name),
-		Namespace: ownership.MemberNamespaceOf(memberNamespace, v.key.namespace, name),
-	}
-	if refusal := tenancy.UnitRefusal(v.key.namespace, v.tenant, unitLabels); refusal != "" {
-		c.Refusal = fmt.Sprintf("%s %q %s", what, name, refusal)
-	}
-	return c
 }

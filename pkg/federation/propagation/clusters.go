@@ -8,6 +8,7 @@ import (
 	"github.com/koinon-io/koinon/pkg/apis/federation/tenancy"
 	federationv1alpha1 "github.com/koinon-io/koinon/pkg/apis/federation/v1alpha1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
+	"github.com/koinon-io/koinon/pkg/federation/reach"
 )
 
 // Indexes of KubeFedClusters.
@@ -79,5 +80,5 @@ func (c *Clusters) indexed(index, value string) ([]*v1beta1.KubeFedCluster, erro
 
 // isUnit reports whether a cell or an edge unit appears as the cluster.
 func isUnit(cluster *v1beta1.KubeFedCluster) bool {
-	return cluster.Labels[federationv1alpha1.TopologyLabel] != ""
+	return reach.IsUnit(cluster)
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
 	"github.com/koinon-io/koinon/pkg/federation/memberclient"
 	"github.com/koinon-io/koinon/pkg/federation/membership"
+	"github.com/koinon-io/koinon/pkg/federation/reach"
 	"github.com/koinon-io/koinon/pkg/federation/render"
 )
 
@@ -341,28 +342,19 @@ func notThereYet(o observation) *decision {
 	return &d
 }
 
+// marks are those of objects that were made from this federated object.
+func (o observation) marks() reach.Marks {
+	return reach.Marks{Source: o.source, Federation: o.federation, UnmarkedIsOurs: o.unmarkedIsOurs}
+}
+
 // foreign says whose an object is that is there, if it is not ours; empty if it may be.
 func (o observation) foreign(annotations map[string]string) string {
-	source, named := annotations[render.SourceAnnotation]
-	federation := annotations[federationv1alpha1.FederationAnnotation]
-	switch {
-	case !named || source == render.NoSource:
-		return ""
-	case federation != "" && federation != o.federation:
-		return fmt.Sprintf("the object there comes from the federated object %q of another federation, %q; this one is %q", source, federation, o.federation)
-	case source != o.source:
-		return fmt.Sprintf("the object there comes from the federated object %q", source)
-	}
-	return ""
+	return o.marks().Foreign(annotations)
 }
 
 // ours reports whether an object that is there was made from this federated object.
 func (o observation) ours(labels, annotations map[string]string) bool {
-	if labels[v1beta1.ManagedLabel] != "true" || o.foreign(annotations) != "" {
-		return false
-	}
-	source, named := annotations[render.SourceAnnotation]
-	return named && source == o.source || !named && o.unmarkedIsOurs
+	return o.marks().Ours(labels, annotations)
 }
 
 func ownedByAnother(o observation) *decision {

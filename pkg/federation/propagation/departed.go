@@ -5,11 +5,11 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/koinon-io/koinon/pkg/apis/federation/tenancy"
 	federationv1alpha1 "github.com/koinon-io/koinon/pkg/apis/federation/v1alpha1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
+	"github.com/koinon-io/koinon/pkg/federation/reach"
 )
 
 // namespaceGrace is how long after its creation an object may be ahead of the cache that is
@@ -41,8 +41,7 @@ func (e *Engine) tenantOf(federated *v1beta2.FederatedObject) (tenant tenancy.Te
 // belongs says whether an object was made in this namespace. One of which nobody wrote that
 // down belongs to the namespace of the name.
 func belongs(federated *v1beta2.FederatedObject, namespace *corev1.Namespace) bool {
-	uid := types.UID(federated.Annotations[federationv1alpha1.NamespaceUIDAnnotation])
-	return uid == "" || uid == namespace.UID
+	return reach.Belongs(federated, namespace)
 }
 
 // addDeparted adds the targets of an object whose namespace is gone. One that is being deleted

@@ -27,6 +27,7 @@ import (
 	"github.com/koinon-io/koinon/pkg/federation/hostwatch"
 	"github.com/koinon-io/koinon/pkg/federation/memberclient"
 	"github.com/koinon-io/koinon/pkg/federation/membership"
+	"github.com/koinon-io/koinon/pkg/federation/reach"
 	"github.com/koinon-io/koinon/pkg/federation/render"
 	clientv1beta1 "github.com/koinon-io/koinon/pkg/generated/clientset/versioned/typed/core/v1beta1"
 	listersv1beta1 "github.com/koinon-io/koinon/pkg/generated/listers/core/v1beta1"
@@ -419,8 +420,11 @@ func (k *kind) keyOf(live *memberclient.Live) objectKey {
 	return key
 }
 
-func (k *kind) isNamespace() bool {
-	return k.gvk.Group == "" && k.gvk.Kind == "Namespace"
+func (k *kind) isNamespace() bool { return k.ofReach().IsNamespace() }
+
+// ofReach is what package reach is told of the kind.
+func (k *kind) ofReach() reach.Kind {
+	return reach.Kind{GroupVersionKind: k.gvk, Namespaced: k.target.Namespaced}
 }
 
 func modeIsEnabled(mode *v1beta1.Mode) bool { return mode != nil && *mode == v1beta1.Enabled }

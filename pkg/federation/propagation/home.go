@@ -8,7 +8,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/koinon-io/koinon/pkg/apis/federation/ownership"
-	"github.com/koinon-io/koinon/pkg/apis/federation/tenancy"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/placement"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
 	"github.com/koinon-io/koinon/pkg/federation/memberclient"
@@ -34,23 +33,15 @@ var namespaceResource = corev1.SchemeGroupVersion.WithResource("namespaces")
 // home returns the namespace of the member that an object is in, or is; empty for objects
 // that have none.
 func (v *view) home(c placement.Candidate) string {
-	namespace, name := v.place(c)
-	if v.kind.isNamespace() {
-		return name
-	}
-	return namespace
+	return v.kind.ofReach().Home(v.object(), c)
 }
 
 // observeHome notes whether the tenant may use the member, and the object its home there. An
 // object whose namespace is gone has no tenant: what is recorded was written by whoever had
 // the namespace.
 func (e *Engine) observeHome(v *view, t viewTarget, o *observation) {
-	use := tenancy.WholeCluster
-	if t.Owner != ownership.NamespaceOwner(v.key.namespace) {
-		use = tenancy.Unit
-	}
-	if refusal := tenancy.Refusal(v.key.namespace, v.tenant, tenancy.Of(o.member.Labels), use); refusal != "" && !v.departed {
-		o.memberRefusal = fmt.Sprintf("member %q %s", t.Member, refusal)
+	if !v.departed {
+		o.memberRefusal = v.object().MemberRefusal(t.Candidate, o.member.Labels)
 	}
 	if o.home = v.home(t.Candidate); o.home == "" {
 		o.claimed = true

@@ -20,13 +20,13 @@ import (
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/completion"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/validation"
-	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/manifest"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
 	"github.com/koinon-io/koinon/pkg/federation/compose"
 	"github.com/koinon-io/koinon/pkg/federation/fedclient"
 	"github.com/koinon-io/koinon/pkg/federation/hostwatch"
 	"github.com/koinon-io/koinon/pkg/federation/memberclient"
 	"github.com/koinon-io/koinon/pkg/federation/membership"
+	"github.com/koinon-io/koinon/pkg/federation/reach"
 )
 
 // servedPoll is how often a federated kind is asked for until it is served.
@@ -69,9 +69,9 @@ func newKind(ftc *v1beta1.FederatedTypeConfig) (*kind, error) {
 	if err != nil {
 		return nil, fmt.Errorf("spec.runToCompletion.ended: %w", err)
 	}
-	fields, err := manifest.ParseFields(ftc.Spec.MemberFields)
+	rules, err := reach.RulesOf(&ftc.Spec)
 	if err != nil {
-		return nil, fmt.Errorf("spec.memberFields: %w", err)
+		return nil, err
 	}
 	return &kind{
 		name: ftc.Name,
@@ -85,10 +85,7 @@ func newKind(ftc *v1beta1.FederatedTypeConfig) (*kind, error) {
 		federatedNamespaced: ftc.Spec.FederatedType.Scope == v1beta1.NamespaceScoped,
 		collectStatus:       modeIsEnabled(ftc.Spec.StatusCollection),
 		completion:          ends,
-		rules: compose.Rules{
-			MemberFields: fields,
-			KeepForeign:  ftc.Spec.ForeignFields == v1beta1.KeepForeignFields,
-		},
+		rules:               rules,
 	}, nil
 }
 

@@ -1,26 +1,20 @@
 package propagation
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/util/validation/field"
 
-	"github.com/koinon-io/koinon/pkg/apis/federation/ownership"
 	"github.com/koinon-io/koinon/pkg/apis/federation/tenancy"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/placement"
-	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/manifest"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
 	"github.com/koinon-io/koinon/pkg/federation/memberclient"
+	"github.com/koinon-io/koinon/pkg/federation/reach"
 	"github.com/koinon-io/koinon/pkg/federation/render"
 )
-
-// untouchedNamespaces are never propagated as namespaces, nor is the system namespace.
-var untouchedNamespaces = []string{"default", "kube-system", "kube-public", "kube-node-lease"}
 
 // view is one federated object with all its targets.
 type view struct {
@@ -109,44 +103,15 @@ func (e *Engine) refuse(v *view) string {
 	if !v.kind.isNamespace() {
 		return ""
 	}
-	name := v.key.name
-	switch {
-	case v.key.namespace != name:
-		return fmt.Sprintf("metadata.name: a FederatedNamespace must have the name of its namespace, %q", v.key.namespace)
-	case name == e.SystemNamespace || slices.Contains(untouchedNamespaces, name):
-		return fmt.Sprintf("metadata.name: namespace %q is never propagated", name)
-	}
-	return e.foreignLabels(v)
-}
-
-// foreignLabels returns which labels of a namespace keep it from being propagated. Members
-// then keep those that they have: what is not sent any more would be taken off.
-func (e *Engine) foreignLabels(v *view) string {
-	tree, err := v.federated.Spec.Template.Tree()
-	if err != nil {
-		return "" // none, or one that render refuses
-	}
-	template, _ := tree.(map[string]any)
-	if len(manifest.NamespaceLabels(template)) == 0 {
-		return ""
-	}
 	var host map[string]string
 	if namespace, err := e.Namespaces.Get(v.key.namespace); err == nil {
 		host = namespace.Labels
 	}
-	if errs := manifest.ForeignLabels(template, host, field.NewPath("spec", "template")); len(errs) > 0 {
-		return errs[0].Error()
-	}
-	return ""
+	return v.object().RefuseNamespace(v.federated, e.SystemNamespace, host)
 }
 
 // topologyOf returns the topology type of an object, defaulted.
-func topologyOf(federated *v1beta2.FederatedObject) string {
-	if federated.Spec.TopologyType == "" {
-		return v1beta2.TopologyCluster
-	}
-	return federated.Spec.TopologyType
-}
+func topologyOf(federated *v1beta2.FederatedObject) string { return reach.TopologyOf(federated) }
 
 func (v *view) topologyOf() string { return topologyOf(v.federated) }
 
@@ -240,13 +205,7 @@ func (v *view) addInherited(candidates []placement.Candidate) {
 // member. What is there goes before anything is written in the new place: after that nobody would
 // know of it.
 func (v *view) movedFrom(c placement.Candidate) (from placement.Candidate, moved bool) {
-	record := v.memory.record(c.Name)
-	namespace, name := v.place(c)
-	if v.kind.isNamespace() {
-		namespace = name
-	}
-	elsewhere := record.Cluster != "" && record.Cluster != c.Member || record.Namespace != "" && record.Namespace != namespace
-	if record.Hash == "" || !elsewhere {
+	if !v.kind.ofReach().Moved(v.object(), c, v.memory.record(c.Name)) {
 		return placement.Candidate{}, false
 	}
 	return v.recorded(c.Name), true
@@ -332,18 +291,7 @@ func (e *Engine) holds(v *view, c placement.Candidate, staying map[types.UID]boo
 
 // place returns namespace and name of the object in a target.
 func (v *view) place(c placement.Candidate) (namespace, name string) {
-	inMember := c.Namespace
-	if inMember == "" {
-		inMember = v.key.namespace
-	}
-	switch {
-	case v.kind.target.Namespaced:
-		return inMember, v.key.name
-	case v.kind.isNamespace():
-		return "", inMember
-	default:
-		return "", v.key.name
-	}
+	return v.kind.ofReach().Place(v.object(), c)
 }
 
 // observe gathers what a decision on one target needs, but for the manifest.
@@ -407,8 +355,7 @@ func (e *Engine) isJoined(member string) bool {
 // kubeFedsPlace reports whether KubeFed would have put the object there: in the namespace of
 // the same name.
 func (v *view) kubeFedsPlace(c placement.Candidate) bool {
-	return v.topologyOf() == v1beta2.TopologyCluster && c.Owner == ownership.NamespaceOwner(v.key.namespace) &&
-		(c.Namespace == "" || c.Namespace == v.key.namespace)
+	return v.object().KubeFedsPlace(c)
 }
 
 // isNotFound is apierrors.IsNotFound, for lister errors that were wrapped.

@@ -13,10 +13,10 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	federationv1alpha1 "github.com/koinon-io/koinon/pkg/apis/federation/v1alpha1"
-	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
 	"github.com/koinon-io/koinon/pkg/federation/compose"
 	"github.com/koinon-io/koinon/pkg/federation/memberclient"
+	"github.com/koinon-io/koinon/pkg/federation/reach"
 )
 
 // writeAttempts bounds how often an object is read again since somebody else wrote it between
@@ -25,17 +25,7 @@ const writeAttempts = 4
 
 // rules say what of a manifest is sent, and what of the object there stays.
 func (v *view) rules() compose.Rules {
-	rules := v.kind.rules
-	if retain := v.federated.Spec.RetainReplicas; retain != nil {
-		rules.RetainReplicas = *retain
-	}
-	switch v1beta1.ForeignFields(v.federated.Annotations[v1beta1.ForeignFieldsAnnotation]) {
-	case v1beta1.KeepForeignFields:
-		rules.KeepForeign = true
-	case v1beta1.RemoveForeignFields:
-		rules.KeepForeign = false
-	}
-	return rules
+	return reach.RulesFor(v.kind.rules, v.federated)
 }
 
 // write makes the object in the member what the manifest says: see ADR 19. What the cache

@@ -189,3 +189,9 @@ func sizeOf(tree any) int64 {
 	}
 	return anyBytes
 }
+
+// Overrides returns the indexes into Spec.Overrides of those that are for a target, in the order in which they are
+// applied, or the error of ctx.
+func (b *Base) Overrides(ctx context.Context, t Target) ([]int32, error) {
+	return b.overrides.match(ctx, t, nil)
+}

@@ -1,0 +1,34 @@
+package cli
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestHelpOfPlanExplainAndMask(t *testing.T) {
+	for _, command := range []string{"plan", "explain", "mask", "mask set", "mask add", "mask clear", "mask status"} {
+		stdout, _, err := run(t, append(strings.Fields(command), "--help")...)
+		if err != nil {
+			t.Errorf("%s: %v", command, err)
+		}
+		golden(t, "help/"+strings.ReplaceAll(command, " ", "-"), stdout)
+	}
+}
+
+func TestWordsOfObjectsAreCompleted(t *testing.T) {
+	h := newFakeHub(t)
+	h.put(testTypes+"federatedconfigmaps/web", explainedWeb)
+	h.put(testTypes+"federatedconfigmaps", `{items: [{metadata: {name: web, namespace: shop}}, {metadata: {name: api, namespace: shop}}]}`)
+	for _, c := range []struct{ words, want string }{
+		{"explain federatedc", "federatedconfigmap/\n"},
+		{"explain federatedconfigmap/w", "federatedconfigmap/web\n"},
+		{"explain fcm/web m", "m1\nm2\nm3\n"},
+		{"mask set fcm/web --targets m1,m", "m1,m1\nm1,m2\nm1,m3\n"},
+		{"mask set fcm/", "fcm/web\nfcm/api\n"},
+	} {
+		stdout, _, err := run(t, append([]string{"__complete"}, strings.Fields(c.words)...)...)
+		if got, _, _ := strings.Cut(stdout, ":"); err != nil || got != c.want {
+			t.Errorf("%s: %q, want %q; %v", c.words, got, c.want, err)
+		}
+	}
+}

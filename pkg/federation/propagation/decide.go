@@ -6,6 +6,7 @@ import (
 
 	federationv1alpha1 "github.com/koinon-io/koinon/pkg/apis/federation/v1alpha1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/manifest"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
 	"github.com/koinon-io/koinon/pkg/federation/memberclient"
 	"github.com/koinon-io/koinon/pkg/federation/membership"
@@ -305,17 +306,7 @@ func notThereYet(o observation) *decision {
 
 // foreign says whose an object is that is there, if it is not ours; empty if it may be.
 func (o observation) foreign(annotations map[string]string) string {
-	source, named := annotations[render.SourceAnnotation]
-	federation := annotations[federationv1alpha1.FederationAnnotation]
-	switch {
-	case !named || source == render.NoSource:
-		return ""
-	case federation != "" && federation != o.federation:
-		return fmt.Sprintf("the object there comes from the federated object %q of another federation, %q; this one is %q", source, federation, o.federation)
-	case source != o.source:
-		return fmt.Sprintf("the object there comes from the federated object %q", source)
-	}
-	return ""
+	return manifest.Foreign(annotations, o.source, o.federation)
 }
 
 // ours reports whether an object that is there was made from this federated object.

@@ -55,17 +55,19 @@ func uidOf(owner types.UID) types.UID {
 }
 
 // statusOf is what KubeFed would have recorded: the versions of template and overrides that there are
-// now, and the clusters that run them.
-func statusOf(o *typesv1beta2.FederatedObject) (v1alpha1.PropagatedVersionStatus, error) {
-	template, err := templateVersion(o)
-	if err != nil {
-		return v1alpha1.PropagatedVersionStatus{}, err
+// now, and the clusters that run them. Of Secrets the versions are empty: who reads records need not
+// be able to read Secrets, and could try what has that hash.
+func statusOf(kind federated.Kind, o *typesv1beta2.FederatedObject) (v1alpha1.PropagatedVersionStatus, error) {
+	status := v1alpha1.PropagatedVersionStatus{ClusterVersions: []v1alpha1.ClusterObjectVersion{}}
+	if kind.Target.Group != "" || kind.Target.Kind != "Secret" {
+		var err error
+		if status.TemplateVersion, err = templateVersion(o); err != nil {
+			return status, err
+		}
+		if status.OverrideVersion, err = overridesVersion(o); err != nil {
+			return status, err
+		}
 	}
-	overrides, err := overridesVersion(o)
-	if err != nil {
-		return v1alpha1.PropagatedVersionStatus{}, err
-	}
-	status := v1alpha1.PropagatedVersionStatus{TemplateVersion: template, OverrideVersion: overrides, ClusterVersions: []v1alpha1.ClusterObjectVersion{}}
 	for i := range o.Status.Targets {
 		if t := &o.Status.Targets[i]; t.Version != "" && t.State.UpToDate() {
 			status.ClusterVersions = append(status.ClusterVersions, v1alpha1.ClusterObjectVersion{

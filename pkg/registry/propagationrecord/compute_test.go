@@ -47,7 +47,7 @@ func sum(text string) string {
 }
 
 func TestARecordIsWhatKubeFedWouldHaveWritten(t *testing.T) {
-	got, err := statusOf(settings())
+	got, err := statusOf(configMaps, settings())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,7 +64,7 @@ func TestARecordIsWhatKubeFedWouldHaveWritten(t *testing.T) {
 func TestVersionsOfWhatIsNotThere(t *testing.T) {
 	o := settings()
 	o.Spec.Template, o.Spec.Overrides = nil, nil
-	got, err := statusOf(o)
+	got, err := statusOf(configMaps, o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -110,5 +110,18 @@ func TestAnObjectHasARecordOnceItWasPropagated(t *testing.T) {
 	}
 	if _, ok := nameOf(configMaps, strings.Repeat("x", 250)); ok {
 		t.Error("a name of 260 characters is one")
+	}
+}
+
+// Who may list records need not be able to read Secrets.
+func TestARecordOfASecretHasNoHashOfIt(t *testing.T) {
+	secrets := configMaps
+	secrets.Target.Kind = "Secret"
+	got, err := statusOf(secrets, settings())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.TemplateVersion != "" || got.OverrideVersion != "" || len(got.ClusterVersions) != 2 {
+		t.Errorf("got %+v", got)
 	}
 }

@@ -164,7 +164,7 @@ func (r *REST[T]) record(kind federated.Kind, o *typesv1beta2.FederatedObject) (
 	if !named || !propagated(o) {
 		return record, false, nil
 	}
-	status, err := statusOf(o)
+	status, err := statusOf(kind, o)
 	if err != nil {
 		return record, false, apierrors.NewInternalError(err)
 	}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"sync"
 	"time"
 
 	federationv1alpha1 "github.com/koinon-io/koinon/pkg/apis/federation/v1alpha1"
@@ -127,6 +128,8 @@ func (f *follower) stream(ctx context.Context, version string) string {
 		return ""
 	}
 	ctx, cancel := context.WithCancel(ctx)
+	var guarding sync.WaitGroup
+	defer guarding.Wait()
 	defer cancel()
 	silence := time.AfterFunc(quiet, cancel)
 	defer silence.Stop()
@@ -135,7 +138,7 @@ func (f *follower) stream(ctx context.Context, version string) string {
 		return ""
 	}
 	defer context.AfterFunc(member.Replaced, cancel)()
-	go f.whileAllowed(ctx, cancel, at) // ends with ctx
+	guarding.Go(func() { f.whileAllowed(ctx, cancel, at) }) // ends with ctx
 	answer, err := f.reader.send(ctx, at, collectionURL(at.collection(q.kind), url.Values{
 		"fieldSelector": {"metadata.name=" + at.name}, "resourceVersion": {version}, "watch": {"true"}, "allowWatchBookmarks": {"true"},
 	}))

@@ -62,6 +62,9 @@ const (
 	retry, retryAtMost = time.Second, 30 * time.Second
 	// quiet is how long a member's watch may say nothing: API servers send bookmarks every minute.
 	quiet = 5 * time.Minute
+	// clientPatience is how long a client may take to read one event. What changes meanwhile is one
+	// event of each target afterwards.
+	clientPatience = time.Minute
 	// longest is the default of Config.Longest.
 	longest = time.Hour
 )
@@ -73,8 +76,8 @@ type Reader struct {
 	watched *counter
 
 	// As the constants say; tests have shorter ones.
-	patience, patienceInAll, guardAge, retry time.Duration
-	allBytes                                 int
+	patience, patienceInAll, guardAge, retry, clientPatience time.Duration
+	allBytes                                                 int
 }
 
 // NewReader makes a Reader; it asks nobody yet.
@@ -87,7 +90,7 @@ func NewReader(config Config) (*Reader, error) {
 	}
 	return &Reader{
 		Config: config, gate: make(chan struct{}, atOnceInAll), watched: &counter{},
-		patience: patience, patienceInAll: patienceInAll, guardAge: guardAge, retry: retry, allBytes: allBytes,
+		patience: patience, patienceInAll: patienceInAll, guardAge: guardAge, retry: retry, clientPatience: clientPatience, allBytes: allBytes,
 	}, nil
 }
 

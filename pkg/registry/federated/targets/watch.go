@@ -26,10 +26,6 @@ import (
 	"github.com/koinon-io/koinon/pkg/registry/federated"
 )
 
-// clientPatience is how long a client may take to read one event. What changes meanwhile is one
-// event of each target afterwards.
-const clientPatience = time.Minute
-
 // IsWatch reports whether a request is for events of targets: it goes on for as long as somebody wants
 // it to. API servers do not tell by its verb, which is get.
 func IsWatch(r *http.Request, info *request.RequestInfo) bool {
@@ -133,7 +129,6 @@ func (t *watching) run(o *typesv1beta2.FederatedObject, changes watch.Interface)
 			f.stop()
 		}
 		t.running.Wait()
-		_ = http.NewResponseController(t.w).SetWriteDeadline(time.Time{})
 	}()
 	t.w.Header().Set("Content-Type", "application/json")
 	t.w.WriteHeader(http.StatusOK)
@@ -162,7 +157,11 @@ func (t *watching) run(o *typesv1beta2.FederatedObject, changes watch.Interface)
 			err = t.take(o)
 		}
 	}
-	if t.ctx.Err() == nil {
+	switch {
+	case t.ctx.Err() != nil:
+	case apierrors.IsNotFound(err):
+		t.farewell(o)
+	default:
 		t.end(err)
 	}
 }
@@ -321,12 +320,15 @@ func (t *watching) end(err error) {
 // send writes one event.
 func (t *watching) send(what watch.EventType, object []byte) error {
 	control := http.NewResponseController(t.w)
-	_ = control.SetWriteDeadline(time.Now().Add(clientPatience)) // who cannot has no deadline
-	_, err := t.w.Write(slices.Concat([]byte(`{"type":"`+string(what)+`","object":`), object, []byte("}\n")))
-	if err == nil {
-		_ = control.Flush()
+	_ = control.SetWriteDeadline(time.Now().Add(t.reader.clientPatience)) // who cannot has no deadline
+	if _, err := t.w.Write(slices.Concat([]byte(`{"type":"`+string(what)+`","object":`), object, []byte("}\n"))); err != nil {
+		return err
 	}
-	return err
+	if err := control.Flush(); err != nil {
+		return err
+	}
+	_ = control.SetWriteDeadline(time.Time{}) // of HTTP/2, one that is over ends a stream that is idle
+	return nil
 }
 
 func (t *watching) stir() {

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -77,16 +78,19 @@ func eventOf(what string, object map[string]any) string {
 type client struct {
 	t      *testing.T
 	events chan string
+	err    error // why events is closed
 }
 
 // watch begins a watch of all targets, or of one.
 func (w *world) watch(path, query string) *client {
 	w.t.Helper()
-	server := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		if err := w.rest.ServeWatch(rw, r, "web", path); err != nil {
 			http.Error(rw, err.Error(), http.StatusTeapot)
 		}
 	}))
+	server.EnableHTTP2 = true
+	server.StartTLS()
 	ctx, cancel := context.WithCancel(w.t.Context())
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, server.URL+"/?watch=true&"+query, nil)
 	if err != nil {
@@ -96,7 +100,7 @@ func (w *world) watch(path, query string) *client {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	c := &client{w.t, make(chan string)}
+	c := &client{t: w.t, events: make(chan string)}
 	var reading sync.WaitGroup
 	reading.Go(func() {
 		defer close(c.events)
@@ -104,6 +108,7 @@ func (w *world) watch(path, query string) *client {
 		for {
 			line, err := lines.ReadString('\n')
 			if err != nil {
+				c.err = err
 				return
 			}
 			select {
@@ -184,6 +189,22 @@ func TestAWatchGoesOnAfterItsMemberWasAway(t *testing.T) {
 	member.set(deployment(3))
 	w.member("m1", member.ServeHTTP)
 	c.expect("MODIFIED m1 3/3")
+}
+
+// A deadline for a write that is over ends a stream of HTTP/2 even if nobody writes.
+func TestAWatchInWhichNothingHappensGoesOn(t *testing.T) {
+	w := newWorld(t, in("m1"))
+	w.reader.clientPatience = 200 * time.Millisecond
+	member := newFollowing(deployment(1))
+	w.member("m1", member.ServeHTTP)
+	c := w.watch("", "timeoutSeconds=2")
+	c.expect("ADDED m1 1/3")
+	for line := range c.events {
+		t.Fatalf("got the event %s", line)
+	}
+	if c.err != io.EOF {
+		t.Errorf("the watch ended with %v", c.err)
+	}
 }
 
 func TestAWatchFollowsTheTargets(t *testing.T) {

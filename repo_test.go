@@ -310,7 +310,8 @@ func TestFederatedKindsAreLayered(t *testing.T) {
 		root + "/openapi":           {root, root + "/wire", root + "/schema"},
 		root + "/strategy":          {root, root + "/wire", root + "/schema", root + "/ownership"},
 		root + "/ownership":         {root, root + "/wire", root + "/openapi"},
-		root + "/serving":           {root, root + "/wire", root + "/schema", root + "/openapi", root + "/ownership", root + "/strategy"},
+		root + "/serving":           {root, root + "/wire", root + "/schema", root + "/openapi", root + "/ownership", root + "/strategy", root + "/targets"},
+		root + "/targets":           {root, root + "/strategy"},
 	}
 	for _, p := range packages(t).ours() {
 		if !below(p.ImportPath, root) {

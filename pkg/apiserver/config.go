@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -21,6 +22,7 @@ import (
 	"github.com/koinon-io/koinon/pkg/memberaccess"
 	"github.com/koinon-io/koinon/pkg/registry/federated"
 	targetschema "github.com/koinon-io/koinon/pkg/registry/federated/schema"
+	memberobjects "github.com/koinon-io/koinon/pkg/registry/federated/targets"
 	"github.com/koinon-io/koinon/pkg/registry/kubefedcluster"
 	"github.com/koinon-io/koinon/pkg/registry/proxy"
 	"github.com/koinon-io/koinon/pkg/registry/proxy/links"
@@ -70,6 +72,9 @@ type ExtraConfig struct {
 	DialMember links.Dialer
 	// Tunnel connects to members through their agents: see memberaccess.Dialer. May be nil.
 	Tunnel memberaccess.Tunnel
+	// LongestTargetWatch is how long a watch of the targets of an object goes on at most; 0 leaves it
+	// to that. A host in front of this server ends such a request after its own time for all requests.
+	LongestTargetWatch time.Duration
 	// Agents are what is connected to the tunnel. May be nil, if this server has none.
 	Agents kubefedcluster.Agents
 	// KindsChanged is called, if not nil, after the federated kinds may have changed. It
@@ -116,13 +121,13 @@ func (c *Config) Complete() (CompletedConfig, error) {
 	c.Generic.BuildHandlerChainFunc = func(api http.Handler, generic *genericapiserver.Config) http.Handler {
 		return build(proxy.Front(api), generic)
 	}
-	c.Generic.LongRunningFunc = withProxies(c.Generic.LongRunningFunc)
+	known := c.Generic.LongRunningFunc
+	c.Generic.LongRunningFunc = func(r *http.Request, info *request.RequestInfo) bool { return known(r, info) || LongRunning(r, info) }
 	return CompletedConfig{&completedConfig{generic: c.Generic.Complete(nil), extra: extra}}, nil
 }
 
-// withProxies adds the proxies to the requests that go on for as long as somebody wants them to.
-func withProxies(longRunning request.LongRunningRequestCheck) request.LongRunningRequestCheck {
-	return func(r *http.Request, info *request.RequestInfo) bool {
-		return info.IsResourceRequest && info.Subresource == proxy.Subresource || longRunning(r, info)
-	}
+// LongRunning picks the requests that go on for as long as somebody wants them to, beside watches:
+// those to proxies, and watches of the targets of an object.
+func LongRunning(r *http.Request, info *request.RequestInfo) bool {
+	return info.IsResourceRequest && info.Subresource == proxy.Subresource || memberobjects.IsWatch(r, info)
 }

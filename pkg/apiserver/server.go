@@ -25,6 +25,7 @@ import (
 	targetschema "github.com/koinon-io/koinon/pkg/registry/federated/schema"
 	"github.com/koinon-io/koinon/pkg/registry/federated/serving"
 	"github.com/koinon-io/koinon/pkg/registry/federated/strategy"
+	memberobjects "github.com/koinon-io/koinon/pkg/registry/federated/targets"
 	"github.com/koinon-io/koinon/pkg/registry/federated/wire"
 	"github.com/koinon-io/koinon/pkg/registry/namespacebound"
 	"github.com/koinon-io/koinon/pkg/registry/proxy"
@@ -98,6 +99,7 @@ func (c CompletedConfig) New(delegate genericapiserver.DelegationTarget) (*Serve
 		},
 		Agents:      c.extra.Agents,
 		OtherEngine: c.extra.OtherEngine,
+		Federated:   recordedObjects{func() *serving.Server { return s.federated }},
 	})
 	if err != nil {
 		return nil, fmt.Errorf("make the registries: %w", err)
@@ -108,6 +110,14 @@ func (c CompletedConfig) New(delegate genericapiserver.DelegationTarget) (*Serve
 	}
 	if err := generic.InstallAPIGroups(registry.Groups...); err != nil {
 		return nil, fmt.Errorf("install the static kinds: %w", err)
+	}
+	found := targets{registry, c.extra.Namespace, namespaces}
+	reader, err := memberobjects.NewReader(memberobjects.Config{
+		Members: ownWays{s.links}, Lookups: lookups{found, s.watch.tenantOf},
+		Federation: federationName(registry.Configs, c.extra.Namespace), Longest: c.extra.LongestTargetWatch,
+	})
+	if err != nil {
+		return nil, err
 	}
 	s.remote = targetschema.NewRemote(c.extra.Remote, func() { s.controller.Refresh() })
 	s.federated = serving.NewServer(serving.Config{
@@ -124,7 +134,8 @@ func (c CompletedConfig) New(delegate genericapiserver.DelegationTarget) (*Serve
 		MaxRequestBodyBytes: c.generic.MaxRequestBodyBytes,
 		Schemas:             targetschema.FirstOf(c.extra.Builtin, s.remote),
 		SchemaProblem:       s.remote.Problem,
-		Placement:           strategy.NewPlacementChecker(targets{registry, c.extra.Namespace, namespaces}),
+		Placement:           strategy.NewPlacementChecker(found),
+		Targets:             reader,
 		Namespaces:          namespaces,
 		OtherEngine:         c.extra.OtherEngine,
 	})

@@ -9,6 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apiserver/pkg/admission"
+	"k8s.io/apiserver/pkg/endpoints/request"
 	"k8s.io/apiserver/pkg/registry/generic"
 	genericapiserver "k8s.io/apiserver/pkg/server"
 	"k8s.io/apiserver/pkg/server/healthz"
@@ -84,6 +85,9 @@ type Extension struct {
 	GroupVersions map[schema.GroupVersion]Priority
 	// Codec encodes objects for storage.
 	Codec runtime.Codec
+	// LongRunning picks requests to the extension that go on for as long as somebody wants them to,
+	// beside watches and proxies. Nil picks none.
+	LongRunning request.LongRunningRequestCheck
 	// New makes the server. It gets a copy of the host's configuration that is its own to
 	// change; storage options are already set. What it does not know it passes to delegate.
 	New func(generic *genericapiserver.Config, delegate genericapiserver.DelegationTarget) (*genericapiserver.GenericAPIServer, error)

@@ -14,6 +14,7 @@ import (
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	"k8s.io/apiserver/pkg/admission"
 	genericapifilters "k8s.io/apiserver/pkg/endpoints/filters"
+	"k8s.io/apiserver/pkg/endpoints/request"
 	genericfeatures "k8s.io/apiserver/pkg/features"
 	genericapiserver "k8s.io/apiserver/pkg/server"
 	utilfeature "k8s.io/apiserver/pkg/util/feature"
@@ -132,6 +133,12 @@ func newConfigs(opts options.CompletedOptions, config Config) (*configs, error) 
 		return nil, fmt.Errorf("configure the host: %w", err)
 	}
 	generic.Authorization.Authorizer = patient{generic.Authorization.Authorizer, rulesOf(informers)}
+	if extension := config.Extension; extension != nil && extension.LongRunning != nil {
+		known := generic.LongRunningFunc
+		generic.LongRunningFunc = func(r *http.Request, info *request.RequestInfo) bool {
+			return known(r, info) || extension.LongRunning(r, info)
+		}
+	}
 	resolver := webhook.NewDefaultServiceResolver()
 	native, initializers, err := controlplaneapiserver.CreateConfig(opts, generic, informers, storageFactory, resolver, nil)
 	if err != nil {

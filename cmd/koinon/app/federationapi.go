@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	genericapiserver "k8s.io/apiserver/pkg/server"
@@ -30,6 +31,7 @@ func (o *ServerOptions) extension(store *storage.Store, tunnel *tunnelPart) *hos
 	return &host.Extension{
 		GroupVersions: groupVersions(),
 		Codec:         apiserver.StorageCodec(),
+		LongRunning:   apiserver.LongRunning,
 		New: func(generic *genericapiserver.Config, delegate genericapiserver.DelegationTarget) (*genericapiserver.GenericAPIServer, error) {
 			return o.newFederationAPI(generic, store, generic.LoopbackClientConfig, tunnel, delegate, nil)
 		},
@@ -62,6 +64,9 @@ func (o *ServerOptions) newFederationAPI(generic *genericapiserver.Config, store
 	}}
 	if tunnel != nil {
 		config.Extra.Agents = tunnel
+	}
+	if kindsChanged != nil { // there is a host in front, which ends after a minute what it does not know to go on
+		config.Extra.LongestTargetWatch = 50 * time.Second
 	}
 	completed, err := config.Complete()
 	if err != nil {

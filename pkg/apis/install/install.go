@@ -49,6 +49,7 @@ var versions = []version{
 		&federationv1alpha1.MemberNamespace{}, &federationv1alpha1.MemberNamespaceList{},
 		&federationv1alpha1.Fleet{}, &federationv1alpha1.FleetList{},
 		&federationv1alpha1.ProxyOptions{},
+		&federationv1alpha1.TargetObject{}, &federationv1alpha1.TargetObjectList{}, &federationv1alpha1.TargetObjectOptions{},
 	}},
 	{edgev1alpha1.SchemeGroupVersion, edgev1alpha1.AddToScheme, []runtime.Object{
 		&edgev1alpha1.EdgeUnit{}, &edgev1alpha1.EdgeUnitList{},

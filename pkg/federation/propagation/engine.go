@@ -24,6 +24,7 @@ import (
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/validation"
 	"github.com/koinon-io/koinon/pkg/federation/events"
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/manifest"
 	"github.com/koinon-io/koinon/pkg/federation/hostwatch"
 	"github.com/koinon-io/koinon/pkg/federation/memberclient"
 	"github.com/koinon-io/koinon/pkg/federation/membership"
@@ -124,12 +125,7 @@ type objectKey struct{ kind, namespace, name string }
 func (k objectKey) String() string { return k.kind + " " + k.source() }
 
 // source is how members name the object.
-func (k objectKey) source() string {
-	if k.namespace == "" {
-		return k.name
-	}
-	return k.namespace + "/" + k.name
-}
+func (k objectKey) source() string { return manifest.Source(k.namespace, k.name) }
 
 // Engine propagates all federated objects.
 type Engine struct {

@@ -1,12 +1,10 @@
 package reach
 
 import (
-	"fmt"
-
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	federationv1alpha1 "github.com/koinon-io/koinon/pkg/apis/federation/v1alpha1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/manifest"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
 	"github.com/koinon-io/koinon/pkg/federation/render"
 )
@@ -23,17 +21,7 @@ type Marks struct {
 
 // Foreign says whose an object is that is there, if it is not ours; empty if it may be.
 func (m Marks) Foreign(annotations map[string]string) string {
-	source, named := annotations[render.SourceAnnotation]
-	federation := annotations[federationv1alpha1.FederationAnnotation]
-	switch {
-	case !named || source == render.NoSource:
-		return ""
-	case federation != "" && federation != m.Federation:
-		return fmt.Sprintf("the object there comes from the federated object %q of another federation, %q; this one is %q", source, federation, m.Federation)
-	case source != m.Source:
-		return fmt.Sprintf("the object there comes from the federated object %q", source)
-	}
-	return ""
+	return manifest.Foreign(annotations, m.Source, m.Federation)
 }
 
 // Ours reports whether an object that is there was made from this federated object.

@@ -19,7 +19,7 @@ const SourceAnnotation = manifest.SourceAnnotation
 
 // NoSource is the value of SourceAnnotation on a namespace that was made because objects
 // were placed in it, not because a FederatedNamespace says so. No object has this name.
-const NoSource = "-"
+const NoSource = manifest.NoSource
 
 // Manifest is what a target should run.
 type Manifest struct {

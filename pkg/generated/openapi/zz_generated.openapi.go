@@ -44,6 +44,10 @@ func GetOpenAPIDefinitions(ref common.ReferenceCallback) map[string]common.OpenA
 		federationv1alpha1.MemberNamespaceOwner{}.OpenAPIModelName():              schema_pkg_apis_federation_v1alpha1_MemberNamespaceOwner(ref),
 		federationv1alpha1.MemberNamespaceSpec{}.OpenAPIModelName():               schema_pkg_apis_federation_v1alpha1_MemberNamespaceSpec(ref),
 		federationv1alpha1.ProxyOptions{}.OpenAPIModelName():                      schema_pkg_apis_federation_v1alpha1_ProxyOptions(ref),
+		federationv1alpha1.TargetCondition{}.OpenAPIModelName():                   schema_pkg_apis_federation_v1alpha1_TargetCondition(ref),
+		federationv1alpha1.TargetObject{}.OpenAPIModelName():                      schema_pkg_apis_federation_v1alpha1_TargetObject(ref),
+		federationv1alpha1.TargetObjectList{}.OpenAPIModelName():                  schema_pkg_apis_federation_v1alpha1_TargetObjectList(ref),
+		federationv1alpha1.TargetObjectOptions{}.OpenAPIModelName():               schema_pkg_apis_federation_v1alpha1_TargetObjectOptions(ref),
 		corev1alpha1.ClusterObjectVersion{}.OpenAPIModelName():                    schema_apis_kubefed_core_v1alpha1_ClusterObjectVersion(ref),
 		corev1alpha1.ClusterPropagatedVersion{}.OpenAPIModelName():                schema_apis_kubefed_core_v1alpha1_ClusterPropagatedVersion(ref),
 		corev1alpha1.ClusterPropagatedVersionList{}.OpenAPIModelName():            schema_apis_kubefed_core_v1alpha1_ClusterPropagatedVersionList(ref),
@@ -1001,6 +1005,255 @@ func schema_pkg_apis_federation_v1alpha1_ProxyOptions(ref common.ReferenceCallba
 							Description: "Path in the member, with a leading slash and without the query.",
 							Type:        []string{"string"},
 							Format:      "",
+						},
+					},
+				},
+			},
+		},
+	}
+}
+
+func schema_pkg_apis_federation_v1alpha1_TargetCondition(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "TargetCondition is one thing that is said of a target.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"type": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Type is Applied, Conflict, Forbidden, Healthy, Masked, Removing or Unreachable.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"status": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Status is True, False or Unknown.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"reason": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Reason is a word for machines.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"message": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Message is a sentence for people.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+				},
+				Required: []string{"type", "status"},
+			},
+		},
+	}
+}
+
+func schema_pkg_apis_federation_v1alpha1_TargetObject(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "TargetObject is what one target of a federated object has of it: what the federation knows of it, and the object there as the member says it is now. It is the subresource targets of every federated kind; nothing of it is stored.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"kind": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Kind is a string value representing the REST resource this object represents. Servers may infer this from the endpoint the client submits requests to. Cannot be updated. In CamelCase. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#types-kinds",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"apiVersion": {
+						SchemaProps: spec.SchemaProps{
+							Description: "APIVersion defines the versioned schema of this representation of an object. Servers should convert recognized schemas to the latest internal value, and may reject unrecognized values. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#resources",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"metadata": {
+						SchemaProps: spec.SchemaProps{
+							Description: "The name is the target's, and the namespace that of the federated object.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(v1.ObjectMeta{}.OpenAPIModelName()),
+						},
+					},
+					"state": {
+						SchemaProps: spec.SchemaProps{
+							Description: "State is the target's in the status of the federated object: empty if it runs what the spec says, else one word on why not.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"message": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Message to the state, for people.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"cluster": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Cluster is the member that the target is, or is in.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"memberNamespace": {
+						SchemaProps: spec.SchemaProps{
+							Description: "MemberNamespace is the namespace of the object in the member, for namespaced kinds.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"generation": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Generation of the federated object that the target runs.",
+							Type:        []string{"integer"},
+							Format:      "int64",
+						},
+					},
+					"conditions": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-map-keys": []interface{}{
+									"type",
+								},
+								"x-kubernetes-list-type": "map",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "Conditions of the target: Applied, Conflict, Forbidden, Masked, Removing and Unreachable, and Healthy where that is known, sorted by type.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Default: map[string]interface{}{},
+										Ref:     ref(federationv1alpha1.TargetCondition{}.OpenAPIModelName()),
+									},
+								},
+							},
+						},
+					},
+					"object": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Object is the object in the member without its spec, data and status: apiVersion, kind and metadata, without the managed fields and without annotations that hold copies of the object. Absent if the member was not asked, did not answer, or has no object that comes from this federated object: the conditions say which.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(rawjson.Value{}.OpenAPIModelName()),
+						},
+					},
+					"status": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Status of the object in the member, as that says.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(rawjson.Value{}.OpenAPIModelName()),
+						},
+					},
+				},
+			},
+		},
+		Dependencies: []string{
+			federationv1alpha1.TargetCondition{}.OpenAPIModelName(), rawjson.Value{}.OpenAPIModelName(), v1.ObjectMeta{}.OpenAPIModelName()},
+	}
+}
+
+func schema_pkg_apis_federation_v1alpha1_TargetObjectList(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "TargetObjectList has one item for each target in the status of a federated object, in that order.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"kind": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Kind is a string value representing the REST resource this object represents. Servers may infer this from the endpoint the client submits requests to. Cannot be updated. In CamelCase. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#types-kinds",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"apiVersion": {
+						SchemaProps: spec.SchemaProps{
+							Description: "APIVersion defines the versioned schema of this representation of an object. Servers should convert recognized schemas to the latest internal value, and may reject unrecognized values. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#resources",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"metadata": {
+						SchemaProps: spec.SchemaProps{
+							Description: "The resource version is that of the federated object.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(v1.ListMeta{}.OpenAPIModelName()),
+						},
+					},
+					"items": {
+						SchemaProps: spec.SchemaProps{
+							Type: []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Default: map[string]interface{}{},
+										Ref:     ref(federationv1alpha1.TargetObject{}.OpenAPIModelName()),
+									},
+								},
+							},
+						},
+					},
+				},
+				Required: []string{"items"},
+			},
+		},
+		Dependencies: []string{
+			federationv1alpha1.TargetObject{}.OpenAPIModelName(), v1.ListMeta{}.OpenAPIModelName()},
+	}
+}
+
+func schema_pkg_apis_federation_v1alpha1_TargetObjectOptions(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "TargetObjectOptions say what is asked of the subresource targets.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"kind": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Kind is a string value representing the REST resource this object represents. Servers may infer this from the endpoint the client submits requests to. Cannot be updated. In CamelCase. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#types-kinds",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"apiVersion": {
+						SchemaProps: spec.SchemaProps{
+							Description: "APIVersion defines the versioned schema of this representation of an object. Servers should convert recognized schemas to the latest internal value, and may reject unrecognized values. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#resources",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"path": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Path is the name of one target, with a leading slash. Without it all are meant.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"watch": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Watch asks for events: first all there is, then what changes in the members and in the federated object.",
+							Type:        []string{"boolean"},
+							Format:      "",
+						},
+					},
+					"timeoutSeconds": {
+						SchemaProps: spec.SchemaProps{
+							Description: "TimeoutSeconds is how long a watch goes on.",
+							Type:        []string{"integer"},
+							Format:      "int64",
 						},
 					},
 				},

@@ -2,6 +2,7 @@
 package clusterpropagatedversion
 
 import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apiserver/pkg/registry/generic"
 
@@ -11,13 +12,14 @@ import (
 )
 
 // NewREST returns the storage of ClusterPropagatedVersions and of their status.
-func NewREST(scheme *runtime.Scheme, optsGetter generic.RESTOptionsGetter) (*objectstore.REST, *objectstore.StatusREST, error) {
+func NewREST(scheme *runtime.Scheme, optsGetter generic.RESTOptionsGetter, view propagationrecord.View) (*propagationrecord.REST[*v1alpha1.ClusterPropagatedVersion], *objectstore.StatusREST, error) {
 	return propagationrecord.NewREST(propagationrecord.Kind[*v1alpha1.ClusterPropagatedVersion]{
-		Plural:   "clusterpropagatedversions",
-		Singular: "clusterpropagatedversion",
-		Scope:    objectstore.ClusterScoped,
-		New:      func() *v1alpha1.ClusterPropagatedVersion { return &v1alpha1.ClusterPropagatedVersion{} },
-		NewList:  func() runtime.Object { return &v1alpha1.ClusterPropagatedVersionList{} },
-		Status:   func(v *v1alpha1.ClusterPropagatedVersion) *v1alpha1.PropagatedVersionStatus { return &v.Status },
-	}, scheme, optsGetter)
+		Plural:      "clusterpropagatedversions",
+		Singular:    "clusterpropagatedversion",
+		Scope:       objectstore.ClusterScoped,
+		New:         func() *v1alpha1.ClusterPropagatedVersion { return &v1alpha1.ClusterPropagatedVersion{} },
+		NewList:     func() runtime.Object { return &v1alpha1.ClusterPropagatedVersionList{} },
+		SetMetadata: func(v *v1alpha1.ClusterPropagatedVersion, m metav1.ObjectMeta) { v.ObjectMeta = m },
+		Status:      func(v *v1alpha1.ClusterPropagatedVersion) *v1alpha1.PropagatedVersionStatus { return &v.Status },
+	}, scheme, optsGetter, view)
 }

@@ -29,6 +29,8 @@ type Kind struct {
 	// Target is the kind of the templates, TargetNamespaced its scope in members.
 	Target           schema.GroupVersionKind
 	TargetNamespaced bool
+	// TargetResource is the plural name of the target kind, such as deployments.
+	TargetResource string
 }
 
 // KindOf returns the kind that a FederatedTypeConfig asks for.
@@ -41,6 +43,7 @@ func KindOf(config *corev1beta1.FederatedTypeConfig) Kind {
 		Namespaced:       federated.Scope == corev1beta1.NamespaceScoped,
 		Target:           schema.GroupVersionKind{Group: target.Group, Version: target.Version, Kind: target.Kind},
 		TargetNamespaced: target.Scope == corev1beta1.NamespaceScoped,
+		TargetResource:   target.PluralName,
 	}
 }
 

@@ -2,6 +2,7 @@
 package propagatedversion
 
 import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apiserver/pkg/registry/generic"
 
@@ -11,13 +12,14 @@ import (
 )
 
 // NewREST returns the storage of PropagatedVersions and of their status.
-func NewREST(scheme *runtime.Scheme, optsGetter generic.RESTOptionsGetter) (*objectstore.REST, *objectstore.StatusREST, error) {
+func NewREST(scheme *runtime.Scheme, optsGetter generic.RESTOptionsGetter, view propagationrecord.View) (*propagationrecord.REST[*v1alpha1.PropagatedVersion], *objectstore.StatusREST, error) {
 	return propagationrecord.NewREST(propagationrecord.Kind[*v1alpha1.PropagatedVersion]{
-		Plural:   "propagatedversions",
-		Singular: "propagatedversion",
-		Scope:    objectstore.Namespaced,
-		New:      func() *v1alpha1.PropagatedVersion { return &v1alpha1.PropagatedVersion{} },
-		NewList:  func() runtime.Object { return &v1alpha1.PropagatedVersionList{} },
-		Status:   func(v *v1alpha1.PropagatedVersion) *v1alpha1.PropagatedVersionStatus { return &v.Status },
-	}, scheme, optsGetter)
+		Plural:      "propagatedversions",
+		Singular:    "propagatedversion",
+		Scope:       objectstore.Namespaced,
+		New:         func() *v1alpha1.PropagatedVersion { return &v1alpha1.PropagatedVersion{} },
+		NewList:     func() runtime.Object { return &v1alpha1.PropagatedVersionList{} },
+		SetMetadata: func(v *v1alpha1.PropagatedVersion, m metav1.ObjectMeta) { v.ObjectMeta = m },
+		Status:      func(v *v1alpha1.PropagatedVersion) *v1alpha1.PropagatedVersionStatus { return &v.Status },
+	}, scheme, optsGetter, view)
 }

@@ -1,6 +1,7 @@
 // Package propagationrecord is what PropagatedVersion and ClusterPropagatedVersion have
 // in common: records of stock KubeFed controllers that consist of a status alone, one
-// kind with a namespace and one without.
+// kind with a namespace and one without. Where our engine propagates nobody stores them: they are
+// computed for whoever reads them (ADR 35).
 package propagationrecord
 
 import (
@@ -24,14 +25,16 @@ type Kind[T objectstore.Object] struct {
 	// New and NewList return empty objects.
 	New     func() T
 	NewList func() runtime.Object
+	// SetMetadata sets that of an object.
+	SetMetadata func(T, metav1.ObjectMeta)
 	// Status returns the record in an object.
 	Status func(T) *v1alpha1.PropagatedVersionStatus
 }
 
 // NewREST returns the storage of the kind and of its status.
-func NewREST[T objectstore.Object](kind Kind[T], scheme *runtime.Scheme, optsGetter generic.RESTOptionsGetter) (*objectstore.REST, *objectstore.StatusREST, error) {
+func NewREST[T objectstore.Object](kind Kind[T], scheme *runtime.Scheme, optsGetter generic.RESTOptionsGetter, view View) (*REST[T], *objectstore.StatusREST, error) {
 	gv := v1alpha1.SchemeGroupVersion
-	return objectstore.New(objectstore.Config{
+	stored, status, err := objectstore.New(objectstore.Config{
 		Group:          gv.Group,
 		Plural:         kind.Plural,
 		Singular:       kind.Singular,
@@ -46,6 +49,10 @@ func NewREST[T objectstore.Object](kind Kind[T], scheme *runtime.Scheme, optsGet
 			objectstore.Age[T](),
 		),
 	}, optsGetter)
+	if err != nil {
+		return nil, nil, err
+	}
+	return &REST[T]{stored, kind, view}, status, nil
 }
 
 // strategy is for writes of the object: they leave the status, and so everything, as it

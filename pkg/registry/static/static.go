@@ -33,12 +33,13 @@ import (
 	"github.com/koinon-io/koinon/pkg/registry/membernamespace"
 	"github.com/koinon-io/koinon/pkg/registry/objectstore"
 	"github.com/koinon-io/koinon/pkg/registry/propagatedversion"
+	"github.com/koinon-io/koinon/pkg/registry/propagationrecord"
 	"github.com/koinon-io/koinon/pkg/registry/proxy"
 	"github.com/koinon-io/koinon/pkg/registry/replicaschedulingpreference"
 	"github.com/koinon-io/koinon/pkg/registry/seats"
 )
 
-// Deps is what the registry needs. All fields but Agents and OtherEngine are required.
+// Deps is what the registry needs. All fields but Agents, OtherEngine and Federated are required.
 type Deps struct {
 	// Scheme that package install prepared, and the codecs of it.
 	Scheme *runtime.Scheme
@@ -58,6 +59,8 @@ type Deps struct {
 	Agents kubefedcluster.Agents
 	// OtherEngine says whether another engine than ours propagates; nil says no.
 	OtherEngine func(context.Context) bool
+	// Federated are the federated objects, which PropagatedVersions are computed from; nil computes none.
+	Federated propagationrecord.Source
 }
 
 func (d *Deps) validate() error {
@@ -88,6 +91,7 @@ type Registry struct {
 	Clusters         *kubefedcluster.REST
 	TypeConfigs      *federatedtypeconfig.REST
 	TypeConfigStatus *objectstore.StatusREST
+	Configs          rest.Getter // KubeFedConfigs
 	Cells            *seats.REST
 	EdgeUnits        *seats.REST
 	// Pages are the book of who owns which namespace of which member.
@@ -162,7 +166,7 @@ func (r *Registry) core(deps Deps) error {
 	if err != nil {
 		return err
 	}
-	r.Clusters, r.TypeConfigs, r.TypeConfigStatus = clusters, types, typeStatus
+	r.Clusters, r.TypeConfigs, r.TypeConfigStatus, r.Configs = clusters, types, typeStatus, configs
 	r.add(gv, "kubefedclusters", clusters, clusterStatus)
 	r.add(gv, "kubefedclusters/agents", kubefedcluster.NewAgentsREST(clusters, deps.Namespace, deps.Agents), nil)
 	r.add(gv, "federatedtypeconfigs", types, typeStatus)
@@ -173,11 +177,12 @@ func (r *Registry) core(deps Deps) error {
 // records are what stock KubeFed controllers keep of their work.
 func (r *Registry) records(deps Deps) error {
 	gv := corev1alpha1.SchemeGroupVersion
-	versions, versionStatus, err := propagatedversion.NewREST(deps.Scheme, deps.RESTOptions)
+	view := propagationrecord.View{Source: deps.Federated, OtherEngine: deps.OtherEngine}
+	versions, versionStatus, err := propagatedversion.NewREST(deps.Scheme, deps.RESTOptions, view)
 	if err != nil {
 		return err
 	}
-	clusterVersions, clusterVersionStatus, err := clusterpropagatedversion.NewREST(deps.Scheme, deps.RESTOptions)
+	clusterVersions, clusterVersionStatus, err := clusterpropagatedversion.NewREST(deps.Scheme, deps.RESTOptions, view)
 	if err != nil {
 		return err
 	}

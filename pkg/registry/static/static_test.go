@@ -33,6 +33,7 @@ import (
 	federationv1alpha1 "github.com/koinon-io/koinon/pkg/apis/federation/v1alpha1"
 	"github.com/koinon-io/koinon/pkg/apis/install"
 	corev1beta1 "github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
+	"github.com/koinon-io/koinon/pkg/registry/propagationrecord"
 	"github.com/koinon-io/koinon/pkg/registry/proxy"
 	"github.com/koinon-io/koinon/pkg/registry/static"
 	"github.com/koinon-io/koinon/pkg/storage"
@@ -87,6 +88,12 @@ func newStore(t *testing.T) *storage.Store {
 // newServer returns the registry of one of the servers on a store.
 func newServer(t *testing.T, store *storage.Store) *static.Registry {
 	t.Helper()
+	return newServerOf(t, store, nil, nil)
+}
+
+// newServerOf has records of federated objects besides.
+func newServerOf(t *testing.T, store *storage.Store, source propagationrecord.Source, otherEngine func(context.Context) bool) *static.Registry {
+	t.Helper()
 	scheme := runtime.NewScheme()
 	if err := install.Install(scheme); err != nil {
 		t.Fatal(err)
@@ -99,6 +106,7 @@ func newServer(t *testing.T, store *storage.Store) *static.Registry {
 		Namespace: systemNamespace, Namespaces: namespaces{},
 		Authorizer: authorizerfactory.NewAlwaysAllowAuthorizer(),
 		Links:      noMembers{}, Cells: func(*static.Registry) proxy.Cells { return nowhere{} },
+		Federated: source, OtherEngine: otherEngine,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -44,11 +44,21 @@ func addKnownTypes(scheme *runtime.Scheme) error {
 		&FleetList{},
 		&ProxyOptions{},
 	)
+	if err := AddTargetsToScheme(scheme); err != nil {
+		return err
+	}
 	if err := scheme.AddConversionFunc((*url.Values)(nil), (*ProxyOptions)(nil), optionsOfQuery); err != nil {
 		return err
 	}
 	metav1.AddToGroupVersion(scheme, SchemeGroupVersion)
 	return nil
+}
+
+// AddTargetsToScheme makes a scheme know the kinds of the subresource targets. Federated kinds have
+// a scheme of their own for what is none of them.
+func AddTargetsToScheme(scheme *runtime.Scheme) error {
+	scheme.AddKnownTypes(SchemeGroupVersion, &TargetObject{}, &TargetObjectList{}, &TargetObjectOptions{})
+	return scheme.AddConversionFunc((*url.Values)(nil), (*TargetObjectOptions)(nil), targetOptionsOfQuery)
 }
 
 // optionsOfQuery converts the parameters that an API server makes of the path behind a

@@ -79,3 +79,23 @@ func (in MemberNamespaceSpec) OpenAPIModelName() string {
 func (in ProxyOptions) OpenAPIModelName() string {
 	return "io.koinon.federation.v1alpha1.ProxyOptions"
 }
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in TargetCondition) OpenAPIModelName() string {
+	return "io.koinon.federation.v1alpha1.TargetCondition"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in TargetObject) OpenAPIModelName() string {
+	return "io.koinon.federation.v1alpha1.TargetObject"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in TargetObjectList) OpenAPIModelName() string {
+	return "io.koinon.federation.v1alpha1.TargetObjectList"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in TargetObjectOptions) OpenAPIModelName() string {
+	return "io.koinon.federation.v1alpha1.TargetObjectOptions"
+}

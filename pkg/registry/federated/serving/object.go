@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metainternalversion "k8s.io/apimachinery/pkg/apis/meta/internalversion"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	genericapirequest "k8s.io/apiserver/pkg/endpoints/request"
 
@@ -32,4 +33,32 @@ func (s *Server) Object(ctx context.Context, kind federated.Kind, namespace, nam
 		return nil, fmt.Errorf("get %s %s/%s: got a %T", kind.Kind, namespace, name, object)
 	}
 	return stored, nil
+}
+
+// Objects calls visit for each object of a kind that is served, in a namespace or, if that is empty,
+// in all, as they were some milliseconds ago. Objects are shared: visit must not modify them.
+func (s *Server) Objects(ctx context.Context, kind federated.Kind, namespace string, visit func(*typesv1beta2.FederatedObject) error) error {
+	s.mu.Lock()
+	served := s.registries[kind]
+	s.mu.Unlock()
+	if served == nil {
+		return nil
+	}
+	listed, err := served.Object.List(genericapirequest.WithNamespace(ctx, namespace), &metainternalversion.ListOptions{ResourceVersion: "0"})
+	if err != nil {
+		return err
+	}
+	list, ok := listed.(*typesv1beta2.FederatedObjectList)
+	if !ok {
+		return fmt.Errorf("list %s: got a %T", kind.Kind, listed)
+	}
+	for i := range list.Items {
+		if list.Items[i].Kind == "" {
+			list.Items[i].Kind = kind.Kind
+		}
+		if err := visit(&list.Items[i]); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -38,6 +38,7 @@ import (
 	"github.com/koinon-io/koinon/pkg/registry/federated/ownership"
 	targetschema "github.com/koinon-io/koinon/pkg/registry/federated/schema"
 	"github.com/koinon-io/koinon/pkg/registry/federated/strategy"
+	"github.com/koinon-io/koinon/pkg/registry/federated/targets"
 	"github.com/koinon-io/koinon/pkg/registry/federated/wire"
 )
 
@@ -75,6 +76,8 @@ type Config struct {
 	OtherEngine func(context.Context) bool
 	// Namespaces of the host; nil checks no labels of FederatedNamespaces.
 	Namespaces strategy.HostNamespaces
+	// Targets asks members for the objects of targets; nil refuses to.
+	Targets *targets.Reader
 }
 
 // Server serves all federated kinds: everything below /apis/types.kubefed.io.
@@ -326,6 +329,7 @@ func (s *Server) installVersion(container *restful.Container, version schema.Gro
 	for kind, r := range registries {
 		storage[kind.Resource] = ownedObject{r.Object, keeper}
 		storage[kind.Resource+"/status"] = ownedStatus{r.Status, keeper}
+		storage[kind.Resource+"/"+targets.Subresource] = s.config.Targets.REST(kind, r.Object)
 		if targetschema.IsScalable(kind.Target, func() *targetschema.Target { return models().Target(kind.Target) }) {
 			storage[kind.Resource+"/scale"] = r.Scale
 		}
@@ -354,6 +358,7 @@ func (s *Server) installVersion(container *restful.Container, version schema.Gro
 	resources, _, err := v.InstallREST(container)
 	creater.installed = true
 	dropStrategicMerge(container)
+	describeTargets(container)
 	return resources, err
 }
 
@@ -395,6 +400,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		return
 	}
 	info, ok := genericapirequest.RequestInfoFrom(req.Context())
+	if ok && targets.IsWatch(req, info) && s.watchTargets(w, req, info) {
+		return
+	}
 	if !ok || info.Verb != "watch" {
 		g.requests.RLock()
 		defer g.requests.RUnlock()

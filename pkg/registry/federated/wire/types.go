@@ -16,6 +16,7 @@ import (
 	utiljson "k8s.io/apimachinery/pkg/util/json"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 
+	federationv1alpha1 "github.com/koinon-io/koinon/pkg/apis/federation/v1alpha1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/conversion"
 	typesv1beta1 "github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta1"
 	typesv1beta2 "github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
@@ -29,7 +30,7 @@ import (
 // The internal version, hub of all conversion, is v1beta2.
 type Types struct {
 	kinds atomic.Pointer[map[string]bool] // kinds and list kinds
-	meta  *runtime.Scheme                 // options, Status, WatchEvent, Scale
+	meta  *runtime.Scheme                 // options, Status, WatchEvent, Scale, TargetObject
 }
 
 // ScaleKind is the kind of the scale subresource, autoscaling/v1 Scale.
@@ -50,6 +51,8 @@ func NewTypes() *Types {
 	metav1.AddToGroupVersion(meta, federated.V1beta2)
 	utilruntime.Must(metainternalversion.AddToScheme(meta))
 	utilruntime.Must(autoscalingv1.AddToScheme(meta))
+	utilruntime.Must(federationv1alpha1.AddTargetsToScheme(meta))
+	meta.AddKnownTypes(schema.GroupVersion{Version: "v1"}, &federationv1alpha1.TargetObjectOptions{}) // where options are looked for
 	meta.AddKnownTypes(schema.GroupVersion{Group: autoscalingv1.GroupName, Version: runtime.APIVersionInternal}, &autoscalingv1.Scale{})
 	// One Go type for both versions; a scheme does not know by itself how to copy.
 	utilruntime.Must(meta.AddConversionFunc((*autoscalingv1.Scale)(nil), (*autoscalingv1.Scale)(nil), func(in, out any, _ apiconversion.Scope) error {

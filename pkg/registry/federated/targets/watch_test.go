@@ -1,0 +1,274 @@
+package targets
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
+	federationv1alpha1 "github.com/koinon-io/koinon/pkg/apis/federation/v1alpha1"
+	typesv1beta2 "github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
+)
+
+// following is a member that lists one object, and sends the events that a test puts in.
+type following struct {
+	mu     sync.Mutex
+	object map[string]any // nil: there is none
+	events chan string
+	cut    chan struct{} // closed to end a watch
+}
+
+func newFollowing(object map[string]any) *following {
+	return &following{object: object, events: make(chan string, 10), cut: make(chan struct{})}
+}
+
+func (f *following) set(object map[string]any) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.object = object
+}
+
+func (f *following) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Query().Get("fieldSelector") != "metadata.name=web" {
+		http.Error(w, "not the one object", http.StatusTeapot)
+		return
+	}
+	if r.URL.Query().Get("watch") == "" {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		items := []any{}
+		if f.object != nil {
+			items = append(items, f.object)
+		}
+		answers(http.StatusOK, map[string]any{"kind": "DeploymentList", "metadata": map[string]any{"resourceVersion": "20"}, "items": items})(w, r)
+		return
+	}
+	w.WriteHeader(http.StatusOK)
+	_ = http.NewResponseController(w).Flush()
+	for {
+		select {
+		case <-r.Context().Done():
+			return
+		case <-f.cut:
+			return
+		case event := <-f.events:
+			_, _ = w.Write([]byte(event + "\n"))
+			_ = http.NewResponseController(w).Flush()
+		}
+	}
+}
+
+func eventOf(what string, object map[string]any) string {
+	data, err := json.Marshal(map[string]any{"type": what, "object": object})
+	if err != nil {
+		panic(err)
+	}
+	return string(data)
+}
+
+// client reads the events of one watch.
+type client struct {
+	t      *testing.T
+	events chan string
+	err    error // why events is closed
+}
+
+// watch begins a watch of all targets, or of one.
+func (w *world) watch(path, query string) *client {
+	w.t.Helper()
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		if err := w.rest.ServeWatch(rw, r, "web", path); err != nil {
+			http.Error(rw, err.Error(), http.StatusTeapot)
+		}
+	}))
+	server.EnableHTTP2 = true
+	server.StartTLS()
+	ctx, cancel := context.WithCancel(w.t.Context())
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, server.URL+"/?watch=true&"+query, nil)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	answer, err := server.Client().Do(request)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	c := &client{t: w.t, events: make(chan string)}
+	var reading sync.WaitGroup
+	reading.Go(func() {
+		defer close(c.events)
+		lines := bufio.NewReader(answer.Body)
+		for {
+			line, err := lines.ReadString('\n')
+			if err != nil {
+				c.err = err
+				return
+			}
+			select {
+			case c.events <- line:
+			case <-ctx.Done():
+				return
+			}
+		}
+	})
+	w.t.Cleanup(func() {
+		cancel()
+		reading.Wait()
+		_ = answer.Body.Close()
+		server.Close()
+	})
+	return c
+}
+
+// next returns an event as a line: its type, the target, its status, and what conditions hold.
+func (c *client) next() string {
+	c.t.Helper()
+	select {
+	case line, open := <-c.events:
+		if !open {
+			return "END"
+		}
+		var event struct {
+			Type   string
+			Object federationv1alpha1.TargetObject
+		}
+		if err := json.Unmarshal([]byte(line), &event); err != nil {
+			c.t.Fatalf("%v: %s", err, line)
+		}
+		return strings.TrimSpace(strings.Join([]string{event.Type, event.Object.Name, readyOf(event.Object.Status), holding(&event.Object)}, " "))
+	case <-time.After(within):
+		c.t.Fatal("there was no event")
+		return ""
+	}
+}
+
+func (c *client) expect(want ...string) {
+	c.t.Helper()
+	for _, w := range want {
+		if got := c.next(); strings.Join(strings.Fields(got), " ") != w {
+			c.t.Fatalf("got the event %q, want %q", got, w)
+		}
+	}
+}
+
+func TestAWatchShowsWhatChanges(t *testing.T) {
+	w := newWorld(t, in("m1"))
+	member := newFollowing(deployment(1))
+	w.member("m1", member.ServeHTTP)
+	c := w.watch("", "")
+	c.expect("ADDED m1 1/3")
+	member.events <- eventOf("BOOKMARK", deployment(9))
+	member.events <- eventOf("MODIFIED", deployment(2))
+	c.expect("MODIFIED m1 2/3")
+	member.events <- eventOf("MODIFIED", deployment(2)) // nothing new
+	member.events <- eventOf("DELETED", deployment(2))
+	c.expect("MODIFIED m1")
+	member.events <- eventOf("ADDED", deployment(3, annotated("federation.koinon.io/federated-object", "shop/other")))
+	c.expect("MODIFIED m1 Conflict True NotOurs")
+	member.events <- eventOf("MODIFIED", deployment(3))
+	c.expect("MODIFIED m1 3/3")
+}
+
+func TestAWatchGoesOnAfterItsMemberWasAway(t *testing.T) {
+	w := newWorld(t, in("m1"))
+	w.reader.retry = 10 * time.Millisecond
+	member := newFollowing(deployment(1))
+	w.member("m1", member.ServeHTTP)
+	c := w.watch("/m1", "")
+	c.expect("ADDED m1 1/3")
+	w.member("m1", answers(http.StatusServiceUnavailable, nil))
+	member.events <- eventOf("ERROR", map[string]any{"kind": "Status", "code": 410})
+	c.expect("MODIFIED m1 Unreachable True NoAnswer")
+	member.set(deployment(3))
+	w.member("m1", member.ServeHTTP)
+	c.expect("MODIFIED m1 3/3")
+}
+
+// A deadline for a write that is over ends a stream of HTTP/2 even if nobody writes.
+func TestAWatchInWhichNothingHappensGoesOn(t *testing.T) {
+	w := newWorld(t, in("m1"))
+	w.reader.clientPatience = 200 * time.Millisecond
+	member := newFollowing(deployment(1))
+	w.member("m1", member.ServeHTTP)
+	c := w.watch("", "timeoutSeconds=2")
+	c.expect("ADDED m1 1/3")
+	for line := range c.events {
+		t.Fatalf("got the event %s", line)
+	}
+	if c.err != io.EOF {
+		t.Errorf("the watch ended with %v", c.err)
+	}
+}
+
+func TestAWatchFollowsTheTargets(t *testing.T) {
+	w := newWorld(t, in("m1"), in("m2"))
+	w.member("m1", newFollowing(deployment(1)).ServeHTTP)
+	w.member("m2", newFollowing(nil).ServeHTTP)
+	w.object.change(in("m1"))
+	c := w.watch("", "")
+	c.expect("ADDED m1 1/3")
+	w.object.change(in("m1"), in("m2"))
+	c.expect("ADDED m2")
+	masked := in("m1")
+	masked.State = typesv1beta2.TargetMasked
+	w.object.change(masked, in("m2"))
+	c.expect("MODIFIED m1 1/3 Applied False Masked, Masked True Masked")
+	w.object.change(in("m2"))
+	c.expect("DELETED m1 1/3 Applied False Masked, Masked True Masked")
+	w.object.change()
+	c.expect("DELETED m2", "END")
+}
+
+func TestAWatchIsClosedWhenAnotherMayBeThere(t *testing.T) {
+	w := newWorld(t, in("m1"))
+	w.reader.guardAge, w.reader.retry = 10*time.Millisecond, 10*time.Millisecond
+	w.member("m1", newFollowing(deployment(1)).ServeHTTP)
+	guarded := &guarded{world: w}
+	w.reader.Lookups = guarded
+	c := w.watch("", "")
+	c.expect("ADDED m1 1/3")
+	guarded.take()
+	c.expect("MODIFIED m1 Forbidden True NotAsked")
+}
+
+func TestAWatchEndsWhenItsTimeIsOver(t *testing.T) {
+	w := newWorld(t, in("m1"))
+	w.member("m1", newFollowing(deployment(1)).ServeHTTP)
+	c := w.watch("", "timeoutSeconds=1")
+	c.expect("ADDED m1 1/3", "END")
+	if w.reader.watched.watches != 0 || w.reader.watched.followed != 0 {
+		t.Errorf("%+v are left", w.reader.watched)
+	}
+}
+
+func TestAWatchIsRefusedBeforeItBegins(t *testing.T) {
+	w := newWorld(t, in("m1"))
+	for name, test := range map[string]struct {
+		path, query string
+		is          func(error) bool
+	}{
+		"no such target": {"m2", "", apierrors.IsNotFound},
+		"no time":        {"", "timeoutSeconds=0", apierrors.IsBadRequest},
+	} {
+		t.Run(name, func(t *testing.T) {
+			request := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/?watch=true&"+test.query, nil)
+			if err := w.rest.ServeWatch(httptest.NewRecorder(), request, "web", test.path); !test.is(err) {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+	if err := w.reader.watched.add(watches, 0); err != nil {
+		t.Fatal(err)
+	}
+	request := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/?watch=true", nil)
+	if err := w.rest.ServeWatch(httptest.NewRecorder(), request, "web", ""); !apierrors.IsTooManyRequests(err) {
+		t.Errorf("got %v", err)
+	}
+}

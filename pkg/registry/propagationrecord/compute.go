@@ -1,0 +1,133 @@
+package propagationrecord
+
+import (
+	"cmp"
+	"crypto/md5" //nolint:gosec // KubeFed's hash; nothing is kept safe by it
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
+	utiljson "k8s.io/apimachinery/pkg/util/json"
+	"k8s.io/apimachinery/pkg/util/validation"
+
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1alpha1"
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/topology"
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/conversion"
+	typesv1beta2 "github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
+	"github.com/koinon-io/koinon/pkg/registry/federated"
+)
+
+// nameOf is what the record of a federated object is called; ok is false if nothing can be called
+// that.
+func nameOf(kind federated.Kind, name string) (record string, ok bool) {
+	record = prefixOf(kind) + name
+	return record, len(record) <= validation.DNS1123SubdomainMaxLength
+}
+
+func prefixOf(kind federated.Kind) string { return strings.ToLower(kind.Target.Kind) + "-" }
+
+// propagated reports whether some target has a version: KubeFed has a record from then on.
+func propagated(o *typesv1beta2.FederatedObject) bool {
+	return o.Status != nil && slices.ContainsFunc(o.Status.Targets, func(t typesv1beta2.TargetStatus) bool { return t.Version != "" })
+}
+
+// metadataOf is that of a record. Its UID follows from that of the object, so that garbage
+// collectors tell records apart; its version is the object's.
+func metadataOf(name string, o *typesv1beta2.FederatedObject) metav1.ObjectMeta {
+	return metav1.ObjectMeta{
+		Name: name, Namespace: o.Namespace, UID: uidOf(o.UID), ResourceVersion: o.ResourceVersion, Generation: 1,
+		CreationTimestamp: o.CreationTimestamp,
+		OwnerReferences:   []metav1.OwnerReference{{APIVersion: federated.V1beta1.String(), Kind: o.Kind, Name: o.Name, UID: o.UID}},
+	}
+}
+
+// uidOf is a UUID of version 8 (RFC 9562).
+func uidOf(owner types.UID) types.UID {
+	sum := sha256.Sum256([]byte("propagatedversion/" + owner))
+	sum[6], sum[8] = sum[6]&0x0f|0x80, sum[8]&0x3f|0x80
+	return types.UID(fmt.Sprintf("%x-%x-%x-%x-%x", sum[:4], sum[4:6], sum[6:8], sum[8:10], sum[10:16]))
+}
+
+// statusOf is what KubeFed would have recorded: the versions of template and overrides that there are
+// now, and the clusters that run them. Of Secrets the versions are empty: who reads records need not
+// be able to read Secrets, and could try what has that hash.
+func statusOf(kind federated.Kind, o *typesv1beta2.FederatedObject) (v1alpha1.PropagatedVersionStatus, error) {
+	status := v1alpha1.PropagatedVersionStatus{ClusterVersions: []v1alpha1.ClusterObjectVersion{}}
+	if kind.Target.Group != "" || kind.Target.Kind != "Secret" {
+		var err error
+		if status.TemplateVersion, err = templateVersion(o); err != nil {
+			return status, err
+		}
+		if status.OverrideVersion, err = overridesVersion(o); err != nil {
+			return status, err
+		}
+	}
+	for i := range o.Status.Targets {
+		if t := &o.Status.Targets[i]; t.Version != "" && t.State.UpToDate() {
+			status.ClusterVersions = append(status.ClusterVersions, v1alpha1.ClusterObjectVersion{
+				ClusterName: topology.ClusterName(o.Spec.TopologyType, o.Namespace, t.Name), Version: t.Version,
+			})
+		}
+	}
+	slices.SortFunc(status.ClusterVersions, func(a, b v1alpha1.ClusterObjectVersion) int { return cmp.Compare(a.ClusterName, b.ClusterName) })
+	return status, nil
+}
+
+// templateVersion is KubeFed's GetTemplateHash; "" without a template.
+func templateVersion(o *typesv1beta2.FederatedObject) (string, error) {
+	if !o.Spec.Template.IsObject() {
+		return "", nil
+	}
+	var template map[string]any
+	if err := utiljson.Unmarshal(o.Spec.Template, &template); err != nil {
+		return "", fmt.Errorf("read the template: %w", err)
+	}
+	return hash(template)
+}
+
+// The form in which KubeFed hashes overrides: its GenericOverrideItem.
+type (
+	genericOverride struct {
+		ClusterName      string            `json:"clusterName"`
+		ClusterOverrides []clusterOverride `json:"clusterOverrides,omitempty"`
+	}
+	clusterOverride struct {
+		Op    string `json:"op,omitempty"`
+		Path  string `json:"path"`
+		Value any    `json:"value,omitempty"`
+	}
+)
+
+// overridesVersion is KubeFed's GetOverrideHash, of the overrides as clients of v1beta1 see them.
+func overridesVersion(o *typesv1beta2.FederatedObject) (string, error) {
+	seen, err := conversion.ToV1beta1(o)
+	if err != nil {
+		return "", fmt.Errorf("convert the overrides: %w", err)
+	}
+	data, err := json.Marshal(seen.Spec.Overrides)
+	if err != nil {
+		return "", fmt.Errorf("read the overrides: %w", err)
+	}
+	var overrides []genericOverride
+	if err := json.Unmarshal(data, &overrides); err != nil {
+		return "", fmt.Errorf("read the overrides: %w", err)
+	}
+	return hash(map[string]any{"overrides": overrides})
+}
+
+// hash is KubeFed's hashUnstructured: of the JSON that the library makes of an unstructured object,
+// with the newline behind it.
+func hash(object map[string]any) (string, error) {
+	data, err := (&unstructured.Unstructured{Object: object}).MarshalJSON()
+	if err != nil {
+		return "", err
+	}
+	sum := md5.Sum(data) //nolint:gosec // see above
+	return hex.EncodeToString(sum[:]), nil
+}

@@ -1,0 +1,201 @@
+package propagation_test
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/rest"
+
+	federationv1alpha1 "github.com/koinon-io/koinon/pkg/apis/federation/v1alpha1"
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1alpha1"
+	"github.com/koinon-io/koinon/test/testbed"
+)
+
+// targetsOf is a request for the targets of a federated object, or for one of them.
+func (f *fixture) targetsOf(plural, name string, target ...string) *rest.Request {
+	return f.kube.Discovery().RESTClient().Get().
+		AbsPath(append([]string{"/apis/types.kubefed.io/v1beta2/namespaces", f.namespace, plural, name, "targets"}, target...)...)
+}
+
+// said is what a target shows: its status, and the conditions that hold.
+func said(o *federationv1alpha1.TargetObject) string {
+	out := []string{o.Name, string(o.Status)}
+	for _, c := range o.Conditions {
+		if c.Status == metav1.ConditionTrue {
+			out = append(out, c.Type)
+		}
+	}
+	return strings.Join(out, " ")
+}
+
+func TestTargetsAreShownAsMembersHaveThem(t *testing.T) {
+	f := start(t)
+	f.apply(fmt.Sprintf(`
+apiVersion: types.kubefed.io/v1beta2
+kind: FederatedDeployment
+metadata: {name: web, namespace: %s}
+spec:
+  template: {spec: {replicas: 0, selector: {matchLabels: {app: web}}, template: {metadata: {labels: {app: web}}, spec: {containers: [{name: c, image: nginx}]}}}}
+%s`, f.namespace, everywhere))
+	f.states("federateddeployments", "web", "m1", "", "m2", "")
+	setReplicas := func(member string, replicas int) {
+		t.Helper()
+		patch := fmt.Sprintf(`{"status": {"replicas": %d, "readyReplicas": %d, "observedGeneration": 99}}`, replicas, replicas)
+		_, err := f.member(member).Resource(deployments).Namespace(f.namespace).Patch(f.Context(), "web", types.MergePatchType, []byte(patch), metav1.PatchOptions{}, "status")
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	one := func(target string) *federationv1alpha1.TargetObject {
+		t.Helper()
+		got := &federationv1alpha1.TargetObject{}
+		data, err := f.targetsOf("federateddeployments", "web", target).DoRaw(f.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := json.Unmarshal(data, got); err != nil {
+			t.Fatal(err)
+		}
+		return got
+	}
+	list := func() (list federationv1alpha1.TargetObjectList) {
+		t.Helper()
+		data, err := f.targetsOf("federateddeployments", "web").DoRaw(f.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := json.Unmarshal(data, &list); err != nil {
+			t.Fatal(err)
+		}
+		return list
+	}
+
+	if got := list(); got.Kind != "TargetObjectList" || len(got.Items) != 2 || got.Items[0].Name != "m1" || got.Items[1].MemberNamespace != f.namespace || got.Items[1].Object == nil {
+		t.Errorf("got %s", asJSON(got))
+	}
+	_, err := f.targetsOf("federateddeployments", "web", "m3").DoRaw(f.Context())
+	if err == nil || !strings.Contains(err.Error(), `has no target "m3" in its status`) {
+		t.Errorf("of a target that is none: got %v", err)
+	}
+	table, err := f.targetsOf("federateddeployments", "web").SetHeader("Accept", "application/json;as=Table;g=meta.k8s.io;v=v1").DoRaw(f.Context())
+	if err != nil || !strings.Contains(string(table), `"cells":["m1","OK","m1","`+f.namespace+`"`) {
+		t.Errorf("got the table %s and %v", table, err)
+	}
+
+	stream, err := f.targetsOf("federateddeployments", "web").Param("watch", "true").Stream(f.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = stream.Close() }()
+	events := make(chan string, 100)
+	go readEvents(stream, events) // ends with the stream
+	until := func(begins, has string) {
+		t.Helper()
+		for {
+			select {
+			case got := <-events:
+				if strings.HasPrefix(got, begins) && strings.Contains(got, has) {
+					return
+				}
+			case <-time.After(patience):
+				t.Fatalf("there was no event %s with %s", begins, has)
+			}
+		}
+	}
+	setReplicas("m1", 2)
+	until("MODIFIED m1", `{"observedGeneration":99,"readyReplicas":2,"replicas":2}`)
+	if got := string(one("m1").Status); got != `{"observedGeneration":99,"readyReplicas":2,"replicas":2}` {
+		t.Errorf("got the status %s", got)
+	}
+
+	m2 := members["m2"].Get(t)
+	m2.Kill(t, testbed.APIServer)
+	up := false
+	defer func() {
+		if !up {
+			m2.Start(t)
+		}
+	}()
+	until("MODIFIED m2  ", "Unreachable") // and no status
+	if _, err := f.targetsOf("federateddeployments", "web", "m2").DoRaw(f.Context()); err == nil || !strings.Contains(err.Error(), `cluster "m2"`) {
+		t.Errorf("of a member that is down: got %v", err)
+	}
+	got := list()
+	if got.Items[0].Status == nil || got.Items[1].Status != nil || !strings.Contains(said(&got.Items[1]), "Unreachable") {
+		t.Errorf("got %s", asJSON(got))
+	}
+	m2.Start(t)
+	up = true
+	f.ready("m2")
+	setReplicas("m2", 1)
+	until("MODIFIED m2", `{"observedGeneration":99,"readyReplicas":1,"replicas":1}`)
+}
+
+// readEvents writes events as lines.
+func readEvents(stream io.Reader, events chan<- string) {
+	for lines := bufio.NewReader(stream); ; {
+		line, err := lines.ReadBytes('\n')
+		if err != nil {
+			return
+		}
+		var event struct {
+			Type   string
+			Object federationv1alpha1.TargetObject
+		}
+		if json.Unmarshal(line, &event) == nil {
+			events <- event.Type + " " + said(&event.Object)
+		}
+	}
+}
+
+// The engine of these tests has no Lease, by which the API server knows that it is there.
+func TestPropagatedVersionsAreComputed(t *testing.T) {
+	f := start(t)
+	f.configMap("cm", "one", everywhere)
+	object := f.states("federatedconfigmaps", "cm", "m1", "", "m2", "")
+	versions := f.koinon.KubeFedCoreV1alpha1().PropagatedVersions(f.namespace)
+	if _, err := versions.Get(f.Context(), "configmap-cm", metav1.GetOptions{}); err == nil {
+		t.Error("one was computed while another engine propagates")
+	}
+	f.apply(fmt.Sprintf(`
+apiVersion: coordination.k8s.io/v1
+kind: Lease
+metadata: {name: koinon-controllers, namespace: %s, labels: {federation.koinon.io/propagation: "true"}}
+spec: {holderIdentity: test, leaseDurationSeconds: 60, renewTime: %q}`, system, metav1.NowMicro().UTC().Format(metav1.RFC3339Micro)))
+	t.Cleanup(func() {
+		_ = f.kube.CoordinationV1().Leases(system).Delete(f.Context(), "koinon-controllers", metav1.DeleteOptions{})
+	})
+	var got *v1alpha1.PropagatedVersion
+	f.eventually("a record is computed", func() (err error) {
+		got, err = versions.Get(f.Context(), "configmap-cm", metav1.GetOptions{})
+		return err
+	})
+	want := []v1alpha1.ClusterObjectVersion{{ClusterName: "m1", Version: f.target(object, "m1").Version}, {ClusterName: "m2", Version: f.target(object, "m2").Version}}
+	if diff := cmp.Diff(want, got.Status.ClusterVersions); diff != "" || len(got.Status.TemplateVersion) != 32 || got.OwnerReferences[0].UID != object.UID {
+		t.Errorf("got %s\n%s", asJSON(got), diff)
+	}
+	list, err := versions.List(f.Context(), metav1.ListOptions{})
+	if err != nil || len(list.Items) != 1 || list.Items[0].UID != got.UID {
+		t.Errorf("listed %s and %v", asJSON(list), err)
+	}
+	stored, err := versions.Create(f.Context(), &v1alpha1.PropagatedVersion{ObjectMeta: metav1.ObjectMeta{Name: "configmap-cm"}}, metav1.CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := versions.Get(f.Context(), "configmap-cm", metav1.GetOptions{}); err != nil || got.UID != stored.UID {
+		t.Errorf("one is stored, and shown is %s and %v", asJSON(got), err)
+	}
+	if list, err := versions.List(f.Context(), metav1.ListOptions{}); err != nil || len(list.Items) != 1 || list.Items[0].UID != stored.UID {
+		t.Errorf("one is stored, and listed is %s and %v", asJSON(list), err)
+	}
+	f.delete("federatedconfigmaps", "cm")
+	f.gone("federatedconfigmaps", "cm")
+}

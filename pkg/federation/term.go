@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/tools/cache"
+	"k8s.io/client-go/tools/record"
 	"k8s.io/klog/v2"
 
 	edgev1alpha1 "github.com/koinon-io/koinon/pkg/apis/edge/v1alpha1"
@@ -56,6 +57,9 @@ type term struct {
 	members   *membership.Registry
 	engine    *propagation.Engine
 	collector *book.Collector
+	// events is where something is told of objects, and tellEvents writes it into the host.
+	events     record.EventRecorder
+	tellEvents func(context.Context) error
 }
 
 // work runs all controllers until ctx ends.
@@ -72,6 +76,7 @@ func (m *Manager) work(ctx context.Context) error {
 
 		accountObjects: informers.NewSharedInformerFactoryWithOptions(m.kube, 0, informers.WithNamespace(m.config.Namespace), informers.WithTransform(stripManagedFields)),
 	}
+	t.events, t.tellEvents = m.newEvents()
 	t.makeCaches()
 	if err := t.build(); err != nil {
 		return err
@@ -214,6 +219,8 @@ func (t *term) buildPropagation() (err error) {
 		Book:            t.book,
 		Federation:      t.federation,
 		Adopt:           func() bool { return adopts(currentConfig(configs)) },
+		Paused:          func() bool { return !pushes(currentConfig(configs)) },
+		Tell:            t.tell,
 	})
 	if err != nil {
 		return err
@@ -257,6 +264,12 @@ func adopts(config *v1beta1.KubeFedConfig) bool {
 	return *config.Spec.SyncController.AdoptResources != v1beta1.Disabled
 }
 
+// pushes reports whether propagation is on, as far as all types are concerned.
+func pushes(config *v1beta1.KubeFedConfig) bool {
+	return config == nil || !slices.Contains(config.Spec.FeatureGates,
+		v1beta1.FeatureGatesConfig{Name: v1beta1.GatePushReconciler, Configuration: v1beta1.Disabled})
+}
+
 // subscription is whom changes of a resource are told.
 type subscription struct {
 	informer cache.SharedIndexInformer
@@ -281,7 +294,7 @@ func (t *term) subscriptions() []subscription {
 	}
 	return append(host,
 		subscription{core.FederatedTypeConfigs().Informer(), func(_, o metav1.Object) { t.engine.TypeChanged(o.(*v1beta1.FederatedTypeConfig)) }},
-		subscription{core.KubeFedConfigs().Informer(), func(_, _ metav1.Object) {}},
+		subscription{core.KubeFedConfigs().Informer(), func(_, _ metav1.Object) { t.engine.ConfigChanged() }},
 	)
 }
 
@@ -478,7 +491,7 @@ func (t *term) run(ctx context.Context) error {
 		parts = append(parts, t.connections.Run)
 	}
 	if t.engine != nil {
-		parts = append(parts, t.members.Run, t.engine.Run, t.collector.Run)
+		parts = append(parts, t.members.Run, t.engine.Run, t.collector.Run, t.tellEvents)
 	}
 	errs := make(chan error, len(parts))
 	for _, run := range parts {

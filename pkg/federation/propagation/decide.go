@@ -57,6 +57,9 @@ type observation struct {
 	record v1beta2.TargetStatus
 	// inherited: somebody else may have written to targets that have no record.
 	inherited bool
+	// deleting: the federated object is being deleted. leavesAdopted: members keep what was adopted
+	// there. abandoned: the target is not waited for if it cannot be reached.
+	deleting, leavesAdopted, abandoned bool
 
 	// member is nil if there is none of that name. unchecked says that there is one, and it is
 	// not set up yet.
@@ -93,8 +96,10 @@ type observation struct {
 type decision struct {
 	action action
 	status v1beta2.TargetStatus
-	// forget drops the record: nothing of ours is in the target.
+	// forget drops the record: nothing of ours is in the target, or what is there was given up.
 	forget bool
+	// left says what is given up, for who deleted the object; empty if nothing is.
+	left string
 }
 
 // decide looks at one target. It is pure. If it asks for an action, its status is what
@@ -144,8 +149,10 @@ var runRules = []rule{
 
 // removeRules is the checklist for a target that the object leaves.
 var removeRules = []rule{
+	abandonedEarlier,
 	neverWritten,
 	leftBehind,
+	abandonedNow,
 	inForbiddenHome,
 	unreachableHolder,
 	typeNotThere,
@@ -158,7 +165,7 @@ var removeRules = []rule{
 
 func (o observation) say(state v1beta2.TargetState, message string) decision {
 	said := o.record
-	said.State, said.Message = state, message
+	said.State, said.Message = o.leavingState(state), message
 	return decision{status: said}
 }
 
@@ -497,6 +504,6 @@ func leave(o observation) *decision {
 		a = releaseObject
 	}
 	d := o.do(a)
-	d.status.State = v1beta2.TargetWaitingForRemoval
+	d.status.State = o.leavingState(v1beta2.TargetWaitingForRemoval)
 	return &d
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"golang.org/x/time/rate"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/wait"
@@ -97,6 +98,11 @@ type Config struct {
 
 	// Adopt is asked whether an object that a member has already is taken over.
 	Adopt func() bool
+	// Paused is asked whether all types are paused, as if they were Disabled; nil: they are not.
+	Paused func() bool
+	// Tell says something of a federated object to people, with a reason for machines; nil: nobody
+	// listens.
+	Tell func(object corev1.ObjectReference, reason, message string)
 }
 
 func (c Config) check() error {
@@ -274,8 +280,8 @@ func (e *Engine) MemberChanged(name string) {
 		e.dropExecutor(name)
 	}
 	for _, k := range e.runningKinds() {
-		if ok && member.Conn != nil && member.Health == membership.Ready {
-			k.watchIn(member.Conn)
+		if ok {
+			k.follow(member)
 		}
 	}
 	wait := time.Duration(0)

@@ -41,6 +41,8 @@ type kind struct {
 	target              memberclient.Type
 	federatedNamespaced bool
 	collectStatus       bool
+	// paused: nothing is made or changed in members. What is deleted here is deleted there.
+	paused bool
 	// completion says when an object has ended; nil if none does.
 	completion *completion.Rule
 	rules      compose.Rules
@@ -94,7 +96,7 @@ func (e *Engine) syncType(ctx context.Context, name string) error {
 	if err != nil && !apierrors.IsNotFound(err) {
 		return err
 	}
-	if err != nil || ftc.DeletionTimestamp != nil {
+	if err != nil {
 		e.stopKind(name)
 		return nil
 	}
@@ -102,12 +104,22 @@ func (e *Engine) syncType(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	if !served || ftc.Spec.Propagation != v1beta1.Enabled {
+	if !served {
 		e.stopKind(name)
+		if ftc.DeletionTimestamp != nil {
+			return e.letTypeGo(ctx, ftc)
+		}
 		return e.writeTypeStatus(ctx, ftc, v1beta1.ControllerNotRunning)
 	}
-	if err := e.startKind(ctx, ftc); err != nil {
+	paused := e.isPaused(ftc)
+	if err := e.startKind(ctx, ftc, paused); err != nil {
 		return err
+	}
+	switch {
+	case ftc.DeletionTimestamp != nil:
+		return e.letTypeGo(ctx, ftc)
+	case paused:
+		return e.writeTypeStatus(ctx, ftc, v1beta1.ControllerNotRunning)
 	}
 	return e.writeTypeStatus(ctx, ftc, v1beta1.ControllerRunning)
 }
@@ -123,15 +135,16 @@ func (e *Engine) isServed(ftc *v1beta1.FederatedTypeConfig) (bool, error) {
 	return slices.ContainsFunc(accepted, func(a *v1beta1.FederatedTypeConfig) bool { return a.Name == ftc.Name }), nil
 }
 
-func (e *Engine) startKind(ctx context.Context, ftc *v1beta1.FederatedTypeConfig) error {
+func (e *Engine) startKind(ctx context.Context, ftc *v1beta1.FederatedTypeConfig, paused bool) error {
 	old := e.kind(ftc.Name)
-	if old != nil && reflect.DeepEqual(old.spec, ftc.Spec) {
+	if old != nil && old.paused == paused && reflect.DeepEqual(old.spec, ftc.Spec) {
 		return nil
 	}
 	created, err := newKind(ftc)
 	if err != nil {
 		return err
 	}
+	created.paused = paused
 	if old != nil && (old.spec.TargetType != ftc.Spec.TargetType || old.spec.FederatedType != ftc.Spec.FederatedType) {
 		e.stopKind(ftc.Name)
 		old = nil
@@ -144,13 +157,14 @@ func (e *Engine) startKind(ctx context.Context, ftc *v1beta1.FederatedTypeConfig
 	e.mu.Lock()
 	e.kinds[created.name] = created
 	e.mu.Unlock()
+	if paused {
+		e.unwatch(created)
+	}
 	for _, member := range e.Members.List() {
-		if member.Conn != nil && member.Health == membership.Ready {
-			created.watchIn(member.Conn)
-		}
+		created.follow(member)
 	}
 	created.enqueueAll(e)
-	klog.FromContext(ctx).V(2).Info("Started propagation", "type", created.name)
+	klog.FromContext(ctx).V(2).Info("Started propagation", "type", created.name, "deletionsOnly", paused)
 	return nil
 }
 
@@ -229,9 +243,14 @@ func (e *Engine) stopKind(name string) {
 		return
 	}
 	stopped.stop()
+	e.unwatch(stopped)
+}
+
+// unwatch drops the caches of a kind.
+func (e *Engine) unwatch(k *kind) {
 	for _, member := range e.Members.List() {
 		if member.Conn != nil {
-			member.Conn.Unwatch(stopped.target.Resource)
+			member.Conn.Unwatch(k.target.Resource)
 		}
 	}
 }
@@ -254,6 +273,13 @@ func (e *Engine) writeTypeStatus(ctx context.Context, ftc *v1beta1.FederatedType
 		return nil
 	}
 	return err
+}
+
+// follow has a member watched that is well.
+func (k *kind) follow(member membership.Member) {
+	if !k.paused && member.Conn != nil && member.Health == membership.Ready {
+		k.watchIn(member.Conn)
+	}
 }
 
 func (k *kind) watchIn(conn *memberclient.Conn) {

@@ -60,7 +60,7 @@ func (e *Engine) writeOnce(ctx context.Context, v *view, at spot, o observation)
 		return o.failed(v1beta2.TargetRetrievalFailed, memberclient.Problem(err)), false
 	}
 	if existing != nil {
-		if refused := e.refuseExisting(existing, o); refused != nil {
+		if refused := e.refuseExisting(existing, v.federated.Annotations, o); refused != nil {
 			return *refused, false
 		}
 	}
@@ -70,7 +70,9 @@ func (e *Engine) writeOnce(ctx context.Context, v *view, at spot, o observation)
 		state = v1beta2.TargetCreationFailed
 		written, err = at.conn.Create(ctx, gvr, at.namespace, at.name, compose.ForCreate(manifest, at.kind.gvk, at.rules), at.home)
 	} else {
-		written, err = at.conn.Update(ctx, gvr, at.namespace, at.name, compose.ForUpdate(manifest, existing.Object, at.kind.gvk, at.rules))
+		sent := compose.ForUpdate(manifest, existing.Object, at.kind.gvk, at.rules)
+		markAdopted(sent, existing)
+		written, err = at.conn.Update(ctx, gvr, at.namespace, at.name, sent)
 	}
 	if refused := o.refusedHome(err); refused != nil {
 		return *refused, false

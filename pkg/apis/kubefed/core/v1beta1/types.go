@@ -9,11 +9,29 @@ import (
 const (
 	// ManagedLabel marks objects in members: "true" is ours, "false" is hands off.
 	ManagedLabel = "kubefed.io/managed"
+	// TypeConfigFinalizer is what KubeFed's controllers put on a FederatedTypeConfig while they run for it.
+	TypeConfigFinalizer = "core.kubefed.io/federated-type-config"
 	// SyncFinalizer holds a federated object until its members are cleaned up.
 	SyncFinalizer = "kubefed.io/sync-controller"
 	// OrphanAnnotation "true" on a federated object leaves members' objects in place
 	// when it is deleted.
 	OrphanAnnotation = "kubefed.io/orphan"
+	// OrphanPolicyAnnotation on a federated object, Adopted, leaves in members what was adopted
+	// there, when the object is deleted or a target is no longer placed; what was made there is
+	// deleted.
+	OrphanPolicyAnnotation = "federation.koinon.io/orphan"
+	// OrphanAdopted is the value of OrphanPolicyAnnotation.
+	OrphanAdopted = "Adopted"
+	// AdoptAnnotation on a federated object, true or false, takes the place of
+	// spec.syncController.adoptResources of the KubeFedConfig for that object.
+	AdoptAnnotation = "federation.koinon.io/adopt"
+	// AdoptedAnnotation "true" on an object in a member says that it was there, unmanaged, before we
+	// first wrote it.
+	AdoptedAnnotation = "federation.koinon.io/adopted"
+	// AbandonAnnotation on a federated object names targets, separated by commas, or * for all: where
+	// their member cannot be reached, what it may still hold is not waited for when the object is
+	// deleted or the target is no longer placed. See docs/propagation.md.
+	AbandonAnnotation = "federation.koinon.io/abandon"
 	// ForeignFieldsAnnotation on a federated object, Keep or Remove, takes the place of
 	// spec.foreignFields of the FederatedTypeConfig for that object.
 	ForeignFieldsAnnotation = "federation.koinon.io/foreign-fields"

@@ -133,6 +133,7 @@ type Engine struct {
 	objects workqueue.TypedRateLimitingInterface[objectKey]
 	types   workqueue.TypedRateLimitingInterface[string]
 	scopes  workqueue.TypedRateLimitingInterface[scope]
+	orphans workqueue.TypedRateLimitingInterface[orphanKey]
 	bases   *bases
 	marks   *rate.Limiter
 	now     func() time.Time
@@ -147,8 +148,10 @@ type Engine struct {
 	holders map[string]map[objectKey]bool
 	paces   map[string]*pace             // of events, by member; guarded by mu
 	met     map[string]membership.Member // as MemberChanged has found them; guarded by mu
-	runCtx  context.Context              // set by Run; guarded by mu
-	stopped bool                         // guarded by mu
+	// releases are how often orphans are released, by member; guarded by mu.
+	releases map[string]*rate.Limiter
+	runCtx   context.Context // set by Run; guarded by mu
+	stopped  bool            // guarded by mu
 }
 
 // New returns an engine that does nothing before Run.
@@ -162,6 +165,8 @@ func New(config Config) (*Engine, error) {
 		types: workqueue.NewTypedRateLimitingQueueWithConfig(backoff[string](),
 			workqueue.TypedRateLimitingQueueConfig[string]{Name: "federated-types"}),
 		scopes:    newScopeQueue(),
+		orphans:   newOrphanQueue(),
+		releases:  map[string]*rate.Limiter{},
 		bases:     newBases(maxBasesBytes),
 		marks:     rate.NewLimiter(marksPerSecond, marksPerSecond),
 		now:       time.Now,
@@ -214,9 +219,13 @@ func (e *Engine) Run(ctx context.Context) error {
 		e.wg.Go(func() { work(ctx, e.objects, "Failed to sync federated object", e.sync) })
 	}
 	e.wg.Go(func() { work(ctx, e.scopes, "Failed to look at objects again", e.syncScope) })
+	for range orphanWorkers {
+		e.wg.Go(func() { work(ctx, e.orphans, "Failed to release an orphan", e.syncOrphan) })
+	}
 	wait.JitterUntilWithContext(ctx, e.resyncAll, resync, 0.1, true)
 	e.types.ShutDown()
 	e.scopes.ShutDown()
+	e.orphans.ShutDown()
 	e.objects.ShutDown()
 	e.mu.Lock()
 	e.stopped = true
@@ -231,6 +240,9 @@ func (e *Engine) resyncAll(context.Context) {
 		for _, key := range k.keys() {
 			e.objects.AddAfter(key, rand.N(resync))
 		}
+	}
+	for _, member := range e.Members.List() {
+		e.suspectAll(member)
 	}
 }
 
@@ -287,6 +299,8 @@ func (e *Engine) MemberChanged(name string) {
 	wait := time.Duration(0)
 	if e.meets(name, member, ok) {
 		wait = gatherProblems
+	} else if ok {
+		e.suspectAll(member)
 	}
 	for _, key := range e.heldIn(name) {
 		e.objects.AddAfter(key, wait)
@@ -353,8 +367,11 @@ func (e *Engine) MemberEvent(member string, resource schema.GroupVersionResource
 			continue
 		}
 		key := k.keyOf(live)
-		if k.get(key) == nil {
-			continue // there is no such object, or it is looked at once the cache shows it
+		if k.get(key) == nil { // there is no such object, or it is looked at once the cache shows it
+			if in, ok := e.Members.Get(member); ok && k.informer.HasSynced() {
+				e.suspect(in, k, live)
+			}
+			continue
 		}
 		e.objects.AddAfter(key, e.paceOf(member).after(key))
 	}

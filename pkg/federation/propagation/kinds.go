@@ -195,7 +195,8 @@ func (e *Engine) openFeed(ctx context.Context, k *kind) error {
 	feedCtx, stop := context.WithCancel(ctx)
 	f.stop = stop
 	k.feed = f
-	// Both end with feedCtx: when the kind is stopped, or the engine.
+	// All end with feedCtx: when the kind is stopped, or the engine.
+	e.wg.Go(func() { e.suspectOnceKnown(feedCtx, name, f) })
 	e.wg.Go(func() {
 		if f.waitUntilServed(feedCtx) {
 			f.informer.RunWithContext(feedCtx)

@@ -13,6 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -53,12 +54,16 @@ type world struct {
 	// looks is how often the engine has looked up a member, which it does for each target of an
 	// object that it looks at.
 	looks atomic.Int64
+	// paused says that the KubeFedConfig turns propagation off.
+	paused atomic.Bool
 
 	mu      sync.Mutex
 	joined  map[string]membership.Member // guarded by mu
 	engine  *propagation.Engine          // guarded by mu
 	running *sync.WaitGroup
 	end     context.CancelFunc
+	// told is what was told of objects, as reason and message; guarded by mu.
+	told []string
 }
 
 // inWorld runs a test in a bubble, with members m1, m2, …, and the namespace shop.
@@ -186,7 +191,12 @@ func (w *world) start() {
 		Cells:      everywhere.Federation().V1alpha1().Cells().Lister(),
 		EdgeUnits:  everywhere.Edge().V1alpha1().EdgeUnits().Lister(),
 		Namespaces: hosts.Core().V1().Namespaces().Lister(),
-		Book:       kept, Federation: "here", Adopt: func() bool { return true },
+		Book:       kept, Federation: "here", Adopt: func() bool { return true }, Paused: w.paused.Load,
+		Tell: func(object corev1.ObjectReference, reason, message string) {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			w.told = append(w.told, fmt.Sprintf("%s %s/%s: %s: %s", object.Kind, object.Namespace, object.Name, reason, message))
+		},
 	})
 	if err != nil {
 		w.Fatal(err)

@@ -64,27 +64,25 @@ func (e *Engine) writeOnce(ctx context.Context, v *view, at spot, o observation)
 			return *refused, false
 		}
 	}
-	manifest, state := o.manifest.Object(), v1beta2.TargetUpdateFailed
-	var written memberclient.Written
+	state := v1beta2.TargetUpdateFailed
 	if existing == nil {
 		state = v1beta2.TargetCreationFailed
-		written, err = at.conn.Create(ctx, gvr, at.namespace, at.name, compose.ForCreate(manifest, at.kind.gvk, at.rules), at.home)
-	} else {
-		sent := compose.ForUpdate(manifest, existing.Object, at.kind.gvk, at.rules)
-		markAdopted(sent, existing)
-		written, err = at.conn.Update(ctx, gvr, at.namespace, at.name, sent)
 	}
+	delivered, err := at.deliver(ctx, o.manifest.Object(), gvr, existing)
 	if refused := o.refusedHome(err); refused != nil {
 		return *refused, false
 	}
 	switch {
 	case err == nil:
-		v.memory.wroteThere(e.now(), o, existing, manifest, written)
-		return o.written(written), false
+		v.memory.wroteThere(e.now(), o, existing, delivered.sent, delivered.written)
+		return o.written(delivered.written, delivered.wroteAs(gvr)), false
 	case errors.Is(err, memberclient.ErrTypeNotServed):
 		return at.notServed(o, gvr), false
 	case apierrors.IsInvalid(err) && o.startsAnew(at.kind, existing):
 		return at.clear(ctx, o, existing), false
+	}
+	if fields := memberclient.UnknownFields(err); len(fields) > 0 && !delivered.instead.Empty() {
+		return o.unknownFields(delivered, gvr, fields), false
 	}
 	outrun = apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err) || existing != nil && apierrors.IsNotFound(err)
 	return o.failed(state, memberclient.Problem(err)), outrun
@@ -100,12 +98,14 @@ func (s spot) notServed(o observation, gvr schema.GroupVersionResource) result {
 	return o.failed(v1beta2.TargetTypeNotServed, message)
 }
 
-// written is the record of a target that runs the manifest.
-func (o observation) written(w memberclient.Written) result {
+// written is the record of a target that runs the manifest; remark is something to say of that, or
+// empty.
+func (o observation) written(w memberclient.Written, remark string) result {
 	record := o.record
-	record.State, record.Message = v1beta2.TargetOK, ""
+	record.State, record.Message = v1beta2.TargetOK, remark
 	if len(w.Warnings) > 0 {
-		record.Message = "the member warns: " + strings.Join(w.Warnings, "; ")
+		warnings := "the member warns: " + strings.Join(w.Warnings, "; ")
+		record.Message = strings.TrimPrefix(remark+"; "+warnings, "; ")
 	}
 	record.Hash, record.Version, record.Generation, record.Ended = o.manifest.Hash, w.Live.Version(), o.generation, w.Live.Ended
 	return result{record: record}

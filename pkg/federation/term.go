@@ -220,6 +220,7 @@ func (t *term) buildPropagation() (err error) {
 		Federation:      t.federation,
 		Adopt:           func() bool { return adopts(currentConfig(configs)) },
 		Paused:          func() bool { return !pushes(currentConfig(configs)) },
+		Concurrency:     func() int64 { return concurrency(currentConfig(configs)) },
 		Tell:            t.tell,
 	})
 	if err != nil {
@@ -268,6 +269,14 @@ func adopts(config *v1beta1.KubeFedConfig) bool {
 func pushes(config *v1beta1.KubeFedConfig) bool {
 	return config == nil || !slices.Contains(config.Spec.FeatureGates,
 		v1beta1.FeatureGatesConfig{Name: v1beta1.GatePushReconciler, Configuration: v1beta1.Disabled})
+}
+
+// concurrency returns maxConcurrentReconciles of propagation, 0 if nobody says.
+func concurrency(config *v1beta1.KubeFedConfig) int64 {
+	if config == nil || config.Spec.SyncController == nil || config.Spec.SyncController.MaxConcurrentReconciles == nil {
+		return 0
+	}
+	return *config.Spec.SyncController.MaxConcurrentReconciles
 }
 
 // subscription is whom changes of a resource are told.

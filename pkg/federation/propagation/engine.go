@@ -34,7 +34,7 @@ import (
 )
 
 const (
-	// objectWorkers sync objects. They wait for writes to the host, not for members. At most
+	// objectWorkers sync objects, at least: see workersFor. They wait for writes to the host, not for members. At most
 	// mostObjects of them do so for one namespace: what it writes may be large, and each
 	// status of it costs the host as much again.
 	objectWorkers, mostObjects = 16, 4
@@ -100,6 +100,9 @@ type Config struct {
 	Adopt func() bool
 	// Paused is asked whether all types are paused, as if they were Disabled; nil: they are not.
 	Paused func() bool
+	// Concurrency is asked for maxConcurrentReconciles of the KubeFedConfig; nil: nobody says. ConfigChanged
+	// says that it may be another one.
+	Concurrency func() int64
 	// Tell says something of a federated object to people, with a reason for machines; nil: nobody
 	// listens.
 	Tell func(object corev1.ObjectReference, reason, message string)
@@ -108,7 +111,7 @@ type Config struct {
 func (c Config) check() error {
 	if c.HostConfig == nil || c.Checker == nil || c.Members == nil || c.Clusters == nil || c.Types == nil || c.TypeClient == nil ||
 		c.Cells == nil || c.EdgeUnits == nil || c.Namespaces == nil || c.Adopt == nil || c.SystemNamespace == "" || c.Book == nil || c.Federation == "" {
-		return errors.New("propagation: every field of Config must be set")
+		return errors.New("propagation: every field of Config but Paused, Concurrency and Tell must be set")
 	}
 	return nil
 }
@@ -152,6 +155,8 @@ type Engine struct {
 	releases map[string]*rate.Limiter
 	runCtx   context.Context // set by Run; guarded by mu
 	stopped  bool            // guarded by mu
+	// workers that sync objects; guarded by mu.
+	workers int
 }
 
 // New returns an engine that does nothing before Run.
@@ -215,9 +220,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	}
 	// These end when their queues are shut down.
 	e.wg.Go(func() { work(ctx, e.types, "Failed to set up federated type", e.syncType) })
-	for range objectWorkers {
-		e.wg.Go(func() { work(ctx, e.objects, "Failed to sync federated object", e.sync) })
-	}
+	e.hire()
 	e.wg.Go(func() { work(ctx, e.scopes, "Failed to look at objects again", e.syncScope) })
 	for range orphanWorkers {
 		e.wg.Go(func() { work(ctx, e.orphans, "Failed to release an orphan", e.syncOrphan) })
@@ -248,26 +251,31 @@ func (e *Engine) resyncAll(context.Context) {
 
 // work processes a queue until it is shut down. What fails is tried again with backoff.
 func work[T comparable](ctx context.Context, queue workqueue.TypedRateLimitingInterface[T], failed string, process func(context.Context, T) error) {
-	for {
-		item, shutdown := queue.Get()
-		if shutdown {
-			return
-		}
-		err := process(ctx, item)
-		if errors.Is(err, errNoRoom) {
-			klog.FromContext(ctx).Error(err, failed, "item", item)
-			err = nil // the same again would be refused again
-		}
-		if err != nil && ctx.Err() == nil {
-			if queue.NumRequeues(item) > 2 { // races with other writers cure themselves
-				klog.FromContext(ctx).Error(err, failed, "item", item)
-			}
-			queue.AddRateLimited(item)
-		} else {
-			queue.Forget(item)
-		}
-		queue.Done(item)
+	for workOnce(ctx, queue, failed, process) {
 	}
+}
+
+// workOnce processes the next item of a queue; false ends who works.
+func workOnce[T comparable](ctx context.Context, queue workqueue.TypedRateLimitingInterface[T], failed string, process func(context.Context, T) error) bool {
+	item, shutdown := queue.Get()
+	if shutdown {
+		return false
+	}
+	defer queue.Done(item)
+	err := process(ctx, item)
+	if errors.Is(err, errNoRoom) {
+		klog.FromContext(ctx).Error(err, failed, "item", item)
+		err = nil // the same again would be refused again
+	}
+	if err == nil || ctx.Err() != nil {
+		queue.Forget(item)
+		return true
+	}
+	if queue.NumRequeues(item) > 2 { // races with other writers cure themselves
+		klog.FromContext(ctx).Error(err, failed, "item", item)
+	}
+	queue.AddRateLimited(item)
+	return true
 }
 
 // TypeChanged has a FederatedTypeConfig looked at again, and those that want the same kind.

@@ -35,8 +35,10 @@ func (e *Engine) followPaused(v *view) {
 	}
 }
 
-// ConfigChanged has all types looked at again: the KubeFedConfig is another one.
+// ConfigChanged does what the KubeFedConfig says of all types, since it is another one: whether they are
+// paused, and how many workers sync their objects.
 func (e *Engine) ConfigChanged() {
+	e.hire()
 	all, err := e.Types.List(labels.Everything())
 	if err != nil {
 		return // listers fail only for want of an index

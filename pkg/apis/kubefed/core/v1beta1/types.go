@@ -265,7 +265,8 @@ type FederatedTypeConfigSpec struct {
 	// +optional
 	StatusType *APIResource `json:"statusType,omitempty"`
 	// Propagation is Enabled (default) or Disabled. A disabled type is served and its
-	// objects are kept, but nothing is written to members.
+	// objects are kept, but nothing is made or changed in members. What is deleted here is
+	// deleted there.
 	// +optional
 	Propagation Mode `json:"propagation"`
 	// StatusCollection is Enabled or Disabled (default): whether the status of objects in
@@ -518,11 +519,13 @@ type ClusterHealthCheckConfig struct {
 
 // SyncControllerConfig configures propagation.
 type SyncControllerConfig struct {
-	// MaxConcurrentReconciles per type. Default 1.
+	// MaxConcurrentReconciles is how many objects are worked on at a time, of all types together: at
+	// least 16, whatever it says, and at most 256. KubeFed has so many for each type. Default 1.
 	// +optional
 	MaxConcurrentReconciles *int64 `json:"maxConcurrentReconciles,omitempty"`
 	// AdoptResources is Enabled (default) or Disabled: whether an object that a member
-	// has already is taken over.
+	// has already is taken over. A federated object may say otherwise for itself, by the
+	// annotation federation.koinon.io/adopt.
 	// +optional
 	AdoptResources *Mode `json:"adoptResources,omitempty"`
 }

@@ -1,8 +1,6 @@
 package federation
 
 import (
-	"context"
-
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/kubernetes/scheme"
 	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
@@ -17,15 +15,10 @@ func (t *term) tell(object corev1.ObjectReference, reason, message string) {
 	t.events.Event(&object, corev1.EventTypeWarning, reason, message)
 }
 
-// newEvents returns where events are told, and what writes them into the host until ctx ends. What is
-// told while nothing writes is lost: nobody relies on an event.
-func (m *Manager) newEvents() (record.EventRecorder, func(context.Context) error) {
+// newEvents returns where events are told, which are written into the host until end is called. Nobody relies
+// on an event: what cannot be written is lost.
+func (m *Manager) newEvents() (recorder record.EventRecorder, end func()) {
 	broadcaster := record.NewBroadcaster()
-	recorder := broadcaster.NewRecorder(scheme.Scheme, corev1.EventSource{Component: eventSource})
-	return recorder, func(ctx context.Context) error {
-		broadcaster.StartRecordingToSink(&typedcorev1.EventSinkImpl{Interface: m.kube.CoreV1().Events("")})
-		<-ctx.Done()
-		broadcaster.Shutdown()
-		return nil
-	}
+	broadcaster.StartRecordingToSink(&typedcorev1.EventSinkImpl{Interface: m.kube.CoreV1().Events("")})
+	return broadcaster.NewRecorder(scheme.Scheme, corev1.EventSource{Component: eventSource}), broadcaster.Shutdown
 }

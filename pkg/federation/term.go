@@ -57,9 +57,8 @@ type term struct {
 	members   *membership.Registry
 	engine    *propagation.Engine
 	collector *book.Collector
-	// events is where something is told of objects, and tellEvents writes it into the host.
-	events     record.EventRecorder
-	tellEvents func(context.Context) error
+	// events is where something is told of objects.
+	events record.EventRecorder
 }
 
 // work runs all controllers until ctx ends.
@@ -76,7 +75,9 @@ func (m *Manager) work(ctx context.Context) error {
 
 		accountObjects: informers.NewSharedInformerFactoryWithOptions(m.kube, 0, informers.WithNamespace(m.config.Namespace), informers.WithTransform(stripManagedFields)),
 	}
-	t.events, t.tellEvents = m.newEvents()
+	events, end := m.newEvents()
+	defer end()
+	t.events = events
 	t.makeCaches()
 	if err := t.build(); err != nil {
 		return err
@@ -500,7 +501,7 @@ func (t *term) run(ctx context.Context) error {
 		parts = append(parts, t.connections.Run)
 	}
 	if t.engine != nil {
-		parts = append(parts, t.members.Run, t.engine.Run, t.collector.Run, t.tellEvents)
+		parts = append(parts, t.members.Run, t.engine.Run, t.collector.Run)
 	}
 	errs := make(chan error, len(parts))
 	for _, run := range parts {

@@ -176,6 +176,9 @@ func (o observation) do(a action) decision {
 }
 
 func (o observation) masked() decision {
+	if o.reason != "" && o.record.State == v1beta2.TargetAbandoned {
+		return decision{status: o.record} // it is not to be deleted once the mask lets go of it
+	}
 	message := o.reason
 	if message == "" && o.record.Version == "" {
 		message = "the mask holds the first write back"

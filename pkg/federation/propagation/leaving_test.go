@@ -50,6 +50,7 @@ func TestDecideOnATargetThatIsAbandoned(t *testing.T) {
 		"nor while it is not checked":                               {[]func(*observation){givenUpBefore, unready(membership.Unknown, ""), filling}, stays, ""},
 		"nor while its objects are listed":                          {[]func(*observation){givenUpBefore, filling}, stays, ""},
 		"what was given up is released and not deleted":             {[]func(*observation){givenUpBefore}, verdict{Action: releaseObject, State: v1beta2.TargetAbandoned}, ""},
+		"a mask keeps it from being deleted later, too":             {[]func(*observation){givenUpBefore, func(o *observation) { o.intent, o.reason = keep, "masked" }}, stays, ""},
 		"it is forgotten if it is not there":                        {[]func(*observation){givenUpBefore, func(o *observation) { o.live = nil }}, forgotten, ""},
 		"it is forgotten if the member is unjoined":                 {[]func(*observation){givenUpBefore, func(o *observation) { o.member = nil }}, forgotten, ""},
 		"it is forgotten if its place is somebody else's":           {[]func(*observation){givenUpBefore, func(o *observation) { o.homeRefusal = "theirs" }}, forgotten, ""},

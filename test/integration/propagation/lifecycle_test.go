@@ -86,17 +86,17 @@ func TestATypeThatAMemberServesInAnotherVersionIsWrittenInThat(t *testing.T) {
 func TestADeletionOfADisabledTypeFinishesAndWhoDeletesATypeIsTold(t *testing.T) {
 	f := start(t)
 	types := f.koinon.KubeFedCoreV1beta1().FederatedTypeConfigs(system)
-	name := "persistentvolumeclaims"
-	typeOf := `{apiVersion: core.kubefed.io/v1beta1, kind: FederatedTypeConfig, metadata: {name: ` + name + `, namespace: ` + system + `}, spec: {targetType: {version: v1, kind: PersistentVolumeClaim, pluralName: persistentvolumeclaims, scope: Namespaced}, propagation: %s}}`
+	name := "limitranges"
+	typeOf := `{apiVersion: core.kubefed.io/v1beta1, kind: FederatedTypeConfig, metadata: {name: ` + name + `, namespace: ` + system + `}, spec: {targetType: {version: v1, kind: LimitRange, pluralName: limitranges, scope: Namespaced}, propagation: %s}}`
 	f.apply(fmt.Sprintf(typeOf, "Enabled"))
 	t.Cleanup(func() { _ = types.Delete(context.WithoutCancel(t.Context()), name, metav1.DeleteOptions{}) })
 	f.eventually("the kind is served", func() error {
-		_, err := f.federated("federatedpersistentvolumeclaims").List(t.Context(), metav1.ListOptions{})
+		_, err := f.federated("federatedlimitranges").List(t.Context(), metav1.ListOptions{})
 		return err
 	})
-	for _, claim := range []string{"one", "two"} {
-		f.apply(fmt.Sprintf(`{apiVersion: types.kubefed.io/v1beta2, kind: FederatedPersistentVolumeClaim, metadata: {name: %s, namespace: %s}, spec: {template: {spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}}, placement: {topologies: [{name: m1}]}}}`, claim, f.namespace))
-		f.states("federatedpersistentvolumeclaims", claim, "m1", "")
+	for _, name := range []string{"one", "two"} {
+		f.apply(fmt.Sprintf(`{apiVersion: types.kubefed.io/v1beta2, kind: FederatedLimitRange, metadata: {name: %s, namespace: %s}, spec: {template: {spec: {limits: [{type: Container, default: {cpu: 100m}}]}}, placement: {topologies: [{name: m1}]}}}`, name, f.namespace))
+		f.states("federatedlimitranges", name, "m1", "")
 	}
 	f.apply(fmt.Sprintf(typeOf, "Disabled"))
 	f.eventually("the type is disabled", func() error {
@@ -106,20 +106,20 @@ func TestADeletionOfADisabledTypeFinishesAndWhoDeletesATypeIsTold(t *testing.T) 
 		}
 		return err
 	})
-	f.delete("federatedpersistentvolumeclaims", "one")
-	f.gone("federatedpersistentvolumeclaims", "one")
+	f.delete("federatedlimitranges", "one")
+	f.gone("federatedlimitranges", "one")
 
 	deleted := testbed.RunKubectl(t, f.kubeconfig, "", "delete", "federatedtypeconfig", name, "-n", system)
-	if want := "federatedpersistentvolumeclaims: 1 object stays in the store and in members"; deleted.Err != nil || !strings.Contains(deleted.Stderr, want) {
+	if want := "federatedlimitranges: 1 object stays in the store and in members"; deleted.Err != nil || !strings.Contains(deleted.Stderr, want) {
 		t.Errorf("kubectl says %q (error %v), want %q", deleted.Stderr, deleted.Err, want)
 	}
 	f.apply(fmt.Sprintf(typeOf, "Enabled"))
 	f.eventually("the kind is served again", func() error {
-		_, err := f.federated("federatedpersistentvolumeclaims").List(t.Context(), metav1.ListOptions{})
+		_, err := f.federated("federatedlimitranges").List(t.Context(), metav1.ListOptions{})
 		return err
 	})
-	f.delete("federatedpersistentvolumeclaims", "two")
-	f.gone("federatedpersistentvolumeclaims", "two")
+	f.delete("federatedlimitranges", "two")
+	f.gone("federatedlimitranges", "two")
 }
 
 func TestHowObjectsInMembersBeginAndEndIsSaidInAnnotations(t *testing.T) {

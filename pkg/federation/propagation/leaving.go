@@ -11,6 +11,7 @@ import (
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
 	"github.com/koinon-io/koinon/pkg/federation/memberclient"
 	"github.com/koinon-io/koinon/pkg/federation/membership"
+	"github.com/koinon-io/koinon/pkg/federation/render"
 )
 
 // How an object in a member begins and ends is the user's to say: see package lifecycle. What was
@@ -94,12 +95,15 @@ func notAdopted(annotations map[string]string) string {
 	return fmt.Sprintf("there is such an object already, and the annotation %s=false leaves it alone", v1beta1.AdoptAnnotation)
 }
 
-// markAdopted notes in what is sent that the object was there before us, if this is the write that takes
-// it over. What carries the managed label is KubeFed's, or ours.
-func markAdopted(sent map[string]any, existing *unstructured.Unstructured) {
-	if existing.GetLabels()[v1beta1.ManagedLabel] == "true" {
-		return
-	}
+// adopts reports whether to write an object that is there is to take it over: nobody manages it, and it is not
+// one of ours from which somebody has taken the label. What carries the label is KubeFed's, or ours.
+func (o observation) adopts(existing *unstructured.Unstructured) bool {
+	source := existing.GetAnnotations()[render.SourceAnnotation]
+	return existing.GetLabels()[v1beta1.ManagedLabel] != "true" && (source != o.source || o.foreign(existing.GetAnnotations()) != "")
+}
+
+// markAdopted notes in what is sent that the object was there before us.
+func markAdopted(sent map[string]any) {
 	object := unstructured.Unstructured{Object: sent}
 	annotations := object.GetAnnotations()
 	if annotations == nil {

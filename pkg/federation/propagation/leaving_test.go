@@ -6,11 +6,13 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
+	federationv1alpha1 "github.com/koinon-io/koinon/pkg/apis/federation/v1alpha1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
 	"github.com/koinon-io/koinon/pkg/federation/compose"
 	"github.com/koinon-io/koinon/pkg/federation/memberclient"
 	"github.com/koinon-io/koinon/pkg/federation/membership"
+	"github.com/koinon-io/koinon/pkg/federation/render"
 )
 
 func abandoned(o *observation) { o.abandoned = true }
@@ -91,21 +93,26 @@ func TestWhatIsGivenUpIsAbandonedUntilItIsReleased(t *testing.T) {
 	}
 }
 
-func TestAMarkSaysWhatWasThereBeforeUs(t *testing.T) {
+func TestWhatIsAdopted(t *testing.T) {
+	ours := ourObject().Annotations
+	managed := map[string]string{v1beta1.ManagedLabel: "true"}
 	for name, test := range map[string]struct {
-		labels map[string]string
-		want   bool
+		labels, annotations map[string]string
+		want                bool
 	}{
-		"an object that nobody manages":   {nil, true},
-		"one that KubeFed manages is not": {map[string]string{v1beta1.ManagedLabel: "true"}, false},
+		"an object that nobody manages":                           {nil, nil, true},
+		"none that KubeFed manages":                               {managed, nil, false},
+		"none of ours":                                            {managed, ours, false},
+		"none of ours whose label somebody took away":             {nil, ours, false},
+		"what another federation has left":                        {nil, map[string]string{render.SourceAnnotation: "shop/web", federationv1alpha1.FederationAnnotation: "f2"}, true},
+		"what another federated object has left without a label":  {nil, map[string]string{render.SourceAnnotation: "shop/other", federationv1alpha1.FederationAnnotation: "f1"}, true},
+		"what was made for others and says so, without our label": {nil, map[string]string{render.SourceAnnotation: render.NoSource}, true},
 	} {
 		existing := &unstructured.Unstructured{Object: map[string]any{}}
 		existing.SetLabels(test.labels)
-		sent := map[string]any{"metadata": map[string]any{"annotations": map[string]any{"their": "annotation"}}}
-		markAdopted(sent, existing)
-		object := unstructured.Unstructured{Object: sent}
-		if got := object.GetAnnotations()[v1beta1.AdoptedAnnotation] == "true"; got != test.want || object.GetAnnotations()["their"] != "annotation" {
-			t.Errorf("%s: got annotations %v", name, object.GetAnnotations())
+		existing.SetAnnotations(test.annotations)
+		if got := running().adopts(existing); got != test.want {
+			t.Errorf("%s: got %v, want %v", name, got, test.want)
 		}
 	}
 }

@@ -29,9 +29,9 @@ type delivery struct {
 }
 
 // deliver creates the object, or replaces existing if that is not nil.
-func (s spot) deliver(ctx context.Context, manifest map[string]any, gvr schema.GroupVersionResource, existing *unstructured.Unstructured) (d delivery, err error) {
-	d.sent = manifest
-	d.written, err = s.put(ctx, d.sent, gvr, existing)
+func (s spot) deliver(ctx context.Context, o observation, gvr schema.GroupVersionResource, existing *unstructured.Unstructured) (d delivery, err error) {
+	d.sent = o.manifest.Object()
+	d.written, err = s.put(ctx, o, d.sent, gvr, existing)
 	if !errors.Is(err, memberclient.ErrTypeNotServed) {
 		return d, err
 	}
@@ -41,16 +41,18 @@ func (s spot) deliver(ctx context.Context, manifest map[string]any, gvr schema.G
 	}
 	d.instead = served
 	d.sent["apiVersion"] = served.GroupVersion().String()
-	d.written, err = s.put(memberclient.RefuseUnknown(ctx), d.sent, served, existing)
+	d.written, err = s.put(memberclient.RefuseUnknown(ctx), o, d.sent, served, existing)
 	return d, err
 }
 
-func (s spot) put(ctx context.Context, manifest map[string]any, gvr schema.GroupVersionResource, existing *unstructured.Unstructured) (memberclient.Written, error) {
+func (s spot) put(ctx context.Context, o observation, manifest map[string]any, gvr schema.GroupVersionResource, existing *unstructured.Unstructured) (memberclient.Written, error) {
 	if existing == nil {
 		return s.conn.Create(ctx, gvr, s.namespace, s.name, compose.ForCreate(manifest, s.kind.gvk, s.rules), s.home)
 	}
 	sent := compose.ForUpdate(manifest, existing.Object, s.kind.gvk, s.rules)
-	markAdopted(sent, existing)
+	if o.adopts(existing) {
+		markAdopted(sent)
+	}
 	return s.conn.Update(ctx, gvr, s.namespace, s.name, sent)
 }
 

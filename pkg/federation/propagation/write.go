@@ -68,7 +68,7 @@ func (e *Engine) writeOnce(ctx context.Context, v *view, at spot, o observation)
 	if existing == nil {
 		state = v1beta2.TargetCreationFailed
 	}
-	delivered, err := at.deliver(ctx, o.manifest.Object(), gvr, existing)
+	delivered, err := at.deliver(ctx, o, gvr, existing)
 	if refused := o.refusedHome(err); refused != nil {
 		return *refused, false
 	}

@@ -139,6 +139,7 @@ func (c CompletedConfig) New(delegate genericapiserver.DelegationTarget) (*Serve
 		Namespaces:          namespaces,
 		OtherEngine:         c.extra.OtherEngine,
 	})
+	registry.Served.SetCounter(s.federated.Count)
 	s.controller = serving.NewController(s.federated, typeConfigs{registry, c.extra.Namespace}, s.announce)
 	generic.RegisterDestroyFunc(s.federated.Destroy)
 	s.installFederated()

@@ -173,7 +173,7 @@ func (p *prober) probeWrite(ctx context.Context, a aim, t plannedTarget) planned
 	case live == nil:
 		return p.probeCreation(ctx, at, t, compose.ForCreate(manifest.Object(), p.kind.GroupVersionKind, p.rules))
 	}
-	if state, why := p.marks(a).Refuses(live, p.adopt); state != "" {
+	if state, why := p.marks(a).Refuses(live, p.federated.Annotations, p.adopt); state != "" {
 		if t.Outcome, t.Message = outBlocked, why; why == "" {
 			t.Message = "the object there is being deleted; it is made anew once it is gone"
 		}

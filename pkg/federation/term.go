@@ -249,6 +249,8 @@ func (t *term) buildPropagation() (err error) {
 		Scope:           t.scope,
 		Adopt:           func() bool { return reach.Adopts(currentConfig(configs)) },
 		Record:          t.recorder.Record,
+		Paused:          func() bool { return !pushes(currentConfig(configs)) },
+		Concurrency:     func() int64 { return concurrency(currentConfig(configs)) },
 	})
 	if err != nil {
 		return err
@@ -285,6 +287,20 @@ func currentConfig(configs listersv1beta1.KubeFedConfigNamespaceLister) *v1beta1
 	return config
 }
 
+// pushes reports whether propagation is on, as far as all types are concerned.
+func pushes(config *v1beta1.KubeFedConfig) bool {
+	return config == nil || !slices.Contains(config.Spec.FeatureGates,
+		v1beta1.FeatureGatesConfig{Name: v1beta1.GatePushReconciler, Configuration: v1beta1.Disabled})
+}
+
+// concurrency returns maxConcurrentReconciles of propagation, 0 if nobody says.
+func concurrency(config *v1beta1.KubeFedConfig) int64 {
+	if config == nil || config.Spec.SyncController == nil || config.Spec.SyncController.MaxConcurrentReconciles == nil {
+		return 0
+	}
+	return *config.Spec.SyncController.MaxConcurrentReconciles
+}
+
 // subscription is whom changes of a resource are told.
 type subscription struct {
 	informer cache.SharedIndexInformer
@@ -309,7 +325,10 @@ func (t *term) subscriptions() []subscription {
 	}
 	return append(host,
 		subscription{core.FederatedTypeConfigs().Informer(), func(_, o metav1.Object) { t.engine.TypeChanged(o.(*v1beta1.FederatedTypeConfig)) }},
-		subscription{core.KubeFedConfigs().Informer(), func(_, o metav1.Object) { t.configChanged(o.(*v1beta1.KubeFedConfig)) }},
+		subscription{core.KubeFedConfigs().Informer(), func(_, o metav1.Object) {
+			t.configChanged(o.(*v1beta1.KubeFedConfig))
+			t.engine.ConfigChanged()
+		}},
 	)
 }
 

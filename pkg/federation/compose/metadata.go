@@ -7,7 +7,6 @@ import (
 
 	"k8s.io/apimachinery/pkg/util/sets"
 
-	federationv1alpha1 "github.com/koinon-io/koinon/pkg/apis/federation/v1alpha1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/manifest"
 )
@@ -24,7 +23,7 @@ func recordOf(metadata map[string]any, fields []string) string {
 	r := record{
 		Fields:      fields,
 		Labels:      keysBut(child(metadata, "labels"), v1beta1.ManagedLabel),
-		Annotations: keysBut(child(metadata, "annotations"), manifest.SourceAnnotation, manifest.RecordAnnotation, federationv1alpha1.FederationAnnotation),
+		Annotations: keysBut(child(metadata, "annotations"), manifest.Marks()...),
 		Finalizers:  texts(metadata["finalizers"]),
 	}
 	slices.Sort(r.Finalizers)
@@ -65,9 +64,11 @@ func oursIn(live map[string]any, m managers) ours {
 			label: func(key string) bool {
 				return m.own(isOurs, "labels", key) || kubefed && m.own(isKubeFeds, "labels", key)
 			},
-			annotation: func(key string) bool { return m.own(isOurs, "annotations", key) },
-			finalizer:  func(name string) bool { return m.own(isApplied, "finalizers", name) },
-			owner:      func(uid string) bool { return m.own(isApplied, "ownerReferences", uid) },
+			annotation: func(key string) bool {
+				return key != v1beta1.AdoptedAnnotation && m.own(isOurs, "annotations", key)
+			},
+			finalizer: func(name string) bool { return m.own(isApplied, "finalizers", name) },
+			owner:     func(uid string) bool { return m.own(isApplied, "ownerReferences", uid) },
 		}
 	}
 	return ours{

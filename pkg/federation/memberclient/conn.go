@@ -22,7 +22,6 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/util/flowcontrol"
 
-	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
 	"github.com/koinon-io/koinon/pkg/federation/compose"
 	"github.com/koinon-io/koinon/pkg/federation/status"
 )
@@ -251,24 +250,4 @@ func (c *Conn) Delete(ctx context.Context, gvr schema.GroupVersionResource, name
 		options.PropagationPolicy = &background
 	}
 	return unlessMissing(c.resource(c.Served(gvr), namespace).Delete(ctx, name, options), name)
-}
-
-// Release takes our label and the given annotations from an object and leaves the rest as
-// it is. It is no error if the object does not exist.
-func (c *Conn) Release(ctx context.Context, gvr schema.GroupVersionResource, namespace, name string, annotations ...string) error {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	none := map[string]any{}
-	for _, annotation := range annotations {
-		none[annotation] = nil
-	}
-	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{
-		"labels":      map[string]any{v1beta1.ManagedLabel: nil},
-		"annotations": none,
-	}})
-	if err != nil {
-		return err
-	}
-	_, err = c.resource(c.Served(gvr), namespace).Patch(ctx, name, types.MergePatchType, patch, metav1.PatchOptions{FieldManager: FieldManager})
-	return unlessMissing(err, name)
 }

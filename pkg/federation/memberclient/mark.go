@@ -22,6 +22,7 @@ func (c *Conn) Annotate(ctx context.Context, gvr schema.GroupVersionResource, na
 	if err != nil {
 		return nil, err
 	}
+	gvr = c.Served(gvr)
 	object, err := c.resource(gvr, namespace).Patch(ctx, name, types.MergePatchType, patch, metav1.PatchOptions{FieldManager: FieldManager})
 	if err != nil {
 		return nil, err

@@ -30,7 +30,7 @@ func (c *Conn) Create(ctx context.Context, gvr schema.GroupVersionResource, name
 	return inHeldNamespace(ctx, c, namespace, hold, func() (Written, error) {
 		return c.write(ctx, gvr, namespace, name, "", func(ctx context.Context) (*unstructured.Unstructured, error) {
 			return c.resource(gvr, namespace).Create(ctx, &unstructured.Unstructured{Object: object},
-				metav1.CreateOptions{FieldManager: FieldManager, FieldValidation: metav1.FieldValidationWarn})
+				metav1.CreateOptions{FieldManager: FieldManager, FieldValidation: fieldValidation(ctx)})
 		})
 	})
 }
@@ -45,7 +45,7 @@ func (c *Conn) Update(ctx context.Context, gvr schema.GroupVersionResource, name
 	}
 	return c.write(ctx, gvr, namespace, name, sent.GetUID(), func(ctx context.Context) (*unstructured.Unstructured, error) {
 		return c.resource(gvr, namespace).Update(ctx, sent,
-			metav1.UpdateOptions{FieldManager: FieldManager, FieldValidation: metav1.FieldValidationWarn})
+			metav1.UpdateOptions{FieldManager: FieldManager, FieldValidation: fieldValidation(ctx)})
 	})
 }
 

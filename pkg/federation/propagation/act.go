@@ -8,13 +8,12 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/klog/v2"
 
-	federationv1alpha1 "github.com/koinon-io/koinon/pkg/apis/federation/v1alpha1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/lifecycle"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/manifest"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
 	"github.com/koinon-io/koinon/pkg/federation/compose"
 	"github.com/koinon-io/koinon/pkg/federation/memberclient"
-	"github.com/koinon-io/koinon/pkg/federation/render"
 	"github.com/koinon-io/koinon/pkg/federation/status"
 )
 
@@ -98,7 +97,7 @@ type result struct {
 // failed says what went wrong; members may quote whole objects.
 func (o observation) failed(state v1beta2.TargetState, message string) result {
 	record := o.record
-	record.State, record.Message = state, status.Cut(message, v1beta2.MaxMessageBytes)
+	record.State, record.Message = o.leavingState(state), status.Cut(message, v1beta2.MaxMessageBytes)
 	return result{record: record, failed: true}
 }
 
@@ -158,9 +157,10 @@ func (s spot) get(ctx context.Context) (*unstructured.Unstructured, error) {
 	return s.conn.Get(ctx, s.kind.target.Resource, s.namespace, s.name)
 }
 
-// refuseExisting says why an object that is there already is not taken over; nil if it is.
-func (e *Engine) refuseExisting(existing *unstructured.Unstructured, o observation) *result {
-	state, why := o.marks().Refuses(existing, e.Adopt())
+// refuseExisting says why an object that is there already is not taken over; nil if it is. annotations
+// are those of the federated object.
+func (e *Engine) refuseExisting(existing *unstructured.Unstructured, annotations map[string]string, o observation) *result {
+	state, why := o.marks().Refuses(existing, annotations, e.Adopt())
 	switch state {
 	case v1beta2.TargetOK:
 		return nil
@@ -195,6 +195,9 @@ func deleteThere(ctx context.Context, at spot, o observation, federated *v1beta2
 	}
 	if existing == nil {
 		return at.gone(o)
+	}
+	if o.leavesAdopted && lifecycle.IsAdopted(existing.GetAnnotations()) { // the cache did not show it
+		return at.release(ctx, o)
 	}
 	if existing.GetDeletionTimestamp() == nil {
 		options, err := deleteOptions(federated)
@@ -234,12 +237,18 @@ func releaseThere(ctx context.Context, at spot, o observation) result {
 	if err != nil {
 		return o.failed(v1beta2.TargetRetrievalFailed, memberclient.Problem(err))
 	}
-	if existing != nil {
-		if err := at.conn.Release(ctx, at.kind.target.Resource, at.namespace, at.name, render.SourceAnnotation, federationv1alpha1.FederationAnnotation, manifest.RecordAnnotation); err != nil {
-			return o.failed(v1beta2.TargetLabelRemovalFailed, memberclient.Problem(err))
-		}
+	if existing == nil {
+		return at.gone(o)
 	}
-	return at.gone(o)
+	return at.release(ctx, o)
+}
+
+// release takes our marks from an object that is there.
+func (s spot) release(ctx context.Context, o observation) result {
+	if err := s.conn.Release(ctx, s.kind.target.Resource, s.namespace, s.name, manifest.Marks()...); err != nil {
+		return o.failed(v1beta2.TargetLabelRemovalFailed, memberclient.Problem(err))
+	}
+	return s.gone(o)
 }
 
 // gone tells the cache too, so that the next decision does not find the object again.

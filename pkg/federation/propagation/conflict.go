@@ -2,6 +2,7 @@ package propagation
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -30,28 +31,31 @@ func (v *view) aborts() bool {
 
 // refuseConflicts says which fields of others keep an object from being written; nil if none do.
 // What looks like a change may be another way to write the same, or a default: the member is
-// asked by a dry run, where there is something to ask. outrun is as for writeOnce.
-func (s spot) refuseConflicts(ctx context.Context, o observation, gvr schema.GroupVersionResource, existing *unstructured.Unstructured, sent map[string]any) (refused *result, outrun bool) {
+// asked by a dry run, where there is something to ask. outrun is as for writeOnce; the error is
+// memberclient.ErrTypeNotServed, if the member does not serve the version.
+func (s spot) refuseConflicts(ctx context.Context, o observation, gvr schema.GroupVersionResource, existing *unstructured.Unstructured, sent map[string]any) (refused *result, outrun bool, err error) {
 	if !s.aborts {
-		return nil, false
+		return nil, false, nil
 	}
 	first, all := compose.Conflicts(existing.Object, sent, sent)
 	if all == 0 {
-		return nil, false
+		return nil, false, nil
 	}
 	becomes, err := s.conn.TryUpdate(ctx, gvr, s.namespace, s.name, sent)
 	switch {
 	case err == nil:
 		first, all = compose.Conflicts(existing.Object, sent, becomes.Object)
+	case errors.Is(err, memberclient.ErrTypeNotServed):
+		return nil, false, err
 	case !firstLookCounts(err):
 		failed := o.failed(v1beta2.TargetUpdateFailed, memberclient.Problem(err))
-		return &failed, apierrors.IsConflict(err) || apierrors.IsNotFound(err)
+		return &failed, apierrors.IsConflict(err) || apierrors.IsNotFound(err), nil
 	}
 	if all == 0 {
-		return nil, false
+		return nil, false, nil
 	}
 	failed := o.failed(v1beta2.TargetConflict, ownedThere(first, all))
-	return &failed, false
+	return &failed, false, nil
 }
 
 // firstLookCounts reports whether a member cannot say what would become of an object: its webhooks

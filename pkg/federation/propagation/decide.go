@@ -68,6 +68,9 @@ type observation struct {
 	record v1beta2.TargetStatus
 	// inherited: somebody else may have written to targets that have no record.
 	inherited bool
+	// deleting: the federated object is being deleted. leavesAdopted: members keep what was adopted
+	// there. abandoned: the target is not waited for if it cannot be reached.
+	deleting, leavesAdopted, abandoned bool
 
 	// member is nil if there is none of that name. unchecked says that there is one, and it is
 	// not set up yet.
@@ -109,6 +112,8 @@ type decision struct {
 	// forget drops the record: nothing of ours is in the target, or stays says
 	// that what is there is given up.
 	forget, stays bool
+	// left says what is given up with its federated object, for who deleted that; empty if nothing is.
+	left string
 }
 
 // decide looks at one target. It is pure. If it asks for an action, its status is what
@@ -160,8 +165,10 @@ var runRules = []rule{
 
 // removeRules is the checklist for a target that the object leaves.
 var removeRules = []rule{
+	abandonedEarlier,
 	neverWritten,
 	leftBehind,
+	abandonedNow,
 	inForbiddenHome,
 	unreachableHolder,
 	typeNotThere,
@@ -174,7 +181,7 @@ var removeRules = []rule{
 
 func (o observation) say(state v1beta2.TargetState, message string) decision {
 	said := o.record
-	said.State, said.Message = state, message
+	said.State, said.Message = o.leavingState(state), message
 	return decision{status: said}
 }
 
@@ -185,6 +192,9 @@ func (o observation) do(a action) decision {
 }
 
 func (o observation) masked() decision {
+	if o.reason != "" && o.record.State == v1beta2.TargetAbandoned {
+		return decision{status: o.record} // it is not to be deleted once the mask lets go of it
+	}
 	message := o.reason
 	if message == "" && o.record.Version == "" {
 		message = "the mask holds the first write back"
@@ -527,6 +537,6 @@ func leave(o observation) *decision {
 		a = releaseObject
 	}
 	d := o.do(a)
-	d.status.State = v1beta2.TargetWaitingForRemoval
+	d.status.State = o.leavingState(v1beta2.TargetWaitingForRemoval)
 	return &d
 }

@@ -24,7 +24,8 @@
 //
 // What is to be done in a target is a job, a state machine (job.go). Who writes against us in
 // a member is answered seldom (fight.go), so is what was done in vain, and what has ended is not made again (ended.go). ADR
-// 20 says why.
+// 20 says why. How objects in members begin and end is the user's to say (leaving.go), and what has lost its
+// federated object is released (orphans.go); types that are off still let go (paused.go). ADR 37 says why.
 //
 // # Bounds
 //
@@ -32,7 +33,7 @@
 // once. Both are bounded by the number of stored objects times their targets; a full
 // queue is therefore not possible, and adding never blocks. Events of a member have objects
 // looked at no more often than pace.go says. In both, namespaces take turns, and
-// none has all workers: at most 4 of the 16 that sync objects, and 6 of the up to 8 of an
+// none has all workers: at most 4 of the 16 or more that sync objects, and 6 of the up to 8 of an
 // executor, which has none while it has nothing to do. Every call to a member has a deadline of
 // 15 s. Compiled specs are kept up to 64 MiB.
 package propagation

@@ -23,8 +23,8 @@ import (
 
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/validation"
-	"github.com/koinon-io/koinon/pkg/federation/events"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/manifest"
+	"github.com/koinon-io/koinon/pkg/federation/events"
 	"github.com/koinon-io/koinon/pkg/federation/hostwatch"
 	"github.com/koinon-io/koinon/pkg/federation/memberclient"
 	"github.com/koinon-io/koinon/pkg/federation/membership"
@@ -37,7 +37,7 @@ import (
 )
 
 const (
-	// objectWorkers sync objects. They wait for writes to the host, not for members. At most
+	// objectWorkers sync objects, at least: see workersFor. They wait for writes to the host, not for members. At most
 	// mostObjects of them do so for one namespace: what it writes may be large, and each
 	// status of it costs the host as much again.
 	objectWorkers, mostObjects = 16, 4
@@ -108,12 +108,17 @@ type Config struct {
 
 	// Record writes Events about federated objects, and must not block; nil: nobody does.
 	Record func(about *corev1.ObjectReference, happened ...events.Event)
+	// Paused is asked whether all types are paused, as if they were Disabled; nil: they are not.
+	Paused func() bool
+	// Concurrency is asked for maxConcurrentReconciles of the KubeFedConfig; nil: nobody says. ConfigChanged
+	// says that it may be another one.
+	Concurrency func() int64
 }
 
 func (c Config) check() error {
 	if c.HostConfig == nil || c.Checker == nil || c.Members == nil || c.Clusters == nil || c.Types == nil || c.TypeClient == nil ||
 		c.Cells == nil || c.EdgeUnits == nil || c.Namespaces == nil || c.Adopt == nil || c.SystemNamespace == "" || c.Scope == "" || c.Book == nil || c.Federation == "" {
-		return errors.New("propagation: every field of Config but Record must be set")
+		return errors.New("propagation: every field of Config but Record, Paused and Concurrency must be set")
 	}
 	return nil
 }
@@ -133,6 +138,7 @@ type Engine struct {
 	objects workqueue.TypedRateLimitingInterface[objectKey]
 	types   workqueue.TypedRateLimitingInterface[string]
 	scopes  workqueue.TypedRateLimitingInterface[scope]
+	orphans workqueue.TypedRateLimitingInterface[orphanKey]
 	bases   *bases
 	marks   *rate.Limiter
 	now     func() time.Time
@@ -147,8 +153,12 @@ type Engine struct {
 	holders map[string]map[objectKey]bool
 	paces   map[string]*pace             // of events, by member; guarded by mu
 	met     map[string]membership.Member // as MemberChanged has found them; guarded by mu
-	runCtx  context.Context              // set by Run; guarded by mu
-	stopped bool                         // guarded by mu
+	// releases are how often orphans are released, by member; guarded by mu.
+	releases map[string]*rate.Limiter
+	runCtx   context.Context // set by Run; guarded by mu
+	stopped  bool            // guarded by mu
+	// workers that sync objects; guarded by mu.
+	workers int
 	// namespacesOff: FederatedNamespaces are known not to be propagated; guarded by mu.
 	namespacesOff bool
 }
@@ -164,6 +174,8 @@ func New(config Config) (*Engine, error) {
 		types: workqueue.NewTypedRateLimitingQueueWithConfig(backoff[string](),
 			workqueue.TypedRateLimitingQueueConfig[string]{Name: "federated-types"}),
 		scopes:    newScopeQueue(),
+		orphans:   newOrphanQueue(),
+		releases:  map[string]*rate.Limiter{},
 		bases:     newBases(maxBasesBytes),
 		marks:     rate.NewLimiter(marksPerSecond, marksPerSecond),
 		now:       time.Now,
@@ -212,13 +224,15 @@ func (e *Engine) Run(ctx context.Context) error {
 	}
 	// These end when their queues are shut down.
 	e.wg.Go(func() { work(ctx, e.types, "Failed to set up federated type", e.syncType) })
-	for range objectWorkers {
-		e.wg.Go(func() { work(ctx, e.objects, "Failed to sync federated object", e.sync) })
-	}
+	e.hire()
 	e.wg.Go(func() { work(ctx, e.scopes, "Failed to look at objects again", e.syncScope) })
+	for range orphanWorkers {
+		e.wg.Go(func() { work(ctx, e.orphans, "Failed to release an orphan", e.syncOrphan) })
+	}
 	wait.JitterUntilWithContext(ctx, e.resyncAll, resync, 0.1, true)
 	e.types.ShutDown()
 	e.scopes.ShutDown()
+	e.orphans.ShutDown()
 	e.objects.ShutDown()
 	e.mu.Lock()
 	e.stopped = true
@@ -234,30 +248,38 @@ func (e *Engine) resyncAll(context.Context) {
 			e.objects.AddAfter(key, rand.N(resync))
 		}
 	}
+	for _, member := range e.Members.List() {
+		e.suspectAll(member)
+	}
 }
 
 // work processes a queue until it is shut down. What fails is tried again with backoff.
 func work[T comparable](ctx context.Context, queue workqueue.TypedRateLimitingInterface[T], failed string, process func(context.Context, T) error) {
-	for {
-		item, shutdown := queue.Get()
-		if shutdown {
-			return
-		}
-		err := process(ctx, item)
-		if errors.Is(err, errNoRoom) {
-			klog.FromContext(ctx).Error(err, failed, "item", item)
-			err = nil // the same again would be refused again
-		}
-		if err != nil && ctx.Err() == nil {
-			if queue.NumRequeues(item) > 2 { // races with other writers cure themselves
-				klog.FromContext(ctx).Error(err, failed, "item", item)
-			}
-			queue.AddRateLimited(item)
-		} else {
-			queue.Forget(item)
-		}
-		queue.Done(item)
+	for workOnce(ctx, queue, failed, process) {
 	}
+}
+
+// workOnce processes the next item of a queue; false ends who works.
+func workOnce[T comparable](ctx context.Context, queue workqueue.TypedRateLimitingInterface[T], failed string, process func(context.Context, T) error) bool {
+	item, shutdown := queue.Get()
+	if shutdown {
+		return false
+	}
+	defer queue.Done(item)
+	err := process(ctx, item)
+	if errors.Is(err, errNoRoom) {
+		klog.FromContext(ctx).Error(err, failed, "item", item)
+		err = nil // the same again would be refused again
+	}
+	if err == nil || ctx.Err() != nil {
+		queue.Forget(item)
+		return true
+	}
+	if queue.NumRequeues(item) > 2 { // races with other writers cure themselves
+		klog.FromContext(ctx).Error(err, failed, "item", item)
+	}
+	queue.AddRateLimited(item)
+	return true
 }
 
 // TypeChanged has a FederatedTypeConfig looked at again, and those that want the same kind.
@@ -282,13 +304,15 @@ func (e *Engine) MemberChanged(name string) {
 		e.dropExecutor(name)
 	}
 	for _, k := range e.runningKinds() {
-		if ok && member.Conn != nil && member.Health == membership.Ready {
-			k.watchIn(member.Conn)
+		if ok {
+			k.follow(member)
 		}
 	}
 	wait := time.Duration(0)
 	if e.meets(name, member, ok) {
 		wait = gatherProblems
+	} else if ok {
+		e.suspectAll(member)
 	}
 	for _, key := range e.heldIn(name) {
 		e.objects.AddAfter(key, wait)
@@ -355,8 +379,11 @@ func (e *Engine) MemberEvent(member string, resource schema.GroupVersionResource
 			continue
 		}
 		key := k.keyOf(live)
-		if k.get(key) == nil {
-			continue // there is no such object, or it is looked at once the cache shows it
+		if k.get(key) == nil { // there is no such object, or it is looked at once the cache shows it
+			if in, ok := e.Members.Get(member); ok && k.informer.HasSynced() {
+				e.suspect(in, k, live)
+			}
+			continue
 		}
 		e.objects.AddAfter(key, e.paceOf(member).after(key))
 	}

@@ -113,6 +113,7 @@ func (e *Engine) dropExecutor(member string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	delete(e.paces, member)
+	delete(e.releases, member)
 	x := e.executors[member]
 	if x == nil {
 		return

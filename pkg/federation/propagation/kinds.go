@@ -43,6 +43,8 @@ type kind struct {
 	collectStatus       bool
 	// onlyNarrows: its objects are not propagated, and say where those of their namespace go.
 	onlyNarrows bool
+	// paused: nothing is made or changed in members. What is deleted here is deleted there.
+	paused bool
 	// completion says when an object has ended; nil if none does.
 	completion *completion.Rule
 	rules      compose.Rules
@@ -95,7 +97,7 @@ func (e *Engine) syncType(ctx context.Context, name string) error {
 	if err != nil && !apierrors.IsNotFound(err) {
 		return err
 	}
-	if err != nil || ftc.DeletionTimestamp != nil {
+	if err != nil {
 		e.stopKind(name)
 		return nil
 	}
@@ -103,15 +105,22 @@ func (e *Engine) syncType(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	if !served || ftc.Spec.Propagation != v1beta1.Enabled || e.isOutOfScope(ftc) {
+	if !served || e.isOutOfScope(ftc) {
 		e.stopKind(name)
+		if ftc.DeletionTimestamp != nil {
+			return e.letTypeGo(ctx, ftc)
+		}
 		return e.writeTypeStatus(ctx, ftc, v1beta1.ControllerNotRunning)
 	}
-	if err := e.startKind(ctx, ftc); err != nil {
+	paused := e.isPaused(ftc)
+	if err := e.startKind(ctx, ftc, paused); err != nil {
 		return err
 	}
 	state := v1beta1.ControllerRunning
-	if k := e.kind(name); k != nil && k.onlyNarrows {
+	switch k := e.kind(name); {
+	case ftc.DeletionTimestamp != nil:
+		return e.letTypeGo(ctx, ftc)
+	case paused, k != nil && k.onlyNarrows:
 		state = v1beta1.ControllerNotRunning
 	}
 	return e.writeTypeStatus(ctx, ftc, state)
@@ -128,9 +137,9 @@ func (e *Engine) isServed(ftc *v1beta1.FederatedTypeConfig) (bool, error) {
 	return slices.ContainsFunc(accepted, func(a *v1beta1.FederatedTypeConfig) bool { return a.Name == ftc.Name }), nil
 }
 
-func (e *Engine) startKind(ctx context.Context, ftc *v1beta1.FederatedTypeConfig) error {
+func (e *Engine) startKind(ctx context.Context, ftc *v1beta1.FederatedTypeConfig, paused bool) error {
 	old := e.kind(ftc.Name)
-	if old != nil && reflect.DeepEqual(old.spec, ftc.Spec) {
+	if old != nil && old.paused == paused && reflect.DeepEqual(old.spec, ftc.Spec) {
 		return nil
 	}
 	created, err := newKind(ftc)
@@ -141,6 +150,7 @@ func (e *Engine) startKind(ctx context.Context, ftc *v1beta1.FederatedTypeConfig
 		created.target.Namespace = e.watched()
 	}
 	created.onlyNarrows = created.name == namespaceType && e.inOneNamespace()
+	created.paused = paused
 	if old != nil && (old.spec.TargetType != ftc.Spec.TargetType || old.spec.FederatedType != ftc.Spec.FederatedType) {
 		e.stopKind(ftc.Name)
 		old = nil
@@ -158,13 +168,14 @@ func (e *Engine) startKind(ctx context.Context, ftc *v1beta1.FederatedTypeConfig
 		// Ends once the feed is filled, or stopped.
 		e.wg.Go(func() { e.narrowOnceKnown(created.feed) })
 	}
+	if paused {
+		e.unwatch(created)
+	}
 	for _, member := range e.Members.List() {
-		if member.Conn != nil && member.Health == membership.Ready {
-			created.watchIn(member.Conn)
-		}
+		created.follow(member)
 	}
 	created.enqueueAll(e)
-	klog.FromContext(ctx).V(2).Info("Started propagation", "type", created.name)
+	klog.FromContext(ctx).V(2).Info("Started propagation", "type", created.name, "deletionsOnly", paused)
 	return nil
 }
 
@@ -200,7 +211,8 @@ func (e *Engine) openFeed(ctx context.Context, k *kind) error {
 	feedCtx, stop := context.WithCancel(ctx)
 	f.stop, f.stopped = stop, feedCtx.Done()
 	k.feed = f
-	// Both end with feedCtx: when the kind is stopped, or the engine.
+	// All end with feedCtx: when the kind is stopped, or the engine.
+	e.wg.Go(func() { e.suspectOnceKnown(feedCtx, name, f) })
 	e.wg.Go(func() {
 		if f.waitUntilServed(feedCtx) {
 			f.informer.RunWithContext(feedCtx)
@@ -253,9 +265,14 @@ func (e *Engine) stopKind(name string) {
 		return
 	}
 	stopped.stop()
+	e.unwatch(stopped)
+}
+
+// unwatch drops the caches of a kind.
+func (e *Engine) unwatch(k *kind) {
 	for _, member := range e.Members.List() {
 		if member.Conn != nil {
-			member.Conn.Unwatch(stopped.target.Resource)
+			member.Conn.Unwatch(k.target.Resource)
 		}
 	}
 }
@@ -278,6 +295,13 @@ func (e *Engine) writeTypeStatus(ctx context.Context, ftc *v1beta1.FederatedType
 		return nil
 	}
 	return err
+}
+
+// follow has a member watched that is well.
+func (k *kind) follow(member membership.Member) {
+	if !k.paused && member.Conn != nil && member.Health == membership.Ready {
+		k.watchIn(member.Conn)
+	}
 }
 
 func (k *kind) watchIn(conn *memberclient.Conn) {

@@ -8,8 +8,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/koinon-io/koinon/pkg/apis/federation/tenancy"
-	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/placement"
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/lifecycle"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
 	"github.com/koinon-io/koinon/pkg/federation/memberclient"
 	"github.com/koinon-io/koinon/pkg/federation/reach"
@@ -64,6 +64,9 @@ func (e *Engine) look(key objectKey) (*view, error) {
 		return nil, nil
 	}
 	v := &view{key: key, kind: k, federated: federated, memory: e.remember(key, federated)}
+	if k.paused && federated.DeletionTimestamp == nil {
+		return nil, nil
+	}
 	var err error
 	if v.tenant, v.departed, err = e.tenantOf(federated); err != nil {
 		return nil, err
@@ -223,7 +226,7 @@ func (v *view) depart(c placement.Candidate, candidate *placement.Candidate, the
 	t := viewTarget{Candidate: c, intent: remove}
 	t.recorded = candidate == nil || candidate.Member != c.Member || candidate.Namespace != c.Namespace
 	if v.federated.DeletionTimestamp != nil {
-		if v.federated.Annotations[v1beta1.OrphanAnnotation] == "true" {
+		if lifecycle.LeavesAll(v.federated.Annotations) {
 			t.intent = release
 		}
 		v.targets = append(v.targets, t)
@@ -322,6 +325,7 @@ func (e *Engine) observe(v *view, t viewTarget) observation {
 	}
 	member, ok := e.Members.Get(t.Member)
 	if !ok {
+		v.observeLeaving(t, &o)
 		o.unchecked = e.isJoined(t.Member)
 		return o
 	}
@@ -331,6 +335,7 @@ func (e *Engine) observe(v *view, t viewTarget) observation {
 		o.live, o.cache, o.cacheErr = member.Conn.Cached(v.kind.target.Resource, namespace, name)
 		o.observeEnd(member.Conn, v.kind, namespace, name)
 	}
+	v.observeLeaving(t, &o)
 	if o.live != nil && (t.intent == remove || t.intent == release) {
 		if twin := e.twin(v, t, o.live.UID); twin != nil {
 			o.twin = oneCluster(t, *twin)

@@ -40,6 +40,7 @@ func (e *Engine) sync(ctx context.Context, key objectKey) error {
 	if deleting && !hasFinalizer(v.federated) {
 		return nil
 	}
+	e.followPaused(v)
 	steps, err := e.decideAll(ctx, v)
 	if err != nil {
 		return err
@@ -83,6 +84,7 @@ func (e *Engine) decideAll(ctx context.Context, v *view) ([]step, error) {
 			}
 		}
 		d := decide(o)
+		e.tellLeft(v, d.left)
 		if d.forget {
 			v.memory.settle(t.Name, d)
 			continue

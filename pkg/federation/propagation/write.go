@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -50,38 +51,36 @@ func (e *Engine) writeOnce(ctx context.Context, v *view, at spot, o observation)
 		return o.failed(v1beta2.TargetRetrievalFailed, memberclient.Problem(err)), false
 	}
 	if existing != nil {
-		if refused := e.refuseExisting(existing, o); refused != nil {
+		if refused := e.refuseExisting(existing, v.federated.Annotations, o); refused != nil {
 			return *refused, false
 		}
 	}
-	manifest, state := o.manifest.Object(), v1beta2.TargetUpdateFailed
-	var written memberclient.Written
-	var sent map[string]any
+	state := v1beta2.TargetUpdateFailed
 	if existing == nil {
 		state = v1beta2.TargetCreationFailed
-		written, err = at.conn.Create(ctx, gvr, at.namespace, at.name, compose.ForCreate(manifest, at.kind.gvk, at.rules), at.home)
-	} else {
-		sent = compose.ForUpdate(manifest, existing.Object, at.kind.gvk, at.rules)
-		if refused, outrun := at.refuseConflicts(ctx, o, gvr, existing, sent); refused != nil {
-			return *refused, outrun
-		}
-		written, err = at.conn.Update(ctx, gvr, at.namespace, at.name, sent)
 	}
-	if refused := o.refusedHome(err); refused != nil {
+	delivered, err := at.deliver(ctx, o, gvr, existing)
+	switch refused := o.refusedHome(err); {
+	case refused != nil:
 		return *refused, false
+	case delivered.refused != nil:
+		return *delivered.refused, delivered.outrun
 	}
 	switch {
 	case err == nil:
-		v.memory.wroteThere(e.now(), o, existing, manifest, written)
 		taken := ""
 		if existing != nil {
-			taken = takenThere(compose.Conflicts(existing.Object, sent, written.Object.Object))
+			taken = takenThere(compose.Conflicts(existing.Object, delivered.put, delivered.written.Object.Object))
 		}
-		return o.written(written, taken), false
+		v.memory.wroteThere(e.now(), o, existing, delivered.sent, delivered.written)
+		return o.written(delivered.written, delivered.wroteAs(gvr), taken), false
 	case errors.Is(err, memberclient.ErrTypeNotServed):
 		return at.notServed(o, gvr), false
 	case apierrors.IsInvalid(err) && o.startsAnew(at.kind, existing):
 		return at.clear(ctx, o, existing), false
+	}
+	if fields := memberclient.UnknownFields(err); len(fields) > 0 && !delivered.instead.Empty() {
+		return o.unknownFields(delivered, gvr, fields), false
 	}
 	outrun = apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err) || existing != nil && apierrors.IsNotFound(err)
 	return o.failed(state, memberclient.Problem(err)), outrun
@@ -97,16 +96,15 @@ func (s spot) notServed(o observation, gvr schema.GroupVersionResource) result {
 	return o.failed(v1beta2.TargetTypeNotServed, message)
 }
 
-// written is the record of a target that runs the manifest. taken says from whom the write took what.
-func (o observation) written(w memberclient.Written, taken string) result {
+// written is the record of a target that runs the manifest; remarks are what there is to say of that, some
+// of them empty.
+func (o observation) written(w memberclient.Written, remarks ...string) result {
 	record := o.record
-	record.State, record.Message = v1beta2.TargetOK, taken
 	if len(w.Warnings) > 0 {
-		record.Message = "the member warns: " + strings.Join(w.Warnings, "; ")
-		if taken != "" {
-			record.Message = taken + "; " + record.Message
-		}
+		remarks = append(remarks, "the member warns: "+strings.Join(w.Warnings, "; "))
 	}
+	remarks = slices.DeleteFunc(remarks, func(remark string) bool { return remark == "" })
+	record.State, record.Message = v1beta2.TargetOK, strings.Join(remarks, "; ")
 	record.Hash, record.Version, record.Generation, record.Ended = o.manifest.Hash, w.Live.Version(), o.generation, w.Live.Ended
 	return result{record: record}
 }

@@ -1,9 +1,12 @@
 package reach
 
 import (
+	"fmt"
+
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/lifecycle"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/manifest"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
 	"github.com/koinon-io/koinon/pkg/federation/render"
@@ -35,8 +38,8 @@ func (m Marks) Ours(labels, annotations map[string]string) bool {
 
 // Refuses says why an object that is there already is not taken over, as the state of its target and a sentence
 // without its end. The state is TargetOK if it is, and TargetWaitingForRemoval, without a sentence, if it is
-// being deleted. adopt is as Adopts says.
-func (m Marks) Refuses(existing metav1.Object, adopt bool) (state v1beta2.TargetState, why string) {
+// being deleted. annotations are those of the federated object, and adopt is as Adopts says.
+func (m Marks) Refuses(existing metav1.Object, annotations map[string]string, adopt bool) (state v1beta2.TargetState, why string) {
 	managed := existing.GetLabels()[v1beta1.ManagedLabel]
 	owner := m.Foreign(existing.GetAnnotations())
 	switch {
@@ -46,10 +49,20 @@ func (m Marks) Refuses(existing metav1.Object, adopt bool) (state v1beta2.Target
 		return v1beta2.TargetAlreadyExists, owner
 	case existing.GetDeletionTimestamp() != nil:
 		return v1beta2.TargetWaitingForRemoval, ""
-	case managed != "true" && !adopt:
-		return v1beta2.TargetAlreadyExists, "there is such an object already, and KubeFedConfig's syncController.adoptResources is Disabled"
+	case managed != "true" && !lifecycle.Adopts(annotations, adopt):
+		return v1beta2.TargetAlreadyExists, notAdopted(annotations)
 	}
 	return v1beta2.TargetOK, ""
+}
+
+// notAdopted says why an object that is there is not taken over, given the annotations of the federated
+// object.
+func notAdopted(annotations map[string]string) string {
+	if lifecycle.Adopts(annotations, true) {
+		return fmt.Sprintf("there is such an object already, and KubeFedConfig's syncController.adoptResources is Disabled; the annotation %s=true takes it over",
+			v1beta1.AdoptAnnotation)
+	}
+	return fmt.Sprintf("there is such an object already, and the annotation %s=false leaves it alone", v1beta1.AdoptAnnotation)
 }
 
 // Adopts reports whether objects are taken over that members have already. config is nil if there is none.

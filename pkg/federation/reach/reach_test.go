@@ -103,7 +103,7 @@ func TestWhatIsThereAlreadyIsTakenOverUnlessItIsSomebodyElses(t *testing.T) {
 		"what is being deleted is waited for": {metav1.ObjectMeta{DeletionTimestamp: &now}, true, v1beta2.TargetWaitingForRemoval, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if state, why := marks.Refuses(&c.there, c.adopt); state != c.want || (why == "") != (state == "" || state == v1beta2.TargetWaitingForRemoval) {
+			if state, why := marks.Refuses(&c.there, nil, c.adopt); state != c.want || (why == "") != (state == "" || state == v1beta2.TargetWaitingForRemoval) {
 				t.Errorf("it is %q (%s), want %q", state, why, c.want)
 			}
 			if got := marks.Ours(c.there.Labels, c.there.Annotations); got != c.ours {

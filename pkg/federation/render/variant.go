@@ -134,6 +134,7 @@ func (b *Base) identified(tree map[string]any) map[string]any {
 	annotations := cloneMap(metadata, "annotations")
 	annotations[SourceAnnotation] = b.source
 	delete(annotations, federationv1alpha1.FederationAnnotation) // no part of the hash; see marked
+	delete(annotations, v1beta1.AdoptedAnnotation)               // said by who adopts
 	if list, ok := metadata["finalizers"].([]any); ok && len(list) == 0 {
 		delete(metadata, "finalizers")
 	}

@@ -2241,7 +2241,7 @@ func schema_apis_kubefed_core_v1beta1_FederatedTypeConfigSpec(ref common.Referen
 					},
 					"propagation": {
 						SchemaProps: spec.SchemaProps{
-							Description: "Propagation is Enabled (default) or Disabled. A disabled type is served and its objects are kept, but nothing is written to members.",
+							Description: "Propagation is Enabled (default) or Disabled. A disabled type is served and its objects are kept, but nothing is made or changed in members. What is deleted here is deleted there.",
 							Default:     "",
 							Type:        []string{"string"},
 							Format:      "",
@@ -3096,14 +3096,14 @@ func schema_apis_kubefed_core_v1beta1_SyncControllerConfig(ref common.ReferenceC
 				Properties: map[string]spec.Schema{
 					"maxConcurrentReconciles": {
 						SchemaProps: spec.SchemaProps{
-							Description: "MaxConcurrentReconciles per type. Default 1.",
+							Description: "MaxConcurrentReconciles is how many objects are worked on at a time, of all types together: at least 16, whatever it says, and at most 256. KubeFed has so many for each type. Default 1.",
 							Type:        []string{"integer"},
 							Format:      "int64",
 						},
 					},
 					"adoptResources": {
 						SchemaProps: spec.SchemaProps{
-							Description: "AdoptResources is Enabled (default) or Disabled: whether an object that a member has already is taken over.",
+							Description: "AdoptResources is Enabled (default) or Disabled: whether an object that a member has already is taken over. A federated object may say otherwise for itself, by the annotation federation.koinon.io/adopt.",
 							Type:        []string{"string"},
 							Format:      "",
 						},

@@ -1,6 +1,7 @@
 package federatedtypeconfig
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"sync"
@@ -31,6 +32,8 @@ type Served struct {
 	verdicts map[types.UID]verdict
 	round    int           // counts changes
 	changed  chan struct{} // closed, and made anew, with every change
+	// count returns how many objects of a federated resource there are; nil if nobody can.
+	count func(ctx context.Context, resource string) (int64, error)
 }
 
 // verdict is what is served of one configuration.

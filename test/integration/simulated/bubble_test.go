@@ -58,6 +58,8 @@ type world struct {
 	// looks is how often the engine has looked up a member, which it does for each target of an
 	// object that it looks at.
 	looks atomic.Int64
+	// paused says that the KubeFedConfig turns propagation off.
+	paused atomic.Bool
 
 	mu      sync.Mutex
 	joined  map[string]membership.Member // guarded by mu
@@ -193,7 +195,7 @@ func (w *world) start() {
 		Cells:      everywhere.Federation().V1alpha1().Cells().Lister(),
 		EdgeUnits:  everywhere.Edge().V1alpha1().EdgeUnits().Lister(),
 		Namespaces: hosts.Core().V1().Namespaces().Lister(),
-		Book:       kept, Federation: "here", Adopt: func() bool { return true }, Record: w.record,
+		Book:       kept, Federation: "here", Adopt: func() bool { return true }, Record: w.record, Paused: w.paused.Load,
 	})
 	if err != nil {
 		w.Fatal(err)

@@ -80,6 +80,17 @@ func (s *Server) deleteLeftovers(ctx context.Context, resource string, departure
 	return errors.Join(errs...)
 }
 
+// Count returns how many objects of a resource are in the store.
+func (s *Server) Count(ctx context.Context, resource string) (int64, error) {
+	storage, release, err := s.storageOf(resource)
+	if err != nil {
+		return 0, err
+	}
+	defer release()
+	stats, err := storage.Storage.Stats(ctx)
+	return stats.ObjectCount, err
+}
+
 // storageOf returns the storage of a resource that is in the store, served or not. It is to be
 // released. What is not served is read from the store, not through a watch cache, which would
 // have to load all of it.

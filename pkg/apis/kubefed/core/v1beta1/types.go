@@ -9,11 +9,29 @@ import (
 const (
 	// ManagedLabel marks objects in members: "true" is ours, "false" is hands off.
 	ManagedLabel = "kubefed.io/managed"
+	// TypeConfigFinalizer is what KubeFed's controllers put on a FederatedTypeConfig while they run for it.
+	TypeConfigFinalizer = "core.kubefed.io/federated-type-config"
 	// SyncFinalizer holds a federated object until its members are cleaned up.
 	SyncFinalizer = "kubefed.io/sync-controller"
 	// OrphanAnnotation "true" on a federated object leaves members' objects in place
 	// when it is deleted.
 	OrphanAnnotation = "kubefed.io/orphan"
+	// OrphanPolicyAnnotation on a federated object, Adopted, leaves in members what was adopted
+	// there, when the object is deleted or a target is no longer placed; what was made there is
+	// deleted.
+	OrphanPolicyAnnotation = "federation.koinon.io/orphan"
+	// OrphanAdopted is the value of OrphanPolicyAnnotation.
+	OrphanAdopted = "Adopted"
+	// AdoptAnnotation on a federated object, true or false, takes the place of
+	// spec.syncController.adoptResources of the KubeFedConfig for that object.
+	AdoptAnnotation = "federation.koinon.io/adopt"
+	// AdoptedAnnotation "true" on an object in a member says that it was there, unmanaged, before we
+	// first wrote it.
+	AdoptedAnnotation = "federation.koinon.io/adopted"
+	// AbandonAnnotation on a federated object names targets, separated by commas, or * for all: where
+	// their member cannot be reached, what it may still hold is not waited for when the object is
+	// deleted or the target is no longer placed. See docs/propagation.md.
+	AbandonAnnotation = "federation.koinon.io/abandon"
 	// ForeignFieldsAnnotation on a federated object, Keep or Remove, takes the place of
 	// spec.foreignFields of the FederatedTypeConfig for that object.
 	ForeignFieldsAnnotation = "federation.koinon.io/foreign-fields"
@@ -255,7 +273,8 @@ type FederatedTypeConfigSpec struct {
 	// +optional
 	StatusType *APIResource `json:"statusType,omitempty"`
 	// Propagation is Enabled (default) or Disabled. A disabled type is served and its
-	// objects are kept, but nothing is written to members.
+	// objects are kept, but nothing is made or changed in members. What is deleted here is
+	// deleted there.
 	// +optional
 	Propagation Mode `json:"propagation"`
 	// StatusCollection is Enabled or Disabled (default): whether the status of objects in
@@ -522,11 +541,13 @@ type ClusterHealthCheckConfig struct {
 
 // SyncControllerConfig configures propagation.
 type SyncControllerConfig struct {
-	// MaxConcurrentReconciles per type. Default 1.
+	// MaxConcurrentReconciles is how many objects are worked on at a time, of all types together: at
+	// least 16, whatever it says, and at most 256. KubeFed has so many for each type. Default 1.
 	// +optional
 	MaxConcurrentReconciles *int64 `json:"maxConcurrentReconciles,omitempty"`
 	// AdoptResources is Enabled (default) or Disabled: whether an object that a member
-	// has already is taken over.
+	// has already is taken over. A federated object may say otherwise for itself, by the
+	// annotation federation.koinon.io/adopt.
 	// +optional
 	AdoptResources *Mode `json:"adoptResources,omitempty"`
 }

@@ -173,8 +173,12 @@ func PatchDrop(p *v1beta2.OverridePatch) string {
 	return ""
 }
 
-// ourAnnotations are those that the control plane sets on every object in a member.
-var ourAnnotations = []string{SourceAnnotation, RecordAnnotation, federationv1alpha1.FederationAnnotation}
+// ourAnnotations are those that the control plane sets on objects in members.
+var ourAnnotations = []string{SourceAnnotation, RecordAnnotation, federationv1alpha1.FederationAnnotation, v1beta1.AdoptedAnnotation}
+
+// Marks are the annotations that tell an object of ours in a member, beside the managed label: they
+// go when it is released.
+func Marks() []string { return slices.Clone(ourAnnotations) }
 
 func isOurs(field, key string) bool {
 	return field == "labels" && key == v1beta1.ManagedLabel || field == "annotations" && slices.Contains(ourAnnotations, key)

@@ -202,6 +202,9 @@ const (
 	TargetConflict TargetState = "Conflict"
 	// TargetEnded: the object ran to its end and is gone. Nothing is wrong with that.
 	TargetEnded TargetState = "Ended"
+	// TargetAbandoned: the target is no longer placed, and was given up on request while its member
+	// could not be reached: what it may hold is released once it can.
+	TargetAbandoned TargetState = "Abandoned"
 	// TargetTypeNotServed: the member does not serve the target kind.
 	TargetTypeNotServed TargetState = "TypeNotServed"
 

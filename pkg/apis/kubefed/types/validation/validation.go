@@ -17,6 +17,7 @@ import (
 	corev1beta1 "github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/topology"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/conversion"
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/lifecycle"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/manifest"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
@@ -235,6 +236,14 @@ var annotationRules = []struct {
 	{corev1beta1.ConflictsAnnotation, oneOf(string(corev1beta1.OverwriteConflicts), string(corev1beta1.AbortOnConflicts))},
 	// Nothing but "true" has an effect, and whoever writes "True" loses what he wanted to keep.
 	{corev1beta1.OrphanAnnotation, oneOf("true", "false")},
+	{corev1beta1.OrphanPolicyAnnotation, oneOf(corev1beta1.OrphanAdopted)},
+	{corev1beta1.AdoptAnnotation, oneOf("true", "false")},
+	{corev1beta1.AbandonAnnotation, func(path *field.Path, value string) *field.Error {
+		if problem := lifecycle.AbandonProblem(value); problem != "" {
+			return field.Invalid(path, value, problem)
+		}
+		return nil
+	}},
 	{corev1beta1.DeleteOptionsAnnotation, func(path *field.Path, value string) *field.Error {
 		if _, err := manifest.DeleteOptions(value); err != nil {
 			return field.Invalid(path, value, err.Error())

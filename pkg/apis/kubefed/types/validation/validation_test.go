@@ -437,6 +437,9 @@ func TestAnnotationsForDeletionsAreUnderstoodOrRefused(t *testing.T) {
 	for _, test := range []struct{ key, value, want string }{
 		{orphan, "true", ""},
 		{orphan, "false", ""},
+		{"federation.koinon.io/orphan", "All", `metadata.annotations[federation.koinon.io/orphan]: Unsupported value: "All": supported values: "Adopted"`},
+		{"federation.koinon.io/adopt", "no", `metadata.annotations[federation.koinon.io/adopt]: Unsupported value: "no": supported values: "true", "false"`},
+		{"federation.koinon.io/abandon", "m1,", `metadata.annotations[federation.koinon.io/abandon]: Invalid value: "m1,": must be names of targets, separated by commas, as status.targets has them, or * for all; "" is none`},
 		{orphan, "True", `metadata.annotations[kubefed.io/orphan]: Unsupported value: "True": supported values: "true", "false"`},
 		{options, `{"propagationPolicy":"Orphan"}`, ""},
 		{options, `{"policy":"Orphan"}`, `metadata.annotations[kubefed.io/deleteoption]: Invalid value: "{\"policy\":\"Orphan\"}": is not DeleteOptions in JSON: json: unknown field "policy"`},

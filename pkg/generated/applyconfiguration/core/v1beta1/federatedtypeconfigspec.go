@@ -21,7 +21,8 @@ type FederatedTypeConfigSpecApplyConfiguration struct {
 	// StatusType is KubeFed's separate status kind. Kept; not used.
 	StatusType *APIResourceApplyConfiguration `json:"statusType,omitempty"`
 	// Propagation is Enabled (default) or Disabled. A disabled type is served and its
-	// objects are kept, but nothing is written to members.
+	// objects are kept, but nothing is made or changed in members. What is deleted here is
+	// deleted there.
 	Propagation *corev1beta1.Mode `json:"propagation,omitempty"`
 	// StatusCollection is Enabled or Disabled (default): whether the status of objects in
 	// members is collected.

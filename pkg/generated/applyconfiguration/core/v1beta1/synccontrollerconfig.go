@@ -11,10 +11,12 @@ import (
 //
 // SyncControllerConfig configures propagation.
 type SyncControllerConfigApplyConfiguration struct {
-	// MaxConcurrentReconciles per type. Default 1.
+	// MaxConcurrentReconciles is how many objects are worked on at a time, of all types together: at
+	// least 16, whatever it says, and at most 256. KubeFed has so many for each type. Default 1.
 	MaxConcurrentReconciles *int64 `json:"maxConcurrentReconciles,omitempty"`
 	// AdoptResources is Enabled (default) or Disabled: whether an object that a member
-	// has already is taken over.
+	// has already is taken over. A federated object may say otherwise for itself, by the
+	// annotation federation.koinon.io/adopt.
 	AdoptResources *corev1beta1.Mode `json:"adoptResources,omitempty"`
 }
 

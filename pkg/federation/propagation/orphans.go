@@ -1,0 +1,270 @@
+package propagation
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"golang.org/x/time/rate"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/cache"
+	"k8s.io/client-go/util/workqueue"
+	"k8s.io/klog/v2"
+
+	"github.com/koinon-io/koinon/pkg/apis/federation/ownership"
+	"github.com/koinon-io/koinon/pkg/apis/federation/tenancy"
+	federationv1alpha1 "github.com/koinon-io/koinon/pkg/apis/federation/v1alpha1"
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/manifest"
+	"github.com/koinon-io/koinon/pkg/federation/memberclient"
+	"github.com/koinon-io/koinon/pkg/federation/membership"
+	"github.com/koinon-io/koinon/pkg/federation/render"
+)
+
+// An orphan is an object in a member that says that it comes from a federated object of this federation,
+// which does not exist any more: it left the federation while its member was unjoined, or was given up.
+// It loses our marks, and stays. That there is no federated object is believed only of an API server that
+// says so of this object, and of a kind whose objects are all known; what names no federation may
+// be another one's, and is left alone.
+
+const (
+	// orphanWorkers release orphans; the pace in each member is orphansPerSecond.
+	orphanWorkers, orphansPerSecond = 2, 5
+	// orphanGrace is how long an object has no federated object before it is looked at: most go a
+	// moment later, or their federated objects come.
+	orphanGrace = 5 * time.Second
+)
+
+// orphanKey names an object in a member.
+type orphanKey struct{ member, kind, namespace, name string }
+
+func newOrphanQueue() workqueue.TypedRateLimitingInterface[orphanKey] {
+	return workqueue.NewTypedRateLimitingQueueWithConfig(backoff[orphanKey](),
+		workqueue.TypedRateLimitingQueueConfig[orphanKey]{Name: "federated-orphans"})
+}
+
+// suspect has an object looked at whose federated object is not known.
+func (e *Engine) suspect(member membership.Member, k *kind, live *memberclient.Live) {
+	if k.paused || !namesUs(live.Annotations, e.Federation) || member.Conn == nil {
+		return
+	}
+	if there, _, _ := member.Conn.Cached(k.target.Resource, live.Namespace, live.Name); there == nil {
+		return // it is gone already
+	}
+	e.orphans.AddAfter(orphanKey{member.Name, k.name, live.Namespace, live.Name}, orphanGrace)
+}
+
+// namesUs reports whether the annotations of an object in a member say that a federated object of a
+// federation made it.
+func namesUs(annotations map[string]string, federation string) bool {
+	source, named := annotations[render.SourceAnnotation]
+	return named && source != render.NoSource && annotations[federationv1alpha1.FederationAnnotation] == federation
+}
+
+// suspectAll looks for orphans in a member that is well: what happened to their federated objects while
+// it was not is no event of it.
+func (e *Engine) suspectAll(member membership.Member) {
+	for _, k := range e.runningKinds() {
+		e.suspectOf(member, k)
+	}
+}
+
+// suspectOf looks for orphans of a kind, whose objects have to be known: others are all suspects.
+func (e *Engine) suspectOf(member membership.Member, k *kind) {
+	if member.Conn == nil || member.Health != membership.Ready || k.paused || !k.informer.HasSynced() {
+		return
+	}
+	objects, _ := member.Conn.Managed(k.target.Resource)
+	for _, live := range objects {
+		if k.get(k.keyOf(live)) == nil {
+			e.suspect(member, k, live)
+		}
+	}
+}
+
+// suspectOnceKnown looks for orphans of a kind once its objects are known: events of members told of some
+// before that.
+func (e *Engine) suspectOnceKnown(ctx context.Context, name string, f *feed) {
+	if !cache.WaitForCacheSync(ctx.Done(), f.informer.HasSynced) {
+		return
+	}
+	k := e.kind(name)
+	if k == nil || k.feed != f {
+		return
+	}
+	for _, member := range e.Members.List() {
+		e.suspectOf(member, k)
+	}
+}
+
+// orphan is what is known of an object that may be one.
+type orphan struct {
+	// live is the object as the cache of its member shows it, nil if it does not.
+	live *memberclient.Live
+	// source is the federated object that it names. known: all objects of its kind are, and it is not
+	// among them.
+	source objectKey
+	known  bool
+	// federation is what this one is called.
+	federation string
+	memberWell bool
+	// home is the namespace in the member that it is in, or is; holder has it in the book, if it is held.
+	home   string
+	holder ownership.Owner
+	held   bool
+	// refusal is why nothing may be done there: the member is another tenant's, or has the namespace
+	// for itself.
+	refusal string
+}
+
+// mayBeReleased reports whether an object is an orphan as far as caches show, in a place that is its
+// namespace's. It is pure.
+func (o orphan) mayBeReleased() bool {
+	switch {
+	case o.live == nil, !o.known, !o.memberWell, o.refusal != "":
+		return false
+	case o.live.Labels[v1beta1.ManagedLabel] != "true" || !namesUs(o.live.Annotations, o.federation):
+		return false
+	case o.home == "":
+		return true
+	case o.held:
+		return o.holder.Namespace == o.source.namespace
+	}
+	return o.home == o.source.namespace
+}
+
+// observeOrphan looks at caches only.
+func (e *Engine) observeOrphan(key orphanKey, k *kind, member membership.Member) orphan {
+	o := orphan{federation: e.Federation, memberWell: member.Health == membership.Ready && member.Conn != nil}
+	if !o.memberWell {
+		return o
+	}
+	o.live, _, _ = member.Conn.Cached(k.target.Resource, key.namespace, key.name)
+	if o.live == nil {
+		return o
+	}
+	o.source = k.keyOf(o.live)
+	o.known = !k.paused && k.informer.HasSynced() && k.get(o.source) == nil
+	if o.home = o.live.Namespace; k.isNamespace() {
+		o.home = o.live.Name
+	}
+	if o.home != "" {
+		o.holder, o.held = e.Book.Holder(o.home, key.member)
+		o.refusal = member.System.Refusal(o.home)
+	}
+	if o.refusal == "" {
+		o.refusal = e.tenantRefusal(o, member)
+	}
+	return o
+}
+
+// tenantRefusal says why the tenant of an orphan may not use a member. A namespace that is gone has none:
+// what it left is nobody's.
+func (e *Engine) tenantRefusal(o orphan, member membership.Member) string {
+	if o.source.namespace == "" {
+		return tenancy.Refusal("", tenancy.Tenant{}, tenancy.Of(member.Labels), tenancy.WholeCluster)
+	}
+	namespace, err := e.Namespaces.Get(o.source.namespace)
+	switch {
+	case isNotFound(err):
+		return ""
+	case err != nil:
+		return err.Error()
+	}
+	use := tenancy.WholeCluster
+	if o.held && o.holder != ownership.NamespaceOwner(o.source.namespace) {
+		use = tenancy.Unit
+	}
+	return tenancy.Refusal(namespace.Name, tenancy.Of(namespace.Labels), tenancy.Of(member.Labels), use)
+}
+
+// syncOrphan releases an object if it is an orphan.
+func (e *Engine) syncOrphan(ctx context.Context, key orphanKey) error {
+	k := e.kind(key.kind)
+	member, joined := e.Members.Get(key.member)
+	if k == nil || !joined {
+		return nil
+	}
+	o := e.observeOrphan(key, k, member)
+	if !o.mayBeReleased() {
+		return nil
+	}
+	if wait := e.waitForRelease(key.member); wait > 0 {
+		e.orphans.AddAfter(key, wait)
+		return nil
+	}
+	absent, err := k.isAbsent(ctx, o.source)
+	if err != nil || !absent {
+		return err
+	}
+	err = e.release(ctx, k, member.Conn, o)
+	if apierrors.IsConflict(err) {
+		return nil // somebody writes it: its event has it looked at again
+	}
+	if err != nil {
+		return fmt.Errorf("release %s in member %q: %s", o.source, key.member, memberclient.Problem(err))
+	}
+	klog.FromContext(ctx).V(2).Info("Released orphan", "object", o.source.source(), "type", key.kind, "member", key.member)
+	return nil
+}
+
+// release takes our marks from an orphan, unless its namespace is somebody else's by its own marks.
+func (e *Engine) release(ctx context.Context, k *kind, conn *memberclient.Conn, o orphan) error {
+	owner := ownership.NamespaceOwner(o.source.namespace)
+	if o.held {
+		owner = o.holder
+	}
+	if err := conn.CheckHold(ctx, memberclient.HoldFor(o.home, e.Federation, owner)); err != nil {
+		return err
+	}
+	there, err := conn.Get(ctx, k.target.Resource, o.live.Namespace, o.live.Name)
+	switch {
+	case err != nil:
+		return err
+	case there == nil || there.GetUID() != o.live.UID || !namesUs(there.GetAnnotations(), e.Federation):
+		return nil // another one
+	case there.GetAnnotations()[render.SourceAnnotation] != o.live.Annotations[render.SourceAnnotation]:
+		return nil // another one's
+	}
+	err = conn.ReleaseVersion(ctx, k.target.Resource, o.live.Namespace, o.live.Name, there.GetUID(), there.GetResourceVersion(), manifest.Marks()...)
+	if err == nil {
+		conn.Gone(k.target.Resource, o.live.Namespace, o.live.Name, o.live.UID)
+	}
+	return err
+}
+
+// isAbsent reports whether the API server says that it has no such federated object. That it does
+// not serve the kind says nothing.
+func (k *kind) isAbsent(ctx context.Context, key objectKey) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, hostTimeout)
+	defer cancel()
+	_, err := k.factory.Resource(k.plural, key.namespace).Get(ctx, key.name, metav1.GetOptions{})
+	if err == nil || !apierrors.IsNotFound(err) {
+		return false, err
+	}
+	answered, ok := err.(apierrors.APIStatus)
+	if !ok || apierrors.HasStatusCause(err, metav1.CauseTypeUnexpectedServerResponse) {
+		return false, nil
+	}
+	details := answered.Status().Details
+	return details != nil && details.Name == key.name, nil
+}
+
+// waitForRelease returns how long the next release in a member has to wait; 0 takes its turn.
+func (e *Engine) waitForRelease(member string) time.Duration {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	limiter := e.releases[member]
+	if limiter == nil {
+		limiter = rate.NewLimiter(orphansPerSecond, orphansPerSecond)
+		e.releases[member] = limiter
+	}
+	now := e.now()
+	if limiter.AllowN(now, 1) {
+		return 0
+	}
+	r := limiter.ReserveN(now, 1)
+	defer r.CancelAt(now)
+	return r.DelayFrom(now)
+}

@@ -46,7 +46,7 @@ func TestDecideOnATargetThatIsAbandoned(t *testing.T) {
 		"it waits for one that is not set up yet":                  {[]func(*observation){deleting, abandoned, func(o *observation) { o.member, o.unchecked = nil, true }}, verdict{State: v1beta2.TargetWaitingForRemoval, Message: mayStillHold + notChecked}, ""},
 		"one that can be reached is cleaned up":                    {[]func(*observation){deleting, abandoned}, verdict{Action: deleteObject, State: v1beta2.TargetWaitingForRemoval}, ""},
 		"it is said once":                                          {[]func(*observation){deleting, abandoned, offline, func(o *observation) { o.record.Hash = "" }}, forgotten, ""},
-		"one that is no longer placed says so as long as it lasts": {[]func(*observation){abandoned, offline}, verdict{State: v1beta2.TargetAbandoned, Message: left}, left},
+		"one that is no longer placed says so as long as it lasts": {[]func(*observation){abandoned, offline}, verdict{State: v1beta2.TargetAbandoned, Message: left}, ""},
 
 		"what was given up is not asked for while it is away":       {[]func(*observation){givenUpBefore, offline, filling}, stays, ""},
 		"nor while it is not checked":                               {[]func(*observation){givenUpBefore, unready(membership.Unknown, ""), filling}, stays, ""},

@@ -16,6 +16,7 @@ import (
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/placement"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
 	"github.com/koinon-io/koinon/pkg/federation/reach"
+	"github.com/koinon-io/koinon/pkg/federation/render"
 )
 
 // outputYAML is for commands that have it.
@@ -223,8 +224,12 @@ func explain(ctx context.Context, h *hub, l *looked, target string) (*explanatio
 	if l.problem != "" {
 		return e, nil
 	}
+	base, err := l.compiled(ctx)
+	if err != nil {
+		return nil, err
+	}
 	for _, a := range l.explained(target) {
-		t, err := explainTarget(ctx, h, l, a)
+		t, err := explainTarget(ctx, h, l, base, a)
 		if err != nil {
 			return nil, err
 		}
@@ -251,7 +256,7 @@ func (l *looked) explained(name string) []aim {
 }
 
 // explainTarget explains one. It reads at most the owners of its namespace.
-func explainTarget(ctx context.Context, h *hub, l *looked, a aim) (explainedTarget, error) {
+func explainTarget(ctx context.Context, h *hub, l *looked, base *render.Base, a aim) (explainedTarget, error) {
 	record, candidate := l.record(a.Name), l.candidates[a.Name]
 	t := explainedTarget{
 		Name: a.Name, Cluster: a.Member, State: record.State, Message: record.Message, Generation: record.Generation,
@@ -279,7 +284,7 @@ func explainTarget(ctx context.Context, h *hub, l *looked, a aim) (explainedTarg
 	t.Tenant = l.whyTenant(a.Candidate)
 	t.NamespaceRule = l.whyNamespace(a, picks)
 	if picks {
-		if t.Overrides, err = l.overrides(ctx, a.Candidate); err != nil {
+		if t.Overrides, err = l.overrides(ctx, base, a.Candidate); err != nil {
 			return t, err
 		}
 	}

@@ -61,15 +61,20 @@ func (l *looked) whyNamespace(a aim, picks bool) *reason {
 	return &reason{true, fmt.Sprintf("namespace %q goes there", l.federated.Namespace)}
 }
 
-// overrides are those that are for a target, in the order in which they are applied.
-func (l *looked) overrides(ctx context.Context, c placement.Candidate) (used []usedOverride, err error) {
+// compiled is what tells the overrides of targets; nil if the template is none, which the states say.
+func (l *looked) compiled(ctx context.Context) (*render.Base, error) {
 	base, err := render.Compile(ctx, reach.RenderSpec(l.federated, l.object.Source(), "", &l.ftc.Spec))
 	var malformed *render.TemplateError
 	if errors.As(err, &malformed) {
-		return nil, nil // the state says it
+		return nil, nil
 	}
-	if err != nil {
-		return nil, err
+	return base, err
+}
+
+// overrides are those that are for a target, in the order in which they are applied.
+func (l *looked) overrides(ctx context.Context, base *render.Base, c placement.Candidate) (used []usedOverride, err error) {
+	if base == nil {
+		return nil, nil
 	}
 	indexes, err := base.Overrides(ctx, l.kind.RenderTarget(l.object, c, ""))
 	if err != nil {

@@ -75,15 +75,20 @@ func (w *world) plans(ctx context.Context, name string, targets int) error {
 }
 
 func (w *world) explains(ctx context.Context, name string) error {
-	var took []time.Duration
+	var took, alone []time.Duration
 	for range w.rounds {
 		_, d, err := w.command(ctx, 0, "", "explain", "federatedconfigmap/"+name, "-n", shop)
 		if err != nil {
 			return err
 		}
 		took = append(took, d)
+		if _, d, err = w.command(ctx, 0, "", "version", "--client"); err != nil {
+			return err
+		}
+		alone = append(alone, d)
 	}
 	w.aim("s", report.Percentile(took, 50).Seconds(), 0.2, "kubectl koinon explain of it, median")
+	w.tell("s", report.Percentile(alone, 50).Seconds(), "kubectl koinon version --client, which asks nobody, median")
 	return nil
 }
 

@@ -16,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/serializer"
 	"sigs.k8s.io/randfill"
 
+	federationv1alpha1 "github.com/koinon-io/koinon/pkg/apis/federation/v1alpha1"
 	"github.com/koinon-io/koinon/pkg/apis/install"
 	corev1alpha1 "github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1alpha1"
 	corev1beta1 "github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
@@ -69,6 +70,8 @@ func TestEveryStaticKindSurvivesEncodingAndDecoding(t *testing.T) {
 var immutable = []schema.GroupVersionKind{
 	corev1alpha1.SchemeGroupVersion.WithKind("FederatedServiceStatus"),
 	corev1alpha1.SchemeGroupVersion.WithKind("FederatedServiceStatusList"),
+	federationv1alpha1.SchemeGroupVersion.WithKind("TargetObject"),
+	federationv1alpha1.SchemeGroupVersion.WithKind("TargetObjectList"),
 }
 
 func TestKindsWithRawJSONSurviveEncodingAndDecoding(t *testing.T) {
@@ -77,9 +80,9 @@ func TestKindsWithRawJSONSurviveEncodingAndDecoding(t *testing.T) {
 	seed := rand.Int63()
 	t.Logf("seed %d", seed)
 	filler := fuzzer.FuzzerFor(fuzzer.MergeFuzzerFuncs(metafuzzer.Funcs, fuzzerFuncs), rand.NewSource(seed), codecs)
-	codec := codecs.LegacyCodec(corev1alpha1.SchemeGroupVersion)
 	for range *roundtrip.FuzzIters {
 		for _, kind := range immutable {
+			codec := codecs.LegacyCodec(kind.GroupVersion())
 			object, err := scheme.New(kind)
 			if err != nil {
 				t.Fatal(err)

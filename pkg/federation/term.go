@@ -26,6 +26,7 @@ import (
 	"github.com/koinon-io/koinon/pkg/federation/memberclient"
 	"github.com/koinon-io/koinon/pkg/federation/membership"
 	"github.com/koinon-io/koinon/pkg/federation/propagation"
+	"github.com/koinon-io/koinon/pkg/federation/scheduler"
 	"github.com/koinon-io/koinon/pkg/generated/informers/externalversions"
 	listersv1beta1 "github.com/koinon-io/koinon/pkg/generated/listers/core/v1beta1"
 )
@@ -56,6 +57,8 @@ type term struct {
 	members   *membership.Registry
 	engine    *propagation.Engine
 	collector *book.Collector
+	// replicas does what ReplicaSchedulingPreferences say.
+	replicas *scheduler.Controller
 }
 
 // work runs all controllers until ctx ends.
@@ -214,8 +217,12 @@ func (t *term) buildPropagation() (err error) {
 		Book:            t.book,
 		Federation:      t.federation,
 		Adopt:           func() bool { return adopts(currentConfig(configs)) },
+		OnObject:        func(kind, namespace, name string) { t.replicas.ObjectChanged(kind, namespace, name) },
 	})
 	if err != nil {
+		return err
+	}
+	if err := t.buildReplicas(configs); err != nil {
 		return err
 	}
 	t.collector, err = book.NewCollector(book.CollectorConfig{
@@ -236,6 +243,7 @@ var namespaces = corev1.SchemeGroupVersion.WithResource("namespaces")
 // memberChanged tells who wants to know that a member is another, or is well again.
 func (t *term) memberChanged(member string) {
 	t.engine.MemberChanged(member)
+	t.replicasMember(member)
 	if t.accounts != nil {
 		t.accounts.MemberChanged(member)
 	}
@@ -281,7 +289,7 @@ func (t *term) subscriptions() []subscription {
 	}
 	return append(host,
 		subscription{core.FederatedTypeConfigs().Informer(), func(_, o metav1.Object) { t.engine.TypeChanged(o.(*v1beta1.FederatedTypeConfig)) }},
-		subscription{core.KubeFedConfigs().Informer(), func(_, _ metav1.Object) {}},
+		subscription{core.KubeFedConfigs().Informer(), func(_, _ metav1.Object) { t.replicas.EverythingChanged() }},
 	)
 }
 
@@ -304,7 +312,7 @@ func (t *term) runAccounts(ctx context.Context) error {
 
 // subscribe tells the controllers what changes.
 func (t *term) subscribe() error {
-	for _, s := range append(t.subscriptions(), t.accountSubscriptions()...) {
+	for _, s := range slices.Concat(t.subscriptions(), t.accountSubscriptions(), t.replicaSubscriptions()) {
 		if _, err := s.informer.AddEventHandler(handler(s.changed)); err != nil {
 			return fmt.Errorf("subscribe to changes: %w", err)
 		}
@@ -353,6 +361,7 @@ func (t *term) clusterChanged(old, current metav1.Object) {
 		if version == nil {
 			continue
 		}
+		t.replicas.EverythingChanged()
 		if version.GetLabels()[federationv1alpha1.TopologyLabel] == "" {
 			t.engine.ClustersChanged()
 			continue
@@ -375,6 +384,7 @@ func (t *term) pageChanged(old, current metav1.Object) {
 	if t.engine == nil {
 		return
 	}
+	t.replicas.EverythingChanged()
 	t.engine.NamespaceChanged(page.Name)
 	for _, owner := range page.Spec.Owners {
 		if owner.Namespace != page.Name {
@@ -416,6 +426,7 @@ func (t *term) namespaceChanged(old, current metav1.Object) {
 	if t.engine == nil {
 		return
 	}
+	t.replicas.EverythingChanged()
 	t.engine.NamespaceChanged(current.GetName())
 	if old == nil {
 		t.collector.Enqueue(current.GetName()) // it may be gone
@@ -432,6 +443,7 @@ func (t *term) unitChanged(topologyType string) func(old, current metav1.Object)
 			t.collector.Enqueue(memberNamespaceOf(current)) // it may be gone
 		}
 		if old == nil || old.GetGeneration() != current.GetGeneration() || !maps.Equal(old.GetLabels(), current.GetLabels()) {
+			t.replicas.EverythingChanged()
 			t.engine.NamespaceChanged(current.GetNamespace())
 		}
 	}
@@ -478,7 +490,7 @@ func (t *term) run(ctx context.Context) error {
 		parts = append(parts, t.connections.Run)
 	}
 	if t.engine != nil {
-		parts = append(parts, t.members.Run, t.engine.Run, t.collector.Run)
+		parts = append(parts, t.members.Run, t.engine.Run, t.collector.Run, t.runReplicas)
 	}
 	errs := make(chan error, len(parts))
 	for _, run := range parts {

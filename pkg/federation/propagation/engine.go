@@ -97,6 +97,10 @@ type Config struct {
 
 	// Adopt is asked whether an object that a member has already is taken over.
 	Adopt func() bool
+
+	// OnObject is told of every change of a federated object, and of its objects in members; kind is
+	// the name of the FederatedTypeConfig. It must not block. Nil: nobody wants to know.
+	OnObject func(kind, namespace, name string)
 }
 
 func (c Config) check() error {
@@ -351,6 +355,13 @@ func (e *Engine) MemberEvent(member string, resource schema.GroupVersionResource
 			continue // there is no such object, or it is looked at once the cache shows it
 		}
 		e.objects.AddAfter(key, e.paceOf(member).after(key))
+		e.tell(key)
+	}
+}
+
+func (e *Engine) tell(key objectKey) {
+	if e.OnObject != nil {
+		e.OnObject(key.kind, key.namespace, key.name)
 	}
 }
 

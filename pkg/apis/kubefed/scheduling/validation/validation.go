@@ -27,6 +27,9 @@ func ReplicaSchedulingPreference(preference *v1alpha1.ReplicaSchedulingPreferenc
 // maxClusters is how many entries clusters may have: one for each of 1,000 members, and "*".
 const maxClusters = 1001
 
+// maxConditions is how many the status may have; controllers write one.
+const maxConditions = 16
+
 // ReplicaSchedulingPreferenceUpdate checks the new state of a ReplicaSchedulingPreference.
 func ReplicaSchedulingPreferenceUpdate(preference, old *v1alpha1.ReplicaSchedulingPreference) (errs field.ErrorList) {
 	path := field.NewPath("spec")
@@ -35,6 +38,7 @@ func ReplicaSchedulingPreferenceUpdate(preference, old *v1alpha1.ReplicaScheduli
 		errs = append(errs, field.NotSupported(path.Child("targetKind"), spec.TargetKind, targetKinds))
 	}
 	errs = append(errs, notNegative(int64(spec.TotalReplicas), path.Child("totalReplicas"))...)
+	errs = append(errs, mistakes.TooMany(len(preference.Status.Conditions), len(old.Status.Conditions), maxConditions, field.NewPath("status", "conditions"))...)
 	if long := mistakes.TooMany(len(spec.Clusters), len(old.Spec.Clusters), maxClusters, path.Child("clusters")); long != nil {
 		return append(errs, long...)
 	}

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -208,10 +209,14 @@ func (q request) read(ctx context.Context, before known, now time.Time) (known, 
 	if err != nil {
 		return known{}, err
 	}
-	if found.reading.Unschedulable, err = q.conn.Unschedulable(ctx, q.namespace, selector, now.Add(-unschedulableFor)); err != nil {
+	found.pods = now
+	found.reading.Unschedulable, err = q.conn.Unschedulable(ctx, q.namespace, selector, now.Add(-unschedulableFor))
+	if apierrors.IsForbidden(err) {
+		return found, nil // nobody will know of a capacity there
+	}
+	if err != nil {
 		return known{}, fmt.Errorf("read pods: %w", err)
 	}
-	found.pods = now
 	return found, nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
@@ -102,7 +103,9 @@ func TestWhatAReadingSays(t *testing.T) {
 		"KubeFed made it":            {&fakeMember{object: deployment("", 3, 3)}, false, replicas.Reading{Replicas: 3, Ready: 3}, 0},
 		"somebody else's object":     {&fakeMember{object: deployment("shop/other", 3, 3)}, true, replicas.Reading{}, 0},
 		"the member does not answer": {&fakeMember{err: errors.New("no route")}, true, replicas.Reading{Failed: true}, 0},
-		"pods may not be listed":     {&fakeMember{object: deployment("shop/web", 5, 3), podsErr: errors.New("forbidden")}, true, replicas.Reading{Failed: true}, 1},
+		"pods are not listed":        {&fakeMember{object: deployment("shop/web", 5, 3), podsErr: errors.New("timeout")}, true, replicas.Reading{Failed: true}, 1},
+		"pods may not be listed: no capacity is known": {&fakeMember{object: deployment("shop/web", 5, 3),
+			podsErr: apierrors.NewForbidden(schema.GroupResource{Resource: "pods"}, "", nil)}, true, replicas.Reading{Replicas: 5, Ready: 3}, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := newBench()

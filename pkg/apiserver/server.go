@@ -96,8 +96,7 @@ func (c CompletedConfig) New(delegate genericapiserver.DelegationTarget) (*Serve
 		Cells: func(registry *static.Registry) proxy.Cells {
 			return cells{targets{registry, c.extra.Namespace, namespaces}, s.watch.tenantOf, s.cellTokens, func() federatedObjects { return s.federated }}
 		},
-		Agents:      c.extra.Agents,
-		OtherEngine: c.extra.OtherEngine,
+		Agents: c.extra.Agents,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("make the registries: %w", err)

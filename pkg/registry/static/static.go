@@ -5,7 +5,6 @@
 package static
 
 import (
-	"context"
 	"errors"
 
 	"k8s.io/apimachinery/pkg/runtime"
@@ -38,7 +37,7 @@ import (
 	"github.com/koinon-io/koinon/pkg/registry/seats"
 )
 
-// Deps is what the registry needs. All fields but Agents and OtherEngine are required.
+// Deps is what the registry needs. All fields but Agents are required.
 type Deps struct {
 	// Scheme that package install prepared, and the codecs of it.
 	Scheme *runtime.Scheme
@@ -56,8 +55,6 @@ type Deps struct {
 	Cells func(*Registry) proxy.Cells
 	// Agents are what is connected to the tunnel; nil if this server has none.
 	Agents kubefedcluster.Agents
-	// OtherEngine says whether another engine than ours propagates; nil says no.
-	OtherEngine func(context.Context) bool
 }
 
 func (d *Deps) validate() error {

@@ -273,7 +273,7 @@ func (d *decider) divide(outcome *Outcome) {
 		case is == open && !failed:
 			outcome.Replicas[name] = 0 // no wish is for it
 			continue
-		case is == frozen && !failed && t.Held:
+		case is == frozen && !failed && t.Held && t.Reading != nil: // else its member is away for a moment
 			replicas, written = t.Reading.Replicas, true
 		case is == open:
 			outcome.For = "" // so it is decided on again

@@ -91,22 +91,26 @@ func (r *reader) forget(k key) {
 }
 
 // reading returns what was read of a target since its member is as it is; nil if nothing was. version
-// is what a cache shows now, empty if it shows nothing: it is then looked at again in time.
-func (r *reader) reading(k key, target, version string, since time.Time) (reading *replicas.Reading, stale bool) {
+// is what a cache shows now, empty if it shows nothing: it is then looked at again in time. Of what was read a
+// moment ago there is news soon: else who changes it all the time would be waited for.
+func (r *reader) reading(k key, target, version string, since time.Time) (reading *replicas.Reading, stale, soon bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	found := r.known[k][target]
 	if found == nil || found.read.IsZero() || found.read.Before(since) {
-		return nil, false
+		return nil, false, false
 	}
 	copied := found.reading
-	stale = version != found.version
-	if copied.Failed {
-		stale = false // it is tried again in time, and nothing waits for it
-	} else if version == "" {
-		stale = r.now().Sub(found.read) >= replicas.ReadEvery
+	age := r.now().Sub(found.read)
+	switch {
+	case copied.Failed: // it is tried again in time, and nothing waits for it
+		return &copied, false, false
+	case version == "":
+		return &copied, age >= replicas.ReadEvery, false
+	case version == found.version:
+		return &copied, false, false
 	}
-	return &copied, stale
+	return &copied, age >= readAgain, age < readAgain
 }
 
 // ask has a target read, unless that was done so short a time ago: it then returns how long to wait.

@@ -110,7 +110,7 @@ func TestWhatAReadingSays(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			b := newBench()
 			b.read(t, test.member, test.pods, time.Second)
-			got, _ := b.reading(web, "m1", "7", time.Time{})
+			got, _, _ := b.reading(web, "m1", "7", time.Time{})
 			if got == nil {
 				t.Fatal("nothing was read")
 			}
@@ -138,12 +138,12 @@ func TestATargetIsReadSeldom(t *testing.T) {
 	if wait := b.read(t, m, true, time.Second); wait != 0 || m.gets != 2 || m.lists != 1 {
 		t.Errorf("a decision waits for it: got %v to wait, %d reads and %d lists of pods, want 0, 2 and 1", wait, m.gets, m.lists)
 	}
-	if got, _ := b.reading(web, "m1", "7", time.Time{}); got.Unschedulable != 2 {
+	if got, _, _ := b.reading(web, "m1", "7", time.Time{}); got.Unschedulable != 2 {
 		t.Errorf("got %d pods without a node, want those that were seen last, 2", got.Unschedulable)
 	}
 	b.at = b.at.Add(replicas.ReadEvery)
 	b.read(t, m, true, replicas.ReadEvery)
-	if got, _ := b.reading(web, "m1", "7", time.Time{}); got.Unschedulable != 1 || m.lists != 2 {
+	if got, _, _ := b.reading(web, "m1", "7", time.Time{}); got.Unschedulable != 1 || m.lists != 2 {
 		t.Errorf("got %d pods without a node after %d lists, want 1 after 2", got.Unschedulable, m.lists)
 	}
 }
@@ -159,15 +159,15 @@ func TestAReadingIsNewsWhenTheObjectThereHasChanged(t *testing.T) {
 		stale bool
 	}{
 		"the same":                            {"7", time.Time{}, time.Hour, true, false},
-		"another version":                     {"8", time.Time{}, 0, true, true},
+		"another version":                     {"8", time.Time{}, readAgain, true, true},
+		"another version in a moment":         {"8", time.Time{}, readAgain / 2, true, false},
 		"no cache shows it":                   {"", time.Time{}, time.Second, true, false},
 		"no cache shows it for long":          {"", time.Time{}, replicas.ReadEvery, true, true},
 		"the member was away in the meantime": {"7", b.at.Add(time.Second), 0, false, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			later := &bench{reader: b.reader, at: b.at}
-			b.now = func() time.Time { return later.at.Add(test.later) }
-			got, stale := b.reading(web, "m1", test.shown, test.since)
+			b.now = func() time.Time { return b.at.Add(test.later) }
+			got, stale, _ := b.reading(web, "m1", test.shown, test.since)
 			if (got != nil) != test.known || stale != test.stale {
 				t.Errorf("got %v, stale %v", got, stale)
 			}
@@ -185,7 +185,7 @@ func TestAMemberThatHangsHoldsUpNoOther(t *testing.T) {
 	if got := <-b.done; got != web {
 		t.Errorf("got %v first, want %v", got, web)
 	}
-	if got, _ := b.reading(web, "m2", "7", time.Time{}); got == nil || got.Ready != 3 {
+	if got, _, _ := b.reading(web, "m2", "7", time.Time{}); got == nil || got.Ready != 3 {
 		t.Errorf("got %v", got)
 	}
 	close(hangs.hangs)

@@ -47,7 +47,10 @@ func (c *Controller) see(k key, preference *v1alpha1.ReplicaSchedulingPreference
 			s.Since, _ = c.stateOf(t.Candidate.Member, ready)
 			s.Ready = ready && t.Forbidden == ""
 		}
-		s.Reading, s.Stale = c.reader.reading(k, t.Name, t.Seen, s.Since)
+		soon := false
+		if s.Reading, s.Stale, soon = c.reader.reading(k, t.Name, t.Seen, s.Since); soon && (s.Masked || preference.Spec.Rebalance) {
+			c.queue.AddAfter(k, readAgain)
+		}
 		seen[i] = s
 	}
 	return seen, nil

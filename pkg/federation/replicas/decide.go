@@ -106,6 +106,7 @@ type decider struct {
 	Observation
 	standings map[string]standing
 	seen      map[string]*Seen
+	names     []string // of what was seen, sorted
 	d         Decision
 }
 
@@ -132,7 +133,8 @@ func Decide(o Observation) Decision {
 	if unknown != "" {
 		return waiting(fmt.Sprintf("the member of target %q is being set up", unknown))
 	}
-	for _, name := range d.names() {
+	d.names = slices.Sorted(maps.Keys(d.seen))
+	for _, name := range d.names {
 		d.standings[name] = d.stand(d.seen[name])
 	}
 	outcome := &Outcome{Replicas: map[string]int64{}, For: d.digest()}
@@ -152,11 +154,9 @@ func waiting(message string) Decision {
 	return Decision{Reason: v1alpha1.ReasonWaiting, Message: message}
 }
 
-func (d *decider) names() []string { return slices.Sorted(maps.Keys(d.seen)) }
-
 // with returns the targets of a standing, sorted.
 func (d *decider) with(s standing) (names []string) {
-	for _, name := range d.names() {
+	for _, name := range d.names {
 		if d.standings[name] == s {
 			names = append(names, name)
 		}
@@ -238,7 +238,7 @@ func (d *decider) settled(outcome *Outcome) Decision {
 
 // read asks for what runs in targets. A capacity may be an older one: it is an estimate.
 func (d *decider) read() {
-	for _, name := range d.names() {
+	for _, name := range d.names {
 		t, is := d.seen[name], d.standings[name]
 		if !t.Held || !t.Ready || is != frozen && (is != open || !t.Wanted) {
 			continue
@@ -257,7 +257,7 @@ func (d *decider) read() {
 // divide gives out what is not held by targets that keep what they have.
 func (d *decider) divide(outcome *Outcome) {
 	in := Input{Total: int64(d.Spec.TotalReplicas), Preferences: d.Spec.Clusters, Rebalance: d.Spec.Rebalance}
-	for _, name := range d.names() {
+	for _, name := range d.names {
 		t, is := d.seen[name], d.standings[name]
 		failed := t.Held && t.Reading != nil && t.Reading.Failed
 		if is == open && t.Wanted && !failed {

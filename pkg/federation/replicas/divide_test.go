@@ -211,7 +211,7 @@ func TestDivideWhatever(t *testing.T) {
 	seed := uint64(time.Now().UnixNano()) //nolint:gosec // any seed will do
 	t.Logf("seed %d", seed)
 	r := rand.New(rand.NewPCG(seed, 0)) //nolint:gosec // no secret
-	for range 4000 {
+	for range 2000 {
 		in := random(r)
 		got := replicas.Divide(in)
 		if problem := wrong(in, got); problem != "" {

@@ -66,7 +66,7 @@ type ExtraConfig struct {
 	// they are served or not. Required.
 	StoredResources func(ctx context.Context, group string) ([]string, error)
 	// OtherEngine says whether another engine than ours propagates: masks and overrides by
-	// selector are then warned about, and ReplicaSchedulingPreferences if not. May be nil, which says no.
+	// selector are then warned about. May be nil, which says no.
 	OtherEngine func(context.Context) bool
 	// DialMember connects to members for the proxies. May be nil, which connects directly.
 	DialMember links.Dialer

@@ -15,6 +15,7 @@ import (
 	edgev1alpha1 "github.com/koinon-io/koinon/pkg/apis/edge/v1alpha1"
 	federationv1alpha1 "github.com/koinon-io/koinon/pkg/apis/federation/v1alpha1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
+	schedulingv1alpha1 "github.com/koinon-io/koinon/pkg/apis/kubefed/scheduling/v1alpha1"
 	"github.com/koinon-io/koinon/pkg/federation/hostwatch"
 	"github.com/koinon-io/koinon/pkg/generated/clientset/versioned"
 )
@@ -78,6 +79,10 @@ func (t *term) makeCaches() {
 			t.accountObjects.InformerFor(ofCells.example, ofCells.ofHost)
 			t.caches = append(t.caches, ofCells)
 		}
+	}
+	if !t.config.OtherEngine { // that one has its own scheduler
+		everywhere = append(everywhere, newCached(schedulingv1alpha1.SchemeGroupVersion.WithResource("replicaschedulingpreferences"), all,
+			t.koinon.KubeFedSchedulingV1alpha1().ReplicaSchedulingPreferences(all), &schedulingv1alpha1.ReplicaSchedulingPreference{}))
 	}
 	for _, c := range system {
 		t.system.InformerFor(c.example, c.of)

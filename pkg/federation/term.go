@@ -29,6 +29,7 @@ import (
 	"github.com/koinon-io/koinon/pkg/federation/membership"
 	"github.com/koinon-io/koinon/pkg/federation/propagation"
 	"github.com/koinon-io/koinon/pkg/federation/reach"
+	"github.com/koinon-io/koinon/pkg/federation/scheduler"
 	"github.com/koinon-io/koinon/pkg/generated/informers/externalversions"
 	listersv1beta1 "github.com/koinon-io/koinon/pkg/generated/listers/core/v1beta1"
 )
@@ -60,6 +61,8 @@ type term struct {
 	engine    *propagation.Engine
 	collector *book.Collector
 	recorder  *events.Recorder
+	// replicas does what ReplicaSchedulingPreferences say.
+	replicas *scheduler.Controller
 
 	// end ends the term, and rescoped says that the scope of the KubeFedConfig is why.
 	end      context.CancelFunc
@@ -251,8 +254,12 @@ func (t *term) buildPropagation() (err error) {
 		Record:          t.recorder.Record,
 		Paused:          func() bool { return !pushes(currentConfig(configs)) },
 		Concurrency:     func() int64 { return concurrency(currentConfig(configs)) },
+		OnObject:        func(kind, namespace, name string) { t.replicas.ObjectChanged(kind, namespace, name) },
 	})
 	if err != nil {
+		return err
+	}
+	if err := t.buildReplicas(configs); err != nil {
 		return err
 	}
 	t.collector, err = book.NewCollector(book.CollectorConfig{
@@ -273,6 +280,7 @@ var namespaces = corev1.SchemeGroupVersion.WithResource("namespaces")
 // memberChanged tells who wants to know that a member is another, or is well again.
 func (t *term) memberChanged(member string) {
 	t.engine.MemberChanged(member)
+	t.replicasMember(member)
 	if t.accounts != nil {
 		t.accounts.MemberChanged(member)
 	}
@@ -328,6 +336,7 @@ func (t *term) subscriptions() []subscription {
 		subscription{core.KubeFedConfigs().Informer(), func(_, o metav1.Object) {
 			t.configChanged(o.(*v1beta1.KubeFedConfig))
 			t.engine.ConfigChanged()
+			t.replicas.EverythingChanged()
 		}},
 	)
 }
@@ -351,7 +360,7 @@ func (t *term) runAccounts(ctx context.Context) error {
 
 // subscribe tells the controllers what changes.
 func (t *term) subscribe() error {
-	for _, s := range append(t.subscriptions(), t.accountSubscriptions()...) {
+	for _, s := range slices.Concat(t.subscriptions(), t.accountSubscriptions(), t.replicaSubscriptions()) {
 		if _, err := s.informer.AddEventHandler(handler(s.changed)); err != nil {
 			return fmt.Errorf("subscribe to changes: %w", err)
 		}
@@ -400,6 +409,7 @@ func (t *term) clusterChanged(old, current metav1.Object) {
 		if version == nil {
 			continue
 		}
+		t.replicas.EverythingChanged()
 		if version.GetLabels()[federationv1alpha1.TopologyLabel] == "" {
 			t.engine.ClustersChanged()
 			continue
@@ -422,6 +432,7 @@ func (t *term) pageChanged(old, current metav1.Object) {
 	if t.engine == nil {
 		return
 	}
+	t.replicas.EverythingChanged()
 	t.engine.NamespaceChanged(page.Name)
 	for _, owner := range page.Spec.Owners {
 		if owner.Namespace != page.Name {
@@ -463,6 +474,7 @@ func (t *term) namespaceChanged(old, current metav1.Object) {
 	if t.engine == nil {
 		return
 	}
+	t.replicas.EverythingChanged()
 	t.engine.NamespaceChanged(current.GetName())
 	if old == nil {
 		t.collector.Enqueue(current.GetName()) // it may be gone
@@ -479,6 +491,7 @@ func (t *term) unitChanged(topologyType string) func(old, current metav1.Object)
 			t.collector.Enqueue(memberNamespaceOf(current)) // it may be gone
 		}
 		if old == nil || old.GetGeneration() != current.GetGeneration() || !maps.Equal(old.GetLabels(), current.GetLabels()) {
+			t.replicas.EverythingChanged()
 			t.engine.NamespaceChanged(current.GetNamespace())
 		}
 	}
@@ -524,7 +537,7 @@ func (t *term) run(ctx context.Context) error {
 	}
 	if t.engine != nil {
 		defer t.recorder.Start(ctx)()
-		parts = append(parts, t.members.Run, t.engine.Run, t.collector.Run)
+		parts = append(parts, t.members.Run, t.engine.Run, t.collector.Run, t.runReplicas)
 	}
 	errs := make(chan error, len(parts))
 	for _, run := range parts {

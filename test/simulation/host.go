@@ -40,6 +40,10 @@ func HostTypes(custom ...Type) []Type {
 	add("federation.koinon.io", "v1alpha1", "cells", "Cell", true)
 	add("federation.koinon.io", "v1alpha1", "membernamespaces", "MemberNamespace", false)
 	add("edge.koinon.io", "v1alpha1", "edgeunits", "EdgeUnit", true)
+	types = append(types, Type{ // its status is written with the rest
+		GroupVersionResource: schema.GroupVersionResource{Group: "scheduling.kubefed.io", Version: "v1alpha1", Resource: "replicaschedulingpreferences"},
+		Kind:                 "ReplicaSchedulingPreference", Namespaced: true, Generation: true,
+	})
 	for _, t := range append(BuiltIn(), custom...) {
 		// A FederatedNamespace lies in the namespace that it federates.
 		add(FederatedConfigMaps.Group, FederatedConfigMaps.Version, "federated"+t.Resource, "Federated"+t.Kind, t.Namespaced || t.Kind == "Namespace")

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -67,7 +68,7 @@ func (c continuation) encode() string {
 	return base64.RawURLEncoding.EncodeToString(data)
 }
 
-func selectionOf(query url.Values, namespace string) (selection, error) {
+func selectionOf(query url.Values, namespace string, of *registry) (selection, error) {
 	s := selection{namespace: namespace}
 	var err error
 	if s.labels, err = labels.Parse(query.Get("labelSelector")); err != nil {
@@ -77,11 +78,20 @@ func selectionOf(query url.Values, namespace string) (selection, error) {
 		return s, apierrors.NewBadRequest(fmt.Sprintf("unable to parse fieldSelector: %v", err))
 	}
 	for _, requirement := range s.fields.Requirements() {
-		if requirement.Field != "metadata.name" && requirement.Field != "metadata.namespace" {
+		if !slices.Contains(fieldsOf(of), requirement.Field) {
 			return s, apierrors.NewBadRequest(fmt.Sprintf("field label not supported: %s", requirement.Field))
 		}
 	}
 	return s, nil
+}
+
+// fieldsOf are the fields that lists and watches of a type may select.
+func fieldsOf(of *registry) []string {
+	selectable := []string{"metadata.name", "metadata.namespace"}
+	if of.Group == "" && of.Resource == "pods" {
+		selectable = append(selectable, "spec.nodeName", "status.phase")
+	}
+	return selectable
 }
 
 func (m *Member) serveList(w http.ResponseWriter, r *http.Request, of *registry, q *request) error {
@@ -90,7 +100,7 @@ func (m *Member) serveList(w http.ResponseWriter, r *http.Request, of *registry,
 		return err
 	}
 	query := r.URL.Query()
-	selected, err := selectionOf(query, q.namespace)
+	selected, err := selectionOf(query, q.namespace, of)
 	if err != nil {
 		return err
 	}

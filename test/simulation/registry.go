@@ -82,7 +82,15 @@ type selection struct {
 
 func (s *selection) has(o *stored) bool {
 	return o != nil && (s.namespace == "" || s.namespace == o.namespace) && s.labels.Matches(o.labels) &&
-		(s.fields.Empty() || s.fields.Matches(fields.Set{"metadata.name": o.name, "metadata.namespace": o.namespace}))
+		(s.fields.Empty() || s.fields.Matches(o.fields()))
+}
+
+// fields are those that lists and watches may select.
+func (s *stored) fields() fields.Set {
+	object := s.decode()
+	node, _, _ := unstructured.NestedString(object, "spec", "nodeName")
+	phase, _, _ := unstructured.NestedString(object, "status", "phase")
+	return fields.Set{"metadata.name": s.name, "metadata.namespace": s.namespace, "spec.nodeName": node, "status.phase": phase}
 }
 
 // change is one entry of a registry's log.

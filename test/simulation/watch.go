@@ -38,7 +38,7 @@ func (m *Member) serveWatch(w http.ResponseWriter, r *http.Request, of *registry
 		return err
 	}
 	query := r.URL.Query()
-	selected, err := selectionOf(query, q.namespace)
+	selected, err := selectionOf(query, q.namespace, of)
 	if err != nil {
 		return err
 	}

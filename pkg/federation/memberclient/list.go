@@ -153,35 +153,13 @@ var errNoList = errors.New("the member's answer is no list")
 // readPage reads one page of a list in JSON. No value in it is longer than maxAnswerBytes.
 func readPage(body io.Reader, path string, keep Keep, each func(*Live) error) (meta metav1.ListMeta, err error) {
 	page := newPageReader(body, path)
-	if err := page.expect(json.Delim('{')); err != nil {
-		return meta, err
-	}
-	hasItems := false
-	for page.More() {
-		key, err := page.token()
+	return page.list(func() error {
+		live, err := page.live(keep)
 		if err != nil {
-			return meta, err
+			return err
 		}
-		switch key {
-		case "metadata":
-			err = page.value(&meta)
-		case "items":
-			hasItems, err = true, page.items(keep, each)
-		default:
-			var skipped json.RawMessage
-			err = page.value(&skipped)
-		}
-		if err != nil {
-			return meta, err
-		}
-	}
-	if err := page.expect(json.Delim('}')); err != nil {
-		return meta, err
-	}
-	if !hasItems {
-		return meta, errNoList
-	}
-	return meta, nil
+		return each(live)
+	})
 }
 
 // pageReader decodes a page value by value, and bounds each.
@@ -211,16 +189,6 @@ func (r *pageReader) expect(delim json.Delim) error {
 		return errNoList
 	}
 	return err
-}
-
-func (r *pageReader) items(keep Keep, each func(*Live) error) error {
-	return r.array(func() error {
-		live, err := r.live(keep)
-		if err != nil {
-			return err
-		}
-		return each(live)
-	})
 }
 
 // array has each read an item of an array.

@@ -113,6 +113,9 @@ type Config struct {
 	// Concurrency is asked for maxConcurrentReconciles of the KubeFedConfig; nil: nobody says. ConfigChanged
 	// says that it may be another one.
 	Concurrency func() int64
+	// OnObject is told of every change of a federated object, and of its objects in members; kind is
+	// the name of the FederatedTypeConfig. It must not block. Nil: nobody wants to know.
+	OnObject func(kind, namespace, name string)
 }
 
 func (c Config) check() error {
@@ -386,6 +389,13 @@ func (e *Engine) MemberEvent(member string, resource schema.GroupVersionResource
 			continue
 		}
 		e.objects.AddAfter(key, e.paceOf(member).after(key))
+		e.changed(key)
+	}
+}
+
+func (e *Engine) changed(key objectKey) {
+	if e.OnObject != nil {
+		e.OnObject(key.kind, key.namespace, key.name)
 	}
 }
 

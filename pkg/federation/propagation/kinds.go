@@ -194,6 +194,7 @@ func (e *Engine) openFeed(ctx context.Context, k *kind) error {
 		}
 		if federated, ok := object.(*v1beta2.FederatedObject); ok {
 			e.objects.Add(objectKey{name, federated.Namespace, federated.Name})
+			e.changed(objectKey{name, federated.Namespace, federated.Name})
 		}
 	}
 	if _, err := f.informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
@@ -342,6 +343,7 @@ func (k *kind) keys() []objectKey {
 func (k *kind) enqueueAll(e *Engine) {
 	for _, key := range k.keys() {
 		e.objects.Add(key)
+		e.changed(key)
 	}
 }
 

@@ -104,6 +104,8 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &applyconfigurationschedulingv1alpha1.ReplicaSchedulingPreferenceApplyConfiguration{}
 	case schedulingv1alpha1.SchemeGroupVersion.WithKind("ReplicaSchedulingPreferenceSpec"):
 		return &applyconfigurationschedulingv1alpha1.ReplicaSchedulingPreferenceSpecApplyConfiguration{}
+	case schedulingv1alpha1.SchemeGroupVersion.WithKind("ReplicaSchedulingPreferenceStatus"):
+		return &applyconfigurationschedulingv1alpha1.ReplicaSchedulingPreferenceStatusApplyConfiguration{}
 
 	}
 	return nil

@@ -3206,7 +3206,7 @@ func schema_apis_kubefed_scheduling_v1alpha1_ReplicaSchedulingPreference(ref com
 					},
 					"status": {
 						SchemaProps: spec.SchemaProps{
-							Description: "Status is empty.",
+							Description: "Status says what became of it. Written by controllers; KubeFed's leave it empty.",
 							Default:     map[string]interface{}{},
 							Ref:         ref(schedulingv1alpha1.ReplicaSchedulingPreferenceStatus{}.OpenAPIModelName()),
 						},
@@ -3294,21 +3294,21 @@ func schema_apis_kubefed_scheduling_v1alpha1_ReplicaSchedulingPreferenceSpec(ref
 					},
 					"rebalance": {
 						SchemaProps: spec.SchemaProps{
-							Description: "Rebalance moves replicas that run already, if that fits the preferences better.",
+							Description: "Rebalance moves replicas that run already, if that fits the preferences better, and away from where pods find no node for a minute.",
 							Type:        []string{"boolean"},
 							Format:      "",
 						},
 					},
 					"intersectWithClusterSelector": {
 						SchemaProps: spec.SchemaProps{
-							Description: "IntersectWithClusterSelector limits the clusters to those that the placement's selector picks.",
+							Description: "IntersectWithClusterSelector limits the clusters to those that the federated object's own placement picks: its selector or, if it has none, the list that it had before.",
 							Type:        []string{"boolean"},
 							Format:      "",
 						},
 					},
 					"clusters": {
 						SchemaProps: spec.SchemaProps{
-							Description: "Clusters maps cluster names, or \"*\" for all, to preferences. Absent: every cluster with weight 1.",
+							Description: "Clusters maps cluster names, or \"*\" for all, to preferences. Absent: every cluster with weight 1. The names are those of cells or edge units of this namespace, if the federated object has that topologyType.",
 							Type:        []string{"object"},
 							AdditionalProperties: &spec.SchemaOrBool{
 								Allows: true,
@@ -3334,10 +3334,36 @@ func schema_apis_kubefed_scheduling_v1alpha1_ReplicaSchedulingPreferenceStatus(r
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "ReplicaSchedulingPreferenceStatus is empty.",
+				Description: "ReplicaSchedulingPreferenceStatus says what became of a preference.",
 				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"conditions": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-map-keys": []interface{}{
+									"type",
+								},
+								"x-kubernetes-list-type": "map",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "Conditions: Scheduled is True once all replicas have a target.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Default: map[string]interface{}{},
+										Ref:     ref(v1.Condition{}.OpenAPIModelName()),
+									},
+								},
+							},
+						},
+					},
+				},
 			},
 		},
+		Dependencies: []string{
+			v1.Condition{}.OpenAPIModelName()},
 	}
 }
 

@@ -1,8 +1,8 @@
 package replicaschedulingpreference
 
 import (
-	"context"
-
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apiserver/pkg/registry/generic"
 
@@ -12,9 +12,8 @@ import (
 
 type column = objectstore.Column[*v1alpha1.ReplicaSchedulingPreference]
 
-// NewREST returns the storage of ReplicaSchedulingPreferences. otherEngine says whether another
-// engine than ours propagates; it may be nil, which says no.
-func NewREST(scheme *runtime.Scheme, optsGetter generic.RESTOptionsGetter, otherEngine func(context.Context) bool) (*objectstore.REST, error) {
+// NewREST returns the storage of ReplicaSchedulingPreferences.
+func NewREST(scheme *runtime.Scheme, optsGetter generic.RESTOptionsGetter) (*objectstore.REST, error) {
 	object, _, err := objectstore.New(objectstore.Config{
 		Group:      v1alpha1.GroupName,
 		Plural:     "replicaschedulingpreferences",
@@ -22,14 +21,26 @@ func NewREST(scheme *runtime.Scheme, optsGetter generic.RESTOptionsGetter, other
 		ShortNames: []string{"rsp"},
 		New:        func() runtime.Object { return &v1alpha1.ReplicaSchedulingPreference{} },
 		NewList:    func() runtime.Object { return &v1alpha1.ReplicaSchedulingPreferenceList{} },
-		Strategy:   newStrategy(scheme, otherEngine),
+		Strategy:   newStrategy(scheme),
 		Table: objectstore.Table(
 			column{Name: "Target-Kind", Description: "The federated kind whose replicas are divided.",
 				Value: func(p *v1alpha1.ReplicaSchedulingPreference) any { return p.Spec.TargetKind }},
 			column{Name: "Replicas", Type: "integer", Description: "Replicas over all clusters.",
 				Value: func(p *v1alpha1.ReplicaSchedulingPreference) any { return int64(p.Spec.TotalReplicas) }},
+			column{Name: "Scheduled", Description: "Whether all replicas have a target.",
+				Value: func(p *v1alpha1.ReplicaSchedulingPreference) any { return string(scheduled(p).Status) }},
+			column{Name: "Message", Wide: true, Description: "What became of the preference.",
+				Value: func(p *v1alpha1.ReplicaSchedulingPreference) any { return scheduled(p).Message }},
 			objectstore.Age[*v1alpha1.ReplicaSchedulingPreference](),
 		),
 	}, optsGetter)
 	return object, err
+}
+
+// scheduled returns the condition, an empty one if there is none.
+func scheduled(p *v1alpha1.ReplicaSchedulingPreference) metav1.Condition {
+	if c := meta.FindStatusCondition(p.Status.Conditions, v1alpha1.ConditionScheduled); c != nil {
+		return *c
+	}
+	return metav1.Condition{}
 }

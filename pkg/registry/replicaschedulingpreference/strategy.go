@@ -14,23 +14,18 @@ import (
 	"github.com/koinon-io/koinon/pkg/registry/objectstore"
 )
 
-// strategy is for all writes: the status is an empty object.
+// strategy is for all writes: there is no status subresource, as in KubeFed.
 type strategy struct {
 	objectstore.Base
-	// otherEngine says whether another engine than ours propagates; nil says no.
-	otherEngine func(context.Context) bool
 }
 
-func newStrategy(scheme *runtime.Scheme, otherEngine func(context.Context) bool) strategy {
-	return strategy{objectstore.NewBase(scheme, objectstore.Namespaced, v1alpha1.SchemeGroupVersion), otherEngine}
+func newStrategy(scheme *runtime.Scheme) strategy {
+	return strategy{objectstore.NewBase(scheme, objectstore.Namespaced, v1alpha1.SchemeGroupVersion)}
 }
 
-// WarningsOnCreate tells that nobody divides the replicas: our engine does not, KubeFed's does.
-func (s strategy) WarningsOnCreate(ctx context.Context, _ runtime.Object) []string {
-	if s.otherEngine != nil && s.otherEngine(ctx) {
-		return nil
-	}
-	return []string{"spec: is kept and has no effect: this release does not divide replicas; write them into spec.overrides of the federated object"}
+// WarningsOnCreate tells what cannot be met.
+func (strategy) WarningsOnCreate(_ context.Context, obj runtime.Object) []string {
+	return validation.Warnings(obj.(*v1alpha1.ReplicaSchedulingPreference))
 }
 
 // WarningsOnUpdate tells the same when the spec changes.

@@ -197,7 +197,7 @@ func (r *Registry) records(deps Deps) error {
 }
 
 func (r *Registry) scheduling(deps Deps) error {
-	preferences, err := replicaschedulingpreference.NewREST(deps.Scheme, deps.RESTOptions, deps.OtherEngine)
+	preferences, err := replicaschedulingpreference.NewREST(deps.Scheme, deps.RESTOptions)
 	if err != nil {
 		return err
 	}

@@ -16,6 +16,9 @@ import (
 // targetKinds are the federated kinds that have replicas to divide.
 var targetKinds = []string{"FederatedDeployment", "FederatedReplicaSet"}
 
+// TargetKinds are the federated kinds that a preference may name.
+func TargetKinds() []string { return slices.Clone(targetKinds) }
+
 // ReplicaSchedulingPreference checks a whole ReplicaSchedulingPreference.
 func ReplicaSchedulingPreference(preference *v1alpha1.ReplicaSchedulingPreference) field.ErrorList {
 	return ReplicaSchedulingPreferenceUpdate(preference, &v1alpha1.ReplicaSchedulingPreference{})
@@ -23,6 +26,9 @@ func ReplicaSchedulingPreference(preference *v1alpha1.ReplicaSchedulingPreferenc
 
 // maxClusters is how many entries clusters may have: one for each of 1,000 members, and "*".
 const maxClusters = 1001
+
+// maxConditions is how many the status may have; controllers write one.
+const maxConditions = 16
 
 // ReplicaSchedulingPreferenceUpdate checks the new state of a ReplicaSchedulingPreference.
 func ReplicaSchedulingPreferenceUpdate(preference, old *v1alpha1.ReplicaSchedulingPreference) (errs field.ErrorList) {
@@ -32,6 +38,7 @@ func ReplicaSchedulingPreferenceUpdate(preference, old *v1alpha1.ReplicaScheduli
 		errs = append(errs, field.NotSupported(path.Child("targetKind"), spec.TargetKind, targetKinds))
 	}
 	errs = append(errs, notNegative(int64(spec.TotalReplicas), path.Child("totalReplicas"))...)
+	errs = append(errs, mistakes.TooMany(len(preference.Status.Conditions), len(old.Status.Conditions), maxConditions, field.NewPath("status", "conditions"))...)
 	if long := mistakes.TooMany(len(spec.Clusters), len(old.Spec.Clusters), maxClusters, path.Child("clusters")); long != nil {
 		return append(errs, long...)
 	}
@@ -39,6 +46,32 @@ func ReplicaSchedulingPreferenceUpdate(preference, old *v1alpha1.ReplicaScheduli
 		errs = append(errs, clusterPreferences(spec.Clusters[name], path.Child("clusters").Key(name))...)
 	}
 	return errs
+}
+
+// Warnings returns what of a preference that validates cannot be met, one sentence each.
+func Warnings(preference *v1alpha1.ReplicaSchedulingPreference) (warnings []string) {
+	spec := &preference.Spec
+	total, least, most := int64(spec.TotalReplicas), int64(0), int64(0)
+	_, bounded := spec.Clusters["*"]
+	bounded = !bounded && len(spec.Clusters) > 0
+	for name, c := range spec.Clusters {
+		if name != "*" { // nobody knows here for how many that is
+			least += min(c.MinReplicas, total+1)
+		}
+		if c.MaxReplicas != nil {
+			most += min(*c.MaxReplicas, total)
+		} else {
+			bounded = bounded && c.Weight == 0
+			most += min(c.MinReplicas, total)
+		}
+	}
+	if least > total {
+		warnings = append(warnings, fmt.Sprintf("spec.totalReplicas: %d is less than the minReplicas of spec.clusters together: the clusters with the largest weight get theirs first, and others less", total))
+	}
+	if bounded && most < total {
+		warnings = append(warnings, fmt.Sprintf("spec.clusters: has room for %d of %d replicas: a cluster gets no more than its maxReplicas or, without a weight, its minReplicas", most, total))
+	}
+	return warnings
 }
 
 func clusterPreferences(preferences v1alpha1.ClusterPreferences, path *field.Path) field.ErrorList {

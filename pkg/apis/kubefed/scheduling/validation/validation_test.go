@@ -10,6 +10,30 @@ import (
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/scheduling/validation"
 )
 
+func TestWhatCannotBeMetIsAWarning(t *testing.T) {
+	for name, test := range map[string]struct {
+		total    int32
+		clusters map[string]v1alpha1.ClusterPreferences
+		want     string
+	}{
+		"no preferences":          {total: 5},
+		"minimums that fit":       {5, map[string]v1alpha1.ClusterPreferences{"m1": {MinReplicas: 2}, "m2": {MinReplicas: 3, Weight: 1}}, ""},
+		"minimums that do not":    {5, map[string]v1alpha1.ClusterPreferences{"m1": {MinReplicas: 3}, "m2": {MinReplicas: 3, Weight: 1}}, "spec.totalReplicas: 5 is less than the minReplicas of spec.clusters together"},
+		"a minimum for everybody": {5, map[string]v1alpha1.ClusterPreferences{"*": {MinReplicas: 30}}, ""},
+		"maximums that fit":       {5, map[string]v1alpha1.ClusterPreferences{"m1": {MaxReplicas: new(int64(2)), Weight: 1}, "m2": {MaxReplicas: new(int64(3)), Weight: 1}}, ""},
+		"maximums that do not":    {5, map[string]v1alpha1.ClusterPreferences{"m1": {MaxReplicas: new(int64(2)), Weight: 1}, "m2": {MinReplicas: 1}}, "spec.clusters: has room for 3 of 5 replicas"},
+		"a place for the rest":    {5, map[string]v1alpha1.ClusterPreferences{"m1": {MaxReplicas: new(int64(2)), Weight: 1}, "*": {Weight: 1}}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := validation.Warnings(&v1alpha1.ReplicaSchedulingPreference{
+				Spec: v1alpha1.ReplicaSchedulingPreferenceSpec{TotalReplicas: test.total, Clusters: test.clusters}})
+			if test.want == "" && len(got) > 0 || test.want != "" && (len(got) != 1 || !strings.HasPrefix(got[0], test.want)) {
+				t.Errorf("got %q, want %q", got, test.want)
+			}
+		})
+	}
+}
+
 func TestReplicaSchedulingPreference(t *testing.T) {
 	for name, test := range map[string]struct {
 		spec v1alpha1.ReplicaSchedulingPreferenceSpec
@@ -29,6 +53,10 @@ func TestReplicaSchedulingPreference(t *testing.T) {
 		"less than no replicas": {
 			spec: v1alpha1.ReplicaSchedulingPreferenceSpec{TargetKind: "FederatedReplicaSet", TotalReplicas: -1},
 			want: []string{`spec.totalReplicas: Invalid value: -1: must be 0 or greater`}},
+		"a limit below nothing": {
+			spec: v1alpha1.ReplicaSchedulingPreferenceSpec{
+				TargetKind: "FederatedReplicaSet", Clusters: map[string]v1alpha1.ClusterPreferences{"m1": {MaxReplicas: new(int64(-1))}}},
+			want: []string{`spec.clusters[m1].maxReplicas: Invalid value: -1: must not be less than minReplicas, which is 0`}},
 		"preferences that nothing can meet, in the order of names": {
 			spec: v1alpha1.ReplicaSchedulingPreferenceSpec{
 				TargetKind: "FederatedReplicaSet",

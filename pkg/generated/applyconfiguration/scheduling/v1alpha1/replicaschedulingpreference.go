@@ -3,7 +3,6 @@
 package v1alpha1
 
 import (
-	schedulingv1alpha1 "github.com/koinon-io/koinon/pkg/apis/kubefed/scheduling/v1alpha1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	types "k8s.io/apimachinery/pkg/types"
 	v1 "k8s.io/client-go/applyconfigurations/meta/v1"
@@ -19,8 +18,8 @@ type ReplicaSchedulingPreferenceApplyConfiguration struct {
 	*v1.ObjectMetaApplyConfiguration `json:"metadata,omitempty"`
 	// Spec says how to divide.
 	Spec *ReplicaSchedulingPreferenceSpecApplyConfiguration `json:"spec,omitempty"`
-	// Status is empty.
-	Status *schedulingv1alpha1.ReplicaSchedulingPreferenceStatus `json:"status,omitempty"`
+	// Status says what became of it. Written by controllers; KubeFed's leave it empty.
+	Status *ReplicaSchedulingPreferenceStatusApplyConfiguration `json:"status,omitempty"`
 }
 
 // ReplicaSchedulingPreference constructs a declarative configuration of the ReplicaSchedulingPreference type for use with
@@ -205,8 +204,8 @@ func (b *ReplicaSchedulingPreferenceApplyConfiguration) WithSpec(value *ReplicaS
 // WithStatus sets the Status field in the declarative configuration to the given value
 // and returns the receiver, so that objects can be built by chaining "With" function invocations.
 // If called multiple times, the Status field is set to the value of the last call.
-func (b *ReplicaSchedulingPreferenceApplyConfiguration) WithStatus(value schedulingv1alpha1.ReplicaSchedulingPreferenceStatus) *ReplicaSchedulingPreferenceApplyConfiguration {
-	b.Status = &value
+func (b *ReplicaSchedulingPreferenceApplyConfiguration) WithStatus(value *ReplicaSchedulingPreferenceStatusApplyConfiguration) *ReplicaSchedulingPreferenceApplyConfiguration {
+	b.Status = value
 	return b
 }
 

@@ -11,13 +11,15 @@ type ReplicaSchedulingPreferenceSpecApplyConfiguration struct {
 	TargetKind *string `json:"targetKind,omitempty"`
 	// TotalReplicas over all clusters.
 	TotalReplicas *int32 `json:"totalReplicas,omitempty"`
-	// Rebalance moves replicas that run already, if that fits the preferences better.
+	// Rebalance moves replicas that run already, if that fits the preferences better, and away from
+	// where pods find no node for a minute.
 	Rebalance *bool `json:"rebalance,omitempty"`
-	// IntersectWithClusterSelector limits the clusters to those that the placement's
-	// selector picks.
+	// IntersectWithClusterSelector limits the clusters to those that the federated object's own
+	// placement picks: its selector or, if it has none, the list that it had before.
 	IntersectWithClusterSelector *bool `json:"intersectWithClusterSelector,omitempty"`
 	// Clusters maps cluster names, or "*" for all, to preferences. Absent: every cluster
-	// with weight 1.
+	// with weight 1. The names are those of cells or edge units of this namespace, if the federated object has
+	// that topologyType.
 	Clusters map[string]ClusterPreferencesApplyConfiguration `json:"clusters,omitempty"`
 }
 

@@ -1,0 +1,182 @@
+package replicas_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/scheduling/v1alpha1"
+	"github.com/koinon-io/koinon/pkg/federation/replicas"
+)
+
+var now = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// ready is a target whose member has been ready for long.
+func ready(name string) replicas.Seen {
+	return replicas.Seen{Name: name, Allowed: true, Wanted: true, Known: true, Ready: true, Since: now.Add(-time.Hour)}
+}
+
+// running is one that has the object.
+func running(name string, count, ready int64) replicas.Seen {
+	t := replicas.Seen{Name: name, Allowed: true, Wanted: true, Known: true, Ready: true, Since: now.Add(-time.Hour), Placed: true, Held: true}
+	t.Reading = &replicas.Reading{Replicas: count, Ready: ready}
+	return t
+}
+
+func with(t replicas.Seen, change func(*replicas.Seen)) replicas.Seen {
+	change(&t)
+	return t
+}
+
+func masked(t *replicas.Seen)  { t.Masked = true }
+func unread(t *replicas.Seen)  { t.Reading = nil }
+func stale(t *replicas.Seen)   { t.Stale = true }
+func unknown(t *replicas.Seen) { t.Known, t.Ready = false, false }
+func failed(t *replicas.Seen)  { t.Reading = &replicas.Reading{Failed: true} }
+func unready(since time.Duration) func(*replicas.Seen) {
+	return func(t *replicas.Seen) { t.Ready, t.Since = false, now.Add(-since) }
+}
+func readySince(since time.Duration) func(*replicas.Seen) {
+	return func(t *replicas.Seen) { t.Since = now.Add(-since) }
+}
+func pending(count int64) func(*replicas.Seen) {
+	return func(t *replicas.Seen) { t.Reading.Unschedulable = count }
+}
+
+func observe(rebalance bool, record *replicas.Record, targets ...replicas.Seen) replicas.Observation {
+	return replicas.Observation{
+		Spec:   v1alpha1.ReplicaSchedulingPreferenceSpec{TargetKind: "FederatedDeployment", TotalReplicas: 10, Rebalance: rebalance},
+		Record: record, Targets: targets, Now: now,
+		Delays: replicas.Delays{Unavailable: time.Minute, Available: 20 * time.Second},
+	}
+}
+
+func wrote(replicasByTarget counts, away ...string) *replicas.Record {
+	r := &replicas.Record{Replicas: replicasByTarget, Away: away}
+	for _, name := range []string{"a", "b", "c"} {
+		if _, ok := replicasByTarget[name]; ok {
+			r.Placed = append(r.Placed, name)
+		}
+	}
+	return r
+}
+
+func TestDecide(t *testing.T) {
+	half := wrote(counts{"a": 5, "b": 5})
+	for name, test := range map[string]struct {
+		of      replicas.Observation
+		want    counts // nil: nothing is changed
+		away    []string
+		read    []string
+		after   time.Duration
+		message string
+	}{
+		"a new object is divided": {of: observe(false, nil, ready("a"), ready("b")), want: counts{"a": 5, "b": 5}, message: "placed 10 of 10 replicas"},
+		"nothing is changed while a member is being set up": {of: observe(false, half, running("a", 5, 5), with(running("b", 5, 5), unknown)),
+			message: `the member of target "b" is being set up`},
+		"a member that nobody wants is not waited for": {of: observe(false, nil, ready("a"), with(ready("b"), func(t *replicas.Seen) { unknown(t); t.Wanted = false })),
+			want: counts{"a": 10}},
+		"what runs is read first": {of: observe(false, nil, ready("a"), with(running("b", 0, 0), unread)), read: []string{"b"},
+			message: "what runs in b is being read"},
+		"what is read is news": {of: observe(false, nil, ready("a"), with(running("b", 8, 8), stale)), read: []string{"b"},
+			message: "what runs in b is being read"},
+		"what runs stays":                      {of: observe(false, nil, ready("a"), running("b", 8, 8)), want: counts{"a": 2, "b": 8}},
+		"what does not run does not stay":      {of: observe(false, nil, ready("a"), running("b", 8, 0)), want: counts{"a": 5, "b": 5}},
+		"rebalance moves it":                   {of: observe(true, nil, ready("a"), running("b", 8, 8)), want: counts{"a": 5, "b": 5}},
+		"rebalance goes by an older capacity":  {of: observe(true, nil, ready("a"), with(with(running("b", 8, 2), pending(6)), stale)), want: counts{"a": 8, "b": 5}, after: replicas.ReadEvery},
+		"a full target keeps its pending pods": {of: observe(true, half, running("a", 5, 5), with(running("b", 5, 2), pending(3))), want: counts{"a": 8, "b": 5}, after: replicas.ReadEvery, message: "placed 10 of 10 replicas"},
+		"nobody has room": {of: observe(true, half, with(running("a", 5, 3), pending(2)), with(running("b", 5, 4), pending(1))), want: counts{"a": 5, "b": 5}, after: replicas.ReadEvery,
+			message: "placed 7 of 10 replicas; the rest has no capacity"},
+		"pods that wait count only with rebalance": {of: observe(false, half, running("a", 5, 5), with(running("b", 5, 2), pending(3))), want: counts{"a": 5, "b": 5}},
+		"a target that cannot be read keeps what it has": {of: observe(true, wrote(counts{"a": 3, "b": 7}), running("a", 3, 3), with(running("b", 7, 7), failed)), want: counts{"a": 3, "b": 7},
+			after: replicas.ReadEvery},
+		"one that cannot be read and was not written to stays as the object says": {of: observe(false, nil, ready("a"), with(running("b", 7, 7), failed)), want: counts{"a": 10},
+			after: replicas.ReadEvery},
+		"a member that went a moment ago keeps its replicas": {of: observe(true, half, running("a", 5, 5), with(running("b", 5, 5), unready(10*time.Second))), want: counts{"a": 5, "b": 5},
+			after: 50 * time.Second},
+		"after the delay others have them, and it keeps its place": {of: observe(true, half, running("a", 5, 5), with(running("b", 5, 5), unready(time.Minute))), want: counts{"a": 10, "b": 5}, away: []string{"b"},
+			message: "placed 10 of 10 replicas; without b, which cannot be reached or is not well"},
+		"after a restart it is away at once": {of: observe(true, wrote(counts{"a": 10, "b": 5}, "b"), running("a", 10, 10), with(running("b", 5, 5), unready(0))), want: counts{"a": 10, "b": 5}, away: []string{"b"}},
+		"once it is back it waits": {of: observe(true, wrote(counts{"a": 10, "b": 5}, "b"), running("a", 10, 10), with(running("b", 5, 5), readySince(5*time.Second))), want: counts{"a": 10, "b": 5}, away: []string{"b"},
+			after: 15 * time.Second},
+		"and takes part again":               {of: observe(true, wrote(counts{"a": 10, "b": 5}, "b"), running("a", 10, 10), with(running("b", 5, 5), readySince(20*time.Second))), want: counts{"a": 5, "b": 5}},
+		"without rebalance it gets little":   {of: observe(false, wrote(counts{"a": 10, "b": 5}, "b"), running("a", 10, 10), running("b", 5, 0)), want: counts{"a": 10, "b": 0}},
+		"what runs in both is shared":        {of: observe(false, wrote(counts{"a": 10, "b": 5}, "b"), running("a", 10, 10), running("b", 5, 5)), want: counts{"a": 5, "b": 5}},
+		"one that never had it gets nothing": {of: observe(true, nil, ready("a"), with(ready("b"), unready(time.Hour))), want: counts{"a": 10}},
+		"one of a first placement keeps it":  {of: observe(false, nil, running("a", 4, 4), with(running("b", 6, 6), unready(time.Hour))), want: counts{"a": 10}, away: []string{"b"}},
+		"the mask keeps what runs":           {of: observe(true, half, with(running("a", 3, 3), masked), running("b", 5, 5)), want: counts{"a": 3, "b": 7}, message: "placed 10 of 10 replicas; the mask keeps a as it is"},
+		"a masked target whose member is away for a moment": {of: observe(true, wrote(counts{"a": 3, "b": 7}), with(with(with(running("a", 3, 3), masked), unread), unready(10*time.Second)), running("b", 7, 7)),
+			want: counts{"a": 3, "b": 7}, after: 50 * time.Second},
+		"a masked target whose member is away for long": {of: observe(true, wrote(counts{"a": 3, "b": 7}), with(with(with(running("a", 3, 3), masked), unread), unready(time.Hour)), running("b", 7, 7)),
+			want: counts{"a": 3, "b": 10}, away: []string{"a"}},
+		"a masked target that is placed and has nothing": {of: observe(true, nil, with(ready("a"), func(t *replicas.Seen) { masked(t); t.Placed = true }), ready("b")), want: counts{"b": 10}},
+		"the mask keeps all":                             {of: observe(true, half, with(running("a", 3, 3), masked), with(running("b", 5, 5), masked)), want: counts{"a": 3, "b": 5}, message: "placed 8 of 10 replicas"},
+		"the mask keeps new targets out":                 {of: observe(true, half, running("a", 5, 5), running("b", 5, 5), with(ready("c"), masked)), want: counts{"a": 5, "b": 5}},
+		"a masked target is read":                        {of: observe(true, half, with(with(running("a", 5, 5), masked), stale), running("b", 5, 5)), read: []string{"a"}},
+		"one that nobody wants is scaled to 0":           {of: observe(false, nil, ready("a"), with(running("b", 7, 7), func(t *replicas.Seen) { t.Wanted = false })), want: counts{"a": 10, "b": 0}},
+		"one that it may not be in leaves":               {of: observe(true, half, running("a", 5, 5), with(running("b", 5, 5), func(t *replicas.Seen) { t.Allowed = false })), want: counts{"a": 10}},
+		"no targets":                                     {of: observe(true, nil), want: counts{}, message: "placed 0 of 10 replicas; maxReplicas, weights and the targets that are ready leave no place for the rest"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := replicas.Decide(test.of)
+			if (got.Write == nil) != (test.want == nil) {
+				t.Fatalf("got %+v, want replicas %v", got, test.want)
+			}
+			if got.Write != nil {
+				if diff := cmp.Diff(test.want, got.Write.Replicas); diff != "" {
+					t.Errorf("replicas (-want +got):\n%s", diff)
+				}
+				if diff := cmp.Diff(test.away, got.Write.Away); diff != "" {
+					t.Errorf("away (-want +got):\n%s", diff)
+				}
+			}
+			if diff := cmp.Diff(test.read, got.Read); diff != "" {
+				t.Errorf("read (-want +got):\n%s", diff)
+			}
+			if got.After != test.after {
+				t.Errorf("got %v until it is decided again, want %v", got.After, test.after)
+			}
+			if !strings.HasPrefix(got.Message, test.message) {
+				t.Errorf("got message %q, want %q", got.Message, test.message)
+			}
+		})
+	}
+}
+
+// TestWithoutRebalanceNothingIsDecidedTwice: what runs may come and go, as in a rollout, and a member may be
+// away for a moment.
+func TestWithoutRebalanceNothingIsDecidedTwice(t *testing.T) {
+	first := replicas.Decide(observe(false, nil, ready("a"), ready("b"))).Write
+	record := &replicas.Record{Replicas: first.Replicas, Placed: first.Placed, Away: first.Away, For: first.For}
+	for name, of := range map[string]replicas.Observation{
+		"nothing is read after a restart":  observe(false, record, with(running("a", 5, 5), unread), with(running("b", 5, 5), unread)),
+		"nothing runs yet":                 observe(false, record, running("a", 5, 0), running("b", 5, 5)),
+		"a member is away for a moment":    observe(false, record, running("a", 5, 5), with(running("b", 5, 5), unready(time.Second))),
+		"a target that nobody wants comes": observe(false, record, running("a", 5, 1), running("b", 5, 5), with(ready("c"), func(t *replicas.Seen) { t.Wanted = false })),
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := replicas.Decide(of)
+			if diff := cmp.Diff(first, got.Write); diff != "" || len(got.Read) > 0 {
+				t.Errorf("read %v; outcome (-first +then):\n%s", got.Read, diff)
+			}
+		})
+	}
+	more := observe(false, record, running("a", 5, 5), running("b", 5, 5))
+	more.Spec.TotalReplicas = 12
+	if diff := cmp.Diff(counts{"a": 6, "b": 6}, replicas.Decide(more).Write.Replicas); diff != "" {
+		t.Errorf("another total (-want +got):\n%s", diff)
+	}
+}
+
+// TestAMaskThatComesLaterIsDecidedAnew: what a masked target runs may be another version by now.
+func TestAMaskThatComesLaterIsDecidedAnew(t *testing.T) {
+	a := with(running("a", 3, 3), func(t *replicas.Seen) { masked(t); t.Version = "gen:3" })
+	first := replicas.Decide(observe(false, wrote(counts{"a": 5, "b": 5}), a, running("b", 5, 5))).Write
+	record := &replicas.Record{Replicas: first.Replicas, Placed: first.Placed, For: first.For}
+	then := with(running("a", 5, 5), func(t *replicas.Seen) { masked(t); t.Version = "gen:4" })
+	if diff := cmp.Diff(counts{"a": 5, "b": 5}, replicas.Decide(observe(false, record, then, running("b", 7, 7))).Write.Replicas); diff != "" {
+		t.Errorf("replicas (-want +got):\n%s", diff)
+	}
+}

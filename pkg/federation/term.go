@@ -214,6 +214,7 @@ func (t *term) buildPropagation() (err error) {
 		Book:            t.book,
 		Federation:      t.federation,
 		Adopt:           func() bool { return adopts(currentConfig(configs)) },
+		CollectRaw:      func() bool { return collectsRaw(currentConfig(configs)) },
 	})
 	if err != nil {
 		return err
@@ -257,6 +258,23 @@ func adopts(config *v1beta1.KubeFedConfig) bool {
 	return *config.Spec.SyncController.AdoptResources != v1beta1.Disabled
 }
 
+// collectsRaw reports whether the whole status of objects in members is collected: the feature gate is
+// off unless somebody switches it on.
+func collectsRaw(config *v1beta1.KubeFedConfig) bool {
+	if config == nil {
+		return false
+	}
+	for _, gate := range config.Spec.FeatureGates {
+		if gate.Name == v1beta1.GateRawResourceStatusCollection {
+			return gate.Configuration == v1beta1.Enabled
+		}
+	}
+	return false
+}
+
+// configChanged tells who does not ask each time.
+func (t *term) configChanged(_, _ metav1.Object) { t.engine.TypesChanged() }
+
 // subscription is whom changes of a resource are told.
 type subscription struct {
 	informer cache.SharedIndexInformer
@@ -281,7 +299,7 @@ func (t *term) subscriptions() []subscription {
 	}
 	return append(host,
 		subscription{core.FederatedTypeConfigs().Informer(), func(_, o metav1.Object) { t.engine.TypeChanged(o.(*v1beta1.FederatedTypeConfig)) }},
-		subscription{core.KubeFedConfigs().Informer(), func(_, _ metav1.Object) {}},
+		subscription{core.KubeFedConfigs().Informer(), t.configChanged},
 	)
 }
 

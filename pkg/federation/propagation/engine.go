@@ -97,11 +97,14 @@ type Config struct {
 
 	// Adopt is asked whether an object that a member has already is taken over.
 	Adopt func() bool
+	// CollectRaw is asked whether types that collect status have the whole of it in the federated
+	// object. When it answers something else, TypesChanged has to be called.
+	CollectRaw func() bool
 }
 
 func (c Config) check() error {
 	if c.HostConfig == nil || c.Checker == nil || c.Members == nil || c.Clusters == nil || c.Types == nil || c.TypeClient == nil ||
-		c.Cells == nil || c.EdgeUnits == nil || c.Namespaces == nil || c.Adopt == nil || c.SystemNamespace == "" || c.Book == nil || c.Federation == "" {
+		c.Cells == nil || c.EdgeUnits == nil || c.Namespaces == nil || c.Adopt == nil || c.CollectRaw == nil || c.SystemNamespace == "" || c.Book == nil || c.Federation == "" {
 		return errors.New("propagation: every field of Config must be set")
 	}
 	return nil
@@ -266,6 +269,17 @@ func (e *Engine) TypeChanged(ftc *v1beta1.FederatedTypeConfig) {
 	}
 }
 
+// TypesChanged has all FederatedTypeConfigs looked at again: what holds for all of them changed.
+func (e *Engine) TypesChanged() {
+	types, err := e.Types.List(labels.Everything())
+	if err != nil {
+		return // listers fail only for want of an index
+	}
+	for _, t := range types {
+		e.types.Add(t.Name)
+	}
+}
+
 // MemberChanged has caches set up in a member, and the objects looked at again that have a
 // target there. What else could be placed there is told by ClustersChanged.
 func (e *Engine) MemberChanged(name string) {
@@ -350,7 +364,11 @@ func (e *Engine) MemberEvent(member string, resource schema.GroupVersionResource
 		if k.get(key) == nil {
 			continue // there is no such object, or it is looked at once the cache shows it
 		}
-		e.objects.AddAfter(key, e.paceOf(member).after(key))
+		wait := e.paceOf(member).after(key)
+		if m := e.recall(key); m != nil {
+			wait = max(wait, m.pace.untilLook(e.now()))
+		}
+		e.objects.AddAfter(key, wait)
 	}
 }
 

@@ -20,6 +20,7 @@ import (
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/completion"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/validation"
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/health"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/manifest"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
 	"github.com/koinon-io/koinon/pkg/federation/compose"
@@ -40,10 +41,13 @@ type kind struct {
 	gvk                 schema.GroupVersionKind
 	target              memberclient.Type
 	federatedNamespaced bool
-	collectStatus       bool
+	// collectStatus: the whole status of objects is in the federated one.
+	collectStatus bool
 	// completion says when an object has ended; nil if none does.
 	completion *completion.Rule
-	rules      compose.Rules
+	// health says how an object is; nil if it is well once it is there.
+	health *health.Rule
+	rules  compose.Rules
 	*feed
 }
 
@@ -65,6 +69,12 @@ func newKind(ftc *v1beta1.FederatedTypeConfig) (*kind, error) {
 	if err != nil {
 		return nil, fmt.Errorf("spec.runToCompletion.ended: %w", err)
 	}
+	var states *health.Rule
+	if health.HasStatus(gvk.GroupKind()) || ftc.Spec.Health != nil {
+		if states, err = health.For(gvk.GroupKind(), ftc.Spec.Health); err != nil {
+			return nil, err
+		}
+	}
 	fields, err := manifest.ParseFields(ftc.Spec.MemberFields)
 	if err != nil {
 		return nil, fmt.Errorf("spec.memberFields: %w", err)
@@ -79,8 +89,8 @@ func newKind(ftc *v1beta1.FederatedTypeConfig) (*kind, error) {
 			Namespaced: target.Scope == v1beta1.NamespaceScoped,
 		},
 		federatedNamespaced: ftc.Spec.FederatedType.Scope == v1beta1.NamespaceScoped,
-		collectStatus:       modeIsEnabled(ftc.Spec.StatusCollection),
 		completion:          ends,
+		health:              states,
 		rules: compose.Rules{
 			MemberFields: fields,
 			KeepForeign:  ftc.Spec.ForeignFields == v1beta1.KeepForeignFields,
@@ -125,13 +135,15 @@ func (e *Engine) isServed(ftc *v1beta1.FederatedTypeConfig) (bool, error) {
 
 func (e *Engine) startKind(ctx context.Context, ftc *v1beta1.FederatedTypeConfig) error {
 	old := e.kind(ftc.Name)
-	if old != nil && reflect.DeepEqual(old.spec, ftc.Spec) {
+	collects := modeIsEnabled(ftc.Spec.StatusCollection) && e.CollectRaw()
+	if old != nil && old.collectStatus == collects && reflect.DeepEqual(old.spec, ftc.Spec) {
 		return nil
 	}
 	created, err := newKind(ftc)
 	if err != nil {
 		return err
 	}
+	created.collectStatus = collects
 	if old != nil && (old.spec.TargetType != ftc.Spec.TargetType || old.spec.FederatedType != ftc.Spec.FederatedType) {
 		e.stopKind(ftc.Name)
 		old = nil
@@ -257,12 +269,12 @@ func (e *Engine) writeTypeStatus(ctx context.Context, ftc *v1beta1.FederatedType
 }
 
 func (k *kind) watchIn(conn *memberclient.Conn) {
-	keep := memberclient.Keep{Status: k.collectStatus}
+	keep := memberclient.Keep{Status: k.collectStatus, Rule: ruleText(&k.spec)}
 	if k.completion != nil {
 		keep.Ended = k.completion.Ended
-		if rule := k.spec.RunToCompletion; rule != nil {
-			keep.Rule = rule.Ended
-		}
+	}
+	if k.health != nil {
+		keep.Summarize = k.health.Of
 	}
 	conn.Watch(k.target, keep)
 }

@@ -34,6 +34,7 @@ func (e *Engine) sync(ctx context.Context, key objectKey) error {
 	if err != nil || v == nil {
 		return err
 	}
+	v.memory.pace.look(e.now())
 	deleting := v.federated.DeletionTimestamp != nil
 	if deleting && !hasFinalizer(v.federated) {
 		return nil
@@ -91,6 +92,7 @@ func (e *Engine) decideAll(ctx context.Context, v *view) ([]step, error) {
 		}
 		steps = append(steps, step{target: t, observed: o, decision: d})
 	}
+	v.total = totalOf(steps)
 	v.memory.unwantOthers(known)
 	e.list(v.key, v.memory, members)
 	if again > 0 {
@@ -184,10 +186,15 @@ func (e *Engine) carryOut(v *view, steps []step) (entries []v1beta2.TargetStatus
 	return entries, begun
 }
 
-// entry is the status of one target, with the status of the object there.
+// entry is the status of one target, with how the object there is, and its status.
 func (v *view) entry(s step, said v1beta2.TargetStatus) v1beta2.TargetStatus {
-	if v.kind.collectStatus && s.observed.live != nil {
+	said = withHealth(s.observed.record, said)
+	switch {
+	case !v.kind.collectStatus:
+	case s.observed.live != nil:
 		said.RemoteStatus = s.observed.live.Status
+	case s.observed.sees == unsettled:
+		said.RemoteStatus = v.storedStatus(said.Name)
 	}
 	return said
 }
@@ -196,7 +203,7 @@ func (v *view) entry(s step, said v1beta2.TargetStatus) v1beta2.TargetStatus {
 // others keep the object, its status says so.
 func (e *Engine) letGo(ctx context.Context, v *view) error {
 	if len(v.federated.Finalizers) > 1 {
-		if err := e.writeStatus(ctx, v, nil); err != nil {
+		if _, err := e.store(ctx, v, nil); err != nil {
 			return err
 		}
 	}
@@ -244,8 +251,15 @@ func (e *Engine) record(ctx context.Context, v *view, entries []v1beta2.TargetSt
 }
 
 // writeStatus writes the status if it says anything new. An object that was changed or deleted
-// meanwhile has another one soon.
+// meanwhile has another one soon. What says no more than how things go with a spec that the status
+// speaks of already waits for its turn.
 func (e *Engine) writeStatus(ctx context.Context, v *view, entries []v1beta2.TargetStatus) error {
+	if s := v.federated.Status; s != nil && s.ObservedGeneration == v.federated.Generation {
+		if wait := v.memory.pace.untilWrite(e.now()); wait > 0 {
+			e.objects.AddAfter(v.key, wait)
+			return nil
+		}
+	}
 	_, err := e.store(ctx, v, entries)
 	return err
 }
@@ -269,6 +283,7 @@ func (e *Engine) store(ctx context.Context, v *view, entries []v1beta2.TargetSta
 		cancel()
 		switch {
 		case err == nil:
+			v.memory.pace.wrote(e.now())
 			v.federated = written
 			return true, roomFor(bytes)
 		case apierrors.IsRequestEntityTooLargeError(err):
@@ -298,7 +313,13 @@ func (v *view) fold(old *v1beta2.FederatedObjectStatus, entries []v1beta2.Target
 			entries = old.Targets
 		}
 	}
-	return status.Fold(old, v.federated.Generation, entries, problem, bytes, time.Now())
+	folded := status.Fold(old, v.federated.Generation, entries, problem, bytes, time.Now())
+	if problem != "" && old != nil {
+		folded.Workload = old.Workload
+	} else {
+		folded.Workload = v.total.over(old)
+	}
+	return folded
 }
 
 // roomFor says whether a status that may be so large was the whole one.

@@ -141,11 +141,11 @@ func TestTheStatusOfAnObjectIsWrittenTwiceASecond(t *testing.T) {
 		}
 		due = time.Time{}
 		p.look(now)
-		if wait := p.untilWrite(now); wait > 0 {
+		if wait := p.untilReport(now); wait > 0 {
 			plan(wait)
 			continue
 		}
-		p.wrote(now)
+		p.report(now)
 		writes = append(writes, now)
 		worst, unseen = max(worst, now.Sub(unseen)), time.Time{}
 	}

@@ -5,21 +5,22 @@ import (
 	"time"
 )
 
-// statusPace bounds how often what members report of one object is looked at and written: who watches
-// it gets all of it each time. What the engine finds out about a changed spec is not held back.
-// It may be used concurrently.
+// statusPace bounds how often what goes on in members has one object looked at and written: who watches
+// it gets all of it each time. What the engine says of a changed spec for the first time is not
+// held back. It may be used concurrently.
 type statusPace struct {
-	mu     sync.Mutex
-	looked time.Time    // when the object was last looked at; guarded by mu
-	writes [2]time.Time // the last ones, the earlier first; guarded by mu
+	mu       sync.Mutex
+	looked   time.Time // when the object was last looked at; guarded by mu
+	reported time.Time // when a status was last written that speaks of no newer spec; guarded by mu
 }
 
 const (
-	// writesWithin is the time in which the status of an object is written twice, at most.
-	writesWithin = time.Second
+	// reportsApart is the time between such writes, at least: there are never more than two in a
+	// second, and some of a second is left for the write of what has waited.
+	reportsApart = 750 * time.Millisecond
 	// looksApart is how long after a look events of members have the object looked at again: to
 	// look at it more often than it may be written costs, and is of no use.
-	looksApart = writesWithin / 2
+	looksApart = reportsApart
 )
 
 // look notes that the object is looked at.
@@ -36,16 +37,16 @@ func (p *statusPace) untilLook(now time.Time) time.Duration {
 	return max(p.looked.Add(looksApart).Sub(now), 0)
 }
 
-// wrote notes that the status was written.
-func (p *statusPace) wrote(now time.Time) {
+// report notes that a status was written.
+func (p *statusPace) report(now time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.writes = [2]time.Time{p.writes[1], now}
+	p.reported = now
 }
 
-// untilWrite returns how long another write has to wait.
-func (p *statusPace) untilWrite(now time.Time) time.Duration {
+// untilReport returns how long another one has to wait.
+func (p *statusPace) untilReport(now time.Time) time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return max(p.writes[0].Add(writesWithin).Sub(now), 0)
+	return max(p.reported.Add(reportsApart).Sub(now), 0)
 }

@@ -254,14 +254,19 @@ func (e *Engine) record(ctx context.Context, v *view, entries []v1beta2.TargetSt
 // meanwhile has another one soon. What says no more than how things go with a spec that the status
 // speaks of already waits for its turn.
 func (e *Engine) writeStatus(ctx context.Context, v *view, entries []v1beta2.TargetStatus) error {
-	if s := v.federated.Status; s != nil && s.ObservedGeneration == v.federated.Generation {
-		if wait := v.memory.pace.untilWrite(e.now()); wait > 0 {
+	if speaksOf(v.federated.Status, v.federated.Generation) {
+		if wait := v.memory.pace.untilReport(e.now()); wait > 0 {
 			e.objects.AddAfter(v.key, wait)
 			return nil
 		}
 	}
 	_, err := e.store(ctx, v, entries)
 	return err
+}
+
+// speaksOf reports whether a status speaks of a generation.
+func speaksOf(s *v1beta2.FederatedObjectStatus, generation int64) bool {
+	return s != nil && s.ObservedGeneration == generation
 }
 
 // store makes the status the stored one, and reports whether it is. Where the cache is behind, it is
@@ -283,7 +288,9 @@ func (e *Engine) store(ctx context.Context, v *view, entries []v1beta2.TargetSta
 		cancel()
 		switch {
 		case err == nil:
-			v.memory.pace.wrote(e.now())
+			if speaksOf(stored.Status, v.federated.Generation) {
+				v.memory.pace.report(e.now())
+			}
 			v.federated = written
 			return true, roomFor(bytes)
 		case apierrors.IsRequestEntityTooLargeError(err):

@@ -255,13 +255,19 @@ func (e *Engine) record(ctx context.Context, v *view, entries []v1beta2.TargetSt
 // speaks of already waits for its turn.
 func (e *Engine) writeStatus(ctx context.Context, v *view, entries []v1beta2.TargetStatus) error {
 	if speaksOf(v.federated.Status, v.federated.Generation) {
-		if wait := v.memory.pace.untilReport(e.now()); wait > 0 {
+		if wait := v.memory.pace.untilReport(e.now()); wait > 0 && !v.isStored(entries) {
 			e.objects.AddAfter(v.key, wait)
 			return nil
 		}
 	}
 	_, err := e.store(ctx, v, entries)
 	return err
+}
+
+// isStored reports whether there is nothing new to say.
+func (v *view) isStored(entries []v1beta2.TargetStatus) bool {
+	folded := v.fold(v.federated.Status, entries, v.memory.statusBytes(v.federated.Generation))
+	return equality.Semantic.DeepEqual(v.federated.Status, folded)
 }
 
 // speaksOf reports whether a status speaks of a generation.

@@ -187,6 +187,7 @@ var topologyColumns = []apiextensionsv1.CustomResourceColumnDefinition{
 
 var commonColumns = []apiextensionsv1.CustomResourceColumnDefinition{
 	{Name: "Propagated", Type: "string", JSONPath: `.status.conditions[?(@.type=="Propagation")].status`},
+	{Name: "Healthy", Type: "string", JSONPath: `.status.conditions[?(@.type=="Healthy")].status`, Priority: 1},
 	{Name: "Reason", Type: "string", JSONPath: `.status.conditions[?(@.type=="Propagation")].reason`, Priority: 1},
 	{Name: "Age", Type: "date", JSONPath: ".metadata.creationTimestamp"},
 }

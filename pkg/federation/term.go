@@ -253,6 +253,7 @@ func (t *term) buildPropagation() (err error) {
 		Adopt:           func() bool { return reach.Adopts(currentConfig(configs)) },
 		Record:          t.recorder.Record,
 		Paused:          func() bool { return !pushes(currentConfig(configs)) },
+		CollectRaw:      func() bool { return collectsRaw(currentConfig(configs)) },
 		Concurrency:     func() int64 { return concurrency(currentConfig(configs)) },
 		OnObject:        func(kind, namespace, name string) { t.replicas.ObjectChanged(kind, namespace, name) },
 	})
@@ -307,6 +308,20 @@ func concurrency(config *v1beta1.KubeFedConfig) int64 {
 		return 0
 	}
 	return *config.Spec.SyncController.MaxConcurrentReconciles
+}
+
+// collectsRaw reports whether the whole status of objects in members is collected: the feature gate is
+// off unless somebody switches it on.
+func collectsRaw(config *v1beta1.KubeFedConfig) bool {
+	if config == nil {
+		return false
+	}
+	for _, gate := range config.Spec.FeatureGates {
+		if gate.Name == v1beta1.GateRawResourceStatusCollection {
+			return gate.Configuration == v1beta1.Enabled
+		}
+	}
+	return false
 }
 
 // subscription is whom changes of a resource are told.

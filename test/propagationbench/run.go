@@ -33,6 +33,7 @@ var rows = []row{
 	{"flap", (*bench).flap},
 	{"neighbours", (*bench).neighbours},
 	{"tenant", (*bench).tenant},
+	{"status", (*bench).healths},
 	{"idle", (*bench).idle},
 	{"cells", (*bench).cells},
 	{"commands", (*bench).commands},

@@ -90,6 +90,6 @@ func (w *world) recordSize(ctx context.Context, name string, size int) error {
 	if err != nil {
 		return err
 	}
-	w.aim("bytes", float64(len(data))/float64(size), 120, "record per target of %d, encoded", size)
+	w.aim("bytes", float64(len(data))/float64(size), 160, "record per target of %d, encoded", size)
 	return nil
 }

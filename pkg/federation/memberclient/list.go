@@ -210,7 +210,7 @@ func (r *pageReader) array(each func() error) error {
 
 // live reads an item.
 func (r *pageReader) live(keep Keep) (*Live, error) {
-	if keep.Ended == nil {
+	if !keep.decoded() {
 		var item listed
 		if err := r.value(&item); err != nil {
 			return nil, err
@@ -224,10 +224,10 @@ func (r *pageReader) live(keep Keep) (*Live, error) {
 	return readLive(raw, keep)
 }
 
-// readLive makes a Live of an object in JSON. All that is in it is decoded only if it may
-// have ended.
+// readLive makes a Live of an object in JSON. All that is in it is decoded only if something is
+// told from that.
 func readLive(object json.RawMessage, keep Keep) (*Live, error) {
-	if keep.Ended == nil {
+	if !keep.decoded() {
 		var read listed
 		if err := json.Unmarshal(object, &read); err != nil {
 			return nil, err

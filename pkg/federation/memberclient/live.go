@@ -8,6 +8,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/health"
 	"github.com/koinon-io/koinon/pkg/apis/rawjson"
 )
 
@@ -27,16 +28,23 @@ type Keep struct {
 	// Ended tells from an object whether it ran to its end. It must not modify it, and may be
 	// called concurrently. Nil: nothing ends.
 	Ended func(object map[string]any) bool
-	// Rule stands for Ended: a cache with another one is filled anew.
+	// Summarize tells from an object how it is. It must not modify it, and may be called
+	// concurrently. Nil: what is there is well.
+	Summarize func(object map[string]any) *health.Summary
+	// Rule stands for Ended and Summarize: a cache with another one is filled anew.
 	Rule string
 }
 
 // whole reports whether objects are needed with all that is in them.
-func (k Keep) whole() bool { return k.Status || k.Ended != nil }
+func (k Keep) whole() bool { return k.Status || k.decoded() }
+
+// decoded reports whether all that is in an object is decoded.
+func (k Keep) decoded() bool { return k.Ended != nil || k.Summarize != nil }
 
 // same reports whether a cache that keeps k has what one that keeps other would.
 func (k Keep) same(other Keep) bool {
-	return k.Status == other.Status && k.Rule == other.Rule && (k.Ended == nil) == (other.Ended == nil)
+	return k.Status == other.Status && k.Rule == other.Rule &&
+		(k.Ended == nil) == (other.Ended == nil) && (k.Summarize == nil) == (other.Summarize == nil)
 }
 
 // Live is what a cache keeps of one object in the member: of its metadata name, namespace, UID,
@@ -47,6 +55,8 @@ type Live struct {
 	Status rawjson.Value
 	// Ended: it ran to its end, as Keep.Ended says of it.
 	Ended bool
+	// Summary is how it is, as Keep.Summarize says; nil if that is not known of this version.
+	Summary *health.Summary
 }
 
 // Version stands for the object's spec: its generation, or its resourceVersion for kinds
@@ -66,6 +76,9 @@ func (l *Live) sizeBytes() int64 {
 		for key, value := range texts {
 			size += entry + len(key) + len(value)
 		}
+	}
+	if l.Summary != nil {
+		size += entry + len(l.Summary.Message)
 	}
 	for _, finalizer := range l.Finalizers {
 		size += entry + len(finalizer)
@@ -116,6 +129,9 @@ func NewLive(object metav1.Object, keep Keep) (*Live, error) {
 		return live, nil
 	}
 	live.Ended = keep.Ended != nil && keep.Ended(whole.Object)
+	if keep.Summarize != nil {
+		live.Summary = keep.Summarize(whole.Object)
+	}
 	if status, ok := whole.Object["status"]; ok && keep.Status {
 		return live, live.setStatus(status)
 	}

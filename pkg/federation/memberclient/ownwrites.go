@@ -65,6 +65,9 @@ func (c *Cache) answered(gvr schema.GroupVersionResource, object *unstructured.U
 		c.mu.Lock()
 		if shown := c.objects[keyOf(live)]; shown != nil && shown.UID == live.UID {
 			live.Status, live.Ended = shown.Status, shown.Ended
+			if live.Generation == shown.Generation { // else how it is now is not known yet
+				live.Summary = shown.Summary
+			}
 		}
 		c.mu.Unlock()
 	}

@@ -89,6 +89,10 @@ type observation struct {
 	cache    memberclient.State
 	cacheErr error
 	live     *memberclient.Live
+	// sees is how well the object can be seen, and numbers are those of its replicas, nil if it
+	// has none, or is not seen.
+	sees    sight
+	numbers *v1beta2.WorkloadStatus
 
 	// twin says which target that stays has the very object that this one is to lose.
 	twin string

@@ -110,8 +110,11 @@ type Config struct {
 	Record func(about *corev1.ObjectReference, happened ...events.Event)
 	// Paused is asked whether all types are paused, as if they were Disabled; nil: they are not.
 	Paused func() bool
-	// Concurrency is asked for maxConcurrentReconciles of the KubeFedConfig; nil: nobody says. ConfigChanged
-	// says that it may be another one.
+	// CollectRaw is asked whether types that collect status have the whole of it in the federated
+	// object; nil: they have not.
+	CollectRaw func() bool
+	// Concurrency is asked for maxConcurrentReconciles of the KubeFedConfig; nil: nobody says. Where these three
+	// may answer something else, ConfigChanged has to be called.
 	Concurrency func() int64
 	// OnObject is told of every change of a federated object, and of its objects in members; kind is
 	// the name of the FederatedTypeConfig. It must not block. Nil: nobody wants to know.
@@ -121,7 +124,7 @@ type Config struct {
 func (c Config) check() error {
 	if c.HostConfig == nil || c.Checker == nil || c.Members == nil || c.Clusters == nil || c.Types == nil || c.TypeClient == nil ||
 		c.Cells == nil || c.EdgeUnits == nil || c.Namespaces == nil || c.Adopt == nil || c.SystemNamespace == "" || c.Scope == "" || c.Book == nil || c.Federation == "" {
-		return errors.New("propagation: every field of Config but Record, Paused and Concurrency must be set")
+		return errors.New("propagation: a field of Config is not set that has to be")
 	}
 	return nil
 }
@@ -388,7 +391,11 @@ func (e *Engine) MemberEvent(member string, resource schema.GroupVersionResource
 			}
 			continue
 		}
-		e.objects.AddAfter(key, e.paceOf(member).after(key))
+		wait := e.paceOf(member).after(key)
+		if m := e.recall(key); m != nil {
+			wait = max(wait, m.pace.untilLook(e.now()))
+		}
+		e.objects.AddAfter(key, wait)
 		e.changed(key)
 	}
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/completion"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/validation"
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/health"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
 	"github.com/koinon-io/koinon/pkg/federation/compose"
 	"github.com/koinon-io/koinon/pkg/federation/fedclient"
@@ -40,14 +41,17 @@ type kind struct {
 	gvk                 schema.GroupVersionKind
 	target              memberclient.Type
 	federatedNamespaced bool
-	collectStatus       bool
+	// collectStatus: the whole status of objects is in the federated one.
+	collectStatus bool
 	// onlyNarrows: its objects are not propagated, and say where those of their namespace go.
 	onlyNarrows bool
 	// paused: nothing is made or changed in members. What is deleted here is deleted there.
 	paused bool
 	// completion says when an object has ended; nil if none does.
 	completion *completion.Rule
-	rules      compose.Rules
+	// health says how an object is; nil if it is well once it is there.
+	health *health.Rule
+	rules  compose.Rules
 	*feed
 }
 
@@ -71,6 +75,12 @@ func newKind(ftc *v1beta1.FederatedTypeConfig) (*kind, error) {
 	if err != nil {
 		return nil, fmt.Errorf("spec.runToCompletion.ended: %w", err)
 	}
+	var states *health.Rule
+	if health.HasStatus(gvk.GroupKind()) || ftc.Spec.Health != nil {
+		if states, err = health.For(gvk.GroupKind(), ftc.Spec.Health); err != nil {
+			return nil, err
+		}
+	}
 	rules, err := reach.RulesOf(&ftc.Spec)
 	if err != nil {
 		return nil, err
@@ -85,8 +95,8 @@ func newKind(ftc *v1beta1.FederatedTypeConfig) (*kind, error) {
 			Namespaced: target.Scope == v1beta1.NamespaceScoped,
 		},
 		federatedNamespaced: ftc.Spec.FederatedType.Scope == v1beta1.NamespaceScoped,
-		collectStatus:       modeIsEnabled(ftc.Spec.StatusCollection),
 		completion:          ends,
+		health:              states,
 		rules:               rules,
 	}, nil
 }
@@ -139,7 +149,8 @@ func (e *Engine) isServed(ftc *v1beta1.FederatedTypeConfig) (bool, error) {
 
 func (e *Engine) startKind(ctx context.Context, ftc *v1beta1.FederatedTypeConfig, paused bool) error {
 	old := e.kind(ftc.Name)
-	if old != nil && old.paused == paused && reflect.DeepEqual(old.spec, ftc.Spec) {
+	collects := modeIsEnabled(ftc.Spec.StatusCollection) && e.CollectRaw != nil && e.CollectRaw()
+	if old != nil && old.paused == paused && old.collectStatus == collects && reflect.DeepEqual(old.spec, ftc.Spec) {
 		return nil
 	}
 	created, err := newKind(ftc)
@@ -150,7 +161,7 @@ func (e *Engine) startKind(ctx context.Context, ftc *v1beta1.FederatedTypeConfig
 		created.target.Namespace = e.watched()
 	}
 	created.onlyNarrows = created.name == namespaceType && e.inOneNamespace()
-	created.paused = paused
+	created.paused, created.collectStatus = paused, collects
 	if old != nil && (old.spec.TargetType != ftc.Spec.TargetType || old.spec.FederatedType != ftc.Spec.FederatedType) {
 		e.stopKind(ftc.Name)
 		old = nil
@@ -309,12 +320,12 @@ func (k *kind) watchIn(conn *memberclient.Conn) {
 	if k.onlyNarrows {
 		return
 	}
-	keep := memberclient.Keep{Status: k.collectStatus}
+	keep := memberclient.Keep{Status: k.collectStatus, Rule: ruleText(&k.spec)}
 	if k.completion != nil {
 		keep.Ended = k.completion.Ended
-		if rule := k.spec.RunToCompletion; rule != nil {
-			keep.Rule = rule.Ended
-		}
+	}
+	if k.health != nil {
+		keep.Summarize = k.health.Of
 	}
 	conn.Watch(k.target, keep)
 }

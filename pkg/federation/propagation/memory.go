@@ -20,6 +20,7 @@ type memory struct {
 	// status had no record of ours. KubeFed wrote it, or an engine that ended between the
 	// finalizer and the record: where copies are is not known.
 	inherited bool
+	pace      statusPace
 
 	mu sync.Mutex
 	// guarded: the object carries our finalizer.

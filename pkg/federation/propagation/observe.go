@@ -11,6 +11,7 @@ import (
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/placement"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/lifecycle"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
+	"github.com/koinon-io/koinon/pkg/apis/rawjson"
 	"github.com/koinon-io/koinon/pkg/federation/memberclient"
 	"github.com/koinon-io/koinon/pkg/federation/reach"
 	"github.com/koinon-io/koinon/pkg/federation/render"
@@ -35,6 +36,10 @@ type view struct {
 	outside     []placement.Target
 	// problem is why the targets cannot be computed; targets are then empty.
 	problem string
+	// total is of the targets that were decided on.
+	total total
+	// stored are the statuses of objects that are stored, by target; nil if nobody asked yet.
+	stored map[string]rawjson.Value
 }
 
 // viewTarget is one target with what it is meant to be.
@@ -299,6 +304,12 @@ func (v *view) place(c placement.Candidate) (namespace, name string) {
 
 // observe gathers what a decision on one target needs, but for the manifest.
 func (e *Engine) observe(v *view, t viewTarget) observation {
+	o := e.observeTarget(v, t)
+	o.observeHealth(v.kind.health)
+	return o
+}
+
+func (e *Engine) observeTarget(v *view, t viewTarget) observation {
 	o := observation{
 		intent:         t.intent,
 		reason:         t.reason,

@@ -14,7 +14,7 @@ const (
 	// Where they go on and on, they are gathered for gatherBusy from the freeLooks-th look on, until
 	// there was none for calm.
 	freeLooks  = 10
-	gatherBusy = time.Second
+	gatherBusy = looksApart
 	calm       = 5 * time.Second
 	// All events of one member together have objects looked at so often. It is as often as we
 	// write there.

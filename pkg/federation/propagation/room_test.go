@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/client-go/rest"
@@ -68,7 +69,7 @@ func entriesWithStatus(n int) []v1beta2.TargetStatus {
 
 func TestAStatusThatTheAPIServerFindsTooLargeIsMadeSmaller(t *testing.T) {
 	v, sent := roomyView(t, 100<<10)
-	e := &Engine{}
+	e := &Engine{now: time.Now}
 	if err := e.writeStatus(t.Context(), v, entriesWithStatus(300)); err != nil {
 		t.Fatal(err)
 	}
@@ -90,7 +91,7 @@ func TestAStatusThatTheAPIServerFindsTooLargeIsMadeSmaller(t *testing.T) {
 
 func TestAStatusForWhichThereIsNoRoomIsNotTriedAgain(t *testing.T) {
 	v, sent := roomyView(t, 2<<10)
-	e := &Engine{}
+	e := &Engine{now: time.Now}
 	if err := e.writeStatus(t.Context(), v, entriesWithStatus(300)); !errors.Is(err, errNoRoom) {
 		t.Fatalf("got %v, want errNoRoom: nothing may be written to members", err)
 	}

@@ -36,6 +36,7 @@ func (e *Engine) sync(ctx context.Context, key objectKey) error {
 	if err != nil || v == nil {
 		return err
 	}
+	v.memory.pace.look(e.now())
 	deleting := v.federated.DeletionTimestamp != nil
 	if deleting && !hasFinalizer(v.federated) {
 		return nil
@@ -95,6 +96,7 @@ func (e *Engine) decideAll(ctx context.Context, v *view) ([]step, error) {
 		}
 		steps = append(steps, step{target: t, observed: o, decision: d})
 	}
+	v.total = totalOf(steps)
 	v.memory.unwantOthers(known)
 	e.list(v.key, v.memory, members)
 	if again > 0 {
@@ -192,10 +194,15 @@ func (e *Engine) carryOut(v *view, steps []step) (entries []v1beta2.TargetStatus
 	return entries, begun
 }
 
-// entry is the status of one target, with the status of the object there.
+// entry is the status of one target, with how the object there is, and its status.
 func (v *view) entry(s step, said v1beta2.TargetStatus) v1beta2.TargetStatus {
-	if v.kind.collectStatus && s.observed.live != nil {
+	said = withHealth(s.observed.record, said)
+	switch {
+	case !v.kind.collectStatus:
+	case s.observed.live != nil:
 		said.RemoteStatus = s.observed.live.Status
+	case s.observed.sees == unsettled:
+		said.RemoteStatus = v.storedStatus(said.Name)
 	}
 	return said
 }
@@ -204,7 +211,7 @@ func (v *view) entry(s step, said v1beta2.TargetStatus) v1beta2.TargetStatus {
 // others keep the object, its status says so.
 func (e *Engine) letGo(ctx context.Context, v *view) error {
 	if len(v.federated.Finalizers) > 1 {
-		if err := e.writeStatus(ctx, v, nil); err != nil {
+		if _, err := e.store(ctx, v, nil); err != nil {
 			return err
 		}
 	}
@@ -252,10 +259,28 @@ func (e *Engine) record(ctx context.Context, v *view, entries []v1beta2.TargetSt
 }
 
 // writeStatus writes the status if it says anything new. An object that was changed or deleted
-// meanwhile has another one soon.
+// meanwhile has another one soon. What says no more than how things go with a spec that the status
+// speaks of already waits for its turn.
 func (e *Engine) writeStatus(ctx context.Context, v *view, entries []v1beta2.TargetStatus) error {
+	if speaksOf(v.federated.Status, v.federated.Generation) {
+		if wait := v.memory.pace.untilReport(e.now()); wait > 0 && !v.isStored(entries) {
+			e.objects.AddAfter(v.key, wait)
+			return nil
+		}
+	}
 	_, err := e.store(ctx, v, entries)
 	return err
+}
+
+// isStored reports whether there is nothing new to say.
+func (v *view) isStored(entries []v1beta2.TargetStatus) bool {
+	folded := v.fold(v.federated.Status, entries, v.memory.statusBytes(v.federated.Generation))
+	return equality.Semantic.DeepEqual(v.federated.Status, folded)
+}
+
+// speaksOf reports whether a status speaks of a generation.
+func speaksOf(s *v1beta2.FederatedObjectStatus, generation int64) bool {
+	return s != nil && s.ObservedGeneration == generation
 }
 
 // store makes the status the stored one, and reports whether it is. Where the cache is behind, it is
@@ -278,6 +303,9 @@ func (e *Engine) store(ctx context.Context, v *view, entries []v1beta2.TargetSta
 		switch {
 		case err == nil:
 			e.tell(v, events.Transitions(stored.Status, folded, v.orphans))
+			if speaksOf(stored.Status, v.federated.Generation) {
+				v.memory.pace.report(e.now())
+			}
 			v.federated = written
 			return true, roomFor(bytes)
 		case apierrors.IsRequestEntityTooLargeError(err):
@@ -326,6 +354,11 @@ func (v *view) fold(old *v1beta2.FederatedObjectStatus, entries []v1beta2.Target
 	}
 	now := time.Now()
 	folded := status.Fold(old, v.federated.Generation, entries, problem, bytes, now)
+	if problem != "" && old != nil {
+		folded.Workload = old.Workload
+	} else {
+		folded.Workload = v.total.over(old)
+	}
 	if problem == "" && v.unfederated != "" {
 		status.Refuse(folded, old, v1beta2.ReasonNamespaceNotFederated, v.unfederated, now)
 	}

@@ -55,7 +55,7 @@ func fit(targets []v1beta2.TargetStatus, limitBytes int) ([]v1beta2.TargetStatus
 		return targets, note
 	}
 	for i := range targets {
-		targets[i].Message = ""
+		targets[i].Message, targets[i].HealthMessage = "", ""
 	}
 	return targets, note + "; messages are left out, since they do not fit"
 }
@@ -113,7 +113,11 @@ func keepStatuses(targets []v1beta2.TargetStatus, free int) (dropped int) {
 // there. Strings hold little to escape; the bounds leave room for more.
 func targetBytes(t *v1beta2.TargetStatus) int {
 	const keysAndNumbers = 160
-	return keysAndNumbers + len(t.Name) + len(t.State) + len(t.Message) + len(t.Cluster) + len(t.Namespace) + len(t.Hash) + len(t.Version)
+	health := 0
+	if t.Health != "" {
+		health = len(`,"health":"","healthMessage":"","replicas":,"ready":`) + 20 + len(t.Health) + len(t.HealthMessage)
+	}
+	return keysAndNumbers + health + len(t.Name) + len(t.State) + len(t.Message) + len(t.Cluster) + len(t.Namespace) + len(t.Hash) + len(t.Version)
 }
 
 // Cut shortens a message, at the end of a character, and says so.

@@ -30,23 +30,28 @@ func Fold(old *v1beta2.FederatedObjectStatus, generation int64, targets []v1beta
 	slices.SortFunc(folded.Targets, func(a, b v1beta2.TargetStatus) int { return strings.Compare(a.Name, b.Name) })
 	var leftOut string
 	folded.Targets, leftOut = fit(folded.Targets, limitBytes)
-	condition := judge(folded.Targets, problem)
-	condition.Message = Cut(condition.Message, v1beta2.MaxMessageBytes) + leftOut
+	if old != nil {
+		folded.Conditions = slices.Clone(old.Conditions) // those of others stay
+	}
+	propagation, healthy := judge(folded.Targets, problem), judgeHealth(folded.Targets, problem)
+	propagation.Message = Cut(propagation.Message, v1beta2.MaxMessageBytes) + leftOut
+	healthy.Message = Cut(healthy.Message, v1beta2.MaxMessageBytes)
 	stamp := now.UTC().Format(time.RFC3339)
-	condition.LastUpdateTime, condition.LastTransitionTime = stamp, stamp
-	if old == nil {
-		folded.Conditions = []v1beta2.Condition{condition}
-		return folded
+	for _, condition := range []v1beta2.Condition{propagation, healthy} {
+		condition.LastUpdateTime, condition.LastTransitionTime = stamp, stamp
+		folded.Conditions = put(folded.Conditions, condition)
 	}
-	// Conditions of others stay.
-	folded.Conditions = slices.Clone(old.Conditions)
-	at := slices.IndexFunc(folded.Conditions, func(c v1beta2.Condition) bool { return c.Type == v1beta2.ConditionPropagation })
-	if at < 0 {
-		folded.Conditions = append(folded.Conditions, condition)
-		return folded
-	}
-	folded.Conditions[at] = succeed(folded.Conditions[at], condition)
 	return folded
+}
+
+// put makes a condition the one of its type.
+func put(conditions []v1beta2.Condition, condition v1beta2.Condition) []v1beta2.Condition {
+	at := slices.IndexFunc(conditions, func(c v1beta2.Condition) bool { return c.Type == condition.Type })
+	if at < 0 {
+		return append(conditions, condition)
+	}
+	conditions[at] = succeed(conditions[at], condition)
+	return conditions
 }
 
 // succeed keeps the times of the previous condition as far as they still hold.
@@ -96,10 +101,15 @@ func summary(changing, masked int, behind []string) string {
 	if len(behind) == 0 {
 		return message
 	}
-	named := behind[:min(len(behind), maxNamed)]
-	message += "; " + strings.Join(named, ", ")
-	if more := len(behind) - len(named); more > 0 {
-		message += fmt.Sprintf(" and %d more", more)
+	return message + "; " + foremost(behind)
+}
+
+// foremost lists the first of many.
+func foremost(all []string) string {
+	first := all[:min(len(all), maxNamed)]
+	text := strings.Join(first, ", ")
+	if more := len(all) - len(first); more > 0 {
+		text += fmt.Sprintf(" and %d more", more)
 	}
-	return message
+	return text
 }

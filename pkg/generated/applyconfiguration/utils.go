@@ -54,6 +54,8 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &corev1beta1.FederatedTypeConfigSpecApplyConfiguration{}
 	case v1beta1.SchemeGroupVersion.WithKind("FederatedTypeConfigStatus"):
 		return &corev1beta1.FederatedTypeConfigStatusApplyConfiguration{}
+	case v1beta1.SchemeGroupVersion.WithKind("HealthRule"):
+		return &corev1beta1.HealthRuleApplyConfiguration{}
 	case v1beta1.SchemeGroupVersion.WithKind("KubeFedCluster"):
 		return &corev1beta1.KubeFedClusterApplyConfiguration{}
 	case v1beta1.SchemeGroupVersion.WithKind("KubeFedClusterSpec"):

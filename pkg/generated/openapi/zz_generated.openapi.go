@@ -69,6 +69,7 @@ func GetOpenAPIDefinitions(ref common.ReferenceCallback) map[string]common.OpenA
 		v1beta1.FederatedTypeConfigList{}.OpenAPIModelName():                      schema_apis_kubefed_core_v1beta1_FederatedTypeConfigList(ref),
 		v1beta1.FederatedTypeConfigSpec{}.OpenAPIModelName():                      schema_apis_kubefed_core_v1beta1_FederatedTypeConfigSpec(ref),
 		v1beta1.FederatedTypeConfigStatus{}.OpenAPIModelName():                    schema_apis_kubefed_core_v1beta1_FederatedTypeConfigStatus(ref),
+		v1beta1.HealthRule{}.OpenAPIModelName():                                   schema_apis_kubefed_core_v1beta1_HealthRule(ref),
 		v1beta1.KubeFedCluster{}.OpenAPIModelName():                               schema_apis_kubefed_core_v1beta1_KubeFedCluster(ref),
 		v1beta1.KubeFedClusterAgents{}.OpenAPIModelName():                         schema_apis_kubefed_core_v1beta1_KubeFedClusterAgents(ref),
 		v1beta1.KubeFedClusterAgentsOptions{}.OpenAPIModelName():                  schema_apis_kubefed_core_v1beta1_KubeFedClusterAgentsOptions(ref),
@@ -112,6 +113,7 @@ func GetOpenAPIDefinitions(ref common.ReferenceCallback) map[string]common.OpenA
 		v1beta2.Placement{}.OpenAPIModelName():                                    schema_apis_kubefed_types_v1beta2_Placement(ref),
 		v1beta2.TargetStatus{}.OpenAPIModelName():                                 schema_apis_kubefed_types_v1beta2_TargetStatus(ref),
 		v1beta2.TopologyReference{}.OpenAPIModelName():                            schema_apis_kubefed_types_v1beta2_TopologyReference(ref),
+		v1beta2.WorkloadStatus{}.OpenAPIModelName():                               schema_apis_kubefed_types_v1beta2_WorkloadStatus(ref),
 		rawjson.Value{}.OpenAPIModelName():                                        schema_koinon_pkg_apis_rawjson_Value(ref),
 		resource.Quantity{}.OpenAPIModelName():                                    schema_apimachinery_pkg_api_resource_Quantity(ref),
 		v1.APIGroup{}.OpenAPIModelName():                                          schema_pkg_apis_meta_v1_APIGroup(ref),
@@ -2249,7 +2251,7 @@ func schema_apis_kubefed_core_v1beta1_FederatedTypeConfigSpec(ref common.Referen
 					},
 					"statusCollection": {
 						SchemaProps: spec.SchemaProps{
-							Description: "StatusCollection is Enabled or Disabled (default): whether the status of objects in members is collected.",
+							Description: "StatusCollection is Enabled or Disabled (default): whether the whole status of objects in members is in the federated object, if the KubeFedConfig has the feature gate RawResourceStatusCollection too. How healthy they are is there in any case.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
@@ -2314,12 +2316,18 @@ func schema_apis_kubefed_core_v1beta1_FederatedTypeConfigSpec(ref common.Referen
 							Ref:         ref(v1beta1.RunToCompletion{}.OpenAPIModelName()),
 						},
 					},
+					"health": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Health says when an object of the type is healthy. Built-in types need none, nor do those that have the conditions Ready, or Reconciling and Stalled.",
+							Ref:         ref(v1beta1.HealthRule{}.OpenAPIModelName()),
+						},
+					},
 				},
 				Required: []string{"targetType"},
 			},
 		},
 		Dependencies: []string{
-			v1beta1.APIResource{}.OpenAPIModelName(), v1beta1.RunToCompletion{}.OpenAPIModelName()},
+			v1beta1.APIResource{}.OpenAPIModelName(), v1beta1.HealthRule{}.OpenAPIModelName(), v1beta1.RunToCompletion{}.OpenAPIModelName()},
 	}
 }
 
@@ -2381,6 +2389,40 @@ func schema_apis_kubefed_core_v1beta1_FederatedTypeConfigStatus(ref common.Refer
 		},
 		Dependencies: []string{
 			v1.Condition{}.OpenAPIModelName()},
+	}
+}
+
+func schema_apis_kubefed_core_v1beta1_HealthRule(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "HealthRule says how an object in a member is. Its expressions are in CEL, and are given the object as self, as those of RunToCompletion. What cannot be computed, since a field is not there or it takes too long, is not true. An object that is being deleted, or whose status.observedGeneration is not its generation, is Progressing whatever the rule says. Each expression has at most 4096 bytes; healthy or degraded must be given.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"healthy": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Healthy is true of an object that is as its spec wants it: self.status.phase == 'Bound'. One of which neither this nor degraded is true is Progressing. Without it the rules that hold for all types decide.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"degraded": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Degraded is true of an object that failed: self.status.phase == 'Failed'. It is asked before healthy.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"message": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Message is the sentence on an object that is not healthy: self.status.message. It should hold no times or numbers that change all the time, as each change of it is news.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+				},
+			},
+		},
 	}
 }
 
@@ -3413,7 +3455,7 @@ func schema_apis_kubefed_types_v1beta1_ClusterStatus(ref common.ReferenceCallbac
 					},
 					"remoteStatus": {
 						SchemaProps: spec.SchemaProps{
-							Description: "RemoteStatus is the status of the object in the member, where the type collects it.",
+							Description: "RemoteStatus is the status of the object in the member, where the type collects it and the KubeFedConfig has the feature gate RawResourceStatusCollection.",
 							Default:     map[string]interface{}{},
 							Ref:         ref(rawjson.Value{}.OpenAPIModelName()),
 						},
@@ -3436,7 +3478,7 @@ func schema_apis_kubefed_types_v1beta1_Condition(ref common.ReferenceCallback) c
 				Properties: map[string]spec.Schema{
 					"type": {
 						SchemaProps: spec.SchemaProps{
-							Description: "Type of the condition: Propagation.",
+							Description: "Type of the condition: Propagation or Healthy.",
 							Default:     "",
 							Type:        []string{"string"},
 							Format:      "",
@@ -3900,6 +3942,12 @@ func schema_apis_kubefed_types_v1beta1_TopologyStatus(ref common.ReferenceCallba
 							},
 						},
 					},
+					"workload": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Workload is as in the topology shape.",
+							Ref:         ref(v1beta2.WorkloadStatus{}.OpenAPIModelName()),
+						},
+					},
 					"targets": {
 						VendorExtensible: spec.VendorExtensible{
 							Extensions: spec.Extensions{
@@ -3923,7 +3971,7 @@ func schema_apis_kubefed_types_v1beta1_TopologyStatus(ref common.ReferenceCallba
 			},
 		},
 		Dependencies: []string{
-			v1beta2.TargetStatus{}.OpenAPIModelName()},
+			v1beta2.TargetStatus{}.OpenAPIModelName(), v1beta2.WorkloadStatus{}.OpenAPIModelName()},
 	}
 }
 
@@ -3936,7 +3984,7 @@ func schema_apis_kubefed_types_v1beta2_Condition(ref common.ReferenceCallback) c
 				Properties: map[string]spec.Schema{
 					"type": {
 						SchemaProps: spec.SchemaProps{
-							Description: "Type of the condition: Propagation.",
+							Description: "Type of the condition: Propagation or Healthy.",
 							Default:     "",
 							Type:        []string{"string"},
 							Format:      "",
@@ -4168,7 +4216,7 @@ func schema_apis_kubefed_types_v1beta2_FederatedObjectStatus(ref common.Referenc
 							},
 						},
 						SchemaProps: spec.SchemaProps{
-							Description: "Conditions of the whole object. Propagation is True once every target that may change runs what the spec says.",
+							Description: "Conditions of the whole object. Propagation is True once every target that may change runs what the spec says, Healthy once the objects in all targets are well, too. Both speak of observedGeneration.",
 							Type:        []string{"array"},
 							Items: &spec.SchemaOrArray{
 								Schema: &spec.Schema{
@@ -4178,6 +4226,12 @@ func schema_apis_kubefed_types_v1beta2_FederatedObjectStatus(ref common.Referenc
 									},
 								},
 							},
+						},
+					},
+					"workload": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Workload has the numbers of all targets together, for kinds that have replicas.",
+							Ref:         ref(v1beta2.WorkloadStatus{}.OpenAPIModelName()),
 						},
 					},
 					"targets": {
@@ -4203,7 +4257,7 @@ func schema_apis_kubefed_types_v1beta2_FederatedObjectStatus(ref common.Referenc
 			},
 		},
 		Dependencies: []string{
-			v1beta2.Condition{}.OpenAPIModelName(), v1beta2.TargetStatus{}.OpenAPIModelName()},
+			v1beta2.Condition{}.OpenAPIModelName(), v1beta2.TargetStatus{}.OpenAPIModelName(), v1beta2.WorkloadStatus{}.OpenAPIModelName()},
 	}
 }
 
@@ -4393,9 +4447,37 @@ func schema_apis_kubefed_types_v1beta2_TargetStatus(ref common.ReferenceCallback
 							Format:      "",
 						},
 					},
+					"health": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Health of the object there: Healthy, Progressing, Degraded, Suspended or Unknown; empty if there is none, or nothing was told of it yet.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"healthMessage": {
+						SchemaProps: spec.SchemaProps{
+							Description: "HealthMessage is a short sentence on an object that is not healthy.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"replicas": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Replicas is how many there are to be, for kinds that have replicas.",
+							Type:        []string{"integer"},
+							Format:      "int64",
+						},
+					},
+					"ready": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Ready is how many of them are ready.",
+							Type:        []string{"integer"},
+							Format:      "int64",
+						},
+					},
 					"remoteStatus": {
 						SchemaProps: spec.SchemaProps{
-							Description: "RemoteStatus is the status of the object in the member, where the type collects it.",
+							Description: "RemoteStatus is the status of the object in the member, where the type collects it and the KubeFedConfig has the feature gate RawResourceStatusCollection.",
 							Default:     map[string]interface{}{},
 							Ref:         ref(rawjson.Value{}.OpenAPIModelName()),
 						},
@@ -4426,6 +4508,60 @@ func schema_apis_kubefed_types_v1beta2_TopologyReference(ref common.ReferenceCal
 					},
 				},
 				Required: []string{"name"},
+			},
+		},
+	}
+}
+
+func schema_apis_kubefed_types_v1beta2_WorkloadStatus(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "WorkloadStatus has numbers of replicas over all targets. Those of a target whose member cannot be asked now count as desired, and as nothing else: what is not known to be ready is not.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"desiredReplicas": {
+						SchemaProps: spec.SchemaProps{
+							Description: "DesiredReplicas is how many there are to be.",
+							Default:     0,
+							Type:        []string{"integer"},
+							Format:      "int64",
+						},
+					},
+					"replicas": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Replicas is how many there are.",
+							Default:     0,
+							Type:        []string{"integer"},
+							Format:      "int64",
+						},
+					},
+					"updatedReplicas": {
+						SchemaProps: spec.SchemaProps{
+							Description: "UpdatedReplicas is how many of them are of the newest template.",
+							Default:     0,
+							Type:        []string{"integer"},
+							Format:      "int64",
+						},
+					},
+					"readyReplicas": {
+						SchemaProps: spec.SchemaProps{
+							Description: "ReadyReplicas is how many of them are ready.",
+							Default:     0,
+							Type:        []string{"integer"},
+							Format:      "int64",
+						},
+					},
+					"availableReplicas": {
+						SchemaProps: spec.SchemaProps{
+							Description: "AvailableReplicas is how many of them have been ready for long enough.",
+							Default:     0,
+							Type:        []string{"integer"},
+							Format:      "int64",
+						},
+					},
+				},
+				Required: []string{"desiredReplicas", "replicas", "updatedReplicas", "readyReplicas", "availableReplicas"},
 			},
 		},
 	}

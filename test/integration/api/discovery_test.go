@@ -115,7 +115,7 @@ func TestTables(t *testing.T) {
 		columns, row string
 	}{
 		"columns":              {[]string{"get", "fpo"}, "NAME TOPOLOGY TARGETS PROPAGATED MASKED AGE", "web cell 3 False 1 "},
-		"wide columns":         {[]string{"get", "fpo", "-o", "wide"}, "NAME TOPOLOGY TARGETS PROPAGATED MASKED AGE UP-TO-DATE NOT-READY", "web cell 3 False 1 "},
+		"wide columns":         {[]string{"get", "fpo", "-o", "wide"}, "NAME TOPOLOGY TARGETS PROPAGATED MASKED AGE UP-TO-DATE HEALTHY NOT-READY READY", "web cell 3 False 1 "},
 		"the version is asked": {[]string{"get", "federatedpods.v1beta1.types.kubefed.io"}, "NAME TOPOLOGY TARGETS PROPAGATED MASKED AGE", "web cell 3 False 1 "},
 	} {
 		t.Run(sentence, func(t *testing.T) {

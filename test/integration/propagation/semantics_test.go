@@ -348,10 +348,24 @@ spec:
 	}
 }
 
+// TestRemoteStatus has the whole status come and go with the feature gate, of an object that nobody touches.
 func TestRemoteStatus(t *testing.T) {
 	f := start(t)
 	f.cells("rz00a", "m1")
 	f.deployment(0, `{topologies: [{name: rz00a}]}`, "")
+	without := func() {
+		t.Helper()
+		f.eventually("there is no status of the Deployment", func() error {
+			object := f.healthy("federateddeployments", "web", "True", "")
+			if status := f.target(object, "rz00a").RemoteStatus; status != nil {
+				return fmt.Errorf("got remoteStatus %s", status)
+			}
+			return nil
+		})
+	}
+	without()
+	f.collectRaw("Enabled")
+	defer f.collectRaw("Disabled")
 	f.eventually("the status of the Deployment is there", func() error {
 		object := f.states("federateddeployments", "web", "rz00a", "")
 		if status := string(f.target(object, "rz00a").RemoteStatus); !strings.Contains(status, `"observedGeneration":1`) {
@@ -359,6 +373,8 @@ func TestRemoteStatus(t *testing.T) {
 		}
 		return nil
 	})
+	f.collectRaw("Disabled")
+	without()
 }
 
 func TestTypesAreSwitchedOffAndOn(t *testing.T) {

@@ -195,7 +195,8 @@ func (w *world) start() {
 		Cells:      everywhere.Federation().V1alpha1().Cells().Lister(),
 		EdgeUnits:  everywhere.Edge().V1alpha1().EdgeUnits().Lister(),
 		Namespaces: hosts.Core().V1().Namespaces().Lister(),
-		Book:       kept, Federation: "here", Adopt: func() bool { return true }, Record: w.record, Paused: w.paused.Load,
+		Book:       kept, Federation: "here", Adopt: func() bool { return true }, CollectRaw: func() bool { return true },
+		Record: w.record, Paused: w.paused.Load,
 	})
 	if err != nil {
 		w.Fatal(err)

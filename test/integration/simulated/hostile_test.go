@@ -223,7 +223,7 @@ func admitData(value string) simulation.Admission {
 }
 
 // TestAMemberWhoseObjectsChangeAllTheTimeCostsTheHostLittle: what a member says of the status of
-// its objects is copied at once, and again, and then once a second.
+// its objects is copied at once, and again, and then four times in three seconds.
 func TestAMemberWhoseObjectsChangeAllTheTimeCostsTheHostLittle(t *testing.T) {
 	inWorld(t, 2, func(w *world) {
 		w.start()

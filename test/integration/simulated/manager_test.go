@@ -140,13 +140,15 @@ func value(m *simulation.Member, name string) string {
 	return got
 }
 
-// quickChecks has members that are back be noticed soon.
+// quickChecks has members that are back be noticed soon, and whole statuses collected.
 func (f *fixture) quickChecks() {
 	f.Helper()
 	gvr := v1beta1.SchemeGroupVersion.WithResource("kubefedconfigs")
 	f.eventually("the controllers have made their configuration", func() error {
 		found, err := f.host.Change(gvr, v1beta1.DefaultNamespace, v1beta1.KubeFedConfigName, func(config map[string]any) {
-			config["spec"].(map[string]any)["clusterHealthCheck"] = map[string]any{"period": "1s", "timeout": "10s", "failureThreshold": int64(2)}
+			spec := config["spec"].(map[string]any)
+			spec["featureGates"] = []any{map[string]any{"name": v1beta1.GateRawResourceStatusCollection, "configuration": string(v1beta1.Enabled)}}
+			spec["clusterHealthCheck"] = map[string]any{"period": "1s", "timeout": "10s", "failureThreshold": int64(2)}
 		})
 		if err == nil && !found {
 			err = errors.New("it is not there")

@@ -24,16 +24,29 @@ var environment = sync.OnceValues(func() (*cel.Env, error) {
 	)
 })
 
+// Predicate is an expression that is true or false of an object. Whatever goes wrong in it is false.
+// The object is decoded JSON, with the types that unstructured objects have, and is not modified.
+// It may be called concurrently.
+type Predicate func(object map[string]any) bool
+
+// Text is an expression that is a text on an object; false means that it cannot be computed. Else it is
+// as Predicate.
+type Text func(object map[string]any) (string, bool)
+
 // Compile returns why an expression cannot be used: it is none, is too large, or is not true or
 // false. The error is in the words of the compiler, with the place, and in one line.
 func Compile(expression string) error {
-	_, err := program(expression)
+	_, err := compile(expression)
 	return err
 }
 
-// compile returns the function that evaluates an expression.
-func compile(expression string) (func(map[string]any) bool, error) {
-	p, err := program(expression)
+func compile(expression string) (Predicate, error) {
+	return NewPredicate(expression, v1beta1.MaxEndedBytes)
+}
+
+// NewPredicate compiles an expression of so many bytes at most. The error is as that of Compile.
+func NewPredicate(expression string, limitBytes int) (Predicate, error) {
+	p, err := program(expression, limitBytes, cel.BoolType, "true or false")
 	if err != nil {
 		return nil, err
 	}
@@ -43,9 +56,25 @@ func compile(expression string) (func(map[string]any) bool, error) {
 	}, nil
 }
 
-func program(expression string) (cel.Program, error) {
-	if len(expression) > v1beta1.MaxEndedBytes {
-		return nil, fmt.Errorf("must be at most %d bytes", v1beta1.MaxEndedBytes)
+// NewText compiles an expression of so many bytes at most. The error is as that of Compile.
+func NewText(expression string, limitBytes int) (Text, error) {
+	p, err := program(expression, limitBytes, cel.StringType, "a string")
+	if err != nil {
+		return nil, err
+	}
+	return func(object map[string]any) (string, bool) {
+		result, _, err := p.Eval(map[string]any{"self": object})
+		if err != nil {
+			return "", false
+		}
+		text, ok := result.Value().(string)
+		return text, ok
+	}, nil
+}
+
+func program(expression string, limitBytes int, want *cel.Type, words string) (cel.Program, error) {
+	if len(expression) > limitBytes {
+		return nil, fmt.Errorf("must be at most %d bytes", limitBytes)
 	}
 	env, err := environment()
 	if err != nil {
@@ -56,9 +85,9 @@ func program(expression string) (cel.Program, error) {
 		first := issues.Errors()[0]
 		return nil, fmt.Errorf("line %d, column %d: %s", first.Location.Line(), first.Location.Column()+1, first.Message)
 	}
-	// What is read from self has any type: whether that is a bool is known when it is there.
-	if out := ast.OutputType(); !out.IsExactType(cel.BoolType) && !out.IsExactType(cel.DynType) {
-		return nil, fmt.Errorf("must be true or false, and is of type %s", out)
+	// What is read from self has any type: whether that is the wanted one is known when it is there.
+	if out := ast.OutputType(); !out.IsExactType(want) && !out.IsExactType(cel.DynType) {
+		return nil, fmt.Errorf("must be %s, and is of type %s", words, out)
 	}
 	return env.Program(ast, cel.CostLimit(CostLimit), cel.EvalOptions(cel.OptOptimize))
 }

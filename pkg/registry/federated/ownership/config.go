@@ -141,6 +141,9 @@ func trackStash(spec map[string]any, stash typesv1beta1.TopologyStash) {
 func trackStatus(status map[string]any) {
 	rest := child(status, "topology")
 	delete(status, "topology")
+	if workload := child(rest, "workload"); workload != nil {
+		status["workload"] = workload
+	}
 	if list, ok := status["clusters"].([]any); ok {
 		status["targets"] = trackTargets(list, rest)
 	}

@@ -123,10 +123,14 @@ func scaleOf(o *typesv1beta2.FederatedObject) (*autoscalingv1.Scale, error) {
 	return scale, nil
 }
 
-// runningReplicas sums the replicas of all targets whose status is collected.
+// runningReplicas are those of all targets: what our engine has added up, or the replicas of the statuses
+// that another one has collected.
 func runningReplicas(status *typesv1beta2.FederatedObjectStatus) int32 {
 	if status == nil {
 		return 0
+	}
+	if status.Workload != nil {
+		return int32(max(min(status.Workload.Replicas, math.MaxInt32), 0))
 	}
 	var sum int64
 	for _, t := range status.Targets {

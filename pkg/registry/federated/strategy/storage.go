@@ -75,7 +75,7 @@ func NewStorage(c Config, optsGetter generic.RESTOptionsGetter) (*Storage, error
 		NewList:        func() runtime.Object { return newListOf(kind) },
 		Strategy:       s,
 		StatusStrategy: statusStrategy{s},
-		Table:          tableConvertor{},
+		Table:          newTableConvertor(kind.Target.GroupKind()),
 		// A federated object has the name of the objects that it makes.
 		Names: objectnames.Of(kind.Target.GroupKind()),
 	}

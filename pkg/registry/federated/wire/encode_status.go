@@ -21,8 +21,22 @@ func appendTopologyStatus(b []byte, s *typesv1beta2.FederatedObjectStatus) ([]by
 	if err != nil {
 		return nil, err
 	}
+	b = appendWorkload(b, s.Workload)
 	b, err = appendFilledList(b, "targets", s.Targets, appendTarget)
 	return append(b, '}'), err
+}
+
+func appendWorkload(b []byte, w *typesv1beta2.WorkloadStatus) []byte {
+	if w == nil {
+		return b
+	}
+	b = append(appendKey(b, "workload"), '{')
+	b = strconv.AppendInt(appendKey(b, "desiredReplicas"), w.DesiredReplicas, 10)
+	b = strconv.AppendInt(appendKey(b, "replicas"), w.Replicas, 10)
+	b = strconv.AppendInt(appendKey(b, "updatedReplicas"), w.UpdatedReplicas, 10)
+	b = strconv.AppendInt(appendKey(b, "readyReplicas"), w.ReadyReplicas, 10)
+	b = strconv.AppendInt(appendKey(b, "availableReplicas"), w.AvailableReplicas, 10)
+	return append(b, '}')
 }
 
 func appendTarget(b []byte, t *typesv1beta2.TargetStatus) ([]byte, error) {
@@ -37,6 +51,10 @@ func appendTarget(b []byte, t *typesv1beta2.TargetStatus) ([]byte, error) {
 	if t.Ended {
 		b = append(appendKey(b, "ended"), "true"...)
 	}
+	b = appendText(b, "health", string(t.Health))
+	b = appendText(b, "healthMessage", t.HealthMessage)
+	b = appendInt(b, "replicas", t.Replicas)
+	b = appendInt(b, "ready", t.Ready)
 	return appendRaw(b, "remoteStatus", t.RemoteStatus)
 }
 
@@ -62,6 +80,7 @@ func appendClusterStatus(b []byte, s *typesv1beta1.FederatedObjectStatus) ([]byt
 		return append(b, '}'), err
 	}
 	b = appendTexts(append(appendKey(b, "topology"), '{'), "messages", s.Topology.Messages)
+	b = appendWorkload(b, s.Topology.Workload)
 	b, err = appendFilledList(b, "targets", s.Topology.Targets, appendTarget)
 	return append(b, '}', '}'), err
 }

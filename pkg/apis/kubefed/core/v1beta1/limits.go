@@ -16,6 +16,8 @@ const (
 	// MaxEndedBytes is how long the expression FederatedTypeConfig.spec.runToCompletion.ended
 	// may be.
 	MaxEndedBytes = 4 << 10
+	// MaxHealthBytes is how long each expression of FederatedTypeConfig.spec.health may be.
+	MaxHealthBytes = 4 << 10
 	// MaxFeatureGates is of KubeFedConfig.spec.featureGates.
 	MaxFeatureGates = 16
 )

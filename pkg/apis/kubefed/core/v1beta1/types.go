@@ -277,8 +277,9 @@ type FederatedTypeConfigSpec struct {
 	// deleted there.
 	// +optional
 	Propagation Mode `json:"propagation"`
-	// StatusCollection is Enabled or Disabled (default): whether the status of objects in
-	// members is collected.
+	// StatusCollection is Enabled or Disabled (default): whether the whole status of objects
+	// in members is in the federated object, if the KubeFedConfig has the feature gate
+	// RawResourceStatusCollection too. How healthy they are is there in any case.
 	// +optional
 	StatusCollection *Mode `json:"statusCollection,omitempty"`
 	// PropagatingAnnotations are patterns of template annotations that are part of the
@@ -309,6 +310,31 @@ type FederatedTypeConfigSpec struct {
 	// after somebody, such as its TTL, removed it. Jobs and Pods need none.
 	// +optional
 	RunToCompletion *RunToCompletion `json:"runToCompletion,omitempty"`
+	// Health says when an object of the type is healthy. Built-in types need none, nor do those
+	// that have the conditions Ready, or Reconciling and Stalled.
+	// +optional
+	Health *HealthRule `json:"health,omitempty"`
+}
+
+// HealthRule says how an object in a member is. Its expressions are in CEL, and are given the
+// object as self, as those of RunToCompletion. What cannot be computed, since a field is not there
+// or it takes too long, is not true. An object that is being deleted, or whose
+// status.observedGeneration is not its generation, is Progressing whatever the rule says. Each
+// expression has at most 4096 bytes; healthy or degraded must be given.
+type HealthRule struct {
+	// Healthy is true of an object that is as its spec wants it: self.status.phase == 'Bound'.
+	// One of which neither this nor degraded is true is Progressing. Without it the rules that
+	// hold for all types decide.
+	// +optional
+	Healthy string `json:"healthy,omitempty"`
+	// Degraded is true of an object that failed: self.status.phase == 'Failed'. It is asked
+	// before healthy.
+	// +optional
+	Degraded string `json:"degraded,omitempty"`
+	// Message is the sentence on an object that is not healthy: self.status.message. It should
+	// hold no times or numbers that change all the time, as each change of it is news.
+	// +optional
+	Message string `json:"message,omitempty"`
 }
 
 // ForeignFields is Remove or Keep.

@@ -66,6 +66,11 @@ func (in FederatedTypeConfigStatus) OpenAPIModelName() string {
 }
 
 // OpenAPIModelName returns the OpenAPI model name for this type.
+func (in HealthRule) OpenAPIModelName() string {
+	return "io.kubefed.core.v1beta1.HealthRule"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
 func (in KubeFedCluster) OpenAPIModelName() string {
 	return "io.kubefed.core.v1beta1.KubeFedCluster"
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/completion"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/health"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/manifest"
 	"github.com/koinon-io/koinon/pkg/apis/mistakes"
 )
@@ -46,7 +47,8 @@ func federatedTypeConfig(config, old *v1beta1.FederatedTypeConfig) field.ErrorLi
 		errs = append(errs, oneOf(policy, spec.Child("conflicts"), v1beta1.OverwriteConflicts, v1beta1.AbortOnConflicts)...)
 	}
 	errs = append(errs, memberFields(config.Spec.MemberFields, len(old.Spec.MemberFields), spec.Child("memberFields"))...)
-	return append(errs, runToCompletion(config.Spec.RunToCompletion, spec.Child("runToCompletion"))...)
+	errs = append(errs, runToCompletion(config.Spec.RunToCompletion, spec.Child("runToCompletion"))...)
+	return append(errs, health.Validate(config.Spec.Health, spec.Child("health"))...)
 }
 
 // NewFederatedTypeConfig checks a whole FederatedTypeConfig that is being created.

@@ -98,8 +98,9 @@ func copied(in []v1beta1.IndexedOverride) []v1beta1.IndexedOverride {
 // goes beyond KubeFed's format, it was dropped, and
 //
 //   - a condition of the same type, status and reason keeps its message;
-//   - a target that is still there keeps cluster, namespace, hash, version and
-//     generation, and its message if the state is the same;
+//   - a target that is still there keeps cluster, namespace, hash, version,
+//     generation and health, and its message if the state is the same;
+//   - the numbers of a workload stay;
 //   - a target that was Masked stays, though a stock controller does not report it;
 //   - targets are sorted by name and those of the same name are dropped but for the
 //     first, as stock controllers list them in random order.
@@ -112,6 +113,7 @@ func RestoreStatus(old, new *v1beta2.FederatedObject) {
 	if new.Status == nil {
 		new.Status = &v1beta2.FederatedObjectStatus{}
 	}
+	new.Status.Workload = old.Status.Workload.DeepCopy()
 	new.Status.Conditions = restoredConditions(old.Status.Conditions, new.Status.Conditions)
 	new.Status.Targets = restoredTargets(old.Status.Targets, new.Status.Targets)
 }
@@ -138,7 +140,7 @@ func statusGoesBeyondKubeFed(s *v1beta2.FederatedObjectStatus) bool {
 	if s == nil {
 		return false
 	}
-	return slices.ContainsFunc(s.Conditions, func(c v1beta2.Condition) bool { return c.Message != "" }) ||
+	return s.Workload != nil || slices.ContainsFunc(s.Conditions, func(c v1beta2.Condition) bool { return c.Message != "" }) ||
 		slices.ContainsFunc(s.Targets, func(t v1beta2.TargetStatus) bool { return hubOnly(&t) })
 }
 
@@ -168,6 +170,7 @@ func restoredTargets(old, new []v1beta2.TargetStatus) []v1beta2.TargetStatus {
 			t := &out[i]
 			t.Cluster, t.Namespace, t.Hash, t.Version, t.Generation = was.Cluster, was.Namespace, was.Hash, was.Version, was.Generation
 			t.Ended = was.Ended
+			t.Health, t.HealthMessage, t.Replicas, t.Ready = was.Health, was.HealthMessage, was.Replicas, was.Ready
 			if t.State == was.State {
 				t.Message = was.Message
 			}

@@ -36,7 +36,7 @@ func (n names) clusterStatus(in *v1beta2.FederatedObjectStatus) *v1beta1.Federat
 		return nil
 	}
 	out := &v1beta1.FederatedObjectStatus{ObservedGeneration: in.ObservedGeneration}
-	rest := v1beta1.TopologyStatus{}
+	rest := v1beta1.TopologyStatus{Workload: in.Workload}
 	if len(in.Conditions) > 0 {
 		out.Conditions = make([]v1beta1.Condition, len(in.Conditions))
 	}
@@ -66,7 +66,7 @@ func (n names) clusterStatus(in *v1beta2.FederatedObjectStatus) *v1beta1.Federat
 			rest.Targets = append(rest.Targets, kept)
 		}
 	}
-	if rest.Messages != nil || rest.Targets != nil {
+	if rest.Messages != nil || rest.Workload != nil || rest.Targets != nil {
 		out.Topology = &rest
 	}
 	return out
@@ -74,7 +74,8 @@ func (n names) clusterStatus(in *v1beta2.FederatedObjectStatus) *v1beta1.Federat
 
 // hubOnly reports whether the target has fields that KubeFed's format has no place for.
 func hubOnly(t *v1beta2.TargetStatus) bool {
-	return t.Message != "" || t.Cluster != "" || t.Namespace != "" || t.Hash != "" || t.Version != "" || t.Generation != 0 || t.Ended
+	return t.Message != "" || t.Cluster != "" || t.Namespace != "" || t.Hash != "" || t.Version != "" || t.Generation != 0 || t.Ended ||
+		t.Health != "" || t.HealthMessage != "" || t.Replicas != 0 || t.Ready != 0
 }
 
 func (n names) topologyStatus(in *v1beta1.FederatedObjectStatus) *v1beta2.FederatedObjectStatus {
@@ -85,7 +86,7 @@ func (n names) topologyStatus(in *v1beta1.FederatedObjectStatus) *v1beta2.Federa
 	if in.Topology != nil {
 		rest = *in.Topology
 	}
-	out := &v1beta2.FederatedObjectStatus{ObservedGeneration: in.ObservedGeneration}
+	out := &v1beta2.FederatedObjectStatus{ObservedGeneration: in.ObservedGeneration, Workload: rest.Workload}
 	if len(in.Conditions) > 0 {
 		out.Conditions = make([]v1beta2.Condition, len(in.Conditions))
 	}

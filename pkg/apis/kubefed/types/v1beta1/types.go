@@ -115,7 +115,7 @@ type FederatedObjectStatus struct {
 
 // Condition is KubeFed's condition of a federated object.
 type Condition struct {
-	// Type of the condition: Propagation.
+	// Type of the condition: Propagation or Healthy.
 	Type v1beta2.ConditionType `json:"type"`
 	// Status is True, False or Unknown.
 	Status metav1.ConditionStatus `json:"status"`
@@ -137,8 +137,8 @@ type ClusterStatus struct {
 	// Status is empty if the cluster runs what the spec says, else one word on why not.
 	// +optional
 	Status v1beta2.TargetState `json:"status,omitempty"`
-	// RemoteStatus is the status of the object in the member, where the type collects
-	// it.
+	// RemoteStatus is the status of the object in the member, where the type collects it and
+	// the KubeFedConfig has the feature gate RawResourceStatusCollection.
 	// +optional
 	RemoteStatus rawjson.Value `json:"remoteStatus,omitempty"`
 }
@@ -148,6 +148,9 @@ type TopologyStatus struct {
 	// Messages are the sentences of the conditions, by condition type.
 	// +optional
 	Messages map[string]string `json:"messages,omitempty"`
+	// Workload is as in the topology shape.
+	// +optional
+	Workload *v1beta2.WorkloadStatus `json:"workload,omitempty"`
 	// Targets are the entries of the topology shape, without what clusters says.
 	// +optional
 	// +listType=atomic

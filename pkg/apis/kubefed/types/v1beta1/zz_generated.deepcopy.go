@@ -313,6 +313,11 @@ func (in *TopologyStatus) DeepCopyInto(out *TopologyStatus) {
 			(*out)[key] = val
 		}
 	}
+	if in.Workload != nil {
+		in, out := &in.Workload, &out.Workload
+		*out = new(v1beta2.WorkloadStatus)
+		**out = **in
+	}
 	if in.Targets != nil {
 		in, out := &in.Targets, &out.Targets
 		*out = make([]v1beta2.TargetStatus, len(*in))

@@ -20,7 +20,7 @@ const (
 	// (Python), and YAML indents every line by its depth.
 	MaxDepth = 128
 	// MaxTargets is how many targets a placement or a mask may name, and how many overrides
-	// there may be. The status has an entry of some 120 bytes for each target, and its field
+	// there may be. The status has an entry of some 160 bytes for each target, and its field
 	// manager owns as much again. A selector may select more, as long as the status fits.
 	MaxTargets = 1000
 	// MaxTargetPatches is how many patches may apply to one target: those of its entry and
@@ -37,4 +37,6 @@ const (
 	// MaxMessageBytes is how long controllers make the message of a target. Messages of
 	// members may quote whole objects.
 	MaxMessageBytes = 1 << 10
+	// MaxHealthMessageBytes is how long controllers make the message on the health of a target.
+	MaxHealthMessageBytes = 96
 )

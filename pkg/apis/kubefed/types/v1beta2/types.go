@@ -122,11 +122,15 @@ type FederatedObjectStatus struct {
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 	// Conditions of the whole object. Propagation is True once every target that may
-	// change runs what the spec says.
+	// change runs what the spec says, Healthy once the objects in all targets are well, too.
+	// Both speak of observedGeneration.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
 	Conditions []Condition `json:"conditions,omitempty"`
+	// Workload has the numbers of all targets together, for kinds that have replicas.
+	// +optional
+	Workload *WorkloadStatus `json:"workload,omitempty"`
 	// Targets has one entry per target that is placed, or that still holds the object,
 	// sorted by name. It is written as a whole, so that who owns it is said once, and not
 	// for each field of a thousand targets.
@@ -153,9 +157,25 @@ const (
 	ReasonNamespaceNotFederated = "NamespaceNotFederated"
 )
 
+// ConditionHealthy is True once the object in every target runs what the spec says and is
+// healthy, False if one is known not to be, and Unknown while that is not known of one. What the
+// mask leaves as it is counts by its health alone.
+const ConditionHealthy ConditionType = "Healthy"
+
+// Reasons of the condition Healthy. It has none while it is True.
+const (
+	// ReasonTargetsDegraded: the object in a target is Degraded.
+	ReasonTargetsDegraded = "TargetsDegraded"
+	// ReasonTargetsProgressing: none is Degraded, and one is Progressing, or does not run what
+	// the spec says yet.
+	ReasonTargetsProgressing = "TargetsProgressing"
+	// ReasonTargetsUnknown: how the object in a target is cannot be told now.
+	ReasonTargetsUnknown = "TargetsUnknown"
+)
+
 // Condition is KubeFed's condition, with a message.
 type Condition struct {
-	// Type of the condition: Propagation.
+	// Type of the condition: Propagation or Healthy.
 	Type ConditionType `json:"type"`
 	// Status is True, False or Unknown.
 	Status metav1.ConditionStatus `json:"status"`
@@ -237,6 +257,39 @@ const (
 	EventOrphanedInTargets = "OrphanedInTargets"
 )
 
+// Health is one word on the object in a target. The empty word says that there is no object, or
+// that nothing was told of it yet.
+type Health string
+
+const (
+	// HealthHealthy: the object is as its spec wants it. Objects of kinds without a status are
+	// so once they are there.
+	HealthHealthy Health = "Healthy"
+	// HealthProgressing: the object is on its way there.
+	HealthProgressing Health = "Progressing"
+	// HealthDegraded: the object failed, and will not get there by itself.
+	HealthDegraded Health = "Degraded"
+	// HealthSuspended: the object's own spec has it wait. Nothing is wrong with that.
+	HealthSuspended Health = "Suspended"
+	// HealthUnknown: the member cannot be asked, or what it says of the object makes no sense.
+	HealthUnknown Health = "Unknown"
+)
+
+// WorkloadStatus has numbers of replicas over all targets. Those of a target whose member cannot
+// be asked now count as desired, and as nothing else: what is not known to be ready is not.
+type WorkloadStatus struct {
+	// DesiredReplicas is how many there are to be.
+	DesiredReplicas int64 `json:"desiredReplicas"`
+	// Replicas is how many there are.
+	Replicas int64 `json:"replicas"`
+	// UpdatedReplicas is how many of them are of the newest template.
+	UpdatedReplicas int64 `json:"updatedReplicas"`
+	// ReadyReplicas is how many of them are ready.
+	ReadyReplicas int64 `json:"readyReplicas"`
+	// AvailableReplicas is how many of them have been ready for long enough.
+	AvailableReplicas int64 `json:"availableReplicas"`
+}
+
 // TargetStatus is what is known of one target.
 type TargetStatus struct {
 	// Name of the target, in the words of spec.topologyType.
@@ -267,8 +320,21 @@ type TargetStatus struct {
 	// is complete or has failed, or what spec.runToCompletion of the FederatedTypeConfig says.
 	// +optional
 	Ended bool `json:"ended,omitempty"`
-	// RemoteStatus is the status of the object in the member, where the type collects
-	// it.
+	// Health of the object there: Healthy, Progressing, Degraded, Suspended or Unknown; empty if
+	// there is none, or nothing was told of it yet.
+	// +optional
+	Health Health `json:"health,omitempty"`
+	// HealthMessage is a short sentence on an object that is not healthy.
+	// +optional
+	HealthMessage string `json:"healthMessage,omitempty"`
+	// Replicas is how many there are to be, for kinds that have replicas.
+	// +optional
+	Replicas int64 `json:"replicas,omitempty"`
+	// Ready is how many of them are ready.
+	// +optional
+	Ready int64 `json:"ready,omitempty"`
+	// RemoteStatus is the status of the object in the member, where the type collects it and
+	// the KubeFedConfig has the feature gate RawResourceStatusCollection.
 	// +optional
 	RemoteStatus rawjson.Value `json:"remoteStatus,omitempty"`
 }

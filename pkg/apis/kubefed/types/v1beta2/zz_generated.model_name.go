@@ -54,3 +54,8 @@ func (in TargetStatus) OpenAPIModelName() string {
 func (in TopologyReference) OpenAPIModelName() string {
 	return "io.kubefed.types.v1beta2.TopologyReference"
 }
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in WorkloadStatus) OpenAPIModelName() string {
+	return "io.kubefed.types.v1beta2.WorkloadStatus"
+}

@@ -24,8 +24,9 @@ type FederatedTypeConfigSpecApplyConfiguration struct {
 	// objects are kept, but nothing is made or changed in members. What is deleted here is
 	// deleted there.
 	Propagation *corev1beta1.Mode `json:"propagation,omitempty"`
-	// StatusCollection is Enabled or Disabled (default): whether the status of objects in
-	// members is collected.
+	// StatusCollection is Enabled or Disabled (default): whether the whole status of objects
+	// in members is in the federated object, if the KubeFedConfig has the feature gate
+	// RawResourceStatusCollection too. How healthy they are is there in any case.
 	StatusCollection *corev1beta1.Mode `json:"statusCollection,omitempty"`
 	// PropagatingAnnotations are patterns of template annotations that are part of the
 	// spec: set, changed and removed in members. A pattern is a key, in which * stands
@@ -48,6 +49,9 @@ type FederatedTypeConfigSpecApplyConfiguration struct {
 	// RunToCompletion says when an object of the type has ended: it is then not made again
 	// after somebody, such as its TTL, removed it. Jobs and Pods need none.
 	RunToCompletion *RunToCompletionApplyConfiguration `json:"runToCompletion,omitempty"`
+	// Health says when an object of the type is healthy. Built-in types need none, nor do those
+	// that have the conditions Ready, or Reconciling and Stalled.
+	Health *HealthRuleApplyConfiguration `json:"health,omitempty"`
 }
 
 // FederatedTypeConfigSpecApplyConfiguration constructs a declarative configuration of the FederatedTypeConfigSpec type for use with
@@ -137,5 +141,13 @@ func (b *FederatedTypeConfigSpecApplyConfiguration) WithMemberFields(values ...s
 // If called multiple times, the RunToCompletion field is set to the value of the last call.
 func (b *FederatedTypeConfigSpecApplyConfiguration) WithRunToCompletion(value *RunToCompletionApplyConfiguration) *FederatedTypeConfigSpecApplyConfiguration {
 	b.RunToCompletion = value
+	return b
+}
+
+// WithHealth sets the Health field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Health field is set to the value of the last call.
+func (b *FederatedTypeConfigSpecApplyConfiguration) WithHealth(value *HealthRuleApplyConfiguration) *FederatedTypeConfigSpecApplyConfiguration {
+	b.Health = value
 	return b
 }

@@ -150,6 +150,10 @@ func randomStatus(c randfill.Continue) *v1beta2.FederatedObjectStatus {
 			LastUpdateTime: "2026-11-22T01:02:03Z", LastTransitionTime: pick(c, "", "2026-11-22T01:02:03Z"),
 		}}
 	}
+	if c.Bool() {
+		s.Workload = &v1beta2.WorkloadStatus{DesiredReplicas: int64(c.Intn(3)), Replicas: int64(c.Intn(3)), UpdatedReplicas: int64(c.Intn(3)),
+			ReadyReplicas: int64(c.Intn(3)), AvailableReplicas: int64(c.Intn(3))}
+	}
 	for _, name := range distinct(c, 5) {
 		t := v1beta2.TargetStatus{Name: name, State: pick(c, v1beta2.TargetOK, v1beta2.TargetMasked, v1beta2.TargetUpdateFailed)}
 		if c.Bool() {
@@ -159,6 +163,8 @@ func randomStatus(c randfill.Continue) *v1beta2.FederatedObjectStatus {
 			t.Message, t.Cluster, t.Namespace = pick(c, "", "sentence"), pick(c, "", "m1"), pick(c, "", "shop-a")
 			t.Hash, t.Version, t.Generation = pick(c, "", "abc"), pick(c, "", "gen:4"), int64(c.Intn(3))
 			t.Ended = c.Bool()
+			t.Health = pick(c, "", v1beta2.HealthHealthy, v1beta2.HealthDegraded)
+			t.HealthMessage, t.Replicas, t.Ready = pick(c, "", "Ready: 1/3"), int64(c.Intn(3)), int64(c.Intn(3))
 		}
 		s.Targets = append(s.Targets, t)
 	}

@@ -276,9 +276,3 @@ tool (
 	k8s.io/kubernetes/cmd/kube-proxy
 	k8s.io/kubernetes/cmd/kubelet
 )
-
-// github.com/fluxcd/cli-utils asks for newer ones for its commands. The package of it that is linked
-// imports neither, and Kubernetes 1.36 has these.
-replace github.com/mailru/easyjson => github.com/mailru/easyjson v0.7.7
-
-replace github.com/go-errors/errors => github.com/go-errors/errors v1.4.2

@@ -25,7 +25,8 @@ const (
 	Conflict = "Conflict"
 	// Forbidden is True if nothing may be placed there.
 	Forbidden = "Forbidden"
-	// Healthy is what the object itself says of its state. It is there only where that is known.
+	// Healthy is how the object is: what the health rule of its kind says. It is there only where
+	// something is known of that.
 	Healthy = "Healthy"
 	// Masked is True if the mask leaves the target as it is.
 	Masked = "Masked"
@@ -74,9 +75,6 @@ type Seen struct {
 	Answer Answer
 	// Why says more on the answer, in a sentence; empty for Found.
 	Why string
-	// Healthy is the condition Healthy of the object that was found; nil if nobody judged it. Its
-	// type is set here.
-	Healthy *v1alpha1.TargetCondition
 }
 
 // meaning is what a state says, beside Applied.
@@ -88,19 +86,31 @@ type meaning struct {
 // meanings of the states that say more than that the spec is not applied. A test looks that every
 // state is known.
 var meanings = map[v1beta2.TargetState]meaning{
-	v1beta2.TargetOK:                   {applied: metav1.ConditionTrue},
-	v1beta2.TargetEnded:                {applied: metav1.ConditionTrue},
-	v1beta2.TargetMasked:               {applied: metav1.ConditionFalse, masked: true},
-	v1beta2.TargetContested:            {applied: metav1.ConditionFalse, conflict: true},
-	v1beta2.TargetAlreadyExists:        {applied: metav1.ConditionFalse, conflict: true},
-	v1beta2.TargetManagedLabelFalse:    {applied: metav1.ConditionFalse, conflict: true},
-	v1beta2.TargetNamespaceForbidden:   {applied: metav1.ConditionFalse, forbidden: true},
-	v1beta2.TargetWaitingForRemoval:    {applied: metav1.ConditionFalse, removing: true},
-	v1beta2.TargetDeletionFailed:       {applied: metav1.ConditionFalse, removing: true},
-	v1beta2.TargetLabelRemovalFailed:   {applied: metav1.ConditionFalse, removing: true},
-	v1beta2.TargetClusterNotReady:      {applied: metav1.ConditionUnknown, isUnreachable: true},
-	v1beta2.TargetCachedRetrievalError: {applied: metav1.ConditionUnknown},
-	v1beta2.TargetRetrievalFailed:      {applied: metav1.ConditionUnknown},
+	v1beta2.TargetOK:                    {applied: metav1.ConditionTrue},
+	v1beta2.TargetEnded:                 {applied: metav1.ConditionTrue},
+	v1beta2.TargetMasked:                {applied: metav1.ConditionFalse, masked: true},
+	v1beta2.TargetConflict:              {applied: metav1.ConditionFalse, conflict: true},
+	v1beta2.TargetContested:             {applied: metav1.ConditionFalse, conflict: true},
+	v1beta2.TargetAlreadyExists:         {applied: metav1.ConditionFalse, conflict: true},
+	v1beta2.TargetManagedLabelFalse:     {applied: metav1.ConditionFalse, conflict: true},
+	v1beta2.TargetNamespaceForbidden:    {applied: metav1.ConditionFalse, forbidden: true},
+	v1beta2.TargetNamespaceNotFederated: {applied: metav1.ConditionFalse, forbidden: true},
+	v1beta2.TargetAbandoned:             {applied: metav1.ConditionUnknown, removing: true},
+	v1beta2.TargetWaitingForRemoval:     {applied: metav1.ConditionFalse, removing: true},
+	v1beta2.TargetDeletionFailed:        {applied: metav1.ConditionFalse, removing: true},
+	v1beta2.TargetLabelRemovalFailed:    {applied: metav1.ConditionFalse, removing: true},
+	v1beta2.TargetClusterNotReady:       {applied: metav1.ConditionUnknown, isUnreachable: true},
+	v1beta2.TargetCachedRetrievalError:  {applied: metav1.ConditionUnknown},
+	v1beta2.TargetRetrievalFailed:       {applied: metav1.ConditionUnknown},
+}
+
+// healthy is what each word on an object says.
+var healthy = map[v1beta2.Health]metav1.ConditionStatus{
+	v1beta2.HealthHealthy:     metav1.ConditionTrue,
+	v1beta2.HealthSuspended:   metav1.ConditionTrue,
+	v1beta2.HealthProgressing: metav1.ConditionFalse,
+	v1beta2.HealthDegraded:    metav1.ConditionFalse,
+	v1beta2.HealthUnknown:     metav1.ConditionUnknown,
 }
 
 // Of returns the conditions of a target, sorted by type: what its record says and, where the
@@ -120,6 +130,11 @@ func Of(record *v1beta2.TargetStatus, seen Seen) []v1alpha1.TargetCondition {
 	conditions := []v1alpha1.TargetCondition{
 		{Type: Applied, Status: m.applied, Reason: reason, Message: appliedMessage(record)},
 		say(Conflict, m.conflict), say(Forbidden, m.forbidden), say(Masked, m.masked), say(Removing, m.removing), say(Unreachable, m.isUnreachable),
+	}
+	if status, known := healthy[record.Health]; known {
+		conditions = append(conditions, v1alpha1.TargetCondition{
+			Type: Healthy, Status: status, Reason: string(record.Health), Message: record.HealthMessage,
+		})
 	}
 	conditions = withSeen(conditions, seen)
 	slices.SortFunc(conditions, func(a, b v1alpha1.TargetCondition) int { return cmp.Compare(a.Type, b.Type) })
@@ -148,9 +163,6 @@ func withSeen(conditions []v1alpha1.TargetCondition, seen Seen) []v1alpha1.Targe
 	case NoneAsked:
 	case Found:
 		set(Unreachable, metav1.ConditionFalse, ReasonAnswered, "")
-		if seen.Healthy != nil {
-			set(Healthy, seen.Healthy.Status, seen.Healthy.Reason, seen.Healthy.Message)
-		}
 	case NotFound:
 		set(Unreachable, metav1.ConditionFalse, ReasonAnswered, "")
 		set(Healthy, metav1.ConditionUnknown, ReasonNotThere, seen.Why)

@@ -28,6 +28,9 @@ func HostTypes(custom ...Type) []Type {
 		GroupVersionResource: schema.GroupVersionResource{Group: "coordination.k8s.io", Version: "v1", Resource: "leases"},
 		Kind:                 "Lease", Namespaced: true,
 	})
+	types = append(types, Type{
+		GroupVersionResource: schema.GroupVersionResource{Version: "v1", Resource: "events"}, Kind: "Event", Namespaced: true,
+	})
 	add := func(group, version, resource, kind string, namespaced bool) {
 		types = append(types, Type{
 			GroupVersionResource: schema.GroupVersionResource{Group: group, Version: version, Resource: resource},

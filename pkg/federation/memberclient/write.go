@@ -51,15 +51,18 @@ func (c *Conn) Update(ctx context.Context, gvr schema.GroupVersionResource, name
 
 // TryUpdate asks what Update would make of an object, by a dry run: admission and defaults of the
 // member take part, and nothing is stored or remembered. A member whose webhooks have side
-// effects refuses dry runs.
+// effects refuses dry runs. ErrTypeNotServed is as for Create.
 func (c *Conn) TryUpdate(ctx context.Context, gvr schema.GroupVersionResource, namespace, name string, object map[string]any) (*unstructured.Unstructured, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	ctx, _ = collectWarnings(ctx) // those of the write are told
 	answered, err := c.resource(gvr, namespace).Update(ctx, &unstructured.Unstructured{Object: object}, metav1.UpdateOptions{
-		FieldManager: FieldManager, FieldValidation: metav1.FieldValidationWarn, DryRun: []string{metav1.DryRunAll},
+		FieldManager: FieldManager, FieldValidation: fieldValidation(ctx), DryRun: []string{metav1.DryRunAll},
 	})
-	if err != nil {
+	switch {
+	case isUnknownPath(err):
+		return nil, fmt.Errorf("%w (404 Not Found)", ErrTypeNotServed)
+	case err != nil:
 		return nil, err
 	}
 	if answered.GetName() != name || answered.GetNamespace() != namespace {

@@ -187,8 +187,11 @@ func TestAVersionThatIsNotServedIsToldFromAnObjectThatIsGone(t *testing.T) {
 		conn := serve(t, &fakeMember{object: test.answer})
 		_, created := conn.Create(t.Context(), configMaps.Resource, "ns", "a", object, Hold{})
 		_, updated := conn.Update(t.Context(), configMaps.Resource, "ns", "a", object)
-		if errors.Is(created, ErrTypeNotServed) != test.want || errors.Is(updated, ErrTypeNotServed) != test.want {
-			t.Errorf("%s: got %v on create, %v on update", name, created, updated)
+		_, tried := conn.TryUpdate(t.Context(), configMaps.Resource, "ns", "a", object)
+		for what, err := range map[string]error{"create": created, "update": updated, "a dry run": tried} {
+			if errors.Is(err, ErrTypeNotServed) != test.want {
+				t.Errorf("%s: got %v on %s", name, err, what)
+			}
 		}
 	}
 }

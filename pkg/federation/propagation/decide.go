@@ -306,7 +306,7 @@ func notObserved(o observation) *decision {
 // undecided leaves the record as it is, if it speaks of this manifest; what it says was
 // true a moment ago. A first or a changed manifest is pending.
 func (o observation) undecided(message string) *decision {
-	if o.manifest != nil && o.record.Hash == o.manifest.Hash && o.record.Version != "" {
+	if o.manifest != nil && o.record.Hash == o.manifest.Hash && (o.record.Version != "" || !o.record.State.UpToDate()) {
 		return &decision{status: o.record}
 	}
 	d := o.say(v1beta2.TargetPending, message)

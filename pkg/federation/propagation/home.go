@@ -8,6 +8,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/koinon-io/koinon/pkg/apis/federation/ownership"
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/placement"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
 	"github.com/koinon-io/koinon/pkg/federation/memberclient"
@@ -49,6 +50,8 @@ func (e *Engine) observeHome(v *view, t viewTarget, o *observation) {
 	}
 	holder, held := e.Book.Holder(o.home, t.Member)
 	switch refusal := o.member.System.Refusal(o.home); {
+	case e.inOneNamespace() && o.home != e.SystemNamespace: // nobody watches it there
+		o.homeRefusal = fmt.Sprintf("in the scope %s of the KubeFedConfig nothing is in any namespace of members but %q", v1beta1.NamespaceScoped, e.SystemNamespace)
 	case refusal != "":
 		o.homeRefusal = refusal
 	case held && holder != t.Owner:

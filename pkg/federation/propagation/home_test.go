@@ -55,6 +55,7 @@ func TestTheHomeOfATarget(t *testing.T) {
 		tenant    tenancy.Tenant
 		book      ledger
 		recorded  bool
+		scope     v1beta1.ResourceScope
 
 		home            string
 		refused         string
@@ -109,9 +110,14 @@ func TestTheHomeOfATarget(t *testing.T) {
 			refused: `member "m1" has no label federation.koinon.io/tenant, and namespace "shop" has a: both must be the same`},
 		"a member of nobody, for an object in a cell": {
 			view: viewOf("shop", "cell", configMaps), candidate: placement.Candidate{Name: "rz00a", Namespace: "shop-rz00a"}, tenant: tenant, home: "shop-rz00a", wanted: true},
+		"in one namespace, that one": {
+			view: viewOf("federation", "cluster", configMaps), candidate: placement.Candidate{Name: "m1"}, scope: v1beta1.NamespaceScoped, home: "federation", wanted: true},
+		"in one namespace, a cell, which has another one that nobody watches": {
+			view: viewOf("federation", "cell", configMaps), candidate: placement.Candidate{Name: "rz00a", Namespace: "federation-rz00a"}, scope: v1beta1.NamespaceScoped, home: "federation-rz00a",
+			refused: `in the scope Namespaced of the KubeFedConfig nothing is in any namespace of members but "federation"`},
 	} {
 		t.Run(name, func(t *testing.T) {
-			e := &Engine{Config: Config{Book: test.book, Federation: "f1"}}
+			e := &Engine{Config: Config{Book: test.book, Federation: "f1", SystemNamespace: "federation", Scope: test.scope}}
 			test.view.tenant = test.tenant
 			test.candidate.Member = "m1"
 			test.candidate.Owner = test.view.ownerOf(test.candidate.Name)

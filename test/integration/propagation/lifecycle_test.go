@@ -78,6 +78,13 @@ func TestATypeThatAMemberServesInAnotherVersionIsWrittenInThat(t *testing.T) {
 		}
 		return nil
 	})
+	// Whose fields are is looked at in that version too.
+	f.apply(fmt.Sprintf(`{apiVersion: types.kubefed.io/v1beta2, kind: FederatedGizmo, metadata: {name: g, namespace: %s, annotations: {federation.koinon.io/conflicts: Abort}}, spec: {template: {spec: {size: 3}}, placement: {topologies: [{name: m1}, {name: m2}]}}}`, f.namespace))
+	if _, err := f.member("m2").Resource(gizmos).Namespace(f.namespace).Patch(t.Context(), "g", types.MergePatchType, []byte(`{"spec":{"size":4}}`), metav1.PatchOptions{FieldManager: "somebody"}); err != nil {
+		t.Fatal(err)
+	}
+	f.states("federatedgizmos", "g", "m1", "", "m2", "Conflict")
+	says(`field .spec.size is owned by "somebody"; the annotation federation.koinon.io/conflicts=Overwrite takes over what others own`)
 	f.delete("federatedgizmos", "g")
 	f.gone("federatedgizmos", "g")
 	f.absent("m2", gizmos, f.namespace, "g")

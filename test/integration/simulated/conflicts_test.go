@@ -23,7 +23,10 @@ type listener struct {
 	told []events.Event // guarded by mu
 }
 
-func (l *listener) record(_ *corev1.ObjectReference, happened ...events.Event) {
+func (l *listener) record(about *corev1.ObjectReference, happened ...events.Event) {
+	if about.Kind == "FederatedNamespace" {
+		return // every world has one
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.told = append(l.told, happened...)

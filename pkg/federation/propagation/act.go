@@ -45,6 +45,9 @@ func (e *Engine) act(ctx context.Context, key targetKey) {
 	if v.mayAct(o, d) {
 		r = e.carry(ctx, v, t, o, d)
 	}
+	if r.failed && ctx.Err() != nil {
+		return // the engine ends: what it was interrupted in says nothing of the member
+	}
 	e.follow(m, key, m.end(t.Name, r))
 	logger := klog.FromContext(ctx).WithValues("object", key.object.source(), "type", key.object.kind, "target", t.Name, "member", t.Member)
 	if r.failed {

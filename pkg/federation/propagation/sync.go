@@ -162,7 +162,7 @@ func (e *Engine) guard(ctx context.Context, v *view, steps []step) (*view, error
 }
 
 // carryOut settles decisions and gives actions to executors. It returns what to say of
-// each target now, and whether an action was begun.
+// each target now, and whether an action is under way.
 func (e *Engine) carryOut(v *view, steps []step) (entries []v1beta2.TargetStatus, begun bool) {
 	shared := *v // v goes on to be what is stored
 	for _, s := range steps {
@@ -183,12 +183,12 @@ func (e *Engine) carryOut(v *view, steps []step) (entries []v1beta2.TargetStatus
 		wanted := &order{about: about(s.observed, s.decision), view: &shared, target: s.target, manifest: s.observed.manifest}
 		enqueue, failed := v.memory.want(wanted, record)
 		if enqueue {
-			begun = true
 			e.dispatch(s.target.Member, targetKey{v.key, s.target.Name})
 		}
 		if failed != nil {
 			said = *failed
 		}
+		begun = begun || enqueue || failed == nil // another look may have begun it
 		entries = append(entries, v.entry(s, said))
 	}
 	return entries, begun

@@ -59,8 +59,8 @@ Exit codes: 0 all members were asked; 1 refused or failed; 3 a member is missing
 		Example: `  # All deployments, wherever they are
   kubectl koinon get deployments -A
 
-  # One name, in each member that has it
-  kubectl koinon get deploy web -n shop
+  # One name, in each member and cell that has it
+  kubectl koinon get deploy web -A
 
   # What is in a cell of namespace shop
   kubectl koinon get pods --cell rz00a -n shop
@@ -112,8 +112,6 @@ func (o *getOptions) validate() error {
 		return fmt.Errorf("%q is no object: it must be one TYPE, or TYPE NAME", strings.TrimSuffix(o.typeWord+"/"+o.name, "/"))
 	case o.name != "" && (o.LabelSelector != "" || o.FieldSelector != ""):
 		return errors.New("-l and --field-selector are for one TYPE without a name")
-	case o.name != "" && o.All:
-		return errors.New("-A is for one TYPE without a name")
 	case o.Cell != "" && len(o.Clusters) > 0:
 		return errors.New("--cell and --cluster exclude each other: a cell is in one member")
 	case o.Cell != "" && o.All:

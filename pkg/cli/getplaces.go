@@ -32,6 +32,7 @@ type place struct {
 	// cells are by where they are; nil if they are not known.
 	cells map[home]string
 
+	kind       schema.GroupVersionKind
 	resource   schema.GroupVersionResource
 	namespaced bool
 	// version is that of the list, from which a watch goes on.
@@ -108,6 +109,7 @@ func (o *getOptions) resolve(p *place) error {
 	}
 	said := &heard{}
 	config.Timeout, config.WarningHandler = p.timeout, said
+	config.Wrap(func(rt http.RoundTripper) http.RoundTripper { return atOnce{rt} })
 	client, err := discovery.NewDiscoveryClientForConfig(config)
 	if err != nil {
 		return fmt.Errorf("make a client of %s: %w", p.server, err)
@@ -128,8 +130,19 @@ func (o *getOptions) resolve(p *place) error {
 	if err != nil {
 		return err
 	}
-	p.resource, p.namespaced = mapping.Resource, mapping.Scope.Name() == meta.RESTScopeNameNamespace
+	p.kind, p.resource, p.namespaced = mapping.GroupVersionKind, mapping.Resource, mapping.Scope.Name() == meta.RESTScopeNameNamespace
 	return nil
+}
+
+// atOnce has clients not wait as long as Retry-After says: what the server says now is to be read.
+type atOnce struct{ http.RoundTripper }
+
+func (a atOnce) RoundTrip(r *http.Request) (*http.Response, error) {
+	response, err := a.RoundTripper.RoundTrip(r)
+	if err == nil {
+		response.Header.Del("Retry-After")
+	}
+	return response, err
 }
 
 // readOnce keeps what a server serves. It is used by one goroutine.

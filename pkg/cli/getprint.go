@@ -11,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/yaml"
 
 	"github.com/koinon-io/koinon/pkg/apis/federation/v1alpha1"
@@ -46,23 +47,27 @@ func (g *getPrinter) print(p *place, columns []metav1.TableColumnDefinition, one
 	case outputTable, outputWide:
 		return g.row(p, columns, one)
 	case outputName:
-		_, err := fmt.Fprintf(g.out, "%s/%s/%s\n", one.cluster, p.resource.GroupResource(), one.Name)
+		kind := schema.GroupResource{Group: p.kind.Group, Resource: strings.ToLower(p.kind.Kind)} // KIND.GROUP, as kubectl has it
+		_, err := fmt.Fprintf(g.out, "%s/%s/%s\n", one.cluster, kind, one.Name)
 		return err
 	}
-	object, err := one.marked()
+	object, err := one.marked(p.kind)
 	if err != nil {
 		return err
 	}
 	return g.whole(object)
 }
 
-// marked is the object with its cluster and cell.
-func (g *gotten) marked() ([]byte, error) {
+// marked is the object with its kind, which it does not have in lists, its cluster and its cell.
+func (g *gotten) marked(kind schema.GroupVersionKind) ([]byte, error) {
 	var object map[string]any
 	d := json.NewDecoder(bytes.NewReader(g.Object))
 	d.UseNumber()
 	if err := d.Decode(&object); err != nil {
 		return nil, err
+	}
+	if object["kind"] == nil {
+		object["apiVersion"], object["kind"] = kind.GroupVersion().String(), kind.Kind
 	}
 	metadata, _ := object["metadata"].(map[string]any)
 	if metadata == nil {

@@ -162,7 +162,9 @@ func (o *getOptions) listOf(ctx context.Context, p *place) error {
 		some = true
 		return o.print(p, s, g)
 	}}
-	err = s.read(body)
+	if err = s.read(body); err == io.EOF {
+		err = io.ErrUnexpectedEOF
+	}
 	if ended := o.flush(); err == nil { // what is known is shown in any case
 		err = ended
 	}

@@ -192,7 +192,7 @@ func lacks(err error) bool {
 func (o *getOptions) warn(text string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	fmt.Fprintf(o.ErrOut, "Warning: %s\n", text)
+	fmt.Fprintf(o.ErrOut, "Warning: %s\n", cellText(text))
 }
 
 // miss says that a member is missing.

@@ -328,6 +328,15 @@ func TestWhatGetCannotDoIsASentence(t *testing.T) {
 	}
 }
 
+func TestWhatAMemberSaysIsNoCommandToATerminal(t *testing.T) {
+	f := newFakeFleet(t)
+	f.put(fakeAll+fakeOfShop, fakeBegin+fakeColumns+`{name: Cluster}, {name: Note}], rows: [
+		{cells: [web, m1, "red\u001b[31m"], object: {metadata: {name: web, annotations: {federation.koinon.io/cluster: m1}}}}]}`)
+	if stdout, _, err := run(t, "get", "deploy"); err != nil || strings.Contains(stdout, "\x1b") || !strings.Contains(stdout, "red?[31m") {
+		t.Errorf("%v: %q", err, stdout)
+	}
+}
+
 func TestHelpOfGetAndStatus(t *testing.T) {
 	for _, command := range []string{"get", "status"} {
 		stdout, _, err := run(t, command, "--help")

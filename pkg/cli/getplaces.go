@@ -1,9 +1,12 @@
 package cli
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"strconv"
 	"sync"
@@ -109,7 +112,8 @@ func (o *getOptions) resolve(p *place) error {
 	}
 	said := &heard{}
 	config.Timeout, config.WarningHandler = p.timeout, said
-	config.Wrap(func(rt http.RoundTripper) http.RoundTripper { return atOnce{rt} })
+	refused := &refusals{}
+	config.Wrap(func(rt http.RoundTripper) http.RoundTripper { return refused.of(rt) })
 	client, err := discovery.NewDiscoveryClientForConfig(config)
 	if err != nil {
 		return fmt.Errorf("make a client of %s: %w", p.server, err)
@@ -117,7 +121,7 @@ func (o *getOptions) resolve(p *place) error {
 	once := &readOnce{DiscoveryInterface: client}
 	groups, err := restmapper.GetAPIGroupResources(once)
 	if err != nil {
-		return fmt.Errorf("ask %s what it serves: %s", p.target, sentence(err)) // 404 is not that the type is not there
+		return fmt.Errorf("ask %s what it serves: %s", p.target, cmp.Or(refused.last(), sentence(err))) // 404 is not that the type is not there
 	}
 	mapper := restmapper.NewShortcutExpander(restmapper.NewDiscoveryRESTMapper(groups), once, func(text string) { o.warn(text) })
 	mapping, err := mappingFor(mapper, o.typeWord)
@@ -134,16 +138,42 @@ func (o *getOptions) resolve(p *place) error {
 	return nil
 }
 
-// atOnce has clients not wait as long as Retry-After says: what the server says now is to be read.
-type atOnce struct{ http.RoundTripper }
-
-func (a atOnce) RoundTrip(r *http.Request) (*http.Response, error) {
-	response, err := a.RoundTripper.RoundTrip(r)
-	if err == nil {
-		response.Header.Del("Retry-After")
-	}
-	return response, err
+// refusals keeps what a server says when it refuses, which errors of discovery do not.
+type refusals struct {
+	mu   sync.Mutex
+	text string // guarded by mu
 }
+
+func (r *refusals) last() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.text
+}
+
+// of listens to a transport. Clients do not wait as long as Retry-After says: what the server says now is to be read.
+func (r *refusals) of(rt http.RoundTripper) http.RoundTripper {
+	return roundTripper(func(request *http.Request) (*http.Response, error) {
+		response, err := rt.RoundTrip(request)
+		if err != nil || response.StatusCode < http.StatusBadRequest {
+			return response, err
+		}
+		response.Header.Del("Retry-After")
+		body, err := io.ReadAll(io.LimitReader(response.Body, maxAnswerBytes))
+		_ = response.Body.Close()
+		response.Body = io.NopCloser(bytes.NewReader(body))
+		var status metav1.Status
+		if json.Unmarshal(body, &status) == nil && status.Message != "" && response.StatusCode != http.StatusNotFound {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			r.text = status.Message
+		}
+		return response, err
+	})
+}
+
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (r roundTripper) RoundTrip(request *http.Request) (*http.Response, error) { return r(request) }
 
 // readOnce keeps what a server serves. It is used by one goroutine.
 type readOnce struct {

@@ -48,7 +48,7 @@ func (g *getPrinter) print(p *place, columns []metav1.TableColumnDefinition, one
 		return g.row(p, columns, one)
 	case outputName:
 		kind := schema.GroupResource{Group: p.kind.Group, Resource: strings.ToLower(p.kind.Kind)} // KIND.GROUP, as kubectl has it
-		_, err := fmt.Fprintf(g.out, "%s/%s/%s\n", one.cluster, kind, one.Name)
+		_, err := fmt.Fprintf(g.out, "%s/%s/%s\n", one.cluster, kind, cellText(one.Name))
 		return err
 	}
 	object, err := one.marked(p.kind)
@@ -146,7 +146,7 @@ func (g *getPrinter) row(p *place, columns []metav1.TableColumnDefinition, one *
 	header, row := []string{}, []string{}
 	add := func(name, value string) { header, row = append(header, name), append(row, value) }
 	if g.namespaces && p.namespaced {
-		add("NAMESPACE", one.Namespace)
+		add("NAMESPACE", cellText(one.Namespace))
 	}
 	behind := behindName(columns)
 	for i := range len(columns) + 1 {
@@ -161,7 +161,7 @@ func (g *getPrinter) row(p *place, columns []metav1.TableColumnDefinition, one *
 			if i < len(one.Cells) {
 				value = one.Cells[i]
 			}
-			add(strings.ToUpper(columns[i].Name), cellText(value))
+			add(strings.ToUpper(cellText(columns[i].Name)), cellText(value))
 		}
 	}
 	if !slices.Equal(header, g.header) {

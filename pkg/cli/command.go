@@ -28,5 +28,6 @@ it is and who asks work here too: "kubectl options" lists them.`,
 	root.AddCommand(newKubeconfigCommand(flags, streams), newVersionCommand(flags, streams), newAgentCommand(flags, streams))
 	root.AddCommand(newJoinCommand(flags, streams), newUnjoinCommand(flags, streams), newDoctorCommand(flags, streams))
 	root.AddCommand(newPlanCommand(flags, streams), newExplainCommand(flags, streams), newMaskCommand(flags, streams))
+	root.AddCommand(newGetCommand(flags, streams), newStatusCommand(flags, streams))
 	return root
 }

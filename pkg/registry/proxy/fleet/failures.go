@@ -13,6 +13,8 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	utilnet "k8s.io/apimachinery/pkg/util/net"
+
+	"github.com/koinon-io/koinon/pkg/apis/federation/v1alpha1"
 )
 
 const (
@@ -138,10 +140,10 @@ func (fs failures) warn(header http.Header) {
 		if named++; named > maxNamed {
 			continue
 		}
-		addWarning(header, fmt.Sprintf("cluster %s is missing in this answer: %s", f.member, f.reason))
+		addWarning(header, fmt.Sprintf("cluster %s is %s: %s", f.member, v1alpha1.FleetMissing, f.reason))
 	}
 	if named > maxNamed {
-		addWarning(header, fmt.Sprintf("and %d more clusters are missing in this answer", named-maxNamed))
+		addWarning(header, fmt.Sprintf("and %d more clusters are %s", named-maxNamed, v1alpha1.FleetMissing))
 	}
 }
 

@@ -4,10 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"github.com/koinon-io/koinon/pkg/apis/federation/v1alpha1"
 )
 
 // ClusterAnnotation names the cluster of every object that is answered.
-const ClusterAnnotation = "federation.koinon.io/cluster"
+const ClusterAnnotation = v1alpha1.ClusterAnnotation
 
 // object is one object as its member wrote it. raw is never modified.
 type object struct {

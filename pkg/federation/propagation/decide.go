@@ -438,8 +438,8 @@ func neverWritten(o observation) *decision {
 	if o.record.Hash != "" || o.live != nil {
 		return nil
 	}
-	if (o.inherited || o.record.State == v1beta2.TargetAbandoned) && o.mayHold() {
-		return nil // somebody else may have written it, or we, and it was given up
+	if o.inherited && o.mayHold() || o.isGivenUp() && o.isWorthAWait() {
+		return nil // somebody else may have written it, or we did before it was given up
 	}
 	return &decision{forget: true}
 }

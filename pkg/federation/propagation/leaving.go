@@ -67,7 +67,7 @@ func abandonedEarlier(o observation) *decision {
 		return nil
 	case !o.deleting:
 		return &decision{status: o.record}
-	case !o.abandoned && o.mayHold():
+	case !o.abandoned && o.isWorthAWait():
 		return nil
 	}
 	return &decision{forget: true, stays: true} // it was said
@@ -76,6 +76,14 @@ func abandonedEarlier(o observation) *decision {
 // isKnown reports whether the cache shows whether the object is there.
 func (o observation) isKnown() bool {
 	return o.member != nil && o.member.Health == membership.Ready && o.memberRefusal == "" && o.homeRefusal == "" && o.cache == memberclient.Synced
+}
+
+// isWorthAWait reports whether it may become known later what there is of an object that was given up.
+func (o observation) isWorthAWait() bool {
+	if o.member == nil {
+		return o.unchecked
+	}
+	return o.memberRefusal == "" && o.homeRefusal == "" && o.cache != memberclient.NotServed
 }
 
 // isGivenUp reports whether something may be there that was given up.

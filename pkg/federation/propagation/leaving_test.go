@@ -75,6 +75,8 @@ func TestDecideOnATargetThatIsAbandoned(t *testing.T) {
 		"nor if the type is not served any more":                    {[]func(*observation){givenUpBefore, deleting, unserved}, forgotten, ""},
 		"a deletion waits for it once it is not given up any more": {[]func(*observation){givenUpBefore, deleting, offline, filling},
 			verdict{State: v1beta2.TargetAbandoned, Message: mayStillHold + "it does not answer"}, ""},
+		"also if the cache has lost it since": {[]func(*observation){givenUpBefore, deleting, offline, func(o *observation) { o.live = nil }},
+			verdict{State: v1beta2.TargetAbandoned, Message: mayStillHold + "it does not answer"}, ""},
 		"also while its objects are listed": {[]func(*observation){givenUpBefore, deleting, filling},
 			verdict{State: v1beta2.TargetAbandoned, Message: "the member's objects are being listed"}, ""},
 

@@ -116,8 +116,10 @@ func calls(conn *Conn) map[string]func(context.Context) error {
 			_, err := conn.Create(ctx, configMaps.Resource, "ns", "a", manifest, Hold{})
 			return err
 		},
-		"a get":     func(ctx context.Context) error { _, err := conn.Get(ctx, configMaps.Resource, "ns", "a"); return err },
-		"a release": func(ctx context.Context) error { return conn.Release(ctx, configMaps.Resource, "ns", "a", "x") },
+		"a get": func(ctx context.Context) error { _, err := conn.Get(ctx, configMaps.Resource, "ns", "a"); return err },
+		"a release": func(ctx context.Context) error {
+			return conn.ReleaseVersion(ctx, configMaps.Resource, "ns", "a", "u", "1", "x")
+		},
 		"a delete": func(ctx context.Context) error {
 			return conn.Delete(ctx, configMaps.Resource, "ns", "a", "u", metav1.DeleteOptions{})
 		},

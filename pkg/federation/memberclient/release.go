@@ -11,27 +11,19 @@ import (
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
 )
 
-// Release takes our label and the given annotations from an object and leaves the rest as
-// it is. It is no error if the object does not exist.
-func (c *Conn) Release(ctx context.Context, gvr schema.GroupVersionResource, namespace, name string, annotations ...string) error {
-	return c.release(ctx, gvr, namespace, name, map[string]any{}, annotations)
-}
-
-// ReleaseVersion is Release of an object that is still the one with that UID, in that version: it returns
-// a Conflict otherwise.
+// ReleaseVersion takes our label and the given annotations from an object that is still the one with that
+// UID, in that version, and leaves the rest as it is. It returns a Conflict if it is another one. It is no
+// error if the object does not exist.
 func (c *Conn) ReleaseVersion(ctx context.Context, gvr schema.GroupVersionResource, namespace, name string, uid types.UID, version string, annotations ...string) error {
-	return c.release(ctx, gvr, namespace, name, map[string]any{"uid": uid, "resourceVersion": version}, annotations)
-}
-
-func (c *Conn) release(ctx context.Context, gvr schema.GroupVersionResource, namespace, name string, metadata map[string]any, annotations []string) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	none := map[string]any{}
 	for _, annotation := range annotations {
 		none[annotation] = nil
 	}
-	metadata["labels"], metadata["annotations"] = map[string]any{v1beta1.ManagedLabel: nil}, none
-	patch, err := json.Marshal(map[string]any{"metadata": metadata})
+	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{
+		"uid": uid, "resourceVersion": version, "labels": map[string]any{v1beta1.ManagedLabel: nil}, "annotations": none,
+	}})
 	if err != nil {
 		return err
 	}

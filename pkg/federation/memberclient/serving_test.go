@@ -87,7 +87,7 @@ func TestObjectsOfAVersionThatIsServedNoLongerAreSeenInAnother(t *testing.T) {
 		if err := conn.Delete(t.Context(), widgets.Resource, "ns", "a", "u", metav1.DeleteOptions{}); err != nil {
 			t.Error(err)
 		}
-		if err := conn.Release(t.Context(), widgets.Resource, "ns", "a", "x"); err != nil {
+		if err := conn.ReleaseVersion(t.Context(), widgets.Resource, "ns", "a", "u", "1", "x"); err != nil {
 			t.Error(err)
 		}
 		member.serve("v2", "v1")
@@ -110,7 +110,7 @@ func TestATypeThatIsNotServedIsNotAnObjectThatIsGone(t *testing.T) {
 		if err := conn.Delete(t.Context(), widgets.Resource, "ns", "a", "u", metav1.DeleteOptions{}); !errors.Is(err, ErrTypeNotServed) {
 			t.Errorf("delete: got error %v", err)
 		}
-		if err := conn.Release(t.Context(), widgets.Resource, "ns", "a", "x"); !errors.Is(err, ErrTypeNotServed) {
+		if err := conn.ReleaseVersion(t.Context(), widgets.Resource, "ns", "a", "u", "1", "x"); !errors.Is(err, ErrTypeNotServed) {
 			t.Errorf("release: got error %v", err)
 		}
 	})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/klog/v2"
@@ -95,6 +96,8 @@ func (v *view) mayAct(o observation, d decision) bool {
 type result struct {
 	record       v1beta2.TargetStatus
 	failed, gone bool
+	// stays: what is there is not ours any more, and stays.
+	stays bool
 }
 
 // failed says what went wrong; members may quote whole objects.
@@ -150,10 +153,24 @@ func (s spot) enter(ctx context.Context, o observation, a action) *result {
 		return nil
 	}
 	if refused := o.refusedHome(err); refused != nil {
-		return refused
+		left := o.leaves(*refused)
+		return &left
 	}
 	failed := o.failed(state, memberclient.Problem(err))
 	return &failed
+}
+
+// leaves is what a home that is not ours makes of an action. What is not asked for any more stays there, and
+// what was given up is remembered as long as the federated object is there: the home may be ours again.
+func (o observation) leaves(refused result) result {
+	switch {
+	case !refused.gone:
+	case o.record.State == v1beta2.TargetAbandoned && !o.deleting:
+		return o.failed(v1beta2.TargetAbandoned, o.record.Message)
+	default:
+		refused.stays = true
+	}
+	return refused
 }
 
 func (s spot) get(ctx context.Context) (*unstructured.Unstructured, error) {
@@ -200,7 +217,7 @@ func deleteThere(ctx context.Context, at spot, o observation, federated *v1beta2
 		return at.gone(o)
 	}
 	if o.leavesAdopted && lifecycle.IsAdopted(existing.GetAnnotations()) { // the cache did not show it
-		return at.release(ctx, o)
+		return at.release(ctx, o, existing)
 	}
 	if existing.GetDeletionTimestamp() == nil {
 		options, err := deleteOptions(federated)
@@ -243,15 +260,22 @@ func releaseThere(ctx context.Context, at spot, o observation) result {
 	if existing == nil {
 		return at.gone(o)
 	}
-	return at.release(ctx, o)
+	return at.release(ctx, o, existing)
 }
 
-// release takes our marks from an object that is there.
-func (s spot) release(ctx context.Context, o observation) result {
-	if err := s.conn.Release(ctx, s.kind.target.Resource, s.namespace, s.name, manifest.Marks()...); err != nil {
+// release takes our marks from an object that was just read, if it is that one still: it may have been
+// made anew, and be somebody else's.
+func (s spot) release(ctx context.Context, o observation, existing *unstructured.Unstructured) result {
+	err := s.conn.ReleaseVersion(ctx, s.kind.target.Resource, s.namespace, s.name, existing.GetUID(), existing.GetResourceVersion(), manifest.Marks()...)
+	switch {
+	case apierrors.IsConflict(err):
+		return o.failed(v1beta2.TargetLabelRemovalFailed, "the object there was changed while it was released; it is looked at again")
+	case err != nil:
 		return o.failed(v1beta2.TargetLabelRemovalFailed, memberclient.Problem(err))
 	}
-	return s.gone(o)
+	released := s.gone(o)
+	released.stays = true
+	return released
 }
 
 // gone tells the cache too, so that the next decision does not find the object again.

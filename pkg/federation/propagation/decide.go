@@ -185,7 +185,7 @@ var removeRules = []rule{
 
 func (o observation) say(state v1beta2.TargetState, message string) decision {
 	said := o.record
-	said.State, said.Message = o.leavingState(state), message
+	said.State, said.Message = o.leavingState(state), o.leavingMessage(message)
 	return decision{status: said}
 }
 
@@ -196,7 +196,7 @@ func (o observation) do(a action) decision {
 }
 
 func (o observation) masked() decision {
-	if o.reason != "" && o.record.State == v1beta2.TargetAbandoned {
+	if o.isGivenUp() {
 		return decision{status: o.record} // it is not to be deleted once the mask lets go of it
 	}
 	message := o.reason
@@ -210,6 +210,8 @@ func (o observation) masked() decision {
 // order to delete. Where nothing is, a target that the placement names says why.
 func (o observation) spared() decision {
 	switch {
+	case o.isGivenUp():
+		return decision{status: o.record} // it is not to be deleted later
 	case o.record.Hash != "" || (o.live != nil && o.ours(o.live.Labels, o.live.Annotations)):
 		return o.say(v1beta2.TargetNamespaceNotFederated, o.reason+"; what is there stays as it is")
 	case o.named || (o.inherited && o.mayHold()):
@@ -436,8 +438,8 @@ func neverWritten(o observation) *decision {
 	if o.record.Hash != "" || o.live != nil {
 		return nil
 	}
-	if o.inherited && o.mayHold() {
-		return nil // somebody else may have written it
+	if o.inherited && o.mayHold() || o.isGivenUp() && o.isWorthAWait() {
+		return nil // somebody else may have written it, or we did before it was given up
 	}
 	return &decision{forget: true}
 }

@@ -51,6 +51,9 @@ func (o *observation) observeHealth(rule *health.Rule) {
 		return
 	}
 	o.sees = o.sight()
+	if r.State == v1beta2.TargetAbandoned && o.sees != seen {
+		r.Health, r.HealthMessage = v1beta2.HealthUnknown, "" // it is placed again, and may be there
+	}
 	if o.sees == unseen && r.Health != "" && !r.Ended { // what has ended stays as it ended
 		r.Health, r.HealthMessage = v1beta2.HealthUnknown, "" // state says why
 	}

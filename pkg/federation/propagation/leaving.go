@@ -49,11 +49,8 @@ func abandonedNow(o observation) *decision {
 	}
 	left := fmt.Sprintf("target %q was given up, as the annotation %s asks for: %s%s; what is there stays, without our label, once the member is back",
 		o.record.Name, v1beta1.AbandonAnnotation, mayStillHold, o.member.Problem)
-	if o.deleting && o.record.Hash == "" && !o.inherited {
-		return &decision{forget: true} // it was said
-	}
 	if o.deleting {
-		return &decision{forget: true, left: left}
+		return &decision{forget: true, stays: true, left: left}
 	}
 	d := o.say(v1beta2.TargetAbandoned, left)
 	d.status.Hash, d.status.Version, d.status.Generation = "", "", 0
@@ -61,28 +58,57 @@ func abandonedNow(o observation) *decision {
 }
 
 // abandonedEarlier: what was given up is not asked for. It is released by the rules that follow once
-// the member is well and known.
+// the cache of the member shows it. Until then the record stands, since nothing else keeps what is there
+// from being deleted: a member that is unjoined may be joined again, and a place that is somebody
+// else's may be ours again. A deletion waits for a member only if the user does not give it up any more.
 func abandonedEarlier(o observation) *decision {
 	switch {
-	case o.record.State != v1beta2.TargetAbandoned:
+	case o.record.State != v1beta2.TargetAbandoned, o.isKnown():
 		return nil
-	case o.member == nil && !o.unchecked, o.member != nil && (o.memberRefusal != "" || o.homeRefusal != ""):
-		return &decision{forget: true}
-	case o.member != nil && o.member.Health == membership.Ready && o.cache == memberclient.Synced:
+	case !o.deleting:
+		return &decision{status: o.record}
+	case !o.abandoned && o.isWorthAWait():
 		return nil
-	case o.deleting, o.cache == memberclient.NotServed:
-		return &decision{forget: true} // it was said
 	}
-	return &decision{status: o.record}
+	return &decision{forget: true, stays: true} // it was said
+}
+
+// isKnown reports whether the cache shows whether the object is there.
+func (o observation) isKnown() bool {
+	return o.member != nil && o.member.Health == membership.Ready && o.memberRefusal == "" && o.homeRefusal == "" && o.cache == memberclient.Synced
+}
+
+// isWorthAWait reports whether it may become known later what there is of an object that was given up.
+func (o observation) isWorthAWait() bool {
+	if o.member == nil {
+		return o.unchecked
+	}
+	return o.memberRefusal == "" && o.homeRefusal == "" && o.cache != memberclient.NotServed
+}
+
+// isGivenUp reports whether something may be there that was given up.
+func (o observation) isGivenUp() bool {
+	return o.record.State == v1beta2.TargetAbandoned && !(o.isKnown() && o.live == nil)
 }
 
 // leavingState is what is said of a target: one that was given up is Abandoned until what is there is
-// released, whatever happens meanwhile, since it is not to be deleted.
+// released, whatever happens meanwhile, since it is not to be deleted. One that is placed again is
+// until the member is back.
 func (o observation) leavingState(state v1beta2.TargetState) v1beta2.TargetState {
-	if o.intent == release && o.record.State == v1beta2.TargetAbandoned {
+	if o.record.State == v1beta2.TargetAbandoned && (o.intent == release || !o.isKnown()) {
 		return v1beta2.TargetAbandoned
 	}
 	return state
+}
+
+const placedAgain = "the target was given up, and is placed again: "
+
+// leavingMessage is message, or says of a target that was given up that it is placed again.
+func (o observation) leavingMessage(message string) string {
+	if message != "" && o.intent == run && o.leavingState(v1beta2.TargetOK) == v1beta2.TargetAbandoned {
+		return placedAgain + message
+	}
+	return message
 }
 
 // adopts reports whether to write an object that is there is to take it over: nobody manages it, and it is not
@@ -106,9 +132,10 @@ func markAdopted(sent map[string]any) {
 // ReasonAbandoned is the reason of the event on what was given up in a target.
 const ReasonAbandoned = "TargetAbandoned"
 
-// tellLeft says what was given up, if anything was.
-func (e *Engine) tellLeft(v *view, left string) {
-	if left != "" {
+// tellLeft says what was given up in a target, if anything was, and that was not said: what somebody else
+// may have written is looked for again as long as the deletion waits for other targets.
+func (e *Engine) tellLeft(v *view, target, left string) {
+	if left != "" && !v.memory.isOrphan(target) {
 		e.tell(v, []events.Event{{Type: corev1.EventTypeWarning, Reason: ReasonAbandoned, Message: left}})
 	}
 }

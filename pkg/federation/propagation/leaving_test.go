@@ -4,12 +4,16 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/client-go/rest"
 
 	federationv1alpha1 "github.com/koinon-io/koinon/pkg/apis/federation/v1alpha1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
 	"github.com/koinon-io/koinon/pkg/federation/compose"
+	"github.com/koinon-io/koinon/pkg/federation/events"
+	"github.com/koinon-io/koinon/pkg/federation/fedclient"
 	"github.com/koinon-io/koinon/pkg/federation/memberclient"
 	"github.com/koinon-io/koinon/pkg/federation/membership"
 	"github.com/koinon-io/koinon/pkg/federation/render"
@@ -26,6 +30,13 @@ func givenUpBefore(o *observation) {
 }
 
 func filling(o *observation) { o.live, o.cache = nil, memberclient.Filling }
+
+func unjoined(o *observation) { o.member, o.live, o.cache = nil, nil, memberclient.Unwatched }
+
+func unserved(o *observation) { o.live, o.cache = nil, memberclient.NotServed }
+
+// again: the target is placed again.
+func again(o *observation) { o.intent = run }
 
 func TestDecideOnATargetThatIsAbandoned(t *testing.T) {
 	const left = `target "m1" was given up, as the annotation federation.koinon.io/abandon asks for: the member may still hold the object: it does not answer; what is there stays, without our label, once the member is back`
@@ -45,7 +56,7 @@ func TestDecideOnATargetThatIsAbandoned(t *testing.T) {
 		"it waits for one that was not checked yet":                {[]func(*observation){deleting, abandoned, unready(membership.Unknown, "")}, verdict{State: v1beta2.TargetWaitingForRemoval, Message: mayStillHold + notChecked}, ""},
 		"it waits for one that is not set up yet":                  {[]func(*observation){deleting, abandoned, func(o *observation) { o.member, o.unchecked = nil, true }}, verdict{State: v1beta2.TargetWaitingForRemoval, Message: mayStillHold + notChecked}, ""},
 		"one that can be reached is cleaned up":                    {[]func(*observation){deleting, abandoned}, verdict{Action: deleteObject, State: v1beta2.TargetWaitingForRemoval}, ""},
-		"it is said once":                                          {[]func(*observation){deleting, abandoned, offline, func(o *observation) { o.record.Hash = "" }}, forgotten, ""},
+		"also if only a cache knows of the object there":           {[]func(*observation){deleting, abandoned, offline, func(o *observation) { o.record.Hash = "" }}, forgotten, left},
 		"one that is no longer placed says so as long as it lasts": {[]func(*observation){abandoned, offline}, verdict{State: v1beta2.TargetAbandoned, Message: left}, ""},
 
 		"what was given up is not asked for while it is away":       {[]func(*observation){givenUpBefore, offline, filling}, stays, ""},
@@ -54,10 +65,33 @@ func TestDecideOnATargetThatIsAbandoned(t *testing.T) {
 		"what was given up is released and not deleted":             {[]func(*observation){givenUpBefore}, verdict{Action: releaseObject, State: v1beta2.TargetAbandoned}, ""},
 		"a mask keeps it from being deleted later, too":             {[]func(*observation){givenUpBefore, func(o *observation) { o.intent, o.reason = keep, "masked" }}, stays, ""},
 		"it is forgotten if it is not there":                        {[]func(*observation){givenUpBefore, func(o *observation) { o.live = nil }}, forgotten, ""},
-		"it is forgotten if the member is unjoined":                 {[]func(*observation){givenUpBefore, func(o *observation) { o.member = nil }}, forgotten, ""},
-		"it is forgotten if its place is somebody else's":           {[]func(*observation){givenUpBefore, func(o *observation) { o.homeRefusal = "theirs" }}, forgotten, ""},
-		"it holds up no deletion":                                   {[]func(*observation){givenUpBefore, deleting, offline}, forgotten, ""},
-		"it holds up no deletion while its objects are listed":      {[]func(*observation){givenUpBefore, deleting, filling}, forgotten, ""},
+		"it is remembered while the member is unjoined":             {[]func(*observation){givenUpBefore, unjoined}, stays, ""},
+		"it is remembered while the member is another tenant's":     {[]func(*observation){givenUpBefore, filling, func(o *observation) { o.memberRefusal = "theirs" }}, stays, ""},
+		"it is remembered while its place is somebody else's":       {[]func(*observation){givenUpBefore, filling, func(o *observation) { o.homeRefusal = "theirs" }}, stays, ""},
+		"it is remembered while the member does not serve the type": {[]func(*observation){givenUpBefore, unserved}, stays, ""},
+		"it holds up no deletion":                                   {[]func(*observation){givenUpBefore, deleting, abandoned, offline, filling}, forgotten, ""},
+		"it holds up no deletion while its objects are listed":      {[]func(*observation){givenUpBefore, deleting, abandoned, filling}, forgotten, ""},
+		"it holds up no deletion if the member is unjoined":         {[]func(*observation){givenUpBefore, deleting, unjoined}, forgotten, ""},
+		"nor if the type is not served any more":                    {[]func(*observation){givenUpBefore, deleting, unserved}, forgotten, ""},
+		"a deletion waits for it once it is not given up any more": {[]func(*observation){givenUpBefore, deleting, offline, filling},
+			verdict{State: v1beta2.TargetAbandoned, Message: mayStillHold + "it does not answer"}, ""},
+		"also if the cache has lost it since": {[]func(*observation){givenUpBefore, deleting, offline, func(o *observation) { o.live = nil }},
+			verdict{State: v1beta2.TargetAbandoned, Message: mayStillHold + "it does not answer"}, ""},
+		"also while its objects are listed": {[]func(*observation){givenUpBefore, deleting, filling},
+			verdict{State: v1beta2.TargetAbandoned, Message: "the member's objects are being listed"}, ""},
+
+		"one that is placed again is given up while its member is away": {[]func(*observation){givenUpBefore, again, offline, filling},
+			verdict{State: v1beta2.TargetAbandoned, Message: placedAgain + "it does not answer"}, ""},
+		"and while its objects are listed": {[]func(*observation){givenUpBefore, again, filling},
+			verdict{State: v1beta2.TargetAbandoned, Message: placedAgain + "the member's objects are being listed"}, ""},
+		"and while the member is unjoined": {[]func(*observation){givenUpBefore, again, unjoined},
+			verdict{State: v1beta2.TargetAbandoned, Message: placedAgain + `there is no member "m1"`}, ""},
+		"it is written to once the member is back":                                   {[]func(*observation){givenUpBefore, again}, verdict{Action: applyManifest, State: v1beta2.TargetPending}, ""},
+		"one that is placed again, and masked, is given up while its member is away": {[]func(*observation){givenUpBefore, offline, filling, func(o *observation) { o.intent = keep }}, stays, ""},
+		"one whose namespace is not federated is given up while its member is away":  {[]func(*observation){givenUpBefore, offline, filling, func(o *observation) { o.intent = unfederated }}, stays, ""},
+		"and as long as the object is there":                                         {[]func(*observation){givenUpBefore, func(o *observation) { o.intent = unfederated }}, stays, ""},
+		"it is forgotten there, too, if the object is not there":                     {[]func(*observation){givenUpBefore, func(o *observation) { o.intent, o.live = unfederated, nil }}, forgotten, ""},
+
 		"it is released with a deletion if its member is back then": {[]func(*observation){givenUpBefore, deleting}, verdict{Action: releaseObject, State: v1beta2.TargetAbandoned}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -73,6 +107,9 @@ func TestDecideOnATargetThatIsAbandoned(t *testing.T) {
 			}
 			if diff := cmp.Diff(test.left, d.left); diff != "" {
 				t.Errorf("what is left behind (-want +got):\n%s", diff)
+			}
+			if d.forget && o.deleting && !d.stays && !o.isKnown() {
+				t.Error("nothing is said to be left there, and nobody knows")
 			}
 			if d.status.State == v1beta2.TargetAbandoned && d.status.Hash != "" {
 				t.Error("what is given up holds the finalizer")
@@ -90,6 +127,50 @@ func TestWhatIsGivenUpIsAbandonedUntilItIsReleased(t *testing.T) {
 	o.intent = run // it is placed again
 	if got := o.failed(v1beta2.TargetUpdateFailed, "no").record.State; got != v1beta2.TargetUpdateFailed {
 		t.Errorf("a target that is placed again says %s", got)
+	}
+}
+
+func TestAHomeThatIsNotOursKeepsWhatIsGivenUpFromBeingForgotten(t *testing.T) {
+	refused := func(changes ...func(*observation)) result {
+		o := running()
+		o.intent = release
+		for _, change := range changes {
+			change(&o)
+		}
+		return o.leaves(*o.refusedHome(&memberclient.ForeignNamespaceError{}))
+	}
+	if got := refused(givenUpBefore); got.gone || got.record.State != v1beta2.TargetAbandoned {
+		t.Errorf("got %+v: it would be deleted once the namespace is ours again", got)
+	}
+	if got := refused(givenUpBefore, deleting); !got.gone || !got.stays {
+		t.Errorf("with its federated object: got %+v", got)
+	}
+	if got := refused(); !got.gone || !got.stays {
+		t.Errorf("what is left on request: got %+v, want that it stays", got)
+	}
+	if got := refused(func(o *observation) { o.intent = remove }); got.gone || got.stays {
+		t.Errorf("what is to be deleted: got %+v, want that it is waited for", got)
+	}
+}
+
+// A target to which somebody else may have written is given up anew at every look.
+func TestWhatIsGivenUpIsToldOnce(t *testing.T) {
+	var told []events.Event
+	e := &Engine{memories: map[objectKey]*memory{}, holders: map[string]map[objectKey]bool{}}
+	e.Record = func(_ *corev1.ObjectReference, happened ...events.Event) { told = append(told, happened...) }
+	factory, err := fedclient.New(&rest.Config{}, "types.kubefed.io")
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, object := objectKey{"configmaps", "shop", "web"}, recordedIn("u1", "m1")
+	v := &view{key: key, kind: &kind{feed: &feed{factory: factory}}, federated: object, memory: e.remember(key, object)}
+	for range 3 {
+		d := decision{forget: true, stays: true, left: "given up"}
+		e.tellLeft(v, "rz01a", d.left)
+		v.memory.settle("rz01a", d)
+	}
+	if len(told) != 1 || !v.orphans("rz01a") {
+		t.Errorf("told %v, want it once, and that it stays", told)
 	}
 }
 

@@ -148,7 +148,7 @@ func (m *memory) settle(target string, d decision) {
 	defer m.mu.Unlock()
 	m.unwant(target)
 	if d.forget {
-		if d.stays && m.records[target].Hash != "" {
+		if d.stays && (d.left != "" || m.mayHold(target)) {
 			m.orphans[target] = true
 		}
 		delete(m.records, target)
@@ -157,6 +157,12 @@ func (m *memory) settle(target string, d decision) {
 	}
 	delete(m.orphans, target)
 	m.records[target] = d.status
+}
+
+// mayHold reports whether something was written to a target, as far as is known. m.mu is held.
+func (m *memory) mayHold(target string) bool {
+	record := m.records[target]
+	return record.Hash != "" || record.State == v1beta2.TargetAbandoned || m.inherited
 }
 
 // isOrphan reports whether a target was forgotten although something of ours may be there.
@@ -262,6 +268,9 @@ func (m *memory) end(target string, r result) sequel {
 	defer m.mu.Unlock()
 	switch {
 	case r.gone:
+		if delete(m.orphans, target); r.stays {
+			m.orphans[target] = true
+		}
 		delete(m.records, target)
 		delete(m.fights, target)
 	default: // also if sync has forgotten it meanwhile: something may have been written

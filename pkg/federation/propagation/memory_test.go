@@ -90,15 +90,33 @@ func TestWhatStaysInATargetThatHasLeftIsRemembered(t *testing.T) {
 	}{
 		"its member was unjoined":  {*leftBehind(observation{}), true},
 		"the object was not there": {*neverWritten(observation{}), false},
+		"it was given up":          {decision{forget: true, stays: true, left: "given up"}, true},
 		"it is a target after all": {decision{status: v1beta2.TargetStatus{Name: "rz00a", Hash: "h"}}, false},
 	} {
 		m := e.remember(key, recordedIn("u1", "m1"))
 		m.settle("rz00a", test.d)
-		m.settle("rz01a", test.d) // nothing was ever written there
+		nowhere := test.d
+		nowhere.left = ""
+		m.settle("rz01a", nowhere) // nothing was ever written there
 		v := &view{memory: m, federated: recordedIn("u1", "m1")}
 		if v.orphans("rz00a") != test.want || v.orphans("rz01a") {
 			t.Errorf("%s: got %v and %v", sentence, v.orphans("rz00a"), v.orphans("rz01a"))
 		}
 		e.forget(key)
+	}
+}
+
+func TestWhatWasReleasedStaysAndWhatWasDeletedDoesNot(t *testing.T) {
+	e := &Engine{memories: map[objectKey]*memory{}, holders: map[string]map[objectKey]bool{}}
+	object := recordedIn("u1", "m1")
+	m := e.remember(objectKey{name: "web"}, object)
+	v := &view{memory: m, federated: object}
+	m.end("rz00a", result{gone: true, stays: true})
+	if !v.orphans("rz00a") {
+		t.Error("what was released is told to be gone")
+	}
+	m.end("rz00a", result{gone: true})
+	if v.orphans("rz00a") {
+		t.Error("what was deleted is told to stay")
 	}
 }

@@ -85,8 +85,8 @@ func (e *Engine) decideAll(ctx context.Context, v *view) ([]step, error) {
 			}
 		}
 		d := decide(o)
-		e.tellLeft(v, d.left)
 		if d.forget {
+			e.tellLeft(v, t.Name, d.left)
 			v.memory.settle(t.Name, d)
 			continue
 		}

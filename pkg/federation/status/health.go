@@ -23,14 +23,23 @@ const (
 	degraded
 )
 
+// leaving are the states of targets that the object leaves. One with a health runs there, or may: it is
+// made anew, or placed again.
+var leaving = map[v1beta2.TargetState]bool{
+	v1beta2.TargetWaitingForRemoval:  true,
+	v1beta2.TargetDeletionFailed:     true,
+	v1beta2.TargetLabelRemovalFailed: true,
+	v1beta2.TargetAbandoned:          true,
+}
+
 // gradeOf grades a target. Only what runs what the spec says can be well, or what the mask leaves as
 // it is; what is known of an object that is not well counts in any case.
 func gradeOf(t v1beta2.TargetStatus) grade {
 	switch {
 	case t.Health == v1beta2.HealthDegraded:
 		return degraded
-	case t.State == v1beta2.TargetWaitingForRemoval && t.Health == "":
-		return uncounted // it leaves
+	case leaving[t.State] && t.Health == "":
+		return uncounted
 	case (t.State == v1beta2.TargetMasked || t.State == v1beta2.TargetEnded) && t.Health == "":
 		return uncounted
 	case t.Health == v1beta2.HealthUnknown:

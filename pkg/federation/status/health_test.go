@@ -62,6 +62,18 @@ func TestHealthOfAnObject(t *testing.T) {
 			targets: inHealth("m1", "Masked", "Healthy", "m2", "", "Healthy"),
 			want:    v1beta2.Condition{Status: "True", Message: "2 of 2 targets are healthy"},
 		},
+		"a target that was given up does not count": {
+			targets: inHealth("m1", "Abandoned", "", "m2", "", "Healthy"),
+			want:    v1beta2.Condition{Status: "True", Message: "1 of 1 targets are healthy"},
+		},
+		"nor one that the object cannot leave": {
+			targets: inHealth("m1", "DeletionFailed", "", "m2", "", "Healthy", "m3", "LabelRemovalFailed", ""),
+			want:    v1beta2.Condition{Status: "True", Message: "1 of 1 targets are healthy"},
+		},
+		"one that was given up, and is placed again, is not known": {
+			targets: inHealth("m1", "Abandoned", "Unknown", "m2", "", "Healthy"),
+			want:    v1beta2.Condition{Status: "Unknown", Reason: "TargetsUnknown", Message: "1 of 2 targets are healthy; m1: Unknown"},
+		},
 		"a masked target without an object does not count": {
 			targets: inHealth("m1", "Masked", "", "m2", "", "Healthy"),
 			want:    v1beta2.Condition{Status: "True", Message: "1 of 1 targets are healthy"},

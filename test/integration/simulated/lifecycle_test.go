@@ -323,6 +323,66 @@ func TestATargetThatIsAbandonedAndNoLongerPlacedIsReleasedOnceItIsBack(t *testin
 	})
 }
 
+func TestATargetThatIsAbandonedIsNotDeletedIfItsMemberIsUnjoinedMeanwhile(t *testing.T) {
+	inWorld(t, 2, func(w *world) {
+		w.start()
+		w.write(placed("a", "1", nil, nil))
+		w.pass(settled)
+		w.health("m2", membership.Offline, "it does not answer")
+		w.annotate("a", map[string]string{v1beta1.AbandonAnnotation: "m2"})
+		w.write(placed("a", "1", []string{"m1"}, nil))
+		w.pass(settled)
+		w.annotate("a", nil)
+		away := w.members["m2"]
+		delete(w.members, "m2")
+		w.host.Remove(clusters, v1beta1.DefaultNamespace, "m2")
+		w.restart()
+		w.pass(settled)
+		w.targetStates("a", map[string]v1beta2.TargetState{"m1": v1beta2.TargetOK, "m2": v1beta2.TargetAbandoned})
+		w.stop()
+		w.members["m2"] = away
+		w.join("m2")
+		w.start()
+		defer w.stop()
+		w.pass(2 * settled)
+		w.traces("a", "1 managed marked", "1")
+		w.targetStates("a", map[string]v1beta2.TargetState{"m1": v1beta2.TargetOK})
+	})
+}
+
+func TestATargetThatIsAbandonedAndPlacedAgainIsNotForgottenWhileItsMemberIsAway(t *testing.T) {
+	inWorld(t, 2, func(w *world) {
+		w.start()
+		defer w.stop()
+		w.write(placed("unplaced", "1", nil, nil))
+		w.write(placed("deleted", "1", nil, nil))
+		w.pass(settled)
+		w.health("m2", membership.Offline, "it does not answer")
+		for _, name := range []string{"unplaced", "deleted"} {
+			w.annotate(name, map[string]string{v1beta1.AbandonAnnotation: "m2"})
+			w.write(placed(name, "1", []string{"m1"}, nil))
+			w.pass(settled)
+			w.annotate(name, nil)
+			w.write(placed(name, "2", nil, nil)) // again
+			w.pass(settled)
+			w.targetStates(name, map[string]v1beta2.TargetState{"m1": v1beta2.TargetOK, "m2": v1beta2.TargetAbandoned})
+		}
+		w.write(placed("unplaced", "2", []string{"m1"}, nil))
+		w.remove("deleted")
+		w.pass(settled)
+		if _, there := w.states("deleted"); !there {
+			t.Error("the deletion does not wait for a member that is not given up any more")
+		}
+		w.health("m2", membership.Ready, "")
+		w.pass(2 * settled)
+		w.traces("unplaced", "2 managed marked", "1")
+		w.traces("deleted", "none", "1")
+		if _, there := w.states("deleted"); there {
+			t.Error("the deletion waits for a member that is back")
+		}
+	})
+}
+
 func TestWhatLeftTheFederationLosesOurLabelWhenItsMemberIsBack(t *testing.T) {
 	inWorld(t, 2, func(w *world) {
 		w.start()

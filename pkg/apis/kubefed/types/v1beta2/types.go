@@ -223,7 +223,8 @@ const (
 	// TargetEnded: the object ran to its end and is gone. Nothing is wrong with that.
 	TargetEnded TargetState = "Ended"
 	// TargetAbandoned: the target is no longer placed, and was given up on request while its member
-	// could not be reached: what it may hold is released once it can.
+	// could not be reached: what it may hold is released once it can, or written to if the target is
+	// placed again by then.
 	TargetAbandoned TargetState = "Abandoned"
 	// TargetTypeNotServed: the member does not serve the target kind.
 	TargetTypeNotServed TargetState = "TypeNotServed"

@@ -179,6 +179,9 @@ func (e *Engine) startKind(ctx context.Context, ftc *v1beta1.FederatedTypeConfig
 		// Ends once the feed is filled, or stopped.
 		e.wg.Go(func() { e.narrowOnceKnown(created.feed) })
 	}
+	if created.narrowsAnew(old) {
+		e.enqueueNarrowed()
+	}
 	if paused {
 		e.unwatch(created)
 	}

@@ -10,16 +10,15 @@ import (
 	"github.com/koinon-io/koinon/pkg/federation/membership"
 	"github.com/koinon-io/koinon/pkg/federation/replicas"
 	"github.com/koinon-io/koinon/pkg/federation/scheduler"
-	listersv1beta1 "github.com/koinon-io/koinon/pkg/generated/listers/core/v1beta1"
 )
 
 // buildReplicas makes what does what ReplicaSchedulingPreferences say.
-func (t *term) buildReplicas(configs listersv1beta1.KubeFedConfigNamespaceLister) (err error) {
+func (t *term) buildReplicas(configs *lastConfig) (err error) {
 	t.replicas, err = scheduler.New(scheduler.Config{
 		Objects:     t.engine,
 		Preferences: t.everywhere.KubeFedScheduling().V1alpha1().ReplicaSchedulingPreferences().Lister(),
 		Client:      t.koinon.KubeFedSchedulingV1alpha1(),
-		Settings:    func() scheduler.Settings { return replicaSettings(currentConfig(configs)) },
+		Settings:    func() scheduler.Settings { return replicaSettings(configs.current()) },
 	})
 	return err
 }

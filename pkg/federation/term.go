@@ -31,7 +31,6 @@ import (
 	"github.com/koinon-io/koinon/pkg/federation/reach"
 	"github.com/koinon-io/koinon/pkg/federation/scheduler"
 	"github.com/koinon-io/koinon/pkg/generated/informers/externalversions"
-	listersv1beta1 "github.com/koinon-io/koinon/pkg/generated/listers/core/v1beta1"
 )
 
 // term is one time of working, between winning and losing the lease: informers cannot be
@@ -61,6 +60,7 @@ type term struct {
 	engine    *propagation.Engine
 	collector *book.Collector
 	recorder  *events.Recorder
+	configs   lastConfig
 	// replicas does what ReplicaSchedulingPreferences say.
 	replicas *scheduler.Controller
 
@@ -110,6 +110,7 @@ func (m *Manager) workInScope(ctx context.Context) (rescoped bool, err error) {
 // configChanged ends the term if the scope is another: it is immutable, but a KubeFedConfig can be deleted and
 // made anew. One that is only deleted changes nothing.
 func (t *term) configChanged(config *v1beta1.KubeFedConfig) {
+	t.configs.saw(config)
 	if config.Name == v1beta1.KubeFedConfigName && scopeOf(config) != t.scope {
 		t.rescoped.Store(true)
 		t.end()
@@ -207,7 +208,8 @@ func (t *term) buildPropagation() (err error) {
 	namespace := t.config.Namespace
 	core := t.system.KubeFedCore().V1beta1()
 	clusters := core.KubeFedClusters().Lister().KubeFedClusters(namespace)
-	configs := core.KubeFedConfigs().Lister().KubeFedConfigs(namespace)
+	configs := &t.configs
+	configs.lister = core.KubeFedConfigs().Lister().KubeFedConfigs(namespace)
 	coreClient := t.koinon.KubeFedCoreV1beta1()
 	hostNamespaces := t.host.Core().V1().Namespaces().Lister()
 	cellLister := t.everywhere.Federation().V1alpha1().Cells().Lister()
@@ -219,7 +221,7 @@ func (t *term) buildPropagation() (err error) {
 		Client:     coreClient.KubeFedClusters(namespace),
 		Dial:       t.config.DialMember,
 		Tunnel:     t.config.Tunnel,
-		Thresholds: func() membership.Thresholds { return membership.ThresholdsOf(currentConfig(configs)) },
+		Thresholds: func() membership.Thresholds { return membership.ThresholdsOf(configs.current()) },
 		OnChange:   t.memberChanged,
 		OnEvent: func(member string, resource schema.GroupVersionResource, event memberclient.Event) {
 			t.engine.MemberEvent(member, resource, event.Live)
@@ -250,11 +252,11 @@ func (t *term) buildPropagation() (err error) {
 		Book:            t.book,
 		Federation:      t.federation,
 		Scope:           t.scope,
-		Adopt:           func() bool { return reach.Adopts(currentConfig(configs)) },
+		Adopt:           func() bool { return reach.Adopts(configs.current()) },
 		Record:          t.recorder.Record,
-		Paused:          func() bool { return !pushes(currentConfig(configs)) },
-		CollectRaw:      func() bool { return collectsRaw(currentConfig(configs)) },
-		Concurrency:     func() int64 { return concurrency(currentConfig(configs)) },
+		Paused:          func() bool { return !pushes(configs.current()) },
+		CollectRaw:      func() bool { return collectsRaw(configs.current()) },
+		Concurrency:     func() int64 { return concurrency(configs.current()) },
 		OnObject:        func(kind, namespace, name string) { t.replicas.ObjectChanged(kind, namespace, name) },
 	})
 	if err != nil {
@@ -285,15 +287,6 @@ func (t *term) memberChanged(member string) {
 	if t.accounts != nil {
 		t.accounts.MemberChanged(member)
 	}
-}
-
-// currentConfig returns nil if somebody deleted the KubeFedConfig: the defaults hold then.
-func currentConfig(configs listersv1beta1.KubeFedConfigNamespaceLister) *v1beta1.KubeFedConfig {
-	config, err := configs.Get(v1beta1.KubeFedConfigName)
-	if err != nil {
-		return nil
-	}
-	return config
 }
 
 // pushes reports whether propagation is on, as far as all types are concerned.

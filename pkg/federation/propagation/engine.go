@@ -159,8 +159,8 @@ type Engine struct {
 	holders map[string]map[objectKey]bool
 	paces   map[string]*pace             // of events, by member; guarded by mu
 	met     map[string]membership.Member // as MemberChanged has found them; guarded by mu
-	// releases are how often orphans are released, by member; guarded by mu.
-	releases map[string]*rate.Limiter
+	// releases are the turns of orphans, by member; guarded by mu.
+	releases map[string]*releases
 	runCtx   context.Context // set by Run; guarded by mu
 	stopped  bool            // guarded by mu
 	// workers that sync objects; guarded by mu.
@@ -181,7 +181,7 @@ func New(config Config) (*Engine, error) {
 			workqueue.TypedRateLimitingQueueConfig[string]{Name: "federated-types"}),
 		scopes:    newScopeQueue(),
 		orphans:   newOrphanQueue(),
-		releases:  map[string]*rate.Limiter{},
+		releases:  map[string]*releases{},
 		bases:     newBases(maxBasesBytes),
 		marks:     rate.NewLimiter(marksPerSecond, marksPerSecond),
 		now:       time.Now,

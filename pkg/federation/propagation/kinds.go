@@ -45,6 +45,8 @@ type kind struct {
 	collectStatus bool
 	// onlyNarrows: its objects are not propagated, and say where those of their namespace go.
 	onlyNarrows bool
+	// since is when its FederatedTypeConfig was made.
+	since time.Time
 	// paused: nothing is made or changed in members. What is deleted here is deleted there.
 	paused bool
 	// completion says when an object has ended; nil if none does.
@@ -86,9 +88,10 @@ func newKind(ftc *v1beta1.FederatedTypeConfig) (*kind, error) {
 		return nil, err
 	}
 	return &kind{
-		name: ftc.Name,
-		spec: ftc.Spec,
-		gvk:  gvk,
+		name:  ftc.Name,
+		spec:  ftc.Spec,
+		since: ftc.CreationTimestamp.Time,
+		gvk:   gvk,
 		target: memberclient.Type{
 			Resource:   gvk.GroupVersion().WithResource(target.PluralName),
 			Kind:       target.Kind,
@@ -150,7 +153,7 @@ func (e *Engine) isServed(ftc *v1beta1.FederatedTypeConfig) (bool, error) {
 func (e *Engine) startKind(ctx context.Context, ftc *v1beta1.FederatedTypeConfig, paused bool) error {
 	old := e.kind(ftc.Name)
 	collects := modeIsEnabled(ftc.Spec.StatusCollection) && e.CollectRaw != nil && e.CollectRaw()
-	if old != nil && old.paused == paused && old.collectStatus == collects && reflect.DeepEqual(old.spec, ftc.Spec) {
+	if old != nil && old.paused == paused && old.collectStatus == collects && old.since.Equal(ftc.CreationTimestamp.Time) && reflect.DeepEqual(old.spec, ftc.Spec) {
 		return nil
 	}
 	created, err := newKind(ftc)
@@ -178,6 +181,9 @@ func (e *Engine) startKind(ctx context.Context, ftc *v1beta1.FederatedTypeConfig
 	if created.name == namespaceType && old == nil {
 		// Ends once the feed is filled, or stopped.
 		e.wg.Go(func() { e.narrowOnceKnown(created.feed) })
+	}
+	if created.narrowsAnew(old) {
+		e.enqueueNarrowed()
 	}
 	if paused {
 		e.unwatch(created)

@@ -47,6 +47,8 @@ func (e *Engine) namespaceOf(v *view) placement.Namespace {
 	switch {
 	case k == nil:
 		known.Off, known.Unknown = off, !off
+	case k.isOff():
+		known.Off = true
 	case !k.informer.HasSynced():
 		known.Unknown = true
 	default:
@@ -66,6 +68,21 @@ func (e *Engine) namespaceKind() (k *kind, off bool) {
 	}
 	_, err := e.Types.Get(namespaceType)
 	return nil, isNotFound(err)
+}
+
+// isOff reports whether the type is Disabled by itself, and so says nothing of where objects go, as if it were
+// missing. What pauses all types is no such word: their objects are left as they are all the same.
+func (k *kind) isOff() bool {
+	return k.spec.Propagation != v1beta1.Enabled && !k.onlyNarrows
+}
+
+// narrowsAnew reports whether a kind says something else of where objects go than the one before it, which may be nil,
+// by what is in its FederatedTypeConfig. What its objects say is told by its feed.
+func (k *kind) narrowsAnew(old *kind) bool {
+	if old == nil {
+		return k.name == namespaceType && k.isOff()
+	}
+	return k.name == namespaceType && k.isOff() != old.isOff()
 }
 
 // federatedNamespace returns the FederatedNamespace of a namespace, nil if there is none, or only one

@@ -58,7 +58,9 @@ func ofNamespace(federated *v1beta2.FederatedObject, uid string) *v1beta2.Federa
 
 // world is what an engine knows of namespaces.
 type world struct {
-	feed   *feed // nil: the kind is not running
+	feed   *feed        // nil: the kind is not running
+	mode   v1beta1.Mode // of the kind; empty is Enabled
+	paused bool
 	off    bool
 	scope  v1beta1.ResourceScope
 	typed  bool // there is a FederatedTypeConfig of FederatedNamespaces
@@ -87,12 +89,15 @@ func engineIn(t *testing.T, w world) (*Engine, *view) {
 		kinds:         map[string]*kind{},
 		namespacesOff: w.off,
 	}
+	if w.mode == "" {
+		w.mode = v1beta1.Enabled
+	}
 	if w.feed != nil {
-		k, err := newKind(&v1beta1.FederatedTypeConfig{ObjectMeta: metav1.ObjectMeta{Name: namespaceType}, Spec: v1beta1.FederatedTypeConfigSpec{TargetType: namespaces}})
+		k, err := newKind(&v1beta1.FederatedTypeConfig{ObjectMeta: metav1.ObjectMeta{Name: namespaceType}, Spec: v1beta1.FederatedTypeConfigSpec{TargetType: namespaces, Propagation: w.mode}})
 		if err != nil {
 			t.Fatal(err)
 		}
-		k.feed = w.feed
+		k.feed, k.paused, k.onlyNarrows = w.feed, w.paused, e.inOneNamespace()
 		e.kinds[namespaceType] = k
 	}
 	if w.target.Kind == "" {
@@ -121,6 +126,15 @@ func TestWhatIsKnownOfTheNamespaceOfAnObject(t *testing.T) {
 			world{typed: true, off: true}, placement.Namespace{Name: "shop", Off: true}},
 		"a kind that is not configured is off": {
 			world{}, placement.Namespace{Name: "shop", Off: true}},
+		"a kind that is Disabled is off, whatever its cache shows": {
+			world{typed: true, feed: feedOf(t, true, federated), mode: v1beta1.Disabled, paused: true}, placement.Namespace{Name: "shop", Off: true}},
+		"also before that is filled": {
+			world{typed: true, feed: feedOf(t, false), mode: v1beta1.Disabled, paused: true}, placement.Namespace{Name: "shop", Off: true}},
+		"a kind that is paused with all others is not": {
+			world{typed: true, feed: feedOf(t, true, federated), paused: true}, placement.Namespace{Name: "shop", Federated: federated}},
+		"in scope Namespaced one that is Disabled narrows: it is not propagated anyway": {
+			world{typed: true, feed: feedOf(t, true, federated), mode: v1beta1.Disabled, paused: true, scope: v1beta1.NamespaceScoped},
+			placement.Namespace{Name: "shop", Optional: true, Federated: federated}},
 		"one of an earlier namespace is none": {
 			world{typed: true, feed: feedOf(t, true, ofNamespace(federatedShop("u1", "m1"), "then"))}, placement.Namespace{Name: "shop"}},
 		"in scope Namespaced it is optional": {

@@ -2,12 +2,15 @@ package propagation
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"golang.org/x/time/rate"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/klog/v2"
@@ -26,7 +29,8 @@ import (
 // which does not exist any more: it left the federation while its member was unjoined, or was given up.
 // It loses our marks, and stays. That there is no federated object is believed only of an API server that
 // says so of this object, and of a kind whose objects are all known; what names no federation may
-// be another one's, and is left alone.
+// be another one's, and is left alone. So is what is older than its FederatedTypeConfig: that may have been made
+// anew with another federated kind, which never had the objects of the one before it.
 
 const (
 	// orphanWorkers release orphans; the pace in each member is orphansPerSecond.
@@ -181,16 +185,20 @@ func (e *Engine) tenantRefusal(o orphan, member membership.Member) string {
 
 // syncOrphan releases an object if it is an orphan.
 func (e *Engine) syncOrphan(ctx context.Context, key orphanKey) error {
-	k := e.kind(key.kind)
 	member, joined := e.Members.Get(key.member)
-	if k == nil || !joined {
-		return nil
+	if !joined {
+		return nil // its turns are dropped with it
 	}
-	o := e.observeOrphan(key, k, member)
+	turns, k := e.releasesIn(key.member), e.kind(key.kind)
+	var o orphan
+	if k != nil {
+		o = e.observeOrphan(key, k, member)
+	}
 	if !o.mayBeReleased() {
+		turns.forgo(key)
 		return nil
 	}
-	if wait := e.waitForRelease(key.member); wait > 0 {
+	if wait := turns.wait(key, e.now()); wait > 0 {
 		e.orphans.AddAfter(key, wait)
 		return nil
 	}
@@ -198,40 +206,54 @@ func (e *Engine) syncOrphan(ctx context.Context, key orphanKey) error {
 	if err != nil || !absent {
 		return err
 	}
-	err = e.release(ctx, k, member.Conn, o)
-	if apierrors.IsConflict(err) {
+	released, err := e.release(ctx, k, member.Conn, o)
+	var foreign *memberclient.ForeignNamespaceError
+	switch {
+	case apierrors.IsConflict(err):
 		return nil // somebody writes it: its event has it looked at again
-	}
-	if err != nil {
+	case errors.As(err, &foreign):
+		return nil // suspectAll finds it again: until then it takes no turns of others
+	case err != nil:
 		return fmt.Errorf("release %s in member %q: %s", o.source, key.member, memberclient.Problem(err))
+	case !released:
+		return nil
 	}
 	klog.FromContext(ctx).V(2).Info("Released orphan", "object", o.source.source(), "type", key.kind, "member", key.member)
 	return nil
 }
 
-// release takes our marks from an orphan, unless its namespace is somebody else's by its own marks.
-func (e *Engine) release(ctx context.Context, k *kind, conn *memberclient.Conn, o orphan) error {
+// release takes our marks from an orphan, unless its namespace is somebody else's by its own marks, or the object
+// is no orphan when it is read.
+func (e *Engine) release(ctx context.Context, k *kind, conn *memberclient.Conn, o orphan) (released bool, err error) {
 	owner := ownership.NamespaceOwner(o.source.namespace)
 	if o.held {
 		owner = o.holder
 	}
 	if err := conn.CheckHold(ctx, memberclient.HoldFor(o.home, e.Federation, owner)); err != nil {
-		return err
+		return false, err
 	}
 	there, err := conn.Get(ctx, k.target.Resource, o.live.Namespace, o.live.Name)
-	switch {
-	case err != nil:
-		return err
-	case there == nil || there.GetUID() != o.live.UID || !namesUs(there.GetAnnotations(), e.Federation):
-		return nil // another one
-	case there.GetAnnotations()[render.SourceAnnotation] != o.live.Annotations[render.SourceAnnotation]:
-		return nil // another one's
+	if err != nil || !o.isStill(there, k.since) {
+		return false, err
 	}
 	err = conn.ReleaseVersion(ctx, k.target.Resource, o.live.Namespace, o.live.Name, there.GetUID(), there.GetResourceVersion(), manifest.Marks()...)
-	if err == nil {
-		conn.Gone(k.target.Resource, o.live.Namespace, o.live.Name, o.live.UID)
+	if err != nil {
+		return false, err
 	}
-	return err
+	conn.Gone(k.target.Resource, o.live.Namespace, o.live.Name, o.live.UID)
+	return true, nil
+}
+
+// isStill reports whether what the member has there, nil if nothing, is the orphan that the cache showed, and was
+// made since there is its type.
+func (o orphan) isStill(there *unstructured.Unstructured, since time.Time) bool {
+	switch {
+	case there == nil || there.GetUID() != o.live.UID || !namesUs(there.GetAnnotations(), o.federation):
+		return false // another one
+	case there.GetAnnotations()[render.SourceAnnotation] != o.live.Annotations[render.SourceAnnotation]:
+		return false // another one's
+	}
+	return !there.GetCreationTimestamp().Time.Before(since)
 }
 
 // isAbsent reports whether the API server says that it has no such federated object. That it does
@@ -251,20 +273,53 @@ func (k *kind) isAbsent(ctx context.Context, key objectKey) (bool, error) {
 	return details != nil && details.Name == key.name, nil
 }
 
-// waitForRelease returns how long the next release in a member has to wait; 0 takes its turn.
-func (e *Engine) waitForRelease(member string) time.Duration {
+// releases paces what is released in one member. Each orphan that has to wait gets a turn of its own, and
+// keeps it until it is looked at then, or is none any more.
+type releases struct {
+	mu      sync.Mutex
+	limiter *rate.Limiter           // guarded by mu
+	turns   map[orphanKey]time.Time // guarded by mu
+}
+
+func newReleases() *releases {
+	return &releases{limiter: rate.NewLimiter(orphansPerSecond, orphansPerSecond), turns: map[orphanKey]time.Time{}}
+}
+
+// releasesIn returns the turns in a member.
+func (e *Engine) releasesIn(member string) *releases {
+	e.mu.RLock()
+	r := e.releases[member]
+	e.mu.RUnlock()
+	if r != nil {
+		return r
+	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	limiter := e.releases[member]
-	if limiter == nil {
-		limiter = rate.NewLimiter(orphansPerSecond, orphansPerSecond)
-		e.releases[member] = limiter
+	if e.releases[member] == nil {
+		e.releases[member] = newReleases()
 	}
-	now := e.now()
-	if limiter.AllowN(now, 1) {
-		return 0
+	return e.releases[member]
+}
+
+// wait returns how long an orphan has to wait for its turn; 0 takes it.
+func (r *releases) wait(key orphanKey, now time.Time) time.Duration {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	turn, waits := r.turns[key]
+	if !waits {
+		turn = now.Add(r.limiter.ReserveN(now, 1).DelayFrom(now))
 	}
-	r := limiter.ReserveN(now, 1)
-	defer r.CancelAt(now)
-	return r.DelayFrom(now)
+	if wait := turn.Sub(now); wait > 0 {
+		r.turns[key] = turn
+		return wait
+	}
+	delete(r.turns, key)
+	return 0
+}
+
+// forgo gives up the turn of an object that is no orphan.
+func (r *releases) forgo(key orphanKey) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.turns, key)
 }

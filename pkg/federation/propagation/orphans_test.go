@@ -1,7 +1,14 @@
 package propagation
 
 import (
+	"fmt"
+	"maps"
+	"slices"
 	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/koinon-io/koinon/pkg/apis/federation/ownership"
 	federationv1alpha1 "github.com/koinon-io/koinon/pkg/apis/federation/v1alpha1"
@@ -42,5 +49,109 @@ func TestWhichOrphansMayBeReleased(t *testing.T) {
 				t.Errorf("got %v, want %v", got, test.want)
 			}
 		})
+	}
+}
+
+func TestWhatIsReleasedIsTheOrphanAsItWasSeen(t *testing.T) {
+	since := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	for name, test := range map[string]struct {
+		change func(*unstructured.Unstructured)
+		want   bool
+	}{
+		"it is as it was":                   {func(*unstructured.Unstructured) {}, true},
+		"as old as its type":                {func(u *unstructured.Unstructured) { u.SetCreationTimestamp(metav1.NewTime(since)) }, true},
+		"it was made anew":                  {func(u *unstructured.Unstructured) { u.SetUID("u2") }, false},
+		"it lost our marks":                 {func(u *unstructured.Unstructured) { u.SetAnnotations(nil) }, false},
+		"another federation has taken it":   {annotate(federationv1alpha1.FederationAnnotation, "f2"), false},
+		"it names another federated object": {annotate(render.SourceAnnotation, "shop/other"), false},
+		"it is older than its type":         {func(u *unstructured.Unstructured) { u.SetCreationTimestamp(metav1.NewTime(since.Add(-time.Second))) }, false},
+		"it does not say when it was made":  {func(u *unstructured.Unstructured) { u.SetCreationTimestamp(metav1.Time{}) }, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			live := ourObject()
+			there := &unstructured.Unstructured{Object: map[string]any{}}
+			there.SetUID(live.UID)
+			there.SetAnnotations(live.Annotations)
+			there.SetCreationTimestamp(metav1.NewTime(since.Add(time.Hour)))
+			test.change(there)
+			if got := (orphan{live: live, federation: "f1"}).isStill(there, since); got != test.want {
+				t.Errorf("got %v, want %v", got, test.want)
+			}
+		})
+	}
+	if (orphan{live: ourObject(), federation: "f1"}).isStill(nil, since) {
+		t.Error("what is not there was released")
+	}
+}
+
+func annotate(key, value string) func(*unstructured.Unstructured) {
+	return func(u *unstructured.Unstructured) {
+		annotations := u.GetAnnotations()
+		annotations[key] = value
+		u.SetAnnotations(annotations)
+	}
+}
+
+// TestOrphansThatWaitAreLookedAtTwiceAtMost: a member that is back may have a thousand.
+func TestOrphansThatWaitAreLookedAtTwiceAtMost(t *testing.T) {
+	const orphans = 1000
+	start := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	r, due := newReleases(), map[time.Duration][]orphanKey{}
+	for i := range orphans {
+		due[0] = append(due[0], orphanKey{"m1", "configmaps", "shop", fmt.Sprint(i)})
+	}
+	looks, released, last := 0, 0, time.Duration(0)
+	for len(due) > 0 {
+		now := earliest(due)
+		keys := due[now]
+		delete(due, now)
+		for _, key := range keys {
+			looks++
+			if wait := r.wait(key, start.Add(now)); wait > 0 {
+				due[now+wait] = append(due[now+wait], key)
+				continue
+			}
+			released, last = released+1, now
+		}
+	}
+	if released != orphans || looks > 2*orphans {
+		t.Errorf("%d of %d were released in %d looks", released, orphans, looks)
+	}
+	if want := (orphans - orphansPerSecond) * time.Second / orphansPerSecond; last.Round(time.Millisecond) != want {
+		t.Errorf("the last was released after %s, want %s", last, want)
+	}
+	if len(r.turns) > 0 {
+		t.Errorf("turns are left: %v", r.turns)
+	}
+}
+
+func earliest(due map[time.Duration][]orphanKey) time.Duration {
+	return slices.Min(slices.Collect(maps.Keys(due)))
+}
+
+func TestAnOrphanThatWaitsKeepsItsTurn(t *testing.T) {
+	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	r, key := newReleases(), orphanKey{"m1", "configmaps", "shop", "web"}
+	for i := range orphansPerSecond {
+		if wait := r.wait(orphanKey{name: fmt.Sprint(i)}, now); wait != 0 {
+			t.Fatalf("the first ones wait for %s", wait)
+		}
+	}
+	turn := r.wait(key, now)
+	if turn <= 0 {
+		t.Fatal("it does not wait")
+	}
+	if again := r.wait(key, now); again != turn {
+		t.Errorf("looked at too early, it waits for %s, want %s", again, turn)
+	}
+	if wait := r.wait(key, now.Add(turn)); wait != 0 {
+		t.Errorf("at its turn, it waits for %s", wait)
+	}
+	if wait := r.wait(key, now.Add(turn)); wait <= 0 {
+		t.Error("its turn counts twice")
+	}
+	r.forgo(key)
+	if len(r.turns) > 0 {
+		t.Errorf("turns are left: %v", r.turns)
 	}
 }

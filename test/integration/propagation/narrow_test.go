@@ -109,6 +109,16 @@ func TestNothingIsDeletedWhereTheFederatedNamespaceIsMissing(t *testing.T) {
 	if got := f.value("m2", "cm"); got != `"two"` {
 		t.Errorf("got %s, want what was written meanwhile", got)
 	}
+
+	f.propagateNamespaces(v1beta1.Disabled)
+	refused(`enable the FederatedTypeConfig "namespaces"`)
+	f.federateNamespace(`topologies: [{name: m1}]`) // which takes nothing out of m2 while its type is off
+	f.configMap("last", "one", everywhere)
+	f.states("federatedconfigmaps", "last", "m1", notFederated, "m2", notFederated)
+	refused(`enable the FederatedTypeConfig "namespaces"`)
+	if got := f.value("m2", "cm"); got != `"two"` {
+		t.Errorf("got %s, want what was there when the type was disabled", got)
+	}
 }
 
 func TestInScopeNamespacedOnlyTheSystemNamespaceIsFederated(t *testing.T) {

@@ -423,6 +423,67 @@ func TestWhatLeftTheFederationLosesOurLabelWhenItsMemberIsBack(t *testing.T) {
 	})
 }
 
+// orphan leaves an object in m2, whose federated object is deleted while m2 is unjoined. The engine is stopped then, and
+// m2 can be joined.
+func (w *world) orphan(name string) {
+	w.Helper()
+	w.start()
+	w.write(placed(name, "1", nil, nil))
+	w.pass(settled)
+	away := w.members["m2"]
+	delete(w.members, "m2")
+	w.host.Remove(clusters, v1beta1.DefaultNamespace, "m2")
+	w.restart()
+	w.pass(settled)
+	w.remove(name)
+	w.pass(settled)
+	w.stop()
+	w.members["m2"] = away
+	w.traces(name, "none", "1 managed marked")
+}
+
+// TestWhatIsOlderThanItsTypeKeepsOurLabel: a type that is made anew may name another federated kind, which has no
+// objects.
+func TestWhatIsOlderThanItsTypeKeepsOurLabel(t *testing.T) {
+	inWorld(t, 2, func(w *world) {
+		w.orphan("a")
+		types := v1beta1.SchemeGroupVersion.WithResource("federatedtypeconfigs")
+		config := w.host.Object(types, v1beta1.DefaultNamespace, "configmaps")
+		w.host.Remove(types, v1beta1.DefaultNamespace, "configmaps")
+		if err := w.host.Put(types, config); err != nil {
+			t.Fatal(err)
+		}
+		w.join("m2")
+		w.start()
+		defer w.stop()
+		w.pass(time.Hour)
+		w.traces("a", "none", "1 managed marked")
+	})
+}
+
+// TestAnOrphanInANamespaceOfSomebodyElseIsAskedForEveryTenMinutes: it would take the turns of others.
+func TestAnOrphanInANamespaceOfSomebodyElseIsAskedForEveryTenMinutes(t *testing.T) {
+	inWorld(t, 2, func(w *world) {
+		w.orphan("a")
+		m2 := w.members["m2"]
+		if _, err := m2.Change(simulation.Namespaces, "", "shop", func(namespace map[string]any) {
+			namespace["metadata"].(map[string]any)["annotations"] = map[string]any{federationv1alpha1.FederationAnnotation: "another"}
+		}); err != nil {
+			t.Fatal(err)
+		}
+		w.join("m2")
+		w.start()
+		defer w.stop()
+		w.pass(settled)
+		before := m2.Counts().Requests["get"]
+		w.pass(time.Hour)
+		w.traces("a", "none", "1 managed marked")
+		if asked := m2.Counts().Requests["get"] - before; asked < 4 || asked > 8 {
+			t.Errorf("the member was asked %d times in an hour", asked)
+		}
+	})
+}
+
 func TestOrphansAreNotReleasedWhileItIsNotKnownThatTheyAreSome(t *testing.T) {
 	inWorld(t, 1, func(w *world) {
 		w.start()

@@ -255,7 +255,7 @@ func (t *term) buildPropagation() (err error) {
 		Paused:          func() bool { return !pushes(currentConfig(configs)) },
 		CollectRaw:      func() bool { return collectsRaw(currentConfig(configs)) },
 		Concurrency:     func() int64 { return concurrency(currentConfig(configs)) },
-		OnObject:        func(kind, namespace, name string) { t.replicas.ObjectChanged(kind, namespace, name) },
+		OnObject:        func(kind, namespace, name string, inMember bool) { t.replicas.ObjectChanged(kind, namespace, name, inMember) },
 	})
 	if err != nil {
 		return err
@@ -424,8 +424,8 @@ func (t *term) clusterChanged(old, current metav1.Object) {
 		if version == nil {
 			continue
 		}
-		t.replicas.EverythingChanged()
 		if version.GetLabels()[federationv1alpha1.TopologyLabel] == "" {
+			t.replicas.EverythingChanged()
 			t.engine.ClustersChanged()
 			continue
 		}
@@ -447,7 +447,6 @@ func (t *term) pageChanged(old, current metav1.Object) {
 	if t.engine == nil {
 		return
 	}
-	t.replicas.EverythingChanged()
 	t.engine.NamespaceChanged(page.Name)
 	for _, owner := range page.Spec.Owners {
 		if owner.Namespace != page.Name {
@@ -489,7 +488,6 @@ func (t *term) namespaceChanged(old, current metav1.Object) {
 	if t.engine == nil {
 		return
 	}
-	t.replicas.EverythingChanged()
 	t.engine.NamespaceChanged(current.GetName())
 	if old == nil {
 		t.collector.Enqueue(current.GetName()) // it may be gone
@@ -506,7 +504,6 @@ func (t *term) unitChanged(topologyType string) func(old, current metav1.Object)
 			t.collector.Enqueue(memberNamespaceOf(current)) // it may be gone
 		}
 		if old == nil || old.GetGeneration() != current.GetGeneration() || !maps.Equal(old.GetLabels(), current.GetLabels()) {
-			t.replicas.EverythingChanged()
 			t.engine.NamespaceChanged(current.GetNamespace())
 		}
 	}

@@ -74,7 +74,7 @@ func (w *world) divide() {
 				controller.MemberChanged(m.Name, &m)
 			}
 			if object := w.host.Object(federatedDeployments, "shop", "web"); object != nil {
-				controller.ObjectChanged("deployments.apps", "shop", "web")
+				controller.ObjectChanged("deployments.apps", "shop", "web", false)
 			}
 			select {
 			case <-ctx.Done():

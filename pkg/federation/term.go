@@ -255,7 +255,9 @@ func (t *term) buildPropagation() (err error) {
 		Paused:          func() bool { return !pushes(currentConfig(configs)) },
 		CollectRaw:      func() bool { return collectsRaw(currentConfig(configs)) },
 		Concurrency:     func() int64 { return concurrency(currentConfig(configs)) },
-		OnObject:        func(kind, namespace, name string, inMember bool) { t.replicas.ObjectChanged(kind, namespace, name, inMember) },
+		OnObject: func(kind, namespace, name string, inMember bool) {
+			t.replicas.ObjectChanged(kind, namespace, name, inMember)
+		},
 	})
 	if err != nil {
 		return err
@@ -347,13 +349,20 @@ func (t *term) subscriptions() []subscription {
 		return host
 	}
 	return append(host,
-		subscription{core.FederatedTypeConfigs().Informer(), func(_, o metav1.Object) { t.engine.TypeChanged(o.(*v1beta1.FederatedTypeConfig)) }},
+		subscription{core.FederatedTypeConfigs().Informer(), t.typeChanged},
 		subscription{core.KubeFedConfigs().Informer(), func(_, o metav1.Object) {
 			t.configChanged(o.(*v1beta1.KubeFedConfig))
 			t.engine.ConfigChanged()
 			t.replicas.EverythingChanged()
 		}},
 	)
+}
+
+func (t *term) typeChanged(old, current metav1.Object) {
+	t.engine.TypeChanged(current.(*v1beta1.FederatedTypeConfig))
+	if old == nil || old.GetGeneration() != current.GetGeneration() {
+		t.replicas.EverythingChanged() // what is paused is not divided
+	}
 }
 
 // accountSubscriptions are of what the accounts of cells have. Nobody else waits for these caches: a

@@ -82,3 +82,26 @@ func TestWhoPlacesSeesWhereTheNamespaceGoes(t *testing.T) {
 		})
 	}
 }
+
+// TestWhoPlacesIsToldOfOtherTargets: where the namespace goes, and which clusters there are.
+func TestWhoPlacesIsToldOfOtherTargets(t *testing.T) {
+	for name, of := range map[string]scope{"of a namespace": {namespace: "shop"}, "of clusters": {clusters: true}} {
+		t.Run(name, func(t *testing.T) {
+			var told []objectKey
+			e := &Engine{objects: newObjectQueue(), kinds: map[string]*kind{
+				"configmaps": {name: "configmaps", target: viewOf("shop", "cluster", configMaps).kind.target, feed: feedOf(t, true, federatedShop("u1"))},
+			}}
+			e.OnObject = func(kind, namespace, name string, inMember bool) {
+				if told = append(told, objectKey{kind, namespace, name}); inMember {
+					t.Error("told of a change in a member")
+				}
+			}
+			if err := e.syncScope(t.Context(), of); err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff([]objectKey{{"configmaps", "shop", "shop"}}, told, cmp.AllowUnexported(objectKey{})); diff != "" {
+				t.Errorf("told of (-want +got):\n%s", diff)
+			}
+		})
+	}
+}

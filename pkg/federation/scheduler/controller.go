@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -87,6 +88,8 @@ type Controller struct {
 	reader *reader
 	now    func() time.Time
 	wg     sync.WaitGroup
+	// preferences is how many there were when all were looked at.
+	preferences atomic.Int64
 
 	mu sync.Mutex
 	// states of members, by name; guarded by mu. It holds as many as there ever were, a few bytes each.
@@ -153,8 +156,11 @@ func (c *Controller) MemberChanged(name string, member *membership.Member) {
 }
 
 // EverythingChanged has all objects looked at again that have a preference, in a moment: there
-// are other targets, or other settings.
-func (c *Controller) EverythingChanged() { c.queue.AddAfter(key{}, gather) }
+// are other targets, or other settings. The more there are, the longer that is: members that come and go all the
+// time do not have them looked at all the time.
+func (c *Controller) EverythingChanged() {
+	c.queue.AddAfter(key{}, gather+time.Duration(c.preferences.Load())*apart)
+}
 
 // stateOf notes what a member is now, and returns since when.
 func (c *Controller) stateOf(member string, ready bool) (since time.Time, changed bool) {
@@ -259,6 +265,7 @@ func (c *Controller) enqueueAll() error {
 	if err != nil {
 		return fmt.Errorf("list preferences: %w", err)
 	}
+	c.preferences.Store(int64(len(preferences)))
 	for i, p := range preferences {
 		if slices.Contains(validation.TargetKinds(), p.Spec.TargetKind) {
 			c.queue.AddAfter(key{p.Spec.TargetKind, p.Namespace, p.Name}, time.Duration(i)*apart)

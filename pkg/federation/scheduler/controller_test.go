@@ -128,7 +128,7 @@ func newWorld(t *testing.T) *world {
 	return w
 }
 
-func (w *world) preferences() interface {
+func (w *world) stored() interface {
 	Get(context.Context, string, metav1.GetOptions) (*v1alpha1.ReplicaSchedulingPreference, error)
 	Delete(context.Context, string, metav1.DeleteOptions) error
 } {
@@ -142,7 +142,7 @@ func (w *world) prefer(kind string) {
 		ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "web", Generation: 1},
 		Spec:       v1alpha1.ReplicaSchedulingPreferenceSpec{TargetKind: kind, TotalReplicas: 10},
 	}
-	_ = w.preferences().Delete(w.Context(), "web", metav1.DeleteOptions{})
+	_ = w.stored().Delete(w.Context(), "web", metav1.DeleteOptions{})
 	if _, err := w.client.KubeFedSchedulingV1alpha1().ReplicaSchedulingPreferences("shop").Create(w.Context(), preference, metav1.CreateOptions{}); err != nil {
 		w.Fatal(err)
 	}
@@ -157,7 +157,7 @@ func (w *world) sync() {
 		w.Fatal(err)
 	}
 	// The cache shows what was said, if it shows the preference.
-	stored, err := w.preferences().Get(w.Context(), "web", metav1.GetOptions{})
+	stored, err := w.stored().Get(w.Context(), "web", metav1.GetOptions{})
 	if cached, _ := w.Preferences.ReplicaSchedulingPreferences("shop").Get("web"); cached != nil && err == nil {
 		cached = cached.DeepCopy()
 		cached.Status = stored.Status
@@ -179,7 +179,7 @@ func (w *world) replicas() string {
 
 func (w *world) condition() string {
 	w.Helper()
-	preference, err := w.preferences().Get(w.Context(), "web", metav1.GetOptions{})
+	preference, err := w.stored().Get(w.Context(), "web", metav1.GetOptions{})
 	if err != nil {
 		w.Fatal(err)
 	}
@@ -196,7 +196,7 @@ func TestWhatIsWrittenIsTakenBack(t *testing.T) {
 		reason string // of the condition, if there is a preference
 	}{
 		"kubefed#1066: the preference is deleted": {change: func(w *world) {
-			_ = w.preferences().Delete(w.Context(), "web", metav1.DeleteOptions{})
+			_ = w.stored().Delete(w.Context(), "web", metav1.DeleteOptions{})
 			_ = w.cached.Delete(&v1alpha1.ReplicaSchedulingPreference{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "web"}})
 		}},
 		"a preference that only the cache does not show keeps what it has": {change: func(w *world) {

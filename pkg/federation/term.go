@@ -257,7 +257,9 @@ func (t *term) buildPropagation() (err error) {
 		Paused:          func() bool { return !pushes(configs.current()) },
 		CollectRaw:      func() bool { return collectsRaw(configs.current()) },
 		Concurrency:     func() int64 { return concurrency(configs.current()) },
-		OnObject:        func(kind, namespace, name string) { t.replicas.ObjectChanged(kind, namespace, name) },
+		OnObject: func(kind, namespace, name string, inMember bool) {
+			t.replicas.ObjectChanged(kind, namespace, name, inMember)
+		},
 	})
 	if err != nil {
 		return err
@@ -340,13 +342,20 @@ func (t *term) subscriptions() []subscription {
 		return host
 	}
 	return append(host,
-		subscription{core.FederatedTypeConfigs().Informer(), func(_, o metav1.Object) { t.engine.TypeChanged(o.(*v1beta1.FederatedTypeConfig)) }},
+		subscription{core.FederatedTypeConfigs().Informer(), t.typeChanged},
 		subscription{core.KubeFedConfigs().Informer(), func(_, o metav1.Object) {
 			t.configChanged(o.(*v1beta1.KubeFedConfig))
 			t.engine.ConfigChanged()
 			t.replicas.EverythingChanged()
 		}},
 	)
+}
+
+func (t *term) typeChanged(old, current metav1.Object) {
+	t.engine.TypeChanged(current.(*v1beta1.FederatedTypeConfig))
+	if old == nil || old.GetGeneration() != current.GetGeneration() {
+		t.replicas.EverythingChanged() // what is paused is not divided
+	}
 }
 
 // accountSubscriptions are of what the accounts of cells have. Nobody else waits for these caches: a
@@ -417,8 +426,8 @@ func (t *term) clusterChanged(old, current metav1.Object) {
 		if version == nil {
 			continue
 		}
-		t.replicas.EverythingChanged()
 		if version.GetLabels()[federationv1alpha1.TopologyLabel] == "" {
+			t.replicas.EverythingChanged()
 			t.engine.ClustersChanged()
 			continue
 		}
@@ -440,7 +449,6 @@ func (t *term) pageChanged(old, current metav1.Object) {
 	if t.engine == nil {
 		return
 	}
-	t.replicas.EverythingChanged()
 	t.engine.NamespaceChanged(page.Name)
 	for _, owner := range page.Spec.Owners {
 		if owner.Namespace != page.Name {
@@ -482,7 +490,6 @@ func (t *term) namespaceChanged(old, current metav1.Object) {
 	if t.engine == nil {
 		return
 	}
-	t.replicas.EverythingChanged()
 	t.engine.NamespaceChanged(current.GetName())
 	if old == nil {
 		t.collector.Enqueue(current.GetName()) // it may be gone
@@ -499,7 +506,6 @@ func (t *term) unitChanged(topologyType string) func(old, current metav1.Object)
 			t.collector.Enqueue(memberNamespaceOf(current)) // it may be gone
 		}
 		if old == nil || old.GetGeneration() != current.GetGeneration() || !maps.Equal(old.GetLabels(), current.GetLabels()) {
-			t.replicas.EverythingChanged()
 			t.engine.NamespaceChanged(current.GetNamespace())
 		}
 	}

@@ -116,9 +116,9 @@ type Config struct {
 	// Concurrency is asked for maxConcurrentReconciles of the KubeFedConfig; nil: nobody says. Where these three
 	// may answer something else, ConfigChanged has to be called.
 	Concurrency func() int64
-	// OnObject is told of every change of a federated object, and of its objects in members; kind is
-	// the name of the FederatedTypeConfig. It must not block. Nil: nobody wants to know.
-	OnObject func(kind, namespace, name string)
+	// OnObject is told of every change of a federated object or of the targets it may have, and of its
+	// objects in members, which inMember says; kind is the name of the FederatedTypeConfig. It must not block. Nil: nobody wants to know.
+	OnObject func(kind, namespace, name string, inMember bool)
 }
 
 func (c Config) check() error {
@@ -163,6 +163,8 @@ type Engine struct {
 	releases map[string]*releases
 	runCtx   context.Context // set by Run; guarded by mu
 	stopped  bool            // guarded by mu
+	// looked are the FederatedTypeConfigs that were looked at; guarded by mu.
+	looked map[string]bool
 	// workers that sync objects; guarded by mu.
 	workers int
 	// namespacesOff: FederatedNamespaces are known not to be propagated; guarded by mu.
@@ -186,6 +188,7 @@ func New(config Config) (*Engine, error) {
 		marks:     rate.NewLimiter(marksPerSecond, marksPerSecond),
 		now:       time.Now,
 		kinds:     map[string]*kind{},
+		looked:    map[string]bool{},
 		executors: map[string]*executor{},
 		memories:  map[objectKey]*memory{},
 		holders:   map[string]map[objectKey]bool{},
@@ -396,13 +399,15 @@ func (e *Engine) MemberEvent(member string, resource schema.GroupVersionResource
 			wait = max(wait, m.pace.untilLook(e.now()))
 		}
 		e.objects.AddAfter(key, wait)
-		e.changed(key)
+		if e.OnObject != nil {
+			e.OnObject(key.kind, key.namespace, key.name, true)
+		}
 	}
 }
 
 func (e *Engine) changed(key objectKey) {
 	if e.OnObject != nil {
-		e.OnObject(key.kind, key.namespace, key.name)
+		e.OnObject(key.kind, key.namespace, key.name, false)
 	}
 }
 

@@ -106,6 +106,7 @@ func newKind(ftc *v1beta1.FederatedTypeConfig) (*kind, error) {
 
 // syncType starts, changes or stops a kind, as its FederatedTypeConfig says.
 func (e *Engine) syncType(ctx context.Context, name string) error {
+	defer e.lookedAt(name)
 	ftc, err := e.Types.Get(name)
 	if err != nil && !apierrors.IsNotFound(err) {
 		return err
@@ -137,6 +138,13 @@ func (e *Engine) syncType(ctx context.Context, name string) error {
 		state = v1beta1.ControllerNotRunning
 	}
 	return e.writeTypeStatus(ctx, ftc, state)
+}
+
+// lookedAt notes that it is known whether a kind propagates.
+func (e *Engine) lookedAt(name string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.looked[name] = true
 }
 
 // isServed reports whether the federated kind of a configuration is served, and not another's of
@@ -370,6 +378,7 @@ func (k *kind) enqueueOf(e *Engine, topologyType string) {
 		federated := object.(*v1beta2.FederatedObject)
 		if topologyOf(federated) == topologyType {
 			e.objects.Add(objectKey{k.name, federated.Namespace, federated.Name})
+			e.changed(objectKey{k.name, federated.Namespace, federated.Name})
 		}
 	}
 }
@@ -380,7 +389,9 @@ func (k *kind) enqueueNamespace(e *Engine, namespace string) {
 		return // the index is there from the start
 	}
 	for _, object := range objects {
-		e.objects.Add(objectKey{k.name, namespace, object.(*v1beta2.FederatedObject).Name})
+		key := objectKey{k.name, namespace, object.(*v1beta2.FederatedObject).Name}
+		e.objects.Add(key)
+		e.changed(key)
 	}
 }
 

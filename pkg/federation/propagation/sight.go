@@ -6,9 +6,11 @@ import (
 	"slices"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/placement"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
 	"github.com/koinon-io/koinon/pkg/federation/membership"
@@ -36,6 +38,10 @@ type SightTarget struct {
 	Known bool
 	// Member is nil if there is none.
 	Member *membership.Member
+	// Outside: the namespace of the object does not go there. Unfederated says why nothing new goes there, and what is
+	// there stays as it is; empty if that is not so. See placement.Narrow.
+	Outside     bool
+	Unfederated string
 	// Forbidden says why the object may not be in its namespace there; empty if it may.
 	Forbidden string
 	// Held: the object is there, or may be, in the Version that was written last.
@@ -46,20 +52,26 @@ type SightTarget struct {
 }
 
 // Kind returns the name of the FederatedTypeConfig of a federated kind that propagates; empty if
-// there is none.
-func (e *Engine) Kind(federatedKind string) string {
+// there is none, or it is paused. It is not known while there is a FederatedTypeConfig of the kind that
+// the engine has not looked at yet, as right after a start.
+func (e *Engine) Kind(federatedKind string) (name string, known bool) {
 	e.mu.RLock()
 	defer e.mu.RUnlock()
-	names := []string{}
-	for name, k := range e.kinds {
-		if k.spec.FederatedType.Kind == federatedKind {
-			names = append(names, name)
+	for other, k := range e.kinds {
+		if k.spec.FederatedType.Kind == federatedKind && !k.paused && (name == "" || other < name) {
+			name = other // there is one: isServed sees to that
 		}
 	}
-	if len(names) == 0 {
-		return ""
+	if name != "" {
+		return name, true
 	}
-	return slices.Min(names) // there is one: isServed sees to that
+	all, err := e.Types.List(labels.Everything())
+	if err != nil {
+		return "", false
+	}
+	return "", !slices.ContainsFunc(all, func(ftc *v1beta1.FederatedTypeConfig) bool {
+		return ftc.Spec.FederatedType.Kind == federatedKind && !e.looked[ftc.Name]
+	})
 }
 
 // Synced reports whether all objects of a kind are known.
@@ -88,7 +100,8 @@ func (e *Engine) Patch(ctx context.Context, kindName, namespace, name, manager s
 }
 
 // Look returns an object and its targets as the caches have them. It is nil if there is no such
-// object, or its namespace is gone: nothing is placed anew then.
+// object, or its namespace is gone: nothing is placed anew then. While it is not known where its namespace
+// goes, it returns placement.ErrNamespaceUnknown.
 func (e *Engine) Look(kindName, namespace, name string) (*Sight, error) {
 	key := objectKey{kindName, namespace, name}
 	k := e.kind(kindName)
@@ -115,14 +128,40 @@ func (e *Engine) Look(kindName, namespace, name string) (*Sight, error) {
 	if v.problem != "" {
 		return nil, fmt.Errorf("look for targets: %s", v.problem)
 	}
+	v.namespace = e.namespaceOf(v)
+	narrowed, err := v.narrow(candidates)
+	if err != nil {
+		return nil, fmt.Errorf("look for targets: %w", err)
+	}
 	sight := &Sight{
 		Federated: federated, Topology: v.topologyOf(), Resource: k.target.Resource,
 		Source: key.source(), Targets: make([]SightTarget, len(candidates)),
 	}
 	for i, c := range candidates {
-		sight.Targets[i] = e.sightTarget(v, c)
+		t := e.sightTarget(v, c)
+		switch narrowed[i].Disposition {
+		case placement.Outside:
+			t.Outside = true
+		case placement.Unfederated:
+			t.Unfederated = narrowed[i].Message
+		}
+		sight.Targets[i] = t
 	}
 	return sight, nil
+}
+
+// narrow returns for each candidate, in their order, what the namespace of the object says of it.
+func (v *view) narrow(candidates []placement.Candidate) ([]placement.Target, error) {
+	targets := make([]placement.Target, len(candidates))
+	for i, c := range candidates {
+		if targets[i].Candidate = c; c.Refusal != "" {
+			targets[i].Disposition = placement.NotFound
+		}
+	}
+	if !v.kind.isNarrowed() {
+		return targets, nil
+	}
+	return placement.Narrow(v.topologyOf(), targets, v.namespace)
 }
 
 func (e *Engine) sightTarget(v *view, c placement.Candidate) SightTarget {

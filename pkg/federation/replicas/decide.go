@@ -28,8 +28,13 @@ type Observation struct {
 	Spec    v1alpha1.ReplicaSchedulingPreferenceSpec
 	Record  *Record // nil: nothing was written yet
 	Targets []Seen  // those that the object may be in, each name once
-	Delays  Delays
-	Now     time.Time
+	// Listed are the names in the object's placement; nil: it has no list. Those that are not among Targets
+	// are gone: their cell or cluster was deleted, or is about to be restored.
+	Listed []string
+	// Unfederated says why nothing new is placed, since the namespace of the object is not federated.
+	Unfederated string
+	Delays      Delays
+	Now         time.Time
 }
 
 // Seen is what was seen of one target.
@@ -41,7 +46,8 @@ type Seen struct {
 	Known, Ready bool
 	Since        time.Time
 	// Placed: the object's placement has the target, and Masked: the mask keeps it as it is.
-	Placed, Masked bool
+	// Unfederated: so does its namespace, which is not federated.
+	Placed, Masked, Unfederated bool
 	// Held: the object is in the target, or may be, in the Version that the engine wrote last.
 	Held    bool
 	Version string
@@ -58,15 +64,19 @@ type Reading struct {
 	Failed bool
 }
 
+// stays reports whether a target stays as it is.
+func (t *Seen) stays() bool { return t.Masked || t.Unfederated }
+
 // Settled reports whether everything that is wanted there runs.
 func (r *Reading) Settled() bool { return !r.Failed && r.Replicas == r.Ready && r.Unschedulable == 0 }
 
 // Outcome is what to write.
 type Outcome struct {
-	// Replicas by target, Placed targets and those that are Away, sorted, and what it is For: see Record.
+	// Replicas by target, Placed targets, those that are Away and those that Missed it, sorted, and what it is For: see Record.
 	Replicas map[string]int64
 	Placed   []string
 	Away     []string
+	Missed   []string
 	For      string
 }
 
@@ -99,6 +109,8 @@ const (
 	frozen
 	// away: it keeps its place and its override, and others have its replicas.
 	away
+	// idle: it has nothing, and gets nothing while its member is not ready.
+	idle
 )
 
 // decider decides on one observation.
@@ -107,6 +119,8 @@ type decider struct {
 	standings map[string]standing
 	seen      map[string]*Seen
 	names     []string // of what was seen, sorted
+	gone      []string // in the placement, and not seen, sorted
+	wasAway   map[string]bool
 	d         Decision
 }
 
@@ -116,9 +130,10 @@ type decider struct {
 // A target whose member is not ready keeps what it has for Delays.Unavailable. Then others have its replicas; it
 // stays in the placement, since what runs there may run on. Once its member is ready for
 // Delays.Available it takes part again. One that the mask keeps as it is counts with what it runs. One
-// that cannot be read keeps what it has.
+// that cannot be read keeps what it has. One that is gone keeps its place, and others have its replicas: only who was
+// seen, and may not have the object, leaves the placement.
 func Decide(o Observation) Decision {
-	d := &decider{Observation: o, standings: make(map[string]standing, len(o.Targets)), seen: make(map[string]*Seen, len(o.Targets))}
+	d := &decider{Observation: o, wasAway: map[string]bool{}, standings: make(map[string]standing, len(o.Targets)), seen: make(map[string]*Seen, len(o.Targets))}
 	if o.Record == nil {
 		d.Record = &Record{}
 	}
@@ -133,12 +148,19 @@ func Decide(o Observation) Decision {
 	if unknown != "" {
 		return waiting(fmt.Sprintf("the member of target %q is being set up", unknown))
 	}
+	for _, name := range slices.Concat(d.Record.Away, d.Record.Missed) {
+		d.wasAway[name] = true
+	}
 	d.names = slices.Sorted(maps.Keys(d.seen))
 	for _, name := range d.names {
 		d.standings[name] = d.stand(d.seen[name])
 	}
+	d.gone = d.missing()
+	for _, name := range d.gone {
+		d.standings[name] = away
+	}
 	outcome := &Outcome{Replicas: map[string]int64{}, For: d.digest()}
-	if o.Record != nil && !o.Spec.Rebalance && outcome.For == o.Record.For {
+	if o.Record != nil && !o.Spec.Rebalance && outcome.For == o.Record.For && !d.isBack() {
 		return d.settled(outcome)
 	}
 	if d.read(); len(d.d.Read) > 0 {
@@ -164,6 +186,38 @@ func (d *decider) with(s standing) (names []string) {
 	return names
 }
 
+// away are the targets whose replicas others have, sorted.
+func (d *decider) away() []string {
+	names := append(d.with(away), d.gone...)
+	slices.Sort(names)
+	return names
+}
+
+// missing returns the names in the placement, or in the record of it, that were not seen. Those are dropped
+// that somebody took off the list by hand: nothing else of it is another.
+func (d *decider) missing() (names []string) {
+	listed := make(map[string]bool, len(d.Listed))
+	for _, name := range d.Listed {
+		listed[name] = true
+		if d.seen[name] == nil {
+			names = append(names, name)
+		}
+	}
+	byHand := d.Listed != nil && !slices.ContainsFunc(d.Record.Placed, func(name string) bool { return d.seen[name] != nil && !listed[name] })
+	for _, name := range d.Record.Placed {
+		if d.seen[name] == nil && !listed[name] && !byHand {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// isBack reports whether a target is ready that was not when replicas were divided, and got nothing.
+func (d *decider) isBack() bool {
+	return slices.ContainsFunc(d.Record.Missed, func(name string) bool { return d.standings[name] == open })
+}
+
 // after has it decided again in that time.
 func (d *decider) after(wait time.Duration) {
 	if d.d.After == 0 || wait < d.d.After {
@@ -173,16 +227,17 @@ func (d *decider) after(wait time.Duration) {
 
 func (d *decider) stand(t *Seen) standing {
 	_, has := d.Record.Replicas[t.Name]
-	wasAway := slices.Contains(d.Record.Away, t.Name)
+	wasAway := d.wasAway[t.Name]
+	if !t.Allowed || !t.Placed && (!t.Wanted || t.stays()) {
+		return out
+	}
 	is := d.standReady(t, has, wasAway)
 	switch {
-	case !t.Allowed, !t.Placed && (!t.Wanted || t.Masked):
-		return out
 	case is == away && !t.Placed && !has:
-		return out
+		return idle
 	case is == away:
 		return away
-	case t.Masked:
+	case t.stays():
 		return frozen
 	}
 	return is
@@ -207,15 +262,15 @@ func (d *decider) standReady(t *Seen, has, wasAway bool) standing {
 }
 
 // digest stands for what is decided on, but for what runs where the mask lets it change. A
-// member that is not ready for a moment changes nothing.
+// member that is not ready for a moment changes nothing, and one that has nothing never does.
 func (d *decider) digest() string {
 	stays := d.with(frozen)
 	for i, name := range stays {
 		stays[i] += " " + d.seen[name].Version
 	}
-	takePart := append(d.with(open), d.with(pinned)...)
+	takePart := slices.Concat(d.with(open), d.with(pinned), d.with(idle))
 	slices.Sort(takePart)
-	content, err := json.Marshal([]any{d.Spec, takePart, stays, d.with(away)})
+	content, err := json.Marshal([]any{d.Spec, takePart, stays, d.away()})
 	if err != nil {
 		return "" // strings and numbers
 	}
@@ -225,7 +280,7 @@ func (d *decider) digest() string {
 
 // settled is what was decided before, on the same.
 func (d *decider) settled(outcome *Outcome) Decision {
-	outcome.Replicas, outcome.Placed, outcome.Away = d.Record.Replicas, d.Record.Placed, d.Record.Away
+	outcome.Replicas, outcome.Placed, outcome.Away, outcome.Missed = d.Record.Replicas, d.Record.Placed, d.Record.Away, d.Record.Missed
 	sum := int64(0)
 	for name, replicas := range outcome.Replicas {
 		if d.standings[name] != away {
@@ -264,7 +319,10 @@ func (d *decider) divide(outcome *Outcome) {
 			in.Targets = append(in.Targets, target(t, d.Spec.Rebalance))
 			continue
 		}
-		if is == out {
+		if is == idle && !d.Spec.Rebalance { // else it is divided again anyway
+			outcome.Missed = append(outcome.Missed, name)
+		}
+		if is == out || is == idle {
 			continue
 		}
 		outcome.Placed = append(outcome.Placed, name)
@@ -287,6 +345,13 @@ func (d *decider) divide(outcome *Outcome) {
 			in.Taken += replicas
 		}
 	}
+	for _, name := range d.gone {
+		outcome.Placed, outcome.Away = append(outcome.Placed, name), append(outcome.Away, name)
+		if replicas, written := d.Record.Replicas[name]; written {
+			outcome.Replicas[name] = replicas
+		}
+	}
+	slices.Sort(outcome.Away)
 	division := Divide(in)
 	sum := in.Taken
 	for _, t := range in.Targets {
@@ -326,15 +391,34 @@ func (d *decider) conclude(outcome *Outcome, sum int64, division Division) {
 	switch {
 	case division.NoCapacity:
 		d.d.Reason, rest = v1alpha1.ReasonNoCapacity, "; the rest has no capacity"
+	case division.Unplaced > 0 && d.Unfederated != "":
+		d.d.Reason, rest = v1alpha1.ReasonLimited, "; "+d.Unfederated
 	case division.Unplaced > 0:
 		d.d.Reason, rest = v1alpha1.ReasonLimited, "; maxReplicas, weights and the targets that are ready leave no place for the rest"
 	}
 	d.d.Message = fmt.Sprintf("placed %d of %d replicas%s", sum, d.Spec.TotalReplicas, rest)
-	if len(outcome.Away) > 0 {
-		d.d.Message += "; without " + listed(outcome.Away) + ", which cannot be reached or is not well"
+	if away := d.with(away); len(away) > 0 {
+		d.d.Message += "; without " + listed(away) + ", which cannot be reached or is not well"
 	}
-	if frozen := d.with(frozen); len(frozen) > 0 {
-		d.d.Message += "; the mask keeps " + listed(frozen) + " as it is"
+	if len(d.gone) > 0 {
+		d.d.Message += "; without " + listed(d.gone) + ", which is gone and keeps its place"
+	}
+	var masked, unfederated []string
+	for _, name := range d.with(frozen) {
+		if d.seen[name].Masked {
+			masked = append(masked, name)
+		} else {
+			unfederated = append(unfederated, name)
+		}
+	}
+	if len(masked) > 0 {
+		d.d.Message += "; the mask keeps " + listed(masked) + " as it is"
+	}
+	if len(unfederated) > 0 {
+		d.d.Message += "; " + listed(unfederated) + " stays as it is"
+		if rest == "" {
+			d.d.Message += ", since " + d.Unfederated
+		}
 	}
 }
 

@@ -30,11 +30,12 @@ func with(t replicas.Seen, change func(*replicas.Seen)) replicas.Seen {
 	return t
 }
 
-func masked(t *replicas.Seen)  { t.Masked = true }
-func unread(t *replicas.Seen)  { t.Reading = nil }
-func stale(t *replicas.Seen)   { t.Stale = true }
-func unknown(t *replicas.Seen) { t.Known, t.Ready = false, false }
-func failed(t *replicas.Seen)  { t.Reading = &replicas.Reading{Failed: true} }
+func masked(t *replicas.Seen)      { t.Masked = true }
+func unread(t *replicas.Seen)      { t.Reading = nil }
+func unfederated(t *replicas.Seen) { t.Unfederated = true }
+func stale(t *replicas.Seen)       { t.Stale = true }
+func unknown(t *replicas.Seen)     { t.Known, t.Ready = false, false }
+func failed(t *replicas.Seen)      { t.Reading = &replicas.Reading{Failed: true} }
 func unready(since time.Duration) func(*replicas.Seen) {
 	return func(t *replicas.Seen) { t.Ready, t.Since = false, now.Add(-since) }
 }
@@ -48,7 +49,7 @@ func pending(count int64) func(*replicas.Seen) {
 func observe(rebalance bool, record *replicas.Record, targets ...replicas.Seen) replicas.Observation {
 	return replicas.Observation{
 		Spec:   v1alpha1.ReplicaSchedulingPreferenceSpec{TargetKind: "FederatedDeployment", TotalReplicas: 10, Rebalance: rebalance},
-		Record: record, Targets: targets, Now: now,
+		Record: record, Targets: targets, Now: now, Unfederated: "nobody federates it",
 		Delays: replicas.Delays{Unavailable: time.Minute, Available: 20 * time.Second},
 	}
 }
@@ -117,7 +118,11 @@ func TestDecide(t *testing.T) {
 		"a masked target is read":                        {of: observe(true, half, with(with(running("a", 5, 5), masked), stale), running("b", 5, 5)), read: []string{"a"}},
 		"one that nobody wants is scaled to 0":           {of: observe(false, nil, ready("a"), with(running("b", 7, 7), func(t *replicas.Seen) { t.Wanted = false })), want: counts{"a": 10, "b": 0}},
 		"one that it may not be in leaves":               {of: observe(true, half, running("a", 5, 5), with(running("b", 5, 5), func(t *replicas.Seen) { t.Allowed = false })), want: counts{"a": 10}},
-		"no targets":                                     {of: observe(true, nil), want: counts{}, message: "placed 0 of 10 replicas; maxReplicas, weights and the targets that are ready leave no place for the rest"},
+		"a namespace that is not federated keeps what is there, and gets nothing new": {of: observe(true, wrote(counts{"a": 3, "b": 7}), with(running("a", 3, 3), unfederated), with(ready("b"), unfederated)),
+			want: counts{"a": 3}, message: "placed 3 of 10 replicas; nobody federates it; a stays as it is"},
+		"a namespace of which all is there that is wanted": {of: observe(true, nil, with(running("a", 10, 10), unfederated)),
+			want: counts{"a": 10}, message: "placed 10 of 10 replicas; a stays as it is, since nobody federates it"},
+		"no targets": {of: replicas.Observation{Spec: v1alpha1.ReplicaSchedulingPreferenceSpec{TotalReplicas: 10}}, want: counts{}, message: "placed 0 of 10 replicas; maxReplicas, weights and the targets that are ready leave no place for the rest"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := replicas.Decide(test.of)
@@ -178,5 +183,75 @@ func TestAMaskThatComesLaterIsDecidedAnew(t *testing.T) {
 	then := with(running("a", 5, 5), func(t *replicas.Seen) { masked(t); t.Version = "gen:4" })
 	if diff := cmp.Diff(counts{"a": 5, "b": 5}, replicas.Decide(observe(false, record, then, running("b", 7, 7))).Write.Replicas); diff != "" {
 		t.Errorf("replicas (-want +got):\n%s", diff)
+	}
+}
+
+// TestATargetThatIsGoneKeepsItsPlace: what a restore has not brought back yet is not lost. Who is not in the
+// placement any more is deleted in its member.
+func TestATargetThatIsGoneKeepsItsPlace(t *testing.T) {
+	withB := wrote(counts{"a": 5, "b": 5})
+	for name, test := range map[string]struct {
+		record   *replicas.Record
+		listed   []string
+		targets  []replicas.Seen
+		replicas counts
+		placed   []string
+		away     []string
+	}{
+		"its cluster or cell was deleted":           {withB, []string{"a", "b"}, []replicas.Seen{running("a", 5, 5)}, counts{"a": 10, "b": 5}, []string{"a", "b"}, []string{"b"}},
+		"all are gone":                              {withB, []string{"a", "b"}, nil, counts{"a": 5, "b": 5}, []string{"a", "b"}, []string{"a", "b"}},
+		"before anything was written":               {nil, []string{"a", "b"}, []replicas.Seen{running("a", 5, 5)}, counts{"a": 10}, []string{"a", "b"}, []string{"b"}},
+		"somebody took the list away":               {withB, nil, []replicas.Seen{running("a", 5, 5)}, counts{"a": 10, "b": 5}, []string{"a", "b"}, []string{"b"}},
+		"somebody wrote another list":               {withB, []string{"c"}, []replicas.Seen{running("a", 5, 5), running("c", 1, 1)}, counts{"a": 5, "b": 5, "c": 5}, []string{"a", "b", "c"}, []string{"b"}},
+		"somebody took nothing off the list but it": {withB, []string{"a"}, []replicas.Seen{running("a", 5, 5)}, counts{"a": 10}, []string{"a"}, nil},
+		"it is back":                                {wrote(counts{"a": 10, "b": 5}, "b"), []string{"a", "b"}, []replicas.Seen{running("a", 10, 10), running("b", 5, 5)}, counts{"a": 5, "b": 5}, []string{"a", "b"}, nil},
+		"it is there, and not allowed": {withB, []string{"a", "b"}, []replicas.Seen{running("a", 5, 5), with(running("b", 5, 5), func(t *replicas.Seen) { t.Allowed = false })},
+			counts{"a": 10}, []string{"a"}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for _, rebalance := range []bool{true, false} {
+				of := observe(rebalance, test.record, test.targets...)
+				of.Listed = test.listed
+				got := replicas.Decide(of).Write
+				got.For = ""
+				if diff := cmp.Diff(&replicas.Outcome{Replicas: test.replicas, Placed: test.placed, Away: test.away}, got); diff != "" {
+					t.Errorf("rebalance %v: outcome (-want +got):\n%s", rebalance, diff)
+				}
+			}
+		})
+	}
+}
+
+// TestAMemberThatHoldsNothingMovesNothing: it comes and goes, and a rollout is under way in another.
+func TestAMemberThatHoldsNothingMovesNothing(t *testing.T) {
+	of := observe(false, nil, running("a", 5, 5), running("b", 5, 5), ready("c"))
+	first := replicas.Decide(of).Write
+	if diff := cmp.Diff(counts{"a": 5, "b": 5}, first.Replicas); diff != "" {
+		t.Fatalf("at first (-want +got):\n%s", diff)
+	}
+	record := &replicas.Record{Replicas: first.Replicas, Placed: first.Placed, For: first.For}
+	for name, c := range map[string]replicas.Seen{
+		"it went a moment ago": with(ready("c"), unready(time.Second)),
+		"it went long ago":     with(ready("c"), unready(time.Hour)),
+		"it is back":           with(ready("c"), readySince(time.Second)),
+	} {
+		t.Run(name, func(t *testing.T) {
+			if diff := cmp.Diff(first, replicas.Decide(observe(false, record, running("a", 5, 1), running("b", 5, 5), c)).Write); diff != "" {
+				t.Errorf("outcome (-first +then):\n%s", diff)
+			}
+		})
+	}
+}
+
+// TestAMemberThatMissedTheDivisionTakesPartOnceItIsReady: minimums and unplaced replicas wait for it.
+func TestAMemberThatMissedTheDivisionTakesPartOnceItIsReady(t *testing.T) {
+	first := replicas.Decide(observe(false, nil, with(ready("a"), unready(time.Hour)))).Write
+	record := &replicas.Record{Replicas: first.Replicas, Placed: first.Placed, Missed: first.Missed, For: first.For}
+	soon := replicas.Decide(observe(false, record, with(ready("a"), readySince(5*time.Second))))
+	if diff := cmp.Diff(first, soon.Write); diff != "" || soon.After != 15*time.Second {
+		t.Errorf("ready for a moment: decided again in %v, outcome (-first +then):\n%s", soon.After, diff)
+	}
+	if diff := cmp.Diff(counts{"a": 10}, replicas.Decide(observe(false, record, ready("a"))).Write.Replicas); diff != "" {
+		t.Errorf("ready for long (-want +got):\n%s", diff)
 	}
 }

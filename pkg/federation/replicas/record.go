@@ -21,14 +21,16 @@ const replicasPath = "/spec/replicas"
 type Record struct {
 	// Replicas that the override of each target says.
 	Replicas map[string]int64 `json:"replicas,omitempty"`
-	// Placed are the targets in the placement, sorted.
-	Placed []string `json:"placed"`
+	// Placed are the targets in the placement, sorted. They are not written if they are those of Replicas.
+	Placed []string `json:"placed,omitzero"`
 	// Own is the list of targets that the object had before; nil: it had none.
 	Own []string `json:"own,omitempty"`
 	// Before are overrides of spec.replicas that the object had before, by target.
 	Before map[string]v1beta2.OverridePatch `json:"before,omitempty"`
 	// Away are targets whose replicas are somewhere else since their member is not ready, sorted.
 	Away []string `json:"away,omitempty"`
+	// Missed are targets that got nothing since their member was not ready, sorted.
+	Missed []string `json:"missed,omitempty"`
 	// For stands for what was decided on: the preference, and which targets there were.
 	For string `json:"for,omitempty"`
 }
@@ -44,7 +46,42 @@ func RecordOf(federated *v1beta2.FederatedObject) *Record {
 	if err := json.Unmarshal([]byte(text), record); err != nil {
 		return &Record{}
 	}
+	if record.Placed == nil {
+		record.Placed = placedBy(record.Replicas)
+	}
 	return record
+}
+
+// placedBy are the targets that have replicas, sorted.
+func placedBy(replicas map[string]int64) []string {
+	return append([]string{}, slices.Sorted(maps.Keys(replicas))...)
+}
+
+// text is the value of the annotation.
+func (r Record) text() (string, error) {
+	if slices.Equal(r.Placed, placedBy(r.Replicas)) {
+		r.Placed = nil
+	}
+	text, err := json.Marshal(r)
+	if err != nil {
+		return "", fmt.Errorf("encode the record of replicas: %w", err)
+	}
+	if len(text) > maxRecord {
+		return "", &TooLargeError{Bytes: len(text)}
+	}
+	return string(text), nil
+}
+
+// maxRecord is how long a record may be: all annotations of an object together may be twice as long.
+const maxRecord = 128 << 10
+
+// TooLargeError occurs if an object has so many targets that what was written into it cannot be recorded, and so not be
+// taken back. Nothing is written then.
+type TooLargeError struct{ Bytes int }
+
+func (e *TooLargeError) Error() string {
+	return fmt.Sprintf("metadata.annotations[%s]: the record of what is written takes %d bytes, and at most %d are allowed: "+
+		"divide the replicas among fewer targets", v1alpha1.ReplicaSchedulingAnnotation, e.Bytes, maxRecord)
 }
 
 // Change is what to write into a federated object.
@@ -61,8 +98,11 @@ type Change struct {
 // it has them. old is the object's record, nil if it has none.
 func Write(federated *v1beta2.FederatedObject, old *Record, outcome Outcome) (*Change, error) {
 	spec := &federated.Spec
+	if old != nil && old.says(outcome) && old.isIn(spec) {
+		return nil, nil
+	}
 	record := Record{
-		Replicas: outcome.Replicas, Placed: outcome.Placed, Away: outcome.Away, For: outcome.For,
+		Replicas: outcome.Replicas, Placed: outcome.Placed, Away: outcome.Away, Missed: outcome.Missed, For: outcome.For,
 		Own: OwnList(spec, old), Before: map[string]v1beta2.OverridePatch{},
 	}
 	if old == nil {
@@ -85,18 +125,44 @@ func Write(federated *v1beta2.FederatedObject, old *Record, outcome Outcome) (*C
 			record.Before[target] = *own
 		}
 	}
-	text, err := json.Marshal(record)
+	text, err := record.text()
 	if err != nil {
-		return nil, fmt.Errorf("encode the record of replicas: %w", err)
+		return nil, err
 	}
-	change := &Change{Overrides: overrides, Record: string(text), Placement: []v1beta2.TopologyReference{}}
+	change := &Change{Overrides: overrides, Record: text, Placement: []v1beta2.TopologyReference{}}
 	for _, target := range outcome.Placed {
 		change.Placement = append(change.Placement, v1beta2.TopologyReference{Name: target})
 	}
-	if change.Record == federated.Annotations[v1alpha1.ReplicaSchedulingAnnotation] && sameList(listOf(spec), outcome.Placed) && sameOverrides(spec.Overrides, overrides) {
+	if change.Record == federated.Annotations[v1alpha1.ReplicaSchedulingAnnotation] && sameList(Listed(spec), outcome.Placed) && sameOverrides(spec.Overrides, overrides) {
 		return nil, nil
 	}
 	return change, nil
+}
+
+// says reports whether an outcome is the recorded one.
+func (r *Record) says(o Outcome) bool {
+	return r.For == o.For && maps.Equal(r.Replicas, o.Replicas) && slices.Equal(r.Placed, o.Placed) &&
+		slices.Equal(r.Away, o.Away) && slices.Equal(r.Missed, o.Missed)
+}
+
+// isIn reports whether an object has all that is recorded: most objects have, most of the time, and
+// nothing is made anew to find that out.
+func (r *Record) isIn(spec *v1beta2.FederatedObjectSpec) bool {
+	if !sameList(Listed(spec), r.Placed) {
+		return false
+	}
+	at := indexOf(spec.Overrides)
+	for target, replicas := range r.Replicas {
+		i, ok := at[target]
+		if !ok {
+			return false
+		}
+		patches := spec.Overrides[i].TopologyOverrides
+		if j := patchOf(patches); j < 0 || !same(ours(replicas), patches[j]) {
+			return false
+		}
+	}
+	return true
 }
 
 // Withdraw returns what takes everything back that was written into an object, but for its
@@ -113,15 +179,15 @@ func Withdraw(federated *v1beta2.FederatedObject) *Change {
 // OwnList is the list of targets that an object has, or had before it was written to; nil
 // if it has none. A list that is not the one that was written is the object's own.
 func OwnList(spec *v1beta2.FederatedObjectSpec, record *Record) []string {
-	list := listOf(spec)
+	list := Listed(spec)
 	if record != nil && list != nil && sameList(list, record.Placed) {
 		return record.Own
 	}
 	return list
 }
 
-// listOf returns the names of a placement, sorted; nil if it has no list.
-func listOf(spec *v1beta2.FederatedObjectSpec) []string {
+// Listed returns the names in the placement of an object, sorted; nil if it has no list.
+func Listed(spec *v1beta2.FederatedObjectSpec) []string {
 	if spec.Placement == nil || spec.Placement.Topologies == nil {
 		return nil
 	}

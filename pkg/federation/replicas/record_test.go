@@ -2,6 +2,8 @@ package replicas_test
 
 import (
 	"encoding/json"
+	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -180,5 +182,76 @@ func TestARecordThatIsNoneHidesNothing(t *testing.T) {
 	after := apply(t, o, replicas.Withdraw(o))
 	if overridesOf(after) != overridesOf(o) || after.Annotations != nil {
 		t.Errorf("got overrides %s and annotations %v, want them as they were, and none", overridesOf(after), after.Annotations)
+	}
+}
+
+// TestARecordNamesPlacedTargetsOnce: with a thousand of them it is half as long.
+func TestARecordNamesPlacedTargetsOnce(t *testing.T) {
+	for name, test := range map[string]struct {
+		outcome replicas.Outcome
+		names   bool
+	}{
+		"all have replicas":    {replicas.Outcome{Replicas: counts{"m1": 5, "m2": 5}, Placed: []string{"m1", "m2"}}, false},
+		"nobody is placed":     {replicas.Outcome{Replicas: counts{}, Placed: []string{}}, false},
+		"one has none of ours": {replicas.Outcome{Replicas: counts{"m1": 5}, Placed: []string{"m1", "m2"}}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			change, err := replicas.Write(object([]string{"m1"}), nil, test.outcome)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := strings.Contains(change.Record, `"placed"`); got != test.names {
+				t.Errorf("placed targets are named: %v, want %v: %s", got, test.names, change.Record)
+			}
+			written := apply(t, object([]string{"m1"}), change)
+			record := replicas.RecordOf(written)
+			if diff := cmp.Diff(test.outcome.Placed, record.Placed); diff != "" {
+				t.Errorf("placed (-want +read):\n%s", diff)
+			}
+			if again, err := replicas.Write(written, record, test.outcome); err != nil || again != nil {
+				t.Errorf("it is written again: %v, %v", again, err)
+			}
+		})
+	}
+}
+
+func TestARecordOfAnEarlierReleaseIsRead(t *testing.T) {
+	o := object([]string{"m1", "m2"}, override("m1", patch("add", "/spec/replicas", "5")), override("m2", patch("add", "/spec/replicas", "5")))
+	o.Annotations = map[string]string{v1alpha1.ReplicaSchedulingAnnotation: `{"replicas":{"m1":5,"m2":5},"placed":["m1","m2"],"for":"x"}`}
+	outcome := replicas.Outcome{Replicas: counts{"m1": 5, "m2": 5}, Placed: []string{"m1", "m2"}, For: "x"}
+	if change, err := replicas.Write(o, replicas.RecordOf(o), outcome); err != nil || change != nil {
+		t.Errorf("what is settled is written: %+v, %v", change, err)
+	}
+}
+
+// TestWhatIsSettledIsGuarded: somebody has changed what was written.
+func TestWhatIsSettledIsGuarded(t *testing.T) {
+	outcome := replicas.Outcome{Replicas: counts{"m1": 5, "m2": 5}, Placed: []string{"m1", "m2"}}
+	for name, change := range map[string]func(*v1beta2.FederatedObject){
+		"an override is another": func(o *v1beta2.FederatedObject) { o.Spec.Overrides[0].TopologyOverrides[0].Value = rawjson.Value("7") },
+		"an override is gone":    func(o *v1beta2.FederatedObject) { o.Spec.Overrides = o.Spec.Overrides[1:] },
+		"the list is another":    func(o *v1beta2.FederatedObject) { o.Spec.Placement.Topologies = o.Spec.Placement.Topologies[1:] },
+		"the list is gone":       func(o *v1beta2.FederatedObject) { o.Spec.Placement = nil },
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := write(t, object(nil), outcome.Replicas)
+			change(o)
+			if got, err := replicas.Write(o, replicas.RecordOf(o), outcome); err != nil || got == nil {
+				t.Errorf("got %v, %v, want it written again", got, err)
+			}
+		})
+	}
+}
+
+func TestARecordThatIsTooLargeIsNotWritten(t *testing.T) {
+	outcome := replicas.Outcome{Replicas: counts{}}
+	for i := range 1000 {
+		outcome.Placed = append(outcome.Placed, fmt.Sprintf("m%03d%s", i, strings.Repeat("x", 150)))
+		outcome.Replicas[outcome.Placed[i]] = 1
+	}
+	change, err := replicas.Write(object(nil), nil, outcome)
+	var tooLarge *replicas.TooLargeError
+	if change != nil || !errors.As(err, &tooLarge) {
+		t.Errorf("got %v, %v, want it refused", change, err)
 	}
 }

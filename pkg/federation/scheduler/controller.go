@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -34,14 +35,20 @@ const (
 	// gather is how long changes that concern every object are gathered, and resync how often every
 	// object with a preference is looked at without any.
 	gather, resync = time.Second, 10 * time.Minute
+	// gatherObject is how long changes of one object and of its targets are gathered, gatherMembers those of its objects in
+	// members, of which there are many, and gatherReads what is read there. Each look is at every target.
+	gatherObject, gatherMembers, gatherReads = time.Second, 5 * time.Second, 500 * time.Millisecond
+	// apart is how far from each other objects are looked at when all are.
+	apart = 5 * time.Millisecond
 	// notYet is when to look again for what the engine has not seen yet.
 	notYet = time.Second
 )
 
 // Objects are the federated objects; propagation.Engine has them.
 type Objects interface {
-	// Kind returns the name of the FederatedTypeConfig of a federated kind; empty if none propagates.
-	Kind(federatedKind string) string
+	// Kind returns the name of the FederatedTypeConfig of a federated kind; empty if none propagates. It is
+	// not known before the FederatedTypeConfigs were looked at.
+	Kind(federatedKind string) (name string, known bool)
 	// Synced reports whether all objects of a kind are known.
 	Synced(kind string) bool
 	// Get returns an object from the cache, nil if there is none.
@@ -81,6 +88,8 @@ type Controller struct {
 	reader *reader
 	now    func() time.Time
 	wg     sync.WaitGroup
+	// preferences is how many there were when all were looked at.
+	preferences atomic.Int64
 
 	mu sync.Mutex
 	// states of members, by name; guarded by mu. It holds as many as there ever were, a few bytes each.
@@ -106,7 +115,7 @@ func New(config Config) (*Controller, error) {
 		now:    time.Now,
 		states: map[string]state{},
 	}
-	c.reader = newReader(func(k key) { c.queue.Add(k) }, func() time.Time { return c.now() })
+	c.reader = newReader(func(k key) { c.queue.AddAfter(k, gatherReads) }, func() time.Time { return c.now() })
 	return c, nil
 }
 
@@ -117,17 +126,21 @@ func (c *Controller) PreferenceChanged(namespace, name string) {
 	}
 }
 
-// ObjectChanged has a federated object looked at again, if it has a preference or was written to; kind is
-// the name of its FederatedTypeConfig.
-func (c *Controller) ObjectChanged(kind, namespace, name string) {
+// ObjectChanged has a federated object looked at again in a moment, if it has a preference or was written
+// to; kind is the name of its FederatedTypeConfig. inMember says that only an object of it in a member has changed.
+func (c *Controller) ObjectChanged(kind, namespace, name string, inMember bool) {
+	wait := gatherObject
+	if inMember {
+		wait = gatherMembers
+	}
 	for _, federatedKind := range validation.TargetKinds() {
-		if c.Objects.Kind(federatedKind) != kind {
+		if found, _ := c.Objects.Kind(federatedKind); found != kind {
 			continue
 		}
 		_, err := c.Preferences.ReplicaSchedulingPreferences(namespace).Get(name)
 		object := c.Objects.Get(kind, namespace, name)
 		if err == nil || object != nil && replicas.RecordOf(object) != nil {
-			c.queue.Add(key{federatedKind, namespace, name})
+			c.queue.AddAfter(key{federatedKind, namespace, name}, wait)
 		}
 	}
 }
@@ -143,8 +156,11 @@ func (c *Controller) MemberChanged(name string, member *membership.Member) {
 }
 
 // EverythingChanged has all objects looked at again that have a preference, in a moment: there
-// are other targets, or other settings.
-func (c *Controller) EverythingChanged() { c.queue.AddAfter(key{}, gather) }
+// are other targets, or other settings. The more there are, the longer that is: members that come and go all the
+// time do not have them looked at all the time.
+func (c *Controller) EverythingChanged() {
+	c.queue.AddAfter(key{}, gather+time.Duration(c.preferences.Load())*apart)
+}
 
 // stateOf notes what a member is now, and returns since when.
 func (c *Controller) stateOf(member string, ready bool) (since time.Time, changed bool) {
@@ -210,7 +226,11 @@ func (c *Controller) sync(ctx context.Context, k key) error {
 	if err != nil {
 		return err
 	}
-	kind := c.Objects.Kind(k.kind)
+	kind, known := c.Objects.Kind(k.kind)
+	if !known {
+		c.queue.AddAfter(k, notYet)
+		return nil
+	}
 	var federated *v1beta2.FederatedObject
 	if kind != "" {
 		federated = c.Objects.Get(kind, k.namespace, k.name)
@@ -245,9 +265,10 @@ func (c *Controller) enqueueAll() error {
 	if err != nil {
 		return fmt.Errorf("list preferences: %w", err)
 	}
-	for _, p := range preferences {
+	c.preferences.Store(int64(len(preferences)))
+	for i, p := range preferences {
 		if slices.Contains(validation.TargetKinds(), p.Spec.TargetKind) {
-			c.queue.Add(key{p.Spec.TargetKind, p.Namespace, p.Name})
+			c.queue.AddAfter(key{p.Spec.TargetKind, p.Namespace, p.Name}, time.Duration(i)*apart)
 		}
 	}
 	return nil
@@ -302,7 +323,8 @@ func (c *Controller) schedule(ctx context.Context, k key, kind string, preferenc
 		return c.say(ctx, preference, verdict{metav1.ConditionFalse, v1alpha1.ReasonInvalid, err.Error()})
 	}
 	decision := replicas.Decide(replicas.Observation{
-		Spec: preference.Spec, Record: record, Targets: seen, Delays: c.Settings().Delays, Now: c.now(),
+		Spec: preference.Spec, Record: record, Targets: seen, Listed: replicas.Listed(&sight.Federated.Spec),
+		Unfederated: unfederated(sight), Delays: c.Settings().Delays, Now: c.now(),
 	})
 	again := c.read(ctx, k, preference, sight, decision)
 	if decision.After > 0 && (again == 0 || decision.After < again) {
@@ -313,6 +335,9 @@ func (c *Controller) schedule(ctx context.Context, k key, kind string, preferenc
 	}
 	if decision.Write != nil {
 		if err := c.write(ctx, k, kind, sight.Federated, record, decision.Write); err != nil {
+			if tooLarge := (*replicas.TooLargeError)(nil); errors.As(err, &tooLarge) {
+				return c.say(ctx, preference, verdict{metav1.ConditionFalse, v1alpha1.ReasonInvalid, err.Error()})
+			}
 			if !apierrors.IsInvalid(err) && !apierrors.IsForbidden(err) {
 				return err
 			}

@@ -35,10 +35,14 @@ type world struct {
 	cached   cache.Indexer
 	patches  []string
 	refuse   error
+	unlooked bool
 }
 
-func (w *world) Kind(federatedKind string) string {
-	return map[string]string{"FederatedDeployment": "deployments.apps", "FederatedReplicaSet": "replicasets.apps"}[federatedKind]
+func (w *world) Kind(federatedKind string) (string, bool) {
+	if w.unlooked {
+		return "", false
+	}
+	return map[string]string{"FederatedDeployment": "deployments.apps", "FederatedReplicaSet": "replicasets.apps"}[federatedKind], true
 }
 func (w *world) Synced(string) bool { return true }
 func (w *world) Get(kind, _, _ string) *v1beta2.FederatedObject {
@@ -124,7 +128,7 @@ func newWorld(t *testing.T) *world {
 	return w
 }
 
-func (w *world) preferences() interface {
+func (w *world) stored() interface {
 	Get(context.Context, string, metav1.GetOptions) (*v1alpha1.ReplicaSchedulingPreference, error)
 	Delete(context.Context, string, metav1.DeleteOptions) error
 } {
@@ -138,7 +142,7 @@ func (w *world) prefer(kind string) {
 		ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "web", Generation: 1},
 		Spec:       v1alpha1.ReplicaSchedulingPreferenceSpec{TargetKind: kind, TotalReplicas: 10},
 	}
-	_ = w.preferences().Delete(w.Context(), "web", metav1.DeleteOptions{})
+	_ = w.stored().Delete(w.Context(), "web", metav1.DeleteOptions{})
 	if _, err := w.client.KubeFedSchedulingV1alpha1().ReplicaSchedulingPreferences("shop").Create(w.Context(), preference, metav1.CreateOptions{}); err != nil {
 		w.Fatal(err)
 	}
@@ -153,7 +157,7 @@ func (w *world) sync() {
 		w.Fatal(err)
 	}
 	// The cache shows what was said, if it shows the preference.
-	stored, err := w.preferences().Get(w.Context(), "web", metav1.GetOptions{})
+	stored, err := w.stored().Get(w.Context(), "web", metav1.GetOptions{})
 	if cached, _ := w.Preferences.ReplicaSchedulingPreferences("shop").Get("web"); cached != nil && err == nil {
 		cached = cached.DeepCopy()
 		cached.Status = stored.Status
@@ -175,7 +179,7 @@ func (w *world) replicas() string {
 
 func (w *world) condition() string {
 	w.Helper()
-	preference, err := w.preferences().Get(w.Context(), "web", metav1.GetOptions{})
+	preference, err := w.stored().Get(w.Context(), "web", metav1.GetOptions{})
 	if err != nil {
 		w.Fatal(err)
 	}
@@ -192,18 +196,25 @@ func TestWhatIsWrittenIsTakenBack(t *testing.T) {
 		reason string // of the condition, if there is a preference
 	}{
 		"kubefed#1066: the preference is deleted": {change: func(w *world) {
-			_ = w.preferences().Delete(w.Context(), "web", metav1.DeleteOptions{})
+			_ = w.stored().Delete(w.Context(), "web", metav1.DeleteOptions{})
 			_ = w.cached.Delete(&v1alpha1.ReplicaSchedulingPreference{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "web"}})
 		}},
 		"a preference that only the cache does not show keeps what it has": {change: func(w *world) {
 			_ = w.cached.Delete(&v1alpha1.ReplicaSchedulingPreference{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "web"}})
 		}, want: "m1=5 m2=5", reason: v1alpha1.ReasonPlaced},
-		"the preference is for another kind":          {change: func(w *world) { w.prefer("FederatedReplicaSet") }},
-		"the feature gate is disabled":                {change: func(w *world) { w.settings.Enabled = false }, reason: v1alpha1.ReasonDisabled},
-		"the object leaves replicas to its members":   {change: func(w *world) { w.object.Spec.RetainReplicas = new(true) }, reason: v1alpha1.ReasonRetainReplicas},
-		"a member goes for a moment: nothing changes": {change: func(w *world) { w.targets[0].Member = &membership.Member{Health: membership.Offline} }, want: "m1=5 m2=5", reason: v1alpha1.ReasonPlaced},
-		"members are being set up: nothing changes":   {change: func(w *world) { w.targets[0].Known, w.targets[0].Member = false, nil }, want: "m1=5 m2=5", reason: v1alpha1.ReasonPlaced},
-		"another tenant has a member by now":          {change: func(w *world) { w.targets[0].Refusal = "it is another tenant's" }, want: "m2=10", reason: v1alpha1.ReasonPlaced},
+		"the preference is for another kind":                                    {change: func(w *world) { w.prefer("FederatedReplicaSet") }},
+		"the feature gate is disabled":                                          {change: func(w *world) { w.settings.Enabled = false }, reason: v1alpha1.ReasonDisabled},
+		"the object leaves replicas to its members":                             {change: func(w *world) { w.object.Spec.RetainReplicas = new(true) }, reason: v1alpha1.ReasonRetainReplicas},
+		"a member goes for a moment: nothing changes":                           {change: func(w *world) { w.targets[0].Member = &membership.Member{Health: membership.Offline} }, want: "m1=5 m2=5", reason: v1alpha1.ReasonPlaced},
+		"members are being set up: nothing changes":                             {change: func(w *world) { w.targets[0].Known, w.targets[0].Member = false, nil }, want: "m1=5 m2=5", reason: v1alpha1.ReasonPlaced},
+		"the cluster is gone: it keeps its place, and others have its replicas": {change: func(w *world) { w.targets = w.targets[1:] }, want: "m1=5 m2=10", reason: v1alpha1.ReasonPlaced},
+		"the namespace does not go there any more":                              {change: func(w *world) { w.targets[0].Outside = true }, want: "m2=10", reason: v1alpha1.ReasonPlaced},
+		"the namespace is not federated any more: nothing changes": {change: func(w *world) {
+			for i := range w.targets {
+				w.targets[i].Unfederated = "nobody federates it"
+			}
+		}, want: "m1=5 m2=5", reason: v1alpha1.ReasonLimited},
+		"another tenant has a member by now": {change: func(w *world) { w.targets[0].Refusal = "it is another tenant's" }, want: "m2=10", reason: v1alpha1.ReasonPlaced},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
@@ -307,5 +318,51 @@ func TestTheUnavailableDelayCountsFromWhenTheMemberWent(t *testing.T) {
 	w.sync()
 	if got := w.replicas(); got != "m1=5 m2=5" {
 		t.Errorf("back: got %s, want m1=5 m2=5", got)
+	}
+}
+
+// TestNothingIsSaidBeforeTheTypesAreKnown: each restart would say that there is no object.
+func TestNothingIsSaidBeforeTheTypesAreKnown(t *testing.T) {
+	w := newWorld(t)
+	w.unlooked = true
+	w.sync()
+	if got := w.condition(); got != v1alpha1.ReasonPlaced {
+		t.Errorf("got %q, want %q", got, v1alpha1.ReasonPlaced)
+	}
+}
+
+// TestChangesAreGathered: each look is at every target.
+func TestChangesAreGathered(t *testing.T) {
+	w := newWorld(t)
+	for range 100 {
+		w.ObjectChanged("deployments.apps", "shop", "web", true)
+		w.ObjectChanged("deployments.apps", "shop", "web", false)
+	}
+	w.EverythingChanged()
+	if got := w.queue.Len(); got != 0 {
+		t.Errorf("%d objects are looked at at once", got)
+	}
+}
+
+func TestTooManyTargetsAreSaid(t *testing.T) {
+	w := newWorld(t)
+	for i := range 1000 {
+		name := fmt.Sprintf("m%03d%s", i, strings.Repeat("x", 150))
+		w.targets = append(w.targets, propagation.SightTarget{
+			Candidate: placement.Candidate{Name: name, Member: name}, Known: true, Member: &membership.Member{Name: name, Health: membership.Ready},
+		})
+	}
+	stored, err := w.Preferences.ReplicaSchedulingPreferences("shop").Get("web")
+	if err != nil {
+		t.Fatal(err)
+	}
+	changed := stored.DeepCopy()
+	changed.Spec.TotalReplicas = 2000
+	if err := w.cached.Update(changed); err != nil {
+		t.Fatal(err)
+	}
+	w.sync()
+	if got := w.replicas(); got != "m1=5 m2=5" || w.condition() != v1alpha1.ReasonInvalid {
+		t.Errorf("got %s and reason %s, want nothing written, and %s", got, w.condition(), v1alpha1.ReasonInvalid)
 	}
 }

@@ -38,9 +38,9 @@ func (c *Controller) see(k key, preference *v1alpha1.ReplicaSchedulingPreference
 		t := &sight.Targets[i]
 		s := replicas.Seen{
 			Name: t.Name, Known: t.Known, Placed: placed[t.Name], Held: t.Held, Version: t.Version,
-			Allowed: t.Refusal == "" && (own == nil || own[t.Name]),
-			Wanted:  replicas.Wanted(&preference.Spec, t.Name, !t.ByNameOnly),
-			Masked:  !mask.Allows(t.Name, &t.Candidate),
+			Allowed: t.Refusal == "" && !t.Outside && (own == nil || own[t.Name]), Unfederated: t.Unfederated != "",
+			Wanted: replicas.Wanted(&preference.Spec, t.Name, !t.ByNameOnly),
+			Masked: !mask.Allows(t.Name, &t.Candidate),
 		}
 		if s.Known {
 			ready := t.Member != nil && t.Member.Health == membership.Ready
@@ -54,6 +54,16 @@ func (c *Controller) see(k key, preference *v1alpha1.ReplicaSchedulingPreference
 		seen[i] = s
 	}
 	return seen, nil
+}
+
+// unfederated returns why nothing new is placed, empty if that is not so.
+func unfederated(sight *propagation.Sight) string {
+	for i := range sight.Targets {
+		if why := sight.Targets[i].Unfederated; why != "" {
+			return why // the same for all
+		}
+	}
+	return ""
 }
 
 // ownPlacement is what the object itself says, whatever was written into its list.

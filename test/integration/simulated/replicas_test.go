@@ -16,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/tools/cache"
 
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/scheduling/v1alpha1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
 	"github.com/koinon-io/koinon/pkg/federation/membership"
@@ -74,7 +75,7 @@ func (w *world) divide() {
 				controller.MemberChanged(m.Name, &m)
 			}
 			if object := w.host.Object(federatedDeployments, "shop", "web"); object != nil {
-				controller.ObjectChanged("deployments.apps", "shop", "web")
+				controller.ObjectChanged("deployments.apps", "shop", "web", false)
 			}
 			select {
 			case <-ctx.Done():
@@ -83,6 +84,16 @@ func (w *world) divide() {
 		}
 	})
 	w.pass(5 * time.Second)
+}
+
+// placed is the placement of web.
+func (w *world) placed() string {
+	w.Helper()
+	names := []string{}
+	for _, t := range w.read(federatedDeployments, "web").Spec.Placement.Topologies {
+		names = append(names, t.Name)
+	}
+	return strings.Join(names, " ")
 }
 
 // deployment writes the federated Deployment web.
@@ -234,6 +245,57 @@ func TestReplicasMoveFromAMemberThatIsAwayForLong(t *testing.T) {
 		w.expect("back for a moment", "m1=10 m2=5")
 		w.pass(10 * time.Second)
 		w.expect("back", "m1=5 m2=5")
+	})
+}
+
+// TestAClusterThatIsGoneKeepsItsReplicas: a restore has not brought it back yet. What it runs is not deleted.
+func TestAClusterThatIsGoneKeepsItsReplicas(t *testing.T) {
+	inWorld(t, 2, func(w *world) {
+		w.goesTo("m1", "m2")
+		w.start()
+		defer func() { w.stop() }()
+		w.deployment(nil)
+		w.pass(time.Second)
+		w.divide()
+		w.prefer(nil)
+		w.pass(5 * time.Second)
+		w.expect("at first", "m1=5 m2=5")
+		w.host.Remove(clusters, v1beta1.DefaultNamespace, "m2")
+		w.pass(time.Minute)
+		w.expect("without the cluster", "m1=10 m2=5")
+		if got := w.placed(); got != "m1 m2" {
+			w.Errorf("got placement %q, want m1 m2", got)
+		}
+		w.stop()
+		w.start()
+		w.divide()
+		w.pass(time.Minute)
+		w.expect("after a restart", "m1=10 m2=5")
+		w.join("m2")
+		w.prefer(map[string]any{"rebalance": true})
+		w.pass(time.Minute)
+		w.expect("it is back", "m1=5 m2=5")
+	})
+}
+
+// TestReplicasGoWhereTheNamespaceGoes: what is placed elsewhere would run nowhere.
+func TestReplicasGoWhereTheNamespaceGoes(t *testing.T) {
+	inWorld(t, 3, func(w *world) {
+		w.goesTo("m1", "m2")
+		w.start()
+		defer func() { w.stop() }()
+		w.deployment(nil)
+		w.pass(time.Second)
+		w.divide()
+		w.prefer(nil)
+		w.pass(5 * time.Second)
+		w.expect("in two of three", "m1=5 m2=5")
+		w.goesTo("m1", "m3")
+		w.pass(5 * time.Second)
+		w.expect("in two others", "m1=5 m3=5")
+		if got := w.placed(); got != "m1 m3" {
+			w.Errorf("got placement %q, want m1 m3", got)
+		}
 	})
 }
 

@@ -59,10 +59,10 @@ func (f *follower) stop() { f.cancel() }
 func (f *follower) forget() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.gone = true
-	if f.seen != nil {
+	if f.seen != nil && !f.gone {
 		f.budget.give(f.seen)
 	}
+	f.gone = true
 }
 
 // item is what is known of the target; known is false before there is an answer.

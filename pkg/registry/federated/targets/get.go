@@ -219,26 +219,38 @@ func itemOf(ctx context.Context, o *typesv1beta2.FederatedObject, record *typesv
 
 // budget bounds what is shown in all.
 type budget struct {
+	of   *budget // the larger one that it is a part of; nil for none
 	mu   sync.Mutex
 	left int // guarded by mu
 }
 
 // take has an answer count, or empties it if there is no room for it.
 func (b *budget) take(s *seen) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if bytes := s.bytes(); bytes <= b.left {
-		b.left -= bytes
-		return
+	if !b.reserve(s.bytes()) {
+		*s = unknown(http.StatusServiceUnavailable, "it is left out: what all targets have in the answer is longer than it may be; ask for targets/NAME")
 	}
-	*s = unknown(http.StatusServiceUnavailable, "it is left out: what all targets have in the answer is longer than it may be; ask for targets/NAME")
 }
 
 // give has an answer count no longer.
-func (b *budget) give(s *seen) {
+func (b *budget) give(s *seen) { b.release(s.bytes()) }
+
+func (b *budget) reserve(bytes int) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.left += s.bytes()
+	if bytes > b.left || b.of != nil && !b.of.reserve(bytes) {
+		return false
+	}
+	b.left -= bytes
+	return true
+}
+
+func (b *budget) release(bytes int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.left += bytes
+	if b.of != nil {
+		b.of.release(bytes)
+	}
 }
 
 func (s *seen) bytes() int { return len(s.object) + len(s.status) }

@@ -59,6 +59,9 @@ const (
 	patience, patienceInAll = 5 * time.Second, 30 * time.Second
 	// objectBytes bounds the object of a target, and allBytes what one request shows of all.
 	objectBytes, allBytes = 4 << 20, 64 << 20
+	// allWatchedBytes bounds what one watch keeps, which is as long as it goes on, and watchedBytes
+	// what all watches keep: more than those of one user.
+	allWatchedBytes, watchedBytes = 16 << 20, 512 << 20
 	// watches bounds the watches that are served, and followed the targets in all of them.
 	watches, followed = 200, 10_000
 	// watchesOfUser and followedOfUser are how many of these may be one user's.
@@ -86,10 +89,11 @@ type Reader struct {
 	requests, followers *gate // for those who wait for the answer, and for watches
 	silences            *silences
 	watched             *counter
+	watchedBytes        *budget // of all watches
 
 	// As the constants say; tests have shorter ones.
 	patience, patienceInAll, guardAge, retry, rereadPause, clientPatience time.Duration
-	allBytes                                                              int
+	allBytes, allWatchedBytes                                             int
 }
 
 // NewReader makes a Reader; it asks nobody yet.
@@ -104,9 +108,9 @@ func NewReader(config Config) (*Reader, error) {
 		Config:   config,
 		requests: newGate(atOnceInAll, atOnceOfEach), followers: newGate(followedAtOnce, followedAtOnceOfEach),
 		silences: &silences{pause: silencePause, members: map[string]*silence{}},
-		watched:  &counter{users: map[string]*share{}},
+		watched:  &counter{users: map[string]*share{}}, watchedBytes: &budget{left: watchedBytes},
 		patience: patience, patienceInAll: patienceInAll, guardAge: guardAge, retry: retry, rereadPause: rereadPause,
-		clientPatience: clientPatience, allBytes: allBytes,
+		clientPatience: clientPatience, allBytes: allBytes, allWatchedBytes: allWatchedBytes,
 	}, nil
 }
 

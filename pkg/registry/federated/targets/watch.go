@@ -51,7 +51,7 @@ func (r *REST) ServeWatch(w http.ResponseWriter, req *http.Request, name, path s
 		return err
 	}
 	t := &watching{REST: r, ctx: ctx, w: w, name: name, federation: q.federation, stirred: make(chan struct{}, 1),
-		followers: map[string]*follower{}, dirty: map[string]bool{}, budget: &budget{left: r.reader.allBytes}}
+		followers: map[string]*follower{}, dirty: map[string]bool{}, budget: &budget{left: r.reader.allWatchedBytes, of: r.reader.watchedBytes}}
 	if only != nil {
 		t.only = only.Name
 	}
@@ -131,6 +131,7 @@ func (t *watching) run(o *typesv1beta2.FederatedObject, changes watch.Interface)
 	defer func() {
 		for _, f := range t.followers {
 			f.stop()
+			f.forget()
 		}
 		t.running.Wait()
 	}()

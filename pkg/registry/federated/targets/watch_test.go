@@ -19,7 +19,9 @@ import (
 	"k8s.io/apiserver/pkg/endpoints/request"
 
 	federationv1alpha1 "github.com/koinon-io/koinon/pkg/apis/federation/v1alpha1"
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/conditions"
 	typesv1beta2 "github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
+	"github.com/koinon-io/koinon/pkg/apis/rawjson"
 )
 
 // following is a member that shows one object, and sends the events that a test puts in.
@@ -224,7 +226,7 @@ func TestAnEventThatIsTooLongHasTheObjectAskedForAnew(t *testing.T) {
 	c := w.watch("", "")
 	c.expect("ADDED m1 1/3")
 	member.set(deployment(2))
-	member.events <- `{"type":"MODIFIED","object":{"metadata":{"name":"` + strings.Repeat("x", eventBytes) // it does not end
+	member.events <- `{"type":"MODIFIED","object":{"metadata":{"finalizers":[` + strings.Repeat(`"x",`, eventBytes/4) // it does not end
 	c.expect("MODIFIED m1 2/3")
 	member.change("MODIFIED", deployment(3))
 	c.expect("MODIFIED m1 3/3")
@@ -384,6 +386,11 @@ func TestAWatchEndsWhenItsTimeIsOver(t *testing.T) {
 	if w.reader.watched.all != (share{}) || len(w.reader.watched.users) > 0 {
 		t.Errorf("%+v are left, and %v", w.reader.watched.all, w.reader.watched.users)
 	}
+	w.reader.watchedBytes.mu.Lock()
+	defer w.reader.watchedBytes.mu.Unlock()
+	if w.reader.watchedBytes.left != watchedBytes {
+		t.Errorf("%d of %d bytes are left", w.reader.watchedBytes.left, watchedBytes)
+	}
 }
 
 func TestAWatchIsRefusedBeforeItBegins(t *testing.T) {
@@ -409,6 +416,29 @@ func TestAWatchIsRefusedBeforeItBegins(t *testing.T) {
 	err := w.rest.ServeWatch(httptest.NewRecorder(), httptest.NewRequestWithContext(ctx, http.MethodGet, "/?watch=true", nil), "web", "")
 	if !apierrors.IsTooManyRequests(err) || !strings.Contains(err.Error(), `user "ann" has 20 watches`) {
 		t.Errorf("got %v", err)
+	}
+}
+
+func TestWatchesShareTheRoomForWhatTheyShow(t *testing.T) {
+	w := newWorld(t, in("m1"))
+	all := &budget{left: 15}
+	first, second := w.follower(in("m1")), w.follower(in("m1"))
+	first.budget.of, second.budget.of = all, all
+	shows := func(f *follower) bool {
+		f.publish(seen{answer: conditions.Found, object: rawjson.Value(`{"a": "b"}`)})
+		return f.seen.answer == conditions.Found
+	}
+	if !shows(first) || shows(second) || !shows(first) {
+		t.Error("got room for both or none of two")
+	}
+	first.forget()
+	first.forget() // as watches do that end after a target
+	if !shows(second) {
+		t.Error("got no room after another gave it back")
+	}
+	second.forget()
+	if all.left != 15 {
+		t.Errorf("%d of 15 bytes are left", all.left)
 	}
 }
 

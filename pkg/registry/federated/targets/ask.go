@@ -58,6 +58,7 @@ func (r *Reader) look(ctx context.Context, g *gate, q query, record *typesv1beta
 	if r.silences.of(at.member) {
 		return r.tooSlow(at), ""
 	}
+	came := time.Now()
 	waiting, cancel := context.WithTimeout(ctx, r.patienceInAll)
 	defer cancel()
 	leave, ok := g.enter(waiting, at.member)
@@ -65,6 +66,11 @@ func (r *Reader) look(ctx context.Context, g *gate, q query, record *typesv1beta
 		return unknown(http.StatusGatewayTimeout, "cluster %q was not asked: other requests took all the time that there was", at.member), ""
 	}
 	defer leave()
+	if time.Since(came) > r.guardAge {
+		if s, refused := r.guard(ctx, q, record.Name, at); refused {
+			return s, ""
+		}
+	}
 	if !r.silences.try(at.member) {
 		return r.tooSlow(at), ""
 	}

@@ -38,11 +38,7 @@ func TestWhoWaitsForASlowMemberTakesNoRoomFromOthers(t *testing.T) {
 			}
 		})
 	}
-	for users := 0; users < 12; runtime.Gosched() { // until they wait
-		g.mu.Lock()
-		users = g.doors["slow"].users
-		g.mu.Unlock()
-	}
+	g.until("slow", 12)
 	leaves = append(leaves, enter("m1"), enter("m2"))
 	giveUp()
 	waiting.Wait()
@@ -51,6 +47,43 @@ func TestWhoWaitsForASlowMemberTakesNoRoomFromOthers(t *testing.T) {
 	}
 	if len(g.doors) > 0 || len(g.all) > 0 {
 		t.Errorf("%d doors and %d tokens are left", len(g.doors), len(g.all))
+	}
+}
+
+func TestWhoWaitedLongIsGuardedAgain(t *testing.T) {
+	w := newWorld(t, in("m1"))
+	w.reader.guardAge, w.reader.requests = 0, newGate(1, 1)
+	w.member("m1", answers(http.StatusOK, deployment(3)))
+	guarded := &guarded{world: w}
+	w.reader.Lookups = guarded
+	leave, ok := w.reader.requests.enter(t.Context(), "m1")
+	if !ok {
+		t.Fatal("there is no room")
+	}
+	var asking sync.WaitGroup
+	asking.Go(func() {
+		item, err := w.one("m1")
+		if err != nil || holding(item) != "Forbidden True NotAsked" {
+			t.Errorf("got %+v and %v", item, err)
+		}
+	})
+	w.reader.requests.until("m1", 2)
+	guarded.take()
+	leave()
+	asking.Wait()
+	if len(w.asked) > 0 {
+		t.Errorf("members were asked: %v", w.asked)
+	}
+}
+
+// until waits until so many are inside and in front of a member's door.
+func (g *gate) until(member string, want int) {
+	for users := 0; users < want; runtime.Gosched() {
+		g.mu.Lock()
+		if d := g.doors[member]; d != nil {
+			users = d.users
+		}
+		g.mu.Unlock()
 	}
 }
 

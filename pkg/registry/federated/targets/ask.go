@@ -45,9 +45,9 @@ type query struct {
 	federation string
 }
 
-// look asks the member of a target for its object, once the guard has let it, and there is room. list
-// asks for it by a list, whose version a watch can go on from.
-func (r *Reader) look(ctx context.Context, q query, record *typesv1beta2.TargetStatus, list bool) (s seen, version string) {
+// look asks the member of a target for its object, once the guard has let it, and there is room in the
+// gate. list asks for it by a list, whose version a watch can go on from.
+func (r *Reader) look(ctx context.Context, g *gate, q query, record *typesv1beta2.TargetStatus, list bool) (s seen, version string) {
 	at, ok := placeOf(q.kind, q.object, record)
 	if !ok {
 		return seen{}, ""
@@ -55,15 +55,44 @@ func (r *Reader) look(ctx context.Context, q query, record *typesv1beta2.TargetS
 	if s, refused := r.guard(ctx, q, record.Name, at); refused {
 		return s, ""
 	}
-	select {
-	case r.gate <- struct{}{}:
-		defer func() { <-r.gate }()
-	case <-ctx.Done():
-		return unknown(http.StatusGatewayTimeout, "cluster %q was not asked: other clusters took all the time that there was", at.member), ""
+	if r.silences.of(at.member) {
+		return r.tooSlow(at), ""
 	}
+	came := time.Now()
+	waiting, cancel := context.WithTimeout(ctx, r.patienceInAll)
+	defer cancel()
+	leave, ok := g.enter(waiting, at.member)
+	if !ok {
+		return unknown(http.StatusGatewayTimeout, "cluster %q was not asked: other requests took all the time that there was", at.member), ""
+	}
+	defer leave()
+	if time.Since(came) > r.guardAge {
+		if s, refused := r.guard(ctx, q, record.Name, at); refused {
+			return s, ""
+		}
+	}
+	if !r.silences.try(at.member) {
+		return r.tooSlow(at), ""
+	}
+	what := givenUp
+	defer func() { r.silences.tried(at.member, what) }() // before there is room for those who wait
+	begun := time.Now()
+	s, version = r.ask(ctx, q, at, list)
+	switch {
+	case ctx.Err() != nil:
+	case s.answer == conditions.Unknown && time.Since(begun) >= r.patience/2: // the way to a member has deadlines too
+		what = silent
+	default:
+		what = answered
+	}
+	return s, version
+}
+
+// ask asks a member.
+func (r *Reader) ask(ctx context.Context, q query, at place, list bool) (s seen, version string) {
 	ctx, cancel := context.WithTimeout(ctx, r.patience)
 	defer cancel()
-	answer, err := r.send(ctx, at, path(q.kind, at, list))
+	answer, err := r.send(ctx, at, path(q.kind, at, list), "application/json")
 	if err != nil {
 		return r.unanswered(ctx, at, err), ""
 	}
@@ -80,6 +109,11 @@ func (r *Reader) look(ctx context.Context, q query, record *typesv1beta2.TargetS
 		return q.fromList(at, body)
 	}
 	return q.fromObject(at, body), ""
+}
+
+// tooSlow is said of all targets of a member that did not answer for one of them.
+func (r *Reader) tooSlow(at place) seen {
+	return unknown(http.StatusGatewayTimeout, "cluster %q did not answer within %s", at.member, r.patience)
 }
 
 // guard has what is to be said of a target whose member may not be asked.
@@ -111,13 +145,13 @@ func collectionURL(escapedPath string, parameters url.Values) *url.URL {
 }
 
 // send sends a GET, and returns the answer, whatever it is.
-func (r *Reader) send(ctx context.Context, at place, from *url.URL) (*http.Response, error) {
+func (r *Reader) send(ctx context.Context, at place, from *url.URL, accept string) (*http.Response, error) {
 	member, err := r.Members.To(ctx, at.member)
 	if err != nil {
 		return nil, err
 	}
 	request := (&http.Request{
-		Method: http.MethodGet, URL: from, Header: http.Header{"Accept": {"application/json"}}, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Method: http.MethodGet, URL: from, Header: http.Header{"Accept": {accept}}, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 	}).WithContext(ctx)
 	answer, err := member.Transport.RoundTrip(request)
 	if err != nil {
@@ -135,7 +169,7 @@ func (r *Reader) unanswered(ctx context.Context, at place, err error) seen {
 	var status apierrors.APIStatus
 	switch {
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
-		return unknown(http.StatusGatewayTimeout, "cluster %q did not answer within %s", at.member, r.patience)
+		return r.tooSlow(at)
 	case apierrors.IsNotFound(err):
 		return unknown(http.StatusServiceUnavailable, "there is no cluster %q any more, so that nobody can be asked", at.member)
 	case errors.As(err, &status):

@@ -9,8 +9,10 @@
 // book of namespaces let the federated object be, and it shows only an object with the marks of this
 // federated object. Who may get the subresource may see it.
 //
-// A member is somebody else's server: its answers are bounded in size and time, and checked. What a
-// member does not answer is unknown, and never shown as absent. Nothing is written to members.
+// A member is somebody else's server: its answers are bounded in size and time, and checked, and no
+// member has more than its share of what all may take. What it says in a watch only has the object
+// read again. What a member does not answer is unknown, and never shown as absent. Nothing is
+// written to members.
 //
 // A Reader may be used concurrently. All it begins for a request ends with the request.
 package targets

@@ -8,10 +8,12 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"reflect"
 	"sync"
 	"time"
 
 	federationv1alpha1 "github.com/koinon-io/koinon/pkg/apis/federation/v1alpha1"
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/conditions"
 	typesv1beta2 "github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
 )
 
@@ -44,8 +46,10 @@ func (f *follower) sameAs(q query, record *typesv1beta2.TargetStatus) bool {
 func (f *follower) update(q query, record *typesv1beta2.TargetStatus) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.query.object.Spec.TopologyType != q.object.Spec.TopologyType || !reflect.DeepEqual(f.record, *record) {
+		f.dirty[record.Name] = true // it is told at once
+	}
 	f.query, f.record = q, *record
-	f.dirty[record.Name] = true // it is told at once
 }
 
 // stop ends the follower.
@@ -55,10 +59,10 @@ func (f *follower) stop() { f.cancel() }
 func (f *follower) forget() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.gone = true
-	if f.seen != nil {
+	if f.seen != nil && !f.gone {
 		f.budget.give(f.seen)
 	}
+	f.gone = true
 }
 
 // item is what is known of the target; known is false before there is an answer.
@@ -94,20 +98,20 @@ func (f *follower) publish(s seen) {
 	f.stir()
 }
 
-// run follows the target until ctx ends: it asks, then watches from there, and asks anew when the
-// watch fails. Each answer passes the guard.
+// run follows the target until ctx ends: it asks, then keeps up from there, and asks anew when that
+// fails. Each answer passes the guard.
 func (f *follower) run(ctx context.Context) {
 	pause := f.reader.retry
 	for ctx.Err() == nil {
 		q, record := f.now()
-		s, version := f.reader.look(ctx, q, &record, true)
+		s, version := f.reader.look(ctx, f.reader.followers, q, &record, true)
 		if ctx.Err() != nil {
 			return
 		}
 		f.publish(s)
 		begun := time.Now()
-		for version != "" && ctx.Err() == nil {
-			version = f.stream(ctx, version)
+		if version != "" {
+			f.keepUp(ctx, version)
 		}
 		if time.Since(begun) > retryAtMost {
 			pause = f.reader.retry
@@ -119,12 +123,59 @@ func (f *follower) run(ctx context.Context) {
 	}
 }
 
-// stream watches the object from a version, and returns the version to go on from once that ended as
-// watches do; empty if it has to be asked for anew.
-func (f *follower) stream(ctx context.Context, version string) string {
+// keepUp watches the object from a version, and reads it again when it changes, until it has to be
+// asked for anew. The watch is read all the time, however long an answer takes: what nobody reads
+// gathers in memory.
+func (f *follower) keepUp(ctx context.Context, version string) {
+	ctx, cancel := context.WithCancel(ctx)
+	var reading sync.WaitGroup
+	defer reading.Wait()
+	defer cancel()
+	changed := make(chan struct{}, 1)
+	reading.Go(func() { // ends with ctx
+		defer cancel()
+		f.reread(ctx, changed)
+	})
+	for version != "" && ctx.Err() == nil {
+		version = f.stream(ctx, version, changed)
+	}
+}
+
+// reread publishes the object as it is after each change, until the member does not show it.
+func (f *follower) reread(ctx context.Context, changed <-chan struct{}) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-changed:
+		}
+		q, record := f.now()
+		s, _ := f.reader.look(ctx, f.reader.followers, q, &record, false)
+		if ctx.Err() != nil {
+			return // it is asked for anew
+		}
+		f.publish(s)
+		if s.answer == conditions.Unknown || s.answer == conditions.Refused || !wait(ctx, f.reader.rereadPause) {
+			return
+		}
+	}
+}
+
+// metadataOnly has events say that the object changed, and not to what. A change of the status shows
+// in the version. Servers that do not know the form send whole objects.
+const metadataOnly = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json"
+
+// stream watches the object from a version, puts a token into changed when there is something new,
+// and returns the version to go on from once the watch ended as watches do; empty if the object has
+// to be asked for anew.
+func (f *follower) stream(ctx context.Context, version string, changed chan<- struct{}) string {
 	q, record := f.now()
 	at, ok := placeOf(q.kind, q.object, &record)
 	if !ok {
+		return ""
+	}
+	if s, refused := f.reader.guard(ctx, q, record.Name, at); refused {
+		f.publish(s)
 		return ""
 	}
 	ctx, cancel := context.WithCancel(ctx)
@@ -141,7 +192,7 @@ func (f *follower) stream(ctx context.Context, version string) string {
 	guarding.Go(func() { f.whileAllowed(ctx, cancel, at) }) // ends with ctx
 	answer, err := f.reader.send(ctx, at, collectionURL(at.collection(q.kind), url.Values{
 		"fieldSelector": {"metadata.name=" + at.name}, "resourceVersion": {version}, "watch": {"true"}, "allowWatchBookmarks": {"true"},
-	}))
+	}), metadataOnly)
 	if err != nil {
 		return ""
 	}
@@ -153,7 +204,7 @@ func (f *follower) stream(ctx context.Context, version string) string {
 	decoder := json.NewDecoder(events)
 	begun := time.Now()
 	for {
-		events.left = 2 * objectBytes
+		events.left = eventBytes
 		var event memberEvent
 		if err := decoder.Decode(&event); err != nil {
 			if err == io.EOF && time.Since(begun) > f.reader.retry { //nolint:errorlint // as decoders have it
@@ -162,11 +213,16 @@ func (f *follower) stream(ctx context.Context, version string) string {
 			return ""
 		}
 		silence.Reset(quiet)
-		next, ok := f.event(ctx, at, event)
-		if !ok {
+		if !event.says() {
 			return ""
 		}
-		version = next
+		version = event.Object.Metadata.ResourceVersion
+		if event.Type != "BOOKMARK" {
+			select {
+			case changed <- struct{}{}:
+			default: // there is one that was not taken
+			}
+		}
 	}
 }
 
@@ -183,44 +239,21 @@ func (f *follower) whileAllowed(ctx context.Context, end context.CancelFunc, at 
 
 // memberEvent is one event of a member.
 type memberEvent struct {
-	Type   string          `json:"type"`
-	Object json.RawMessage `json:"object"`
-}
-
-// event publishes what a member says, and returns its version; ok is false if the watch cannot go on.
-func (f *follower) event(ctx context.Context, at place, event memberEvent) (version string, ok bool) {
-	var said struct {
+	Type   string `json:"type"`
+	Object struct {
 		Metadata struct {
 			ResourceVersion string `json:"resourceVersion"`
-			Name            string `json:"name"`
 		} `json:"metadata"`
+	} `json:"object"`
+}
+
+// says reports whether a watch can go on after the event.
+func (e *memberEvent) says() bool {
+	switch e.Type {
+	case "ADDED", "MODIFIED", "DELETED", "BOOKMARK":
+		return e.Object.Metadata.ResourceVersion != ""
 	}
-	if json.Unmarshal(event.Object, &said) != nil || said.Metadata.ResourceVersion == "" {
-		return "", false
-	}
-	if event.Type == "BOOKMARK" {
-		return said.Metadata.ResourceVersion, true
-	}
-	q, record := f.now()
-	if s, refused := f.reader.guard(ctx, q, record.Name, at); refused {
-		f.publish(s)
-		return "", false
-	}
-	switch event.Type {
-	case "ADDED", "MODIFIED":
-		if len(event.Object) > objectBytes {
-			f.publish(unknown(http.StatusServiceUnavailable, "cluster %q: its object is longer than %d MiB", at.member, objectBytes>>20))
-			break
-		}
-		f.publish(q.fromObject(at, event.Object))
-	case "DELETED":
-		if said.Metadata.Name == at.name {
-			f.publish(notThere(at))
-		}
-	default:
-		return "", false
-	}
-	return said.Metadata.ResourceVersion, true
+	return false
 }
 
 // bounded reads events of bounded length.
@@ -232,7 +265,7 @@ type bounded struct {
 // Read implements io.Reader.
 func (b *bounded) Read(p []byte) (int, error) {
 	if b.left <= 0 {
-		return 0, fmt.Errorf("an event is longer than %d MiB", 2*objectBytes>>20)
+		return 0, fmt.Errorf("an event is longer than %d KiB", eventBytes>>10)
 	}
 	n, err := b.from.Read(p[:min(len(p), b.left)])
 	b.left -= n

@@ -2,7 +2,6 @@ package targets
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -119,7 +118,7 @@ func versionOf(ctx context.Context) string {
 
 // one answers a request for one target: what is not known is an error.
 func (r *REST) one(ctx context.Context, q query, record *typesv1beta2.TargetStatus) (runtime.Object, error) {
-	s, _ := r.reader.look(ctx, q, record, false)
+	s, _ := r.reader.look(ctx, r.reader.requests, q, record, false)
 	if s.answer == conditions.Unknown {
 		return nil, notKnown(s)
 	}
@@ -143,20 +142,25 @@ func (r *REST) all(ctx context.Context, q query) *federationv1alpha1.TargetObjec
 	budget := &budget{left: r.reader.allBytes}
 	within, cancel := context.WithTimeout(ctx, r.reader.patienceInAll)
 	defer cancel()
+	room := make(chan struct{}, atOnce)
 	var asking sync.WaitGroup
-	next := make(chan int)
-	for range min(atOnce, len(records)) {
-		asking.Go(func() { // ends with next
-			for i := range next {
-				answers[i], _ = r.reader.look(within, q, &records[i], false)
-				budget.take(&answers[i])
-			}
-		})
+	for _, indexes := range byMember(records) {
+		next := make(chan int, len(indexes))
+		for _, i := range indexes {
+			next <- i
+		}
+		close(next)
+		for range min(atOnceOfEach, len(indexes)) {
+			asking.Go(func() { // ends with next
+				for i := range next {
+					room <- struct{}{} // whoever has it gives it back by the end of within
+					answers[i], _ = r.reader.look(within, r.reader.requests, q, &records[i], false)
+					<-room
+					budget.take(&answers[i])
+				}
+			})
+		}
 	}
-	for i := range records {
-		next <- i
-	}
-	close(next)
 	asking.Wait()
 
 	list := &federationv1alpha1.TargetObjectList{Items: make([]federationv1alpha1.TargetObject, len(records))}
@@ -167,6 +171,16 @@ func (r *REST) all(ctx context.Context, q query) *federationv1alpha1.TargetObjec
 	}
 	warn(ctx, list.Items, answers)
 	return list
+}
+
+// byMember has the indexes of records by their members, so that no member keeps a request from asking
+// the others.
+func byMember(records []typesv1beta2.TargetStatus) map[string][]int {
+	out := map[string][]int{}
+	for i := range records {
+		out[records[i].Cluster] = append(out[records[i].Cluster], i)
+	}
+	return out
 }
 
 // maxNamed is how many targets are named in warnings.
@@ -205,46 +219,82 @@ func itemOf(ctx context.Context, o *typesv1beta2.FederatedObject, record *typesv
 
 // budget bounds what is shown in all.
 type budget struct {
+	of   *budget // the larger one that it is a part of; nil for none
 	mu   sync.Mutex
 	left int // guarded by mu
 }
 
 // take has an answer count, or empties it if there is no room for it.
 func (b *budget) take(s *seen) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if bytes := s.bytes(); bytes <= b.left {
-		b.left -= bytes
-		return
+	if !b.reserve(s.bytes()) {
+		*s = unknown(http.StatusServiceUnavailable, "it is left out: what all targets have in the answer is longer than it may be; ask for targets/NAME")
 	}
-	*s = unknown(http.StatusServiceUnavailable, "it is left out: what all targets have in the answer is longer than it may be; ask for targets/NAME")
 }
 
 // give has an answer count no longer.
-func (b *budget) give(s *seen) {
+func (b *budget) give(s *seen) { b.release(s.bytes()) }
+
+func (b *budget) reserve(bytes int) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.left += s.bytes()
+	if bytes > b.left || b.of != nil && !b.of.reserve(bytes) {
+		return false
+	}
+	b.left -= bytes
+	return true
+}
+
+func (b *budget) release(bytes int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.left += bytes
+	if b.of != nil {
+		b.of.release(bytes)
+	}
 }
 
 func (s *seen) bytes() int { return len(s.object) + len(s.status) }
 
-// counter bounds what goes on at the same time.
+// counter bounds what goes on at the same time, in all and of each user.
 type counter struct {
-	mu                sync.Mutex
-	watches, followed int // guarded by mu
+	mu    sync.Mutex
+	all   share             // guarded by mu
+	users map[string]*share // guarded by mu: of users with a watch, by name
 }
 
-var errTooMany = errors.New("too many")
+// share is what goes on, or what may.
+type share struct{ watches, followed int }
 
-// add counts watches and targets that they follow; it changes nothing if there would be too many.
-func (c *counter) add(more, targets int) error {
+// exceeds reports whether there would be too many; fewer are never too many.
+func (s share) exceeds(bound share, more, targets int) bool {
+	return more > 0 && s.watches+more > bound.watches || targets > 0 && s.followed+targets > bound.followed
+}
+
+func (s *share) add(more, targets int) {
+	s.watches += more
+	s.followed += targets
+}
+
+// add counts watches of a user, and targets that they follow. It changes nothing and returns a
+// sentence if there would be too many.
+func (c *counter) add(user string, more, targets int) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if more > 0 && c.watches+more > watches || targets > 0 && c.followed+targets > followed {
-		return errTooMany
+	own := c.users[user]
+	if own == nil {
+		own = &share{}
 	}
-	c.watches += more
-	c.followed += targets
+	switch {
+	case own.exceeds(share{watchesOfUser, followedOfUser}, more, targets):
+		return fmt.Errorf("user %q has %d watches of targets, or %d targets in them, which is the most that one user may have", user, watchesOfUser, followedOfUser)
+	case c.all.exceeds(share{watches, followed}, more, targets):
+		return fmt.Errorf("there are %d watches of targets, or %d targets in them, which is the most that there may be", watches, followed)
+	}
+	own.add(more, targets)
+	c.all.add(more, targets)
+	c.users[user] = own
+	if own.watches == 0 {
+		delete(c.users, user)
+	}
 	return nil
 }

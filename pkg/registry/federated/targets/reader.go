@@ -47,21 +47,35 @@ type Config struct {
 
 // The bounds. docs/targets.md has them for users.
 const (
-	// atOnce is how many targets one request has asked at a time, and atOnceInAll how many all have.
-	atOnce, atOnceInAll = 64, 128
+	// atOnce is how many targets one request has asked at a time, and atOnceInAll how many all have;
+	// atOnceOfEach is how many of them may be in one member.
+	atOnce, atOnceInAll, atOnceOfEach = 64, 128, 8
+	// Watches take nothing of these: all of them have followedAtOnce targets asked at a time.
+	followedAtOnce, followedAtOnceOfEach = 64, 8
+	// silencePause is how long nobody asks a member that did not answer in time.
+	silencePause = 10 * time.Second
 	// patience is how long a member may take for one answer, and patienceInAll all of them for one
 	// request: API servers give it a minute.
 	patience, patienceInAll = 5 * time.Second, 30 * time.Second
 	// objectBytes bounds the object of a target, and allBytes what one request shows of all.
 	objectBytes, allBytes = 4 << 20, 64 << 20
+	// allWatchedBytes bounds what one watch keeps, which is as long as it goes on, and watchedBytes
+	// what all watches keep: more than those of one user.
+	allWatchedBytes, watchedBytes = 16 << 20, 512 << 20
 	// watches bounds the watches that are served, and followed the targets in all of them.
 	watches, followed = 200, 10_000
+	// watchesOfUser and followedOfUser are how many of these may be one user's.
+	watchesOfUser, followedOfUser = 20, 5_000
 	// guardAge is how old the answer of the guard may be in a watch.
 	guardAge = 10 * time.Second
 	// retry is the pause before a member that failed is asked again; it doubles up to retryAtMost.
 	retry, retryAtMost = time.Second, 30 * time.Second
 	// quiet is how long a member's watch may say nothing: API servers send bookmarks every minute.
 	quiet = 5 * time.Minute
+	// eventBytes bounds an event of a member, which has only metadata.
+	eventBytes = 64 << 10
+	// rereadPause is how long a target in a watch is not asked again after an event.
+	rereadPause = time.Second
 	// clientPatience is how long a client may take to read one event. What changes meanwhile is one
 	// event of each target afterwards.
 	clientPatience = time.Minute
@@ -72,12 +86,14 @@ const (
 // Reader asks members for the objects of targets.
 type Reader struct {
 	Config
-	gate    chan struct{} // one token for each member that is asked
-	watched *counter
+	requests, followers *gate // for those who wait for the answer, and for watches
+	silences            *silences
+	watched             *counter
+	watchedBytes        *budget // of all watches
 
 	// As the constants say; tests have shorter ones.
-	patience, patienceInAll, guardAge, retry, clientPatience time.Duration
-	allBytes                                                 int
+	patience, patienceInAll, guardAge, retry, rereadPause, clientPatience time.Duration
+	allBytes, allWatchedBytes                                             int
 }
 
 // NewReader makes a Reader; it asks nobody yet.
@@ -89,8 +105,12 @@ func NewReader(config Config) (*Reader, error) {
 		config.Longest = longest
 	}
 	return &Reader{
-		Config: config, gate: make(chan struct{}, atOnceInAll), watched: &counter{},
-		patience: patience, patienceInAll: patienceInAll, guardAge: guardAge, retry: retry, clientPatience: clientPatience, allBytes: allBytes,
+		Config:   config,
+		requests: newGate(atOnceInAll, atOnceOfEach), followers: newGate(followedAtOnce, followedAtOnceOfEach),
+		silences: &silences{pause: silencePause, members: map[string]*silence{}},
+		watched:  &counter{users: map[string]*share{}}, watchedBytes: &budget{left: watchedBytes},
+		patience: patience, patienceInAll: patienceInAll, guardAge: guardAge, retry: retry, rereadPause: rereadPause,
+		clientPatience: clientPatience, allBytes: allBytes, allWatchedBytes: allWatchedBytes,
 	}, nil
 }
 

@@ -51,15 +51,18 @@ func (r *REST) ServeWatch(w http.ResponseWriter, req *http.Request, name, path s
 		return err
 	}
 	t := &watching{REST: r, ctx: ctx, w: w, name: name, federation: q.federation, stirred: make(chan struct{}, 1),
-		followers: map[string]*follower{}, dirty: map[string]bool{}, budget: &budget{left: r.reader.allBytes}}
+		followers: map[string]*follower{}, dirty: map[string]bool{}, budget: &budget{left: r.reader.allWatchedBytes, of: r.reader.watchedBytes}}
 	if only != nil {
 		t.only = only.Name
 	}
-	if err := r.reader.watched.add(1, t.count(q.object)); err != nil {
-		return apierrors.NewTooManyRequests(fmt.Sprintf("there are %d watches of targets, or %d targets in them, which is the most that there may be", watches, followed), 5)
+	if user, ok := request.UserFrom(ctx); ok {
+		t.user = user.GetName()
+	}
+	if err := r.reader.watched.add(t.user, 1, t.count(q.object)); err != nil {
+		return apierrors.NewTooManyRequests(err.Error(), 5)
 	}
 	t.counted = t.count(q.object)
-	defer func() { _ = r.reader.watched.add(-1, -t.counted) }()
+	defer func() { _ = r.reader.watched.add(t.user, -1, -t.counted) }()
 	changes, err := t.changes(q.object.ResourceVersion)
 	if err != nil {
 		return err
@@ -92,7 +95,8 @@ type watching struct {
 	name       string // of the federated object
 	only       string // the target that is watched; empty for all
 	federation string
-	counted    int // targets that count as followed
+	user       string // who watches
+	counted    int    // targets that count as followed
 
 	// stirred has a token when there is something new to look at.
 	stirred chan struct{}
@@ -127,6 +131,7 @@ func (t *watching) run(o *typesv1beta2.FederatedObject, changes watch.Interface)
 	defer func() {
 		for _, f := range t.followers {
 			f.stop()
+			f.forget()
 		}
 		t.running.Wait()
 	}()
@@ -199,8 +204,8 @@ func (t *watching) again() (*typesv1beta2.FederatedObject, watch.Interface, erro
 
 // take follows the targets that the object has now, and tells of those that it has no longer.
 func (t *watching) take(o *typesv1beta2.FederatedObject) error {
-	if err := t.reader.watched.add(0, t.count(o)-t.counted); err != nil {
-		return apierrors.NewTooManyRequests("there are too many targets in watches by now", 5)
+	if err := t.reader.watched.add(t.user, 0, t.count(o)-t.counted); err != nil {
+		return apierrors.NewTooManyRequests(err.Error(), 5)
 	}
 	t.counted = t.count(o)
 	there := map[string]bool{}

@@ -19,7 +19,6 @@ import (
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/yaml"
 
-	"github.com/koinon-io/koinon/pkg/apis/federation/v1alpha1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
 	"github.com/koinon-io/koinon/pkg/memberaccess"
 )
@@ -39,8 +38,7 @@ type joining struct {
 	member *memberClients
 	names  joinNames
 
-	// federation is what the federation is called; empty if that could not be read.
-	federation string
+	joiner
 	// uid is that of the member's namespace kube-system.
 	uid      string
 	types    []v1beta1.FederatedTypeConfig
@@ -148,10 +146,7 @@ func (j *joining) lookAtKoinon(ctx context.Context) error {
 			j.haveConfig, _ = memberaccess.Config(j.have, secret, j.now()) // what makes no connection has nothing to keep
 		}
 	}
-	if config, err := j.koinon.kubefed.KubeFedConfigs(j.System).Get(ctx, v1beta1.KubeFedConfigName, metav1.GetOptions{}); err == nil {
-		j.federation = config.Annotations[v1alpha1.FederationAnnotation]
-	}
-	needed := []right{}
+	needed := []right{{"get", j.System, schema.GroupResource{Group: v1beta1.GroupName, Resource: "kubefedconfigs"}}}
 	for _, resource := range []schema.GroupResource{{Resource: "secrets"}, {Group: v1beta1.GroupName, Resource: "kubefedclusters"}} {
 		for _, verb := range []string{"get", "create", "update"} {
 			needed = append(needed, right{verb, j.System, resource})
@@ -164,7 +159,22 @@ func (j *joining) lookAtKoinon(ctx context.Context) error {
 	if len(not) > 0 && j.DryRun == "none" {
 		return fmt.Errorf("in Koinon you may not %s: a join needs that", strings.Join(not, ", "))
 	}
+	if err := j.lookWhoJoins(ctx); err != nil {
+		return err
+	}
 	j.steps.say("Koinon at %s: answers, %d types are federated", j.source.server, len(j.types))
+	return nil
+}
+
+// lookWhoJoins reads which federation this is: what a join makes says so.
+func (j *joining) lookWhoJoins(ctx context.Context) (err error) {
+	j.joiner, err = j.koinon.joiner(ctx, j.System)
+	switch {
+	case err != nil && !apierrors.IsNotFound(err) && j.DryRun == "none":
+		return fmt.Errorf("it is not known which federation this is: %s", j.unread)
+	case j.federation == "":
+		j.steps.warn("it is not known which federation this is: %s", j.unread)
+	}
 	return nil
 }
 
@@ -258,6 +268,14 @@ func (j *joining) planAccount(ctx context.Context) error {
 	}
 	j.wasAdmin = admin
 	j.objects = newAccountObjects(j.names, j.federation, j.wantedRules(j.types, admin != nil, role))
+	if role != nil && j.others(role) != "" {
+		return j.mayChange(fmt.Sprintf("ClusterRole %q", role.Name), role)
+	}
+	if admin != nil && (j.others(admin) != "" || j.objects.role != nil) { // which is then deleted
+		if err := j.mayChange(fmt.Sprintf("ClusterRoleBinding %q", admin.Name), admin); err != nil {
+			return err
+		}
+	}
 	if giving := givingRights(j.types); j.objects.role != nil && len(giving) > 0 {
 		j.steps.say("note: the account can read %s and not write them: federated objects that give rights take --cluster-admin", strings.Join(giving, ", "))
 	}
@@ -297,11 +315,10 @@ func (j *joining) ensureNamespace(ctx context.Context) error {
 
 // ownAccount refuses the account of another federation: what one takes away the other would miss.
 func (j *joining) ownAccount(have *corev1.ServiceAccount) (bool, error) {
-	by := have.Annotations[v1beta1.JoinedByAnnotation]
-	if by == "" || j.federation == "" || by == j.federation {
-		return false, nil
+	if whose := j.others(have); whose != "" {
+		return false, fmt.Errorf("the account %s/%s in the member is %s: --account NAME makes another one", have.Namespace, have.Name, whose)
 	}
-	return false, fmt.Errorf("the account %s/%s in the member is that of another federation, %s: --account NAME makes another one", have.Namespace, have.Name, by)
+	return false, nil
 }
 
 // ensureRights gives the account its rights before it takes away those that it shall not have any more.
@@ -313,7 +330,7 @@ func (j *joining) ensureRights(ctx context.Context) error {
 				return false, nil
 			}
 			have.Rules = o.role.Rules
-			return true, nil
+			return true, j.mayChange(fmt.Sprintf("ClusterRole %q", have.Name), have)
 		}); err != nil {
 			return err
 		}
@@ -326,14 +343,14 @@ func (j *joining) ensureRights(ctx context.Context) error {
 			return false, nil
 		}
 		have.Subjects = o.binding.Subjects
-		return true, nil
+		return true, j.mayChange(fmt.Sprintf("ClusterRoleBinding %q", have.Name), have)
 	}); err != nil {
 		return err
 	}
 	if j.wasAdmin == nil || o.role == nil {
 		return nil
 	}
-	if err := j.member.rbac.ClusterRoleBindings().Delete(ctx, j.names.admin(), metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
+	if err := j.member.rbac.ClusterRoleBindings().Delete(ctx, j.names.admin(), metav1.DeleteOptions{Preconditions: metav1.NewUIDPreconditions(string(j.wasAdmin.UID))}); err != nil && !apierrors.IsNotFound(err) {
 		return fmt.Errorf("delete the ClusterRoleBinding %q of the member: %s", j.names.admin(), sentence(err))
 	}
 	j.steps.say("clusterrolebinding %s in the member: deleted, the account is not cluster-admin any more", j.names.admin())

@@ -26,8 +26,8 @@ type unjoining struct {
 	member *memberClients
 	names  joinNames
 
-	federation string
-	types      []v1beta1.FederatedTypeConfig
+	joiner
+	types []v1beta1.FederatedTypeConfig
 	// have is the KubeFedCluster; nil if there is none any more.
 	have *v1beta1.KubeFedCluster
 	// sharing are other KubeFedClusters of the same cluster: they need the account.
@@ -80,8 +80,8 @@ func (u *unjoining) lookAtKoinon(ctx context.Context) error {
 		return fmt.Errorf("list the federated types of Koinon: %s", sentence(err))
 	}
 	u.types = types.Items
-	if config, err := u.koinon.kubefed.KubeFedConfigs(u.System).Get(ctx, v1beta1.KubeFedConfigName, metav1.GetOptions{}); err == nil {
-		u.federation = config.Annotations[v1alpha1.FederationAnnotation]
+	if u.joiner, _ = u.koinon.joiner(ctx, u.System); u.federation == "" {
+		u.steps.warn("it is not known which federation this is, so that objects of others are counted, and what a join of a named one made stays: %s", u.unread)
 	}
 	if i := slices.IndexFunc(clusters.Items, func(c v1beta1.KubeFedCluster) bool { return c.Name == u.name }); i >= 0 {
 		u.have = &clusters.Items[i]
@@ -370,8 +370,8 @@ func remove[T object](ctx context.Context, u *unjoining, client deleter[T], kind
 	case err != nil:
 		u.stay(what+": "+sentence(err), command)
 		return
-	case !u.made(have):
-		u.stay(what+", which no join of this federation made", command)
+	case u.notOurs(have) != "":
+		u.stay(what+", "+u.notOurs(have), command)
 		return
 	}
 	err = client.Delete(ctx, name, metav1.DeleteOptions{Preconditions: metav1.NewUIDPreconditions(string(have.GetUID()))})
@@ -382,10 +382,15 @@ func remove[T object](ctx context.Context, u *unjoining, client deleter[T], kind
 	u.steps.say("%s: deleted", what)
 }
 
-// made reports whether a join of this federation made an object.
-func (u *unjoining) made(have metav1.Object) bool {
-	by := have.GetAnnotations()[v1beta1.JoinedByAnnotation]
-	return have.GetLabels()[managedByLabel] == managedBy && (by == "" || u.federation == "" || by == u.federation)
+// notOurs says why an object is not known to be made by a join of this federation; empty if it is.
+func (u *unjoining) notOurs(have metav1.Object) string {
+	switch whose := u.others(have); {
+	case !madeByJoin(have) || whose != "" && u.federation != "":
+		return "which no join of this federation made"
+	case whose != "":
+		return "which is " + whose
+	}
+	return ""
 }
 
 // cleanNamespace deletes the account's namespace, if a join made it and nothing else is in it.
@@ -399,8 +404,12 @@ func (u *unjoining) cleanNamespace(ctx context.Context) {
 		u.stay(what+": "+sentence(err), command)
 		return
 	}
-	if !u.made(namespace) {
+	switch {
+	case !madeByJoin(namespace) || u.federation != "" && u.others(namespace) != "":
 		u.steps.say("%s: stays, no join of this federation made it", what)
+		return
+	case u.others(namespace) != "":
+		u.stay(what+", "+u.notOurs(namespace), command)
 		return
 	}
 	others, err := contents(ctx, u.member, u.AccountNamespace, map[string]bool{"secrets/" + u.Account: true, "serviceaccounts/" + u.Account: true})

@@ -46,6 +46,10 @@ type joining struct {
 	// have is the KubeFedCluster of the name, and haveConfig what it and its Secret say; nil if there is none.
 	have       *v1beta1.KubeFedCluster
 	haveConfig *rest.Config
+	// probed is when the KubeFedCluster had last been found Ready before its connection was changed; zero if it never was.
+	probed metav1.Time
+	// changed is that the connection was changed.
+	changed bool
 	// keeps is that the KubeFedCluster leads elsewhere than the context, and stays so.
 	keeps    bool
 	wanted   *v1beta1.KubeFedCluster
@@ -433,25 +437,67 @@ func (j *joining) register(ctx context.Context, c memberCredential) (*v1beta1.Ku
 	if err := checkPair(j.wanted, wanted, j.now()); err != nil {
 		return nil, err
 	}
-	if _, err := ensure(ctx, j, j.koinon.core.Secrets(j.System), wanted, "Koinon", func(have *corev1.Secret) (bool, error) {
+	if err := j.noteProbe(ctx); err != nil {
+		return nil, err
+	}
+	var before *corev1.Secret // what it held
+	secret, err := ensure(ctx, j, j.koinon.core.Secrets(j.System), wanted, "Koinon", func(have *corev1.Secret) (bool, error) {
+		before = have.DeepCopy()
 		for _, name := range strings.Split(have.Annotations[v1beta1.CredentialsForAnnotation], ",") {
 			if strings.TrimSpace(name) == j.name && have.Type == wanted.Type {
 				return changeSecret(have, wanted), nil
 			}
 		}
 		return false, fmt.Errorf("there is a Secret %q in Koinon that is not the credential of this member: delete it, or choose another name", have.Name)
-	}); err != nil {
+	})
+	if err != nil {
 		return nil, err
 	}
+	j.changed = before == nil || !equality.Semantic.DeepEqual(before.Data, secret.Data)
 	return ensure(ctx, j, j.koinon.kubefed.KubeFedClusters(j.System), j.wanted, "Koinon", func(have *v1beta1.KubeFedCluster) (bool, error) {
 		if err := sameName(have, j.wanted); err != nil {
 			return false, err
 		}
-		return changeCluster(have, j.wanted), nil
+		spec := have.Spec.DeepCopy()
+		changed := changeCluster(have, j.wanted)
+		if !equality.Semantic.DeepEqual(*spec, have.Spec) { // what was found since the Secret changed is of neither
+			j.changed, j.probed = true, readyProbe(&have.Status)
+		}
+		return changed, nil
 	})
 }
 
-// await waits until the member is Ready, and says what is in the way meanwhile.
+// noteProbe notes when the member was last found Ready, before anything of its connection is changed.
+func (j *joining) noteProbe(ctx context.Context) error {
+	have, err := j.koinon.kubefed.KubeFedClusters(j.System).Get(ctx, j.name, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read the KubeFedCluster %q: %s", j.name, sentence(err))
+	}
+	j.probed = readyProbe(&have.Status)
+	return nil
+}
+
+// readyProbe is when a member that is Ready was last found so; zero if it is not.
+func readyProbe(status *v1beta1.KubeFedClusterStatus) metav1.Time {
+	for _, condition := range status.Conditions {
+		if condition.Type == v1beta1.ClusterReady && condition.Status == corev1.ConditionTrue {
+			return condition.LastProbeTime
+		}
+	}
+	return metav1.Time{}
+}
+
+// ofBefore reports whether a status was found before the connection was changed: it then says nothing of the new one.
+// No clocks are compared.
+func (j *joining) ofBefore(status *v1beta1.KubeFedClusterStatus) bool {
+	now := readyProbe(status)
+	return j.changed && !j.probed.IsZero() && now.Equal(&j.probed)
+}
+
+// await waits until the member is Ready, with what its connection is made of now, and says what is in the way meanwhile.
 func (j *joining) await(ctx context.Context, cluster *v1beta1.KubeFedCluster) (*v1beta1.KubeFedCluster, error) {
 	said := ""
 	err := j.poll(ctx, j.Timeout, func(ctx context.Context) (bool, error) {
@@ -461,6 +507,9 @@ func (j *joining) await(ctx context.Context, cluster *v1beta1.KubeFedCluster) (*
 		}
 		cluster = found
 		ready, problem := readiness(&found.Status)
+		if ready && j.ofBefore(&found.Status) {
+			ready, problem = false, "it was found Ready before its connection changed, and was not looked at since"
+		}
 		if problem != "" && problem != said && !ready {
 			said = problem
 			j.steps.say("KubeFedCluster %s in Koinon: not Ready: %s", j.name, problem)

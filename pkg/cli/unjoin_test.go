@@ -2,6 +2,8 @@ package cli
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -270,5 +272,25 @@ func TestObjectsAreFoundInAnotherVersion(t *testing.T) {
 	_, _, err := b.run(t, "unjoin", "m1")
 	if want := `"m1" has 1 objects that Koinon made: 1 deployments.apps (shop/web); `; err == nil || !strings.HasPrefix(err.Error(), want) {
 		t.Errorf("got %v, want %s", err, want)
+	}
+}
+
+// TestNoTokenIsInAPrintedCommand: whoever runs it would show the token in the list of processes.
+func TestNoTokenIsInAPrintedCommand(t *testing.T) {
+	b := joinedBench(t)
+	dir := t.TempDir()
+	token, authority := filepath.Join(dir, "token"), filepath.Join(dir, "ca.crt")
+	for file, data := range map[string][]byte{token: []byte("of-m1"), authority: pemOf(b.member.Certificate().Raw)} {
+		if err := os.WriteFile(file, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.member.put(memberAccounts+"koinon", tree{})
+	stdout, _, err := b.run(t, "unjoin", "m1", "--server", b.member.URL, "--token-file", token, "--ca-file", authority)
+	if want := "    kubectl --kubeconfig MEMBER-KUBECONFIG -n koinon-system delete serviceaccount koinon\n"; ExitCode(err) != exitPartial || !strings.Contains(stdout, want) {
+		t.Errorf("got %v; it said %s, want %q", err, stdout, want)
+	}
+	if strings.Contains(stdout, "token") {
+		t.Errorf("it said %s", stdout)
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/clientcmd"
@@ -29,6 +30,8 @@ type fakeCluster struct {
 	denied []string
 	// notReady is why a KubeFedCluster that is created is not Ready; empty if it is.
 	notReady string
+	// probed is when members were last looked at, which they are after each write; zero if they are not.
+	probed time.Time
 	// member is what is behind clusters/NAME/proxy; nil if nobody answers.
 	member *fakeCluster
 	// absent are collections that the server does not have.
@@ -104,6 +107,19 @@ func (c *fakeCluster) fill(object tree) {
 			condition = tree{"type": "Offline", "status": "True", "message": c.notReady, "lastProbeTime": nil}
 		}
 		object["status"] = tree{"conditions": []any{condition}, "kubernetesVersion": "v1.36.2"}
+	}
+}
+
+// probe has the controllers look at members since a write.
+func (c *fakeCluster) probe() {
+	if c.probed.IsZero() {
+		return
+	}
+	c.probed = c.probed.Add(time.Second)
+	for _, object := range c.objects {
+		if status, ok := object["status"].(tree); ok && object["kind"] == "KubeFedCluster" {
+			status["conditions"].([]any)[0].(tree)["lastProbeTime"] = c.probed.Format(time.RFC3339)
+		}
 	}
 }
 
@@ -222,6 +238,7 @@ func (c *fakeCluster) serve(w http.ResponseWriter, r *http.Request) {
 		_ = json.NewDecoder(r.Body).Decode(&changed)
 		c.putLocked(path, changed)
 		_ = json.NewEncoder(w).Encode(changed)
+		c.probe()
 	case verb == "delete":
 		if finalizers, _ := object["metadata"].(tree)["finalizers"].([]any); len(finalizers) == 0 {
 			delete(c.objects, path)

@@ -94,14 +94,15 @@ not all could be looked at.`,
   kubectl koinon doctor m1 -o json`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := o.complete(args); err != nil {
-				return err
+				return &exitError{exitFailed, err.Error()}
 			}
 			if err := o.validate(); err != nil {
-				return err
+				return &exitError{exitFailed, err.Error()}
 			}
 			return o.run(cmd.Context())
 		},
 	}
+	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &exitError{exitFailed, err.Error()} })
 	cmd.Flags().StringVar(&o.System, "kubefed-namespace", o.System, "The namespace of KubeFedClusters.")
 	cmd.Flags().StringVarP(&o.Output, "output", "o", "", "json or yaml for a program; empty for people.")
 	return cmd
@@ -234,7 +235,7 @@ func (d *doctor) look(ctx context.Context) (*diagnosis, error) {
 	}
 	members := d.members()
 	if d.cluster == "" {
-		d.add(joinedTwice(members)...)
+		d.add(joinedTwice(members, d.flags.given())...)
 		d.lookAtTypes()
 		d.lookAtAPIServices(ctx)
 		d.lookAtNamespaces(ctx)

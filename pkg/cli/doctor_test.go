@@ -158,6 +158,16 @@ func TestTheDoctorSaysWhatIsWrongAndWhatMendsIt(t *testing.T) {
 	golden(t, "doctor-json", stdout)
 }
 
+// TestTheDoctorsUnjoinIsOfTheKoinonThatWasAsked: without the flags it could be another one's member of that name.
+func TestTheDoctorsUnjoinIsOfTheKoinonThatWasAsked(t *testing.T) {
+	b := sick(t)
+	b.config.CurrentContext = ""
+	stdout, _, _ := b.run(t, "doctor", "--context", "koinon")
+	if want := "kubectl koinon unjoin m3 --context koinon --keep-objects\n"; !strings.Contains(stdout, want) {
+		t.Errorf("it said %s, want %q", stdout, want)
+	}
+}
+
 // TestTheDoctorGoesOnWhereItMayNotLook, and says where.
 func TestTheDoctorGoesOnWhereItMayNotLook(t *testing.T) {
 	b := joinedBench(t)
@@ -179,6 +189,10 @@ func TestTheDoctorNeedsKoinon(t *testing.T) {
 		"a member that is a cell": {[]string{"doctor", "a.shop"}, func(b *bench) {
 			b.koinon.put(koinonNamespace+"/kubefedclusters/a.shop", tree{"metadata": tree{"labels": tree{"federation.koinon.io/topology": "cell"}}})
 		}, `the KubeFedCluster "a.shop" stands for a cell or an edge unit: ask about its member`},
+		"a context that there is not": {[]string{"doctor", "--context", "none"}, func(*bench) {}, `there is no context "none" in `},
+		"a kubeconfig that is broken": {[]string{"doctor"}, func(b *bench) { b.config.Contexts["koinon"].Cluster = "none" }, ""},
+		"an option that there is not": {[]string{"doctor", "--all"}, func(*bench) {}, "unknown flag: --all"},
+		"an output that there is not": {[]string{"doctor", "-o", "xml"}, func(*bench) {}, `--output is "xml": `},
 		"KubeFedClusters of nobody's": {[]string{"doctor"}, func(b *bench) { b.koinon.denied = []string{"list " + koinonNamespace + "/kubefedclusters"} }, "list the KubeFedClusters: you may not list"},
 	} {
 		b := newBench(t)

@@ -179,15 +179,15 @@ func clientSkew(host, client string) []finding {
 	return nil
 }
 
-// joinedTwice are members of one cluster.
-func joinedTwice(members []*v1beta1.KubeFedCluster) (found []finding) {
+// joinedTwice are members of one cluster. given are the flags that say which Koinon is meant.
+func joinedTwice(members []*v1beta1.KubeFedCluster, given string) (found []finding) {
 	byUID := map[string]string{}
 	for _, member := range members {
 		uid := member.Annotations[v1beta1.ClusterUIDAnnotation]
 		if first := byUID[uid]; uid != "" && first != "" {
 			found = append(found, finding{severityError, "member " + member.Name,
 				fmt.Sprintf("it is the same cluster as %s: what is placed under one name is deleted under the other", first),
-				"kubectl koinon unjoin " + member.Name + " --keep-objects"})
+				"kubectl koinon unjoin " + member.Name + given + " --keep-objects"})
 			continue
 		}
 		byUID[uid] = member.Name

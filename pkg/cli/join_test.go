@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -367,5 +368,48 @@ func TestACredentialIsCopiedWithoutAnAccount(t *testing.T) {
 	}
 	if got := b.member.paths(); len(got) > 0 {
 		t.Errorf("in the member there is %v", got)
+	}
+}
+
+// probedAt has the controllers find the member Ready at a time.
+func (b *bench) probedAt(at string) {
+	b.koinon.mu.Lock()
+	defer b.koinon.mu.Unlock()
+	b.koinon.objects[koinonNamespace+"/kubefedclusters/m1"]["status"] = tree{"conditions": []any{tree{"type": "Ready", "status": "True", "lastProbeTime": at}}}
+}
+
+// TestReadyIsSaidOfWhatTheConnectionIsMadeOfNow: a condition from before it changed says nothing of it.
+func TestReadyIsSaidOfWhatTheConnectionIsMadeOfNow(t *testing.T) {
+	cases := map[string]struct {
+		args  string
+		probe bool // the controllers look at it once it has changed
+		ready bool
+	}{
+		"nothing changed":                       {args: "join m1", ready: true},
+		"a label changed":                       {args: "join m1 --label region=east", ready: true},
+		"another credential, not looked at yet": {args: "join m1 --token-lifetime 1h"},
+		"another credential, looked at":         {args: "join m1 --token-lifetime 1h", probe: true, ready: true},
+		"another address, not looked at yet":    {args: "join m1 --api-endpoint https://balancer.example"},
+		"another address, looked at":            {args: "join m1 --api-endpoint https://balancer.example", probe: true, ready: true},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			b := joinedBench(t)
+			b.probedAt(noon.Format(time.RFC3339))
+			if tc.probe {
+				b.koinon.probed = noon
+			}
+			_, stderr, err := b.run(t, append(strings.Fields(tc.args), "--timeout", "300ms")...)
+			if tc.ready {
+				if err != nil || !strings.Contains(stderr, "KubeFedCluster m1 in Koinon: Ready\n") {
+					t.Errorf("got %v; it said %s", err, stderr)
+				}
+				return
+			}
+			want := `"m1" is joined, and not Ready after 300ms: it was found Ready before its connection changed, and was not looked at since`
+			if err == nil || err.Error() != want || ExitCode(err) != exitPartial {
+				t.Errorf("got %v with the exit code %d, want %s", err, ExitCode(err), want)
+			}
+		})
 	}
 }

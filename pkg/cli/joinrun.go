@@ -19,7 +19,6 @@ import (
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/yaml"
 
-	"github.com/koinon-io/koinon/pkg/apis/federation/v1alpha1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
 	"github.com/koinon-io/koinon/pkg/memberaccess"
 )
@@ -39,8 +38,7 @@ type joining struct {
 	member *memberClients
 	names  joinNames
 
-	// federation is what the federation is called; empty if that could not be read.
-	federation string
+	joiner
 	// uid is that of the member's namespace kube-system.
 	uid      string
 	types    []v1beta1.FederatedTypeConfig
@@ -48,6 +46,10 @@ type joining struct {
 	// have is the KubeFedCluster of the name, and haveConfig what it and its Secret say; nil if there is none.
 	have       *v1beta1.KubeFedCluster
 	haveConfig *rest.Config
+	// probed is when the KubeFedCluster had last been found Ready before its connection was changed; zero if it never was.
+	probed metav1.Time
+	// changed is that the connection was changed.
+	changed bool
 	// keeps is that the KubeFedCluster leads elsewhere than the context, and stays so.
 	keeps    bool
 	wanted   *v1beta1.KubeFedCluster
@@ -148,10 +150,7 @@ func (j *joining) lookAtKoinon(ctx context.Context) error {
 			j.haveConfig, _ = memberaccess.Config(j.have, secret, j.now()) // what makes no connection has nothing to keep
 		}
 	}
-	if config, err := j.koinon.kubefed.KubeFedConfigs(j.System).Get(ctx, v1beta1.KubeFedConfigName, metav1.GetOptions{}); err == nil {
-		j.federation = config.Annotations[v1alpha1.FederationAnnotation]
-	}
-	needed := []right{}
+	needed := []right{{"get", j.System, schema.GroupResource{Group: v1beta1.GroupName, Resource: "kubefedconfigs"}}}
 	for _, resource := range []schema.GroupResource{{Resource: "secrets"}, {Group: v1beta1.GroupName, Resource: "kubefedclusters"}} {
 		for _, verb := range []string{"get", "create", "update"} {
 			needed = append(needed, right{verb, j.System, resource})
@@ -164,7 +163,22 @@ func (j *joining) lookAtKoinon(ctx context.Context) error {
 	if len(not) > 0 && j.DryRun == "none" {
 		return fmt.Errorf("in Koinon you may not %s: a join needs that", strings.Join(not, ", "))
 	}
+	if err := j.lookWhoJoins(ctx); err != nil {
+		return err
+	}
 	j.steps.say("Koinon at %s: answers, %d types are federated", j.source.server, len(j.types))
+	return nil
+}
+
+// lookWhoJoins reads which federation this is: what a join makes says so.
+func (j *joining) lookWhoJoins(ctx context.Context) (err error) {
+	j.joiner, err = j.koinon.joiner(ctx, j.System)
+	switch {
+	case err != nil && !apierrors.IsNotFound(err) && j.DryRun == "none":
+		return fmt.Errorf("it is not known which federation this is: %s", j.unread)
+	case j.federation == "":
+		j.steps.warn("it is not known which federation this is: %s", j.unread)
+	}
 	return nil
 }
 
@@ -258,6 +272,14 @@ func (j *joining) planAccount(ctx context.Context) error {
 	}
 	j.wasAdmin = admin
 	j.objects = newAccountObjects(j.names, j.federation, j.wantedRules(j.types, admin != nil, role))
+	if role != nil && j.others(role) != "" {
+		return j.mayChange(fmt.Sprintf("ClusterRole %q", role.Name), role)
+	}
+	if admin != nil && (j.others(admin) != "" || j.objects.role != nil) { // which is then deleted
+		if err := j.mayChange(fmt.Sprintf("ClusterRoleBinding %q", admin.Name), admin); err != nil {
+			return err
+		}
+	}
 	if giving := givingRights(j.types); j.objects.role != nil && len(giving) > 0 {
 		j.steps.say("note: the account can read %s and not write them: federated objects that give rights take --cluster-admin", strings.Join(giving, ", "))
 	}
@@ -297,11 +319,10 @@ func (j *joining) ensureNamespace(ctx context.Context) error {
 
 // ownAccount refuses the account of another federation: what one takes away the other would miss.
 func (j *joining) ownAccount(have *corev1.ServiceAccount) (bool, error) {
-	by := have.Annotations[v1beta1.JoinedByAnnotation]
-	if by == "" || j.federation == "" || by == j.federation {
-		return false, nil
+	if whose := j.others(have); whose != "" {
+		return false, fmt.Errorf("the account %s/%s in the member is %s: --account NAME makes another one", have.Namespace, have.Name, whose)
 	}
-	return false, fmt.Errorf("the account %s/%s in the member is that of another federation, %s: --account NAME makes another one", have.Namespace, have.Name, by)
+	return false, nil
 }
 
 // ensureRights gives the account its rights before it takes away those that it shall not have any more.
@@ -313,7 +334,7 @@ func (j *joining) ensureRights(ctx context.Context) error {
 				return false, nil
 			}
 			have.Rules = o.role.Rules
-			return true, nil
+			return true, j.mayChange(fmt.Sprintf("ClusterRole %q", have.Name), have)
 		}); err != nil {
 			return err
 		}
@@ -326,14 +347,14 @@ func (j *joining) ensureRights(ctx context.Context) error {
 			return false, nil
 		}
 		have.Subjects = o.binding.Subjects
-		return true, nil
+		return true, j.mayChange(fmt.Sprintf("ClusterRoleBinding %q", have.Name), have)
 	}); err != nil {
 		return err
 	}
 	if j.wasAdmin == nil || o.role == nil {
 		return nil
 	}
-	if err := j.member.rbac.ClusterRoleBindings().Delete(ctx, j.names.admin(), metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
+	if err := j.member.rbac.ClusterRoleBindings().Delete(ctx, j.names.admin(), metav1.DeleteOptions{Preconditions: metav1.NewUIDPreconditions(string(j.wasAdmin.UID))}); err != nil && !apierrors.IsNotFound(err) {
 		return fmt.Errorf("delete the ClusterRoleBinding %q of the member: %s", j.names.admin(), sentence(err))
 	}
 	j.steps.say("clusterrolebinding %s in the member: deleted, the account is not cluster-admin any more", j.names.admin())
@@ -416,25 +437,67 @@ func (j *joining) register(ctx context.Context, c memberCredential) (*v1beta1.Ku
 	if err := checkPair(j.wanted, wanted, j.now()); err != nil {
 		return nil, err
 	}
-	if _, err := ensure(ctx, j, j.koinon.core.Secrets(j.System), wanted, "Koinon", func(have *corev1.Secret) (bool, error) {
+	if err := j.noteProbe(ctx); err != nil {
+		return nil, err
+	}
+	var before *corev1.Secret // what it held
+	secret, err := ensure(ctx, j, j.koinon.core.Secrets(j.System), wanted, "Koinon", func(have *corev1.Secret) (bool, error) {
+		before = have.DeepCopy()
 		for _, name := range strings.Split(have.Annotations[v1beta1.CredentialsForAnnotation], ",") {
 			if strings.TrimSpace(name) == j.name && have.Type == wanted.Type {
 				return changeSecret(have, wanted), nil
 			}
 		}
 		return false, fmt.Errorf("there is a Secret %q in Koinon that is not the credential of this member: delete it, or choose another name", have.Name)
-	}); err != nil {
+	})
+	if err != nil {
 		return nil, err
 	}
+	j.changed = before == nil || !equality.Semantic.DeepEqual(before.Data, secret.Data)
 	return ensure(ctx, j, j.koinon.kubefed.KubeFedClusters(j.System), j.wanted, "Koinon", func(have *v1beta1.KubeFedCluster) (bool, error) {
 		if err := sameName(have, j.wanted); err != nil {
 			return false, err
 		}
-		return changeCluster(have, j.wanted), nil
+		spec := have.Spec.DeepCopy()
+		changed := changeCluster(have, j.wanted)
+		if !equality.Semantic.DeepEqual(*spec, have.Spec) { // what was found since the Secret changed is of neither
+			j.changed, j.probed = true, readyProbe(&have.Status)
+		}
+		return changed, nil
 	})
 }
 
-// await waits until the member is Ready, and says what is in the way meanwhile.
+// noteProbe notes when the member was last found Ready, before anything of its connection is changed.
+func (j *joining) noteProbe(ctx context.Context) error {
+	have, err := j.koinon.kubefed.KubeFedClusters(j.System).Get(ctx, j.name, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read the KubeFedCluster %q: %s", j.name, sentence(err))
+	}
+	j.probed = readyProbe(&have.Status)
+	return nil
+}
+
+// readyProbe is when a member that is Ready was last found so; zero if it is not.
+func readyProbe(status *v1beta1.KubeFedClusterStatus) metav1.Time {
+	for _, condition := range status.Conditions {
+		if condition.Type == v1beta1.ClusterReady && condition.Status == corev1.ConditionTrue {
+			return condition.LastProbeTime
+		}
+	}
+	return metav1.Time{}
+}
+
+// ofBefore reports whether a status was found before the connection was changed: it then says nothing of the new one.
+// No clocks are compared.
+func (j *joining) ofBefore(status *v1beta1.KubeFedClusterStatus) bool {
+	now := readyProbe(status)
+	return j.changed && !j.probed.IsZero() && now.Equal(&j.probed)
+}
+
+// await waits until the member is Ready, with what its connection is made of now, and says what is in the way meanwhile.
 func (j *joining) await(ctx context.Context, cluster *v1beta1.KubeFedCluster) (*v1beta1.KubeFedCluster, error) {
 	said := ""
 	err := j.poll(ctx, j.Timeout, func(ctx context.Context) (bool, error) {
@@ -444,6 +507,9 @@ func (j *joining) await(ctx context.Context, cluster *v1beta1.KubeFedCluster) (*
 		}
 		cluster = found
 		ready, problem := readiness(&found.Status)
+		if ready && j.ofBefore(&found.Status) {
+			ready, problem = false, "it was found Ready before its connection changed, and was not looked at since"
+		}
 		if problem != "" && problem != said && !ready {
 			said = problem
 			j.steps.say("KubeFedCluster %s in Koinon: not Ready: %s", j.name, problem)

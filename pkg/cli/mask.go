@@ -235,10 +235,32 @@ func (o *maskOptions) run(ctx context.Context) error {
 	if err := errors.Join(failed...); err != nil {
 		return err
 	}
+	if err := o.checkNames(all); err != nil {
+		return err
+	}
 	if o.Wait {
 		return o.wait(ctx, h, objects)
 	}
 	return nil
+}
+
+// checkNames refuses to wait for a name that is no target: that would end at once. Without --wait it warns, since
+// the target may be about to come.
+func (o *maskOptions) checkNames(reports []*maskReport) error {
+	var problems []error
+	for _, r := range reports {
+		if len(r.Unmatched) == 0 {
+			continue
+		}
+		problem := fmt.Errorf("--targets: %s has no target %s", r.subject(), someNames(r.Unmatched))
+		if problems = append(problems, problem); !o.Wait {
+			fmt.Fprintf(o.ErrOut, "Warning: %v\n", problem)
+		}
+	}
+	if !o.Wait {
+		return nil
+	}
+	return errors.Join(problems...)
 }
 
 // objects are those that are meant.

@@ -143,3 +143,32 @@ func TestWhatMaskCannotDoIsASentence(t *testing.T) {
 		}
 	}
 }
+
+// TestANameThatIsNoTargetIsNotWaitedFor: a wait for it would end at once, as if all were done.
+func TestANameThatIsNoTargetIsNotWaitedFor(t *testing.T) {
+	const problem = "--targets: FederatedConfigMap shop/web has no target m9"
+	for name, c := range map[string]struct {
+		before  string
+		args    []string
+		warned  bool
+		refused bool
+	}{
+		"set with --wait":    {"", []string{"set", "fcm/web", "--targets", "m1,m9", "--wait"}, false, true},
+		"add with --wait":    {"{topologies: [{name: m1}]}", []string{"add", "fcm/web", "--targets", "m9", "--wait"}, false, true},
+		"set":                {"", []string{"set", "fcm/web", "--targets", "m9"}, true, false},
+		"a dry run":          {"", []string{"set", "fcm/web", "--targets", "m9", "--dry-run"}, true, false},
+		"a name that is one": {"", []string{"set", "fcm/web", "--targets", "m1", "--wait"}, false, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newFakeHub(t)
+			h.put(testTypes+"federatedconfigmaps/web", withMask(c.before))
+			_, stderr, err := run(t, append([]string{"mask"}, c.args...)...)
+			if c.refused != (err != nil) || err != nil && err.Error() != problem {
+				t.Errorf("got %v", err)
+			}
+			if warned := strings.Contains(stderr, "Warning: "+problem+"\n"); warned != c.warned {
+				t.Errorf("it said %q", stderr)
+			}
+		})
+	}
+}

@@ -35,6 +35,8 @@ type maskReport struct {
 	Allowed []allowedTarget `json:"allowed"`
 	Waiting []waitingTarget `json:"waiting"`
 	Same    []string        `json:"same,omitempty"`
+	// Unmatched are the names of --targets that are no target of the object.
+	Unmatched []string `json:"unmatched,omitempty"`
 }
 
 // allowedTarget is a target that may change.
@@ -73,7 +75,9 @@ func (o *maskOptions) report(ctx context.Context, h *hub, object masked, federat
 	if err != nil {
 		return nil, err
 	}
-	for _, a := range l.aims() {
+	aims := l.aims()
+	r.Unmatched = unmatched(o.Targets, aims)
+	for _, a := range aims {
 		switch {
 		case a.purpose == toStay:
 		case !a.held:
@@ -95,6 +99,20 @@ func (o *maskOptions) report(ctx context.Context, h *hub, object masked, federat
 		}
 	}
 	return r, nil
+}
+
+// unmatched are the names that are no target, in order.
+func unmatched(names []string, aims []aim) (not []string) {
+	known := make(map[string]bool, len(aims))
+	for _, a := range aims {
+		known[a.Name] = true
+	}
+	for _, name := range names {
+		if !known[name] {
+			not = append(not, name)
+		}
+	}
+	return not
 }
 
 // allowed says whether a target that may change has done so.
@@ -160,12 +178,13 @@ func maskText(mask *v1beta2.Placement) string {
 	return "the mask lets change " + someNames(names)
 }
 
+// subject is which object it is about.
+func (r *maskReport) subject() string {
+	return r.Kind + " " + strings.TrimPrefix(r.Namespace+"/"+r.Name, "/")
+}
+
 // print prints it for people.
 func (r *maskReport) print(out io.Writer) {
-	name := r.Name
-	if r.Namespace != "" {
-		name = r.Namespace + "/" + name
-	}
 	done := ""
 	switch {
 	case r.Changed && r.DryRun:
@@ -173,7 +192,7 @@ func (r *maskReport) print(out io.Writer) {
 	case r.Changed:
 		done = " (changed)"
 	}
-	fmt.Fprintf(out, "%s %s, generation %d: %s%s\n", r.Kind, name, r.Generation, maskText(r.Mask), done)
+	fmt.Fprintf(out, "%s, generation %d: %s%s\n", r.subject(), r.Generation, maskText(r.Mask), done)
 	if r.Problem != "" {
 		fmt.Fprintf(out, "  its targets cannot be computed: %s\n", r.Problem)
 		return

@@ -45,7 +45,7 @@ func (o typeObjects) String() string {
 }
 
 // findObjects lists what carries our label, by type. What another federation says is its own is not
-// ours. Types of which there is nothing are left out.
+// ours, if it is known which one is: without a federation all are listed, as they may be ours. Types of which there is nothing are left out.
 func findObjects(ctx context.Context, member *memberClients, types []v1beta1.FederatedTypeConfig, federation string) []typeObjects {
 	found := make([]typeObjects, len(types))
 	places := make(chan struct{}, asksAtOnce)

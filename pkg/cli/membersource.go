@@ -52,7 +52,7 @@ func (m *memberFlags) validate() error {
 }
 
 // memberSource is how the member itself is reached. shown is what makes kubectl reach it, in
-// commands that are printed; it begins with "kubectl".
+// commands that are printed; it begins with "kubectl". No token is in it: a process list shows those.
 type memberSource struct {
 	cluster clientcmdapi.Cluster
 	user    clientcmdapi.AuthInfo
@@ -81,7 +81,7 @@ func (m *memberFlags) load(name string, flags *connection) (*memberSource, error
 			return nil, fmt.Errorf("read --token-file: %w", err)
 		}
 		s.cluster, s.user = clientcmdapi.Cluster{Server: m.Server}, clientcmdapi.AuthInfo{Token: strings.TrimSpace(string(token))}
-		s.shown = "kubectl --server " + shellWord(m.Server) + " --token \"$(cat " + shellWord(m.TokenFile) + ")\""
+		s.shown = "kubectl --kubeconfig MEMBER-KUBECONFIG" // kubectl takes no file with a token
 	} else if err := s.loadContext(m, name, flags); err != nil {
 		return nil, err
 	}
@@ -91,9 +91,6 @@ func (m *memberFlags) load(name string, flags *connection) (*memberSource, error
 			return nil, fmt.Errorf("read --ca-file: %w", err)
 		}
 		s.cluster.CertificateAuthorityData, s.cluster.CertificateAuthority, s.cluster.InsecureSkipTLSVerify = authority, "", false
-		if m.Server != "" {
-			s.shown += " --certificate-authority " + shellWord(m.CAFile)
-		}
 	}
 	return s, nil
 }

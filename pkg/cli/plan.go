@@ -42,7 +42,7 @@ func newPlanCommand(flags *connection, streams genericiooptions.IOStreams) *cobr
 	}
 	cmd := &cobra.Command{
 		Use:   "plan -f FILE",
-		Args:  cobra.NoArgs,
+		Args:  noFilesAsArguments,
 		Short: "Show what applying federated objects would change, in which member",
 		Long: `Show what "kubectl apply -f FILE" of federated objects would change, as a diff for each target. Targets with
 the same diff are shown together. Nothing is changed.
@@ -86,6 +86,14 @@ the others is true. More than that is wrong with 2.`,
 	cmd.Flags().StringVar(&o.System, "kubefed-namespace", o.System, "The namespace of KubeFedClusters.")
 	cmd.Flags().IntVarP(&o.Verbosity, "v", "v", 0, "With 1 or more, say how many requests were sent.")
 	return cmd
+}
+
+// noFilesAsArguments refuses files without -f, with another exit code than cobra's, which means that something would change.
+func noFilesAsArguments(_ *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return &exitError{exitFailed, fmt.Sprintf("%q is no option: what is to be applied is named with -f, as in kubectl koinon plan -f %s", args[0], shellWord(args[0]))}
+	}
+	return nil
 }
 
 func (o *planOptions) complete(cmd *cobra.Command) (err error) {

@@ -340,3 +340,12 @@ func TestManyTargetsOfAGroupAreCounted(t *testing.T) {
 		}
 	}
 }
+
+// TestAFileWithoutItsOptionIsNoChange: 1 would mean that something would change.
+func TestAFileWithoutItsOptionIsNoChange(t *testing.T) {
+	newFakeHub(t)
+	_, _, err := run(t, "plan", "web.yaml")
+	if want := `"web.yaml" is no option: what is to be applied is named with -f, as in kubectl koinon plan -f web.yaml`; err == nil || err.Error() != want || ExitCode(err) != exitFailed {
+		t.Errorf("got %v with the exit code %d, want %s", err, ExitCode(err), want)
+	}
+}

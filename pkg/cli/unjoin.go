@@ -51,7 +51,8 @@ member, and while it is not known what is there, since the member does not answe
 --force unjoins it all the same. Nothing waits for a member that does not answer.
 
 The member is looked at through the context NAME, or what --cluster-context or --server says. Without any, it is looked
-at through Koinon, and its account stays.
+at through Koinon, and its account stays. Where an earlier unjoin was interrupted, the same command goes on from there. While
+finalizers hold the KubeFedCluster, its Secret and the account stay: Koinon uses them until it is gone.
 
 Exit codes: 0 unjoined; 1 refused or failed, where the same command may be run again; 3 unjoined, and something stays
 that should have gone, which is said with the command that deletes it.`,

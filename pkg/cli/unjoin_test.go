@@ -2,6 +2,8 @@ package cli
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -189,16 +191,76 @@ func TestUnjoinLeavesWhatIsOthers(t *testing.T) {
 	}
 }
 
-func TestAKubeFedClusterThatIsHeldDoesNotHoldTheRest(t *testing.T) {
+// TestAKubeFedClusterThatIsHeldKeepsItsCredential: Koinon works in the member until it is gone.
+func TestAKubeFedClusterThatIsHeldKeepsItsCredential(t *testing.T) {
 	b := joinedBench(t)
 	cluster := b.koinon.object(koinonNamespace + "/kubefedclusters/m1")
 	cluster["metadata"].(tree)["finalizers"] = []any{"example.org/hold"}
+	before := b.member.paths()
 	stdout, _, err := b.run(t, "unjoin", "m1", "--timeout", "150ms")
-	if ExitCode(err) != exitPartial || !strings.Contains(stdout, "kubefedcluster m1 in Koinon, which the finalizers example.org/hold hold\n") {
-		t.Errorf("got %v, and it said %s", err, stdout)
+	if ExitCode(err) != exitPartial {
+		t.Errorf("got %v", err)
 	}
-	if got := b.member.paths(); len(got) > 0 {
-		t.Errorf("in the member there is still %v", got)
+	for _, want := range []string{
+		"kubefedcluster m1 in Koinon, which the finalizers example.org/hold hold\n",
+		"secret m1 in Koinon, since the KubeFedCluster is not gone\n    kubectl -n kube-federation-system delete secret m1\n",
+		"the account koinon-system/koinon in the member and its rights, since the KubeFedCluster is not gone\n    kubectl --context m1 delete",
+	} {
+		if !strings.Contains(stdout, want) {
+			t.Errorf("it said %s, want %q", stdout, want)
+		}
+	}
+	if got := b.member.paths(); !slices.Equal(got, before) || b.koinon.object(koinonSecrets+"m1") == nil {
+		t.Errorf("in the member there is %v, and the Secret is %v", got, b.koinon.object(koinonSecrets+"m1"))
+	}
+	delete(cluster["metadata"].(tree), "finalizers")
+	b.mustRun(t, "unjoin", "m1")
+	if got := b.member.paths(); len(got) > 0 || b.koinon.object(koinonSecrets+"m1") != nil {
+		t.Errorf("once it is let go there is still %v", got)
+	}
+}
+
+// TestAnUnjoinThatWasInterruptedIsFinished with the Secrets of the member alone, whatever they are called.
+func TestAnUnjoinThatWasInterruptedIsFinished(t *testing.T) {
+	cases := map[string]struct {
+		change func(b *bench)
+		code   int
+		want   string
+	}{
+		"with a context": {func(*bench) {}, 0, "secret credential in Koinon: deleted\n"},
+		"without one": {
+			func(b *bench) { delete(b.config.Contexts, "m1") },
+			exitPartial, "the account koinon-system/koinon in the member and its rights, since that was not reached past Koinon\n",
+		},
+		"where Secrets may not be listed": {
+			func(b *bench) { b.koinon.denied = []string{"list " + strings.TrimSuffix(koinonSecrets, "/")} },
+			1, "",
+		},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			b := joinedBench(t)
+			put := func(name, users string) {
+				b.koinon.put(koinonSecrets+name, tree{"metadata": tree{"annotations": tree{"federation.koinon.io/credentials-for": users}}})
+			}
+			delete(b.koinon.objects, koinonNamespace+"/kubefedclusters/m1")
+			delete(b.koinon.objects, koinonSecrets+"m1")
+			put("credential", "m1")
+			put("shared", "m1, m2")
+			put("other", "m10")
+			tc.change(b)
+			stdout, stderr, err := b.run(t, "unjoin", "m1")
+			if ExitCode(err) != tc.code || !strings.Contains(stderr+stdout, tc.want) {
+				t.Errorf("got %v with the exit code %d, want %d and %q; it said %s%s", err, ExitCode(err), tc.code, tc.want, stderr, stdout)
+			}
+			wantGone := tc.code != 1
+			if gone := b.koinon.object(koinonSecrets+"credential") == nil; gone != wantGone {
+				t.Errorf("the Secret is gone: %v", gone)
+			}
+			if b.koinon.object(koinonSecrets+"shared") == nil || b.koinon.object(koinonSecrets+"other") == nil {
+				t.Error("a Secret of another member is gone")
+			}
+		})
 	}
 }
 
@@ -210,5 +272,25 @@ func TestObjectsAreFoundInAnotherVersion(t *testing.T) {
 	_, _, err := b.run(t, "unjoin", "m1")
 	if want := `"m1" has 1 objects that Koinon made: 1 deployments.apps (shop/web); `; err == nil || !strings.HasPrefix(err.Error(), want) {
 		t.Errorf("got %v, want %s", err, want)
+	}
+}
+
+// TestNoTokenIsInAPrintedCommand: whoever runs it would show the token in the list of processes.
+func TestNoTokenIsInAPrintedCommand(t *testing.T) {
+	b := joinedBench(t)
+	dir := t.TempDir()
+	token, authority := filepath.Join(dir, "token"), filepath.Join(dir, "ca.crt")
+	for file, data := range map[string][]byte{token: []byte("of-m1"), authority: pemOf(b.member.Certificate().Raw)} {
+		if err := os.WriteFile(file, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.member.put(memberAccounts+"koinon", tree{})
+	stdout, _, err := b.run(t, "unjoin", "m1", "--server", b.member.URL, "--token-file", token, "--ca-file", authority)
+	if want := "    kubectl --kubeconfig MEMBER-KUBECONFIG -n koinon-system delete serviceaccount koinon\n"; ExitCode(err) != exitPartial || !strings.Contains(stdout, want) {
+		t.Errorf("got %v; it said %s, want %q", err, stdout, want)
+	}
+	if strings.Contains(stdout, "token") {
+		t.Errorf("it said %s", stdout)
 	}
 }

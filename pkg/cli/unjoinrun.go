@@ -26,10 +26,14 @@ type unjoining struct {
 	member *memberClients
 	names  joinNames
 
-	federation string
-	types      []v1beta1.FederatedTypeConfig
+	joiner
+	types []v1beta1.FederatedTypeConfig
 	// have is the KubeFedCluster; nil if there is none any more.
 	have *v1beta1.KubeFedCluster
+	// held is that the KubeFedCluster is not gone: Koinon uses its credential until it is.
+	held bool
+	// left are the Secrets of an unjoin that ended before they were deleted.
+	left []string
 	// sharing are other KubeFedClusters of the same cluster: they need the account.
 	sharing []string
 	objects []typeObjects
@@ -53,11 +57,13 @@ func (o *unjoinOptions) run(ctx context.Context) (err error) {
 	if err := u.checkUnits(ctx); err != nil {
 		return err
 	}
-	if err := u.lookAtMember(ctx); err != nil {
-		return err
-	}
-	if err := u.checkObjects(); err != nil {
-		return err
+	if u.have != nil || u.from != nil { // else there is no way to the member any more
+		if err := u.lookAtMember(ctx); err != nil {
+			return err
+		}
+		if err := u.checkObjects(); err != nil {
+			return err
+		}
 	}
 	if err := u.forget(ctx); err != nil {
 		return err
@@ -80,15 +86,20 @@ func (u *unjoining) lookAtKoinon(ctx context.Context) error {
 		return fmt.Errorf("list the federated types of Koinon: %s", sentence(err))
 	}
 	u.types = types.Items
-	if config, err := u.koinon.kubefed.KubeFedConfigs(u.System).Get(ctx, v1beta1.KubeFedConfigName, metav1.GetOptions{}); err == nil {
-		u.federation = config.Annotations[v1alpha1.FederationAnnotation]
+	if u.joiner, _ = u.koinon.joiner(ctx, u.System); u.federation == "" {
+		u.steps.warn("it is not known which federation this is, so that objects of others are counted, and what a join of a named one made stays: %s", u.unread)
 	}
 	if i := slices.IndexFunc(clusters.Items, func(c v1beta1.KubeFedCluster) bool { return c.Name == u.name }); i >= 0 {
 		u.have = &clusters.Items[i]
 		u.sharing = otherNames(clusters.Items, u.have)
 	}
+	if u.have == nil {
+		if u.left, err = u.secretsLeft(ctx); err != nil {
+			return err
+		}
+	}
 	switch {
-	case u.have == nil && u.from == nil:
+	case u.have == nil && u.from == nil && len(u.left) == 0:
 		return fmt.Errorf("there is no KubeFedCluster %q in namespace %q", u.name, u.System)
 	case u.have == nil: // an earlier unjoin may have been interrupted
 		u.steps.say("kubefedcluster %s in Koinon: is not there", u.name)
@@ -96,6 +107,39 @@ func (u *unjoining) lookAtKoinon(ctx context.Context) error {
 		return fmt.Errorf("the KubeFedCluster %q stands for a cell or an edge unit, and goes with it", u.name)
 	}
 	return nil
+}
+
+// secretsLeft are the Secrets that say they are the credential of the member, of which there is no KubeFedCluster
+// any more.
+func (u *unjoining) secretsLeft(ctx context.Context) (names []string, err error) {
+	client := u.koinon.metadata.Resource(corev1.SchemeGroupVersion.WithResource("secrets")).Namespace(u.System)
+	options := metav1.ListOptions{Limit: pageSize}
+	for {
+		page, err := client.List(ctx, options)
+		if err != nil {
+			return nil, fmt.Errorf("there is no KubeFedCluster %q in namespace %q, and it is not known whether its Secret is left there: %s", u.name, u.System, sentence(err))
+		}
+		for i := range page.Items {
+			if mine, _ := u.usersOf(&page.Items[i]); mine {
+				names = append(names, page.Items[i].Name)
+			}
+		}
+		if options.Continue = page.Continue; options.Continue == "" {
+			return names, nil
+		}
+	}
+}
+
+// usersOf reports whether a Secret says that it is the credential of the member, and of which others it says so.
+func (u *unjoining) usersOf(secret metav1.Object) (mine bool, others []string) {
+	for user := range strings.SplitSeq(secret.GetAnnotations()[v1beta1.CredentialsForAnnotation], ",") {
+		if user = strings.TrimSpace(user); user == u.name {
+			mine = true
+		} else if user != "" {
+			others = append(others, user)
+		}
+	}
+	return mine, others
 }
 
 // checkUnits refuses a member that cells and edge units are in.
@@ -238,16 +282,27 @@ func (u *unjoining) checkObjects() error {
 	return nil
 }
 
-// forget deletes the KubeFedCluster, and then its Secret.
+// forget deletes the KubeFedCluster, and then its Secret, or those of one that is gone. Both stay together.
 func (u *unjoining) forget(ctx context.Context) error {
-	secret := u.name
+	secrets := u.left
 	if u.have != nil {
-		secret = u.have.Spec.SecretRef.Name
+		secrets = []string{u.have.Spec.SecretRef.Name}
 		if err := u.deleteCluster(ctx); err != nil {
 			return err
 		}
 	}
-	return u.deleteSecret(ctx, secret)
+	for _, name := range secrets {
+		if u.held {
+			u.stay("secret "+name+" in Koinon, since the KubeFedCluster is not gone", u.secretCommand(name))
+			continue
+		}
+		u.deleteSecret(ctx, name)
+	}
+	return nil
+}
+
+func (u *unjoining) secretCommand(name string) string {
+	return fmt.Sprintf("kubectl%s -n %s delete secret %s", u.flags.given(), u.System, name)
 }
 
 func (u *unjoining) deleteCluster(ctx context.Context) error {
@@ -269,6 +324,7 @@ func (u *unjoining) deleteCluster(ctx context.Context) error {
 		return false, nil
 	})
 	if errors.Is(err, errTimeout) {
+		u.held = true
 		u.stay("kubefedcluster "+u.name+" in Koinon, which the finalizers "+strings.Join(held, ", ")+" hold",
 			fmt.Sprintf(`kubectl%s -n %s patch kubefedcluster %s --type merge -p '{"metadata":{"finalizers":null}}'`, u.flags.given(), u.System, u.name))
 		return nil
@@ -280,30 +336,22 @@ func (u *unjoining) deleteCluster(ctx context.Context) error {
 }
 
 // deleteSecret deletes the credential, unless it is another's too.
-func (u *unjoining) deleteSecret(ctx context.Context, name string) error {
+func (u *unjoining) deleteSecret(ctx context.Context, name string) {
 	secrets := u.koinon.core.Secrets(u.System)
-	command := fmt.Sprintf("kubectl%s -n %s delete secret %s", u.flags.given(), u.System, name)
+	command := u.secretCommand(name)
 	secret, err := secrets.Get(ctx, name, metav1.GetOptions{})
 	switch {
 	case apierrors.IsNotFound(err):
-		return nil
+		return
 	case err != nil:
 		u.stay("secret "+name+" in Koinon: "+sentence(err), command)
-		return nil
+		return
 	}
-	var others []string
-	ours := false
-	for user := range strings.SplitSeq(secret.Annotations[v1beta1.CredentialsForAnnotation], ",") {
-		if user = strings.TrimSpace(user); user == u.name {
-			ours = true
-		} else if user != "" {
-			others = append(others, user)
-		}
-	}
+	ours, others := u.usersOf(secret)
 	switch {
 	case !ours:
 		u.stay("secret "+name+" in Koinon, which does not say that it is the credential of this member", command)
-		return nil
+		return
 	case len(others) > 0:
 		secret.Annotations[v1beta1.CredentialsForAnnotation] = strings.Join(others, ",")
 		_, err = secrets.Update(ctx, secret, metav1.UpdateOptions{})
@@ -312,14 +360,13 @@ func (u *unjoining) deleteSecret(ctx context.Context, name string) error {
 	}
 	if err != nil && !apierrors.IsNotFound(err) {
 		u.stay("secret "+name+" in Koinon: "+sentence(err), command)
-		return nil
+		return
 	}
 	if len(others) > 0 {
 		u.steps.say("secret %s in Koinon: stays, for %s", name, strings.Join(others, ", "))
 	} else {
 		u.steps.say("secret %s in Koinon: deleted", name)
 	}
-	return nil
 }
 
 func (u *unjoining) stay(what, command string) { u.stays = append(u.stays, remainder{what, command}) }
@@ -330,12 +377,16 @@ func (u *unjoining) cleanMember(ctx context.Context) {
 		u.steps.say("account %s/%s in the member: stays, for %s", u.AccountNamespace, u.Account, strings.Join(u.sharing, ", "))
 		return
 	}
-	if u.from == nil || u.member == nil {
+	if u.held || u.from == nil || u.member == nil {
+		why := "since that was not reached past Koinon"
+		if u.held {
+			why = "since the KubeFedCluster is not gone"
+		}
 		kubectl := "kubectl --context MEMBER"
 		if u.from != nil {
 			kubectl = u.from.shown
 		}
-		u.stay(fmt.Sprintf("the account %s/%s in the member and its rights, since that was not reached past Koinon", u.AccountNamespace, u.Account),
+		u.stay(fmt.Sprintf("the account %s/%s in the member and its rights, %s", u.AccountNamespace, u.Account, why),
 			fmt.Sprintf("%s delete --ignore-not-found clusterrolebinding,clusterrole %s %s && %s -n %s delete --ignore-not-found secret,serviceaccount %s",
 				kubectl, u.names.role(), u.names.admin(), kubectl, u.AccountNamespace, u.Account))
 		return
@@ -370,8 +421,8 @@ func remove[T object](ctx context.Context, u *unjoining, client deleter[T], kind
 	case err != nil:
 		u.stay(what+": "+sentence(err), command)
 		return
-	case !u.made(have):
-		u.stay(what+", which no join of this federation made", command)
+	case u.notOurs(have) != "":
+		u.stay(what+", "+u.notOurs(have), command)
 		return
 	}
 	err = client.Delete(ctx, name, metav1.DeleteOptions{Preconditions: metav1.NewUIDPreconditions(string(have.GetUID()))})
@@ -382,10 +433,15 @@ func remove[T object](ctx context.Context, u *unjoining, client deleter[T], kind
 	u.steps.say("%s: deleted", what)
 }
 
-// made reports whether a join of this federation made an object.
-func (u *unjoining) made(have metav1.Object) bool {
-	by := have.GetAnnotations()[v1beta1.JoinedByAnnotation]
-	return have.GetLabels()[managedByLabel] == managedBy && (by == "" || u.federation == "" || by == u.federation)
+// notOurs says why an object is not known to be made by a join of this federation; empty if it is.
+func (u *unjoining) notOurs(have metav1.Object) string {
+	switch whose := u.others(have); {
+	case !madeByJoin(have) || whose != "" && u.federation != "":
+		return "which no join of this federation made"
+	case whose != "":
+		return "which is " + whose
+	}
+	return ""
 }
 
 // cleanNamespace deletes the account's namespace, if a join made it and nothing else is in it.
@@ -399,8 +455,12 @@ func (u *unjoining) cleanNamespace(ctx context.Context) {
 		u.stay(what+": "+sentence(err), command)
 		return
 	}
-	if !u.made(namespace) {
+	switch {
+	case !madeByJoin(namespace) || u.federation != "" && u.others(namespace) != "":
 		u.steps.say("%s: stays, no join of this federation made it", what)
+		return
+	case u.others(namespace) != "":
+		u.stay(what+", "+u.notOurs(namespace), command)
 		return
 	}
 	others, err := contents(ctx, u.member, u.AccountNamespace, map[string]bool{"secrets/" + u.Account: true, "serviceaccounts/" + u.Account: true})

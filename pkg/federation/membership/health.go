@@ -187,6 +187,26 @@ func (f finding) status(old *v1beta1.KubeFedClusterStatus, account string, now t
 	return updated
 }
 
+// unprobed is a status without the times of its checks, beside which every finding is new.
+func unprobed(status *v1beta1.KubeFedClusterStatus) *v1beta1.KubeFedClusterStatus {
+	status = status.DeepCopy()
+	for i := range status.Conditions {
+		status.Conditions[i].LastProbeTime = metav1.Time{}
+	}
+	return status
+}
+
+// probedLater reports whether a status that was written differs from the old one in a condition, or when it was checked.
+func probedLater(old, written *v1beta1.KubeFedClusterStatus) bool {
+	for i := range written.Conditions {
+		previous := find(old.Conditions, written.Conditions[i].Type)
+		if previous == nil || !saysTheSame(previous, &written.Conditions[i]) || !previous.LastProbeTime.Equal(&written.Conditions[i].LastProbeTime) {
+			return true
+		}
+	}
+	return len(old.Conditions) != len(written.Conditions)
+}
+
 func find(conditions []v1beta1.ClusterCondition, kind v1beta1.ClusterConditionType) *v1beta1.ClusterCondition {
 	for i := range conditions {
 		if conditions[i].Type == kind {

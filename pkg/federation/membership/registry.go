@@ -97,6 +97,9 @@ type member struct {
 	// until is when the client certificate expires; zero if there is none.
 	until  time.Time
 	judged judgement
+	// anew is that the connection was made of something else before: what its first check finds is written
+	// although it is the same, so that who made the change sees that it was looked at.
+	anew bool
 	// ctx ends with this epoch; stop ends it.
 	ctx  context.Context
 	stop context.CancelFunc
@@ -231,6 +234,7 @@ func (r *Registry) reconcile(ctx context.Context, name string) error {
 		Member: Member{Name: name, Labels: cluster.Labels, System: ownership.SystemNamespacesOf(cluster)},
 		epoch:  epoch,
 		secret: cluster.Spec.SecretRef.Name,
+		anew:   old != nil,
 	}
 	created.ctx, created.stop = context.WithCancel(ctx)
 	if malformed == nil {
@@ -315,7 +319,11 @@ func (r *Registry) watch(m *member) {
 		if m.mayChangeByItself(time.Now()) {
 			r.queue.Add(m.Name)
 		}
-		timer := time.NewTimer(thresholds.pause(m.judged.health))
+		pause := thresholds.pause(m.judged.health)
+		if m.anew { // somebody may wait for it
+			pause = min(pause, recoveryPeriod)
+		}
+		timer := time.NewTimer(pause)
 		select {
 		case <-m.ctx.Done():
 			timer.Stop()
@@ -386,7 +394,11 @@ func (r *Registry) writeStatus(m *member, f finding) error {
 		account = cluster.Status.JoinNamespace
 	}
 	err = retry.RetryOnConflict(retry.DefaultRetry, func() error {
-		status := f.status(&cluster.Status, account, time.Now())
+		known := &cluster.Status
+		if m.anew { // only the goroutine of watch reads and writes it
+			known = unprobed(known)
+		}
+		status := f.status(known, account, time.Now())
 		if status == nil {
 			return nil
 		}
@@ -395,6 +407,7 @@ func (r *Registry) writeStatus(m *member, f finding) error {
 		_, err := r.Client.UpdateStatus(ctx, updated, metav1.UpdateOptions{})
 		switch {
 		case err == nil:
+			m.anew = m.anew && !probedLater(&cluster.Status, status) // within the same second nobody would see it
 			r.tell(cluster, events.ClusterTransitions(&cluster.Status, status))
 		case apierrors.IsConflict(err):
 			if latest, getErr := r.Client.Get(ctx, m.Name, metav1.GetOptions{}); getErr == nil {

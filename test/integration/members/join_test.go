@@ -25,6 +25,12 @@ func (p *person) joinsByCommand() {
 			p.Errorf("a join of what is joined said %q", line)
 		}
 	}
+	renewed := p.plugin(0, "join", "m1", "--token-lifetime", "1h", "--timeout", "30s")
+	if want := "secret m1 in Koinon: changed\n"; !strings.Contains(renewed.stderr, want) || !strings.Contains(renewed.stderr, "KubeFedCluster m1 in Koinon: Ready\n") {
+		p.Errorf("a join with another credential said %q, want %q and that it is Ready", renewed.stderr, want)
+	}
+	p.Logf("a join with another credential said:\n%s", renewed.stderr)
+	p.plugin(0, "join", "m1") // with a token that does not end, which the doctor has nothing to say of
 	twice := p.plugin(1, "join", "m2", "--cluster-context", "m1")
 	if want := "this cluster is joined already, as m1"; !strings.Contains(twice.stderr, want) {
 		p.Errorf("a join under another name said %q, want %q", twice.stderr, want)

@@ -20,6 +20,7 @@ import (
 	"github.com/koinon-io/koinon/pkg/apis/federation/rights"
 	federationv1alpha1 "github.com/koinon-io/koinon/pkg/apis/federation/v1alpha1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/manifest"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
 	"github.com/koinon-io/koinon/pkg/federation/reach"
 )
@@ -68,8 +69,6 @@ type federatedItem struct {
 	left []string
 	// implied: nobody named it, and what there is is left as it is.
 	implied bool
-	// native is the kind of the object, and template its own.
-	template map[string]any
 }
 
 // String is as kubectl prints it.
@@ -88,6 +87,9 @@ func (o *federateOptions) run(ctx context.Context) error {
 		missing: map[missingReference]string{}, skipped: map[string][]string{}, unserved: map[string]bool{},
 	}
 	if f.types, err = h.types(ctx); err != nil {
+		return err
+	}
+	if err := f.checkFrom(ctx); err != nil {
 		return err
 	}
 	if config, err := h.config(ctx); err == nil {
@@ -110,6 +112,25 @@ func (o *federateOptions) run(ctx context.Context) error {
 	}
 	f.remark(without, err == nil && o.Output == "" && o.DryRun == dryRunNone)
 	return err
+}
+
+// checkFrom refuses a member that there is not. Who may not list members is told when he asks it.
+func (f *federating) checkFrom(ctx context.Context) error {
+	if f.From == "" {
+		return nil
+	}
+	clusters, err := f.hub.clusters(ctx)
+	if err != nil {
+		return nil
+	}
+	var names []string
+	for i := range clusters {
+		if clusters[i].Name == f.From {
+			return nil
+		}
+		names = append(names, clusters[i].Name)
+	}
+	return fmt.Errorf("--from is %q: there is no such cluster; there are %s", f.From, someNames(names))
 }
 
 // collect finds all that is to be made, before anything is.
@@ -172,7 +193,7 @@ func (f *federating) typeOf(ctx context.Context, word string) (*v1beta1.Federate
 			return nil, err
 		}
 		if config = typeConfigFor(f.types, resource); config == nil && !f.EnableType {
-			return nil, fmt.Errorf("%s is not federated: \"kubectl koinon enable %s%s\" or --enable-type enables it first", resource, resource, f.flags.given())
+			return nil, fmt.Errorf("%s: it is no type that is enabled: \"kubectl koinon enable %s%s\" or --enable-type enables it first", resource, resource, f.flags.given())
 		}
 		word = resource.String()
 	}
@@ -380,11 +401,11 @@ func (f *federating) addNamespace(config *v1beta1.FederatedTypeConfig, name stri
 		return
 	}
 	f.seen[key] = true
-	item := &federatedItem{config: config, objectKey: key, implied: true, spec: f.spec(nil)}
+	var template map[string]any
 	if object != nil {
-		item.template = templateOf(config, object, f.From != "")
-		item.spec = f.spec(item.template)
+		template = templateOf(config, object, f.From != "")
 	}
+	item := &federatedItem{config: config, objectKey: key, implied: true, spec: f.spec(template)}
 	f.items = append([]*federatedItem{item}, f.items...)
 }
 
@@ -402,7 +423,7 @@ func (f *federating) add(ctx context.Context, config *v1beta1.FederatedTypeConfi
 		fmt.Fprintf(f.ErrOut, "Warning: %s is Disabled, and nothing of it goes to members: kubectl koinon enable %s%s\n", config.Name, config.Name, f.flags.given())
 	}
 	template := templateOf(config, object, f.From != "")
-	item := &federatedItem{config: config, objectKey: key, template: template, spec: f.spec(template), left: leftOut(config, object)}
+	item := &federatedItem{config: config, objectKey: key, spec: f.spec(template), left: leftOut(config, object)}
 	references := referencesOf(reach.KindOf(&config.Spec).GroupKind(), template)
 	for _, r := range sortReferences(references) {
 		if err := f.addReference(ctx, key, r, references[r]); err != nil {
@@ -630,7 +651,8 @@ func (i *federatedItem) differs(have *v1beta2.FederatedObject) (what []string) {
 	if cmp.Or(have.Spec.TopologyType, v1beta2.TopologyCluster) != cmp.Or(topology, v1beta2.TopologyCluster) {
 		what = append(what, "spec.topologyType")
 	}
-	if !reflect.DeepEqual(asTree(have.Spec.Template), asTree(i.spec["template"])) {
+	before, after := asTree(have.Spec.Template), asTree(i.spec["template"])
+	if !reflect.DeepEqual(before, after) && !(manifest.IsEmpty(before) && manifest.IsEmpty(after)) {
 		what = append(what, "spec.template")
 	}
 	if !reflect.DeepEqual(asTree(have.Spec.Placement), i.spec["placement"]) {
@@ -664,8 +686,15 @@ func (f *federating) replace(ctx context.Context, item *federatedItem, have *v1b
 	}
 	// The version is not tested, but set: the server then refuses the change with a conflict.
 	operations := []operation{{"replace", "/metadata/resourceVersion", have.ResourceVersion}}
-	for _, key := range slices.Sorted(maps.Keys(item.spec)) {
-		operations = append(operations, operation{"add", "/spec/" + key, item.spec[key]})
+	spec := maps.Clone(item.spec)
+	if topology, _ := spec["topologyType"].(string); cmp.Or(topology, v1beta2.TopologyCluster) != cmp.Or(have.Spec.TopologyType, v1beta2.TopologyCluster) {
+		spec["topologyType"] = cmp.Or(topology, v1beta2.TopologyCluster) // the server says what it thinks of that
+	}
+	if spec["template"] == nil && len(have.Spec.Template) > 0 { // a FederatedNamespace needs none
+		spec["template"] = map[string]any{}
+	}
+	for _, key := range slices.Sorted(maps.Keys(spec)) {
+		operations = append(operations, operation{"add", "/spec/" + key, spec[key]})
 	}
 	patch, err := json.Marshal(operations)
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/http"
 	"slices"
 	"strings"
 
@@ -39,18 +40,37 @@ func (h *hub) memberTypes(ctx context.Context) ([]memberTypes, error) {
 	members := make([]memberTypes, len(clusters))
 	var all []func()
 	for i := range clusters {
-		all = append(all, func() { members[i] = h.typesOfMember(clusters[i].Name) })
+		all = append(all, func() { members[i] = h.typesOfMember(ctx, clusters[i].Name) })
 	}
 	together(planAtOnce, all...)
 	slices.SortFunc(members, func(a, b memberTypes) int { return strings.Compare(a.member, b.member) })
 	return members, ctx.Err()
 }
 
-// typesOfMember asks one member. client-go's discovery takes no context: a request ends with the timeout.
-func (h *hub) typesOfMember(name string) memberTypes {
+// onceIn sends requests in a context, and has no answer say that they should be sent again: client-go's discovery takes no context,
+// and waits for a member that is away as long as Retry-After says, ten times.
+type onceIn struct {
+	http.RoundTripper
+	ctx context.Context
+}
+
+func (o onceIn) RoundTrip(r *http.Request) (*http.Response, error) {
+	if err := o.ctx.Err(); err != nil {
+		return nil, err
+	}
+	response, err := o.RoundTripper.RoundTrip(r)
+	if err == nil {
+		response.Header.Del("Retry-After")
+	}
+	return response, err
+}
+
+// typesOfMember asks one member.
+func (h *hub) typesOfMember(ctx context.Context, name string) memberTypes {
 	m := memberTypes{member: name, failed: map[string]bool{}}
 	config := rest.CopyConfig(h.asked)
 	config.Host, config.Timeout = strings.TrimSuffix(h.server, "/")+throughMember(name, ""), h.timeout
+	config.Wrap(func(rt http.RoundTripper) http.RoundTripper { return onceIn{rt, ctx} })
 	client, err := discovery.NewDiscoveryClientForConfig(config)
 	if err != nil {
 		m.unknown = err.Error()
@@ -65,6 +85,10 @@ func (h *hub) typesOfMember(name string) memberTypes {
 		}
 	case err != nil:
 		m.unknown = sentence(err)
+		// What the server says is not in errors of discovery.
+		if _, _, err := h.do(ctx, sent{verb: http.MethodGet, path: throughMember(name, "/version")}); err != nil {
+			m.unknown = sentence(err)
+		}
 		return m
 	}
 	for _, list := range lists {

@@ -59,7 +59,7 @@ status, metadata but labels and the annotations that propagate, and what the API
 out is said.
 
 Where it goes has to be said: --all, --clusters, --cluster-selector, --cells or --selector. Objects that members have already are taken over,
-as admission and the KubeFedConfig let them.
+unless the KubeFedConfig says that nothing is.
 
 With --contents the object is a namespace, and all objects in it of types that are enabled are federated, but for those that controllers
 have made, and that every cluster has by itself.
@@ -204,6 +204,8 @@ func (o *federateOptions) validate() error {
 		return errors.New("--from and -f exclude each other: an object is in a member or in a file")
 	case o.Contents && len(o.words) != 1:
 		return errors.New("--contents is for one namespace: kubectl koinon federate namespace NAME --contents")
+	case o.WithNamespace && o.topology != v1beta2.TopologyCluster:
+		return errors.New("--with-namespace is for clusters: the namespace of a cell is the cell's")
 	case len(o.Skip) > 0 && !o.Contents:
 		return errors.New("--skip is for --contents alone")
 	case o.Output != "" && o.Output != outputYAML:

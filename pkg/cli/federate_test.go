@@ -263,6 +263,25 @@ func TestFederateEnablesATypeFirst(t *testing.T) {
 	}
 }
 
+func TestWhatIsNamedAndOfNoEnabledTypeIsSaid(t *testing.T) {
+	h := newFederateHub(t)
+	h.mu.Lock()
+	list := h.objects[testSystem+"federatedtypeconfigs"]
+	list["items"] = slices.DeleteFunc(list["items"].([]any), func(item any) bool {
+		return item.(map[string]any)["metadata"].(map[string]any)["name"] == "serviceaccounts"
+	})
+	h.mu.Unlock()
+	_, stderr, err := run(t, "federate", "sts/db", "--from", "m1", "--all", "--with-references")
+	want := "kubectl koinon federate serviceaccounts/runner -n shop --from m1 --enable-type --all\n"
+	if err != nil || !strings.Contains(stderr, "serviceaccounts/runner is named by statefulsets.apps/db and not federated; its type is not enabled\n") || !strings.Contains(stderr, want) {
+		t.Errorf("%v; it said %s", err, stderr)
+	}
+	stdout, stderr, err := run(t, "federate", "sts/db", "--from", "m1", "--all", "--with-references", "--enable-type", "--replace")
+	if err != nil || !strings.Contains(stdout, "federatedtypeconfig.core.kubefed.io/serviceaccounts created\n") || !strings.Contains(stdout, "federatedserviceaccount.types.kubefed.io/runner created\n") {
+		t.Errorf("%v; it said %s%s", err, stdout, stderr)
+	}
+}
+
 func TestFederateFromFiles(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "web.yaml")
 	write := func(manifests string) {
@@ -313,6 +332,7 @@ func TestWhatFederateCannotDoIsASentence(t *testing.T) {
 		{"sts/db --cells a,,b", "--clusters or --cells has an empty name"},
 		{"sts/a sts/b --all --contents", "--contents is for one namespace"},
 		{"sts/db --all --contents --from m1", `--contents is for a namespace, and "sts/db" is a StatefulSet`},
+		{"sts/db --cells a --with-namespace", "--with-namespace is for clusters"},
 		{"sts/db --all --skip cm", "--skip is for --contents alone"},
 		{"namespace/shop --all --contents --from m1 --skip nonsense", `--skip: no member`},
 		{"sts/db --all --dry-run all", "it must be none or client or server"},
@@ -353,8 +373,10 @@ func TestHelpOfEnableDisableAndFederate(t *testing.T) {
 
 func TestOnlyTheMemberThatHasTheObjectIsAskedForIt(t *testing.T) {
 	h := newFederateHub(t)
-	if _, _, err := run(t, "federate", "statefulset/db", "--from", "m1", "--all", "-o", "yaml"); err != nil {
-		t.Fatal(err)
+	for _, word := range []string{"statefulset/db", "sts/db"} {
+		if _, _, err := run(t, "federate", word, "--from", "m1", "--all", "-o", "yaml"); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if h.sentTo("m2")+h.sentTo("m3") > 0 {
 		t.Error("other members were asked")

@@ -33,7 +33,8 @@ type federating struct {
 	// federation is the name of ours; empty if it is not known.
 	federation string
 	types      []v1beta1.FederatedTypeConfig
-	members    []memberTypes // nil until they were asked
+	// members are all, and there is the one that has the objects; nil until they were asked.
+	members, there []memberTypes
 	// documents are those of -f, by what they are.
 	documents map[objectKey]document
 	// items are what is made, in order; seen are those that were looked at.
@@ -185,10 +186,7 @@ func (f *federating) nativeNamespace(config *v1beta1.FederatedTypeConfig, key ob
 func (f *federating) typeOf(ctx context.Context, word string) (*v1beta1.FederatedTypeConfig, error) {
 	config := targetNamed(f.types, word)
 	if config == nil {
-		if err := f.askMembers(ctx); err != nil {
-			return nil, err
-		}
-		resource, err := findType(f.members, word)
+		resource, err := f.resourceOf(ctx, word)
 		if err != nil {
 			return nil, err
 		}
@@ -201,6 +199,22 @@ func (f *federating) typeOf(ctx context.Context, word string) (*v1beta1.Federate
 		return config, nil
 	}
 	return f.enable(ctx, word)
+}
+
+// resourceOf finds the type that a word means in the member that has the objects, or else in all.
+func (f *federating) resourceOf(ctx context.Context, word string) (schema.GroupResource, error) {
+	if f.From != "" {
+		if f.there == nil {
+			f.there = []memberTypes{f.hub.typesOfMember(ctx, f.From)}
+		}
+		if resource, err := findType(f.there, word); err == nil {
+			return resource, nil
+		}
+	}
+	if err := f.askMembers(ctx); err != nil {
+		return schema.GroupResource{}, err
+	}
+	return findType(f.members, word)
 }
 
 // typeOfKind finds the type of an object of a file.
@@ -340,10 +354,7 @@ func (f *federating) collectContents(ctx context.Context) error {
 	for _, word := range f.Skip {
 		config := targetNamed(f.types, word)
 		if config == nil {
-			if err := f.askMembers(ctx); err != nil {
-				return err
-			}
-			resource, err := findType(f.members, word)
+			resource, err := f.resourceOf(ctx, word)
 			if err != nil {
 				return fmt.Errorf("--skip: %w", err)
 			}
@@ -438,6 +449,13 @@ func (f *federating) add(ctx context.Context, config *v1beta1.FederatedTypeConfi
 func (f *federating) addReference(ctx context.Context, by objectKey, r reference, needed bool) error {
 	missing := missingReference{by.namespace, r}
 	config := typeConfigFor(f.types, schema.GroupResource{Resource: r.resource()})
+	if config == nil && f.WithReferences && f.EnableType {
+		enabled, err := f.typeOf(ctx, r.resource())
+		if err != nil {
+			return err
+		}
+		config = enabled
+	}
 	if !f.WithReferences || config == nil {
 		if needed || f.WithReferences {
 			f.missing[missing] = by.resource.String() + "/" + by.name
@@ -775,31 +793,31 @@ func inNamespace(namespace string) string {
 
 // nextReferences says what is named and not federated, and returns the commands that federate it.
 func (f *federating) nextReferences() (commands []string) {
-	byNamespace := map[string][]string{}
 	missing := slices.SortedFunc(maps.Keys(f.missing), func(a, b missingReference) int {
 		return cmp.Or(strings.Compare(a.namespace, b.namespace), strings.Compare(a.String(), b.String()))
 	})
+	byNamespace := map[string][]string{}
+	from := ""
+	if f.From != "" {
+		from = " --from " + f.From
+	}
 	for _, r := range missing {
-		byNamespace[r.namespace] = append(byNamespace[r.namespace], r.String())
-		fmt.Fprintf(f.ErrOut, "Warning: %s is named by %s and not federated%s\n", r, f.missing[r], f.whyMissing())
+		why, gone := ": --with-references federates it", false
+		switch {
+		case typeConfigFor(f.types, schema.GroupResource{Resource: r.resource()}) == nil:
+			why, from = "; its type is not enabled", strings.TrimSuffix(from, " --enable-type")+" --enable-type"
+		case f.WithReferences && len(f.Files) > 0:
+			why, gone = ", nor in what -f names", true
+		case f.WithReferences:
+			why, gone = fmt.Sprintf(", nor is it in %s", f.native), true
+		}
+		fmt.Fprintf(f.ErrOut, "Warning: %s is named by %s and not federated%s\n", r, f.missing[r], why)
+		if !gone { // what is not there cannot be federated
+			byNamespace[r.namespace] = append(byNamespace[r.namespace], r.String())
+		}
 	}
 	for _, namespace := range slices.Sorted(maps.Keys(byNamespace)) {
-		names, from := byNamespace[namespace], ""
-		if f.From != "" {
-			from = " --from " + f.From
-		}
-		commands = append(commands, "kubectl koinon federate "+strings.Join(names, " ")+inNamespace(namespace)+from+f.placeFlags()+f.flags.given())
+		commands = append(commands, "kubectl koinon federate "+strings.Join(byNamespace[namespace], " ")+inNamespace(namespace)+from+f.placeFlags()+f.flags.given())
 	}
 	return commands
-}
-
-// whyMissing ends the sentence on what is missing.
-func (f *federating) whyMissing() string {
-	switch {
-	case !f.WithReferences:
-		return ": --with-references federates it"
-	case len(f.Files) > 0:
-		return ", nor in what -f names"
-	}
-	return fmt.Sprintf(", nor is it in %s", f.native)
 }

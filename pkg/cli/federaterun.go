@@ -207,6 +207,9 @@ func (f *federating) resourceOf(ctx context.Context, word string) (schema.GroupR
 		if f.there == nil {
 			f.there = []memberTypes{f.hub.typesOfMember(ctx, f.From)}
 		}
+		if why := f.there[0].unknown; why != "" {
+			return schema.GroupResource{}, fmt.Errorf("ask %s what it serves: %s", f.native, why)
+		}
 		if resource, err := findType(f.there, word); err == nil {
 			return resource, nil
 		}

@@ -55,21 +55,21 @@ type onceIn struct {
 }
 
 func (o onceIn) RoundTrip(r *http.Request) (*http.Response, error) {
-	if err := o.ctx.Err(); err != nil {
-		return nil, err
-	}
-	response, err := o.RoundTripper.RoundTrip(r)
+	response, err := o.RoundTripper.RoundTrip(r.WithContext(o.ctx))
 	if err == nil {
 		response.Header.Del("Retry-After")
 	}
 	return response, err
 }
 
-// typesOfMember asks one member.
+// typesOfMember asks one member, for as long as one request may take.
 func (h *hub) typesOfMember(ctx context.Context, name string) memberTypes {
 	m := memberTypes{member: name, failed: map[string]bool{}}
+	ctx, cancel := context.WithTimeout(ctx, h.timeout)
+	defer cancel()
 	config := rest.CopyConfig(h.asked)
-	config.Host, config.Timeout = strings.TrimSuffix(h.server, "/")+throughMember(name, ""), h.timeout
+	// The context ends first; without a timeout discovery has one of its own.
+	config.Host, config.Timeout = strings.TrimSuffix(h.server, "/")+throughMember(name, ""), 2*h.timeout
 	config.Wrap(func(rt http.RoundTripper) http.RoundTripper { return onceIn{rt, ctx} })
 	client, err := discovery.NewDiscoveryClientForConfig(config)
 	if err != nil {

@@ -29,5 +29,6 @@ it is and who asks work here too: "kubectl options" lists them.`,
 	root.AddCommand(newJoinCommand(flags, streams), newUnjoinCommand(flags, streams), newDoctorCommand(flags, streams))
 	root.AddCommand(newPlanCommand(flags, streams), newExplainCommand(flags, streams), newMaskCommand(flags, streams))
 	root.AddCommand(newGetCommand(flags, streams), newStatusCommand(flags, streams))
+	root.AddCommand(newEnableCommand(flags, streams), newDisableCommand(flags, streams), newFederateCommand(flags, streams))
 	return root
 }

@@ -32,6 +32,10 @@ type fakeHub struct {
 	// conflicts is how many patches are refused, since somebody else wrote first.
 	conflicts int
 	asked     []asked
+	// created is told what is created for good; nil if nobody wants to know.
+	created func(path string, object map[string]any)
+	// unserved are the beginnings of paths of types that are not served.
+	unserved []string
 }
 
 type asked struct{ verb, path, dryRun string }
@@ -119,14 +123,28 @@ func (h *fakeHub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.Error(err)
 	}
 	switch {
+	case slices.ContainsFunc(h.unserved, func(begin string) bool { return strings.HasPrefix(r.URL.Path, begin) }):
+		fail(w, answer{http.StatusNotFound, "the server could not find the requested resource"})
 	case r.Method == http.MethodPost:
 		h.accept(w, body, nil)
+		if h.created != nil && r.URL.Query().Get("dryRun") == "" {
+			var object map[string]any
+			if err := json.Unmarshal(body, &object); err != nil {
+				h.Error(err)
+			}
+			h.created(r.URL.Path+"/"+object["metadata"].(map[string]any)["name"].(string), object)
+		}
 	case there == nil:
 		h.notFound(w, path.Base(r.URL.Path))
 	case r.Method == http.MethodGet:
 		h.answer(w, there)
 	case r.Method == http.MethodPut:
 		h.accept(w, body, there)
+	case r.Method == http.MethodDelete:
+		h.answer(w, there)
+		if metadata, _ := there["metadata"].(map[string]any); r.URL.Query().Get("dryRun") == "" && metadata["finalizers"] == nil {
+			delete(h.objects, r.URL.Path)
+		}
 	case h.conflicts > 0:
 		h.conflicts--
 		w.WriteHeader(http.StatusConflict)
@@ -165,7 +183,7 @@ func (h *fakeHub) accept(w io.Writer, body []byte, before map[string]any) {
 	h.answer(w, object)
 }
 
-// patch merges, or does what JSON patches of the mask say. What is no dry run is stored.
+// patch merges, or does what JSON patches of a field of the spec say. What is no dry run is stored.
 func (h *fakeHub) patch(w io.Writer, r *http.Request, body []byte, there map[string]any) {
 	after := merged(there, nil)
 	if r.Header.Get("Content-Type") == "application/json-patch+json" {
@@ -177,12 +195,13 @@ func (h *fakeHub) patch(w io.Writer, r *http.Request, body []byte, there map[str
 			h.Error(err)
 		}
 		for _, o := range operations {
-			if o.Path != "/spec/placementMask" {
+			key, ok := strings.CutPrefix(o.Path, "/spec/")
+			if !ok {
 				continue
 			}
 			spec := merged(after["spec"].(map[string]any), nil)
-			if delete(spec, "placementMask"); o.Op == "add" {
-				spec["placementMask"] = o.Value
+			if delete(spec, key); o.Op == "add" {
+				spec[key] = o.Value
 			}
 			after["spec"] = spec
 		}

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -30,6 +31,8 @@ import (
 type hub struct {
 	*federation
 	system string
+	// asked is how the API is asked as the caller.
+	asked *rest.Config
 	// requests counts those that were sent, to members too.
 	requests *atomic.Int64
 
@@ -61,7 +64,7 @@ func newHub(s *source, system string) (*hub, error) {
 	}
 	return &hub{
 		federation: &federation{server: s.server, client: client.RESTClient(), timeout: s.timeout},
-		system:     system, requests: requests, read: map[string]*once{},
+		system:     system, asked: config, requests: requests, read: map[string]*once{},
 	}, nil
 }
 
@@ -81,13 +84,15 @@ type sent struct {
 	query      map[string]string
 	body       []byte
 	content    string
+	// accept is what is asked for; JSON if it is empty.
+	accept string
 }
 
 // do sends a request, and returns the answer with what the server warns of.
 func (h *hub) do(ctx context.Context, s sent) (answer []byte, warnings []string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, h.timeout)
 	defer cancel()
-	request := h.client.Verb(s.verb).AbsPath(s.path).MaxRetries(0).SetHeader("Accept", "application/json")
+	request := h.client.Verb(s.verb).AbsPath(s.path).MaxRetries(0).SetHeader("Accept", cmp.Or(s.accept, "application/json"))
 	for key, value := range s.query {
 		request.Param(key, value)
 	}

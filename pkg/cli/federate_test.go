@@ -1,0 +1,390 @@
+package cli
+
+import (
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"sigs.k8s.io/yaml"
+
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
+)
+
+func parsed(t *testing.T, manifest string) map[string]any {
+	t.Helper()
+	var object map[string]any
+	if err := yaml.Unmarshal([]byte(manifest), &object); err != nil {
+		t.Fatalf("%v in %s", err, manifest)
+	}
+	return object
+}
+
+func TestWhatOfAnObjectIsInItsTemplate(t *testing.T) {
+	for name, c := range map[string]struct {
+		group, kind, object string
+		fromMember          bool
+		want                string
+		left                []string
+	}{
+		"what API servers and we set goes": {"", "ConfigMap", `{apiVersion: v1, kind: ConfigMap, metadata: {name: a, namespace: b, uid: u, resourceVersion: "1", managedFields: [],
+			labels: {app: web, kubefed.io/managed: "true"}, annotations: {federation.koinon.io/federated-object: x/y}}, data: {a: b}}`, false,
+			`{metadata: {labels: {app: web}}, data: {a: b}}`, nil},
+		"annotations that propagate stay": {"", "ConfigMap", `{apiVersion: v1, kind: ConfigMap, metadata: {annotations: {keep/a: x, other: y}, finalizers: [f]}}`, false,
+			`{metadata: {annotations: {keep/a: x}}}`, []string{"metadata.annotations[other]", "metadata.finalizers"}},
+		"what is allocated goes": {"", "Service", `{apiVersion: v1, kind: Service, spec: {clusterIP: 10.0.0.1, clusterIPs: [10.0.0.1], ports: [{port: 80, nodePort: 30000}]}, status: {loadBalancer: {}}}`, true,
+			`{spec: {ports: [{port: 80}]}}`, []string{"spec.clusterIP", "spec.clusterIPs", "spec.ports[0].nodePort"}},
+		"another version stays": {"apps", "Deployment", `{apiVersion: apps/v1beta1, kind: Deployment, metadata: {annotations: {deployment.kubernetes.io/revision: "3"}}, spec: {replicas: 2}}`, false,
+			`{apiVersion: apps/v1beta1, spec: {replicas: 2}}`, nil},
+		"a namespace keeps its labels": {"", "Namespace", `{apiVersion: v1, kind: Namespace, metadata: {labels: {a: b, kubernetes.io/metadata.name: shop}}, spec: {finalizers: [kubernetes]}}`, false,
+			`{metadata: {labels: {a: b}}}`, nil},
+		"but not those of a member": {"", "Namespace", `{apiVersion: v1, kind: Namespace, metadata: {labels: {a: b}}, spec: {finalizers: [kubernetes]}}`, true,
+			`{}`, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			config := &v1beta1.FederatedTypeConfig{}
+			config.Spec.TargetType = v1beta1.APIResource{Group: c.group, Version: "v1", Kind: c.kind}
+			config.Spec.PropagatingAnnotations = []string{"keep/*"}
+			object := &unstructured.Unstructured{Object: parsed(t, c.object)}
+			before := object.DeepCopy()
+			if diff := cmp.Diff(parsed(t, c.want), templateOf(config, object, c.fromMember)); diff != "" {
+				t.Errorf("template (-want +got):\n%s", diff)
+			}
+			if diff := cmp.Diff(c.left, leftOut(config, object)); diff != "" {
+				t.Errorf("left out (-want +got):\n%s", diff)
+			}
+			if diff := cmp.Diff(before, object); diff != "" {
+				t.Errorf("the object was modified:\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestWhatOfANamespaceIsLeftOut(t *testing.T) {
+	for name, c := range map[string]struct {
+		kind, object string
+		template     map[string]any
+		skipped      bool
+	}{
+		"an object":                      {"ConfigMap", `{metadata: {name: a}}`, nil, false},
+		"one that is owned":              {"ConfigMap", `{metadata: {name: a, ownerReferences: [{kind: X, name: x}]}}`, nil, false},
+		"one that a controller has made": {"Pod", `{metadata: {name: a, ownerReferences: [{kind: ReplicaSet, name: x, controller: true}]}}`, nil, true},
+		"one that goes":                  {"ConfigMap", `{metadata: {name: a, deletionTimestamp: "2026-01-01T00:00:00Z"}}`, nil, true},
+		"one of a federated object":      {"ConfigMap", `{metadata: {name: a, annotations: {federation.koinon.io/federated-object: b/a}}}`, nil, true},
+		"the authorities of a cluster":   {"ConfigMap", `{metadata: {name: kube-root-ca.crt}}`, nil, true},
+		"a token":                        {"Secret", `{metadata: {name: a}, type: kubernetes.io/service-account-token}`, nil, true},
+		"another Secret":                 {"Secret", `{metadata: {name: a}, type: Opaque}`, nil, false},
+		"the default account":            {"ServiceAccount", `{metadata: {name: default}}`, map[string]any{}, true},
+		"one that somebody has changed":  {"ServiceAccount", `{metadata: {name: default}}`, map[string]any{"imagePullSecrets": []any{}}, false},
+	} {
+		why := whySkipped(schema.GroupKind{Kind: c.kind}, &unstructured.Unstructured{Object: parsed(t, c.object)}, c.template)
+		if (why != "") != c.skipped {
+			t.Errorf("%s: %q, want skipped %v", name, why, c.skipped)
+		}
+	}
+}
+
+func TestWhatAnObjectNames(t *testing.T) {
+	const pod = `{serviceAccountName: runner, imagePullSecrets: [{name: pull}], volumes: [{name: a, secret: {secretName: key}},
+		{name: b, projected: {sources: [{configMap: {name: kube-root-ca.crt}}, {configMap: {name: both}}]}}, {name: c, emptyDir: {}}],
+		initContainers: [{name: i, env: [{name: A, valueFrom: {secretKeyRef: {name: init, key: a}}}, {name: B, value: c}]}],
+		containers: [{name: c, envFrom: [{configMapRef: {name: both, optional: true}}, {configMapRef: {name: maybe, optional: true}}]}]}`
+	all := map[string]bool{
+		"serviceaccounts/runner": true, "secrets/pull": true, "secrets/key": true, "secrets/init": true, "configmaps/both": true, "configmaps/maybe": false,
+	}
+	for name, c := range map[string]struct {
+		group, kind, template string
+		want                  map[string]bool
+	}{
+		"a Deployment":                 {"apps", "Deployment", `{spec: {template: {spec: ` + pod + `}}}`, all},
+		"a CronJob":                    {"batch", "CronJob", `{spec: {jobTemplate: {spec: {template: {spec: ` + pod + `}}}}}`, all},
+		"a Pod":                        {"", "Pod", `{spec: ` + pod + `}`, all},
+		"a type of the same shape":     {"example.com", "Web", `{spec: {template: {spec: {containers: [{name: a}], serviceAccountName: default}}}}`, map[string]bool{}},
+		"something else of that name":  {"example.com", "Web", `{spec: {template: {spec: {serviceAccountName: a}}}}`, map[string]bool{}},
+		"what is no Pod template":      {"example.com", "Web", `{spec: {template: text}}`, map[string]bool{}},
+		"a ServiceAccount":             {"", "ServiceAccount", `{imagePullSecrets: [{name: pull}]}`, map[string]bool{"secrets/pull": true}},
+		"a ConfigMap that looks alike": {"", "ConfigMap", `{imagePullSecrets: [{name: pull}]}`, map[string]bool{}},
+	} {
+		got := map[string]bool{}
+		for r, needed := range referencesOf(schema.GroupKind{Group: c.group, Kind: c.kind}, parsed(t, c.template)) {
+			got[r.String()] = needed
+		}
+		if diff := cmp.Diff(c.want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+	}
+}
+
+// newFederateHub is a newTypesHub whose member m1 has a StatefulSet with what its Pods name, and which has the type enabled.
+func newFederateHub(t *testing.T) *fakeHub {
+	t.Helper()
+	h := newTypesHub(t)
+	h.putType("statefulsets.apps", setsType("Enabled", served))
+	h.putType("serviceaccounts", `{metadata: {name: serviceaccounts}, spec: {
+		federatedType: {group: types.kubefed.io, version: v1beta1, kind: FederatedServiceAccount, pluralName: federatedserviceaccounts, scope: Namespaced},
+		targetType: {version: v1, kind: ServiceAccount, pluralName: serviceaccounts, scope: Namespaced}}}`)
+	h.unserved = []string{"/apis/apps/v1/"}
+	sets := groupPath + "/clusters/m1/proxy/apis/apps/v1/namespaces/shop/statefulsets"
+	db := `{apiVersion: apps/v1, kind: StatefulSet, metadata: {name: db, namespace: shop, uid: u, annotations: {team: a}}, spec: {replicas: 2, template: {spec: {
+		serviceAccountName: runner, containers: [{name: db, envFrom: [{configMapRef: {name: settings}}, {secretRef: {name: nowhere}}]}]}}}, status: {replicas: 2}}`
+	h.put(sets+"/db", db)
+	h.put(sets, `{items: [`+db+`]}`)
+	h.put(inMember("m1", "serviceaccounts/runner"), `{metadata: {name: runner, namespace: shop}, imagePullSecrets: [{name: pull}]}`)
+	h.put(inMember("m1", "serviceaccounts"), `{items: [{metadata: {name: default}}, {metadata: {name: runner}, imagePullSecrets: [{name: pull}]}]}`)
+	h.put(inMember("m1", "configmaps/settings"), `{metadata: {name: settings, namespace: shop}, data: {a: b}}`)
+	h.put(inMember("m1", "configmaps"), `{items: [{metadata: {name: kube-root-ca.crt}}, {metadata: {name: settings}, data: {a: b}}]}`)
+	h.put(inMember("m1", "secrets/pull"), `{metadata: {name: pull, namespace: shop}, data: {a: Yg==}}`)
+	h.put(inMember("m1", "secrets"), `{items: [{metadata: {name: pull}, data: {a: Yg==}}, {metadata: {name: t}, type: kubernetes.io/service-account-token}]}`)
+	h.put(groupPath+"/clusters/m1/proxy/api/v1/namespaces/shop", `{metadata: {name: shop, labels: {a: b}}}`)
+	return h
+}
+
+func (h *fakeHub) written() (paths []string) {
+	for _, w := range h.writes() {
+		paths = append(paths, w.verb+" "+strings.TrimPrefix(w.path, "/apis/types.kubefed.io/v1beta2/namespaces/"))
+	}
+	return paths
+}
+
+func TestFederateSaysWhatItMakes(t *testing.T) {
+	for file, c := range map[string]struct {
+		args   []string
+		writes []string
+	}{
+		"federate":            {[]string{"sts/db", "--from", "m1", "--all"}, []string{"POST shop/federatedstatefulsets"}},
+		"federate-dry-run":    {[]string{"sts", "db", "--from", "m1", "--clusters", "m1,m2", "--with-references", "--dry-run", "client"}, nil},
+		"federate-yaml":       {[]string{"statefulset/db", "--from", "m1", "--cluster-selector", "zone=a", "-o", "yaml"}, nil},
+		"federate-cells-yaml": {[]string{"statefulset/db", "--from", "m1", "--selector", "city=x", "-o", "yaml"}, nil},
+		"federate-references": {
+			[]string{"sts/db", "--from", "m1", "--all", "--with-references"},
+			[]string{"POST shop/federatedconfigmaps", "POST shop/federatedsecrets", "POST shop/federatedserviceaccounts", "POST shop/federatedstatefulsets"},
+		},
+		"federate-contents": {
+			[]string{"namespace", "shop", "--contents", "--from", "m1", "--all", "--skip", "secrets"},
+			[]string{"POST shop/federatedconfigmaps", "POST shop/federatedstatefulsets", "POST shop/federatedserviceaccounts"},
+		},
+	} {
+		t.Run(file, func(t *testing.T) {
+			h := newFederateHub(t)
+			stdout, stderr, err := run(t, append([]string{"federate"}, c.args...)...)
+			if err != nil {
+				t.Errorf("%v; it said %s", err, stderr)
+			}
+			golden(t, file, stdout+stderr)
+			if diff := cmp.Diff(c.writes, h.written()); diff != "" {
+				t.Errorf("writes (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestFederateAgainChangesNothing(t *testing.T) {
+	h := newFederateHub(t)
+	for i, want := range []string{"created\n", "unchanged\n"} {
+		stdout, stderr, err := run(t, "federate", "sts/db", "--from", "m1", "--clusters", "m1")
+		if err != nil || stdout != "federatedstatefulset.types.kubefed.io/db "+want {
+			t.Errorf("run %d: %v; it said %s%s, want %s", i, err, stdout, stderr, want)
+		}
+	}
+	if n := len(h.writes()); n != 1 {
+		t.Errorf("%d writes, want 1", n)
+	}
+}
+
+func TestWhatDiffersIsReplacedOnlyOnDemand(t *testing.T) {
+	h := newFederateHub(t)
+	h.put(testTypes+"federatedstatefulsets/db", `{apiVersion: types.kubefed.io/v1beta2, kind: FederatedStatefulSet, metadata: {name: db, namespace: shop, resourceVersion: "4"},
+		spec: {template: {spec: {replicas: 1}}, placement: {topologies: [{name: m2}]}, overrides: [{topologyName: m2}]}}`)
+	h.conflicts = 2
+	args := []string{"federate", "sts/db", "--from", "m1", "--clusters", "m1"}
+	_, _, err := run(t, args...)
+	if err == nil || !strings.Contains(err.Error(), "federatedstatefulset.types.kubefed.io/db: it is there already, with another spec.template and another spec.placement: --replace") {
+		t.Errorf("%v", err)
+	}
+	if n := len(h.writes()); n > 0 {
+		t.Errorf("%d writes of what was refused", n)
+	}
+	stdout, _, err := run(t, append(args, "--replace")...)
+	if err != nil || !strings.Contains(stdout, "replaced\n") {
+		t.Errorf("%v; it said %s", err, stdout)
+	}
+	spec := h.objects[testTypes+"federatedstatefulsets/db"]["spec"].(map[string]any)
+	if diff := cmp.Diff(map[string]any{"topologies": []any{map[string]any{"name": "m1"}}}, spec["placement"]); diff != "" {
+		t.Errorf("placement (-want +got):\n%s", diff)
+	}
+	if spec["template"].(map[string]any)["spec"].(map[string]any)["replicas"] != 2.0 || spec["overrides"] == nil {
+		t.Errorf("spec is %v", spec)
+	}
+}
+
+func TestFederateMakesTheNamespaceGoThere(t *testing.T) {
+	h := newFederateHub(t)
+	delete(h.objects, testTypes+"federatednamespaces/shop")
+	stdout, stderr, err := run(t, "federate", "cm/settings", "--from", "m1", "--all", "--dry-run", "server")
+	if err != nil || !strings.Contains(stderr, `namespace "shop" has no FederatedNamespace`) || !strings.Contains(stderr, "kubectl koinon federate namespaces/shop --all\n") {
+		t.Errorf("%v; it said %s%s", err, stdout, stderr)
+	}
+	stdout, stderr, err = run(t, "federate", "cm/settings", "--from", "m1", "--all", "--with-namespace")
+	want := "federatednamespace.types.kubefed.io/shop created\nfederatedconfigmap.types.kubefed.io/settings created\n"
+	if err != nil || stdout != want || strings.Contains(stderr, "FederatedNamespace") {
+		t.Errorf("%v; it said %s%s", err, stdout, stderr)
+	}
+	spec := h.objects[testTypes+"federatednamespaces/shop"]["spec"]
+	if diff := cmp.Diff(map[string]any{"placement": map[string]any{"topologySelector": map[string]any{}}}, spec); diff != "" {
+		t.Errorf("FederatedNamespace (-want +got):\n%s", diff)
+	}
+}
+
+func TestFederateEnablesATypeFirst(t *testing.T) {
+	const pods = `{metadata: {name: one, namespace: shop}, spec: {nodeName: n1, containers: [{name: a}]}}`
+	for _, dry := range []bool{true, false} {
+		h := newFederateHub(t)
+		h.put(inMember("m1", "pods/one"), pods)
+		args := []string{"federate", "pod/one", "--from", "m1", "--all"}
+		if _, _, err := run(t, args...); err == nil || !strings.Contains(err.Error(), `pods: it is no type that is enabled: "kubectl koinon enable pods" or --enable-type`) {
+			t.Errorf("without --enable-type: %v", err)
+		}
+		args = append(args, "--enable-type")
+		if dry {
+			args = append(args, "--dry-run", "server")
+		}
+		stdout, stderr, err := run(t, args...)
+		if err != nil || !strings.Contains(stdout, "federatedpod.types.kubefed.io/one created") || !strings.Contains(stdout, "federatedtypeconfig.core.kubefed.io/pods") {
+			t.Errorf("%v; it said %s%s", err, stdout, stderr)
+		}
+		if got := len(h.writes()); dry && got > 0 || !dry && got != 2 {
+			t.Errorf("dry run %v: %d writes", dry, got)
+		}
+	}
+}
+
+func TestWhatIsNamedAndOfNoEnabledTypeIsSaid(t *testing.T) {
+	h := newFederateHub(t)
+	h.mu.Lock()
+	list := h.objects[testSystem+"federatedtypeconfigs"]
+	list["items"] = slices.DeleteFunc(list["items"].([]any), func(item any) bool {
+		return item.(map[string]any)["metadata"].(map[string]any)["name"] == "serviceaccounts"
+	})
+	h.mu.Unlock()
+	_, stderr, err := run(t, "federate", "sts/db", "--from", "m1", "--all", "--with-references")
+	want := "kubectl koinon federate serviceaccounts/runner -n shop --from m1 --enable-type --all\n"
+	if err != nil || !strings.Contains(stderr, "serviceaccounts/runner is named by statefulsets.apps/db and not federated; its type is not enabled\n") || !strings.Contains(stderr, want) {
+		t.Errorf("%v; it said %s", err, stderr)
+	}
+	stdout, stderr, err := run(t, "federate", "sts/db", "--from", "m1", "--all", "--with-references", "--enable-type", "--replace")
+	if err != nil || !strings.Contains(stdout, "federatedtypeconfig.core.kubefed.io/serviceaccounts created\n") || !strings.Contains(stdout, "federatedserviceaccount.types.kubefed.io/runner created\n") {
+		t.Errorf("%v; it said %s%s", err, stdout, stderr)
+	}
+}
+
+func TestFederateFromFiles(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "web.yaml")
+	write := func(manifests string) {
+		if err := os.WriteFile(file, []byte(manifests), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	h := newFederateHub(t)
+	write(`{apiVersion: apps/v1, kind: StatefulSet, metadata: {name: web}, spec: {template: {spec: {containers: [{name: a, envFrom: [{configMapRef: {name: settings}}, {secretRef: {name: key}}]}]}}}}
+---
+{apiVersion: v1, kind: ConfigMap, metadata: {name: settings, namespace: shop}}
+`)
+	stdout, stderr, err := run(t, "federate", "-f", file, "--all", "--with-references")
+	want := "federatedconfigmap.types.kubefed.io/settings created\nfederatedstatefulset.types.kubefed.io/web created\n"
+	if err != nil || stdout != want || !strings.Contains(stderr, "secrets/key is named by statefulsets.apps/web and not federated, nor in what -f names") {
+		t.Errorf("%v; it said %s%s", err, stdout, stderr)
+	}
+	if slices.ContainsFunc(h.asked, func(a asked) bool { return strings.HasPrefix(a.path, "/api/v1/namespaces/shop/") }) {
+		t.Error("the host was asked for objects")
+	}
+	for manifests, want := range map[string]string{
+		"{}":                                     "there is no object in what -f names",
+		"{apiVersion: v1, kind: ConfigMap}":      "metadata.name: it must be set",
+		"{kind: ConfigMap, metadata: {name: a}}": "apiVersion and kind must be set",
+		"{apiVersion: types.kubefed.io/v1beta2, kind: FederatedConfigMap, metadata: {name: a}}":                         `FederatedConfigMap "a" is federated already`,
+		"{apiVersion: v1, kind: ConfigMap, metadata: {name: a, namespace: x}}":                                          `the host has no namespace "x"`,
+		"{apiVersion: v1, kind: Nonsense, metadata: {name: a}}":                                                         `serves a type "nonsense"`,
+		"{apiVersion: v1, kind: List, items: [{apiVersion: v1, kind: ConfigMap}]}":                                      "document 1: metadata.name: it must be set",
+		"{apiVersion: v1, kind: Secret, metadata: {name: a}}\n---\n{apiVersion: v1, kind: Secret, metadata: {name: a}}": `secrets "a" is in`,
+	} {
+		write(manifests)
+		if _, _, err := run(t, "federate", "-f", file, "--all"); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", manifests, err, want)
+		}
+	}
+}
+
+func TestWhatFederateCannotDoIsASentence(t *testing.T) {
+	for _, c := range []struct{ args, want string }{
+		{"sts/db --from m1", "one of --all, --clusters, --cluster-selector, --cells and --selector is needed"},
+		{"sts/db --all --clusters m1", "one of --all, --clusters"},
+		{"--all", "an object is needed"},
+		{"sts --all", `"sts" is no object: it must be TYPE/NAME, or TYPE NAME`},
+		{"sts/a/b --all", `"sts/a/b" is no object`},
+		{"sts/db --all -f x", "not both"},
+		{"--all -f x --from m1", "--from and -f exclude each other"},
+		{"sts/db --cluster-selector a=b=c", `--cluster-selector is "a=b=c"`},
+		{"sts/db --cells a,,b", "--clusters or --cells has an empty name"},
+		{"sts/a sts/b --all --contents", "--contents is for one namespace"},
+		{"sts/db --all --contents --from m1", `--contents is for a namespace, and "sts/db" is a StatefulSet`},
+		{"sts/db --cells a --with-namespace", "--with-namespace is for clusters"},
+		{"sts/db --all --skip cm", "--skip is for --contents alone"},
+		{"namespace/shop --all --contents --from m1 --skip nonsense", `--skip: no member`},
+		{"sts/db --all --dry-run all", "it must be none or client or server"},
+		{"sts/db --all -o json", `--output is "json": it must be yaml`},
+		{"sts/db --all --from m9", `--from is "m9": there is no such cluster; there are m1, m2, m3, bank`},
+		{"sts/db --all --from a.b", `--from is "a.b" is no name of a member`},
+		{"sts/db --all", "the host does not serve statefulsets.apps: --from CLUSTER reads it from a member, -f from a file"},
+		{"cm/none --all", `there is no configmap "none" in namespace "shop" of the host: --from CLUSTER`},
+		{"sts/none --all --from m1", `there is no statefulset "none" in namespace "shop" of member "m1"`},
+		{"configmap/settings --all --from m3", `read configmaps "settings" of member "m3": cluster "m3" does not answer`},
+		{"deploy/db --all --from m3", `ask member "m3" what it serves: cluster "m3" does not answer`},
+		{"nonsense/db --all", `serves a type "nonsense"`},
+		{"cm/theirs --all --from m1", `configmaps "theirs": it is an object of another federation, "there"`},
+		{"cm/ours --all --from m1", `configmaps "ours": it was made from the federated object "bank/ours" already`},
+	} {
+		h := newFederateHub(t)
+		h.put(inMember("m1", "configmaps/theirs"), `{metadata: {name: theirs, labels: {kubefed.io/managed: "true"},
+			annotations: {federation.koinon.io/federation: there, federation.koinon.io/federated-object: shop/theirs}}}`)
+		h.put(inMember("m1", "configmaps/ours"), `{metadata: {name: ours, labels: {kubefed.io/managed: "true"},
+			annotations: {federation.koinon.io/federation: here, federation.koinon.io/federated-object: bank/ours}}}`)
+		if _, _, err := run(t, append([]string{"federate"}, strings.Fields(c.args)...)...); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v, want %q", c.args, err, c.want)
+		}
+		if got := h.written(); len(got) > 0 {
+			t.Errorf("%s: wrote %v", c.args, got)
+		}
+	}
+}
+
+func TestHelpOfEnableDisableAndFederate(t *testing.T) {
+	for _, command := range []string{"enable", "disable", "federate"} {
+		stdout, _, err := run(t, command, "--help")
+		if err != nil {
+			t.Errorf("%s: %v", command, err)
+		}
+		golden(t, "help/"+command, stdout)
+	}
+}
+
+func TestOnlyTheMemberThatHasTheObjectIsAskedForIt(t *testing.T) {
+	h := newFederateHub(t)
+	for _, word := range []string{"statefulset/db", "sts/db"} {
+		if _, _, err := run(t, "federate", word, "--from", "m1", "--all", "-o", "yaml"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if h.sentTo("m2")+h.sentTo("m3") > 0 {
+		t.Error("other members were asked")
+	}
+	for _, a := range h.asked {
+		if a.verb != http.MethodGet {
+			t.Errorf("sent %v", a)
+		}
+	}
+}

@@ -74,7 +74,7 @@ test-propagation-race: build ## Propagation to real clusters with the race detec
 	go test -race -count=1 -timeout 40m -p 1 $(ENGINE_SUITES)
 
 test-histories: ## Many random histories of the engine and simulated members, with the race detector (KOINON_SEED, KOINON_HISTORIES)
-	KOINON_LONG=1 go test -race -v -count=1 -timeout 4h -run Histories ./test/integration/simulated
+	KOINON_LONG=1 go test -race -v -count=1 -timeout 4h -run 'Histories|NothingCrosses' ./test/integration/simulated
 
 test-faults: ## Break databases, networks and servers under the store and check what it answered
 	go test -race -count=1 -timeout 20m -p 1 ./test/storefaults/...

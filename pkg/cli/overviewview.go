@@ -270,7 +270,7 @@ func (t *typeView) addTargets(v *objectView, o *overviewObject) {
 		target := &o.Status.Targets[i]
 		v.Targets++
 		switch {
-		case target.State.UpToDate():
+		case target.State.UpToDate(), target.State.IsGivenUp(target.Health):
 		case target.State == v1beta2.TargetMasked:
 			waiting = waiting || target.Generation < o.Metadata.Generation
 		case target.State == v1beta2.TargetPending:

@@ -76,7 +76,7 @@ func (e *Engine) remember(key objectKey, federated *v1beta2.FederatedObject) *me
 		for _, target := range federated.Status.Targets {
 			target.RemoteStatus = nil
 			m.records[target.Name] = target
-			m.inherited = m.inherited && target.Hash == ""
+			m.inherited = m.inherited && target.Hash == "" && target.State != v1beta2.TargetAbandoned // which only we write
 			members[target.Cluster] = true
 		}
 	}

@@ -44,16 +44,18 @@ func TestWhatSomebodyElseHasGuardedMayBeInMembers(t *testing.T) {
 	for name, test := range map[string]struct {
 		finalizers []string
 		hash       string
+		state      v1beta2.TargetState
 		want       bool
 	}{
-		"an object of KubeFed":                 {[]string{"kubefed.io/sync-controller"}, "", true},
-		"one that we have a record of":         {[]string{"kubefed.io/sync-controller"}, "h", false},
-		"one that nobody has written anywhere": {nil, "", false},
+		"an object of KubeFed":                 {[]string{"kubefed.io/sync-controller"}, "", "", true},
+		"one that we have a record of":         {[]string{"kubefed.io/sync-controller"}, "h", "", false},
+		"one that we have given up":            {[]string{"kubefed.io/sync-controller"}, "", v1beta2.TargetAbandoned, false},
+		"one that nobody has written anywhere": {nil, "", "", false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			e := &Engine{memories: map[objectKey]*memory{}, holders: map[string]map[objectKey]bool{}}
 			object := recordedIn("u1", "m1")
-			object.Finalizers, object.Status.Targets[0].Hash = test.finalizers, test.hash
+			object.Finalizers, object.Status.Targets[0].Hash, object.Status.Targets[0].State = test.finalizers, test.hash, test.state
 			if got := e.remember(objectKey{name: "web"}, object).inherited; got != test.want {
 				t.Errorf("got %v, want %v", got, test.want)
 			}

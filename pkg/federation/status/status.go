@@ -71,17 +71,22 @@ func judge(targets []v1beta2.TargetStatus, problem string) v1beta2.Condition {
 		condition.Reason, condition.Message = v1beta2.ReasonComputePlacementFailed, problem
 		return condition
 	}
-	masked, behind := 0, []string{}
+	masked, givenUp, behind := 0, []string{}, []string{}
 	for _, target := range targets {
 		switch {
 		case target.State.UpToDate():
+		case target.State.IsGivenUp(target.Health):
+			givenUp = append(givenUp, target.Name)
 		case target.State == v1beta2.TargetMasked:
 			masked++
 		default:
 			behind = append(behind, target.Name+": "+string(target.State))
 		}
 	}
-	condition.Message = summary(len(targets)-masked, masked, behind)
+	condition.Message = summary(len(targets)-masked-len(givenUp), masked, behind)
+	if len(givenUp) > 0 {
+		condition.Message += "; given up: " + foremost(givenUp)
+	}
 	if len(behind) == 0 {
 		condition.Status = metav1.ConditionTrue
 	} else {

@@ -48,6 +48,14 @@ func TestCondition(t *testing.T) {
 			targets: targets("m1", "Contested", "m2", ""),
 			want:    v1beta2.Condition{Status: "False", Reason: "CheckClusters", Message: "1 of 2 targets are up to date; m1: Contested"},
 		},
+		"what was given up, and is not placed any more, keeps nobody waiting": {
+			targets: targets("m1", "", "m2", "Abandoned"),
+			want:    v1beta2.Condition{Status: "True", Message: "1 of 1 targets are up to date; given up: m2"},
+		},
+		"what was given up and is placed again is behind": {
+			targets: []v1beta2.TargetStatus{{Name: "m2", State: v1beta2.TargetAbandoned, Health: v1beta2.HealthUnknown}},
+			want:    v1beta2.Condition{Status: "False", Reason: "CheckClusters", Message: "0 of 1 targets are up to date; m2: Abandoned"},
+		},
 		"a frozen object is true": {
 			targets: targets("m2", "Masked"),
 			want:    v1beta2.Condition{Status: "True", Message: "0 of 0 targets are up to date, 1 masked"},

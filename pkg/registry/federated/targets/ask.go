@@ -55,7 +55,8 @@ func (r *Reader) look(ctx context.Context, g *gate, q query, record *typesv1beta
 	if s, refused := r.guard(ctx, q, record.Name, at); refused {
 		return s, ""
 	}
-	if r.silences.of(at.member) {
+	asked := ear{at.member, q.kind.TargetResource}
+	if r.silences.of(asked) {
 		return r.tooSlow(at), ""
 	}
 	came := time.Now()
@@ -71,11 +72,11 @@ func (r *Reader) look(ctx context.Context, g *gate, q query, record *typesv1beta
 			return s, ""
 		}
 	}
-	if !r.silences.try(at.member) {
+	if !r.silences.try(asked) {
 		return r.tooSlow(at), ""
 	}
 	what := givenUp
-	defer func() { r.silences.tried(at.member, what) }() // before there is room for those who wait
+	defer func() { r.silences.tried(asked, what) }() // before there is room for those who wait
 	begun := time.Now()
 	s, version = r.ask(ctx, q, at, list)
 	switch {

@@ -70,36 +70,40 @@ func (g *gate) goAway(member string, d *door) {
 	}
 }
 
-// silences remembers which members did not answer in time. For a while nobody asks such a member,
-// and then one at a time, until it answers.
+// silences remembers which members did not answer in time, for a type each: one type may have a webhook in its
+// way that hangs, which is no reason to ask the member for nothing. For a while nobody asks such a member for it, and
+// then one at a time, until it answers.
 type silences struct {
 	pause time.Duration
 
 	mu sync.Mutex
-	// members is guarded by mu. Guards let only members that exist be asked, so there are no more
-	// than ever existed.
-	members map[string]*silence
+	// held is guarded by mu. Guards let only members that exist be asked, so there are no more
+	// than ever existed, for each type that is federated.
+	held map[ear]*silence
 }
+
+// ear is what is asked: a member, for a type.
+type ear struct{ member, resource string }
 
 type silence struct {
 	until  time.Time
 	trying bool // somebody asks now
 }
 
-// of reports whether a member is not to be asked now.
-func (s *silences) of(member string) bool {
+// of reports whether a member is not to be asked for a type now.
+func (s *silences) of(e ear) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.members[member].holds()
+	return s.held[e].holds()
 }
 
 func (s *silence) holds() bool { return s != nil && (s.trying || time.Now().Before(s.until)) }
 
-// try reports whether the caller may ask a member now. If so, it calls tried afterwards.
-func (s *silences) try(member string) bool {
+// try reports whether the caller may ask now. If so, it calls tried afterwards.
+func (s *silences) try(e ear) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	m := s.members[member]
+	m := s.held[e]
 	if m.holds() {
 		return false
 	}
@@ -118,14 +122,14 @@ const (
 	givenUp                 // nobody wants to know any more
 )
 
-func (s *silences) tried(member string, what outcome) {
+func (s *silences) tried(e ear, what outcome) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	switch m := s.members[member]; {
+	switch m := s.held[e]; {
 	case what == silent:
-		s.members[member] = &silence{until: time.Now().Add(s.pause)}
+		s.held[e] = &silence{until: time.Now().Add(s.pause)}
 	case what == answered:
-		delete(s.members, member)
+		delete(s.held, e)
 	case m != nil:
 		m.trying = false
 	}

@@ -132,7 +132,7 @@ func TestAMemberThatDidNotAnswerIsNotAskedByOthersForAWhile(t *testing.T) {
 		t.Errorf("it was asked %v", w.asked)
 	}
 	w.reader.patience = within
-	w.reader.silences.members["m1"].until = time.Time{}
+	w.reader.silences.held[ear{"m1", "deployments"}].until = time.Time{}
 	w.member("m1", answers(http.StatusOK, deployment(3)))
 	for range 2 {
 		if _, err := w.one("m1"); err != nil {
@@ -156,22 +156,24 @@ func TestAMemberThatWasSilentIsTriedByOneAtATime(t *testing.T) {
 		"one answered after others": {time.Hour, []outcome{silent, answered}, false, true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := &silences{pause: time.Minute, members: map[string]*silence{}}
-			s.tried("m1", silent)
-			s.members["m1"].until = time.Now().Add(s.pause - test.before)
-			if tried := s.try("m1"); tried != (test.before > s.pause) {
+			s, m1 := &silences{pause: time.Minute, held: map[ear]*silence{}}, ear{"m1", "deployments"}
+			s.tried(m1, silent)
+			s.held[m1].until = time.Now().Add(s.pause - test.before)
+			if tried := s.try(m1); tried != (test.before > s.pause) {
 				t.Errorf("the first may ask: %t", tried)
 			}
-			got := []bool{s.try("m1")}
+			got := []bool{s.try(m1)}
 			for _, o := range test.outcomes {
-				s.tried("m1", o)
+				s.tried(m1, o)
 			}
-			got = append(got, s.try("m1"))
+			got = append(got, s.try(m1))
 			if diff := cmp.Diff([]bool{test.want, test.wantAfter}, got); diff != "" {
 				t.Errorf("others may ask (-want +got):\n%s", diff)
 			}
-			if s.of("m2") || !s.try("m2") {
-				t.Error("another member is silent too")
+			for _, other := range []ear{{"m2", "deployments"}, {"m1", "widgets"}} {
+				if s.of(other) || !s.try(other) {
+					t.Errorf("%v is silent too", other)
+				}
 			}
 		})
 	}

@@ -107,7 +107,7 @@ func NewReader(config Config) (*Reader, error) {
 	return &Reader{
 		Config:   config,
 		requests: newGate(atOnceInAll, atOnceOfEach), followers: newGate(followedAtOnce, followedAtOnceOfEach),
-		silences: &silences{pause: silencePause, members: map[string]*silence{}},
+		silences: &silences{pause: silencePause, held: map[ear]*silence{}},
 		watched:  &counter{users: map[string]*share{}}, watchedBytes: &budget{left: watchedBytes},
 		patience: patience, patienceInAll: patienceInAll, guardAge: guardAge, retry: retry, rereadPause: rereadPause,
 		clientPatience: clientPatience, allBytes: allBytes, allWatchedBytes: allWatchedBytes,

@@ -291,6 +291,10 @@ type WorkloadStatus struct {
 	AvailableReplicas int64 `json:"availableReplicas"`
 }
 
+// IsGivenUp reports whether nothing is to be done in a target, and nothing is waited for: it was given up, and is not
+// placed any more. One that is placed again has a health, which is Unknown.
+func (s TargetState) IsGivenUp(health Health) bool { return s == TargetAbandoned && health == "" }
+
 // TargetStatus is what is known of one target.
 type TargetStatus struct {
 	// Name of the target, in the words of spec.topologyType.

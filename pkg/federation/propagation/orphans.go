@@ -11,6 +11,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/klog/v2"
@@ -194,7 +195,7 @@ func (e *Engine) syncOrphan(ctx context.Context, key orphanKey) error {
 	if k != nil {
 		o = e.observeOrphan(key, k, member)
 	}
-	if !o.mayBeReleased() {
+	if !o.mayBeReleased() || turns.keeps(key, o.live.UID) {
 		turns.forgo(key)
 		return nil
 	}
@@ -206,7 +207,10 @@ func (e *Engine) syncOrphan(ctx context.Context, key orphanKey) error {
 	if err != nil || !absent {
 		return err
 	}
-	released, err := e.release(ctx, k, member.Conn, o)
+	released, old, err := e.release(ctx, k, member.Conn, o)
+	if old {
+		turns.keep(key, o.live.UID)
+	}
 	var foreign *memberclient.ForeignNamespaceError
 	switch {
 	case apierrors.IsConflict(err):
@@ -223,37 +227,36 @@ func (e *Engine) syncOrphan(ctx context.Context, key orphanKey) error {
 }
 
 // release takes our marks from an orphan, unless its namespace is somebody else's by its own marks, or the object
-// is no orphan when it is read.
-func (e *Engine) release(ctx context.Context, k *kind, conn *memberclient.Conn, o orphan) (released bool, err error) {
+// is no orphan when it is read. old says that it is older than its type, as it will always be.
+func (e *Engine) release(ctx context.Context, k *kind, conn *memberclient.Conn, o orphan) (released, old bool, err error) {
 	owner := ownership.NamespaceOwner(o.source.namespace)
 	if o.held {
 		owner = o.holder
 	}
 	if err := conn.CheckHold(ctx, memberclient.HoldFor(o.home, e.Federation, owner)); err != nil {
-		return false, err
+		return false, false, err
 	}
 	there, err := conn.Get(ctx, k.target.Resource, o.live.Namespace, o.live.Name)
-	if err != nil || !o.isStill(there, k.since) {
-		return false, err
+	switch {
+	case err != nil || !o.isStill(there):
+		return false, false, err
+	case there.GetCreationTimestamp().Time.Before(k.since):
+		return false, true, nil
 	}
 	err = conn.ReleaseVersion(ctx, k.target.Resource, o.live.Namespace, o.live.Name, there.GetUID(), there.GetResourceVersion(), manifest.Marks()...)
 	if err != nil {
-		return false, err
+		return false, false, err
 	}
 	conn.Gone(k.target.Resource, o.live.Namespace, o.live.Name, o.live.UID)
-	return true, nil
+	return true, false, nil
 }
 
-// isStill reports whether what the member has there, nil if nothing, is the orphan that the cache showed, and was
-// made since there is its type.
-func (o orphan) isStill(there *unstructured.Unstructured, since time.Time) bool {
-	switch {
-	case there == nil || there.GetUID() != o.live.UID || !namesUs(there.GetAnnotations(), o.federation):
+// isStill reports whether what the member has there, nil if nothing, is the orphan that the cache showed.
+func (o orphan) isStill(there *unstructured.Unstructured) bool {
+	if there == nil || there.GetUID() != o.live.UID || !namesUs(there.GetAnnotations(), o.federation) {
 		return false // another one
-	case there.GetAnnotations()[render.SourceAnnotation] != o.live.Annotations[render.SourceAnnotation]:
-		return false // another one's
 	}
-	return !there.GetCreationTimestamp().Time.Before(since)
+	return there.GetAnnotations()[render.SourceAnnotation] == o.live.Annotations[render.SourceAnnotation]
 }
 
 // isAbsent reports whether the API server says that it has no such federated object. That it does
@@ -279,10 +282,13 @@ type releases struct {
 	mu      sync.Mutex
 	limiter *rate.Limiter           // guarded by mu
 	turns   map[orphanKey]time.Time // guarded by mu
+	// kept are those that are older than their type: they stay as they are for ever, and nobody is asked about them
+	// again; guarded by mu.
+	kept map[orphanKey]types.UID
 }
 
 func newReleases() *releases {
-	return &releases{limiter: rate.NewLimiter(orphansPerSecond, orphansPerSecond), turns: map[orphanKey]time.Time{}}
+	return &releases{limiter: rate.NewLimiter(orphansPerSecond, orphansPerSecond), turns: map[orphanKey]time.Time{}, kept: map[orphanKey]types.UID{}}
 }
 
 // releasesIn returns the turns in a member.
@@ -315,6 +321,19 @@ func (r *releases) wait(key orphanKey, now time.Time) time.Duration {
 	}
 	delete(r.turns, key)
 	return 0
+}
+
+// keep notes that an object stays as it is, and keeps reports whether it does.
+func (r *releases) keep(key orphanKey, uid types.UID) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.kept[key] = uid
+}
+
+func (r *releases) keeps(key orphanKey, uid types.UID) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.kept[key] == uid
 }
 
 // forgo gives up the turn of an object that is no orphan.

@@ -456,8 +456,13 @@ func TestWhatIsOlderThanItsTypeKeepsOurLabel(t *testing.T) {
 		w.join("m2")
 		w.start()
 		defer w.stop()
+		w.pass(settled)
+		before := w.members["m2"].Counts().Requests["get"]
 		w.pass(time.Hour)
 		w.traces("a", "none", "1 managed marked")
+		if asked := w.members["m2"].Counts().Requests["get"] - before; asked > 0 {
+			t.Errorf("the member was asked %d more times for what is older", asked)
+		}
 	})
 }
 

@@ -141,8 +141,8 @@ func (o *disableOptions) find(ctx context.Context, h *hub, word string) (*v1beta
 	if err != nil {
 		return nil, err
 	}
-	if config := targetNamed(all, word); config != nil {
-		return config, nil
+	if config, err := targetNamed(all, word); err != nil || config != nil {
+		return config, err
 	}
 	federated, err := h.typeOf(ctx, word)
 	if err == nil {

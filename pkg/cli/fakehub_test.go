@@ -34,8 +34,8 @@ type fakeHub struct {
 	asked     []asked
 	// created is told what is created for good; nil if nobody wants to know.
 	created func(path string, object map[string]any)
-	// unserved are the beginnings of paths of types that are not served.
-	unserved []string
+	// unserved are the beginnings of paths of types that are not served, and broken are paths that nobody may look at.
+	unserved, broken []string
 }
 
 type asked struct{ verb, path, dryRun string }
@@ -125,6 +125,8 @@ func (h *fakeHub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case slices.ContainsFunc(h.unserved, func(begin string) bool { return strings.HasPrefix(r.URL.Path, begin) }):
 		fail(w, answer{http.StatusNotFound, "the server could not find the requested resource"})
+	case slices.Contains(h.broken, r.URL.Path):
+		fail(w, answer{http.StatusForbidden, "you may not look"})
 	case r.Method == http.MethodPost:
 		h.accept(w, body, nil)
 		if h.created != nil && r.URL.Query().Get("dryRun") == "" {

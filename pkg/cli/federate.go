@@ -65,7 +65,7 @@ With --contents the object is a namespace, and all objects in it of types that a
 have made, and that every cluster has by itself.
 
 Objects of topology cluster go only where their namespace goes: --with-namespace makes its FederatedNamespace, with the same placement, if
-there is none. ConfigMaps, Secrets and ServiceAccounts that Pods of an object name are federated with it by --with-references; else
+there is none. That is refused if objects in other clusters would be deleted by it. ConfigMaps, Secrets and ServiceAccounts that Pods of an object name are federated with it by --with-references; else
 they are named.
 
 What there is already and is another is refused, unless --replace says to put template and placement in their place: overrides and the mask stay.`,

@@ -240,6 +240,193 @@ func TestFederateMakesTheNamespaceGoThere(t *testing.T) {
 	}
 }
 
+// putInCluster has a federated ConfigMap of the namespace in clusters, and no others of any type.
+func (h *fakeHub) putInCluster(clusters ...string) {
+	h.Helper()
+	for _, plural := range []string{"federatedsecrets", "federatedstatefulsets", "federatedserviceaccounts"} {
+		h.put(testTypes+plural, `{items: []}`)
+	}
+	var targets []string
+	for _, cluster := range clusters {
+		targets = append(targets, `{name: `+cluster+`, state: NamespaceNotFederated, hash: h}`)
+	}
+	h.put(testTypes+"federatedconfigmaps", `{items: [
+		{metadata: {name: old, namespace: shop}, spec: {placement: {topologySelector: {}}}, status: {targets: [`+strings.Join(targets, ", ")+`]}},
+		{metadata: {name: unsent, namespace: shop}, status: {targets: [{name: m3, state: ClusterNotReady}]}},
+		{metadata: {name: ofacell, namespace: shop}, spec: {topologyType: cell}, status: {targets: [{name: m3, hash: h}]}}]}`)
+}
+
+// TestANewFederatedNamespaceTakesNothingAway: while there is none, objects stay in clusters where a new one would not go.
+func TestANewFederatedNamespaceTakesNothingAway(t *testing.T) {
+	const would = `namespace "shop" has no FederatedNamespace, and one with --clusters m1 would delete objects in m2 (configmaps/old): "kubectl koinon federate namespaces/shop --clusters m1,m2" makes one that leaves them`
+	for name, c := range map[string]struct {
+		args    string
+		in      []string // clusters that have an object
+		prepare func(h *fakeHub)
+		refused string
+		said    string
+		unsaid  string
+	}{
+		"made with an object":        {args: "cm/settings --from m1 --clusters m1 --with-namespace", in: []string{"m1", "m2"}, refused: would},
+		"made with its contents":     {args: "namespace shop --contents --from m1 --clusters m1", in: []string{"m2"}, refused: would},
+		"made by itself":             {args: "namespace/shop --from m1 --clusters m1", in: []string{"m2"}, refused: would},
+		"not made, but printed":      {args: "namespace/shop --from m1 --clusters m1 -o yaml", in: []string{"m2"}, said: "Warning: " + would},
+		"made where all objects are": {args: "cm/settings --from m1 --clusters m1,m2 --with-namespace", in: []string{"m1", "m2"}},
+		"made for all clusters":      {args: "cm/settings --from m1 --all --with-namespace", in: []string{"m1", "m2"}},
+		"made for those of a label":  {args: "cm/settings --from m1 --cluster-selector zone=a --with-namespace", in: []string{"m1", "m2"}},
+		"made for others": {
+			args: "cm/settings --from m1 --cluster-selector zone=a --with-namespace", in: []string{"m3"},
+			refused: `"kubectl koinon federate namespaces/shop --clusters m1,m2,m3" makes one that leaves them`,
+		},
+		"of a cluster that has left": {args: "cm/settings --from m1 --clusters m1 --with-namespace", in: []string{"m9"}},
+		"where objects may not be listed": {
+			args: "cm/settings --from m1 --clusters m1 --with-namespace", in: []string{"m1"},
+			prepare: func(h *fakeHub) { delete(h.objects, testTypes+"federatedsecrets") },
+			refused: `which objects one with --clusters m1 would delete in other clusters is not known: list federatedsecrets of namespace "shop": `,
+		},
+		"advised": {
+			args: "cm/settings --from m1 --clusters m1", in: []string{"m2"},
+			said: "one with --clusters m1 would delete objects in m2 (configmaps/old), and the command below leaves them\nNext:\n  kubectl koinon federate namespaces/shop --clusters m1,m2\n",
+		},
+		"advised, and nothing is there": {args: "cm/settings --from m1 --clusters m1", said: "--with-namespace makes it\nNext:\n  kubectl koinon federate namespaces/shop --clusters m1\n"},
+		"not advised where objects may not be listed": {
+			args: "cm/settings --from m1 --clusters m1", prepare: func(h *fakeHub) { delete(h.objects, testTypes+"federatedsecrets") },
+			said: "would delete in other clusters is not known: list federatedsecrets", unsaid: "federate namespaces/shop",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newFederateHub(t)
+			delete(h.objects, testTypes+"federatednamespaces/shop")
+			h.putInCluster(c.in...)
+			if c.prepare != nil {
+				c.prepare(h)
+			}
+			stdout, stderr, err := run(t, append([]string{"federate"}, strings.Fields(c.args)...)...)
+			switch {
+			case c.refused == "" && err != nil:
+				t.Errorf("%v", err)
+			case c.refused != "" && (err == nil || !strings.Contains(err.Error(), c.refused)):
+				t.Errorf("%v, want %q", err, c.refused)
+			case c.refused != "" && len(h.written()) > 0:
+				t.Errorf("wrote %v", h.written())
+			}
+			if !strings.Contains(stderr, c.said) || c.unsaid != "" && strings.Contains(stderr, c.unsaid) {
+				t.Errorf("it said %s%s", stdout, stderr)
+			}
+		})
+	}
+}
+
+func TestWhereTheFederatedNamespaceDoesNotGoIsSaid(t *testing.T) {
+	h := newFederateHub(t)
+	const outside = "kubectl edit federatednamespaces.types.kubefed.io shop -n shop\n"
+	h.put(testTypes+"federatednamespaces/shop", `{metadata: {name: shop, namespace: shop}, spec: {placement: {topologies: [{name: m1}]}}}`)
+	for args, want := range map[string]string{
+		"--clusters m1":                     "",
+		"--clusters m1,m2":                  `objects of namespace "shop" do not go to m2 before spec.placement of its FederatedNamespace selects them: ` + outside,
+		"--all --with-namespace":            `do not go to m2, m3 before`,
+		"--cells rz00a":                     "",
+		"--clusters nowhere,m2 -o yaml":     `do not go to m2 before`,
+		"--cluster-selector zone in (b)":    `do not go to m3 before`,
+		"--cluster-selector zone notin (b)": `do not go to m2 before`,
+	} {
+		flag, value, _ := strings.Cut(args, " ")
+		line := []string{"federate", "cm/settings", "--from", "m1", "--dry-run", "client", flag}
+		if flag == "--cluster-selector" {
+			line = append(line, value)
+		} else {
+			line = append(line, strings.Fields(value)...)
+		}
+		_, stderr, err := run(t, line...)
+		if err != nil || !strings.Contains(stderr, want) || want == "" && strings.Contains(stderr, "do not go") {
+			t.Errorf("%s: %v; it said %s, want %q", args, err, stderr, want)
+		}
+	}
+}
+
+// TestWhatIsSkippedIsNotFederatedAsAReference: --skip holds for what Pods name, too.
+func TestWhatIsSkippedIsNotFederatedAsAReference(t *testing.T) {
+	h := newFederateHub(t)
+	_, stderr, err := run(t, "federate", "namespace", "shop", "--contents", "--from", "m1", "--all", "--skip", "secrets", "--with-references")
+	if err != nil || !strings.Contains(stderr, "secrets/pull is named by serviceaccounts/runner and not federated: --skip leaves it out\n") {
+		t.Errorf("%v; it said %s", err, stderr)
+	}
+	if got := h.written(); slices.Contains(got, "POST shop/federatedsecrets") || !slices.Contains(got, "POST shop/federatedserviceaccounts") {
+		t.Errorf("wrote %v", got)
+	}
+}
+
+// TestWhatIsMadeIsNoFailure where it is not known whether what it names is federated.
+func TestWhatIsMadeIsNoFailure(t *testing.T) {
+	h := newFederateHub(t)
+	h.broken = []string{testTypes + "federatedserviceaccounts/runner"}
+	stdout, stderr, err := run(t, "federate", "sts/db", "--from", "m1", "--all")
+	want := "serviceaccounts/runner is named by statefulsets.apps/db, and it is not known whether it is federated: you may not look\n"
+	if err != nil || !strings.Contains(stderr, want) || !strings.Contains(stdout, "federatedstatefulset.types.kubefed.io/db created\n") {
+		t.Errorf("%v; it said %s%s", err, stdout, stderr)
+	}
+	if !strings.Contains(stderr, "Next:\n") || strings.Contains(stderr, "federate serviceaccounts/runner") {
+		t.Errorf("it said %s", stderr)
+	}
+}
+
+// putWidgets has two types of one name enabled, and one of a name that the core group has too.
+func (h *fakeHub) putWidgets() {
+	h.Helper()
+	for group, what := range map[string][2]string{"a.example": {"Widget", "widgets"}, "b.example": {"Widget", "widgets"}, "shop.example": {"ConfigMap", "configmaps"}} {
+		kind, plural := what[0], what[1]
+		h.putType(plural+"."+group, `{metadata: {name: `+plural+`.`+group+`, uid: u}, spec: {propagation: Enabled,
+			federatedType: {group: types.`+group+`, version: v1beta1, kind: Federated`+kind+`, pluralName: federated`+plural+`, scope: Namespaced},
+			targetType: {group: `+group+`, version: v1, kind: `+kind+`, pluralName: `+plural+`, scope: Namespaced}}}`)
+	}
+}
+
+// TestANameOfSeveralTypesIsAsked: none of them is taken without a word.
+func TestANameOfSeveralTypesIsAsked(t *testing.T) {
+	const several = `more than one type: say which of widgets.a.example, widgets.b.example`
+	for _, c := range []struct{ args, want, writes string }{
+		{"disable widgets", several, ""},
+		{"disable Widget", several, ""},
+		{"enable widgets", several, ""},
+		{"federate widget/one --all --from m1", several, ""},
+		{"federate widget/one --all --from m1 --enable-type", several, ""},
+		{"disable widgets.b.example", "", testSystem + "federatedtypeconfigs/widgets.b.example"},
+		{"disable widget.b.example", "", testSystem + "federatedtypeconfigs/widgets.b.example"},
+		{"disable configmap.shop.example", "", testSystem + "federatedtypeconfigs/configmaps.shop.example"},
+		{"disable configmap", "", testSystem + "federatedtypeconfigs/configmaps"},
+	} {
+		h := newFederateHub(t)
+		h.putWidgets()
+		h.put(testSystem+"federatedtypeconfigs/configmaps", `{metadata: {name: configmaps}, spec: {}}`)
+		_, _, err := run(t, strings.Fields(c.args)...)
+		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+			t.Errorf("%s: %v, want %q", c.args, err, c.want)
+		}
+		got := ""
+		for _, w := range h.writes() {
+			got += w.path
+		}
+		if got != c.writes {
+			t.Errorf("%s: wrote %s, want %s", c.args, got, c.writes)
+		}
+	}
+}
+
+// TestSkipLeavesOutAllTypesOfAName that it does not say the group of.
+func TestSkipLeavesOutAllTypesOfAName(t *testing.T) {
+	h := newFederateHub(t)
+	h.putWidgets()
+	for _, group := range []string{"a.example", "b.example"} {
+		h.put(groupPath+"/clusters/m1/proxy/apis/"+group+"/v1/namespaces/shop/widgets", `{items: [{metadata: {name: one}}]}`)
+	}
+	for word, want := range map[string]int{"widgets": 0, "widgets.b.example": 1} {
+		stdout, stderr, err := run(t, "federate", "namespace", "shop", "--contents", "--from", "m1", "--all", "--skip", word, "--dry-run", "client")
+		if n := strings.Count(stdout, "federatedwidget."); err != nil || n != want {
+			t.Errorf("--skip %s: %v; %d widgets, want %d; it said %s%s", word, err, n, want, stdout, stderr)
+		}
+	}
+}
+
 func TestFederateEnablesATypeFirst(t *testing.T) {
 	const pods = `{metadata: {name: one, namespace: shop}, spec: {nodeName: n1, containers: [{name: a}]}}`
 	for _, dry := range []bool{true, false} {

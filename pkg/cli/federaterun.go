@@ -40,8 +40,10 @@ type federating struct {
 	// items are what is made, in order; seen are those that were looked at.
 	items []*federatedItem
 	seen  map[objectKey]bool
-	// missing are objects that others name and that are not federated, with one that names them.
-	missing map[missingReference]string
+	// missing are objects that others name and that are not federated, with one that names them; unknown is why that is not known of some.
+	missing, unknown map[missingReference]string
+	// skip are the types of --skip.
+	skip map[schema.GroupResource]bool
 	// skipped are objects that were left out of --contents, by why.
 	skipped map[string][]string
 	// made are types that were enabled, or would be.
@@ -85,7 +87,8 @@ func (o *federateOptions) run(ctx context.Context) error {
 	}
 	f := &federating{
 		federateOptions: o, hub: h, native: nativeObjects{h, o.From}, documents: map[objectKey]document{}, seen: map[objectKey]bool{},
-		missing: map[missingReference]string{}, skipped: map[string][]string{}, unserved: map[string]bool{},
+		missing: map[missingReference]string{}, unknown: map[missingReference]string{}, skip: map[schema.GroupResource]bool{},
+		skipped: map[string][]string{}, unserved: map[string]bool{},
 	}
 	if f.types, err = h.types(ctx); err != nil {
 		return err
@@ -108,9 +111,7 @@ func (o *federateOptions) run(ctx context.Context) error {
 	} else {
 		err = f.writeAll(ctx)
 	}
-	if missingErr := f.findMissing(ctx); missingErr != nil {
-		return errors.Join(err, missingErr)
-	}
+	f.findMissing(ctx)
 	f.remark(without, err == nil && o.Output == "" && o.DryRun == dryRunNone)
 	return err
 }
@@ -184,7 +185,10 @@ func (f *federating) nativeNamespace(config *v1beta1.FederatedTypeConfig, key ob
 
 // typeOf finds the type that a word means, and enables it if that is asked for.
 func (f *federating) typeOf(ctx context.Context, word string) (*v1beta1.FederatedTypeConfig, error) {
-	config := targetNamed(f.types, word)
+	config, err := targetNamed(f.types, word)
+	if err != nil {
+		return nil, err
+	}
 	if config == nil {
 		resource, err := f.resourceOf(ctx, word)
 		if err != nil {
@@ -353,18 +357,8 @@ func (f *federating) collectContents(ctx context.Context) error {
 	if !reach.KindOf(&config.Spec).IsNamespace() {
 		return fmt.Errorf("--contents is for a namespace, and %q is a %s", f.words[0], config.Spec.TargetType.Kind)
 	}
-	skip := map[schema.GroupResource]bool{}
-	for _, word := range f.Skip {
-		config := targetNamed(f.types, word)
-		if config == nil {
-			resource, err := f.resourceOf(ctx, word)
-			if err != nil {
-				return fmt.Errorf("--skip: %w", err)
-			}
-			skip[resource] = true // it may be enabled or not
-			continue
-		}
-		skip[rights.Target(config)] = true
+	if err := f.findSkipped(ctx); err != nil {
+		return err
 	}
 	f.source.namespace = name
 	namespace, err := f.native.get(ctx, config, "", name)
@@ -377,12 +371,31 @@ func (f *federating) collectContents(ctx context.Context) error {
 	for i := range f.types {
 		config := &f.types[i]
 		target := rights.Target(config)
-		if !rights.Enabled(config) || !reach.KindOf(&config.Spec).Namespaced || notFederated[target] || skip[target] {
+		if !rights.Enabled(config) || !reach.KindOf(&config.Spec).Namespaced || notFederated[target] || f.skip[target] {
 			continue
 		}
 		if err := f.collectType(ctx, config, name); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// findSkipped finds the types of --skip: all that a word names.
+func (f *federating) findSkipped(ctx context.Context) error {
+	for _, word := range f.Skip {
+		configs := targetsNamed(f.types, word)
+		for _, config := range configs {
+			f.skip[rights.Target(config)] = true
+		}
+		if len(configs) > 0 {
+			continue
+		}
+		resource, err := f.resourceOf(ctx, word)
+		if err != nil {
+			return fmt.Errorf("--skip: %w", err)
+		}
+		f.skip[resource] = true // it may be enabled or not
 	}
 	return nil
 }
@@ -451,15 +464,16 @@ func (f *federating) add(ctx context.Context, config *v1beta1.FederatedTypeConfi
 // addReference adds what an object names, or notes that it is named. What is not there, and may be missing, is passed over.
 func (f *federating) addReference(ctx context.Context, by objectKey, r reference, needed bool) error {
 	missing := missingReference{by.namespace, r}
-	config := typeConfigFor(f.types, schema.GroupResource{Resource: r.resource()})
-	if config == nil && f.WithReferences && f.EnableType {
+	resource := schema.GroupResource{Resource: r.resource()}
+	config := typeConfigFor(f.types, resource)
+	if config == nil && f.WithReferences && f.EnableType && !f.skip[resource] {
 		enabled, err := f.typeOf(ctx, r.resource())
 		if err != nil {
 			return err
 		}
 		config = enabled
 	}
-	if !f.WithReferences || config == nil {
+	if !f.WithReferences || config == nil || f.skip[resource] {
 		if needed || f.WithReferences {
 			f.missing[missing] = by.resource.String() + "/" + by.name
 		}
@@ -518,41 +532,6 @@ func asTree(value any) (out any) {
 	}
 	_ = json.Unmarshal(data, &out)
 	return out
-}
-
-// namespaces finds the namespaces of objects that have no FederatedNamespace, and adds one if that is asked for. It returns those
-// that have none afterwards.
-func (f *federating) namespaces(ctx context.Context) (without []string, err error) {
-	names := map[string]bool{}
-	for _, item := range f.items {
-		if f.topology == v1beta2.TopologyCluster && reach.KindOf(&item.config.Spec).Namespaced {
-			names[item.namespace] = true
-		}
-	}
-	if err := f.hostNamespaces(ctx); err != nil {
-		return nil, err
-	}
-	config := typeConfigFor(f.types, schema.GroupResource{Resource: "namespaces"})
-	for _, name := range slices.Sorted(maps.Keys(names)) {
-		if config == nil {
-			without = append(without, name)
-			continue
-		}
-		if f.seen[objectKey{rights.Target(config), name, name}] {
-			continue
-		}
-		_, err := readFederated(ctx, f.hub, config, name, name)
-		switch {
-		case err == nil:
-		case !apierrors.IsNotFound(err):
-			return nil, fmt.Errorf("look for the FederatedNamespace of %q: %s", name, sentence(err))
-		case f.WithNamespace:
-			f.addNamespace(config, name, nil)
-		default:
-			without = append(without, name)
-		}
-	}
-	return without, nil
 }
 
 // hostNamespaces refuses namespaces that the host has not, before anything is made. Who may not look is told by the server.
@@ -735,8 +714,8 @@ func (f *federating) warn(item *federatedItem, warnings []string) {
 	}
 }
 
-// findMissing takes out of what is missing all that is federated, by this run or already.
-func (f *federating) findMissing(ctx context.Context) error {
+// findMissing takes out of what is missing all that is federated, by this run or already, and notes of what that is not known.
+func (f *federating) findMissing(ctx context.Context) {
 	for _, r := range slices.Collect(maps.Keys(f.missing)) {
 		config := typeConfigFor(f.types, schema.GroupResource{Resource: r.resource()})
 		if config == nil {
@@ -750,14 +729,13 @@ func (f *federating) findMissing(ctx context.Context) error {
 		case err == nil:
 			delete(f.missing, r)
 		case !apierrors.IsNotFound(err):
-			return fmt.Errorf("look whether %s is federated: %s", r, sentence(err))
+			f.unknown[r] = sentence(err)
 		}
 	}
-	return nil
 }
 
 // remark says what there is to say besides, and the commands that go on from here. done says that all was made.
-func (f *federating) remark(without []string, done bool) {
+func (f *federating) remark(without []stranded, done bool) {
 	for _, item := range f.items {
 		if len(item.left) > 0 {
 			fmt.Fprintf(f.ErrOut, "%s: not in the template: %s\n", item, someNames(item.left))
@@ -767,13 +745,11 @@ func (f *federating) remark(without []string, done bool) {
 		fmt.Fprintf(f.ErrOut, "left out, %s: %s\n", why, someNames(f.skipped[why]))
 	}
 	next := f.nextReferences()
-	for _, namespace := range without {
-		fmt.Fprintf(f.ErrOut, "Warning: namespace %q has no FederatedNamespace: its objects go to no cluster before it has one; --with-namespace makes it\n", namespace)
-		command := "kubectl koinon federate namespaces/" + namespace + f.placeFlags() + f.flags.given()
-		if typeConfigFor(f.types, schema.GroupResource{Resource: "namespaces"}) == nil {
-			command += " --enable-type"
+	for _, s := range without {
+		fmt.Fprintf(f.ErrOut, "Warning: namespace %q has no FederatedNamespace: its objects go to no cluster before it has one; %s\n", s.namespace, f.advice(s))
+		if s.unknown == nil {
+			next = append(next, f.namespaceCommand(s))
 		}
-		next = append(next, command)
 	}
 	if len(f.items) > 0 && done {
 		last := f.items[len(f.items)-1]
@@ -805,16 +781,20 @@ func (f *federating) nextReferences() (commands []string) {
 		from = " --from " + f.From
 	}
 	for _, r := range missing {
-		why, gone := ": --with-references federates it", false
+		why, gone := " and not federated: --with-references federates it", false
 		switch {
+		case f.unknown[r] != "":
+			why, gone = ", and it is not known whether it is federated: "+f.unknown[r], true
+		case f.skip[schema.GroupResource{Resource: r.resource()}]:
+			why, gone = " and not federated: --skip leaves it out", true
 		case typeConfigFor(f.types, schema.GroupResource{Resource: r.resource()}) == nil:
-			why, from = "; its type is not enabled", strings.TrimSuffix(from, " --enable-type")+" --enable-type"
+			why, from = " and not federated; its type is not enabled", strings.TrimSuffix(from, " --enable-type")+" --enable-type"
 		case f.WithReferences && len(f.Files) > 0:
-			why, gone = ", nor in what -f names", true
+			why, gone = " and not federated, nor in what -f names", true
 		case f.WithReferences:
-			why, gone = fmt.Sprintf(", nor is it in %s", f.native), true
+			why, gone = fmt.Sprintf(" and not federated, nor is it in %s", f.native), true
 		}
-		fmt.Fprintf(f.ErrOut, "Warning: %s is named by %s and not federated%s\n", r, f.missing[r], why)
+		fmt.Fprintf(f.ErrOut, "Warning: %s is named by %s%s\n", r, f.missing[r], why)
 		if !gone { // what is not there cannot be federated
 			byNamespace[r.namespace] = append(byNamespace[r.namespace], r.String())
 		}

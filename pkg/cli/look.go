@@ -101,6 +101,15 @@ func (l *looked) narrow(ctx context.Context, h *hub) error {
 
 // whereNamespaceGoes is what placement.Narrow is told. known is false if the caller may not read it.
 func (h *hub) whereNamespaceGoes(ctx context.Context, name string) (n placement.Namespace, known bool, err error) {
+	all, err := h.types(ctx)
+	if err != nil {
+		return n, false, err
+	}
+	return h.whereNamespaceGoesOf(ctx, all, name)
+}
+
+// whereNamespaceGoesOf is whereNamespaceGoes with types as they are now.
+func (h *hub) whereNamespaceGoesOf(ctx context.Context, all []v1beta1.FederatedTypeConfig, name string) (n placement.Namespace, known bool, err error) {
 	n = placement.Namespace{Name: name}
 	config, err := readInto[v1beta1.KubeFedConfig](ctx, h, h.configPath())
 	switch {
@@ -108,10 +117,6 @@ func (h *hub) whereNamespaceGoes(ctx context.Context, name string) (n placement.
 		n.Optional = config.Spec.Scope == v1beta1.NamespaceScoped
 	case !apierrors.IsForbidden(err):
 		return n, false, fmt.Errorf("read the KubeFedConfig: %s", sentence(err))
-	}
-	all, err := h.types(ctx)
-	if err != nil {
-		return n, false, err
 	}
 	at := slices.IndexFunc(all, func(ftc v1beta1.FederatedTypeConfig) bool { return reach.KindOf(&ftc.Spec).IsNamespace() })
 	if at < 0 {

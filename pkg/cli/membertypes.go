@@ -151,9 +151,13 @@ func findType(members []memberTypes, word string) (schema.GroupResource, error) 
 	case len(found) == 1, len(found) > 1 && found[0].Group == "": // kubectl means that of the core group, too; others can be named with theirs
 		return found[0], nil
 	case len(found) > 1:
-		return schema.GroupResource{}, fmt.Errorf("%q is more than one type: say which of %s", word, someNames(namesOfTypes(found)))
+		return schema.GroupResource{}, severalTypes(word, found)
 	}
 	return schema.GroupResource{}, noType(members, word)
+}
+
+func severalTypes(word string, types []schema.GroupResource) error {
+	return fmt.Errorf("%q is more than one type: say which of %s", word, someNames(namesOfTypes(types)))
 }
 
 func namesOfTypes(types []schema.GroupResource) (names []string) {

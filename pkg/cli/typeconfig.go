@@ -36,7 +36,10 @@ type enabling struct {
 
 // newEnabling finds the type that a word means: one that there is a FederatedTypeConfig of, or else one that members serve.
 func newEnabling(h *hub, all []v1beta1.FederatedTypeConfig, members []memberTypes, word, version string) (*enabling, error) {
-	have := targetNamed(all, word)
+	have, err := targetNamed(all, word)
+	if err != nil {
+		return nil, err
+	}
 	var resource schema.GroupResource
 	if have != nil {
 		resource = rights.Target(have)
@@ -82,14 +85,42 @@ func asWritten(have *v1beta1.FederatedTypeConfig) *v1beta1.FederatedTypeConfig {
 	}
 }
 
-// targetNamed finds the FederatedTypeConfig whose target type a word names; nil if none does.
-func targetNamed(all []v1beta1.FederatedTypeConfig, word string) *v1beta1.FederatedTypeConfig {
+// targetNamed finds the FederatedTypeConfig whose target type a word names; nil if none does. Of several it is the one of exactly that name,
+// or else that of the core group, as with findType.
+func targetNamed(all []v1beta1.FederatedTypeConfig, word string) (*v1beta1.FederatedTypeConfig, error) {
 	word = strings.ToLower(word)
-	i := slices.IndexFunc(all, func(c v1beta1.FederatedTypeConfig) bool { return c.Name == word || isNamed(c.Spec.TargetType, word) })
-	if i < 0 {
-		return nil
+	found := targetsNamed(all, word)
+	for _, isMeant := range []func(*v1beta1.FederatedTypeConfig) bool{
+		func(c *v1beta1.FederatedTypeConfig) bool { return c.Name == word },
+		func(c *v1beta1.FederatedTypeConfig) bool { return rights.Target(c).String() == word },
+		func(c *v1beta1.FederatedTypeConfig) bool { return rights.Target(c).Group == "" },
+	} {
+		if i := slices.IndexFunc(found, isMeant); i >= 0 {
+			return found[i], nil
+		}
 	}
-	return &all[i]
+	switch len(found) {
+	case 0:
+		return nil, nil
+	case 1:
+		return found[0], nil
+	}
+	var types []schema.GroupResource
+	for _, c := range found {
+		types = append(types, rights.Target(c))
+	}
+	return nil, severalTypes(word, types)
+}
+
+// targetsNamed finds all FederatedTypeConfigs whose target types a word names.
+func targetsNamed(all []v1beta1.FederatedTypeConfig, word string) (found []*v1beta1.FederatedTypeConfig) {
+	word = strings.ToLower(word)
+	for i := range all {
+		if all[i].Name == word || isNamed(all[i].Spec.TargetType, word) {
+			found = append(found, &all[i])
+		}
+	}
+	return found
 }
 
 // typeConfigFor finds the FederatedTypeConfig of a target type; nil if there is none.

@@ -20,6 +20,12 @@ func (b *bench) place(n int) {
 	b.member.put("/apis/apps/v1/namespaces/shop/deployments/own", tree{})
 }
 
+// putOther has the cluster of a UID joined under another name.
+func (b *bench) putOther(uid string) {
+	b.koinon.put(koinonNamespace+"/kubefedclusters/other", tree{
+		"metadata": tree{"annotations": tree{"federation.koinon.io/cluster-uid": uid}}, "spec": tree{"apiEndpoint": "https://x"}})
+}
+
 func joinedBench(t *testing.T) *bench {
 	t.Helper()
 	b := newBench(t)
@@ -226,15 +232,29 @@ func TestAnUnjoinThatWasInterruptedIsFinished(t *testing.T) {
 		change func(b *bench)
 		code   int
 		want   string
+		keeps  bool // the account in the member
 	}{
-		"with a context": {func(*bench) {}, 0, "secret credential in Koinon: deleted\n"},
+		"with a context": {func(*bench) {}, 0, "secret credential in Koinon: deleted\n", false},
 		"without one": {
 			func(b *bench) { delete(b.config.Contexts, "m1") },
-			exitPartial, "the account koinon-system/koinon in the member and its rights, since that was not reached past Koinon\n",
+			exitPartial, "the account koinon-system/koinon in the member and its rights, since that was not reached past Koinon\n", true,
+		},
+		"of a cluster that is joined under another name too": {
+			func(b *bench) { b.putOther("uid-m1") },
+			0, "account koinon-system/koinon in the member: stays, for other\n", true,
+		},
+		"of another cluster than others": {func(b *bench) { b.putOther("uid-m2") }, 0, "serviceaccount koinon-system/koinon in the member: deleted\n", false},
+		"without a context, where others may be the same cluster": {
+			func(b *bench) { b.putOther("uid-m1"); delete(b.config.Contexts, "m1") },
+			exitPartial, "it is not known whether the cluster is joined under another name too, and needs them: compare it with other\n", true,
+		},
+		"where the member does not answer, and others may be the same cluster": {
+			func(b *bench) { b.putOther("uid-m1"); b.member.silent = true },
+			exitPartial, "it is not known whether the cluster is joined under another name too, and needs them: compare it with other\n", true,
 		},
 		"where Secrets may not be listed": {
 			func(b *bench) { b.koinon.denied = []string{"list " + strings.TrimSuffix(koinonSecrets, "/")} },
-			1, "",
+			1, "", true,
 		},
 	}
 	for name, tc := range cases {
@@ -249,7 +269,17 @@ func TestAnUnjoinThatWasInterruptedIsFinished(t *testing.T) {
 			put("shared", "m1, m2")
 			put("other", "m10")
 			tc.change(b)
-			stdout, stderr, err := b.run(t, "unjoin", "m1")
+			args := []string{"unjoin", "m1"}
+			if b.member.silent {
+				args = append(args, "--force")
+			}
+			stdout, stderr, err := b.run(t, args...)
+			if strings.Contains(stdout, "compare it with") && strings.Contains(stdout, "delete --ignore-not-found") {
+				t.Errorf("it said %s", stdout)
+			}
+			if gone := b.member.object(memberAccounts+"koinon") == nil; gone && tc.keeps {
+				t.Error("the account is gone")
+			}
 			if ExitCode(err) != tc.code || !strings.Contains(stderr+stdout, tc.want) {
 				t.Errorf("got %v with the exit code %d, want %d and %q; it said %s%s", err, ExitCode(err), tc.code, tc.want, stderr, stdout)
 			}

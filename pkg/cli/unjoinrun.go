@@ -34,16 +34,20 @@ type unjoining struct {
 	held bool
 	// left are the Secrets of an unjoin that ended before they were deleted.
 	left []string
+	// clusters are all KubeFedClusters.
+	clusters []v1beta1.KubeFedCluster
 	// sharing are other KubeFedClusters of the same cluster: they need the account.
 	sharing []string
-	objects []typeObjects
+	// identified: it was looked which cluster the member is, so that sharing is known although there is no KubeFedCluster.
+	identified bool
+	objects    []typeObjects
 	// notLooked is why the member was not looked at; empty if it was.
 	notLooked string
 	// stays are what should have gone, each with the command that deletes it.
 	stays []remainder
 }
 
-// remainder is something that stays in the member or in Koinon, and the command that deletes it.
+// remainder is something that stays in the member or in Koinon, and the command that deletes it; empty if nobody should before he has looked.
 type remainder struct{ what, command string }
 
 func (o *unjoinOptions) run(ctx context.Context) (err error) {
@@ -81,6 +85,7 @@ func (u *unjoining) lookAtKoinon(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("list the KubeFedClusters: %s", sentence(err))
 	}
+	u.clusters = clusters.Items
 	types, err := u.koinon.kubefed.FederatedTypeConfigs(u.System).List(ctx, metav1.ListOptions{})
 	if err != nil {
 		return fmt.Errorf("list the federated types of Koinon: %s", sentence(err))
@@ -239,7 +244,7 @@ func (u *unjoining) checkIdentity(ctx context.Context) error {
 		return fmt.Errorf("read the namespace %s of the member, whose UID says which cluster it is: %s", metav1.NamespaceSystem, sentence(err))
 	}
 	if u.have == nil {
-		return u.checkLeft(ctx, string(system.UID))
+		return u.checkLeft(string(system.UID))
 	}
 	uid := u.have.Annotations[v1beta1.ClusterUIDAnnotation]
 	here := &v1beta1.KubeFedCluster{Spec: v1beta1.KubeFedClusterSpec{APIEndpoint: u.from.cluster.Server, Tunnel: u.have.Spec.Tunnel}}
@@ -254,18 +259,31 @@ func (u *unjoining) checkIdentity(ctx context.Context) error {
 	return nil
 }
 
-// checkLeft refuses a cluster that another KubeFedCluster is of, although there is none of the name.
-func (u *unjoining) checkLeft(ctx context.Context, uid string) error {
-	clusters, err := u.koinon.kubefed.KubeFedClusters(u.System).List(ctx, metav1.ListOptions{})
-	if err != nil {
-		return fmt.Errorf("list the KubeFedClusters: %s", sentence(err))
+// checkLeft finds other KubeFedClusters of the cluster, although there is none of the name: they need the account. Where no Secret is left
+// either, nothing says that the cluster was ever joined by that name, and it is refused.
+func (u *unjoining) checkLeft(uid string) error {
+	here := &v1beta1.KubeFedCluster{
+		ObjectMeta: metav1.ObjectMeta{Name: u.name, Annotations: map[string]string{v1beta1.ClusterUIDAnnotation: uid}},
+		Spec:       v1beta1.KubeFedClusterSpec{APIEndpoint: u.from.cluster.Server},
 	}
-	for i := range clusters.Items {
-		if clusters.Items[i].Annotations[v1beta1.ClusterUIDAnnotation] == uid {
-			return fmt.Errorf("there is no KubeFedCluster %q, and the cluster at %s is joined as %q", u.name, u.from.cluster.Server, clusters.Items[i].Name)
-		}
+	u.sharing, u.identified = otherNames(u.clusters, here), true
+	if len(u.left) == 0 && len(u.sharing) > 0 {
+		return fmt.Errorf("there is no KubeFedCluster %q, and the cluster at %s is joined as %q", u.name, u.from.cluster.Server, u.sharing[0])
 	}
 	return nil
+}
+
+// mayShare are other KubeFedClusters that may be of the same cluster: all, where nothing says any more which cluster it was.
+func (u *unjoining) mayShare() (names []string) {
+	if u.have != nil || u.identified {
+		return nil // then those that are have been found
+	}
+	for i := range u.clusters {
+		if c := &u.clusters[i]; c.Name != u.name && c.Labels[v1alpha1.TopologyLabel] == "" {
+			names = append(names, c.Name)
+		}
+	}
+	return names
 }
 
 // checkObjects refuses to leave behind what nobody said shall stay.
@@ -386,7 +404,12 @@ func (u *unjoining) cleanMember(ctx context.Context) {
 		if u.from != nil {
 			kubectl = u.from.shown
 		}
-		u.stay(fmt.Sprintf("the account %s/%s in the member and its rights, %s", u.AccountNamespace, u.Account, why),
+		what := fmt.Sprintf("the account %s/%s in the member and its rights, %s", u.AccountNamespace, u.Account, why)
+		if others := u.mayShare(); len(others) > 0 {
+			u.stay(what+"; it is not known whether the cluster is joined under another name too, and needs them: compare it with "+some(others), "")
+			return
+		}
+		u.stay(what,
 			fmt.Sprintf("%s delete --ignore-not-found clusterrolebinding,clusterrole %s %s && %s -n %s delete --ignore-not-found secret,serviceaccount %s",
 				kubectl, u.names.role(), u.names.admin(), kubectl, u.AccountNamespace, u.Account))
 		return
@@ -510,7 +533,10 @@ func (u *unjoining) report() error {
 	}
 	fmt.Fprintln(u.Out, "\nThis stays, and should have gone:")
 	for _, r := range u.stays {
-		fmt.Fprintf(u.Out, "  %s\n    %s\n", r.what, r.command)
+		fmt.Fprintf(u.Out, "  %s\n", r.what)
+		if r.command != "" {
+			fmt.Fprintf(u.Out, "    %s\n", r.command)
+		}
 	}
 	return &exitError{exitPartial, fmt.Sprintf("%q is unjoined, and something stays: %s", u.name, u.stays[0].what)}
 }

@@ -549,16 +549,6 @@ func TestWhatFederateCannotDoIsASentence(t *testing.T) {
 	}
 }
 
-func TestHelpOfEnableDisableAndFederate(t *testing.T) {
-	for _, command := range []string{"enable", "disable", "federate"} {
-		stdout, _, err := run(t, command, "--help")
-		if err != nil {
-			t.Errorf("%s: %v", command, err)
-		}
-		golden(t, "help/"+command, stdout)
-	}
-}
-
 func TestOnlyTheMemberThatHasTheObjectIsAskedForIt(t *testing.T) {
 	h := newFederateHub(t)
 	for _, word := range []string{"statefulset/db", "sts/db"} {

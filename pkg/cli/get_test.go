@@ -336,13 +336,3 @@ func TestWhatAMemberSaysIsNoCommandToATerminal(t *testing.T) {
 		t.Errorf("%v: %q", err, stdout)
 	}
 }
-
-func TestHelpOfGetAndStatus(t *testing.T) {
-	for _, command := range []string{"get", "status"} {
-		stdout, _, err := run(t, command, "--help")
-		if err != nil {
-			t.Errorf("%s: %v", command, err)
-		}
-		golden(t, "help/"+command, stdout)
-	}
-}

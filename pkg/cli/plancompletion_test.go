@@ -5,16 +5,6 @@ import (
 	"testing"
 )
 
-func TestHelpOfPlanExplainAndMask(t *testing.T) {
-	for _, command := range []string{"plan", "explain", "mask", "mask set", "mask add", "mask clear", "mask status"} {
-		stdout, _, err := run(t, append(strings.Fields(command), "--help")...)
-		if err != nil {
-			t.Errorf("%s: %v", command, err)
-		}
-		golden(t, "help/"+strings.ReplaceAll(command, " ", "-"), stdout)
-	}
-}
-
 func TestWordsOfObjectsAreCompleted(t *testing.T) {
 	h := newFakeHub(t)
 	h.put(testTypes+"federatedconfigmaps/web", explainedWeb)

@@ -106,7 +106,7 @@ func (rl *Relay) Serve(w http.ResponseWriter, r *http.Request, to Request) {
 	if to.While != nil {
 		defer endWith(to.While, cancel)()
 	}
-	e := &exchange{Request: to, ctx: ctx, header: w.Header(), protocol: protocol, next: to.Link.As(to.Caller, protocol != ""), kind: kind}
+	e := &exchange{Request: to, ctx: ctx, header: w.Header(), protocol: protocol, next: to.Link.As(to.Caller, protocol != ""), kind: kind, asked: r.Body}
 	proxy := &httputil.ReverseProxy{
 		Rewrite: func(p *httputil.ProxyRequest) {
 			p.Out.URL, p.Out.Host = target, ""
@@ -159,6 +159,8 @@ type exchange struct {
 	protocol string
 	kind     kind
 	next     http.RoundTripper
+	// asked is the body of the request as it comes from the client.
+	asked io.Closer
 }
 
 // RoundTrip implements http.RoundTripper.
@@ -177,11 +179,30 @@ func (e *exchange) RoundTrip(request *http.Request) (*http.Response, error) {
 			delete(e.header, key) // the member's own is the answer's, once
 		}
 	}()
+	if answer.StatusCode != http.StatusSwitchingProtocols {
+		answer.Body = &answered{ReadCloser: answer.Body, asked: e.asked}
+	}
 	if err := e.check(request, answer); err != nil {
 		_ = answer.Body.Close()
 		return nil, err
 	}
 	return answer, nil
+}
+
+// answered is the body of an answer that may come before all of the request has. Clients of HTTP/2 cease to send once they
+// have headers of an error, and wait for the rest of the answer; the transport to the member ends an exchange only
+// once the request has ended. So that neither waits for the other, who is done with the answer is done with the request.
+type answered struct {
+	io.ReadCloser
+	asked io.Closer
+}
+
+// Close implements io.Closer.
+func (a *answered) Close() error {
+	if a.asked != nil {
+		_ = a.asked.Close() // only a read that waits hears of it
+	}
+	return a.ReadCloser.Close()
 }
 
 func (e *exchange) check(request *http.Request, answer *http.Response) error {

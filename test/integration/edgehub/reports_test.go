@@ -652,6 +652,10 @@ func TestALeaderIsNoneWithoutTheCloud(t *testing.T) {
 	}
 	go elect() // ends when it has lost
 	<-leads
+	testbed.Eventually(t, "the hub knows of the lock: what it has not read before the cut it cannot tell after it", func(ctx context.Context) error {
+		_, err := client.CoordinationV1().Leases("default").Get(ctx, "lock", metav1.GetOptions{})
+		return err
+	})
 	n.cable.sever()
 	<-lost
 	go elect()

@@ -100,8 +100,9 @@ type member struct {
 	// until is when the client certificate expires; zero if there is none.
 	until  time.Time
 	judged judgement
-	// anew is that the connection was made of something else before: what its first check finds is written
-	// although it is the same, so that who made the change sees that it was looked at.
+	// anew is that no check of this connection was written: what the first one finds is although it is the same, so that who
+	// changed what it is made of sees that it was looked at. Whether that was changed before this process began to look nobody knows,
+	// so that each member is written once then.
 	anew bool
 	// ctx ends with this epoch; stop ends it.
 	ctx  context.Context
@@ -237,7 +238,7 @@ func (r *Registry) reconcile(ctx context.Context, name string) error {
 		Member: Member{Name: name, UID: cluster.UID, Labels: cluster.Labels, System: ownership.SystemNamespacesOf(cluster)},
 		epoch:  epoch,
 		secret: cluster.Spec.SecretRef.Name,
-		anew:   old != nil,
+		anew:   true,
 	}
 	created.ctx, created.stop = context.WithCancel(ctx)
 	if malformed == nil {

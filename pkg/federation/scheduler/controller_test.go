@@ -202,13 +202,13 @@ func TestWhatIsWrittenIsTakenBack(t *testing.T) {
 		"a preference that only the cache does not show keeps what it has": {change: func(w *world) {
 			_ = w.cached.Delete(&v1alpha1.ReplicaSchedulingPreference{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "web"}})
 		}, want: "m1=5 m2=5", reason: v1alpha1.ReasonPlaced},
-		"the preference is for another kind":                                    {change: func(w *world) { w.prefer("FederatedReplicaSet") }},
-		"the feature gate is disabled":                                          {change: func(w *world) { w.settings.Enabled = false }, reason: v1alpha1.ReasonDisabled},
-		"the object leaves replicas to its members":                             {change: func(w *world) { w.object.Spec.RetainReplicas = new(true) }, reason: v1alpha1.ReasonRetainReplicas},
-		"a member goes for a moment: nothing changes":                           {change: func(w *world) { w.targets[0].Member = &membership.Member{Health: membership.Offline} }, want: "m1=5 m2=5", reason: v1alpha1.ReasonPlaced},
-		"members are being set up: nothing changes":                             {change: func(w *world) { w.targets[0].Known, w.targets[0].Member = false, nil }, want: "m1=5 m2=5", reason: v1alpha1.ReasonPlaced},
-		"the cluster is gone: it keeps its place, and others have its replicas": {change: func(w *world) { w.targets = w.targets[1:] }, want: "m1=5 m2=10", reason: v1alpha1.ReasonPlaced},
-		"the namespace does not go there any more":                              {change: func(w *world) { w.targets[0].Outside = true }, want: "m2=10", reason: v1alpha1.ReasonPlaced},
+		"the preference is for another kind":                {change: func(w *world) { w.prefer("FederatedReplicaSet") }},
+		"the feature gate is disabled":                      {change: func(w *world) { w.settings.Enabled = false }, reason: v1alpha1.ReasonDisabled},
+		"the object leaves replicas to its members":         {change: func(w *world) { w.object.Spec.RetainReplicas = new(true) }, reason: v1alpha1.ReasonRetainReplicas},
+		"a member goes for a moment: nothing changes":       {change: func(w *world) { w.targets[0].Member = &membership.Member{Health: membership.Offline} }, want: "m1=5 m2=5", reason: v1alpha1.ReasonPlaced},
+		"members are being set up: nothing changes":         {change: func(w *world) { w.targets[0].Known, w.targets[0].Member = false, nil }, want: "m1=5 m2=5", reason: v1alpha1.ReasonPlaced},
+		"the cluster is gone for a moment: nothing changes": {change: func(w *world) { w.targets = w.targets[1:] }, want: "m1=5 m2=5", reason: v1alpha1.ReasonPlaced},
+		"the namespace does not go there any more":          {change: func(w *world) { w.targets[0].Outside = true }, want: "m2=10", reason: v1alpha1.ReasonPlaced},
 		"the namespace is not federated any more: nothing changes": {change: func(w *world) {
 			for i := range w.targets {
 				w.targets[i].Unfederated = "nobody federates it"

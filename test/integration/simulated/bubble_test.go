@@ -123,8 +123,20 @@ func (w *world) put(gvr schema.GroupVersionResource, object map[string]any) {
 
 var clusters = v1beta1.SchemeGroupVersion.WithResource("kubefedclusters")
 
-// join makes the KubeFedCluster of a member.
+// join makes the KubeFedCluster of a member, which is the one that is connected to.
 func (w *world) join(name string) {
+	w.Helper()
+	w.makeCluster(name)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if m, connected := w.joined[name]; connected {
+		m.UID = w.clusterUID(name)
+		w.joined[name] = m
+	}
+}
+
+// makeCluster makes the KubeFedCluster of a member, and nobody has connected to it.
+func (w *world) makeCluster(name string) {
 	w.Helper()
 	w.put(clusters, tree(w.T, &v1beta1.KubeFedCluster{
 		TypeMeta:   metav1.TypeMeta{APIVersion: v1beta1.SchemeGroupVersion.String(), Kind: "KubeFedCluster"},

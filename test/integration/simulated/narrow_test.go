@@ -134,7 +134,7 @@ func TestAMemberThatLeavesKeepsWhatASelectorHasPlacedThere(t *testing.T) {
 			t.Errorf("states (-want +got):\n%s", diff)
 		}
 
-		w.join("m2")
+		w.makeCluster("m2")
 		w.write(placed("settings", "3", nil, nil))
 		w.pass(time.Minute)
 		w.holds("settings", map[string]string{"m1": "3", "m2": "1"}) // nothing is sent through what the former one was made of

@@ -180,7 +180,7 @@ var removeRules = []rule{
 	inForbiddenHome,
 	unreachableHolder,
 	typeNotThere,
-	notObserved,
+	unseenHolder,
 	notOurs,
 	runsInAnother,
 	waitForRemoval,
@@ -508,6 +508,19 @@ func unreachableHolder(o observation) *decision {
 		problem = notChecked
 	}
 	d := o.say(v1beta2.TargetWaitingForRemoval, mayStillHold+problem)
+	return &d
+}
+
+// unseenHolder: whether the object is there is not known yet, or the member does not say.
+func unseenHolder(o observation) *decision {
+	if o.cache == memberclient.Synced {
+		return nil
+	}
+	why := "its objects are being listed"
+	if o.cacheErr != nil {
+		why = "its objects cannot be listed: " + memberclient.Problem(o.cacheErr)
+	}
+	d := o.say(v1beta2.TargetWaitingForRemoval, mayStillHold+why)
 	return &d
 }
 

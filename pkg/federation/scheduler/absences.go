@@ -6,21 +6,21 @@ import (
 	"time"
 )
 
-// absences are since when targets of objects are gone, as far as that was seen here. It holds one entry for each target of an
-// object that is gone now. It may be used concurrently.
+// absences are since when targets of objects are not there for them, as far as that was seen here. It holds one entry for each such
+// target of an object. It may be used concurrently.
 type absences struct {
 	mu    sync.Mutex
 	since map[key]map[string]time.Time // guarded by mu
 }
 
-// of returns since when which targets of an object are gone. It is not to be modified.
+// of returns since when which targets of an object are not there. It is not to be modified.
 func (a *absences) of(k key) map[string]time.Time {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.since[k]
 }
 
-// note says which targets of an object are gone now; the others are not any more.
+// note says which targets of an object are not there now; the others are.
 func (a *absences) note(k key, gone []string, now time.Time) {
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -95,7 +95,8 @@ type Controller struct {
 	// states of members, by name; guarded by mu. It holds as many as there ever were, a few bytes each.
 	states map[string]state
 
-	absences absences
+	// absences are of targets that are gone, and refusals of those that their tenant keeps from the object.
+	absences, refusals absences
 }
 
 // state says since when a member is ready, or is not.
@@ -118,6 +119,7 @@ func New(config Config) (*Controller, error) {
 		states: map[string]state{},
 
 		absences: absences{since: map[key]map[string]time.Time{}},
+		refusals: absences{since: map[key]map[string]time.Time{}},
 	}
 	c.reader = newReader(func(k key) { c.queue.AddAfter(k, gatherReads) }, func() time.Time { return c.now() })
 	return c, nil
@@ -282,6 +284,7 @@ func (c *Controller) enqueueAll() error {
 func (c *Controller) forget(k key) {
 	c.reader.forget(k)
 	c.absences.note(k, nil, c.now())
+	c.refusals.note(k, nil, c.now())
 }
 
 // preferenceOf returns the preference for an object, nil if there is none.

@@ -1,7 +1,6 @@
 package relay_test
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -39,23 +38,24 @@ func overEach(t *testing.T, member http.HandlerFunc, test func(t *testing.T, b *
 	}
 }
 
+// posted is what comes of a request.
+type posted struct {
+	*http.Response
+	err error
+}
+
 // post begins a request with a body that the caller goes on to write, of no known length.
-func (b *bench) post() (*io.PipeWriter, <-chan *http.Response) {
+func (b *bench) post() (*io.PipeWriter, <-chan posted) {
 	b.Helper()
 	body, sends := io.Pipe()
 	request, err := http.NewRequestWithContext(b.Context(), http.MethodPost, b.front.URL+prefix+"/api/v1/namespaces/a/services/b/proxy/", body)
 	if err != nil {
 		b.Fatal(err)
 	}
-	answers := make(chan *http.Response, 1)
+	answers := make(chan posted, 1)
 	go func() { // ends with the answer
-		defer close(answers)
 		answer, err := b.front.Client().Do(request)
-		if err != nil {
-			b.Error(err)
-			return
-		}
-		answers <- answer
+		answers <- posted{answer, err}
 	}()
 	b.Cleanup(func() { _ = sends.Close() })
 	return sends, answers
@@ -87,8 +87,8 @@ func TestARequestAndItsAnswerStreamBothWays(t *testing.T) {
 			t.Fatal(err)
 		}
 		answer := <-answers
-		if answer == nil {
-			return
+		if answer.err != nil {
+			t.Fatal(answer.err)
 		}
 		defer answer.Body.Close()
 		var want strings.Builder
@@ -137,8 +137,8 @@ func TestARequestIsWholeAlthoughItsAnswerBeginsEarly(t *testing.T) {
 			_ = sends.Close()
 		}()
 		answer := <-answers
-		if answer == nil {
-			return
+		if answer.err != nil {
+			t.Fatal(answer.err)
 		}
 		defer answer.Body.Close()
 		got, err := io.ReadAll(answer.Body)
@@ -148,7 +148,8 @@ func TestARequestIsWholeAlthoughItsAnswerBeginsEarly(t *testing.T) {
 	})
 }
 
-// A member may refuse a request before all of it has come: the client has the whole answer, whether it goes on to send or not.
+// A member may refuse a request before all of it has come. The client has the whole answer if it waits for that; if it goes on to
+// send over HTTP/1.1, it is its library's luck whether it sees it before the connection ends.
 func TestARefusalEndsARequestThatIsNotAllSent(t *testing.T) {
 	const why = "there is no room for that"
 	for name, sendsOn := range map[string]bool{"the client waits": false, "the client sends on": true} {
@@ -172,13 +173,20 @@ func TestARefusalEndsARequestThatIsNotAllSent(t *testing.T) {
 						}
 					}()
 				}
+				luck := sendsOn && !(b.front.EnableHTTP2 && b.member.EnableHTTP2)
 				answer := <-answers
-				if answer == nil {
+				if answer.err != nil {
+					if !luck {
+						t.Error(answer.err)
+					}
 					return
 				}
 				defer answer.Body.Close()
 				got, err := io.ReadAll(answer.Body)
-				if errors.Is(err, io.ErrUnexpectedEOF) || strings.TrimSpace(string(got)) != why || answer.StatusCode != http.StatusRequestEntityTooLarge {
+				if luck && (err != nil || answer.StatusCode == http.StatusServiceUnavailable) {
+					return
+				}
+				if err != nil || strings.TrimSpace(string(got)) != why || answer.StatusCode != http.StatusRequestEntityTooLarge {
 					t.Errorf("got %d %q, %v", answer.StatusCode, got, err)
 				}
 			})

@@ -145,6 +145,30 @@ func TestATypeIsMeantByAnyOfItsNames(t *testing.T) {
 	}
 }
 
+// None of several types is taken without a word, by any of their names.
+func TestATypeNameThatMeansSeveralIsRefused(t *testing.T) {
+	for word, want := range map[string]string{
+		"widgets":                             `"widgets" is more than one type: say which of widgets.a.example, widgets.b.example`,
+		"Widget":                              `"widget" is more than one type: say which of widgets.a.example, widgets.b.example`,
+		"federatedwidget":                     `"federatedwidget" is more than one type: say which of federatedwidgets.types.a.example, federatedwidgets.types.b.example`,
+		"wg":                                  `"wg" is more than one type: say which of federatedwidgets.types.a.example, federatedwidgets.types.b.example`,
+		"widgets.b.example":                   `there is no FederatedWidget "web"`,
+		"federatedwidgets.types.b.example":    `there is no FederatedWidget "web"`,
+		"configmaps":                          `there is no FederatedConfigMap "web"`, // the full name of the core group's
+		"configmaps.shop.example":             `there is no FederatedConfigMap "web"`,
+		"federatedconfigmap.types.kubefed.io": `there is no FederatedConfigMap "web"`,
+	} {
+		h := newFakeHub(t)
+		h.putWidgets()
+		for _, group := range []string{"types.a.example", "types.b.example"} {
+			h.put("/apis/"+group+"/v1beta2", `{resources: [{name: federatedwidgets, shortNames: [wg]}]}`)
+		}
+		if _, _, err := run(t, "explain", word+"/web"); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v, want %s", word, err, want)
+		}
+	}
+}
+
 func TestWhatExplainCannotDoIsASentence(t *testing.T) {
 	for _, c := range []struct {
 		args []string

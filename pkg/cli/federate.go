@@ -33,6 +33,7 @@ type federateOptions struct {
 	WithNamespace   bool
 	EnableType      bool
 	Replace         bool
+	DeleteUnplaced  bool
 	DryRun, Output  string
 	System          string
 
@@ -68,7 +69,9 @@ Objects of topology cluster go only where their namespace goes: --with-namespace
 there is none. That is refused if objects in other clusters would be deleted by it. ConfigMaps, Secrets and ServiceAccounts that Pods of an object name are federated with it by --with-references; else
 they are named.
 
-What there is already and is another is refused, unless --replace says to put template and placement in their place: overrides and the mask stay.`,
+What there is already and is another is refused, unless --replace says to put template and placement in their place: overrides and the mask stay. A placement
+that leaves out clusters or cells which have the object is refused, with what would be deleted there, unless --delete-unplaced says so. A namespace is
+deleted with all that is in it.`,
 		Example: `  # A Deployment of the member m1, and what its Pods need, to all clusters
   kubectl koinon federate deployment/web -n shop --from m1 --all --with-references --with-namespace
 
@@ -105,6 +108,7 @@ What there is already and is another is refused, unless --replace says to put te
 	f.BoolVar(&o.WithNamespace, "with-namespace", false, "Make a FederatedNamespace with the same placement, if the namespace has none.")
 	f.BoolVar(&o.EnableType, "enable-type", false, "Enable types that are not, first.")
 	f.BoolVar(&o.Replace, "replace", false, "Put template and placement in place of those of federated objects that there are.")
+	f.BoolVar(&o.DeleteUnplaced, "delete-unplaced", false, "With --replace, delete objects in clusters and cells that the new placement leaves out.")
 	f.StringVar(&o.DryRun, "dry-run", o.DryRun, "client says what would be made, server has the server check it; neither makes anything.")
 	f.StringVarP(&o.Output, "output", "o", "", "yaml prints the federated objects, and makes nothing.")
 	f.StringVar(&o.System, "kubefed-namespace", o.System, "The namespace of KubeFedClusters.")
@@ -208,6 +212,8 @@ func (o *federateOptions) validate() error {
 		return errors.New("--with-namespace is for clusters: the namespace of a cell is the cell's")
 	case len(o.Skip) > 0 && !o.Contents:
 		return errors.New("--skip is for --contents alone")
+	case o.DeleteUnplaced && !o.Replace:
+		return errors.New("--delete-unplaced is for --replace alone")
 	case o.Output != "" && o.Output != outputYAML:
 		return fmt.Errorf("--output is %q: it must be yaml", o.Output)
 	case o.From != "" && validateMemberName(o.From) != nil:

@@ -222,6 +222,43 @@ func TestWhatDiffersIsReplacedOnlyOnDemand(t *testing.T) {
 	}
 }
 
+// A FederatedNamespace that leaves a cluster takes the namespace there with it, and what is in it.
+func TestAPlacementIsNotReplacedByOneThatDeletesSomething(t *testing.T) {
+	const all = `{topologySelector: {}}`
+	for name, c := range map[string]struct {
+		args, placement, mask, refused string
+	}{
+		"a namespace": {args: "namespace/shop --clusters m1", placement: all,
+			refused: `it is there already, and --clusters m1 would delete the namespace with all that is in it in m2 (configmaps/old): name these too, or say --delete-unplaced`},
+		"a namespace, as a dry run":           {args: "namespace/shop --clusters m1 --dry-run client", placement: all, refused: "in m2 (configmaps/old)"},
+		"a namespace, on demand":              {args: "namespace/shop --clusters m1 --delete-unplaced", placement: all},
+		"a namespace, to more":                {args: "namespace/shop --clusters m1,m2", placement: `{topologies: [{name: m1}]}`},
+		"a namespace, to a selector of these": {args: "namespace/shop --cluster-selector zone=a", placement: all},
+		"a namespace that goes there no more": {args: "namespace/shop --clusters m1", placement: `{topologies: [{name: m3}]}`},
+		"an object":                           {args: "cm/settings --clusters m1", placement: all, refused: "--clusters m1 would delete the object in m2: name these too"},
+		"an object, on demand":                {args: "cm/settings --clusters m1 --delete-unplaced", placement: all},
+		"an object that a mask keeps there":   {args: "cm/settings --clusters m1", placement: all, mask: "placementMask: {topologies: [{name: m1}]},"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newFederateHub(t)
+			h.putInCluster("m1", "m2")
+			for plural, object := range map[string]string{"federatednamespaces": "shop", "federatedconfigmaps": "settings"} {
+				h.put(testTypes+plural+"/"+object, `{metadata: {name: `+object+`, namespace: shop, resourceVersion: "4"}, spec: {template: {a: b}, `+c.mask+` placement: `+c.placement+`},
+					status: {targets: [{name: m1, cluster: m1, hash: h}, {name: m2, cluster: m2, hash: h}, {name: m9, cluster: m9, hash: h}]}}`)
+			}
+			stdout, stderr, err := run(t, append([]string{"federate", "--from", "m1", "--replace"}, strings.Fields(c.args)...)...)
+			switch {
+			case c.refused == "" && (err != nil || len(h.written()) == 0):
+				t.Errorf("%v; it said %s%s", err, stdout, stderr)
+			case c.refused != "" && (err == nil || !strings.Contains(err.Error(), c.refused)):
+				t.Errorf("%v, want %q", err, c.refused)
+			case c.refused != "" && len(h.written()) > 0:
+				t.Errorf("wrote %v", h.written())
+			}
+		})
+	}
+}
+
 func TestFederateMakesTheNamespaceGoThere(t *testing.T) {
 	h := newFederateHub(t)
 	delete(h.objects, testTypes+"federatednamespaces/shop")

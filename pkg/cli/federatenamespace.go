@@ -129,25 +129,34 @@ func (f *federating) inClusters(ctx context.Context, namespace string) (map[stri
 // leaveStranded takes out of objects by cluster those that a FederatedNamespace of the placement that is asked for leaves there, as the
 // controllers decide it. A cluster that there is not has nothing.
 func (f *federating) leaveStranded(ctx context.Context, namespace string, objects map[string][]string) error {
-	candidates, err := f.clusterCandidates(ctx, namespace)
+	outside, err := f.outside(ctx, namespace, &f.placed)
 	if err != nil {
 		return err
+	}
+	maps.DeleteFunc(objects, func(cluster string, _ []string) bool { return !outside[cluster] })
+	return nil
+}
+
+// outside are the clusters to which objects of a namespace do not go if its FederatedNamespace has a placement.
+func (f *federating) outside(ctx context.Context, namespace string, placed *v1beta2.Placement) (map[string]bool, error) {
+	candidates, err := f.clusterCandidates(ctx, namespace)
+	if err != nil {
+		return nil, err
 	}
 	var targets []placement.Target
 	for _, c := range candidates {
 		targets = append(targets, placement.Target{Candidate: c, Disposition: placement.Placed})
 	}
-	wanted := &v1beta2.FederatedObject{Spec: v1beta2.FederatedObjectSpec{TopologyType: v1beta2.TopologyCluster, Placement: &f.placed}}
+	wanted := &v1beta2.FederatedObject{Spec: v1beta2.FederatedObjectSpec{TopologyType: v1beta2.TopologyCluster, Placement: placed}}
 	targets, err = placement.Narrow(v1beta2.TopologyCluster, targets, placement.Namespace{Name: namespace, Federated: wanted})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	outside := map[string]bool{}
 	for i := range targets {
 		outside[targets[i].Name] = targets[i].Disposition == placement.Outside
 	}
-	maps.DeleteFunc(objects, func(cluster string, _ []string) bool { return !outside[cluster] })
-	return nil
+	return outside, nil
 }
 
 // clusterCandidates are the clusters, as objects of the namespace see them.

@@ -636,7 +636,11 @@ func (f *federating) write(ctx context.Context, item *federatedItem) (outcome st
 			return unchangedOutcome, nil
 		case !f.Replace:
 			return "", fmt.Errorf("it is there already, with another %s: --replace puts this one in its place, -o yaml shows it", strings.Join(differs, " and another "))
-		case f.DryRun == dryRunClient:
+		}
+		if err := f.refuseRemoval(ctx, item, have); err != nil {
+			return "", err
+		}
+		if f.DryRun == dryRunClient {
 			return "replaced", nil
 		}
 		if err = f.replace(ctx, item, have); !apierrors.IsConflict(err) || attempt >= maskAttempts {

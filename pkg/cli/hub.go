@@ -277,7 +277,7 @@ func (h *hub) candidates(ctx context.Context, o reach.Object) (candidates []plac
 }
 
 // typeOf finds the type that a word means: the federated kind, or the kind of its objects in members,
-// in singular or plural, with its group or without, or its short name.
+// in singular or plural, with its group or without, or its short name. A word that means several is refused.
 func (h *hub) typeOf(ctx context.Context, word string) (*v1beta1.FederatedTypeConfig, error) {
 	types, err := h.types(ctx)
 	if err != nil {
@@ -285,24 +285,46 @@ func (h *hub) typeOf(ctx context.Context, word string) (*v1beta1.FederatedTypeCo
 	}
 	word = strings.ToLower(word)
 	// What is federated comes first: the two may have one name.
-	for _, names := range []func(*v1beta1.FederatedTypeConfigSpec) v1beta1.APIResource{
-		func(s *v1beta1.FederatedTypeConfigSpec) v1beta1.APIResource { return s.FederatedType },
-		func(s *v1beta1.FederatedTypeConfigSpec) v1beta1.APIResource { return s.TargetType },
-	} {
-		for i := range types {
-			if isNamed(names(&types[i].Spec), word) {
-				return &types[i], nil
-			}
-		}
+	if found, err := federatedNamed(types, word); err != nil || found != nil {
+		return found, err
 	}
-	if plural := h.shortName(ctx, types, word); plural != nil {
-		return plural, nil
+	if found, err := targetNamed(types, word); err != nil || found != nil {
+		return found, err
+	}
+	if found, err := onlyOne(word, h.shortNamed(ctx, types, word)); err != nil || found != nil {
+		return found, err
 	}
 	var known []string
 	for i := range types {
 		known = append(known, types[i].Spec.FederatedType.PluralName)
 	}
 	return nil, fmt.Errorf("there is no federated type %q; there are %s", word, someNames(known))
+}
+
+// federatedNamed finds the FederatedTypeConfig whose federated kind a word names; nil if none does.
+func federatedNamed(types []v1beta1.FederatedTypeConfig, word string) (*v1beta1.FederatedTypeConfig, error) {
+	var found []*v1beta1.FederatedTypeConfig
+	for i := range types {
+		if isNamed(types[i].Spec.FederatedType, word) {
+			found = append(found, &types[i])
+		}
+	}
+	return onlyOne(word, found)
+}
+
+// onlyOne returns the one that a word means by what is federated; nil if it means none.
+func onlyOne(word string, found []*v1beta1.FederatedTypeConfig) (*v1beta1.FederatedTypeConfig, error) {
+	switch len(found) {
+	case 0:
+		return nil, nil
+	case 1:
+		return found[0], nil
+	}
+	var types []schema.GroupResource
+	for _, c := range found {
+		types = append(types, schema.GroupResource{Group: c.Spec.FederatedType.Group, Resource: c.Spec.FederatedType.PluralName})
+	}
+	return nil, severalTypes(word, types)
 }
 
 func isNamed(r v1beta1.APIResource, word string) bool {
@@ -315,8 +337,8 @@ func isNamed(r v1beta1.APIResource, word string) bool {
 	return false
 }
 
-// shortName finds the type that discovery has a short name for; nil if there is none.
-func (h *hub) shortName(ctx context.Context, types []v1beta1.FederatedTypeConfig, word string) *v1beta1.FederatedTypeConfig {
+// shortNamed finds the types that discovery has a short name for.
+func (h *hub) shortNamed(ctx context.Context, types []v1beta1.FederatedTypeConfig, word string) (found []*v1beta1.FederatedTypeConfig) {
 	asked := map[string]bool{}
 	for i := range types {
 		group := types[i].Spec.FederatedType.Group
@@ -335,13 +357,13 @@ func (h *hub) shortName(ctx context.Context, types []v1beta1.FederatedTypeConfig
 				}
 				for j := range types {
 					if f := types[j].Spec.FederatedType; f.Group == group && f.PluralName == resource.Name {
-						return &types[j]
+						found = append(found, &types[j])
 					}
 				}
 			}
 		}
 	}
-	return nil
+	return found
 }
 
 // someNames are as many as a sentence has room for.

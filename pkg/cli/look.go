@@ -215,7 +215,9 @@ func (l *looked) aims() (aims []aim) {
 		a := aim{Candidate: t.Candidate, record: record}
 		switch t.Disposition {
 		case placement.Placed:
-			if old, moved := l.movedFrom(t.Candidate, record); moved {
+			if old, moved := l.movedFrom(t.Candidate, record); moved && l.isUnjoined(t.Member) {
+				a.purpose, a.message = toStay, reach.NotMoved(old, t.Candidate)
+			} else if moved {
 				aims = append(aims, aim{Candidate: old, purpose: toLeave, record: record, message: "the target is in another place now"})
 				a.record = v1beta2.TargetStatus{Name: t.Name}
 			}
@@ -239,6 +241,8 @@ func (l *looked) aims() (aims []aim) {
 		}
 		if mask, err := placement.NewMask(l.federated.Spec.PlacementMask); err == nil && !mask.Allows(record.Name, l.candidates[record.Name]) {
 			a.held = true
+		} else if why := l.object.Lost(l.federated.Spec.Placement, a.Candidate); why != "" && l.candidates[record.Name] == nil {
+			a.purpose, a.message = toStay, why
 		}
 		aims = append(aims, a)
 	}
@@ -286,14 +290,20 @@ func (l *looked) objection(ctx context.Context, h *hub, c placement.Candidate) (
 	if l.members == nil {
 		return "", nil
 	}
-	member := l.members[c.Member]
-	if member == nil || reach.IsUnit(member) {
+	if l.isUnjoined(c.Member) {
 		return fmt.Sprintf("there is no member %q", c.Member), nil
 	}
+	member := l.members[c.Member]
 	if refusal := l.object.MemberRefusal(c, member.Labels); refusal != "" {
 		return refusal, nil
 	}
 	return l.homeObjection(ctx, h, c, member)
+}
+
+// isUnjoined reports whether a member is known not to be joined.
+func (l *looked) isUnjoined(name string) bool {
+	member := l.members[name]
+	return l.members != nil && (member == nil || reach.IsUnit(member))
 }
 
 // homeObjection says why the object may not be in its namespace of the member.

@@ -157,7 +157,9 @@ func findType(members []memberTypes, word string) (schema.GroupResource, error) 
 }
 
 func severalTypes(word string, types []schema.GroupResource) error {
-	return fmt.Errorf("%q is more than one type: say which of %s", word, someNames(namesOfTypes(types)))
+	names := namesOfTypes(types)
+	slices.Sort(names)
+	return fmt.Errorf("%q is more than one type: say which of %s", word, someNames(names))
 }
 
 func namesOfTypes(types []schema.GroupResource) (names []string) {

@@ -206,6 +206,26 @@ func TestPlanWritesIntoCellsWhereTheyAre(t *testing.T) {
 	}
 }
 
+// That a cell is gone, or that it is made anew in a member that is not joined, is no order to delete what is there.
+func TestPlanLeavesWhatIsInACellThatIsGone(t *testing.T) {
+	const stored = `{apiVersion: types.kubefed.io/v1beta2, kind: FederatedConfigMap, metadata: {name: web, namespace: shop, generation: 1},
+		spec: {topologyType: cell, template: {data: {color: blue}}, placement: {topologySelector: {}}},
+		status: {targets: [{name: gone, hash: x, cluster: m1, namespace: shop-gone}, {name: moved, hash: x, cluster: m1, namespace: shop-moved}]}}`
+	for placement, want := range map[string]outcome{`{topologySelector: {}}`: outNotPlaced, `{topologies: [{name: moved}]}`: outDeleted} {
+		h := newFakeHub(t)
+		h.put(groupPath+"/namespaces/shop/cells", `{items: [{metadata: {name: moved}, spec: {clusterName: m9, memberNamespace: shop-moved}}]}`)
+		h.put(testTypes+"federatedconfigmaps/web", stored)
+		for _, cell := range []string{"gone", "moved"} {
+			h.put(strings.Replace(inMember("m1", "configmaps/web"), "/namespaces/shop/", "/namespaces/shop-"+cell+"/", 1), managed("ConfigMap", "data: {color: blue}"))
+		}
+		outcomes, _, err := h.planned("-f", manifestFile(t, `{apiVersion: types.kubefed.io/v1beta2, kind: FederatedConfigMap, metadata: {name: web},
+			spec: {topologyType: cell, template: {data: {color: green}}, placement: `+placement+`}}`))
+		if diff := cmp.Diff(map[string]outcome{"gone": want, "moved": outNotPlaced}, outcomes); diff != "" {
+			t.Errorf("%s: %v; outcomes (-want +got):\n%s", placement, err, diff)
+		}
+	}
+}
+
 func TestPlanShowsTargetsWithTheSameDiffTogether(t *testing.T) {
 	h := newFakeHub(t)
 	for _, m := range []string{"m1", "m2"} {

@@ -65,7 +65,7 @@ func (c *Connections) Get(name string) (Member, bool) {
 	if known, ok := c.made[name]; ok && known.epoch == epoch {
 		return known.Member, true
 	}
-	created := connection{epoch: epoch, Member: Member{Name: name, Labels: cluster.Labels, System: ownership.SystemNamespacesOf(cluster)}}
+	created := connection{epoch: epoch, Member: Member{Name: name, UID: cluster.UID, Labels: cluster.Labels, System: ownership.SystemNamespacesOf(cluster)}}
 	if malformed == nil {
 		if dial := memberaccess.Dialer(cluster, config, c.Tunnel, c.Dial); dial != nil {
 			memberaccess.DialWith(config, dial)

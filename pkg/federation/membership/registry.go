@@ -17,6 +17,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 	utilerrors "k8s.io/apimachinery/pkg/util/errors"
 	corev1listers "k8s.io/client-go/listers/core/v1"
 	"k8s.io/client-go/util/retry"
@@ -44,6 +45,8 @@ const (
 // Member is one member at one moment. Its fields must not be modified.
 type Member struct {
 	Name string
+	// UID of the KubeFedCluster: one that is made anew is another member.
+	UID types.UID
 	// Labels of the KubeFedCluster.
 	Labels map[string]string
 	// System are the namespaces that the member has for itself.
@@ -97,8 +100,9 @@ type member struct {
 	// until is when the client certificate expires; zero if there is none.
 	until  time.Time
 	judged judgement
-	// anew is that the connection was made of something else before: what its first check finds is written
-	// although it is the same, so that who made the change sees that it was looked at.
+	// anew is that no check of this connection was written: what the first one finds is although it is the same, so that who
+	// changed what it is made of sees that it was looked at. Whether that was changed before this process began to look nobody knows,
+	// so that each member is written once then.
 	anew bool
 	// ctx ends with this epoch; stop ends it.
 	ctx  context.Context
@@ -231,10 +235,10 @@ func (r *Registry) reconcile(ctx context.Context, name string) error {
 	r.mu.Unlock()
 
 	created := &member{
-		Member: Member{Name: name, Labels: cluster.Labels, System: ownership.SystemNamespacesOf(cluster)},
+		Member: Member{Name: name, UID: cluster.UID, Labels: cluster.Labels, System: ownership.SystemNamespacesOf(cluster)},
 		epoch:  epoch,
 		secret: cluster.Spec.SecretRef.Name,
-		anew:   old != nil,
+		anew:   true,
 	}
 	created.ctx, created.stop = context.WithCancel(ctx)
 	if malformed == nil {

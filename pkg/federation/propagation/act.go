@@ -43,6 +43,9 @@ func (e *Engine) act(ctx context.Context, key targetKey) {
 		return
 	}
 	r := o.failed(v1beta2.TargetPending, "the target has to be recorded before it is written to")
+	if !o.intent.stays() {
+		r = o.failed(v1beta2.TargetWaitingForRemoval, mayStillHold+"its namespace there has to be claimed first")
+	}
 	if v.mayAct(o, d) {
 		r = e.carry(ctx, v, t, o, d)
 	}
@@ -211,7 +214,7 @@ func deleteThere(ctx context.Context, at spot, o observation, federated *v1beta2
 	}
 	existing, err := ours(ctx, at, o)
 	if err != nil {
-		return o.failed(v1beta2.TargetRetrievalFailed, memberclient.Problem(err))
+		return o.failed(v1beta2.TargetWaitingForRemoval, mayStillHold+memberclient.Problem(err))
 	}
 	if existing == nil {
 		return at.gone(o)
@@ -255,7 +258,7 @@ func (s spot) vanished(ctx context.Context, o observation) result {
 func releaseThere(ctx context.Context, at spot, o observation) result {
 	existing, err := ours(ctx, at, o)
 	if err != nil {
-		return o.failed(v1beta2.TargetRetrievalFailed, memberclient.Problem(err))
+		return o.failed(v1beta2.TargetWaitingForRemoval, mayStillHold+memberclient.Problem(err))
 	}
 	if existing == nil {
 		return at.gone(o)

@@ -26,6 +26,8 @@ const (
 	// unfederated: the namespace of the object is not federated. What is in the target stays as
 	// it is, and nothing new goes there.
 	unfederated
+	// lost: the cell or edge unit that the object may be placed in is gone. What is there stays as it is.
+	lost
 	// remove: the object is deleted in the target.
 	remove
 	// release: the object in the target is given up, and stays.
@@ -33,7 +35,7 @@ const (
 )
 
 // stays reports whether the object stays in the target if it is there.
-func (i intent) stays() bool { return i == run || i == keep || i == unfederated }
+func (i intent) stays() bool { return i == run || i == keep || i == unfederated || i == lost }
 
 // action is what has to be done in the member.
 type action string
@@ -132,6 +134,8 @@ func decide(o observation) decision {
 		return o.say(v1beta2.TargetNotFound, o.reason)
 	case unfederated:
 		return o.spared()
+	case lost:
+		return o.stranded()
 	default:
 		return o.saidWhy(firstOf(o, removeRules))
 	}
@@ -176,7 +180,7 @@ var removeRules = []rule{
 	inForbiddenHome,
 	unreachableHolder,
 	typeNotThere,
-	notObserved,
+	unseenHolder,
 	notOurs,
 	runsInAnother,
 	waitForRemoval,
@@ -218,6 +222,19 @@ func (o observation) spared() decision {
 		return o.say(v1beta2.TargetNamespaceNotFederated, o.reason)
 	}
 	return decision{forget: true}
+}
+
+// stranded says what is in a cell or edge unit that is gone. It is forgotten where nothing is, and with the member.
+func (o observation) stranded() decision {
+	switch {
+	case o.isGivenUp():
+		return decision{status: o.record} // it is not to be deleted later
+	case o.member == nil && !o.unchecked, o.memberRefusal != "":
+		return decision{forget: true, stays: true}
+	case o.record.Hash == "" && o.live == nil, o.isKnown() && (o.live == nil || !o.ours(o.live.Labels, o.live.Annotations)):
+		return decision{forget: true}
+	}
+	return o.say(v1beta2.TargetNotFound, o.reason)
 }
 
 // saidWhy has a target that the placement names, and that nothing is in, say why.
@@ -491,6 +508,19 @@ func unreachableHolder(o observation) *decision {
 		problem = notChecked
 	}
 	d := o.say(v1beta2.TargetWaitingForRemoval, mayStillHold+problem)
+	return &d
+}
+
+// unseenHolder: whether the object is there is not known yet, or the member does not say.
+func unseenHolder(o observation) *decision {
+	if o.cache == memberclient.Synced {
+		return nil
+	}
+	why := "its objects are being listed"
+	if o.cacheErr != nil {
+		why = "its objects cannot be listed: " + memberclient.Problem(o.cacheErr)
+	}
+	d := o.say(v1beta2.TargetWaitingForRemoval, mayStillHold+why)
 	return &d
 }
 

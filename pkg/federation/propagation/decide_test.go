@@ -14,6 +14,7 @@ import (
 	"github.com/koinon-io/koinon/pkg/federation/memberclient"
 	"github.com/koinon-io/koinon/pkg/federation/membership"
 	"github.com/koinon-io/koinon/pkg/federation/render"
+	"github.com/koinon-io/koinon/pkg/federation/status"
 )
 
 // running is an observation of a target where all is well: generation 7 of shop/web, in
@@ -318,7 +319,7 @@ func TestDecideOnATargetThatIsLeft(t *testing.T) {
 		},
 		"what an earlier engine may have written is waited for": {
 			remove, []func(*observation){unwritten, inherited, func(o *observation) { o.cache = memberclient.Filling }},
-			verdict{State: v1beta2.TargetPending, Message: "the member's objects are being listed"},
+			verdict{State: v1beta2.TargetWaitingForRemoval, Message: mayStillHold + "its objects are being listed"},
 		},
 		"what an earlier engine may have written is waited for while offline": {
 			remove, []func(*observation){unwritten, inherited, func(o *observation) { o.cache = memberclient.Filling }, unready(membership.Offline, "no answer")},
@@ -366,7 +367,7 @@ func TestDecideOnATargetThatIsLeft(t *testing.T) {
 		},
 		"a cache that is filling is waited for": {
 			remove, []func(*observation){func(o *observation) { o.cache, o.live = memberclient.Filling, nil }},
-			verdict{State: v1beta2.TargetPending, Message: "the member's objects are being listed"},
+			verdict{State: v1beta2.TargetWaitingForRemoval, Message: mayStillHold + "its objects are being listed"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -397,5 +398,37 @@ func TestUpToDateSpeaksOfTheLatestGeneration(t *testing.T) {
 	o.generation = 8 // a change that renders to the same manifest
 	if got := decide(o).status.Generation; got != 8 {
 		t.Errorf("got generation %d, want 8", got)
+	}
+}
+
+// What keeps an object from going says so in other words than what keeps one from running: who waits for an object to be healthy
+// does not wait for what it has left.
+func TestATargetThatTheObjectLeavesDoesNotCountForItsHealth(t *testing.T) {
+	for name, change := range map[string]func(*observation){
+		"nothing is in the way":         func(*observation) {},
+		"its member is away":            unready(membership.Offline, "it does not answer"),
+		"its member was not checked":    func(o *observation) { o.member, o.unchecked = nil, true },
+		"its objects are being listed":  filling,
+		"its objects cannot be listed":  func(o *observation) { filling(o); o.cacheErr = errors.New("forbidden") },
+		"the type is not served":        unserved,
+		"its namespace is another's":    func(o *observation) { o.homeRefusal = "theirs" },
+		"another target has the object": func(o *observation) { o.twin = "one cluster" },
+	} {
+		for what, i := range map[string]intent{"removed": remove, "released": release} {
+			o := running()
+			o.intent = i
+			change(&o)
+			o.observeHealth(nil)
+			d := decide(o)
+			said := []v1beta2.TargetStatus{withHealth(o.record, d.status), withHealth(o.record, o.failed(v1beta2.TargetDeletionFailed, "no").record)}
+			if d.forget {
+				said = said[1:]
+			}
+			for _, condition := range status.Fold(nil, 7, said, "", v1beta2.MaxStatusBytes, time.Now()).Conditions {
+				if condition.Type == v1beta2.ConditionHealthy && condition.Status != metav1.ConditionTrue {
+					t.Errorf("%s, %s: state %s: %s", what, name, d.status.State, condition.Message)
+				}
+			}
+		}
 	}
 }

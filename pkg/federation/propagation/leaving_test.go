@@ -78,7 +78,7 @@ func TestDecideOnATargetThatIsAbandoned(t *testing.T) {
 		"also if the cache has lost it since": {[]func(*observation){givenUpBefore, deleting, offline, func(o *observation) { o.live = nil }},
 			verdict{State: v1beta2.TargetAbandoned, Message: mayStillHold + "it does not answer"}, ""},
 		"also while its objects are listed": {[]func(*observation){givenUpBefore, deleting, filling},
-			verdict{State: v1beta2.TargetAbandoned, Message: "the member's objects are being listed"}, ""},
+			verdict{State: v1beta2.TargetAbandoned, Message: mayStillHold + "its objects are being listed"}, ""},
 
 		"one that is placed again is given up while its member is away": {[]func(*observation){givenUpBefore, again, offline, filling},
 			verdict{State: v1beta2.TargetAbandoned, Message: placedAgain + "it does not answer"}, ""},

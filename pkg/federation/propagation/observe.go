@@ -13,6 +13,7 @@ import (
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
 	"github.com/koinon-io/koinon/pkg/apis/rawjson"
 	"github.com/koinon-io/koinon/pkg/federation/memberclient"
+	"github.com/koinon-io/koinon/pkg/federation/membership"
 	"github.com/koinon-io/koinon/pkg/federation/reach"
 	"github.com/koinon-io/koinon/pkg/federation/render"
 )
@@ -98,7 +99,7 @@ func (e *Engine) look(key objectKey) (*view, error) {
 	if v.namespace = e.namespaceOf(v); v.namespace.Unknown {
 		return nil, nil // what tells has all objects looked at again
 	}
-	v.addPlaced(candidates)
+	v.addPlaced(e, candidates)
 	if v.problem == "" {
 		v.addDeparting(e, candidates)
 		v.addOutside()
@@ -124,7 +125,7 @@ func topologyOf(federated *v1beta2.FederatedObject) string { return reach.Topolo
 func (v *view) topologyOf() string { return topologyOf(v.federated) }
 
 // addPlaced adds the targets that the placement names or selects.
-func (v *view) addPlaced(candidates []placement.Candidate) {
+func (v *view) addPlaced(e *Engine, candidates []placement.Candidate) {
 	spec := &v.federated.Spec
 	targets, err := placement.Resolve(v.topologyOf(), spec.Placement, spec.PlacementMask, candidates)
 	if err == nil && v.kind.isNarrowed() {
@@ -138,6 +139,9 @@ func (v *view) addPlaced(candidates []placement.Candidate) {
 		added := viewTarget{Candidate: t.Candidate, reason: t.Message, named: t.Named}
 		from, moved := v.movedFrom(t.Candidate)
 		switch {
+		case t.Disposition == placement.Placed && moved && !e.isJoined(t.Member):
+			added.intent = absent // where it would go from there nobody knows
+			added.reason = reach.NotMoved(from, t.Candidate)
 		case t.Disposition == placement.Placed && moved:
 			added = viewTarget{Candidate: from, intent: remove, recorded: true}
 		case t.Disposition == placement.Placed:
@@ -240,6 +244,8 @@ func (v *view) depart(c placement.Candidate, candidate *placement.Candidate, the
 	mask, err := placement.NewMask(v.federated.Spec.PlacementMask)
 	if err == nil && !mask.Allows(c.Name, candidate) && there {
 		t.intent, t.reason = keep, "the target is no longer placed, and the mask keeps the object there"
+	} else if why := v.object().Lost(v.federated.Spec.Placement, c); candidate == nil && why != "" {
+		t.intent, t.reason = lost, why
 	}
 	v.targets = append(v.targets, t)
 }
@@ -247,7 +253,7 @@ func (v *view) depart(c placement.Candidate, candidate *placement.Candidate, the
 // live returns the object in a candidate as the member's cache shows it, nil if it does
 // not.
 func (e *Engine) live(v *view, c placement.Candidate) *memberclient.Live {
-	member, ok := e.Members.Get(c.Member)
+	member, ok := e.member(c.Member)
 	if !ok || member.Conn == nil {
 		return nil
 	}
@@ -334,7 +340,7 @@ func (e *Engine) observeTarget(v *view, t viewTarget) observation {
 			o.record.Namespace = name
 		}
 	}
-	member, ok := e.Members.Get(t.Member)
+	member, ok := e.member(t.Member)
 	if !ok {
 		v.observeLeaving(t, &o)
 		o.unchecked = e.isJoined(t.Member)
@@ -353,6 +359,21 @@ func (e *Engine) observeTarget(v *view, t viewTarget) observation {
 		}
 	}
 	return o
+}
+
+// member returns a member, as its KubeFedCluster has it now: the cache of those knows before the members do that one
+// has left, was made anew, or is another tenant's. Of what has left nothing is asked and nothing is deleted there.
+func (e *Engine) member(name string) (membership.Member, bool) {
+	member, ok := e.Members.Get(name)
+	if !ok {
+		return member, false
+	}
+	cluster, err := e.Clusters.Get(name)
+	if err != nil || cluster == nil || cluster.UID != member.UID {
+		return membership.Member{}, false
+	}
+	member.Labels = cluster.Labels
+	return member, true
 }
 
 // isJoined reports whether there is a KubeFedCluster of that name, so that its member is only

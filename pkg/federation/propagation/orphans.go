@@ -186,7 +186,7 @@ func (e *Engine) tenantRefusal(o orphan, member membership.Member) string {
 
 // syncOrphan releases an object if it is an orphan.
 func (e *Engine) syncOrphan(ctx context.Context, key orphanKey) error {
-	member, joined := e.Members.Get(key.member)
+	member, joined := e.member(key.member)
 	if !joined {
 		return nil // its turns are dropped with it
 	}

@@ -29,7 +29,7 @@ func (e *Engine) followPaused(v *view) {
 		return
 	}
 	for _, t := range v.targets {
-		if member, ok := e.Members.Get(t.Member); ok && member.Conn != nil && member.Health == membership.Ready {
+		if member, ok := e.member(t.Member); ok && member.Conn != nil && member.Health == membership.Ready {
 			v.kind.watchIn(member.Conn)
 		}
 	}

@@ -98,6 +98,16 @@ func (o Object) unit(what, name string, unitLabels map[string]string, member, me
 	return c
 }
 
+// Lost says why an object stays in a cell or an edge unit that is gone, as its record has it; empty if the object leaves
+// it. With a cluster that is gone its member has left too, and keeps what it has in any case.
+func (o Object) Lost(p *v1beta2.Placement, recorded placement.Candidate) string {
+	if o.TopologyType == v1beta2.TopologyCluster || !placement.MayPick(p, recorded.Name) {
+		return ""
+	}
+	return fmt.Sprintf("there is no %s %q any more, which is no order to delete: what it has in member %q stays there until it is made anew, or spec.placement.topologies names others",
+		o.TopologyType, recorded.Name, recorded.Member)
+}
+
 // MemberRefusal says why the object may not use the member of a target, whose labels are given, as a
 // sentence without its end; empty if it may.
 func (o Object) MemberRefusal(c placement.Candidate, memberLabels map[string]string) string {

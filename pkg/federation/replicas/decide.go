@@ -31,6 +31,8 @@ type Observation struct {
 	// Listed are the names in the object's placement; nil: it has no list. Those that are not among Targets
 	// are gone: their cell or cluster was deleted, or is about to be restored.
 	Listed []string
+	// GoneSince is since when a target is gone that was so before; any other is since Now.
+	GoneSince map[string]time.Time
 	// Unfederated says why nothing new is placed, since the namespace of the object is not federated.
 	Unfederated string
 	Delays      Delays
@@ -89,6 +91,8 @@ type Decision struct {
 	Read, Refresh []string
 	// After is when to decide again at the latest; 0: when something changes.
 	After time.Duration
+	// Gone are targets that are gone: see Observation.Listed.
+	Gone []string
 	// Reason and Message are of the condition Scheduled, which is Unknown if Write is nil.
 	Reason, Message string
 	// Complete: all replicas have a target.
@@ -130,8 +134,8 @@ type decider struct {
 // A target whose member is not ready keeps what it has for Delays.Unavailable. Then others have its replicas; it
 // stays in the placement, since what runs there may run on. Once its member is ready for
 // Delays.Available it takes part again. One that the mask keeps as it is counts with what it runs. One
-// that cannot be read keeps what it has. One that is gone keeps its place, and others have its replicas: only who was
-// seen, and may not have the object, leaves the placement.
+// that cannot be read keeps what it has. One that is gone keeps its place, and others have its replicas after Delays.Unavailable, too:
+// only who was seen, and may not have the object, leaves the placement.
 func Decide(o Observation) Decision {
 	d := &decider{Observation: o, wasAway: map[string]bool{}, standings: make(map[string]standing, len(o.Targets)), seen: make(map[string]*Seen, len(o.Targets))}
 	if o.Record == nil {
@@ -156,8 +160,9 @@ func Decide(o Observation) Decision {
 		d.standings[name] = d.stand(d.seen[name])
 	}
 	d.gone = d.missing()
+	d.d.Gone = d.gone
 	for _, name := range d.gone {
-		d.standings[name] = away
+		d.standings[name] = d.standGone(name)
 	}
 	outcome := &Outcome{Replicas: map[string]int64{}, For: d.digest()}
 	if o.Record != nil && !o.Spec.Rebalance && outcome.For == o.Record.For && !d.isBack() {
@@ -165,7 +170,7 @@ func Decide(o Observation) Decision {
 	}
 	if d.read(); len(d.d.Read) > 0 {
 		waits := waiting(fmt.Sprintf("what runs in %s is being read", listed(d.d.Read)))
-		waits.Read, waits.Refresh, waits.After = d.d.Read, d.d.Refresh, d.d.After
+		waits.Read, waits.Refresh, waits.After, waits.Gone = d.d.Read, d.d.Refresh, d.d.After, d.d.Gone
 		return waits
 	}
 	d.divide(outcome)
@@ -188,8 +193,18 @@ func (d *decider) with(s standing) (names []string) {
 
 // away are the targets whose replicas others have, sorted.
 func (d *decider) away() []string {
-	names := append(d.with(away), d.gone...)
+	names := append(d.with(away), d.goneAre(away)...)
 	slices.Sort(names)
+	return names
+}
+
+// goneAre returns the targets of a standing that are gone, sorted.
+func (d *decider) goneAre(s standing) (names []string) {
+	for _, name := range d.gone {
+		if d.standings[name] == s {
+			names = append(names, name)
+		}
+	}
 	return names
 }
 
@@ -261,6 +276,22 @@ func (d *decider) standReady(t *Seen, has, wasAway bool) standing {
 	return away
 }
 
+// standGone is the standing of a target that is gone: a prune or a restore may have left it out for a moment.
+func (d *decider) standGone(name string) standing {
+	if _, has := d.Record.Replicas[name]; !has || d.wasAway[name] {
+		return away
+	}
+	since, known := d.GoneSince[name]
+	if !known {
+		since = d.Now
+	}
+	if wait := d.Delays.Unavailable - d.Now.Sub(since); wait > 0 {
+		d.after(wait)
+		return pinned
+	}
+	return away
+}
+
 // digest stands for what is decided on, but for what runs where the mask lets it change. A
 // member that is not ready for a moment changes nothing, and one that has nothing never does.
 func (d *decider) digest() string {
@@ -268,7 +299,7 @@ func (d *decider) digest() string {
 	for i, name := range stays {
 		stays[i] += " " + d.seen[name].Version
 	}
-	takePart := slices.Concat(d.with(open), d.with(pinned), d.with(idle))
+	takePart := slices.Concat(d.with(open), d.with(pinned), d.goneAre(pinned), d.with(idle))
 	slices.Sort(takePart)
 	content, err := json.Marshal([]any{d.Spec, takePart, stays, d.away()})
 	if err != nil {
@@ -346,9 +377,15 @@ func (d *decider) divide(outcome *Outcome) {
 		}
 	}
 	for _, name := range d.gone {
-		outcome.Placed, outcome.Away = append(outcome.Placed, name), append(outcome.Away, name)
-		if replicas, written := d.Record.Replicas[name]; written {
+		outcome.Placed = append(outcome.Placed, name)
+		replicas, written := d.Record.Replicas[name]
+		if written {
 			outcome.Replicas[name] = replicas
+		}
+		if d.standings[name] == away {
+			outcome.Away = append(outcome.Away, name)
+		} else {
+			in.Taken += replicas
 		}
 	}
 	slices.Sort(outcome.Away)
@@ -400,8 +437,8 @@ func (d *decider) conclude(outcome *Outcome, sum int64, division Division) {
 	if away := d.with(away); len(away) > 0 {
 		d.d.Message += "; without " + listed(away) + ", which cannot be reached or is not well"
 	}
-	if len(d.gone) > 0 {
-		d.d.Message += "; without " + listed(d.gone) + ", which is gone and keeps its place"
+	if gone := d.goneAre(away); len(gone) > 0 {
+		d.d.Message += "; without " + listed(gone) + ", which is gone and keeps its place"
 	}
 	var masked, unfederated []string
 	for _, name := range d.with(frozen) {

@@ -1,6 +1,7 @@
 package replicas_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -212,10 +213,45 @@ func TestATargetThatIsGoneKeepsItsPlace(t *testing.T) {
 			for _, rebalance := range []bool{true, false} {
 				of := observe(rebalance, test.record, test.targets...)
 				of.Listed = test.listed
+				of.GoneSince = map[string]time.Time{"a": of.Now.Add(-time.Hour), "b": of.Now.Add(-time.Hour)}
 				got := replicas.Decide(of).Write
 				got.For = ""
 				if diff := cmp.Diff(&replicas.Outcome{Replicas: test.replicas, Placed: test.placed, Away: test.away}, got); diff != "" {
 					t.Errorf("rebalance %v: outcome (-want +got):\n%s", rebalance, diff)
+				}
+			}
+		})
+	}
+}
+
+// A target that is gone may be back in a moment, as one whose member is not ready.
+func TestReplicasOfATargetThatIsGoneWait(t *testing.T) {
+	for name, test := range map[string]struct {
+		record   *replicas.Record
+		gone     time.Duration
+		replicas counts
+		away     []string
+		after    time.Duration
+	}{
+		"nobody has seen it go": {wrote(counts{"a": 5, "b": 5}), 0, counts{"a": 5, "b": 5}, nil, time.Minute},
+		"it went a moment ago":  {wrote(counts{"a": 5, "b": 5}), 40 * time.Second, counts{"a": 5, "b": 5}, nil, 20 * time.Second},
+		"it went long ago":      {wrote(counts{"a": 5, "b": 5}), time.Minute, counts{"a": 10, "b": 5}, []string{"b"}, 0},
+		"others have them, and the controllers were restarted": {wrote(counts{"a": 10, "b": 5}, "b"), 0, counts{"a": 10, "b": 5}, []string{"b"}, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for _, rebalance := range []bool{true, false} {
+				of := observe(rebalance, test.record, running("a", 5, 5))
+				of.Listed = []string{"a", "b"}
+				if test.gone > 0 {
+					of.GoneSince = map[string]time.Time{"b": of.Now.Add(-test.gone)}
+				}
+				got := replicas.Decide(of)
+				got.Write.For = ""
+				if diff := cmp.Diff(&replicas.Outcome{Replicas: test.replicas, Placed: []string{"a", "b"}, Away: test.away}, got.Write); diff != "" {
+					t.Errorf("rebalance %v: outcome (-want +got):\n%s", rebalance, diff)
+				}
+				if got.After != test.after || !slices.Equal(got.Gone, []string{"b"}) {
+					t.Errorf("rebalance %v: decided again in %v, gone are %v", rebalance, got.After, got.Gone)
 				}
 			}
 		})

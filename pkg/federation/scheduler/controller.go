@@ -94,6 +94,9 @@ type Controller struct {
 	mu sync.Mutex
 	// states of members, by name; guarded by mu. It holds as many as there ever were, a few bytes each.
 	states map[string]state
+
+	// absences are of targets that are gone, and refusals of those that their tenant keeps from the object.
+	absences, refusals absences
 }
 
 // state says since when a member is ready, or is not.
@@ -114,6 +117,9 @@ func New(config Config) (*Controller, error) {
 			workqueue.TypedRateLimitingQueueConfig[key]{Name: "replicas"}),
 		now:    time.Now,
 		states: map[string]state{},
+
+		absences: absences{since: map[key]map[string]time.Time{}},
+		refusals: absences{since: map[key]map[string]time.Time{}},
 	}
 	c.reader = newReader(func(k key) { c.queue.AddAfter(k, gatherReads) }, func() time.Time { return c.now() })
 	return c, nil
@@ -236,7 +242,7 @@ func (c *Controller) sync(ctx context.Context, k key) error {
 		federated = c.Objects.Get(kind, k.namespace, k.name)
 	}
 	if federated == nil {
-		c.reader.forget(k)
+		c.forget(k)
 		if kind == "" || c.Objects.Synced(kind) {
 			return c.say(ctx, preference, verdict{metav1.ConditionFalse, v1alpha1.ReasonNoObject,
 				fmt.Sprintf("there is no %s %q in this namespace that propagates", k.kind, k.name)})
@@ -248,7 +254,7 @@ func (c *Controller) sync(ctx context.Context, k key) error {
 		return nil
 	}
 	if without := c.without(preference, federated); preference == nil || without != nil {
-		c.reader.forget(k)
+		c.forget(k)
 		if err := c.withdraw(ctx, k, kind, federated, without == nil); err != nil {
 			return err
 		}
@@ -272,6 +278,13 @@ func (c *Controller) enqueueAll() error {
 		}
 	}
 	return nil
+}
+
+// forget drops what is known of an object to which nothing is written.
+func (c *Controller) forget(k key) {
+	c.reader.forget(k)
+	c.absences.note(k, nil, c.now())
+	c.refusals.note(k, nil, c.now())
 }
 
 // preferenceOf returns the preference for an object, nil if there is none.
@@ -324,8 +337,9 @@ func (c *Controller) schedule(ctx context.Context, k key, kind string, preferenc
 	}
 	decision := replicas.Decide(replicas.Observation{
 		Spec: preference.Spec, Record: record, Targets: seen, Listed: replicas.Listed(&sight.Federated.Spec),
-		Unfederated: unfederated(sight), Delays: c.Settings().Delays, Now: c.now(),
+		Unfederated: unfederated(sight), Delays: c.Settings().Delays, GoneSince: c.absences.of(k), Now: c.now(),
 	})
+	c.absences.note(k, decision.Gone, c.now())
 	again := c.read(ctx, k, preference, sight, decision)
 	if decision.After > 0 && (again == 0 || decision.After < again) {
 		again = decision.After

@@ -202,19 +202,19 @@ func TestWhatIsWrittenIsTakenBack(t *testing.T) {
 		"a preference that only the cache does not show keeps what it has": {change: func(w *world) {
 			_ = w.cached.Delete(&v1alpha1.ReplicaSchedulingPreference{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "web"}})
 		}, want: "m1=5 m2=5", reason: v1alpha1.ReasonPlaced},
-		"the preference is for another kind":                                    {change: func(w *world) { w.prefer("FederatedReplicaSet") }},
-		"the feature gate is disabled":                                          {change: func(w *world) { w.settings.Enabled = false }, reason: v1alpha1.ReasonDisabled},
-		"the object leaves replicas to its members":                             {change: func(w *world) { w.object.Spec.RetainReplicas = new(true) }, reason: v1alpha1.ReasonRetainReplicas},
-		"a member goes for a moment: nothing changes":                           {change: func(w *world) { w.targets[0].Member = &membership.Member{Health: membership.Offline} }, want: "m1=5 m2=5", reason: v1alpha1.ReasonPlaced},
-		"members are being set up: nothing changes":                             {change: func(w *world) { w.targets[0].Known, w.targets[0].Member = false, nil }, want: "m1=5 m2=5", reason: v1alpha1.ReasonPlaced},
-		"the cluster is gone: it keeps its place, and others have its replicas": {change: func(w *world) { w.targets = w.targets[1:] }, want: "m1=5 m2=10", reason: v1alpha1.ReasonPlaced},
-		"the namespace does not go there any more":                              {change: func(w *world) { w.targets[0].Outside = true }, want: "m2=10", reason: v1alpha1.ReasonPlaced},
+		"the preference is for another kind":                {change: func(w *world) { w.prefer("FederatedReplicaSet") }},
+		"the feature gate is disabled":                      {change: func(w *world) { w.settings.Enabled = false }, reason: v1alpha1.ReasonDisabled},
+		"the object leaves replicas to its members":         {change: func(w *world) { w.object.Spec.RetainReplicas = new(true) }, reason: v1alpha1.ReasonRetainReplicas},
+		"a member goes for a moment: nothing changes":       {change: func(w *world) { w.targets[0].Member = &membership.Member{Health: membership.Offline} }, want: "m1=5 m2=5", reason: v1alpha1.ReasonPlaced},
+		"members are being set up: nothing changes":         {change: func(w *world) { w.targets[0].Known, w.targets[0].Member = false, nil }, want: "m1=5 m2=5", reason: v1alpha1.ReasonPlaced},
+		"the cluster is gone for a moment: nothing changes": {change: func(w *world) { w.targets = w.targets[1:] }, want: "m1=5 m2=5", reason: v1alpha1.ReasonPlaced},
+		"the namespace does not go there any more":          {change: func(w *world) { w.targets[0].Outside = true }, want: "m2=10", reason: v1alpha1.ReasonPlaced},
 		"the namespace is not federated any more: nothing changes": {change: func(w *world) {
 			for i := range w.targets {
 				w.targets[i].Unfederated = "nobody federates it"
 			}
 		}, want: "m1=5 m2=5", reason: v1alpha1.ReasonLimited},
-		"another tenant has a member by now": {change: func(w *world) { w.targets[0].Refusal = "it is another tenant's" }, want: "m2=10", reason: v1alpha1.ReasonPlaced},
+		"another tenant has a member for a moment: nothing changes": {change: func(w *world) { w.targets[0].Refusal = "it is another tenant's" }, want: "m1=5 m2=5", reason: v1alpha1.ReasonPlaced},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
@@ -237,6 +237,33 @@ func TestWhatIsWrittenIsTakenBack(t *testing.T) {
 				t.Errorf("written again: %s", w.patches[patches])
 			}
 		})
+	}
+}
+
+// Labels of a namespace and of a member that are changed together are seen one after the other: in between the member is another
+// tenant's. Who left the placement then would be deleted there.
+func TestATargetOfAnotherTenantLeavesThePlacementOnlyIfItStaysThat(t *testing.T) {
+	w := newWorld(t)
+	now := time.Now()
+	w.Controller.now = func() time.Time { return now }
+	patches := len(w.patches)
+	for range 3 {
+		w.targets[0].Refusal = "it is another tenant's"
+		w.sync()
+		now = now.Add(40 * time.Second)
+		w.sync()
+		w.targets[0].Refusal = ""
+		w.sync()
+	}
+	if len(w.patches) != patches {
+		t.Errorf("patched %s", w.patches[patches:])
+	}
+	w.targets[0].Refusal = "it is another tenant's"
+	w.sync()
+	now = now.Add(time.Minute)
+	w.sync()
+	if got := w.replicas(); got != "m2=10" || len(w.object.Spec.Placement.Topologies) != 1 {
+		t.Errorf("got replicas %s and placement %v", got, w.object.Spec.Placement)
 	}
 }
 

@@ -33,9 +33,13 @@ func (c *Controller) see(k key, preference *v1alpha1.ReplicaSchedulingPreference
 			return nil, err
 		}
 	}
-	seen := make([]replicas.Seen, len(sight.Targets))
+	seen := make([]replicas.Seen, 0, len(sight.Targets))
+	settling := c.settling(k, sight)
 	for i := range sight.Targets {
 		t := &sight.Targets[i]
+		if settling[t.Name] {
+			continue // it is as if it were gone
+		}
 		s := replicas.Seen{
 			Name: t.Name, Known: t.Known, Placed: placed[t.Name], Held: t.Held, Version: t.Version,
 			Allowed: t.Refusal == "" && !t.Outside && (own == nil || own[t.Name]), Unfederated: t.Unfederated != "",
@@ -51,9 +55,30 @@ func (c *Controller) see(k key, preference *v1alpha1.ReplicaSchedulingPreference
 		if s.Reading, s.Stale, soon = c.reader.reading(k, t.Name, t.Seen, s.Since); soon && (s.Masked || preference.Spec.Rebalance) {
 			c.queue.AddAfter(k, readAgain)
 		}
-		seen[i] = s
+		seen = append(seen, s)
 	}
 	return seen, nil
+}
+
+// settling are the targets that are refused to the object's namespace since a moment, as those of another tenant. Labels of a namespace and
+// of a member that are changed together are seen in either order, and who leaves the placement in between would be deleted in its member.
+func (c *Controller) settling(k key, sight *propagation.Sight) map[string]bool {
+	var refused []string
+	for i := range sight.Targets {
+		if sight.Targets[i].Refusal != "" {
+			refused = append(refused, sight.Targets[i].Name)
+		}
+	}
+	now := c.now()
+	c.refusals.note(k, refused, now)
+	found := map[string]bool{}
+	for name, since := range c.refusals.of(k) {
+		if wait := c.Settings().Delays.Unavailable - now.Sub(since); wait > 0 {
+			found[name] = true
+			c.queue.AddAfter(k, wait)
+		}
+	}
+	return found
 }
 
 // unfederated returns why nothing new is placed, empty if that is not so.

@@ -121,6 +121,32 @@ func TestNothingIsDeletedWhereTheFederatedNamespaceIsMissing(t *testing.T) {
 	}
 }
 
+// A selector picks no cluster that was unjoined, and that is no order to delete there what it had picked: the namespace least of all.
+func TestNothingIsDeletedInAClusterThatIsGone(t *testing.T) {
+	f := start(t)
+	f.configMap("cm", "one", selectsAll)
+	f.states("federatedconfigmaps", "cm", "m1", "", "m2", "")
+	f.states("federatednamespaces", f.namespace, "m1", "", "m2", "")
+	before := f.object("m2", namespaces, "", f.namespace)
+	if err := f.koinon.KubeFedCoreV1beta1().KubeFedClusters(system).Delete(t.Context(), "m2", metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	f.configMap("cm", "two", selectsAll)
+	f.states("federatedconfigmaps", "cm", "m1", "")
+	f.states("federatednamespaces", f.namespace, "m1", "")
+	if got := f.value("m2", "cm"); got != `"one"` {
+		t.Errorf("m2 has %s, want what it had", got)
+	}
+	if after := f.object("m2", namespaces, "", f.namespace); after.GetUID() != before.GetUID() || after.GetDeletionTimestamp() != nil {
+		t.Errorf("the namespace in m2 was %s, and is %s", asJSON(before), asJSON(after))
+	}
+	f.join("m2", members["m2"].Get(t))
+	f.states("federatedconfigmaps", "cm", "m1", "", "m2", "")
+	if got := f.value("m2", "cm"); got != `"two"` {
+		t.Errorf("m2 has %s when it is back", got)
+	}
+}
+
 func TestInScopeNamespacedOnlyTheSystemNamespaceIsFederated(t *testing.T) {
 	f := connect(t, testbed.StartKoinon(t, testbed.KoinonOptions{Args: []string{"--components=apiserver"}}))
 	f.namespace = "scope-namespaced"

@@ -18,6 +18,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
@@ -122,14 +123,32 @@ func (w *world) put(gvr schema.GroupVersionResource, object map[string]any) {
 
 var clusters = v1beta1.SchemeGroupVersion.WithResource("kubefedclusters")
 
-// join makes the KubeFedCluster of a member.
+// join makes the KubeFedCluster of a member, which is the one that is connected to.
 func (w *world) join(name string) {
+	w.Helper()
+	w.makeCluster(name)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if m, connected := w.joined[name]; connected {
+		m.UID = w.clusterUID(name)
+		w.joined[name] = m
+	}
+}
+
+// makeCluster makes the KubeFedCluster of a member, and nobody has connected to it.
+func (w *world) makeCluster(name string) {
 	w.Helper()
 	w.put(clusters, tree(w.T, &v1beta1.KubeFedCluster{
 		TypeMeta:   metav1.TypeMeta{APIVersion: v1beta1.SchemeGroupVersion.String(), Kind: "KubeFedCluster"},
 		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: v1beta1.DefaultNamespace, Labels: map[string]string{"all": "true"}},
 		Spec:       v1beta1.KubeFedClusterSpec{APIEndpoint: "https://" + name, SecretRef: v1beta1.LocalSecretReference{Name: name}},
 	}))
+}
+
+// clusterUID is that of a member's KubeFedCluster.
+func (w *world) clusterUID(name string) types.UID {
+	u := unstructured.Unstructured{Object: w.host.Object(clusters, v1beta1.DefaultNamespace, name)}
+	return u.GetUID()
 }
 
 // Get implements propagation.Members.
@@ -247,7 +266,7 @@ func (w *world) connect(ctx context.Context, engine *propagation.Engine) {
 			config.Transport = simulation.InProcess(handler)
 		}
 		joined[name] = membership.Member{
-			Name: name, Labels: map[string]string{"all": "true"}, Health: membership.Ready,
+			Name: name, UID: w.clusterUID(name), Labels: map[string]string{"all": "true"}, Health: membership.Ready,
 			Conn: w.conn(ctx, config, func(resource schema.GroupVersionResource, event memberclient.Event) {
 				engine.MemberEvent(name, resource, event.Live)
 			}),

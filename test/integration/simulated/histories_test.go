@@ -300,7 +300,11 @@ func (h *history) statusSettled(w *wish) error {
 		if w.topology == v1beta2.TopologyCell {
 			cell = name
 		}
-		if h.departed(w, w.inMember(entry.Cluster, cell)) != stays || entry.State != v1beta2.TargetMasked {
+		want := v1beta2.TargetMasked
+		if !w.holdsBack(name) {
+			want = v1beta2.TargetNotFound
+		}
+		if h.departed(w, w.inMember(entry.Cluster, cell)) != stays || entry.State != want {
 			return wrong("there is an entry of %s", name)
 		}
 	}

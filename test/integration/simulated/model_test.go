@@ -221,11 +221,17 @@ func (m *model) departed(w *wish, p place) fate {
 		}
 		return now.fate
 	}
-	if w.mask != nil && !w.mask.picks(name, nil, false) {
+	if w.holdsBack(name) || w.isLost() {
 		return stays
 	}
 	return goes
 }
+
+// holdsBack says whether the mask keeps what is in a target that is gone.
+func (w *wish) holdsBack(name string) bool { return w.mask != nil && !w.mask.picks(name, nil, false) }
+
+// isLost says whether what is in cells that are gone stays there: nobody knows whether a selector would pick them.
+func (w *wish) isLost() bool { return w.topology == v1beta2.TopologyCell && w.placement.names == nil }
 
 // note takes down what may be in places from now on. It is called after every step.
 func (m *model) note() {

@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
 	"github.com/koinon-io/koinon/test/simulation"
 )
@@ -17,8 +18,13 @@ func (w *world) goesTo(members ...string) {
 	for _, member := range members {
 		names = append(names, map[string]any{"name": member})
 	}
+	w.placesNamespace(map[string]any{"topologies": names})
+}
+
+func (w *world) placesNamespace(placement map[string]any) {
+	w.Helper()
 	found, err := w.host.Change(simulation.FederatedNamespaces, "shop", "shop", func(object map[string]any) {
-		object["spec"].(map[string]any)["placement"] = map[string]any{"topologies": names}
+		object["spec"].(map[string]any)["placement"] = placement
 	})
 	if err != nil || !found {
 		w.Fatalf("change the FederatedNamespace: found %v, %v", found, err)
@@ -101,5 +107,39 @@ func TestAChangeOfANamespaceConcernsWhatIsInIt(t *testing.T) {
 		if looks := w.looks.Load() - before; looks > 2*objects*2 {
 			t.Errorf("members were looked up %d times for one object in two of them: others were looked at too", looks)
 		}
+	})
+}
+
+// A selector picks no cluster whose KubeFedCluster is gone, and that is no order to leave it: the member keeps what it has, also
+// while the controllers have its connection still.
+func TestAMemberThatLeavesKeepsWhatASelectorHasPlacedThere(t *testing.T) {
+	inWorld(t, 2, func(w *world) {
+		w.placesNamespace(map[string]any{"topologySelector": map[string]any{}})
+		w.start()
+		defer func() { w.stop() }()
+		w.write(placed("settings", "1", nil, nil))
+		w.pass(time.Minute)
+		w.holds("settings", map[string]string{"m1": "1", "m2": "1"})
+		namespace := w.members["m2"].Object(simulation.Namespaces, "", "shop")
+
+		w.host.Remove(clusters, v1beta1.DefaultNamespace, "m2")
+		w.write(placed("settings", "2", nil, nil))
+		w.pass(20 * time.Minute)
+		w.holds("settings", map[string]string{"m1": "2", "m2": "1"})
+		if diff := cmp.Diff(namespace, w.members["m2"].Object(simulation.Namespaces, "", "shop")); diff != "" {
+			t.Errorf("its namespace (-before +after):\n%s", diff)
+		}
+		states, _ := w.states("settings")
+		if diff := cmp.Diff(map[string]v1beta2.TargetState{"m1": ""}, states); diff != "" {
+			t.Errorf("states (-want +got):\n%s", diff)
+		}
+
+		w.makeCluster("m2")
+		w.write(placed("settings", "3", nil, nil))
+		w.pass(time.Minute)
+		w.holds("settings", map[string]string{"m1": "3", "m2": "1"}) // nothing is sent through what the former one was made of
+		w.restart()
+		w.pass(time.Minute)
+		w.holds("settings", map[string]string{"m1": "3", "m2": "3"})
 	})
 }

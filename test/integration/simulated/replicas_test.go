@@ -261,7 +261,9 @@ func TestAClusterThatIsGoneKeepsItsReplicas(t *testing.T) {
 		w.pass(5 * time.Second)
 		w.expect("at first", "m1=5 m2=5")
 		w.host.Remove(clusters, v1beta1.DefaultNamespace, "m2")
-		w.pass(time.Minute)
+		w.pass(50 * time.Second)
+		w.expect("it went a moment ago", "m1=5 m2=5")
+		w.pass(20 * time.Second)
 		w.expect("without the cluster", "m1=10 m2=5")
 		if got := w.placed(); got != "m1 m2" {
 			w.Errorf("got placement %q, want m1 m2", got)

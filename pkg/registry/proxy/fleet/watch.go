@@ -75,7 +75,6 @@ func (c *call) watch(ctx context.Context, w http.ResponseWriter, scope Members) 
 	var all sync.WaitGroup
 	defer all.Wait() // followers end with ctx
 	defer cancel()
-	defer func() { _ = http.NewResponseController(w).SetWriteDeadline(time.Time{}) }()
 	t.follow(ctx, &all, c.members)
 	if err := t.await(ctx); err != nil {
 		return err
@@ -348,6 +347,7 @@ func (t *watching) write(data []byte) {
 	}
 	control := http.NewResponseController(t.w)
 	_ = control.SetWriteDeadline(time.Now().Add(clientPatience)) // who cannot has no deadline
+	defer func() { _ = control.SetWriteDeadline(time.Time{}) }() // of HTTP/2, one that is over ends a stream that is idle
 	if _, t.writeErr = t.w.Write(data); t.writeErr == nil {
 		_ = control.Flush()
 		return

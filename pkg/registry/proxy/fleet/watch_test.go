@@ -7,6 +7,7 @@ import (
 	"io"
 	"maps"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -322,6 +323,68 @@ func TestAWatchGoesOnWhereAListWasMade(t *testing.T) {
 			t.Error("after a member joined:", diff)
 		}
 		watch.body.Close()
+	})
+}
+
+// pipes are the connections to a server, in memory: time passes in a bubble while they wait.
+type pipes struct{ ends chan net.Conn }
+
+func (p *pipes) dial(context.Context, string, string) (net.Conn, error) {
+	here, there := net.Pipe()
+	p.ends <- there
+	return here, nil
+}
+
+func (p *pipes) Accept() (net.Conn, error) {
+	conn, open := <-p.ends
+	if !open {
+		return nil, net.ErrClosed
+	}
+	return conn, nil
+}
+
+func (p *pipes) Close() error { // the server closes it once
+	close(p.ends)
+	return nil
+}
+
+func (p *pipes) Addr() net.Addr { return &net.UnixAddr{Name: "pipes"} }
+
+// How long a client may take for an event says nothing of how long there may be none.
+func TestAWatchInWhichNothingHappensGoesOnOverHTTP2(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 1, Config{})
+		put(t, w.simulated[0], simulation.ConfigMaps, configMap("shop", "a", "1"))
+		var unencrypted http.Protocols
+		unencrypted.SetUnencryptedHTTP2(true)
+		connections := &pipes{ends: make(chan net.Conn, 1)}
+		server := &http.Server{Handler: w, Protocols: &unencrypted}
+		var serving sync.WaitGroup
+		serving.Go(func() { _ = server.Serve(connections) })
+		defer serving.Wait()
+		defer server.Close()
+		client := &http.Transport{Protocols: &unencrypted, DialContext: connections.dial}
+		defer client.CloseIdleConnections()
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://fleet"+configMaps+"?watch=true", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer, err := client.RoundTrip(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer answer.Body.Close()
+		watch := &watchOf{json.NewDecoder(answer.Body), answer.Body, nil}
+		if diff := cmp.Diff([]string{"ADDED shop/a m1"}, watch.expect(t, 1)); diff != "" {
+			t.Error(diff)
+		}
+		time.Sleep(10 * clientPatience)
+		put(t, w.simulated[0], simulation.ConfigMaps, configMap("shop", "b", "1"))
+		if diff := cmp.Diff([]string{"ADDED shop/b m1"}, watch.expect(t, 1)); diff != "" {
+			t.Error(diff)
+		}
 	})
 }
 

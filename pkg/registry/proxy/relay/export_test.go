@@ -11,3 +11,6 @@ func (rl *Relay) Running() int {
 
 // SetUnreadFor sets how long clients may take for answers that were ended here.
 func SetUnreadFor(rl *Relay, d time.Duration) { rl.unreadFor = d }
+
+// SetUnsentFor sets how long clients may take for the rest of requests whose answers have ended.
+func SetUnsentFor(rl *Relay, d time.Duration) { rl.unsentFor = d }

@@ -63,12 +63,14 @@ type Relay struct {
 	log    *log.Logger
 	// unreadFor is how long a client may take for an answer that was ended here.
 	unreadFor time.Duration
+	// unsentFor is how long one may take for the rest of a request whose answer has ended.
+	unsentFor time.Duration
 }
 
 // New makes a Relay. fail answers a request with an error of the API.
 func New(fail func(w http.ResponseWriter, r *http.Request, err error)) *Relay {
 	logger := klog.Background().WithName("proxy").V(4)
-	return &Relay{fail: fail, limits: newLimits(), unreadFor: unreadFor, log: slog.NewLogLogger(logr.ToSlogHandler(logger), slog.LevelInfo)}
+	return &Relay{fail: fail, limits: newLimits(), unreadFor: unreadFor, unsentFor: unsentFor, log: slog.NewLogLogger(logr.ToSlogHandler(logger), slog.LevelInfo)}
 }
 
 // Serve carries a request on and answers it.
@@ -106,7 +108,7 @@ func (rl *Relay) Serve(w http.ResponseWriter, r *http.Request, to Request) {
 	if to.While != nil {
 		defer endWith(to.While, cancel)()
 	}
-	e := &exchange{Request: to, ctx: ctx, header: w.Header(), protocol: protocol, next: to.Link.As(to.Caller, protocol != ""), kind: kind, asked: r.Body}
+	e := &exchange{Request: to, ctx: ctx, header: w.Header(), protocol: protocol, next: to.Link.As(to.Caller, protocol != ""), kind: kind, asked: sendingOf(w, r, rl.unsentFor)}
 	proxy := &httputil.ReverseProxy{
 		Rewrite: func(p *httputil.ProxyRequest) {
 			p.Out.URL, p.Out.Host = target, ""
@@ -133,7 +135,11 @@ func (rl *Relay) Serve(w http.ResponseWriter, r *http.Request, to Request) {
 	if kind == brief {
 		w = recordWriter{w}
 	}
-	proxy.ServeHTTP(w, r.WithContext(ctx))
+	carried := r.WithContext(ctx)
+	if e.asked != nil {
+		carried.Body = e.asked
+	}
+	proxy.ServeHTTP(w, carried)
 }
 
 // endWith cancels when a context ends, with its cause. The result stops that.
@@ -159,8 +165,8 @@ type exchange struct {
 	protocol string
 	kind     kind
 	next     http.RoundTripper
-	// asked is the body of the request as it comes from the client.
-	asked io.Closer
+	// asked is the body of the request as it comes from the client, nil if there is none.
+	asked *sending
 }
 
 // RoundTrip implements http.RoundTripper.
@@ -174,12 +180,16 @@ func (e *exchange) RoundTrip(request *http.Request) (*http.Response, error) {
 	checked := *answer
 	checked.Trailer = nil // what comes after the body is no header here
 	answer = &checked
+	early := e.asked != nil && answer.StatusCode != http.StatusSwitchingProtocols // as far as anybody knows
 	defer func() {
 		for key := range answer.Header {
 			delete(e.header, key) // the member's own is the answer's, once
 		}
+		if early {
+			e.asked.begin(e.header)
+		}
 	}()
-	if answer.StatusCode != http.StatusSwitchingProtocols {
+	if early {
 		answer.Body = &answered{ReadCloser: answer.Body, asked: e.asked}
 	}
 	if err := e.check(request, answer); err != nil {
@@ -187,22 +197,6 @@ func (e *exchange) RoundTrip(request *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	return answer, nil
-}
-
-// answered is the body of an answer that may come before all of the request has. Clients of HTTP/2 cease to send once they
-// have headers of an error, and wait for the rest of the answer; the transport to the member ends an exchange only
-// once the request has ended. So that neither waits for the other, who is done with the answer is done with the request.
-type answered struct {
-	io.ReadCloser
-	asked io.Closer
-}
-
-// Close implements io.Closer.
-func (a *answered) Close() error {
-	if a.asked != nil {
-		_ = a.asked.Close() // only a read that waits hears of it
-	}
-	return a.ReadCloser.Close()
 }
 
 func (e *exchange) check(request *http.Request, answer *http.Response) error {

@@ -1,0 +1,186 @@
+package relay_test
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"k8s.io/apiserver/pkg/authentication/user"
+	"k8s.io/client-go/rest"
+
+	"github.com/koinon-io/koinon/pkg/registry/proxy/relay"
+)
+
+// overEach runs a test with a client and a member that speak HTTP/1.1 or HTTP/2 each.
+func overEach(t *testing.T, member http.HandlerFunc, test func(t *testing.T, b *bench)) {
+	t.Helper()
+	for _, client := range []bool{false, true} {
+		for _, server := range []bool{false, true} {
+			t.Run(fmt.Sprintf("the client speaks HTTP/2: %v, the member: %v", client, server), func(t *testing.T) {
+				start := func(handler http.Handler, http2 bool) *httptest.Server {
+					s := httptest.NewUnstartedServer(handler)
+					s.EnableHTTP2 = http2
+					s.StartTLS()
+					t.Cleanup(s.Close)
+					return s
+				}
+				b := &bench{T: t, member: start(member, server), caller: &user.DefaultInfo{Name: "alice"}, relay: relay.New(fail)}
+				relay.SetUnsentFor(b.relay, 100*time.Millisecond)
+				b.link = b.linkTo(b.member.URL, &rest.Config{})
+				b.front = start(http.HandlerFunc(b.serve), client)
+				test(t, b)
+			})
+		}
+	}
+}
+
+// posted is what comes of a request.
+type posted struct {
+	*http.Response
+	err error
+}
+
+// post begins a request with a body that the caller goes on to write, of no known length.
+func (b *bench) post() (*io.PipeWriter, <-chan posted) {
+	b.Helper()
+	body, sends := io.Pipe()
+	request, err := http.NewRequestWithContext(b.Context(), http.MethodPost, b.front.URL+prefix+"/api/v1/namespaces/a/services/b/proxy/", body)
+	if err != nil {
+		b.Fatal(err)
+	}
+	answers := make(chan posted, 1)
+	go func() { // ends with the answer
+		answer, err := b.front.Client().Do(request)
+		answers <- posted{answer, err}
+	}()
+	b.Cleanup(func() { _ = sends.Close() })
+	return sends, answers
+}
+
+// echo answers with what it is sent, at once.
+func echo(w http.ResponseWriter, r *http.Request) {
+	control := http.NewResponseController(w)
+	_ = control.EnableFullDuplex() // of HTTP/2 it is always
+	w.WriteHeader(http.StatusOK)
+	_ = control.Flush()
+	piece := make([]byte, 1<<10)
+	for {
+		n, err := r.Body.Read(piece)
+		_, _ = w.Write(piece[:n])
+		_ = control.Flush()
+		if err != nil {
+			return
+		}
+	}
+}
+
+func TestARequestAndItsAnswerStreamBothWays(t *testing.T) {
+	overEach(t, echo, func(t *testing.T, b *bench) {
+		sends, answers := b.post()
+		const rounds = 100
+		wrote := make(chan error, 1)
+		answer := <-answers
+		if answer.err != nil {
+			t.Fatal(answer.err)
+		}
+		defer answer.Body.Close()
+		for i := range rounds { // each waits for the answer to the one before
+			line := fmt.Sprintf("%03d\n", i)
+			go func() {
+				_, err := io.WriteString(sends, line)
+				wrote <- err
+			}()
+			back := make([]byte, len(line))
+			if _, err := io.ReadFull(answer.Body, back); err != nil || string(back) != line {
+				t.Fatalf("sent %q, got %q, %v", line, back, err)
+			}
+			if err := <-wrote; err != nil {
+				t.Fatal(err)
+			}
+		}
+		_ = sends.Close()
+		if rest, err := io.ReadAll(answer.Body); err != nil || len(rest) > 0 {
+			t.Errorf("after the end there is %q, %v", rest, err)
+		}
+	})
+}
+
+// Nothing of a request is lost where its answer begins before it has ended.
+func TestARequestIsWholeAlthoughItsAnswerBeginsEarly(t *testing.T) {
+	const lines = 80
+	overEach(t, func(w http.ResponseWriter, r *http.Request) {
+		control := http.NewResponseController(w)
+		_ = control.EnableFullDuplex()
+		w.WriteHeader(http.StatusOK)
+		_ = control.Flush()
+		body, err := io.ReadAll(r.Body)
+		fmt.Fprintln(w, len(body), err)
+	}, func(t *testing.T, b *bench) {
+		sends, answers := b.post()
+		go func() {
+			for i := range lines {
+				_, _ = fmt.Fprintf(sends, "%016383d\n", i)
+			}
+			_ = sends.Close()
+		}()
+		answer := <-answers
+		if answer.err != nil {
+			t.Fatal(answer.err)
+		}
+		defer answer.Body.Close()
+		got, err := io.ReadAll(answer.Body)
+		if want := fmt.Sprintln(lines*(16<<10), nil); err != nil || string(got) != want {
+			t.Errorf("got %q, %v, want %q", got, err, want)
+		}
+	})
+}
+
+// A member may refuse a request before all of it has come. The client has the whole answer if it waits for that; if it goes on to
+// send over HTTP/1.1, it is its library's luck whether it sees it before the connection ends.
+func TestARefusalEndsARequestThatIsNotAllSent(t *testing.T) {
+	const why = "there is no room for that"
+	for name, sendsOn := range map[string]bool{"the client waits": false, "the client sends on": true} {
+		t.Run(name, func(t *testing.T) {
+			overEach(t, func(w http.ResponseWriter, r *http.Request) {
+				if r.ProtoMajor == 1 {
+					w.Header().Set("Connection", "close") // or the library's server waits for the rest
+				}
+				http.Error(w, why, http.StatusRequestEntityTooLarge)
+			}, func(t *testing.T, b *bench) {
+				sends, answers := b.post()
+				if _, err := io.WriteString(sends, "begin"); err != nil {
+					t.Fatal(err)
+				}
+				if sendsOn {
+					go func() { // ends with the request
+						for {
+							if _, err := sends.Write(make([]byte, 64<<10)); err != nil {
+								return
+							}
+						}
+					}()
+				}
+				luck := sendsOn && !(b.front.EnableHTTP2 && b.member.EnableHTTP2)
+				answer := <-answers
+				if answer.err != nil {
+					if !luck {
+						t.Error(answer.err)
+					}
+					return
+				}
+				defer answer.Body.Close()
+				got, err := io.ReadAll(answer.Body)
+				if luck && (err != nil || answer.StatusCode == http.StatusServiceUnavailable) {
+					return
+				}
+				if err != nil || strings.TrimSpace(string(got)) != why || answer.StatusCode != http.StatusRequestEntityTooLarge {
+					t.Errorf("got %d %q, %v", answer.StatusCode, got, err)
+				}
+			})
+		})
+	}
+}

@@ -123,16 +123,32 @@ func Types() []string {
 	return types
 }
 
-// Known reports whether the type is in the table, or divides the targets of one that is by a
-// key that labels can have. The empty type does not: default first.
-func Known(topologyType string) bool {
+// Problem says what is wrong with a type that nothing can be placed by, as a sentence without its
+// end: it is neither in the table, nor divides the targets of one that is by a key that labels can
+// have. It is empty for all others. The empty type has one: default first.
+func Problem(topologyType string) string {
 	n, label := split(topologyType)
-	if label != "" {
-		return len(validation.IsQualifiedName(label)) == 0 && !slices.Contains(reservedKeys, label)
+	switch _, known := rowOf(n.topologyType); {
+	case !known:
+		label := topologyType
+		if len(validation.IsQualifiedName(label)) > 0 {
+			label = "zone"
+		}
+		return fmt.Sprintf("must be one of %s, or one of these, a colon and the key of a label that divides them, such as %s",
+			strings.Join(Types(), ", "), v1beta2.TopologyCell+separator+label)
+	case label == "":
+		return ""
+	case slices.Contains(reservedKeys, label):
+		return fmt.Sprintf("label %s is set by the server: divide by another one", label)
 	}
-	_, ok := rowOf(n.topologyType)
-	return ok
+	if problems := validation.IsQualifiedName(label); len(problems) > 0 {
+		return fmt.Sprintf("after %s comes the key of a label, such as zone or example.com/zone: %q is none", n.topologyType+separator, label)
+	}
+	return ""
 }
+
+// Known reports whether there is nothing wrong with a type.
+func Known(topologyType string) bool { return Problem(topologyType) == "" }
 
 // Scoped reports whether targets of the type live in the federated object's own
 // namespace, and so have a cluster name that differs from their name.

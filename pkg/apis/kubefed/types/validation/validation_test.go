@@ -67,8 +67,8 @@ func TestRefusals(t *testing.T) {
 	}{
 		"an unknown topologyType": {
 			spec:    `"topologyType":"zone","template":{},"placement":{"topologies":[{"name":"eu"}]}`,
-			v1beta2: `spec.topologyType: Unsupported value: "zone": supported values: "cell", "cluster", "edgeunit"`,
-			v1beta1: `metadata.annotations[federation.koinon.io/topology].topologyType: Unsupported value: "zone": supported values: "cell", "cluster", "edgeunit"`,
+			v1beta2: `spec.topologyType: Invalid value: "zone": must be one of cell, cluster, edgeunit, or one of these, a colon and the key of a label that divides them, such as cell:zone`,
+			v1beta1: `metadata.annotations[federation.koinon.io/topology].topologyType: Invalid value: "zone": must be one of cell, cluster, edgeunit, or one of these, a colon and the key of a label that divides them, such as cell:zone`,
 		},
 		"no template": {
 			spec:    `"topologyType":"cluster"`,
@@ -458,7 +458,7 @@ func TestAnnotationsForDeletionsAreUnderstoodOrRefused(t *testing.T) {
 func TestClusterScopedKindsKnowClustersOnly(t *testing.T) {
 	obj := federated(t, cell)
 	obj.Kind, obj.Namespace = "FederatedClusterRole", ""
-	want := []string{`spec.topologyType: Invalid value: "cell": a cluster-scoped kind such as FederatedClusterRole allows only cluster`}
+	want := []string{`spec.topologyType: Invalid value: "cell": a cluster-scoped kind such as FederatedClusterRole allows only cluster, or cluster:<label>`}
 	if diff := cmp.Diff(want, sentences(validation.ValidateObject(obj, validation.Options{}))); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}

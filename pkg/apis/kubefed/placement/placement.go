@@ -141,30 +141,31 @@ func (m *Mask) Allows(name string, candidate *Candidate) bool {
 // matcher is a Placement, read. names is nil if the selector decides.
 type matcher struct {
 	topologyType string
-	names        map[string]bool
-	selector     labels.Selector
+	// label is that of a user-defined type, by whose values targets are named; else empty.
+	label    string
+	names    map[string]bool
+	selector labels.Selector
 }
 
 func newMatcher(topologyType string, p *v1beta2.Placement) (*matcher, error) {
-	if p == nil {
-		return &matcher{topologyType: topologyType, selector: labels.Nothing()}, nil
-	}
-	if p.Topologies != nil {
-		names := make(map[string]bool, len(p.Topologies))
+	m := &matcher{topologyType: topologyType, label: topology.Label(topologyType), selector: labels.Nothing()}
+	switch {
+	case p == nil:
+		return m, nil
+	case p.Topologies != nil:
+		m.names = make(map[string]bool, len(p.Topologies))
 		for _, t := range p.Topologies {
-			names[t.Name] = true
+			m.names[t.Name] = true
 		}
-		return &matcher{topologyType: topologyType, names: names}, nil
+		return m, nil
 	}
-	selector, err := metav1.LabelSelectorAsSelector(p.TopologySelector)
-	if err != nil {
-		return nil, err
-	}
-	return &matcher{topologyType: topologyType, selector: selector}, nil
+	var err error
+	m.selector, err = metav1.LabelSelectorAsSelector(p.TopologySelector)
+	return m, err
 }
 
 // grouped reports whether names are those of groups.
-func (m *matcher) grouped() bool { return topology.Label(m.topologyType) != "" }
+func (m *matcher) grouped() bool { return m.label != "" }
 
 // nameOf returns what a spec calls a target by: its own name, or that of its group. It returns false
 // if the target is in none.
@@ -175,7 +176,8 @@ func (m *matcher) nameOf(name string, c *Candidate) (string, bool) {
 	if c == nil {
 		return "", false
 	}
-	return topology.GroupOf(m.topologyType, c.Labels)
+	group, ok := c.Labels[m.label]
+	return group, ok
 }
 
 func (m *matcher) matches(name string, c *Candidate) bool {

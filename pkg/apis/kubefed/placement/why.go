@@ -27,7 +27,7 @@ func Why(topologyType string, p *v1beta2.Placement, name string, candidate *Cand
 	case m.grouped() && candidate == nil:
 		return picks, fmt.Sprintf("topologyType %s picks only what there is", topologyType), nil
 	case !ok:
-		return picks, fmt.Sprintf("topologyType %s picks what has the label %s, and it has none", topologyType, topology.Label(topologyType)), nil
+		return picks, fmt.Sprintf("topologyType %s picks what has the label %s, and it has none", topologyType, m.label), nil
 	case m.grouped() && m.names != nil:
 		return picks, m.whyGroup(group, candidate), nil
 	case m.names != nil && picks:

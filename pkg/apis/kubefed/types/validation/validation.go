@@ -213,6 +213,9 @@ func (c *check) statusName(name string, path *field.Path) {
 	if target, isTarget := topology.Name(topologyType, c.obj.Namespace, foreign); isTarget {
 		c.add(field.Invalid(path, name, fmt.Sprintf("is %s: write %s", noun(topologyType), target)))
 	}
+	if topology.IsGroupTarget(topologyType, foreign) {
+		c.add(field.Invalid(path, name, "is no cluster: write "+foreign))
+	}
 }
 
 // annotations checks those that mean something to the control plane.

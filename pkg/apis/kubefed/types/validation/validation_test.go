@@ -614,6 +614,13 @@ func TestStatus(t *testing.T) {
 				`status.targets[1].name: Invalid value: "rz01a.shop": the name of a cell holds no dot: write rz01a`,
 			},
 		},
+		"a zone is not named as a cluster, and a cell is named as ever": {
+			zone, v1beta2.FederatedObjectStatus{Targets: []v1beta2.TargetStatus{{Name: "cluster:zone=a"}, {Name: "zone=a"}, {Name: "rz00a"}, {Name: "a/b"}}},
+			[]string{
+				`status.targets[0].name: Invalid value: "cluster:zone=a": is no cluster: write zone=a`,
+				`status.targets[3].name: Invalid value: "a/b": the name of a cell is lower case letters, digits and '-', at most 63 of them, such as rz00a`,
+			},
+		},
 		"a cluster that is no cell may be reported on": {
 			cell, v1beta2.FederatedObjectStatus{Targets: []v1beta2.TargetStatus{{Name: "cluster:m3"}, {Name: "rz00a"}}}, nil,
 		},

@@ -59,12 +59,12 @@ func isMasked(object *typesv1beta2.FederatedObject, cell *federationv1alpha1.Cel
 	if object.Spec.PlacementMask == nil || object.DeletionTimestamp != nil {
 		return false, nil
 	}
-	mask, err := placement.NewMask(object.Spec.PlacementMask)
+	mask, err := placement.NewMask(object.Spec.TopologyType, object.Spec.PlacementMask)
 	if err != nil {
 		return false, err
 	}
 	candidate := placement.Candidate{Name: cell.Name, Labels: cell.Labels}
-	if object.Spec.TopologyType != typesv1beta2.TopologyCell {
+	if topology.Base(object.Spec.TopologyType) != typesv1beta2.TopologyCell {
 		candidate = placement.Candidate{Name: topology.ClusterName(typesv1beta2.TopologyCell, cell.Namespace, cell.Name), ByNameOnly: true}
 	}
 	return !mask.Allows(candidate.Name, &candidate), nil

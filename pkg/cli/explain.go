@@ -238,13 +238,13 @@ func explain(ctx context.Context, h *hub, l *looked, target string) (*explanatio
 	return e, nil
 }
 
-// explained are the targets to be explained: one of any name, or those that the object has.
+// explained are the targets to be explained: one of any name, those of a group, or those that the object has.
 func (l *looked) explained(name string) []aim {
 	aims := l.aims()
 	if name == "" {
 		return aims
 	}
-	named := slices.DeleteFunc(aims, func(a aim) bool { return a.Name != name })
+	named := slices.DeleteFunc(aims, func(a aim) bool { return a.Name != name && l.groupOf(a) != name })
 	if len(named) > 0 {
 		return named
 	}
@@ -263,20 +263,20 @@ func explainTarget(ctx context.Context, h *hub, l *looked, base *render.Base, a 
 		Recorded: record.Name != "", Remote: remoteLine(record.RemoteStatus),
 	}
 	spec := &l.federated.Spec
-	picks, why, err := placement.Why(spec.Placement, a.Name, candidate)
+	picks, why, err := placement.Why(l.object.TopologyType, spec.Placement, a.Name, candidate)
 	if err != nil {
 		return t, err
 	}
 	t.Placement = &reason{picks, "spec.placement: " + why}
 	if spec.PlacementMask != nil {
-		allows, why, err := placement.Why(spec.PlacementMask, a.Name, candidate)
+		allows, why, err := placement.Why(l.object.TopologyType, spec.PlacementMask, a.Name, candidate)
 		if err != nil {
 			return t, err
 		}
 		t.Mask = &reason{allows, "spec.placementMask: " + why}
 	}
 	if candidate == nil && a.Member == "" {
-		t.Verdict = fmt.Sprintf("there is no %s %q%s", l.object.TopologyType, a.Name, l.others())
+		t.Verdict = cmp.Or(a.message, fmt.Sprintf("there is no %s %q", l.object.Base(), a.Name)) + l.others()
 		return t, nil
 	}
 	namespace, name := l.kind.Place(l.object, a.Candidate)

@@ -16,6 +16,7 @@ import (
 	"github.com/koinon-io/koinon/pkg/apis/federation/tenancy"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/placement"
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/topology"
 	"github.com/koinon-io/koinon/pkg/apis/rawjson"
 	"github.com/koinon-io/koinon/pkg/federation/reach"
 	"github.com/koinon-io/koinon/pkg/federation/render"
@@ -83,6 +84,9 @@ func (l *looked) overrides(ctx context.Context, base *render.Base, c placement.C
 	for _, index := range indexes {
 		override := l.federated.Spec.Overrides[index]
 		one := usedOverride{Index: int(index), By: "name", Paths: []string{}}
+		if topology.Label(l.object.TopologyType) != "" {
+			one.By = "label " + topology.GroupTarget(l.object.TopologyType, override.TopologyName)
+		}
 		if override.TopologySelector != nil {
 			one.By = "selector " + metav1.FormatLabelSelector(override.TopologySelector)
 		}

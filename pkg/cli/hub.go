@@ -21,6 +21,7 @@ import (
 	federationv1alpha1 "github.com/koinon-io/koinon/pkg/apis/federation/v1alpha1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/placement"
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/topology"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
 	"github.com/koinon-io/koinon/pkg/federation/reach"
 	federationclient "github.com/koinon-io/koinon/pkg/generated/clientset/versioned/typed/federation/v1alpha1"
@@ -230,7 +231,7 @@ func (h *hub) edgeUnits(ctx context.Context, namespace string) ([]edgev1alpha1.E
 func (h *hub) members(ctx context.Context, topologyType string) (members map[string]*v1beta1.KubeFedCluster, known bool, err error) {
 	clusters, err := h.clusters(ctx)
 	switch {
-	case apierrors.IsForbidden(err) && topologyType != v1beta2.TopologyCluster:
+	case apierrors.IsForbidden(err) && topology.Base(topologyType) != v1beta2.TopologyCluster:
 		return nil, false, nil
 	case err != nil:
 		return nil, false, errors.New(sentence(err))
@@ -245,7 +246,10 @@ func (h *hub) members(ctx context.Context, topologyType string) (members map[str
 // candidates are all clusters, cells or edge units that the object may be in, and those that it may not,
 // with why.
 func (h *hub) candidates(ctx context.Context, o reach.Object) (candidates []placement.Candidate, err error) {
-	switch o.TopologyType {
+	if !topology.Known(o.TopologyType) {
+		return nil, fmt.Errorf("spec.topologyType is %q, which this program does not know", o.TopologyType)
+	}
+	switch o.Base() {
 	case v1beta2.TopologyCluster:
 		clusters, err := h.clusters(ctx)
 		if err != nil {
@@ -262,7 +266,7 @@ func (h *hub) candidates(ctx context.Context, o reach.Object) (candidates []plac
 		for i := range cells {
 			candidates = append(candidates, o.Cell(&cells[i]))
 		}
-	case v1beta2.TopologyEdgeUnit:
+	default:
 		units, err := h.edgeUnits(ctx, o.Namespace)
 		if err != nil {
 			return nil, err
@@ -270,8 +274,6 @@ func (h *hub) candidates(ctx context.Context, o reach.Object) (candidates []plac
 		for i := range units {
 			candidates = append(candidates, o.EdgeUnit(&units[i]))
 		}
-	default:
-		return nil, fmt.Errorf("spec.topologyType is %q, which this program does not know", o.TopologyType)
 	}
 	return candidates, nil
 }

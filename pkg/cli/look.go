@@ -16,6 +16,7 @@ import (
 	federationv1alpha1 "github.com/koinon-io/koinon/pkg/apis/federation/v1alpha1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/placement"
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/topology"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
 	"github.com/koinon-io/koinon/pkg/federation/reach"
 )
@@ -162,6 +163,16 @@ func (l *looked) tenant(ctx context.Context, h *hub) (tenancy.Tenant, error) {
 	return tenancy.Of(namespace.Labels), nil
 }
 
+// groupOf is the group that a target is in, where the topology type of the object is a user-defined one; empty
+// elsewhere, and if that is not known.
+func (l *looked) groupOf(a aim) string {
+	candidate := l.candidates[a.Name]
+	if candidate == nil || topology.Label(l.object.TopologyType) == "" {
+		return ""
+	}
+	return l.object.CalledBy(*candidate)
+}
+
 // record is what the status says of a target.
 func (l *looked) record(name string) v1beta2.TargetStatus {
 	return l.byName[name]
@@ -239,7 +250,7 @@ func (l *looked) aims() (aims []aim) {
 			a.message, a.outside = t.Message, t.Message
 			delete(outside, record.Name)
 		}
-		if mask, err := placement.NewMask(l.federated.Spec.PlacementMask); err == nil && !mask.Allows(record.Name, l.candidates[record.Name]) {
+		if mask, err := placement.NewMask(l.object.TopologyType, l.federated.Spec.PlacementMask); err == nil && !mask.Allows(record.Name, l.candidates[record.Name]) {
 			a.held = true
 		} else if why := l.object.Lost(l.federated.Spec.Placement, a.Candidate); why != "" && l.candidates[record.Name] == nil {
 			a.purpose, a.message = toStay, why
@@ -330,7 +341,7 @@ func (l *looked) homeObjection(ctx context.Context, h *hub, c placement.Candidat
 
 // vouch finds the cells that have their namespace.
 func (l *looked) vouch(ctx context.Context, h *hub) error {
-	if l.object.TopologyType != v1beta2.TopologyCell {
+	if l.object.Base() != v1beta2.TopologyCell {
 		return nil
 	}
 	cells, err := h.cells(ctx, l.object.Namespace)

@@ -12,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	federationv1alpha1 "github.com/koinon-io/koinon/pkg/apis/federation/v1alpha1"
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/topology"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
 	"github.com/koinon-io/koinon/pkg/federation/reach"
 	"github.com/koinon-io/koinon/pkg/federation/render"
@@ -76,7 +77,7 @@ func (o *maskOptions) report(ctx context.Context, h *hub, object masked, federat
 		return nil, err
 	}
 	aims := l.aims()
-	r.Unmatched = unmatched(o.Targets, aims)
+	r.Unmatched = l.unmatched(o.Targets, aims)
 	for _, a := range aims {
 		switch {
 		case a.purpose == toStay:
@@ -101,11 +102,15 @@ func (o *maskOptions) report(ctx context.Context, h *hub, object masked, federat
 	return r, nil
 }
 
-// unmatched are the names that are no target, in order.
-func unmatched(names []string, aims []aim) (not []string) {
-	known := make(map[string]bool, len(aims))
+// unmatched are the names that no target is called by, in order.
+func (l *looked) unmatched(names []string, aims []aim) (not []string) {
+	grouped, known := topology.Label(l.object.TopologyType) != "", make(map[string]bool, len(aims))
 	for _, a := range aims {
-		known[a.Name] = true
+		if grouped {
+			known[l.groupOf(a)] = true
+		} else {
+			known[a.Name] = true
+		}
 	}
 	for _, name := range names {
 		if !known[name] {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/koinon-io/koinon/pkg/apis/federation/ownership"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/placement"
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/topology"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
 	"github.com/koinon-io/koinon/pkg/federation/reach"
 )
@@ -14,17 +15,19 @@ import (
 // candidates lists every cluster, cell or edge unit that the object may be in, and those that it
 // names or was in without that.
 func (e *Engine) candidates(v *view) ([]placement.Candidate, error) {
-	switch v.topologyOf() {
+	topologyType := v.topologyOf()
+	if problem := topology.Problem(topologyType); problem != "" {
+		v.problem = fmt.Sprintf("spec.topologyType: %q %s", topologyType, problem)
+		return nil, nil
+	}
+	switch topology.Base(topologyType) {
 	case v1beta2.TopologyCluster:
 		return e.clusterCandidates(v)
 	case v1beta2.TopologyCell:
 		return e.cellCandidates(v)
-	case v1beta2.TopologyEdgeUnit:
+	default:
 		return e.edgeUnitCandidates(v)
 	}
-	v.problem = fmt.Sprintf("spec.topologyType: %q is not one of %s, %s, %s", v.federated.Spec.TopologyType,
-		v1beta2.TopologyCell, v1beta2.TopologyCluster, v1beta2.TopologyEdgeUnit)
-	return nil, nil
 }
 
 func (e *Engine) clusterCandidates(v *view) ([]placement.Candidate, error) {
@@ -61,10 +64,10 @@ func (e *Engine) clusterCandidates(v *view) ([]placement.Candidate, error) {
 	return candidates, nil
 }
 
-// names are those that placement and record say, some of them twice.
+// names are the targets that placement and record name, some of them twice.
 func (v *view) names() []string {
 	names := v.memory.names()
-	if placement := v.federated.Spec.Placement; placement != nil {
+	if placement := v.federated.Spec.Placement; placement != nil && topology.Label(v.topologyOf()) == "" {
 		for _, t := range placement.Topologies {
 			names = append(names, t.Name)
 		}

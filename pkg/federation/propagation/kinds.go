@@ -21,6 +21,7 @@ import (
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/validation"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/health"
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/topology"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
 	"github.com/koinon-io/koinon/pkg/federation/compose"
 	"github.com/koinon-io/koinon/pkg/federation/fedclient"
@@ -372,11 +373,11 @@ func (k *kind) enqueueAll(e *Engine) {
 	}
 }
 
-// enqueueOf has the objects of a topology type looked at again.
+// enqueueOf has the objects whose targets are of a topology type looked at again.
 func (k *kind) enqueueOf(e *Engine, topologyType string) {
 	for _, object := range k.informer.GetStore().List() {
 		federated := object.(*v1beta2.FederatedObject)
-		if topologyOf(federated) == topologyType {
+		if topology.Base(topologyOf(federated)) == topologyType {
 			e.objects.Add(objectKey{k.name, federated.Namespace, federated.Name})
 			e.changed(objectKey{k.name, federated.Namespace, federated.Name})
 		}

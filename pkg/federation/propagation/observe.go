@@ -241,7 +241,7 @@ func (v *view) depart(c placement.Candidate, candidate *placement.Candidate, the
 		v.targets = append(v.targets, t)
 		return
 	}
-	mask, err := placement.NewMask(v.federated.Spec.PlacementMask)
+	mask, err := placement.NewMask(v.topologyOf(), v.federated.Spec.PlacementMask)
 	if err == nil && !mask.Allows(c.Name, candidate) && there {
 		t.intent, t.reason = keep, "the target is no longer placed, and the mask keeps the object there"
 	} else if why := v.object().Lost(v.federated.Spec.Placement, c); candidate == nil && why != "" {
@@ -300,7 +300,7 @@ func (e *Engine) holds(v *view, c placement.Candidate, staying map[types.UID]boo
 		return false
 	}
 	source, ok := live.Annotations[render.SourceAnnotation]
-	return source == v.key.source() || (!ok && v.topologyOf() == v1beta2.TopologyCluster && !c.ByNameOnly)
+	return source == v.key.source() || (!ok && v.object().Base() == v1beta2.TopologyCluster && !c.ByNameOnly)
 }
 
 // place returns namespace and name of the object in a target.

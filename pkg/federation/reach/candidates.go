@@ -9,6 +9,7 @@ import (
 	federationv1alpha1 "github.com/koinon-io/koinon/pkg/apis/federation/v1alpha1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/placement"
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/topology"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
 )
 
@@ -33,6 +34,19 @@ func TopologyOf(federated *v1beta2.FederatedObject) string {
 		return v1beta2.TopologyCluster
 	}
 	return federated.Spec.TopologyType
+}
+
+// Base is the topology type that the object's targets are of: cell for cell:zone.
+func (o Object) Base() string { return topology.Base(o.TopologyType) }
+
+// CalledBy is what placement, mask and overrides of the object call a candidate by: its name or, if
+// the topology type is a user-defined one, its group.
+func (o Object) CalledBy(c placement.Candidate) string {
+	if topology.Label(o.TopologyType) == "" {
+		return c.Name
+	}
+	group, _ := topology.GroupOf(o.TopologyType, c.Labels)
+	return group
 }
 
 // Source is how the object is named in members.
@@ -125,6 +139,6 @@ func (o Object) MemberRefusal(c placement.Candidate, memberLabels map[string]str
 // KubeFedsPlace reports whether KubeFed would have put the object there: in the namespace of
 // the same name.
 func (o Object) KubeFedsPlace(c placement.Candidate) bool {
-	return o.TopologyType == v1beta2.TopologyCluster && c.Owner == ownership.NamespaceOwner(o.Namespace) &&
+	return o.Base() == v1beta2.TopologyCluster && c.Owner == ownership.NamespaceOwner(o.Namespace) &&
 		(c.Namespace == "" || c.Namespace == o.Namespace)
 }

@@ -67,7 +67,7 @@ func (k Kind) RenderTarget(o Object, c placement.Candidate, federation string) r
 	}
 	namespace, name := k.Place(o, c)
 	return render.Target{
-		Name: c.Name, Labels: c.Labels, NodeSelector: c.NodeSelector, Annotations: marks, ObjectName: name, Namespace: namespace,
+		Name: o.CalledBy(c), Labels: c.Labels, NodeSelector: c.NodeSelector, Annotations: marks, ObjectName: name, Namespace: namespace,
 	}
 }
 

@@ -30,7 +30,7 @@ type Spec struct {
 // Target is what differs between the targets of an object. Manifests keep it: its maps must not
 // be modified afterwards.
 type Target struct {
-	// Name and Labels of the target pick the overrides that are for it.
+	// Name is what overrides call the target by. It and Labels pick those that are for it.
 	Name   string
 	Labels map[string]string
 	// NodeSelector is set in pod templates; nil leaves them alone.

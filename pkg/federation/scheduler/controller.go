@@ -17,6 +17,7 @@ import (
 
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/scheduling/v1alpha1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/scheduling/validation"
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/topology"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
 	"github.com/koinon-io/koinon/pkg/federation/membership"
 	"github.com/koinon-io/koinon/pkg/federation/propagation"
@@ -317,6 +318,11 @@ func (c *Controller) without(preference *v1alpha1.ReplicaSchedulingPreference, f
 	case federated.Spec.RetainReplicas != nil && *federated.Spec.RetainReplicas:
 		return &verdict{metav1.ConditionFalse, v1alpha1.ReasonRetainReplicas,
 			"no replicas are divided: spec.retainReplicas of the federated object leaves them to its members"}
+	case topology.Label(federated.Spec.TopologyType) != "":
+		base := topology.Base(federated.Spec.TopologyType)
+		return &verdict{metav1.ConditionFalse, v1alpha1.ReasonGrouped, fmt.Sprintf("no replicas are divided: spec.topologyType of the federated object is %s, "+
+			"where placement and overrides name groups; use %s, with a selector of the label %s",
+			federated.Spec.TopologyType, base, topology.Label(federated.Spec.TopologyType))}
 	}
 	return nil
 }

@@ -204,6 +204,7 @@ func TestWhatIsWrittenIsTakenBack(t *testing.T) {
 		}, want: "m1=5 m2=5", reason: v1alpha1.ReasonPlaced},
 		"the preference is for another kind":                {change: func(w *world) { w.prefer("FederatedReplicaSet") }},
 		"the feature gate is disabled":                      {change: func(w *world) { w.settings.Enabled = false }, reason: v1alpha1.ReasonDisabled},
+		"the object names groups":                           {change: func(w *world) { w.object.Spec.TopologyType = "cell:zone" }, reason: v1alpha1.ReasonGrouped},
 		"the object leaves replicas to its members":         {change: func(w *world) { w.object.Spec.RetainReplicas = new(true) }, reason: v1alpha1.ReasonRetainReplicas},
 		"a member goes for a moment: nothing changes":       {change: func(w *world) { w.targets[0].Member = &membership.Member{Health: membership.Offline} }, want: "m1=5 m2=5", reason: v1alpha1.ReasonPlaced},
 		"members are being set up: nothing changes":         {change: func(w *world) { w.targets[0].Known, w.targets[0].Member = false, nil }, want: "m1=5 m2=5", reason: v1alpha1.ReasonPlaced},

@@ -23,7 +23,7 @@ func (c *Controller) see(k key, preference *v1alpha1.ReplicaSchedulingPreference
 	if err != nil {
 		return nil, err
 	}
-	mask, err := placement.NewMask(spec.PlacementMask)
+	mask, err := placement.NewMask(sight.Topology, spec.PlacementMask)
 	if err != nil {
 		return nil, err
 	}

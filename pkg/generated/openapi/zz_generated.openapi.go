@@ -4139,7 +4139,7 @@ func schema_apis_kubefed_types_v1beta2_FederatedObjectSpec(ref common.ReferenceC
 				Properties: map[string]spec.Schema{
 					"topologyType": {
 						SchemaProps: spec.SchemaProps{
-							Description: "TopologyType is the way the fleet is divided for this object: cluster (default), cell or edgeunit. Immutable.",
+							Description: "TopologyType is the way the fleet is divided for this object: cluster (default), cell or edgeunit; or one of these, a colon and the key of a label, such as cell:zone. The targets are then the cells that carry the label, and names in placement, placementMask and overrides are its values. Immutable.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
@@ -4270,7 +4270,7 @@ func schema_apis_kubefed_types_v1beta2_Override(ref common.ReferenceCallback) co
 				Properties: map[string]spec.Schema{
 					"topologyName": {
 						SchemaProps: spec.SchemaProps{
-							Description: "TopologyName is the target. Exactly one of topologyName and topologySelector is set.",
+							Description: "TopologyName is the target, or a value of the label that topologyType names. Exactly one of topologyName and topologySelector is set.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
@@ -4385,7 +4385,7 @@ func schema_apis_kubefed_types_v1beta2_TargetStatus(ref common.ReferenceCallback
 				Properties: map[string]spec.Schema{
 					"name": {
 						SchemaProps: spec.SchemaProps{
-							Description: "Name of the target, in the words of spec.topologyType.",
+							Description: "Name of the target, in the words of spec.topologyType: of cell:zone, that of a cell, or zone=a for a zone that no cell is in.",
 							Default:     "",
 							Type:        []string{"string"},
 							Format:      "",
@@ -4500,7 +4500,7 @@ func schema_apis_kubefed_types_v1beta2_TopologyReference(ref common.ReferenceCal
 				Properties: map[string]spec.Schema{
 					"name": {
 						SchemaProps: spec.SchemaProps{
-							Description: "Name of a cluster, cell or edge unit.",
+							Description: "Name of a cluster, cell or edge unit, or a value of the label that topologyType names.",
 							Default:     "",
 							Type:        []string{"string"},
 							Format:      "",

@@ -38,7 +38,7 @@ func TestEveryRefusalIsOneClearSentence(t *testing.T) {
 	for sentence, tc := range map[string]struct{ manifest, want string }{
 		"an unknown topologyType": {
 			federated(`topologyType: rack, ` + anyTemplate),
-			invalid + `spec.topologyType: Unsupported value: "rack": supported values: "cell", "cluster", "edgeunit"`,
+			invalid + `spec.topologyType: Invalid value: "rack": must be one of cell, cluster, edgeunit, or one of these, a colon and the key of a label that divides them, such as cell:rack`,
 		},
 		"a dot in the name of a placed cell": {
 			federated(`topologyType: cell, ` + anyTemplate + `, placement: {topologies: [{name: rz00a.shop}]}`),

@@ -51,7 +51,7 @@ func UnitOwner(topologyType, namespace, name string) Owner {
 // topology cluster may be the cluster that a cell or an edge unit appears as.
 func OwnerOf(topologyType, namespace, target string) Owner {
 	if topology.Scoped(topologyType) {
-		return UnitOwner(topologyType, namespace, target)
+		return UnitOwner(topology.Base(topologyType), namespace, target)
 	}
 	for _, unitType := range []string{v1beta2.TopologyEdgeUnit, v1beta2.TopologyCell} {
 		if name, in, ok := topology.Split(unitType, target); ok {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/topology"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
 )
 
@@ -33,7 +34,7 @@ type Namespace struct {
 // namespace leaves them, in the same order: those that it leaves out are Outside, or Unfederated,
 // with a message on why. Targets that are not there at all stay NotFound.
 //
-// Clusters are narrowed by a FederatedNamespace that is placed in clusters; without such a one they
+// Clusters are narrowed by a FederatedNamespace that is placed in clusters, whatever they are grouped by; without such a one they
 // are Unfederated, unless that is Optional. Targets of any other type are narrowed by one of the same type, and by no
 // other, since the namespace of a cell is the cell's; and so it is with clusters that cells
 // appear as. It is the placement that narrows, and not the mask: where a namespace is masked, it is
@@ -46,17 +47,17 @@ func Narrow(topologyType string, targets []Target, namespace Namespace) ([]Targe
 		return nil, ErrNamespaceUnknown
 	}
 	switch {
-	case namespace.placedBy() == topologyType:
-		return namespace.narrow(topologyType, targets)
-	case topologyType == v1beta2.TopologyCluster && !namespace.Optional:
+	case topology.Base(namespace.placedBy()) == topology.Base(topologyType):
+		return namespace.narrow(targets)
+	case topology.Base(topologyType) == v1beta2.TopologyCluster && !namespace.Optional:
 		return unfederated(targets, namespace.refusal()), nil
 	}
 	return targets, nil
 }
 
 // narrow leaves out what the FederatedNamespace does not place.
-func (n Namespace) narrow(topologyType string, targets []Target) ([]Target, error) {
-	placed, err := newMatcher(n.Federated.Spec.Placement)
+func (n Namespace) narrow(targets []Target) ([]Target, error) {
+	placed, err := newMatcher(n.placedBy(), n.Federated.Spec.Placement)
 	if err != nil {
 		return nil, fmt.Errorf("FederatedNamespace %q: spec.placement.topologySelector: %w", n.Name, err)
 	}
@@ -64,7 +65,7 @@ func (n Namespace) narrow(topologyType string, targets []Target) ([]Target, erro
 	for i := range narrowed {
 		if t := &narrowed[i]; t.isNarrowed() && !placed.matches(t.Name, &t.Candidate) {
 			t.Disposition = Outside
-			t.Message = fmt.Sprintf("the FederatedNamespace of namespace %q is not placed in %s %q", n.Name, topologyType, t.Name)
+			t.Message = fmt.Sprintf("the FederatedNamespace of namespace %q is not placed in %s %q", n.Name, topology.Base(n.placedBy()), t.Name)
 		}
 	}
 	return narrowed, nil

@@ -9,6 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 
 	"github.com/koinon-io/koinon/pkg/apis/federation/ownership"
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/topology"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
 )
 
@@ -64,17 +65,20 @@ type Target struct {
 }
 
 // Resolve returns the targets of placement, sorted by name, each name once. mask nil
-// lets all of them change. topologyType is used in messages only.
+// lets all of them change.
 //
 // Names win over the selector, even an empty list of names; a selector that is empty
 // selects every candidate; neither selects nobody. A candidate that may not be used is
 // never selected, and NotFound when it is named.
+//
+// Of a user-defined type, names are those of groups, which are like selectors: a candidate that
+// may not be used is in none. A group that nothing is in is NotFound.
 func Resolve(topologyType string, placement, mask *v1beta2.Placement, candidates []Candidate) ([]Target, error) {
-	placed, err := newMatcher(placement)
+	placed, err := newMatcher(topologyType, placement)
 	if err != nil {
 		return nil, fmt.Errorf("spec.placement.topologySelector: %w", err)
 	}
-	allowed, err := NewMask(mask)
+	allowed, err := NewMask(topologyType, mask)
 	if err != nil {
 		return nil, err
 	}
@@ -84,19 +88,15 @@ func Resolve(topologyType string, placement, mask *v1beta2.Placement, candidates
 		if !placed.matches(c.Name, &c) {
 			continue
 		}
-		known[c.Name] = true
+		name, _ := placed.nameOf(c.Name, &c)
+		known[name] = true
 		target := dispose(c, allowed)
-		target.Named = placed.names != nil
+		target.Named = placed.names != nil && !placed.grouped()
 		targets = append(targets, target)
 	}
 	for name := range placed.names {
 		if !known[name] {
-			targets = append(targets, Target{
-				Candidate:   Candidate{Name: name},
-				Disposition: NotFound,
-				Named:       true,
-				Message:     fmt.Sprintf("there is no %s %q", topologyType, name),
-			})
+			targets = append(targets, placed.missing(name))
 		}
 	}
 	slices.SortFunc(targets, func(a, b Target) int { return strings.Compare(a.Name, b.Name) })
@@ -132,12 +132,12 @@ type Mask struct {
 	matcher *matcher
 }
 
-// NewMask reads a placement mask; nil allows everything.
-func NewMask(mask *v1beta2.Placement) (*Mask, error) {
+// NewMask reads the placement mask of an object of a topology type; nil allows everything.
+func NewMask(topologyType string, mask *v1beta2.Placement) (*Mask, error) {
 	if mask == nil {
 		return &Mask{all: true}, nil
 	}
-	m, err := newMatcher(mask)
+	m, err := newMatcher(topologyType, mask)
 	if err != nil {
 		return nil, fmt.Errorf("spec.placementMask.topologySelector: %w", err)
 	}
@@ -145,38 +145,79 @@ func NewMask(mask *v1beta2.Placement) (*Mask, error) {
 }
 
 // Allows reports whether the target of that name may change. candidate is nil for a
-// target that no longer exists: a selector does not pick it.
+// target that no longer exists: neither a selector nor the name of a group picks it.
 func (m *Mask) Allows(name string, candidate *Candidate) bool {
 	return m.all || m.matcher.matches(name, candidate)
 }
 
 // matcher is a Placement, read. names is nil if the selector decides.
 type matcher struct {
+	topologyType string
+	// label is that of a user-defined type, by whose values targets are named; else empty.
+	label    string
 	names    map[string]bool
 	selector labels.Selector
 }
 
-func newMatcher(p *v1beta2.Placement) (*matcher, error) {
-	if p == nil {
-		return &matcher{selector: labels.Nothing()}, nil
-	}
-	if p.Topologies != nil {
-		names := make(map[string]bool, len(p.Topologies))
+func newMatcher(topologyType string, p *v1beta2.Placement) (*matcher, error) {
+	m := &matcher{topologyType: topologyType, label: topology.Label(topologyType), selector: labels.Nothing()}
+	switch {
+	case p == nil:
+		return m, nil
+	case p.Topologies != nil:
+		m.names = make(map[string]bool, len(p.Topologies))
 		for _, t := range p.Topologies {
-			names[t.Name] = true
+			m.names[t.Name] = true
 		}
-		return &matcher{names: names}, nil
+		return m, nil
 	}
-	selector, err := metav1.LabelSelectorAsSelector(p.TopologySelector)
-	if err != nil {
-		return nil, err
+	var err error
+	m.selector, err = metav1.LabelSelectorAsSelector(p.TopologySelector)
+	return m, err
+}
+
+// grouped reports whether names are those of groups.
+func (m *matcher) grouped() bool { return m.label != "" }
+
+// nameOf returns what a spec calls a target by: its own name, or that of its group. It returns false
+// if the target is in none.
+func (m *matcher) nameOf(name string, c *Candidate) (string, bool) {
+	if !m.grouped() {
+		return name, true
 	}
-	return &matcher{selector: selector}, nil
+	if c == nil {
+		return "", false
+	}
+	group, ok := c.Labels[m.label]
+	return group, ok
 }
 
 func (m *matcher) matches(name string, c *Candidate) bool {
-	if m.names != nil {
+	name, ok := m.nameOf(name, c)
+	switch {
+	case !ok:
+		return false
+	case m.names != nil && !m.grouped():
+		return m.names[name]
+	case c == nil || c.ByNameOnly || c.Refusal != "":
+		return false
+	case m.names != nil:
 		return m.names[name]
 	}
-	return c != nil && !c.ByNameOnly && c.Refusal == "" && m.selector.Matches(labels.Set(c.Labels))
+	return m.selector.Matches(labels.Set(c.Labels))
+}
+
+// missing is a name that no candidate is called by.
+func (m *matcher) missing(name string) Target {
+	if !m.grouped() {
+		return Target{
+			Candidate: Candidate{Name: name}, Disposition: NotFound, Named: true,
+			Message: fmt.Sprintf("there is no %s %q", m.topologyType, name),
+		}
+	}
+	name = topology.GroupTarget(m.topologyType, name)
+	return Target{
+		Candidate: Candidate{Name: name}, Disposition: NotFound, Named: true,
+		Message: fmt.Sprintf("there is no %s with the label %s that the object may use", topology.Base(m.topologyType), name),
+	}
 }

@@ -100,7 +100,7 @@ func TestMaskOfATargetThatIsGone(t *testing.T) {
 		"a frozen object keeps it":      {named(), false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			mask, err := NewMask(test.mask)
+			mask, err := NewMask("cell", test.mask)
 			if err != nil {
 				t.Fatal(err)
 			}

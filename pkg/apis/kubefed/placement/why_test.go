@@ -34,7 +34,7 @@ func TestWhyATargetIsPickedOrNot(t *testing.T) {
 		"what does not exist is not selected":     {inZone, nil, answer{false, `topologySelector "env=prod,zone=a" picks only what there is`}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			picks, why, err := Why(c.placement, "m1", c.candidate)
+			picks, why, err := Why("cluster", c.placement, "m1", c.candidate)
 			if err != nil {
 				t.Fatal(err)
 			}

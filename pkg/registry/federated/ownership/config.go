@@ -8,9 +8,12 @@ import (
 	"strconv"
 	"strings"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 	utiljson "k8s.io/apimachinery/pkg/util/json"
 
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/topology"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/conversion"
 	typesv1beta1 "github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta1"
 	"github.com/koinon-io/koinon/pkg/registry/federated"
@@ -115,6 +118,7 @@ func takeStash(tree map[string]any) (typesv1beta1.TopologyStash, bool) {
 func trackStash(spec map[string]any, stash typesv1beta1.TopologyStash) {
 	if stash.TopologyType != "" {
 		spec[topologyTypeField] = stash.TopologyType
+		trackGroups(child(spec, "placement"), stash.TopologyType)
 	}
 	if stash.PlacementMask != nil {
 		spec[maskField] = mustTree(stash.PlacementMask)
@@ -134,6 +138,33 @@ func trackStash(spec map[string]any, stash typesv1beta1.TopologyStash) {
 		selecting[i], order[i] = mustTree(&selectors[i].Override), strconv.Itoa(selectors[i].Index)
 	}
 	overrides[bySelectorField], overrides[orderField] = selecting, strings.Join(order, orderSeparator)
+}
+
+// trackGroups puts names, in the words of v1beta1, in the place of a selector that stands for
+// groups of a user-defined type. Names that are there stay.
+func trackGroups(placement map[string]any, topologyType string) {
+	tree := child(placement, "topologySelector")
+	if tree == nil {
+		return
+	}
+	selector := &metav1.LabelSelector{}
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(tree, selector); err != nil {
+		return // what is applied was compared with the schema
+	}
+	namespace := topology.SelectorNamespace(topologyType, selector)
+	groups, ok := topology.GroupsOfSelector(topologyType, namespace, selector)
+	if !ok {
+		return
+	}
+	delete(placement, "topologySelector")
+	if placement["topologies"] != nil {
+		return
+	}
+	list := make([]any, len(groups))
+	for i, group := range groups {
+		list[i] = map[string]any{"name": topology.SpecClusterName(topologyType, namespace, group)}
+	}
+	placement["topologies"] = list
 }
 
 // trackStatus turns the status of v1beta1 into that of v1beta2, with targets named as

@@ -20,6 +20,9 @@
 // without a look at the object that says what its names mean. They are values, and not part
 // of the path of any field.
 //
+// Groups of a user-defined topology type are names, zone=a in a request in v1beta1, although v1beta1
+// shows a selector for those in a placement; who writes that selector writes the names.
+//
 // An object that comes through v1beta1 has what its annotation says in spec.topologyType,
 // spec.placementMask and the overrides by selector; the annotation itself is in no tree, and
 // so nobody's.
@@ -28,7 +31,7 @@
 //
 // An entry is stored, and shown, in the words of the version that its manager spoke last:
 // spec.placement.clusters or spec.placement.topologies. If it holds what v1beta1 has no word
-// for it is in v1beta2. Who owns the whole list of overrides owns spec.overrides, as if it
+// for, such as a placement in groups, it is in v1beta2. Who owns the whole list of overrides owns spec.overrides, as if it
 // were atomic; who owns a part, spec.overrides.topologyName or
 // spec.overrides.topologySelector.
 //

@@ -113,8 +113,8 @@ func replaced(set *fieldpath.Set, from, to fieldpath.Path) *fieldpath.Set {
 }
 
 // storeEntry turns the fields of an entry into the words of its version, or of v1beta2 if that
-// has none for some.
-func storeEntry(e *metav1.ManagedFieldsEntry) {
+// has none for some. groups says that the placement names groups.
+func storeEntry(e *metav1.ManagedFieldsEntry, groups bool) {
 	v1beta1 := e.APIVersion == federated.V1beta1.String()
 	if !mentions(e, overridesField) && !(v1beta1 && slices.ContainsFunc(renamedOrUnsaid, func(field string) bool { return mentions(e, field) })) {
 		return
@@ -123,7 +123,7 @@ func storeEntry(e *metav1.ManagedFieldsEntry) {
 		if !set.Intersection(wholeList).Empty() {
 			set = set.Difference(fieldpath.NewSet(overridesPath)) // what holds the parts is no part
 		}
-		if v1beta1 && sayable(set) {
+		if v1beta1 && sayable(set) && !(groups && set.Has(topologiesPath)) {
 			set = replaced(set, topologiesPath, clustersPath)
 			set = replaced(set, selectorPath, clusterSelectorPath)
 			return replaced(set, byNamePath, overridesPath)

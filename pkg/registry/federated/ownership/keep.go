@@ -18,6 +18,22 @@ func keepUnsaid(entries, old []metav1.ManagedFieldsEntry) []metav1.ManagedFields
 	})
 }
 
+// claimGroups returns the entries of an object whose placement names groups. Who wrote the selector
+// that v1beta1 shows for them has written the names. An update that leaves the names as they were
+// leaves them to their owners.
+func claimGroups(w *write, obj, old *typesv1beta2.FederatedObject) []metav1.ManagedFieldsEntry {
+	if w.applies || old == nil || old.Spec.Placement == nil || !reflect.DeepEqual(obj.Spec.Placement.Topologies, old.Spec.Placement.Topologies) {
+		out, _ := eachEntry(obj.ManagedFields, func(e *metav1.ManagedFieldsEntry) bool {
+			return changeSet(e, func(set *fieldpath.Set) *fieldpath.Set { return replaced(set, selectorPath, topologiesPath) })
+		})
+		return out
+	}
+	names := fieldpath.NewSet(topologiesPath)
+	return withEntriesOf(obj.ManagedFields, old.ManagedFields, func(set, was *fieldpath.Set) *fieldpath.Set {
+		return set.Difference(names).Difference(fieldpath.NewSet(selectorPath)).Union(was.Intersection(names))
+	})
+}
+
 // giveBack returns entries in which fields belong to whom they belonged to in old, too.
 func giveBack(entries, old []metav1.ManagedFieldsEntry, fields *fieldpath.Set) []metav1.ManagedFieldsEntry {
 	if fields.Empty() {

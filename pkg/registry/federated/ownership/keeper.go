@@ -16,6 +16,7 @@ import (
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 	"sigs.k8s.io/structured-merge-diff/v6/typed"
 
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/topology"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/conversion"
 	typesv1beta1 "github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta1"
 	typesv1beta2 "github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
@@ -176,7 +177,7 @@ func (k *Keeper) storedEntries(w *write, obj, old *typesv1beta2.FederatedObject)
 		if was := find(w.stored, keyOf(e)); was != nil && was.APIVersion != e.APIVersion && !k.spoke(w, e, old) {
 			e.APIVersion = was.APIVersion
 		}
-		storeEntry(e)
+		storeEntry(e, placesGroups(obj))
 	}
 	return inOrder(out)
 }
@@ -208,10 +209,21 @@ func completeSpec(w *write, obj, old *typesv1beta2.FederatedObject) error {
 	if !conversion.HasSelectorOverrides(&obj.Spec) {
 		obj.ManagedFields = withoutClaims(obj.ManagedFields)
 	}
-	if !applied {
-		return nil
+	if applied {
+		if err := toTopologyWords(obj); err != nil {
+			return err
+		}
 	}
-	return toTopologyWords(obj)
+	if placesGroups(obj) {
+		obj.ManagedFields = claimGroups(w, obj, old)
+	}
+	return nil
+}
+
+// placesGroups reports whether an object names groups in its placement, for which v1beta1 shows a
+// selector.
+func placesGroups(obj *typesv1beta2.FederatedObject) bool {
+	return topology.Label(obj.Spec.TopologyType) != "" && obj.Spec.Placement != nil && len(obj.Spec.Placement.Topologies) > 0
 }
 
 // saysTopology reports whether the client itself said what v1beta1 has no words for, in the

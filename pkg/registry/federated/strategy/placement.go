@@ -29,6 +29,13 @@ type Targets interface {
 	Page(ctx context.Context, namespace string) (*federationv1alpha1.MemberNamespace, error)
 }
 
+// Fleet is Targets, with what is asked about all of them.
+type Fleet interface {
+	Targets
+	// Labels returns those of every cluster or, of a namespace, of every cell or edge unit.
+	Labels(ctx context.Context, topologyType, namespace string) ([]map[string]string, error)
+}
+
 // Unit is what admission wants to know of a cell or an edge unit.
 type Unit struct {
 	Labels map[string]string
@@ -37,15 +44,18 @@ type Unit struct {
 }
 
 // NewPlacementChecker returns a checker of the targets that a placement names.
-func NewPlacementChecker(targets Targets) PlacementChecker { return placementChecker{targets} }
+func NewPlacementChecker(targets Fleet) PlacementChecker { return placementChecker{targets} }
 
-type placementChecker struct{ targets Targets }
+type placementChecker struct{ targets Fleet }
 
 // CheckPlacement refuses targets of other tenants, and those whose namespace is somebody
 // else's or the member's own; it warns of targets that do not exist.
 func (c placementChecker) CheckPlacement(ctx context.Context, o *typesv1beta2.FederatedObject, version string) (errs field.ErrorList, warnings []string) {
 	if o.Spec.Placement == nil {
 		return nil, nil
+	}
+	if topology.Label(o.Spec.TopologyType) != "" {
+		return c.checkGroups(ctx, o, version)
 	}
 	list, word := field.NewPath("spec", "placement", "topologies"), func(name string) string { return name }
 	if version == federated.V1beta1.Version {
@@ -71,9 +81,65 @@ func (c placementChecker) CheckPlacement(ctx context.Context, o *typesv1beta2.Fe
 	return errs, warnings
 }
 
+// checkGroups warns of groups that nothing is in which the object may use: like a selector, a group
+// does not name what is in it, so that nothing is refused.
+func (c placementChecker) checkGroups(ctx context.Context, o *typesv1beta2.FederatedObject, version string) (errs field.ErrorList, warnings []string) {
+	at := func(i int) *field.Path {
+		return field.NewPath("spec", "placement", "topologies").Index(i).Child("name")
+	}
+	if version == federated.V1beta1.Version {
+		at = func(i int) *field.Path {
+			return field.NewPath("spec", "placement", "clusterSelector", "matchExpressions").Index(0).Child("values").Index(i)
+		}
+	}
+	check := c.of(ctx, o)
+	if len(o.Spec.Placement.Topologies) > 0 {
+		groups, err := check.groups()
+		if err != nil {
+			return append(errs, field.InternalError(at(0), err)), nil
+		}
+		base := topology.Base(o.Spec.TopologyType)
+		for i, t := range o.Spec.Placement.Topologies {
+			if !groups[t.Name] {
+				warnings = append(warnings, fmt.Sprintf("%s: %q: there is no %s with the label %s that the object may use; nothing happens until there is one",
+					at(i), t.Name, base, topology.GroupTarget(o.Spec.TopologyType, t.Name)))
+			}
+		}
+	}
+	if warning := check.selectsForSystemNamespace(version); warning != "" {
+		warnings = append(warnings, warning)
+	}
+	return errs, warnings
+}
+
+// groups are those of the object's topology type in which there is something that it may use.
+func (c *placementCheck) groups() (map[string]bool, error) {
+	topologyType, groups := c.object.Spec.TopologyType, map[string]bool{}
+	all, err := c.Labels(c.ctx, topology.Base(topologyType), c.object.Namespace)
+	if err != nil {
+		return nil, err
+	}
+	for _, labels := range all {
+		group, ok := topology.GroupOf(topologyType, labels)
+		if !ok || groups[group] {
+			continue
+		}
+		tenant, err := c.tenant()
+		if err != nil {
+			return nil, err
+		}
+		if topology.Scoped(topologyType) {
+			groups[group] = tenancy.UnitRefusal(c.object.Namespace, tenant, labels) == ""
+			continue
+		}
+		groups[group] = labels[federationv1alpha1.TopologyLabel] == "" && tenancy.Refusal(c.object.Namespace, tenant, tenancy.Of(labels), tenancy.WholeCluster) == ""
+	}
+	return groups, nil
+}
+
 // placementCheck is the check of one object. What it looks up more than once it keeps.
 type placementCheck struct {
-	Targets
+	Fleet
 	ctx    context.Context
 	object *typesv1beta2.FederatedObject
 	// tenant asks the host at its first call: not for every target, and not for nothing.
@@ -84,7 +150,7 @@ type placementCheck struct {
 
 func (c placementChecker) of(ctx context.Context, o *typesv1beta2.FederatedObject) *placementCheck {
 	return &placementCheck{
-		Targets: c.targets, ctx: ctx, object: o,
+		Fleet: c.targets, ctx: ctx, object: o,
 		holders: map[string]map[string]ownership.Owner{},
 		tenant: sync.OnceValues(func() (tenancy.Tenant, error) {
 			if o.Namespace == "" { // it has no tenant
@@ -191,10 +257,14 @@ func (c *placementCheck) place(target, member, namespace string) (refusal string
 // they are is known later.
 func (c *placementCheck) selectsForSystemNamespace(version string) string {
 	p := c.object.Spec.Placement
-	if p.Topologies != nil || p.TopologySelector == nil || topology.Scoped(c.object.Spec.TopologyType) || !ownership.IsSystemName(c.object.Namespace) {
+	byGroup := topology.Label(c.object.Spec.TopologyType) != "" && len(p.Topologies) > 0
+	if !byGroup && (p.Topologies != nil || p.TopologySelector == nil) || topology.Scoped(c.object.Spec.TopologyType) || !ownership.IsSystemName(c.object.Namespace) {
 		return ""
 	}
 	path := "spec.placement.topologySelector"
+	if byGroup {
+		path = "spec.placement.topologies"
+	}
 	if version == federated.V1beta1.Version {
 		path = "spec.placement.clusterSelector"
 	}

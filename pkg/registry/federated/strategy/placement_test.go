@@ -3,6 +3,7 @@ package strategy
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -48,6 +49,16 @@ func (*fleet) Unit(_ context.Context, _, namespace, name string) (*Unit, error) 
 		return &Unit{Member: "m2", Namespace: "taken"}, nil
 	case "shop/foreign":
 		return &Unit{Member: "m2", Namespace: "free", Labels: map[string]string{federationv1alpha1.TenantLabel: "b"}}, nil
+	}
+	return nil, nil
+}
+
+func (*fleet) Labels(_ context.Context, topologyType, _ string) ([]map[string]string, error) {
+	switch topologyType {
+	case "cell":
+		return []map[string]string{{"zone": "a"}, {"zone": "b", federationv1alpha1.TenantLabel: "b"}, nil}, nil
+	case "cluster":
+		return []map[string]string{{"zone": "a"}, {"zone": "b", federationv1alpha1.TenantLabel: "a"}, {"zone": "c", federationv1alpha1.TopologyLabel: "cell"}}, nil
 	}
 	return nil, nil
 }
@@ -139,6 +150,37 @@ func TestANamespaceOfAMemberIsItsOwnersAlone(t *testing.T) {
 			}
 			if got != test.want {
 				t.Errorf("got  %s\nwant %s", got, test.want)
+			}
+		})
+	}
+}
+
+func TestGroupsThatNothingIsInAreWarnedAbout(t *testing.T) {
+	none := func(path, group, base string) string {
+		return fmt.Sprintf("%s: %q: there is no %s with the label zone=%s that the object may use; nothing happens until there is one", path, group, base, group)
+	}
+	for name, test := range map[string]struct {
+		topologyType, namespace, version string
+		groups                           []string
+		want                             []string
+	}{
+		"a zone of cells that the namespace may use": {"cell:zone", "shop", "v1beta2", []string{"a"}, nil},
+		"a zone of a cell of another tenant, and one that is none": {"cell:zone", "shop", "v1beta2", []string{"a", "b", "x"},
+			[]string{none("spec.placement.topologies[1].name", "b", "cell"), none("spec.placement.topologies[2].name", "x", "cell")}},
+		"in the words of v1beta1": {"cell:zone", "shop", "v1beta1", []string{"a", "x"},
+			[]string{none("spec.placement.clusterSelector.matchExpressions[0].values[1]", "x", "cell")}},
+		"clusters, without those of tenants and of cells": {"cluster:zone", "shop", "v1beta2", []string{"a", "b", "c"},
+			[]string{none("spec.placement.topologies[1].name", "b", "cluster"), none("spec.placement.topologies[2].name", "c", "cluster")}},
+		"an object without a namespace": {"cluster:zone", "", "v1beta2", []string{"a"}, nil},
+		"a namespace that each member has for itself": {"cluster:zone", "default", "v1beta2", []string{"a"},
+			[]string{`spec.placement.topologies: namespace "default" belongs to each member itself: nothing is placed there unless spec.allowedSystemNamespaces of the KubeFedCluster names it`}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := placed(test.namespace, test.groups...)
+			o.Spec.TopologyType = test.topologyType
+			errs, warnings := NewPlacementChecker(&fleet{}).CheckPlacement(t.Context(), o, test.version)
+			if diff := cmp.Diff(test.want, warnings); diff != "" || len(errs) > 0 {
+				t.Errorf("errors %v, warnings (-want +got):\n%s", errs, diff)
 			}
 		})
 	}

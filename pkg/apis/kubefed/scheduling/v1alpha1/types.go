@@ -93,6 +93,9 @@ const (
 	// ReasonRetainReplicas: the federated object leaves replicas to its members, so there is nothing
 	// to divide.
 	ReasonRetainReplicas = "RetainReplicas"
+	// ReasonGrouped: the federated object is of a topology type that a user has defined, such as
+	// cell:zone, and names groups, which replicas are not divided among.
+	ReasonGrouped = "Grouped"
 	// ReasonDisabled: the KubeFedConfig has the feature gate SchedulerPreferences disabled.
 	ReasonDisabled = "Disabled"
 	// ReasonInvalid: the federated object cannot be placed as it is, or refuses the result.

@@ -23,6 +23,10 @@
 //   - a cluster selector without the labels that keep it to targets of that type in that
 //     namespace.
 //
+// Names of groups, of a user-defined topology type, are a selector in a placement of v1beta1, and that
+// selector is names again. v1beta1 may say clusters: [{name: zone=a}] as well, which is how it names
+// groups in overrides; such names win over the selector, which is what was shown for those before.
+//
 // A request body may leave metadata.namespace out; the API server fills it in only after
 // conversion. The first name or selector then says which namespace is meant, the others
 // have to agree, and ToV1beta2 sets metadata.namespace to it, so that the server's check

@@ -16,6 +16,9 @@ const ForeignPrefix = "cluster:"
 // statusName maps the name of a status entry; unlike a name in the spec it may be one
 // that follows no rule.
 func (n names) statusName(clusterName string) string {
+	if topology.IsGroupTarget(n.topologyType, clusterName) {
+		return clusterName
+	}
 	if name, ok := topology.Name(n.topologyType, n.namespace, clusterName); ok {
 		return name
 	}
@@ -27,6 +30,9 @@ func (n names) statusClusterName(name string) string {
 		if foreign, ok := strings.CutPrefix(name, ForeignPrefix); ok {
 			return foreign
 		}
+	}
+	if topology.IsGroupTarget(n.topologyType, name) {
+		return name
 	}
 	return topology.ClusterName(n.topologyType, n.namespace, name)
 }

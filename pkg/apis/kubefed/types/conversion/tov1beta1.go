@@ -80,6 +80,9 @@ func (n names) clusterPlacement(in *v1beta2.Placement) *v1beta1.Placement {
 	if in == nil {
 		return nil
 	}
+	if groups := groupsOf(n.topologyType, in); len(groups) > 0 {
+		return &v1beta1.Placement{ClusterSelector: topology.SelectorOfGroups(n.topologyType, n.namespace, groups)}
+	}
 	out := &v1beta1.Placement{ClusterSelector: topology.SelectorToCluster(n.topologyType, n.namespace, in.TopologySelector)}
 	if in.Topologies != nil {
 		out.Clusters = make([]v1beta1.ClusterReference, len(in.Topologies))
@@ -88,6 +91,17 @@ func (n names) clusterPlacement(in *v1beta2.Placement) *v1beta1.Placement {
 		}
 	}
 	return out
+}
+
+// groupsOf returns the names in a placement of a user-defined type, nil for all others.
+func groupsOf(topologyType string, p *v1beta2.Placement) (groups []string) {
+	if topology.Label(topologyType) == "" {
+		return nil
+	}
+	for i := range p.Topologies {
+		groups = append(groups, p.Topologies[i].Name)
+	}
+	return groups
 }
 
 // clusterOverrides leaves out the overrides by selector, which the stash has. The list
@@ -111,7 +125,7 @@ func (n names) clusterOverrides(in []v1beta2.Override) []v1beta1.Override {
 			continue
 		}
 		out = append(out, v1beta1.Override{
-			ClusterName:      topology.ClusterName(n.topologyType, n.namespace, in[i].TopologyName),
+			ClusterName:      topology.SpecClusterName(n.topologyType, n.namespace, in[i].TopologyName),
 			ClusterOverrides: clusterPatches(in[i].TopologyOverrides),
 		})
 	}

@@ -6,7 +6,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
-	"github.com/koinon-io/koinon/pkg/apis/federation/v1alpha1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/topology"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
@@ -84,8 +83,34 @@ func (n *names) topologyPlacement(in *v1beta1.Placement) (*v1beta2.Placement, *f
 			}
 		}
 	}
+	if topology.Label(n.topologyType) != "" {
+		return n.groupPlacement(out, in.ClusterSelector)
+	}
 	out.TopologySelector, err = n.selector(in.ClusterSelector, placementPath.Child("clusterSelector"))
 	return out, err
+}
+
+// groupPlacement completes the placement of a user-defined type: a selector may stand for names. If
+// there are names beside it, it is what v1beta1 shows of these, or of those before.
+func (n *names) groupPlacement(p *v1beta2.Placement, s *metav1.LabelSelector) (*v1beta2.Placement, *field.Error) {
+	path := placementPath.Child("clusterSelector")
+	n.learn(topology.SelectorNamespace(n.topologyType, s))
+	groups, ok := topology.GroupsOfSelector(n.topologyType, n.namespace, s)
+	switch {
+	case ok && p.Topologies == nil:
+		p.Topologies = make([]v1beta2.TopologyReference, len(groups))
+		for i := range groups {
+			p.Topologies[i].Name = groups[i]
+		}
+		return p, nil
+	case ok:
+		return p, nil
+	case s != nil && len(p.Topologies) > 0:
+		return nil, field.Forbidden(path, fmt.Sprintf("topologyType is %s, so there may be clusters or a selector, and not both", n.topologyType))
+	}
+	var err *field.Error
+	p.TopologySelector, err = n.selector(s, path)
+	return p, err
 }
 
 func (n *names) topologyOverrides(in []v1beta1.Override) ([]v1beta2.Override, *field.Error) {
@@ -117,44 +142,51 @@ func topologyPatches(in []v1beta1.OverridePatch) []v1beta2.OverridePatch {
 
 // name maps a cluster name back. If the namespace is not known yet, the name tells it.
 func (n *names) name(clusterName string, path func() *field.Path) (string, *field.Error) {
-	if !topology.Scoped(n.topologyType) {
+	if hasClusterWords(n.topologyType) {
 		return clusterName, nil
 	}
-	name, namespace, ok := topology.Split(n.topologyType, clusterName)
-	if ok && n.namespace == "" {
-		n.namespace = namespace
+	name, namespace, ok := topology.SplitSpec(n.topologyType, clusterName)
+	if ok {
+		n.learn(namespace)
 	}
-	if !ok || namespace != n.namespace {
+	if grouped := topology.Label(n.topologyType) != ""; !ok || !grouped && namespace != n.namespace {
 		return "", field.Invalid(path(), clusterName, fmt.Sprintf("topologyType is %s, so the name must be %s", n.topologyType, n.rule()))
 	}
 	return name, nil
 }
 
-func (n *names) rule() string {
+// learn takes the namespace from a name or a selector if it is not known yet.
+func (n *names) learn(namespace string) {
 	if n.namespace == "" {
-		return topology.Rule(n.topologyType, "<namespace>")
+		n.namespace = namespace
 	}
-	return topology.Rule(n.topologyType, n.namespace)
+}
+
+// hasClusterWords reports whether v1beta1 calls whom a spec of that type names, and selects, as
+// v1beta2 does.
+func hasClusterWords(topologyType string) bool {
+	return !topology.Scoped(topologyType) && topology.Label(topologyType) == ""
+}
+
+func (n *names) rule() string { return topology.SpecRule(n.topologyType, n.shownNamespace()) }
+
+func (n *names) shownNamespace() string {
+	if n.namespace == "" {
+		return "<namespace>"
+	}
+	return n.namespace
 }
 
 // selector maps a cluster selector back.
 func (n *names) selector(s *metav1.LabelSelector, path *field.Path) (*metav1.LabelSelector, *field.Error) {
-	if n.namespace == "" {
-		n.namespace = topology.SelectorNamespace(n.topologyType, s)
-	}
+	n.learn(topology.SelectorNamespace(n.topologyType, s))
 	out, ok := topology.SelectorFromCluster(n.topologyType, n.namespace, s)
 	if !ok {
-		namespace := n.namespace
-		if namespace == "" {
-			namespace = "<namespace>"
-		}
 		shown := metav1.FormatLabelSelector(s)
 		if len(s.MatchLabels) == 0 && len(s.MatchExpressions) == 0 {
 			shown = "{}"
 		}
-		return nil, field.Invalid(path, shown, fmt.Sprintf(
-			"topologyType is %s, so matchLabels must hold %s: %s and %s: %s", n.topologyType,
-			v1alpha1.TopologyLabel, n.topologyType, v1alpha1.TopologyNamespaceLabel, namespace))
+		return nil, field.Invalid(path, shown, fmt.Sprintf("topologyType is %s, so %s", n.topologyType, topology.SelectorWants(n.topologyType, n.shownNamespace())))
 	}
 	return out, nil
 }

@@ -1,6 +1,10 @@
 package conversion
 
 import (
+	"fmt"
+	"slices"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/topology"
@@ -11,19 +15,36 @@ import (
 // InClusterWords returns an object in the topology shape, but with its targets and
 // selectors named as v1beta1 does: a cell rz00a is called rz00a.shop in the placement, in
 // overrides and in the status. The mask and overrides by selector, which v1beta1 has no
-// words for, stay as they are. The result shares parts with in.
+// words for, stay as they are. Groups of a user-defined type are named, zone=a, also where
+// v1beta1 shows a selector for them: it is names that somebody owns. The result shares parts
+// with in.
 func InClusterWords(in *v1beta2.FederatedObject) *v1beta2.FederatedObject {
 	out := *in
-	if !topology.Scoped(in.Spec.TopologyType) {
+	if hasClusterWords(in.Spec.TopologyType) {
 		return &out
 	}
 	n := names{in.Spec.TopologyType, in.Namespace}
-	out.Spec.Placement = asTopologies(n.clusterPlacement(in.Spec.Placement))
+	out.Spec.Placement = n.inClusterWords(in.Spec.Placement)
 	out.Spec.Overrides = renamedOverrides(in.Spec.Overrides, func(_ int, name string) string {
-		return topology.ClusterName(n.topologyType, n.namespace, name)
+		return topology.SpecClusterName(n.topologyType, n.namespace, name)
 	})
 	out.Status = renamedTargets(in.Status, n.statusClusterName)
 	return &out
+}
+
+func (n names) inClusterWords(in *v1beta2.Placement) *v1beta2.Placement {
+	groups := []string(nil)
+	if in != nil {
+		groups = groupsOf(n.topologyType, in)
+	}
+	if len(groups) == 0 {
+		return asTopologies(n.clusterPlacement(in))
+	}
+	out := &v1beta2.Placement{Topologies: make([]v1beta2.TopologyReference, len(groups))}
+	for i := range groups {
+		out.Topologies[i].Name = topology.SpecClusterName(n.topologyType, n.namespace, groups[i])
+	}
+	return out
 }
 
 // FromClusterWords undoes InClusterWords, by the object's own topologyType. The error, a
@@ -31,11 +52,14 @@ func InClusterWords(in *v1beta2.FederatedObject) *v1beta2.FederatedObject {
 // can have.
 func FromClusterWords(in *v1beta2.FederatedObject) (*v1beta2.FederatedObject, error) {
 	out := *in
-	if !topology.Scoped(in.Spec.TopologyType) {
+	if hasClusterWords(in.Spec.TopologyType) {
 		return &out, nil
 	}
 	n := &names{in.Spec.TopologyType, in.Namespace}
 	placement, err := n.topologyPlacement(asClusters(in.Spec.Placement))
+	if err == nil && placement != nil {
+		err = n.contradiction(placement, in.Spec.Placement.TopologySelector)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -52,6 +76,17 @@ func FromClusterWords(in *v1beta2.FederatedObject) (*v1beta2.FederatedObject, er
 	}
 	out.Status = renamedTargets(in.Status, n.statusName)
 	return &out, nil
+}
+
+// contradiction refuses a selector that stands for other groups than those that are named: who
+// applies it does not own the names, so that they stay beside it.
+func (n *names) contradiction(p *v1beta2.Placement, s *metav1.LabelSelector) *field.Error {
+	groups, ok := topology.GroupsOfSelector(n.topologyType, n.namespace, s)
+	if named := groupsOf(n.topologyType, p); !ok || len(named) == 0 || slices.Equal(named, groups) {
+		return nil
+	}
+	return field.Invalid(placementPath.Child("clusterSelector"), metav1.FormatLabelSelector(s), fmt.Sprintf(
+		"topologyType is %s, and other groups are placed by name: write clusters, with names such as %s", n.topologyType, topology.GroupTarget(n.topologyType, groups[0])))
 }
 
 // asTopologies moves names and selector of a placement, as they are.

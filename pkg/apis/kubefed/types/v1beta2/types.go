@@ -7,7 +7,7 @@ import (
 )
 
 // Topology types. A further one is a further row in the naming table of package
-// topology.
+// topology, and users make more of them with a label: see ADR 41.
 const (
 	// TopologyCluster places by KubeFedCluster name. It is the default.
 	TopologyCluster = "cluster"
@@ -46,7 +46,9 @@ type FederatedObjectList struct {
 // FederatedObjectSpec says what should run where.
 type FederatedObjectSpec struct {
 	// TopologyType is the way the fleet is divided for this object: cluster (default),
-	// cell or edgeunit. Immutable.
+	// cell or edgeunit; or one of these, a colon and the key of a label, such as cell:zone.
+	// The targets are then the cells that carry the label, and names in placement,
+	// placementMask and overrides are its values. Immutable.
 	// +optional
 	TopologyType string `json:"topologyType,omitempty"`
 	// Template is the object to create in each target, without name and namespace.
@@ -83,14 +85,14 @@ type Placement struct {
 
 // TopologyReference names one target.
 type TopologyReference struct {
-	// Name of a cluster, cell or edge unit.
+	// Name of a cluster, cell or edge unit, or a value of the label that topologyType names.
 	Name string `json:"name"`
 }
 
 // Override is a list of changes for one target, or for those a selector picks.
 type Override struct {
-	// TopologyName is the target. Exactly one of topologyName and topologySelector is
-	// set.
+	// TopologyName is the target, or a value of the label that topologyType names. Exactly
+	// one of topologyName and topologySelector is set.
 	// +optional
 	TopologyName string `json:"topologyName,omitempty"`
 	// TopologySelector picks the targets by label. The cluster shape has no such thing:
@@ -297,7 +299,8 @@ func (s TargetState) IsGivenUp(health Health) bool { return s == TargetAbandoned
 
 // TargetStatus is what is known of one target.
 type TargetStatus struct {
-	// Name of the target, in the words of spec.topologyType.
+	// Name of the target, in the words of spec.topologyType: of cell:zone, that of a cell,
+	// or zone=a for a zone that no cell is in.
 	Name string `json:"name"`
 	// State is empty if the target runs what the spec says, else one word on why not.
 	// +optional

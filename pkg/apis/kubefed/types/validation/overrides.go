@@ -30,7 +30,7 @@ func (c *check) overrideTarget(i int, o *v1beta2.Override, seen map[string]bool)
 		c.add(field.Required(c.overrideName(i), "exactly one of topologyName and topologySelector must be set"))
 	default:
 		name := o.TopologyName
-		c.targetName(name, c.target(name), func() *field.Path { return c.overrideName(i) })
+		c.specName(name, c.target(name), func() *field.Path { return c.overrideName(i) })
 		if name != "" && seen[name] {
 			c.add(duplicate(c.overrideName(i), c.target(name), "a target has one entry, with all of its changes in "+c.patchesField(i)))
 		}

@@ -119,8 +119,9 @@ func (c *check) object() {
 	}
 	c.payload()
 	c.bounds()
-	c.placement(obj.Spec.Placement, c.placementList(), c.placementSelector(), c.target)
-	c.placement(obj.Spec.PlacementMask, c.mask().Child("topologies"), c.mask().Child("topologySelector"), func(name string) string { return name })
+	c.placement(obj.Spec.Placement, c.placementName, c.placementSelector(), c.placed)
+	c.placement(obj.Spec.PlacementMask, c.maskName, c.mask().Child("topologySelector"), func(name string) string { return name })
+	c.groupsOrSelector()
 	if c.old == nil || !reflect.DeepEqual(obj.Spec.Overrides, c.old.Spec.Overrides) {
 		c.overrides()
 	}
@@ -201,6 +202,9 @@ func (c *check) remoteStatuses() {
 // statusName takes the name of a target, and that of a cluster that is no target.
 func (c *check) statusName(name string, path *field.Path) {
 	topologyType := c.obj.Spec.TopologyType
+	if topology.IsGroupTarget(topologyType, name) {
+		return
+	}
 	foreign, ok := strings.CutPrefix(name, conversion.ForeignPrefix)
 	if !ok || !topology.Scoped(topologyType) {
 		c.targetName(name, name, func() *field.Path { return path })
@@ -208,6 +212,9 @@ func (c *check) statusName(name string, path *field.Path) {
 	}
 	if target, isTarget := topology.Name(topologyType, c.obj.Namespace, foreign); isTarget {
 		c.add(field.Invalid(path, name, fmt.Sprintf("is %s: write %s", noun(topologyType), target)))
+	}
+	if topology.IsGroupTarget(topologyType, foreign) {
+		c.add(field.Invalid(path, name, "is no cluster: write "+foreign))
 	}
 }
 
@@ -263,25 +270,35 @@ func oneOf(allowed ...string) func(*field.Path, string) *field.Error {
 
 func (c *check) topologyTypeAllowed() {
 	topologyType := c.obj.Spec.TopologyType
-	if !topology.Known(topologyType) {
-		c.add(field.NotSupported(c.topologyType(), topologyType, topology.Types()))
+	if problem := topology.Problem(topologyType); problem != "" {
+		c.add(field.Invalid(c.topologyType(), topologyType, problem))
 		return
 	}
 	if !c.opts.Namespaced && topology.Scoped(topologyType) {
-		c.add(field.Invalid(c.topologyType(), topologyType, fmt.Sprintf("a cluster-scoped kind such as %s allows only cluster", c.obj.Kind)))
+		c.add(field.Invalid(c.topologyType(), topologyType, fmt.Sprintf("a cluster-scoped kind such as %s allows only cluster, or cluster:<label>", c.obj.Kind)))
 	}
 }
 
-// placement checks a placement or a mask; shown is a target's name in the client's words.
-func (c *check) placement(p *v1beta2.Placement, list, selector *field.Path, shown func(string) string) {
+// groupsOrSelector refuses names of groups beside a selector, for which v1beta1 has one place. An
+// empty list says that nothing is placed, which v1beta1 can say beside a selector.
+func (c *check) groupsOrSelector() {
+	topologyType, p := c.obj.Spec.TopologyType, c.obj.Spec.Placement
+	if topology.Label(topologyType) != "" && p != nil && len(p.Topologies) > 0 && p.TopologySelector != nil {
+		c.add(field.Forbidden(c.placementSelector(), fmt.Sprintf("topologyType is %s, so there may be topologies or a topologySelector, and not both", topologyType)))
+	}
+}
+
+// placement checks a placement or a mask; at is where its i-th name is, and shown a name in the
+// client's words.
+func (c *check) placement(p *v1beta2.Placement, at func(i int) *field.Path, selector *field.Path, shown func(string) string) {
 	if p == nil {
 		return
 	}
 	seen := make(map[string]bool, len(p.Topologies))
 	for i := range p.Topologies {
 		name := p.Topologies[i].Name
-		path := func() *field.Path { return list.Index(i).Child("name") }
-		c.targetName(name, shown(name), path)
+		path := func() *field.Path { return at(i) }
+		c.specName(name, shown(name), path)
 		if seen[name] {
 			c.add(duplicate(path(), shown(name), "a target is listed once"))
 		}
@@ -290,9 +307,23 @@ func (c *check) placement(p *v1beta2.Placement, list, selector *field.Path, show
 	c.selector(p.TopologySelector, selector)
 }
 
+// specName checks whom a spec names: a target, or a group of a user-defined type.
+func (c *check) specName(name, shown string, path func() *field.Path) {
+	topologyType := c.obj.Spec.TopologyType
+	label := topology.Label(topologyType)
+	switch {
+	case label == "":
+		c.targetName(name, shown, path)
+	case name == "":
+		c.add(field.Required(path(), fmt.Sprintf("a value of the label %s, by which %s goes", label, topologyType)))
+	case len(utilvalidation.IsValidLabelValue(name)) > 0:
+		c.add(field.Invalid(path(), shown, fmt.Sprintf("topologyType is %s, so the name is a value of the label %s: letters, digits, '-', '_' and '.', at most 63 of them, such as a", topologyType, label)))
+	}
+}
+
 // targetName checks a name against what targets of the object's type can be called.
 func (c *check) targetName(name, shown string, path func() *field.Path) {
-	topologyType := c.obj.Spec.TopologyType
+	topologyType := topology.Base(c.obj.Spec.TopologyType)
 	switch {
 	case name == "":
 		c.add(field.Required(path(), fmt.Sprintf("the name of %s", noun(topologyType))))
@@ -322,6 +353,7 @@ func (c *check) dotted(name string) string {
 
 // noun is what people call a target of the type, with its article.
 func noun(topologyType string) string {
+	topologyType = topology.Base(topologyType)
 	if topologyType == v1beta2.TopologyEdgeUnit {
 		return "an edge unit"
 	}

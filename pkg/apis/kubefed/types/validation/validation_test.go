@@ -44,6 +44,7 @@ func sentences(errs field.ErrorList) []string {
 
 const (
 	cell    = `"topologyType":"cell","template":{}`
+	zone    = `"topologyType":"cell:zone","template":{}`
 	cluster = `"topologyType":"cluster","template":{}`
 )
 
@@ -65,10 +66,45 @@ func TestRefusals(t *testing.T) {
 		// if empty.
 		v1beta2, v1beta1 string
 	}{
+		"a type that divides by no label": {
+			spec:    `"topologyType":"cell:a b","template":{}`,
+			v1beta2: `spec.topologyType: Invalid value: "cell:a b": after cell: comes the key of a label, such as zone or example.com/zone: "a b" is none`,
+			v1beta1: `metadata.annotations[federation.koinon.io/topology].topologyType: Invalid value: "cell:a b": after cell: comes the key of a label, such as zone or example.com/zone: "a b" is none`,
+		},
+		"a group that is no value of a label": {
+			spec:    zone + `,"placement":{"topologies":[{"name":"a/b"}]}`,
+			v1beta2: `spec.placement.topologies[0].name: Invalid value: "a/b": topologyType is cell:zone, so the name is a value of the label zone: letters, digits, '-', '_' and '.', at most 63 of them, such as a`,
+			v1beta1: `spec.placement.clusterSelector.matchExpressions[0].values[0]: Invalid value: "a/b": topologyType is cell:zone, so the name is a value of the label zone: letters, digits, '-', '_' and '.', at most 63 of them, such as a`,
+		},
+		"a group without a name": {
+			spec:    zone + `,"placementMask":{"topologies":[{"name":""}]}`,
+			v1beta2: `spec.placementMask.topologies[0].name: Required value: a value of the label zone, by which cell:zone goes`,
+			v1beta1: `metadata.annotations[federation.koinon.io/topology].placementMask.topologies[0].name: Required value: a value of the label zone, by which cell:zone goes`,
+		},
+		"an override for no group": {
+			spec:    zone + `,"overrides":[{"topologyName":"a b"}]`,
+			v1beta2: `spec.overrides[0].topologyName: Invalid value: "a b": topologyType is cell:zone, so the name is a value of the label zone: letters, digits, '-', '_' and '.', at most 63 of them, such as a`,
+			v1beta1: `spec.overrides[0].clusterName: Invalid value: "zone=a b": topologyType is cell:zone, so the name is a value of the label zone: letters, digits, '-', '_' and '.', at most 63 of them, such as a`,
+		},
+		"groups and a selector": {
+			spec:    zone + `,"placement":{"topologies":[{"name":"a"}],"topologySelector":{}}`,
+			v1beta2: `spec.placement.topologySelector: Forbidden: topologyType is cell:zone, so there may be topologies or a topologySelector, and not both`,
+			v1beta1: `spec.placement.clusterSelector: Forbidden: topologyType is cell:zone, so there may be topologies or a topologySelector, and not both`,
+		},
+		"a group that is listed twice": {
+			spec:    zone + `,"placement":{"topologies":[{"name":"a"},{"name":"a"}]}`,
+			v1beta2: `spec.placement.topologies[1].name: Duplicate value: "a": a target is listed once`,
+			v1beta1: `spec.placement.clusterSelector.matchExpressions[0].values[1]: Duplicate value: "a": a target is listed once`,
+		},
+		"a selector of groups by what the server sets": {
+			spec:    zone + `,"placement":{"topologySelector":{"matchLabels":{"federation.koinon.io/topology":"cell"}}}`,
+			v1beta2: `spec.placement.topologySelector.matchLabels[federation.koinon.io/topology]: Forbidden: is set by the server: select by other labels`,
+			v1beta1: `spec.placement.clusterSelector.matchLabels[federation.koinon.io/topology]: Forbidden: is set by the server: select by other labels`,
+		},
 		"an unknown topologyType": {
 			spec:    `"topologyType":"zone","template":{},"placement":{"topologies":[{"name":"eu"}]}`,
-			v1beta2: `spec.topologyType: Unsupported value: "zone": supported values: "cell", "cluster", "edgeunit"`,
-			v1beta1: `metadata.annotations[federation.koinon.io/topology].topologyType: Unsupported value: "zone": supported values: "cell", "cluster", "edgeunit"`,
+			v1beta2: `spec.topologyType: Invalid value: "zone": must be one of cell, cluster, edgeunit, or one of these, a colon and the key of a label that divides them, such as cell:zone`,
+			v1beta1: `metadata.annotations[federation.koinon.io/topology].topologyType: Invalid value: "zone": must be one of cell, cluster, edgeunit, or one of these, a colon and the key of a label that divides them, such as cell:zone`,
 		},
 		"no template": {
 			spec:    `"topologyType":"cluster"`,
@@ -458,7 +494,7 @@ func TestAnnotationsForDeletionsAreUnderstoodOrRefused(t *testing.T) {
 func TestClusterScopedKindsKnowClustersOnly(t *testing.T) {
 	obj := federated(t, cell)
 	obj.Kind, obj.Namespace = "FederatedClusterRole", ""
-	want := []string{`spec.topologyType: Invalid value: "cell": a cluster-scoped kind such as FederatedClusterRole allows only cluster`}
+	want := []string{`spec.topologyType: Invalid value: "cell": a cluster-scoped kind such as FederatedClusterRole allows only cluster, or cluster:<label>`}
 	if diff := cmp.Diff(want, sentences(validation.ValidateObject(obj, validation.Options{}))); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
@@ -474,6 +510,9 @@ func TestANamespaceNeedsNoTemplate(t *testing.T) {
 
 func TestAccepted(t *testing.T) {
 	for sentence, spec := range map[string]string{
+		"groups are values of a label":          zone + `,"placement":{"topologies":[{"name":"a.B_c"}]},"placementMask":{"topologies":[{"name":"a.B_c"}],"topologySelector":{}},"overrides":[{"topologyName":"a.B_c"}]`,
+		"no group beside a selector":            zone + `,"placement":{"topologies":[],"topologySelector":{}}`,
+		"clusters by a label with a prefix":     `"topologyType":"cluster:topology.kubernetes.io/region","template":{},"placement":{"topologySelector":{}}`,
 		"no operation means replace":            override(`{"path":"/spec/replicas","value":3}`),
 		"a missing value means null":            override(`{"op":"add","path":"/spec/paused"}`),
 		"remove with a value":                   override(`{"op":"remove","path":"/spec/paused","value":1}`),
@@ -575,6 +614,13 @@ func TestStatus(t *testing.T) {
 				`status.targets[1].name: Invalid value: "rz01a.shop": the name of a cell holds no dot: write rz01a`,
 			},
 		},
+		"a zone is not named as a cluster, and a cell is named as ever": {
+			zone, v1beta2.FederatedObjectStatus{Targets: []v1beta2.TargetStatus{{Name: "cluster:zone=a"}, {Name: "zone=a"}, {Name: "rz00a"}, {Name: "a/b"}}},
+			[]string{
+				`status.targets[0].name: Invalid value: "cluster:zone=a": is no cluster: write zone=a`,
+				`status.targets[3].name: Invalid value: "a/b": the name of a cell is lower case letters, digits and '-', at most 63 of them, such as rz00a`,
+			},
+		},
 		"a cluster that is no cell may be reported on": {
 			cell, v1beta2.FederatedObjectStatus{Targets: []v1beta2.TargetStatus{{Name: "cluster:m3"}, {Name: "rz00a"}}}, nil,
 		},
@@ -647,6 +693,14 @@ func TestWarnings(t *testing.T) {
 			[]string{`spec.overrides[0].topologyOverrides[0].value: is left out, so that null is set; to take a field away say op: remove`},
 		},
 		"a mask": {`"placementMask":{"topologies":[]}`, []string{`spec.placementMask: ` + mask}},
+		"an override for a group": {
+			`"topologyType":"cell:zone","placement":{"topologies":[{"name":"a"}]},"overrides":[{"topologyName":"a"},{"topologyName":"b"}]`,
+			[]string{
+				`spec.overrides[0]: clients of v1beta1, such as stock KubeFed controllers, see an override for cluster zone=a, which is none, and do not apply it`,
+				`spec.overrides[1]: clients of v1beta1, such as stock KubeFed controllers, see an override for cluster zone=b, which is none, and do not apply it`,
+				`spec.overrides[1].topologyName: "b" has no effect: spec.placement does not name it`,
+			},
+		},
 		"a mask beside the placement": {
 			`"placement":{"topologies":[{"name":"a"}]},"placementMask":{"topologies":[{"name":"a"},{"name":"b"}]}`,
 			[]string{`spec.placementMask: ` + mask, `spec.placementMask.topologies[1].name: "b" has no effect: spec.placement does not name it`},

@@ -28,7 +28,7 @@ func Warnings(obj, old *v1beta2.FederatedObject, opts Options) []string {
 	placementChanged := !reflect.DeepEqual(obj.Spec.Placement, old.Spec.Placement)
 	if maskChanged && obj.Spec.PlacementMask != nil && opts.OtherEngine {
 		does := "and change every placed target"
-		if opts.MasksHeld && obj.Spec.TopologyType == v1beta2.TopologyCell {
+		if opts.MasksHeld && topology.Base(obj.Spec.TopologyType) == v1beta2.TopologyCell {
 			does = "and report that they failed in cells that it leaves out, which are kept as they are"
 		}
 		w.warn(w.mask(), "clients of v1beta1, such as stock KubeFed controllers, do not see the mask "+does)
@@ -109,7 +109,7 @@ func (w *warner) maskedNames() {
 	for i := range mask.Topologies {
 		name := mask.Topologies[i].Name
 		if byName, placed := placedByName(w.obj.Spec.Placement, name); byName && !placed {
-			w.warn(w.mask().Child("topologies").Index(i).Child("name"), fmt.Sprintf("%q has no effect: spec.placement does not name it", name))
+			w.warn(w.maskName(i), fmt.Sprintf("%q has no effect: spec.placement does not name it", name))
 		}
 	}
 }
@@ -138,7 +138,7 @@ func (w *warner) clusterSelector() {
 		return
 	}
 	if _, used := p.TopologySelector.MatchLabels[v1alpha1.TopologyLabel]; used {
-		w.warn(w.placementSelector(), fmt.Sprintf("selects nothing: topologyType is cluster, which passes over everything with the label %s", v1alpha1.TopologyLabel))
+		w.warn(w.placementSelector(), fmt.Sprintf("selects nothing: topologyType is %s, which passes over everything with the label %s", w.obj.Spec.TopologyType, v1alpha1.TopologyLabel))
 	}
 }
 
@@ -147,6 +147,10 @@ func (w *warner) overrides() {
 		o := &w.obj.Spec.Overrides[i]
 		if o.TopologySelector != nil && w.opts.OtherEngine {
 			w.warn(w.override(i), "clients of v1beta1, such as stock KubeFed controllers, do not see an override with a topologySelector")
+		}
+		if o.TopologySelector == nil && w.opts.OtherEngine && topology.Label(w.obj.Spec.TopologyType) != "" {
+			w.warn(w.override(i), fmt.Sprintf("clients of v1beta1, such as stock KubeFed controllers, see an override for cluster %s, which is none, and do not apply it",
+				topology.SpecClusterName(w.obj.Spec.TopologyType, w.obj.Namespace, o.TopologyName)))
 		}
 		for j := range o.TopologyOverrides {
 			w.patch(&o.TopologyOverrides[j], w.overridePatches(i).Index(j))

@@ -49,12 +49,36 @@ func (w words) topologyType() *field.Path {
 	return specPath.Child("topologyType")
 }
 
-// target names one target: as a cluster where the shape has fields for it.
+// target names whom the spec names: as v1beta1 does where that has fields for it.
 func (w words) target(name string) string {
 	if w.clusterShape && name != "" {
-		return topology.ClusterName(w.obj.Spec.TopologyType, w.obj.Namespace, name)
+		return topology.SpecClusterName(w.obj.Spec.TopologyType, w.obj.Namespace, name)
 	}
 	return name
+}
+
+// selectsGroups reports whether the client sees the names in the placement as values of a selector.
+func (w words) selectsGroups() bool {
+	return w.clusterShape && topology.Label(w.obj.Spec.TopologyType) != ""
+}
+
+// placed is target for a name in the placement.
+func (w words) placed(name string) string {
+	if w.selectsGroups() {
+		return name
+	}
+	return w.target(name)
+}
+
+func (w words) placementName(i int) *field.Path {
+	if w.selectsGroups() {
+		return w.placementSelector().Child("matchExpressions").Index(0).Child("values").Index(i)
+	}
+	return w.placementList().Index(i).Child("name")
+}
+
+func (w words) maskName(i int) *field.Path {
+	return w.mask().Child("topologies").Index(i).Child("name")
 }
 
 func (w words) placementList() *field.Path {

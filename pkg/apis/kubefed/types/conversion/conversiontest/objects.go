@@ -16,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/serializer"
 	"sigs.k8s.io/randfill"
 
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/topology"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
 	"github.com/koinon-io/koinon/pkg/apis/rawjson"
 )
@@ -49,7 +50,8 @@ func fillObject(obj *v1beta2.FederatedObject, c randfill.Continue) {
 	obj.Name, obj.Namespace, obj.GenerateName = label(c), label(c), ""
 	obj.Labels, obj.Annotations = randomLabels(c), randomLabels(c)
 	obj.Spec = v1beta2.FederatedObjectSpec{
-		TopologyType:   pick(c, v1beta2.TopologyCluster, v1beta2.TopologyCell, v1beta2.TopologyEdgeUnit),
+		TopologyType: pick(c, v1beta2.TopologyCluster, v1beta2.TopologyCell, v1beta2.TopologyEdgeUnit,
+			"cell:zone", "cluster:topology.kubernetes.io/region", "edgeunit:idc"),
 		Template:       rawjson.Value(`{"spec":` + string(randomValue(c, 4)) + `}`),
 		Placement:      randomPlacement(c),
 		PlacementMask:  randomPlacement(c),
@@ -57,6 +59,27 @@ func fillObject(obj *v1beta2.FederatedObject, c randfill.Continue) {
 		RetainReplicas: pick(c, nil, new(true), new(false)),
 	}
 	obj.Status = randomStatus(c)
+	if topology.Label(obj.Spec.TopologyType) != "" {
+		inGroups(obj, c)
+	}
+}
+
+// inGroups makes a random object one that a user-defined type allows: names of groups may hold dots, a
+// placement has them or a selector, and the status may have a group without targets.
+func inGroups(obj *v1beta2.FederatedObject, c randfill.Continue) {
+	for i := range obj.Spec.Overrides {
+		if o := &obj.Spec.Overrides[i]; o.TopologyName != "" {
+			o.TopologyName += pick(c, "", ".a", "_B")
+		}
+	}
+	if p := obj.Spec.Placement; p != nil && len(p.Topologies) > 0 {
+		p.TopologySelector = nil
+	}
+	if s := obj.Status; s != nil && len(s.Targets) > 0 && c.Bool() {
+		s.Targets = append(s.Targets, v1beta2.TargetStatus{
+			Name: topology.GroupTarget(obj.Spec.TopologyType, label(c)+".x"), State: v1beta2.TargetNotFound, Message: "sentence",
+		})
+	}
 }
 
 func fillValue(v *rawjson.Value, c randfill.Continue) { *v = randomValue(c, 3) }

@@ -123,7 +123,7 @@ func TestACellThatMayNotBeThereTellsNothingOfItsMember(t *testing.T) {
 	h.has(c, cluster)
 	h.keep("shop", "rz00a")
 	refused := c.DeepCopy()
-	refused.Status.Conditions = []metav1.Condition{{Type: federationv1alpha1.CellReady, Status: metav1.ConditionFalse, Reason: federationv1alpha1.ReasonForeignMember, Message: "another tenant's"}}
+	refused.Status.Conditions = []metav1.Condition{{Type: federationv1alpha1.CellReady, Status: metav1.ConditionFalse, Reason: federationv1alpha1.ReasonForeignMember, Message: "member m1 is blue"}}
 	h.has(refused)
 	h.loses(cluster, false)
 	h.keep("shop", "rz00a")

@@ -81,7 +81,7 @@ func ofCell(cell *federationv1alpha1.Cell, cluster *v1beta1.KubeFedCluster, w wa
 func notThere(cell *federationv1alpha1.Cell) metav1.Condition {
 	condition := metav1.Condition{Status: metav1.ConditionUnknown, Reason: reasonNotChecked, Message: "it is not known yet whether the cell may be where it is"}
 	if ready := meta.FindStatusCondition(cell.Status.Conditions, federationv1alpha1.CellReady); ready != nil && ready.Status == metav1.ConditionFalse {
-		condition.Reason, condition.Message = ready.Reason, ready.Message
+		condition.Reason, condition.Message = ready.Reason, "the cell is not used now: the condition Ready of the Cell says why"
 	}
 	return condition
 }

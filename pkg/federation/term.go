@@ -165,7 +165,7 @@ func (t *term) buildProfiles() error {
 		Cells:           t.everywhere.Federation().V1alpha1().Cells().Lister(),
 		Koinon:          t.koinon,
 		Profiles:        host,
-		Discovery:       t.kube.Discovery(),
+		Discover:        t.discoverProfiles,
 		Follow: func(ctx context.Context, informer *hostwatch.Informer) {
 			t.checker.Follow(ctx, profiles.Resource, metav1.NamespaceAll, informer)
 		},
@@ -202,6 +202,12 @@ func (t *term) buildCells() (err error) {
 		OtherEngine:     t.config.OtherEngine,
 	})
 	return err
+}
+
+// discoverProfiles asks the host what it serves of the group and version of ClusterProfiles.
+func (t *term) discoverProfiles(ctx context.Context) (*metav1.APIResourceList, error) {
+	served := &metav1.APIResourceList{}
+	return served, t.kube.Discovery().RESTClient().Get().AbsPath("/apis", profiles.Resource.Group, profiles.Resource.Version).Do(ctx).Into(served)
 }
 
 // buildAccounts makes what keeps the accounts of cells.

@@ -12,7 +12,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/util/workqueue"
@@ -61,9 +60,10 @@ type Config struct {
 	Cells    listersfederation.CellLister
 	// Koinon asks the API whether something is gone.
 	Koinon versioned.Interface
-	// Profiles and Discovery are clients of the host.
-	Profiles  dynamic.Interface
-	Discovery discovery.ServerResourcesInterface
+	// Profiles is a client of the host.
+	Profiles dynamic.Interface
+	// Discover asks the host what it serves of the group and version of ClusterProfiles.
+	Discover func(ctx context.Context) (*metav1.APIResourceList, error)
 	// Follow compares a cache of profiles with the host until ctx ends.
 	Follow func(ctx context.Context, informer *hostwatch.Informer)
 }
@@ -92,7 +92,7 @@ type session struct {
 // New returns a Controller that does nothing before Run.
 func New(config Config) (*Controller, error) {
 	if config.SystemNamespace == "" || config.Namespace == "" || config.Federation == "" || config.Clusters == nil || config.Cells == nil ||
-		config.Koinon == nil || config.Profiles == nil || config.Discovery == nil {
+		config.Koinon == nil || config.Profiles == nil || config.Discover == nil {
 		return nil, errors.New("profiles: every field of Config but Endpoint and Follow must be set")
 	}
 	c := &Controller{Config: config}
@@ -153,7 +153,9 @@ func pause(ctx context.Context) {
 
 // served reports whether the host serves ClusterProfiles. An error is that this is not known.
 func (c *Controller) served(ctx context.Context) (bool, error) {
-	served, err := c.Discovery.ServerResourcesForGroupVersion(multicluster.SchemeGroupVersion.String())
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	served, err := c.Discover(ctx)
 	if apierrors.IsNotFound(err) {
 		return false, nil
 	}

@@ -19,7 +19,6 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/client-go/discovery"
 	clienttesting "k8s.io/client-go/testing"
 
 	federationv1alpha1 "github.com/koinon-io/koinon/pkg/apis/federation/v1alpha1"
@@ -372,7 +371,7 @@ func TestProfilesAreKeptWhileTheHostServesThem(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHost(t)
 		served := &serving{}
-		h.Discovery = served
+		h.Discover = served.discover
 		h.has(ready("m1"))
 		ctx, stop := context.WithCancel(t.Context())
 		done := make(chan error)
@@ -413,7 +412,6 @@ func TestProfilesAreKeptWhileTheHostServesThem(t *testing.T) {
 
 // serving is the discovery of a host that has one resource of the group.
 type serving struct {
-	discovery.ServerResourcesInterface
 	mu       sync.Mutex
 	resource string // guarded by mu
 	err      error  // guarded by mu
@@ -425,7 +423,7 @@ func (s *serving) set(resource string, err error) {
 	s.resource, s.err = resource, err
 }
 
-func (s *serving) ServerResourcesForGroupVersion(string) (*metav1.APIResourceList, error) {
+func (s *serving) discover(context.Context) (*metav1.APIResourceList, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {

@@ -15,7 +15,6 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/watch"
-	discoveryfake "k8s.io/client-go/discovery/fake"
 	dynamicfake "k8s.io/client-go/dynamic/fake"
 	clienttesting "k8s.io/client-go/testing"
 	"k8s.io/client-go/tools/cache"
@@ -56,12 +55,12 @@ func newHost(t *testing.T) *host {
 	}
 	c, err := New(Config{
 		SystemNamespace: system, Namespace: inventory, Federation: "ours",
-		Endpoint:  &cellaccess.Endpoint{URL: "https://koinon.example", Authority: h.read},
-		Clusters:  listersv1beta1.NewKubeFedClusterLister(h.clusters).KubeFedClusters(system),
-		Cells:     listersfederation.NewCellLister(h.cells),
-		Koinon:    h.koinon,
-		Profiles:  h.profiles,
-		Discovery: &discoveryfake.FakeDiscovery{Fake: &clienttesting.Fake{}},
+		Endpoint: &cellaccess.Endpoint{URL: "https://koinon.example", Authority: h.read},
+		Clusters: listersv1beta1.NewKubeFedClusterLister(h.clusters).KubeFedClusters(system),
+		Cells:    listersfederation.NewCellLister(h.cells),
+		Koinon:   h.koinon,
+		Profiles: h.profiles,
+		Discover: (&serving{}).discover,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -57,11 +57,13 @@ func (t target) resource() string { return string(t.kind) + "s/proxy" }
 
 // path is where the API serves it.
 func (t target) path() string {
-	path := groupPath
-	if t.kind == cell {
-		path += "/namespaces/" + t.namespace
+	switch t.kind {
+	case cell:
+		return v1alpha1.CellProxyPath(t.namespace, t.name)
+	case fleet:
+		return v1alpha1.FleetProxyPath(t.name)
 	}
-	return path + "/" + string(t.kind) + "s/" + t.name + "/proxy"
+	return v1alpha1.ClusterProxyPath(t.name)
 }
 
 // suffix tells it from others in names of contexts.

@@ -48,6 +48,8 @@ type Config struct {
 	// CellEndpoint is where clients find the server that has the endpoints of cells. Nil: nobody has,
 	// and the KubeFedCluster of a cell says what its member's does.
 	CellEndpoint *cellaccess.Endpoint
+	// ProfileNamespace has the ClusterProfiles of members. Default: Namespace.
+	ProfileNamespace string
 	// LeaderElection lets one of several processes work at a time.
 	LeaderElection bool
 	// Identity names this process among them. Needed with LeaderElection.
@@ -79,6 +81,9 @@ func New(config Config) (*Manager, error) {
 	}
 	if config.Namespace == "" {
 		config.Namespace = v1beta1.DefaultNamespace
+	}
+	if config.ProfileNamespace == "" {
+		config.ProfileNamespace = config.Namespace
 	}
 	setDefault(&config.LeaseDuration, 15*time.Second)
 	setDefault(&config.RenewDeadline, 10*time.Second)

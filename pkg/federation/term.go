@@ -11,6 +11,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/klog/v2"
@@ -27,6 +28,7 @@ import (
 	"github.com/koinon-io/koinon/pkg/federation/hostwatch"
 	"github.com/koinon-io/koinon/pkg/federation/memberclient"
 	"github.com/koinon-io/koinon/pkg/federation/membership"
+	"github.com/koinon-io/koinon/pkg/federation/profiles"
 	"github.com/koinon-io/koinon/pkg/federation/propagation"
 	"github.com/koinon-io/koinon/pkg/federation/reach"
 	"github.com/koinon-io/koinon/pkg/federation/scheduler"
@@ -52,6 +54,8 @@ type term struct {
 	cells *cells.Controller
 	// accounts are those of cells; nil if nobody has their endpoints.
 	accounts *cellaccess.Keeper
+	// profiles tell programs that know nothing of us which clusters and cells there are.
+	profiles *profiles.Controller
 	// connections reach members if somebody else propagates.
 	connections *membership.Connections
 	// The others are nil if somebody else propagates. The collector is one of them: what that
@@ -140,7 +144,33 @@ func (t *term) build() (err error) {
 			return err
 		}
 	}
-	return t.buildCells()
+	if err := t.buildCells(); err != nil {
+		return err
+	}
+	return t.buildProfiles()
+}
+
+// buildProfiles makes what keeps ClusterProfiles.
+func (t *term) buildProfiles() error {
+	host, err := dynamic.NewForConfig(t.config.RESTConfig)
+	if err != nil {
+		return fmt.Errorf("make a client of ClusterProfiles: %w", err)
+	}
+	t.profiles, err = profiles.New(profiles.Config{
+		SystemNamespace: t.config.Namespace,
+		Namespace:       t.config.ProfileNamespace,
+		Federation:      t.federation,
+		Endpoint:        t.config.CellEndpoint,
+		Clusters:        t.system.KubeFedCore().V1beta1().KubeFedClusters().Lister().KubeFedClusters(t.config.Namespace),
+		Cells:           t.everywhere.Federation().V1alpha1().Cells().Lister(),
+		Koinon:          t.koinon,
+		Profiles:        host,
+		Discover:        t.discoverProfiles,
+		Follow: func(ctx context.Context, informer *hostwatch.Informer) {
+			t.checker.Follow(ctx, profiles.Resource, metav1.NamespaceAll, informer)
+		},
+	})
+	return err
 }
 
 // buildCells makes what keeps cells and edge units.
@@ -172,6 +202,12 @@ func (t *term) buildCells() (err error) {
 		OtherEngine:     t.config.OtherEngine,
 	})
 	return err
+}
+
+// discoverProfiles asks the host what it serves of the group and version of ClusterProfiles.
+func (t *term) discoverProfiles(ctx context.Context) (*metav1.APIResourceList, error) {
+	served := &metav1.APIResourceList{}
+	return served, t.kube.Discovery().RESTClient().Get().AbsPath("/apis", profiles.Resource.Group, profiles.Resource.Version).Do(ctx).Into(served)
 }
 
 // buildAccounts makes what keeps the accounts of cells.
@@ -411,6 +447,7 @@ func handler(changed func(old, current metav1.Object)) cache.ResourceEventHandle
 
 func (t *term) clusterChanged(old, current metav1.Object) {
 	t.cells.ClusterChanged(current.GetName())
+	t.profiles.ClusterChanged(current.GetName())
 	if t.engine == nil {
 		// Its status is written every ten seconds, and says nothing of how it is reached.
 		if t.accounts != nil && (old == nil || old.GetGeneration() != current.GetGeneration()) && current.GetLabels()[federationv1alpha1.TopologyLabel] == "" {
@@ -499,6 +536,9 @@ func (t *term) namespaceChanged(old, current metav1.Object) {
 func (t *term) unitChanged(topologyType string) func(old, current metav1.Object) {
 	return func(old, current metav1.Object) {
 		t.cells.Enqueue(topologyType, current.GetNamespace(), current.GetName())
+		if topologyType == v1beta2.TopologyCell {
+			t.profiles.CellChanged(current.GetNamespace(), current.GetName())
+		}
 		if t.engine == nil {
 			return
 		}
@@ -542,7 +582,7 @@ func (t *term) run(ctx context.Context) error {
 		klog.FromContext(ctx).Info("Started controllers", "propagation", t.engine != nil)
 	} // else ctx has ended, and the parts end with it: their queues have goroutines from the start
 	var wg sync.WaitGroup
-	parts := []func(context.Context) error{t.cells.Run, t.followCaches}
+	parts := []func(context.Context) error{t.cells.Run, t.profiles.Run, t.followCaches}
 	if t.accounts != nil {
 		parts = append(parts, t.runAccounts)
 	}

@@ -87,6 +87,8 @@ type ServerOptions struct {
 	// that has their endpoints. Empty: what is known of the API that controllers use.
 	CellEndpointURL    string
 	CellEndpointCAFile string
+	// ProfileNamespace has the ClusterProfiles of members. Empty: Namespace.
+	ProfileNamespace string
 	// TunnelBindAddress and TunnelPort are where agents connect; port 0 means a free one.
 	TunnelBindAddress net.IP
 	TunnelPort        int
@@ -204,8 +206,9 @@ func (o *ServerOptions) addServerFlags(fs *pflag.FlagSet) {
 	fs.DurationVar(&o.AdminCertificateLifetime, "admin-certificate-lifetime", o.AdminCertificateLifetime, "How long the certificate in DATA_DIR/"+kubeconfigName+" is good. The server writes the file again at its start and when two thirds of that have passed; \"koinon kubeconfig\" does it at any time.")
 	fs.StringSliceVar(&o.ExtraHosts, "tls-san", o.ExtraHosts, "Further DNS names or IP addresses in the serving certificate.")
 	fs.StringSliceVar(&o.Components, "components", o.Components, "The parts to run in this process, some of "+strings.Join(components, ", ")+"; all stands for "+strings.Join(onByDefault, " and ")+". The webhook must be named, for example as all,webhook: it is for a cluster that has federated kinds as CRDs, and it answers whoever reaches the port, since API servers call webhooks without credentials. With --in-cluster or --host-kubeconfig, and without the apiserver, the authority of its certificate is kept in a Secret of that cluster, and in the CRDs and webhook configurations that name --service-name. "+componentHostControllers+" are the controllers without propagation: cells and their clusters, defaults, garbage collection and deletion of namespaces; with them a stock KubeFed controller-manager can be the engine. All servers over one store are given the same of the two. The "+componentTunnel+" must be named, too, for example as all,tunnel: koinon-agents connect to it, and members behind NAT are reached through them. Agents connect to all servers over one store that have it, and such servers hand connections on to each other; those that run the controllers or the apiserver need it. "+componentAutonomy+" must be named, too: it is for a host that has nodes at the edge, given with --in-cluster or --host-kubeconfig, and needs nothing else of Koinon there. Pods of nodes that say edge.koinon.io/autonomy: \"true\" stay while the node is cut off, and are as ready as their kubelet reported.")
-	fs.StringVar(&o.CellEndpointURL, "cell-endpoint-url", "", "The URL at which clients of KubeFedClusters, such as a stock KubeFed controller, reach the endpoints of cells: the KubeFedCluster of a cell has it, and behind it the path of the endpoint. The default is --external-hostname with the port of this server and, behind a host, the address of the host as this server reaches it. Several servers over one store must be given the same.")
+	fs.StringVar(&o.CellEndpointURL, "cell-endpoint-url", "", "The URL at which clients of KubeFedClusters, such as a stock KubeFed controller, reach the endpoints of cells: the KubeFedCluster of a cell has it, and behind it the path of the endpoint; so have ClusterProfiles, with the path of a proxy. The default is --external-hostname with the port of this server and, behind a host, the address of the host as this server reaches it. Several servers over one store must be given the same.")
 	fs.StringVar(&o.CellEndpointCAFile, "cell-endpoint-ca-file", "", "The authorities, in PEM, of the certificate that clients see at --cell-endpoint-url. The file is read again when it changes. The default is the authority of this server and, behind a host, that of the host as this server knows it.")
+	fs.StringVar(&o.ProfileNamespace, "cluster-profile-namespace", "", "The namespace of the ClusterProfiles of members, if the CRD of ClusterProfiles is there; those of cells are where the cells are. The default is --kubefed-namespace. Several servers over one store must be given the same.")
 	fs.StringVar(&o.Namespace, "kubefed-namespace", o.Namespace, "The namespace of clusters, type configurations and their Secrets.")
 }
 
@@ -324,6 +327,11 @@ func (o *ServerOptions) Validate() error {
 	}
 	if err := checkEndpointURL(o.CellEndpointURL); err != nil {
 		errs = append(errs, err)
+	}
+	if o.ProfileNamespace != "" {
+		for _, message := range validation.IsDNS1123Label(o.ProfileNamespace) {
+			errs = append(errs, fmt.Errorf("--cluster-profile-namespace is %q: %s", o.ProfileNamespace, message))
+		}
 	}
 	for _, message := range validation.IsDNS1035Label(o.ServiceName) {
 		errs = append(errs, fmt.Errorf("--service-name is %q: %s", o.ServiceName, message))

@@ -52,6 +52,19 @@ func parse(options *ServerOptions, args ...string) error {
 	return flags.FlagSet("server").Parse(args)
 }
 
+func TestTheNamespaceOfClusterProfilesIsChecked(t *testing.T) {
+	for namespace, good := range map[string]bool{"": true, "kueue-system": true, "Kueue": false, "kueue.system": false} {
+		o := NewServerOptions()
+		if err := parse(o, "--cluster-profile-namespace="+namespace); err != nil {
+			t.Fatal(err)
+		}
+		err := o.Validate()
+		if said := err != nil && strings.Contains(err.Error(), `--cluster-profile-namespace is "`+namespace+`": `); said == good {
+			t.Errorf("%q: got %v", namespace, err)
+		}
+	}
+}
+
 func TestHostControllersRunWithoutPropagation(t *testing.T) {
 	for component, want := range map[string]struct{ host, propagation bool }{
 		"all":             {true, true},

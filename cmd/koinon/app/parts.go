@@ -25,13 +25,14 @@ func (o *ServerOptions) newFederation(api *rest.Config, cells *cellaccess.Endpoi
 	// Our kinds have no protobuf form.
 	api.ContentType, api.AcceptContentTypes = runtime.ContentTypeJSON, ""
 	return federation.New(federation.Config{
-		RESTConfig:     api,
-		Tunnel:         tunnel.through(),
-		Namespace:      o.Namespace,
-		OtherEngine:    !o.runs(componentControllers),
-		CellEndpoint:   cells,
-		LeaderElection: shared,
-		Identity:       identity(),
+		RESTConfig:       api,
+		Tunnel:           tunnel.through(),
+		Namespace:        o.Namespace,
+		OtherEngine:      !o.runs(componentControllers),
+		CellEndpoint:     cells,
+		ProfileNamespace: o.ProfileNamespace,
+		LeaderElection:   shared,
+		Identity:         identity(),
 	})
 }
 

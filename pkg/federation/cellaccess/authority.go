@@ -12,8 +12,9 @@ import (
 // readEvery is how often the authorities are read again.
 const readEvery = time.Minute
 
-// authority are the authorities of the server's certificate, as they were read last.
-type authority struct {
+// Authority are the authorities of the server's certificate, as they were read last. It may be used
+// concurrently.
+type Authority struct {
 	read func() ([]byte, error)
 
 	mu   sync.Mutex // guards what follows
@@ -21,22 +22,30 @@ type authority struct {
 	pem  []byte
 }
 
-func newAuthority(read func() ([]byte, error)) *authority { return &authority{read: read} }
+// NewAuthority returns those that read reads. It reads nothing yet.
+func NewAuthority(read func() ([]byte, error)) *Authority { return &Authority{read: read} }
 
-// bytes returns what was read last; the first time it reads.
-func (a *authority) bytes() []byte {
+// PEM returns what was read last; the first time it reads. Nothing are those of the client's system, or
+// none could be read yet: see Known.
+func (a *Authority) PEM() []byte {
+	pem, _ := a.Known()
+	return pem
+}
+
+// Known is PEM, and whether it was ever read.
+func (a *Authority) Known() (pem []byte, known bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if !a.once {
-		if pem, err := a.read(); err == nil { // follow says why not
+		if pem, err := a.read(); err == nil { // Follow says why not
 			a.once, a.pem = true, bytes.TrimSpace(pem)
 		}
 	}
-	return a.pem
+	return a.pem, a.once
 }
 
-// follow reads again until ctx ends, and calls changed when there are others.
-func (a *authority) follow(ctx context.Context, changed func()) {
+// Follow reads again until ctx ends, and calls changed when there are others.
+func (a *Authority) Follow(ctx context.Context, changed func()) {
 	ticker := time.NewTicker(readEvery)
 	defer ticker.Stop()
 	for {
@@ -55,7 +64,7 @@ func (a *authority) follow(ctx context.Context, changed func()) {
 }
 
 // take reports whether they are others than before.
-func (a *authority) take(pem []byte) bool {
+func (a *Authority) take(pem []byte) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	changed := !bytes.Equal(a.pem, pem)

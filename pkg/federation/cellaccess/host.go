@@ -225,7 +225,7 @@ func (k *Keeper) secretOf(cell Cell, name string) *corev1.Secret {
 		Type: corev1.SecretTypeOpaque,
 		Data: map[string][]byte{},
 	}
-	if authority := k.authority.bytes(); len(authority) > 0 {
+	if authority := k.authority.PEM(); len(authority) > 0 {
 		secret.Data[v1beta1.CAKey] = authority
 	}
 	return secret

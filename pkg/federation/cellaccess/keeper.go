@@ -171,7 +171,7 @@ type written struct {
 // Keeper keeps the accounts of cells.
 type Keeper struct {
 	Config
-	authority     *authority
+	authority     *Authority
 	host, members workqueue.TypedRateLimitingInterface[cellName]
 	gates         *gates
 
@@ -196,7 +196,7 @@ func New(config Config) (*Keeper, error) {
 	}
 	members := queue("cell-rights")
 	return &Keeper{
-		Config: config, authority: newAuthority(config.Endpoint.Authority),
+		Config: config, authority: NewAuthority(config.Endpoint.Authority),
 		host: queue("cell-accounts"), members: members, gates: newGates(members.Add),
 		accounts: map[cellName]*account{}, places: map[string]cellName{},
 	}, nil
@@ -205,7 +205,7 @@ func New(config Config) (*Keeper, error) {
 func place(member, namespace string) string { return member + "/" + namespace }
 
 func (k *Keeper) endpoint(name cellName) string {
-	return k.Endpoint.URL + accounts.EndpointPath(name.Namespace, name.Name)
+	return k.Endpoint.URL + federationv1alpha1.CellProxyPath(name.Namespace, name.Name)
 }
 
 // Of has the account of a cell kept, which may be where it is, and returns what is known of it.
@@ -229,7 +229,7 @@ func (k *Keeper) Of(cell Cell) Access {
 	}
 	access := Access{
 		Spec: v1beta1.KubeFedClusterSpec{
-			APIEndpoint: k.endpoint(cell.cellName), CABundle: k.authority.bytes(),
+			APIEndpoint: k.endpoint(cell.cellName), CABundle: k.authority.PEM(),
 			SecretRef: v1beta1.LocalSecretReference{Name: a.secret},
 		},
 		Usable:    a.complete && a.granted,
@@ -349,7 +349,7 @@ func (k *Keeper) Run(ctx context.Context) error {
 			}
 		})
 	}
-	working.Go(func() { k.authority.follow(ctx, k.authorityChanged) }) // ends with ctx
+	working.Go(func() { k.authority.Follow(ctx, k.authorityChanged) }) // ends with ctx
 	<-ctx.Done()
 	k.host.ShutDown()
 	k.members.ShutDown()

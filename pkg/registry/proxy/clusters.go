@@ -61,7 +61,7 @@ func New(config Config) (*Proxies, error) {
 	p := &Proxies{Config: config, scopes: newScopes(), stillThere: stillThere, bodyTimeout: bodyTimeout}
 	p.relay = relay.New(p.fail)
 	var err error
-	p.fleet, err = fleet.New(fleet.Config{Members: p.scopeOf, Via: "/apis/" + v1alpha1.SchemeGroupVersion.String() + "/clusters/%s/proxy"})
+	p.fleet, err = fleet.New(fleet.Config{Members: p.scopeOf, Via: v1alpha1.ClusterProxyPath("%s")})
 	return p, err
 }
 

@@ -9,7 +9,6 @@ package accounts
 import (
 	"strings"
 
-	"github.com/koinon-io/koinon/pkg/apis/federation/v1alpha1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/topology"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
 )
@@ -45,11 +44,6 @@ func RoleName(cell string) string { return rolePrefix + cell }
 // MemberRoleName returns the RoleBinding in the cell's namespace of its member, and the ClusterRole
 // and the ClusterRoleBinding there. They are named for that namespace: it has one owner.
 func MemberRoleName(memberNamespace string) string { return rolePrefix + memberNamespace }
-
-// EndpointPath returns where the endpoint of a cell is on the server.
-func EndpointPath(namespace, cell string) string {
-	return "/apis/" + v1alpha1.SchemeGroupVersion.String() + "/namespaces/" + namespace + "/cells/" + cell + "/proxy"
-}
 
 // UserName returns how the host calls the account of a cell.
 func UserName(systemNamespace, namespace, cell string) string {

@@ -22,6 +22,7 @@ import (
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/manifest"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
+	"github.com/koinon-io/koinon/pkg/federation/native"
 	"github.com/koinon-io/koinon/pkg/federation/reach"
 )
 
@@ -371,7 +372,7 @@ func (f *federating) collectContents(ctx context.Context) error {
 	for i := range f.types {
 		config := &f.types[i]
 		target := rights.Target(config)
-		if !rights.Enabled(config) || !reach.KindOf(&config.Spec).Namespaced || notFederated[target] || f.skip[target] {
+		if !rights.Enabled(config) || !reach.KindOf(&config.Spec).Namespaced || native.InEachCluster[target] || f.skip[target] {
 			continue
 		}
 		if err := f.collectType(ctx, config, name); err != nil {
@@ -409,8 +410,8 @@ func (f *federating) collectType(ctx context.Context, config *v1beta1.FederatedT
 		return err
 	}
 	for _, object := range objects {
-		template := templateOf(config, object, f.From != "")
-		if why := whySkipped(reach.KindOf(&config.Spec).GroupKind(), object, template); why != "" {
+		template := native.Template(config, object, f.From != "")
+		if why := native.WhyNot(reach.KindOf(&config.Spec).GroupKind(), object, template); why != "" {
 			f.skipped[why] = append(f.skipped[why], rights.Target(config).String()+"/"+object.GetName())
 			continue
 		}
@@ -430,7 +431,7 @@ func (f *federating) addNamespace(config *v1beta1.FederatedTypeConfig, name stri
 	f.seen[key] = true
 	var template map[string]any
 	if object != nil {
-		template = templateOf(config, object, f.From != "")
+		template = native.Template(config, object, f.From != "")
 	}
 	item := &federatedItem{config: config, objectKey: key, implied: true, spec: f.spec(template)}
 	f.items = append([]*federatedItem{item}, f.items...)
@@ -443,14 +444,14 @@ func (f *federating) add(ctx context.Context, config *v1beta1.FederatedTypeConfi
 	}
 	f.seen[key] = true
 	source := strings.TrimPrefix(key.namespace+"/"+key.name, "/")
-	if err := comesFrom(object, source, f.federation); err != nil {
+	if err := native.ComesFrom(object, source, f.federation); err != nil {
 		return fmt.Errorf("%s %q: %w", key.resource, key.name, err)
 	}
 	if !rights.Enabled(config) {
 		fmt.Fprintf(f.ErrOut, "Warning: %s is Disabled, and nothing of it goes to members: kubectl koinon enable %s%s\n", config.Name, config.Name, f.flags.given())
 	}
-	template := templateOf(config, object, f.From != "")
-	item := &federatedItem{config: config, objectKey: key, spec: f.spec(template), left: leftOut(config, object)}
+	template := native.Template(config, object, f.From != "")
+	item := &federatedItem{config: config, objectKey: key, spec: f.spec(template), left: native.LeftOut(config, object)}
 	references := referencesOf(reach.KindOf(&config.Spec).GroupKind(), template)
 	for _, r := range sortReferences(references) {
 		if err := f.addReference(ctx, key, r, references[r]); err != nil {
@@ -493,8 +494,8 @@ func (f *federating) addReference(ctx context.Context, by objectKey, r reference
 		}
 		return nil
 	}
-	template := templateOf(config, object, f.From != "")
-	if whySkipped(reach.KindOf(&config.Spec).GroupKind(), object, template) != "" && len(f.Files) == 0 {
+	template := native.Template(config, object, f.From != "")
+	if native.WhyNot(reach.KindOf(&config.Spec).GroupKind(), object, template) != "" && len(f.Files) == 0 {
 		return nil // each cluster has its own, or it is federated already
 	}
 	return f.add(ctx, config, key, object)

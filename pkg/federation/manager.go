@@ -48,6 +48,9 @@ type Config struct {
 	// CellEndpoint is where clients find the server that has the endpoints of cells. Nil: nobody has,
 	// and the KubeFedCluster of a cell says what its member's does.
 	CellEndpoint *cellaccess.Endpoint
+	// FollowNative has federated objects follow the native objects of the host that are labelled: see package follow.
+	// It has no effect with OtherEngine.
+	FollowNative bool
 	// LeaderElection lets one of several processes work at a time.
 	LeaderElection bool
 	// Identity names this process among them. Needed with LeaderElection.

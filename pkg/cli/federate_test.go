@@ -155,6 +155,50 @@ func TestWhatDiffersIsReplacedOnlyOnDemand(t *testing.T) {
 	}
 }
 
+func TestFederateHasAnObjectOfTheHostFollowed(t *testing.T) {
+	const native = "/api/v1/namespaces/shop/configmaps/settings"
+	for name, c := range map[string]struct {
+		args, there string
+		writes      []string
+		mark        string
+		refused     string
+	}{
+		"a new one is marked, and the object labelled then": {"", "", []string{"POST shop/federatedconfigmaps", "PATCH " + native}, `{"uid":"u","ended":true}`, ""},
+		"nothing is written by a dry run":                   {"--dry-run client", "", nil, "", ""},
+		"one that is a person's is not taken over":          {"", `{}`, nil, "", "another annotation federation.koinon.io/follows: --replace"},
+		"unless that is asked for":                          {"--replace", `{}`, []string{"PATCH shop/federatedconfigmaps/settings", "PATCH " + native}, `{"uid":"u","ended":true}`, ""},
+		"one that follows it already stays as it is":        {"", `{federation.koinon.io/follows: '{"uid":"u"}'}`, []string{"PATCH " + native}, `{"uid":"u"}`, ""},
+		"from a member nothing is followed":                 {"--from m1", "", nil, "", "--follow is for objects in the host"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newFederateHub(t)
+			h.put(native, `{apiVersion: v1, kind: ConfigMap, metadata: {name: settings, namespace: shop, uid: u}, data: {a: b}}`)
+			if c.there != "" {
+				h.put(testTypes+"federatedconfigmaps/settings", `{apiVersion: types.kubefed.io/v1beta2, kind: FederatedConfigMap, metadata: {name: settings, namespace: shop, annotations: `+c.there+`},
+					spec: {template: {data: {a: b}}, placement: {topologySelector: {}}}}`)
+			}
+			stdout, stderr, err := run(t, append([]string{"federate", "cm/settings", "--all", "--follow"}, strings.Fields(c.args)...)...)
+			if (err != nil) != (c.refused != "") || err != nil && !strings.Contains(err.Error(), c.refused) {
+				t.Errorf("%v; it said %s%s, want %q", err, stdout, stderr, c.refused)
+			}
+			if diff := cmp.Diff(c.writes, h.written()); diff != "" {
+				t.Errorf("writes (-want +got):\n%s", diff)
+			}
+			if len(c.writes) == 0 {
+				return
+			}
+			metadata := h.objects[testTypes+"federatedconfigmaps/settings"]["metadata"].(map[string]any)
+			if annotations, _ := metadata["annotations"].(map[string]any); annotations["federation.koinon.io/follows"] != c.mark {
+				t.Errorf("the mark is %v, want %s", annotations, c.mark)
+			}
+			labels, _ := h.objects[native]["metadata"].(map[string]any)["labels"].(map[string]any)
+			if labels["federation.koinon.io/federate"] != "true" {
+				t.Errorf("the object has labels %v", labels)
+			}
+		})
+	}
+}
+
 func TestFederateMakesTheNamespaceGoThere(t *testing.T) {
 	h := newFederateHub(t)
 	delete(h.objects, testTypes+"federatednamespaces/shop")

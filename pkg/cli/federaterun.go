@@ -20,6 +20,7 @@ import (
 	"github.com/koinon-io/koinon/pkg/apis/federation/rights"
 	federationv1alpha1 "github.com/koinon-io/koinon/pkg/apis/federation/v1alpha1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/following"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/manifest"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
 	"github.com/koinon-io/koinon/pkg/federation/native"
@@ -73,6 +74,8 @@ type federatedItem struct {
 	left []string
 	// implied: nobody named it, and what there is is left as it is.
 	implied bool
+	// follows is the native object that it is to follow; nil: none.
+	follows *unstructured.Unstructured
 }
 
 // String is as kubectl prints it.
@@ -452,6 +455,15 @@ func (f *federating) add(ctx context.Context, config *v1beta1.FederatedTypeConfi
 	}
 	template := native.Template(config, object, f.From != "")
 	item := &federatedItem{config: config, objectKey: key, spec: f.spec(template), left: native.LeftOut(config, object)}
+	if f.Follow {
+		if err := following.TypeProblem(config); err != nil {
+			return fmt.Errorf("--follow: %s %q: %w", key.resource, key.name, err)
+		}
+		if why := native.WhyNot(reach.KindOf(&config.Spec).GroupKind(), object, template); why != "" {
+			return fmt.Errorf("--follow: %s %q is %s, and such objects are not followed", key.resource, key.name, why)
+		}
+		item.follows = object
+	}
 	references := referencesOf(reach.KindOf(&config.Spec).GroupKind(), template)
 	for _, r := range sortReferences(references) {
 		if err := f.addReference(ctx, key, r, references[r]); err != nil {
@@ -555,6 +567,9 @@ func (f *federating) hostNamespaces(ctx context.Context) error {
 func (i *federatedItem) object() map[string]any {
 	federated := i.config.Spec.FederatedType
 	metadata := map[string]any{"name": i.name}
+	if mark := i.mark(); mark != "" {
+		metadata["annotations"] = map[string]any{v1beta1.FollowsAnnotation: mark}
+	}
 	if i.namespace != "" {
 		metadata["namespace"] = i.namespace
 	}
@@ -593,6 +608,9 @@ func (f *federating) writeAll(ctx context.Context) error {
 	var failed []error
 	for _, item := range f.items {
 		outcome, err := f.write(ctx, item)
+		if err == nil && item.follows != nil {
+			err = f.label(ctx, item)
+		}
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
@@ -659,6 +677,9 @@ func (i *federatedItem) differs(have *v1beta2.FederatedObject) (what []string) {
 	if !reflect.DeepEqual(asTree(have.Spec.Placement), i.spec["placement"]) {
 		what = append(what, "spec.placement")
 	}
+	if i.follows != nil && !isMarkedFor(have, i.follows) {
+		what = append(what, "annotation "+v1beta1.FollowsAnnotation)
+	}
 	return what
 }
 
@@ -696,6 +717,12 @@ func (f *federating) replace(ctx context.Context, item *federatedItem, have *v1b
 	}
 	for _, key := range slices.Sorted(maps.Keys(spec)) {
 		operations = append(operations, operation{"add", "/spec/" + key, spec[key]})
+	}
+	if item.follows != nil && !isMarkedFor(have, item.follows) {
+		if len(have.Annotations) == 0 {
+			operations = append(operations, operation{"add", "/metadata/annotations", map[string]any{}})
+		}
+		operations = append(operations, operation{"add", "/metadata/annotations/" + strings.ReplaceAll(v1beta1.FollowsAnnotation, "/", "~1"), item.mark()})
 	}
 	patch, err := json.Marshal(operations)
 	if err != nil {

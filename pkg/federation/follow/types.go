@@ -3,6 +3,7 @@ package follow
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -183,28 +184,31 @@ func (c *Controller) watch(ctx context.Context, config *v1beta1.FederatedTypeCon
 		if cache.WaitForCacheSync(watching.Done(), t.informer.HasSynced) {
 			klog.FromContext(ctx).V(2).Info("Started following objects of the host", "type", config.Name)
 			c.mu.Lock()
-			c.lookAnew(config.Name, t)
+			c.enqueueAll(config.Name, t)
 			c.mu.Unlock()
 		}
 		wg.Wait()
 	})
 }
 
-// lookAnew has all objects of a type looked at: those that are labelled, and those that are followed. It is called with mu held.
-func (c *Controller) lookAnew(kind string, t *nativeType) {
+// enqueueAll has all objects of a type looked at: those that are labelled, and those that are followed. It is called with mu held.
+func (c *Controller) enqueueAll(kind string, t *nativeType) {
 	for _, stored := range t.informer.GetStore().ListKeys() {
 		if namespace, name, err := cache.SplitMetaNamespaceKey(stored); err == nil {
-			k := key{kind, namespace, name}
-			delete(c.seen, k)
-			c.queue.Add(k)
+			c.queue.Add(key{kind, namespace, name})
 		}
 	}
 	for k := range c.marked {
 		if k.kind == kind {
-			delete(c.seen, k)
 			c.queue.Add(k)
 		}
 	}
+}
+
+// lookAnew has all objects of a type looked at, also those with which there was nothing to do. It is called with mu held.
+func (c *Controller) lookAnew(kind string, t *nativeType) {
+	maps.DeleteFunc(c.seen, func(k key, _ versions) bool { return k.kind == kind })
+	c.enqueueAll(kind, t)
 }
 
 func (c *Controller) handler(kind string) cache.ResourceEventHandler {

@@ -142,6 +142,7 @@ func (c *Controller) ObjectChanged(kind, namespace, name string) {
 // Run works until ctx ends, and returns when all goroutines have.
 func (c *Controller) Run(ctx context.Context) error {
 	c.wg.Go(func() { c.followTypes(ctx) })
+	c.wg.Go(func() { c.findUnfederated(ctx) })
 	for range workers {
 		// Ends when the queue is shut down.
 		c.wg.Go(func() {

@@ -201,6 +201,23 @@ func TestWhatIsRefusedIsToldOnceAndTriedAgain(t *testing.T) {
 	})
 }
 
+func TestAnObjectWhoseTypeIsNotFederatedIsToldSo(t *testing.T) {
+	inFollowWorld(t, func(f *followWorld) {
+		secret := func(name, label string) {
+			t.Helper()
+			if err := f.host.Put(simulation.Secrets, map[string]any{"metadata": map[string]any{"name": name, "namespace": "shop", "labels": map[string]any{v1beta1.FederateLabel: label}}}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		secret("key", "true")
+		secret("other", "false")
+		f.pass(time.Hour)
+		if n := f.said("Secret key " + v1beta2.EventNotFollowed + ": no federated object follows it: its type is not enabled"); n != 1 || f.said("Secret other") > 0 {
+			t.Errorf("it was said %d times, want once: %v", n, f.told)
+		}
+	})
+}
+
 // A federated object that a person deletes is made anew as long as the native one wants it; one that a person made is left alone.
 func TestWhoMadeAFederatedObjectDecides(t *testing.T) {
 	inFollowWorld(t, func(f *followWorld) {

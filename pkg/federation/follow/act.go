@@ -3,6 +3,7 @@ package follow
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -84,10 +85,25 @@ func (c *Controller) answered(k key, o observation, err error) error {
 	case apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
 		return nil // the native object goes, too
 	case apierrors.IsInvalid(err), apierrors.IsForbidden(err), apierrors.IsBadRequest(err), apierrors.IsRequestEntityTooLargeError(err):
-		c.refuse(k, o.config, o.object.GetUID(), err.Error())
+		c.refuse(k, o.config, o.object.GetUID(), sayable(o.config, err))
 		return nil
 	}
 	return fmt.Errorf("write the federated object: %w", err)
+}
+
+// sayable is what an Event says of a refusal. That of a Secret says which fields are refused, and not what they hold.
+func sayable(config *v1beta1.FederatedTypeConfig, err error) string {
+	var refusal apierrors.APIStatus
+	if config.Spec.TargetType.Kind != "Secret" || !errors.As(err, &refusal) {
+		return err.Error()
+	}
+	said := fmt.Sprintf("the API server refuses the %s: %s", config.Spec.FederatedType.Kind, refusal.Status().Reason)
+	if details := refusal.Status().Details; details != nil {
+		for _, cause := range details.Causes {
+			said += ", " + cause.Field
+		}
+	}
+	return said
 }
 
 // refuse tells, once, why an object is not followed, and has it looked at again some time later.
@@ -175,7 +191,7 @@ func (c *Controller) doubt(ctx context.Context, config *v1beta1.FederatedTypeCon
 		switch {
 		case err == nil && definition.DeletionTimestamp != nil:
 			return "the CustomResourceDefinition of the native object is being deleted, and it with that", nil
-		case err == nil && federated.CreationTimestamp.Before(&definition.CreationTimestamp):
+		case err == nil && !definition.CreationTimestamp.Before(&federated.CreationTimestamp):
 			return "the CustomResourceDefinition of the native object was deleted, and it with that", nil
 		case err != nil && !memberclient.IsMissing(err, name):
 			return "", fmt.Errorf("look at the CustomResourceDefinition: %w", err)

@@ -257,7 +257,7 @@ func (c *Controller) without(ctx context.Context, k key, config *v1beta1.Federat
 	}
 	object, err := c.host.look(ctx, t.resource, k.namespace, k.name)
 	switch {
-	case err == nil && (object.UID != mark.UID || !hasLabel(object)):
+	case err == nil && !hasLabel(object):
 		return c.end(ctx, k, config, federated, "the native object has no label "+v1beta1.FederateLabel)
 	case err == nil:
 		c.queue.AddAfter(k, notYet) // the watch has not shown it yet

@@ -5,8 +5,11 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 	"sigs.k8s.io/yaml"
 
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
@@ -182,5 +185,16 @@ func TestFederatedObjectsAndNativeOnesFindEachOther(t *testing.T) {
 	}
 	if hasOneName(typeConfig("x.io", "Widget", "widgets", v1beta1.ClusterScoped)) {
 		t.Error("an object of the whole cluster would be federated in any namespace")
+	}
+}
+
+// An Event is read by more people than a Secret.
+func TestWhatASecretHoldsIsNotSaidWhereItIsRefused(t *testing.T) {
+	refusal := apierrors.NewInvalid(schema.GroupKind{Kind: "FederatedSecret"}, "a", field.ErrorList{field.Invalid(field.NewPath("spec", "template"), "hunter2", "is wrong")})
+	if said := sayable(typeConfig("", "Secret", "secrets", v1beta1.NamespaceScoped), refusal); strings.Contains(said, "hunter2") || !strings.Contains(said, "spec.template") {
+		t.Errorf("it says %q", said)
+	}
+	if said := sayable(typeConfig("", "ConfigMap", "configmaps", v1beta1.NamespaceScoped), refusal); !strings.Contains(said, "hunter2") {
+		t.Errorf("of a ConfigMap it says %q", said)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -56,16 +57,16 @@ func (h *host) source(resource schema.GroupVersionResource, namespace string) li
 	return h.metadata.Resource(resource).Namespace(namespace)
 }
 
-// group returns the versions of a group that the host serves, the preferred one first; false if it does not serve the group.
-func (h *host) group(ctx context.Context, name string) (versions []schema.GroupVersion, there bool, err error) {
+// group returns the versions of a group that the host serves, the preferred one first; none if it does not serve the group.
+func (h *host) group(ctx context.Context, name string) (versions []schema.GroupVersion, err error) {
 	ctx, cancel := context.WithTimeout(ctx, hostTimeout)
 	defer cancel()
 	var group metav1.APIGroup
 	switch err := h.api.Get().AbsPath("/apis/" + name).Do(ctx).Into(&group); {
 	case apierrors.IsNotFound(err):
-		return nil, false, nil
+		return nil, nil
 	case err != nil:
-		return nil, false, fmt.Errorf("ask the host for group %s: %w", name, err)
+		return nil, fmt.Errorf("ask the host for group %s: %w", name, err)
 	}
 	versions = append(versions, schema.GroupVersion{Group: name, Version: group.PreferredVersion.Version})
 	for _, v := range group.Versions {
@@ -73,7 +74,22 @@ func (h *host) group(ctx context.Context, name string) (versions []schema.GroupV
 			versions = append(versions, schema.GroupVersion{Group: name, Version: v.Version})
 		}
 	}
-	return versions, true, nil
+	return versions, nil
+}
+
+// versions are the preferred versions of all groups that the host serves.
+func (h *host) versions(ctx context.Context) ([]schema.GroupVersion, error) {
+	ctx, cancel := context.WithTimeout(ctx, hostTimeout)
+	defer cancel()
+	var groups metav1.APIGroupList
+	if err := h.api.Get().AbsPath("/apis").Do(ctx).Into(&groups); err != nil {
+		return nil, fmt.Errorf("ask the host for its groups: %w", err)
+	}
+	all := []schema.GroupVersion{corev1.SchemeGroupVersion}
+	for _, group := range groups.Groups {
+		all = append(all, schema.GroupVersion{Group: group.Name, Version: group.PreferredVersion.Version})
+	}
+	return all, nil
 }
 
 // resources returns what a version has; nothing if the host does not serve it.

@@ -64,10 +64,10 @@ func (c *Controller) syncTypes(ctx context.Context) {
 	if err != nil {
 		return // never: it is a cache
 	}
-	served := map[schema.GroupVersion]answer{}
+	asked := discovery{host: c.host, groups: map[string]groupAnswer{}, versions: map[schema.GroupVersion]versionAnswer{}}
 	wanted := map[string]bool{}
 	for _, config := range configs {
-		resource, known := c.servedAs(ctx, config, served)
+		resource, known := asked.as(ctx, config)
 		switch {
 		case !known:
 			wanted[config.Name] = true // as it is
@@ -92,37 +92,44 @@ func (c *Controller) isInScope(config *v1beta1.FederatedTypeConfig) bool {
 	return c.Namespace == "" || config.Spec.TargetType.Scope == v1beta1.NamespaceScoped
 }
 
-// answer is what the host serves of a version; unknown if it did not say.
-type answer struct {
-	resources []metav1.APIResource
-	unknown   bool
+// discovery is what the host serves, asked once for each group and version.
+type discovery struct {
+	host     *host
+	groups   map[string]groupAnswer
+	versions map[schema.GroupVersion]versionAnswer
 }
 
-// servedAs finds the version in which the host serves a type: that of the type, or the one that the host prefers. resource is nil if
+// groupAnswer is what the host serves of a group: nothing if it does not serve it. err says that this is not known.
+type groupAnswer struct {
+	versions []schema.GroupVersion
+	err      error
+}
+
+type versionAnswer struct {
+	resources []metav1.APIResource
+	err       error
+}
+
+// as finds the version in which the host serves a type: that of the type, or the one that the host prefers. resource is nil if
 // it does not serve it.
-func (c *Controller) servedAs(ctx context.Context, config *v1beta1.FederatedTypeConfig, asked map[schema.GroupVersion]answer) (resource *schema.GroupVersionResource, known bool) {
+func (d *discovery) as(ctx context.Context, config *v1beta1.FederatedTypeConfig) (resource *schema.GroupVersionResource, known bool) {
 	target := config.Spec.TargetType
-	version := schema.GroupVersion{Group: target.Group, Version: target.Version}
-	versions := []schema.GroupVersion{version}
+	wanted := schema.GroupVersion{Group: target.Group, Version: target.Version}
+	versions := []schema.GroupVersion{wanted}
 	if target.Group != "" {
-		group, there, err := c.host.group(ctx, target.Group)
-		if err != nil || !there {
-			return nil, err == nil
+		group := d.group(ctx, target.Group)
+		if group.err != nil {
+			return nil, false
 		}
-		for _, other := range group {
-			if other != version {
-				versions = append(versions, other)
-			}
+		others := slices.DeleteFunc(slices.Clone(group.versions), func(v schema.GroupVersion) bool { return v == wanted })
+		if len(others) == len(group.versions) {
+			versions = nil // it serves the others alone
 		}
+		versions = append(versions, others...)
 	}
 	for _, version := range versions {
-		found, ok := asked[version]
-		if !ok {
-			resources, err := c.host.resources(ctx, version)
-			found = answer{resources, err != nil}
-			asked[version] = found
-		}
-		if found.unknown {
+		found := d.version(ctx, version)
+		if found.err != nil {
 			return nil, false
 		}
 		for i := range found.resources {
@@ -135,6 +142,24 @@ func (c *Controller) servedAs(ctx context.Context, config *v1beta1.FederatedType
 		}
 	}
 	return nil, true
+}
+
+func (d *discovery) group(ctx context.Context, name string) groupAnswer {
+	answer, asked := d.groups[name]
+	if !asked {
+		answer.versions, answer.err = d.host.group(ctx, name)
+		d.groups[name] = answer
+	}
+	return answer
+}
+
+func (d *discovery) version(ctx context.Context, version schema.GroupVersion) versionAnswer {
+	answer, asked := d.versions[version]
+	if !asked {
+		answer.resources, answer.err = d.host.resources(ctx, version)
+		d.versions[version] = answer
+	}
+	return answer
 }
 
 // rulesOf is what of a FederatedTypeConfig makes templates, and says whether they are made.

@@ -10,7 +10,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/klog/v2"
 
@@ -94,19 +93,4 @@ func (c *Controller) tellUnfederated(ctx context.Context, told map[types.UID]boo
 // isOurs reports whether a group is one of Koinon, whose objects are not federated.
 func isOurs(group string) bool {
 	return strings.HasSuffix(group, ".kubefed.io") || strings.HasSuffix(group, ".koinon.io")
-}
-
-// versions are the preferred versions of all groups that the host serves.
-func (h *host) versions(ctx context.Context) ([]schema.GroupVersion, error) {
-	ctx, cancel := context.WithTimeout(ctx, hostTimeout)
-	defer cancel()
-	var groups metav1.APIGroupList
-	if err := h.api.Get().AbsPath("/apis").Do(ctx).Into(&groups); err != nil {
-		return nil, fmt.Errorf("ask the host for its groups: %w", err)
-	}
-	all := []schema.GroupVersion{corev1.SchemeGroupVersion}
-	for _, group := range groups.Groups {
-		all = append(all, schema.GroupVersion{Group: group.Name, Version: group.PreferredVersion.Version})
-	}
-	return all, nil
 }

@@ -146,6 +146,13 @@ func TestFollowANativeObject(t *testing.T) {
 		return mark == nil && string(o.Spec.Template) == `{"data":{"a":"mine"}}`
 	})
 
+	// It is handed over on request, and goes where that says.
+	testbed.Plugin(t, f.kubeconfig, "federate", "configmap/mine", "-n", f.namespace, "--clusters", "m2", "--follow", "--replace")
+	f.inMember("m2", "mine", `{"a":"one"}`)
+	f.followed("mine", "follows", goesOn)
+	f.native("mine", "true", "", "two")
+	f.inMember("m2", "mine", `{"a":"two"}`)
+
 	// Without the label it stays, and follows nothing.
 	f.native("web", "false", "", "three")
 	f.followed("web", "has ended", ends)

@@ -132,7 +132,7 @@ var layers = map[string][]string{
 	"pkg/registry":     {"pkg/apis", "pkg/generated", "pkg/memberaccess"},
 	"pkg/apiserver":    {"pkg/apis", "pkg/generated", "pkg/memberaccess", "pkg/openapi", "pkg/registry"},
 	"pkg/federation":   {"pkg/apis", "pkg/generated", "pkg/memberaccess"},
-	"pkg/cli":          {"artifacts", "pkg/agentaccess", "pkg/apis", "pkg/federation/compose", "pkg/federation/reach", "pkg/federation/render", "pkg/generated", "pkg/memberaccess", "pkg/tunnel", "pkg/version"},
+	"pkg/cli":          {"artifacts", "pkg/agentaccess", "pkg/apis", "pkg/federation/compose", "pkg/federation/native", "pkg/federation/reach", "pkg/federation/render", "pkg/generated", "pkg/memberaccess", "pkg/tunnel", "pkg/version"},
 
 	// A controller of the cloud can use it, too.
 	"pkg/edgehub/topology": {"pkg/apis/edge", "pkg/edgehub/jsonspan"},

@@ -197,6 +197,9 @@ func (h *fakeHub) patch(w io.Writer, r *http.Request, body []byte, there map[str
 			h.Error(err)
 		}
 		for _, o := range operations {
+			if key, ok := strings.CutPrefix(o.Path, "/metadata/annotations/"); ok {
+				after = merged(after, map[string]any{"metadata": map[string]any{"annotations": map[string]any{strings.ReplaceAll(key, "~1", "/"): o.Value}}})
+			}
 			key, ok := strings.CutPrefix(o.Path, "/spec/")
 			if !ok {
 				continue

@@ -34,6 +34,7 @@ type federateOptions struct {
 	EnableType      bool
 	Replace         bool
 	DeleteUnplaced  bool
+	Follow          bool
 	DryRun, Output  string
 	System          string
 
@@ -71,7 +72,10 @@ they are named.
 
 What there is already and is another is refused, unless --replace says to put template and placement in their place: overrides and the mask stay. A placement
 that leaves out clusters or cells which have the object is refused, with what would be deleted there, unless --delete-unplaced says so. A namespace is
-deleted with all that is in it.`,
+deleted with all that is in it.
+
+With --follow the objects get the label federation.koinon.io/federate, and their federated objects follow them: their templates change as they do, and
+they are deleted with them. The objects are in the host then, which is where they are followed.`,
 		Example: `  # A Deployment of the member m1, and what its Pods need, to all clusters
   kubectl koinon federate deployment/web -n shop --from m1 --all --with-references --with-namespace
 
@@ -80,6 +84,9 @@ deleted with all that is in it.`,
 
   # All that is in a namespace of m1, but for its Secrets
   kubectl koinon federate namespace shop --contents --from m1 --all --skip secrets
+
+  # A ConfigMap of the host to all clusters, and each change of it
+  kubectl koinon federate configmap/settings -n shop --all --follow
 
   # What a chart makes, to all cells of one city
   helm template web ./web | kubectl koinon federate -n shop -f - --selector city=hangzhou`,
@@ -109,6 +116,7 @@ deleted with all that is in it.`,
 	f.BoolVar(&o.EnableType, "enable-type", false, "Enable types that are not, first.")
 	f.BoolVar(&o.Replace, "replace", false, "Put template and placement in place of those of federated objects that there are.")
 	f.BoolVar(&o.DeleteUnplaced, "delete-unplaced", false, "With --replace, delete objects in clusters and cells that the new placement leaves out.")
+	f.BoolVar(&o.Follow, "follow", false, "Have the federated objects follow the objects of the host, by a label on those.")
 	f.StringVar(&o.DryRun, "dry-run", o.DryRun, "client says what would be made, server has the server check it; neither makes anything.")
 	f.StringVarP(&o.Output, "output", "o", "", "yaml prints the federated objects, and makes nothing.")
 	f.StringVar(&o.System, "kubefed-namespace", o.System, "The namespace of KubeFedClusters.")
@@ -204,6 +212,8 @@ func (o *federateOptions) validate() error {
 		return errors.New("an object is needed: kubectl koinon federate TYPE/NAME, or -f FILE")
 	case len(o.words) > 0 && len(o.Files) > 0:
 		return errors.New("the objects are those that are named, or those of -f: not both")
+	case o.Follow && (o.From != "" || len(o.Files) > 0):
+		return errors.New("--follow is for objects in the host: not with --from, nor with -f")
 	case o.From != "" && len(o.Files) > 0:
 		return errors.New("--from and -f exclude each other: an object is in a member or in a file")
 	case o.Contents && len(o.words) != 1:

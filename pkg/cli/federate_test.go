@@ -9,11 +9,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/yaml"
-
-	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
 )
 
 func parsed(t *testing.T, manifest string) map[string]any {
@@ -23,70 +20,6 @@ func parsed(t *testing.T, manifest string) map[string]any {
 		t.Fatalf("%v in %s", err, manifest)
 	}
 	return object
-}
-
-func TestWhatOfAnObjectIsInItsTemplate(t *testing.T) {
-	for name, c := range map[string]struct {
-		group, kind, object string
-		fromMember          bool
-		want                string
-		left                []string
-	}{
-		"what API servers and we set goes": {"", "ConfigMap", `{apiVersion: v1, kind: ConfigMap, metadata: {name: a, namespace: b, uid: u, resourceVersion: "1", managedFields: [],
-			labels: {app: web, kubefed.io/managed: "true"}, annotations: {federation.koinon.io/federated-object: x/y}}, data: {a: b}}`, false,
-			`{metadata: {labels: {app: web}}, data: {a: b}}`, nil},
-		"annotations that propagate stay": {"", "ConfigMap", `{apiVersion: v1, kind: ConfigMap, metadata: {annotations: {keep/a: x, other: y}, finalizers: [f]}}`, false,
-			`{metadata: {annotations: {keep/a: x}}}`, []string{"metadata.annotations[other]", "metadata.finalizers"}},
-		"what is allocated goes": {"", "Service", `{apiVersion: v1, kind: Service, spec: {clusterIP: 10.0.0.1, clusterIPs: [10.0.0.1], ports: [{port: 80, nodePort: 30000}]}, status: {loadBalancer: {}}}`, true,
-			`{spec: {ports: [{port: 80}]}}`, []string{"spec.clusterIP", "spec.clusterIPs", "spec.ports[0].nodePort"}},
-		"another version stays": {"apps", "Deployment", `{apiVersion: apps/v1beta1, kind: Deployment, metadata: {annotations: {deployment.kubernetes.io/revision: "3"}}, spec: {replicas: 2}}`, false,
-			`{apiVersion: apps/v1beta1, spec: {replicas: 2}}`, nil},
-		"a namespace keeps its labels": {"", "Namespace", `{apiVersion: v1, kind: Namespace, metadata: {labels: {a: b, kubernetes.io/metadata.name: shop}}, spec: {finalizers: [kubernetes]}}`, false,
-			`{metadata: {labels: {a: b}}}`, nil},
-		"but not those of a member": {"", "Namespace", `{apiVersion: v1, kind: Namespace, metadata: {labels: {a: b}}, spec: {finalizers: [kubernetes]}}`, true,
-			`{}`, nil},
-	} {
-		t.Run(name, func(t *testing.T) {
-			config := &v1beta1.FederatedTypeConfig{}
-			config.Spec.TargetType = v1beta1.APIResource{Group: c.group, Version: "v1", Kind: c.kind}
-			config.Spec.PropagatingAnnotations = []string{"keep/*"}
-			object := &unstructured.Unstructured{Object: parsed(t, c.object)}
-			before := object.DeepCopy()
-			if diff := cmp.Diff(parsed(t, c.want), templateOf(config, object, c.fromMember)); diff != "" {
-				t.Errorf("template (-want +got):\n%s", diff)
-			}
-			if diff := cmp.Diff(c.left, leftOut(config, object)); diff != "" {
-				t.Errorf("left out (-want +got):\n%s", diff)
-			}
-			if diff := cmp.Diff(before, object); diff != "" {
-				t.Errorf("the object was modified:\n%s", diff)
-			}
-		})
-	}
-}
-
-func TestWhatOfANamespaceIsLeftOut(t *testing.T) {
-	for name, c := range map[string]struct {
-		kind, object string
-		template     map[string]any
-		skipped      bool
-	}{
-		"an object":                      {"ConfigMap", `{metadata: {name: a}}`, nil, false},
-		"one that is owned":              {"ConfigMap", `{metadata: {name: a, ownerReferences: [{kind: X, name: x}]}}`, nil, false},
-		"one that a controller has made": {"Pod", `{metadata: {name: a, ownerReferences: [{kind: ReplicaSet, name: x, controller: true}]}}`, nil, true},
-		"one that goes":                  {"ConfigMap", `{metadata: {name: a, deletionTimestamp: "2026-01-01T00:00:00Z"}}`, nil, true},
-		"one of a federated object":      {"ConfigMap", `{metadata: {name: a, annotations: {federation.koinon.io/federated-object: b/a}}}`, nil, true},
-		"the authorities of a cluster":   {"ConfigMap", `{metadata: {name: kube-root-ca.crt}}`, nil, true},
-		"a token":                        {"Secret", `{metadata: {name: a}, type: kubernetes.io/service-account-token}`, nil, true},
-		"another Secret":                 {"Secret", `{metadata: {name: a}, type: Opaque}`, nil, false},
-		"the default account":            {"ServiceAccount", `{metadata: {name: default}}`, map[string]any{}, true},
-		"one that somebody has changed":  {"ServiceAccount", `{metadata: {name: default}}`, map[string]any{"imagePullSecrets": []any{}}, false},
-	} {
-		why := whySkipped(schema.GroupKind{Kind: c.kind}, &unstructured.Unstructured{Object: parsed(t, c.object)}, c.template)
-		if (why != "") != c.skipped {
-			t.Errorf("%s: %q, want skipped %v", name, why, c.skipped)
-		}
-	}
 }
 
 func TestWhatAnObjectNames(t *testing.T) {
@@ -254,6 +187,50 @@ func TestAPlacementIsNotReplacedByOneThatDeletesSomething(t *testing.T) {
 				t.Errorf("%v, want %q", err, c.refused)
 			case c.refused != "" && len(h.written()) > 0:
 				t.Errorf("wrote %v", h.written())
+			}
+		})
+	}
+}
+
+func TestFederateHasAnObjectOfTheHostFollowed(t *testing.T) {
+	const native = "/api/v1/namespaces/shop/configmaps/settings"
+	for name, c := range map[string]struct {
+		args, there string
+		writes      []string
+		mark        string
+		refused     string
+	}{
+		"a new one is marked, and the object labelled then": {"", "", []string{"POST shop/federatedconfigmaps", "PATCH " + native}, `{"uid":"u","ended":true}`, ""},
+		"nothing is written by a dry run":                   {"--dry-run client", "", nil, "", ""},
+		"one that is a person's is not taken over":          {"", `{}`, nil, "", "another annotation federation.koinon.io/follows: --replace"},
+		"unless that is asked for":                          {"--replace", `{}`, []string{"PATCH shop/federatedconfigmaps/settings", "PATCH " + native}, `{"uid":"u","ended":true}`, ""},
+		"one that follows it already stays as it is":        {"", `{federation.koinon.io/follows: '{"uid":"u"}'}`, []string{"PATCH " + native}, `{"uid":"u"}`, ""},
+		"from a member nothing is followed":                 {"--from m1", "", nil, "", "--follow is for objects in the host"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newFederateHub(t)
+			h.put(native, `{apiVersion: v1, kind: ConfigMap, metadata: {name: settings, namespace: shop, uid: u}, data: {a: b}}`)
+			if c.there != "" {
+				h.put(testTypes+"federatedconfigmaps/settings", `{apiVersion: types.kubefed.io/v1beta2, kind: FederatedConfigMap, metadata: {name: settings, namespace: shop, annotations: `+c.there+`},
+					spec: {template: {data: {a: b}}, placement: {topologySelector: {}}}}`)
+			}
+			stdout, stderr, err := run(t, append([]string{"federate", "cm/settings", "--all", "--follow"}, strings.Fields(c.args)...)...)
+			if (err != nil) != (c.refused != "") || err != nil && !strings.Contains(err.Error(), c.refused) {
+				t.Errorf("%v; it said %s%s, want %q", err, stdout, stderr, c.refused)
+			}
+			if diff := cmp.Diff(c.writes, h.written()); diff != "" {
+				t.Errorf("writes (-want +got):\n%s", diff)
+			}
+			if len(c.writes) == 0 {
+				return
+			}
+			metadata := h.objects[testTypes+"federatedconfigmaps/settings"]["metadata"].(map[string]any)
+			if annotations, _ := metadata["annotations"].(map[string]any); annotations["federation.koinon.io/follows"] != c.mark {
+				t.Errorf("the mark is %v, want %s", annotations, c.mark)
+			}
+			labels, _ := h.objects[native]["metadata"].(map[string]any)["labels"].(map[string]any)
+			if labels["federation.koinon.io/federate"] != "true" {
+				t.Errorf("the object has labels %v", labels)
 			}
 		})
 	}

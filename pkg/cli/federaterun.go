@@ -20,8 +20,10 @@ import (
 	"github.com/koinon-io/koinon/pkg/apis/federation/rights"
 	federationv1alpha1 "github.com/koinon-io/koinon/pkg/apis/federation/v1alpha1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/following"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/manifest"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
+	"github.com/koinon-io/koinon/pkg/federation/native"
 	"github.com/koinon-io/koinon/pkg/federation/reach"
 )
 
@@ -72,6 +74,8 @@ type federatedItem struct {
 	left []string
 	// implied: nobody named it, and what there is is left as it is.
 	implied bool
+	// follows is the native object that it is to follow; nil: none.
+	follows *unstructured.Unstructured
 }
 
 // String is as kubectl prints it.
@@ -371,7 +375,7 @@ func (f *federating) collectContents(ctx context.Context) error {
 	for i := range f.types {
 		config := &f.types[i]
 		target := rights.Target(config)
-		if !rights.Enabled(config) || !reach.KindOf(&config.Spec).Namespaced || notFederated[target] || f.skip[target] {
+		if !rights.Enabled(config) || !reach.KindOf(&config.Spec).Namespaced || native.InEachCluster[target] || f.skip[target] {
 			continue
 		}
 		if err := f.collectType(ctx, config, name); err != nil {
@@ -409,8 +413,8 @@ func (f *federating) collectType(ctx context.Context, config *v1beta1.FederatedT
 		return err
 	}
 	for _, object := range objects {
-		template := templateOf(config, object, f.From != "")
-		if why := whySkipped(reach.KindOf(&config.Spec).GroupKind(), object, template); why != "" {
+		template := native.Template(config, object, f.From != "")
+		if why := native.WhyNot(reach.KindOf(&config.Spec).GroupKind(), object, template); why != "" {
 			f.skipped[why] = append(f.skipped[why], rights.Target(config).String()+"/"+object.GetName())
 			continue
 		}
@@ -430,7 +434,7 @@ func (f *federating) addNamespace(config *v1beta1.FederatedTypeConfig, name stri
 	f.seen[key] = true
 	var template map[string]any
 	if object != nil {
-		template = templateOf(config, object, f.From != "")
+		template = native.Template(config, object, f.From != "")
 	}
 	item := &federatedItem{config: config, objectKey: key, implied: true, spec: f.spec(template)}
 	f.items = append([]*federatedItem{item}, f.items...)
@@ -443,14 +447,23 @@ func (f *federating) add(ctx context.Context, config *v1beta1.FederatedTypeConfi
 	}
 	f.seen[key] = true
 	source := strings.TrimPrefix(key.namespace+"/"+key.name, "/")
-	if err := comesFrom(object, source, f.federation); err != nil {
+	if err := native.ComesFrom(object, source, f.federation); err != nil {
 		return fmt.Errorf("%s %q: %w", key.resource, key.name, err)
 	}
 	if !rights.Enabled(config) {
 		fmt.Fprintf(f.ErrOut, "Warning: %s is Disabled, and nothing of it goes to members: kubectl koinon enable %s%s\n", config.Name, config.Name, f.flags.given())
 	}
-	template := templateOf(config, object, f.From != "")
-	item := &federatedItem{config: config, objectKey: key, spec: f.spec(template), left: leftOut(config, object)}
+	template := native.Template(config, object, f.From != "")
+	item := &federatedItem{config: config, objectKey: key, spec: f.spec(template), left: native.LeftOut(config, object)}
+	if f.Follow {
+		if err := following.TypeProblem(config); err != nil {
+			return fmt.Errorf("--follow: %s %q: %w", key.resource, key.name, err)
+		}
+		if why := native.WhyNot(reach.KindOf(&config.Spec).GroupKind(), object, template); why != "" {
+			return fmt.Errorf("--follow: %s %q is %s, and such objects are not followed", key.resource, key.name, why)
+		}
+		item.follows = object
+	}
 	references := referencesOf(reach.KindOf(&config.Spec).GroupKind(), template)
 	for _, r := range sortReferences(references) {
 		if err := f.addReference(ctx, key, r, references[r]); err != nil {
@@ -493,8 +506,8 @@ func (f *federating) addReference(ctx context.Context, by objectKey, r reference
 		}
 		return nil
 	}
-	template := templateOf(config, object, f.From != "")
-	if whySkipped(reach.KindOf(&config.Spec).GroupKind(), object, template) != "" && len(f.Files) == 0 {
+	template := native.Template(config, object, f.From != "")
+	if native.WhyNot(reach.KindOf(&config.Spec).GroupKind(), object, template) != "" && len(f.Files) == 0 {
 		return nil // each cluster has its own, or it is federated already
 	}
 	return f.add(ctx, config, key, object)
@@ -554,6 +567,9 @@ func (f *federating) hostNamespaces(ctx context.Context) error {
 func (i *federatedItem) object() map[string]any {
 	federated := i.config.Spec.FederatedType
 	metadata := map[string]any{"name": i.name}
+	if mark := i.mark(); mark != "" {
+		metadata["annotations"] = map[string]any{v1beta1.FollowsAnnotation: mark}
+	}
 	if i.namespace != "" {
 		metadata["namespace"] = i.namespace
 	}
@@ -592,6 +608,9 @@ func (f *federating) writeAll(ctx context.Context) error {
 	var failed []error
 	for _, item := range f.items {
 		outcome, err := f.write(ctx, item)
+		if err == nil && item.follows != nil {
+			err = f.label(ctx, item)
+		}
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
@@ -662,6 +681,9 @@ func (i *federatedItem) differs(have *v1beta2.FederatedObject) (what []string) {
 	if !reflect.DeepEqual(asTree(have.Spec.Placement), i.spec["placement"]) {
 		what = append(what, "spec.placement")
 	}
+	if i.follows != nil && !isMarkedFor(have, i.follows) {
+		what = append(what, "annotation "+v1beta1.FollowsAnnotation)
+	}
 	return what
 }
 
@@ -699,6 +721,12 @@ func (f *federating) replace(ctx context.Context, item *federatedItem, have *v1b
 	}
 	for _, key := range slices.Sorted(maps.Keys(spec)) {
 		operations = append(operations, operation{"add", "/spec/" + key, spec[key]})
+	}
+	if item.follows != nil && !isMarkedFor(have, item.follows) {
+		if len(have.Annotations) == 0 {
+			operations = append(operations, operation{"add", "/metadata/annotations", map[string]any{}})
+		}
+		operations = append(operations, operation{"add", "/metadata/annotations/" + strings.ReplaceAll(v1beta1.FollowsAnnotation, "/", "~1"), item.mark()})
 	}
 	patch, err := json.Marshal(operations)
 	if err != nil {

@@ -1,5 +1,6 @@
 // Package federation runs the controllers of the control plane: membership (package
-// membership), cells (package cells) and propagation (package propagation).
+// membership), cells (package cells), propagation (package propagation), and federated objects that
+// follow native ones of the host (package follow).
 //
 // It uses nothing but the API: one rest.Config to an endpoint that serves the host's
 // groups and ours. It writes to members with the credentials that KubeFedClusters name,

@@ -50,6 +50,9 @@ type Config struct {
 	CellEndpoint *cellaccess.Endpoint
 	// ProfileNamespace has the ClusterProfiles of members. Default: Namespace.
 	ProfileNamespace string
+	// FollowNative has federated objects follow the native objects of the host that are labelled: see package follow.
+	// It has no effect with OtherEngine.
+	FollowNative bool
 	// LeaderElection lets one of several processes work at a time.
 	LeaderElection bool
 	// Identity names this process among them. Needed with LeaderElection.

@@ -25,6 +25,7 @@ import (
 	"github.com/koinon-io/koinon/pkg/federation/cellaccess"
 	"github.com/koinon-io/koinon/pkg/federation/cells"
 	"github.com/koinon-io/koinon/pkg/federation/events"
+	"github.com/koinon-io/koinon/pkg/federation/follow"
 	"github.com/koinon-io/koinon/pkg/federation/hostwatch"
 	"github.com/koinon-io/koinon/pkg/federation/memberclient"
 	"github.com/koinon-io/koinon/pkg/federation/membership"
@@ -67,6 +68,8 @@ type term struct {
 	configs   lastConfig
 	// replicas does what ReplicaSchedulingPreferences say.
 	replicas *scheduler.Controller
+	// follower has federated objects follow native ones; nil if none do.
+	follower *follow.Controller
 
 	// end ends the term, and rescoped says that the scope of the KubeFedConfig is why.
 	end      context.CancelFunc
@@ -295,12 +298,18 @@ func (t *term) buildPropagation() (err error) {
 		Concurrency:     func() int64 { return concurrency(configs.current()) },
 		OnObject: func(kind, namespace, name string, inMember bool) {
 			t.replicas.ObjectChanged(kind, namespace, name, inMember)
+			if t.follower != nil && !inMember {
+				t.follower.ObjectChanged(kind, namespace, name)
+			}
 		},
 	})
 	if err != nil {
 		return err
 	}
 	if err := t.buildReplicas(configs); err != nil {
+		return err
+	}
+	if err := t.buildFollower(); err != nil {
 		return err
 	}
 	t.collector, err = book.NewCollector(book.CollectorConfig{
@@ -389,6 +398,9 @@ func (t *term) subscriptions() []subscription {
 
 func (t *term) typeChanged(old, current metav1.Object) {
 	t.engine.TypeChanged(current.(*v1beta1.FederatedTypeConfig))
+	if t.follower != nil {
+		t.follower.TypeChanged()
+	}
 	if old == nil || old.GetGeneration() != current.GetGeneration() {
 		t.replicas.EverythingChanged() // what is paused is not divided
 	}
@@ -592,6 +604,9 @@ func (t *term) run(ctx context.Context) error {
 	if t.engine != nil {
 		defer t.recorder.Start(ctx)()
 		parts = append(parts, t.members.Run, t.engine.Run, t.collector.Run, t.runReplicas)
+	}
+	if t.follower != nil {
+		parts = append(parts, t.follower.Run)
 	}
 	errs := make(chan error, len(parts))
 	for _, run := range parts {

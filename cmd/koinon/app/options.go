@@ -83,6 +83,8 @@ type ServerOptions struct {
 	// host, and SecurePort outside of it.
 	ServiceName string
 	ServicePort int32
+	// FollowNativeObjects has federated objects follow those of the host that are labelled. Standalone they do.
+	FollowNativeObjects bool
 	// CellEndpointURL and CellEndpointCAFile are what the KubeFedClusters of cells say of the server
 	// that has their endpoints. Empty: what is known of the API that controllers use.
 	CellEndpointURL    string
@@ -226,6 +228,7 @@ func (o *ServerOptions) addHostFlags(fs *pflag.FlagSet) {
 	fs.DurationVar(&o.ServingCertificateLifetime, "serving-certificate-lifetime", o.ServingCertificateLifetime, "How long the serving certificate behind a host lives. It is renewed when two thirds have passed, without a restart.")
 	fs.DurationVar(&o.MaxConnectionAge, "max-connection-age", o.MaxConnectionAge, "How old a connection from the host may get. It is closed with an answer, so that nothing fails, and the next one may lead to another server. HTTP/2, and with it --goaway-chance, is not used behind a host.")
 	fs.DurationVar(&o.ConnectionDrainTimeout, "connection-drain-timeout", o.ConnectionDrainTimeout, "How long a server that is told to end goes on, after --shutdown-delay-duration, while the host keeps connections open: it may have a request on its way over each. A host closes those that it does not use after 90s. 0s waits for nobody.")
+	fs.BoolVar(&o.FollowNativeObjects, "follow-native-objects", false, "Have federated objects follow the objects of the host that have the label federation.koinon.io/federate. It takes the right to get, list and watch their types, which the ClusterRole koinon:follow collects; a type that may not be listed is not followed. Without a host, objects are always followed.")
 	fs.Int32Var(&o.ServicePort, "service-port", o.ServicePort, "The port of that Service. The default is 443 with --in-cluster, and the port of this server with --host-kubeconfig.")
 }
 

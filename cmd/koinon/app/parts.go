@@ -29,6 +29,7 @@ func (o *ServerOptions) newFederation(api *rest.Config, cells *cellaccess.Endpoi
 		Tunnel:           tunnel.through(),
 		Namespace:        o.Namespace,
 		OtherEngine:      !o.runs(componentControllers),
+		FollowNative:     o.FollowNativeObjects || !o.aggregated(),
 		CellEndpoint:     cells,
 		ProfileNamespace: o.ProfileNamespace,
 		LeaderElection:   shared,

@@ -221,14 +221,15 @@ func unlessMissing(err error, name string) error {
 	if !apierrors.IsNotFound(err) {
 		return err
 	}
-	if isMissing(err, name) {
+	if IsMissing(err, name) {
 		return nil
 	}
 	return fmt.Errorf("%w (404 Not Found)", ErrTypeNotServed)
 }
 
-// isMissing reports whether an API server says that it has no object of that name.
-func isMissing(err error, name string) bool {
+// IsMissing reports whether an API server says that it has no object of that name. That it does not serve the type says
+// nothing.
+func IsMissing(err error, name string) bool {
 	answered, ok := err.(apierrors.APIStatus)
 	if !ok || !apierrors.IsNotFound(err) || apierrors.HasStatusCause(err, metav1.CauseTypeUnexpectedServerResponse) {
 		return false

@@ -80,7 +80,7 @@ func (c *Conn) Namespace(ctx context.Context, name string) (*metav1.PartialObjec
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	namespace, err := c.metadata.Resource(namespaces).Get(ctx, name, metav1.GetOptions{})
-	if isMissing(err, name) {
+	if IsMissing(err, name) {
 		return nil, nil
 	}
 	if err != nil {

@@ -180,7 +180,7 @@ func (c *Conn) Vanished(ctx context.Context, t Type) (bool, error) {
 	defer cancel()
 	name := t.Resource.Resource + "." + t.Resource.Group
 	_, err := c.metadata.Resource(customResourceDefinitions).Get(ctx, name, metav1.GetOptions{})
-	if !isMissing(err, name) {
+	if !IsMissing(err, name) {
 		return false, err
 	}
 	versions, err := c.versions(ctx, t.Resource.Group)

@@ -268,12 +268,7 @@ func (k *kind) isAbsent(ctx context.Context, key objectKey) (bool, error) {
 	if err == nil || !apierrors.IsNotFound(err) {
 		return false, err
 	}
-	answered, ok := err.(apierrors.APIStatus)
-	if !ok || apierrors.HasStatusCause(err, metav1.CauseTypeUnexpectedServerResponse) {
-		return false, nil
-	}
-	details := answered.Status().Details
-	return details != nil && details.Name == key.name, nil
+	return memberclient.IsMissing(err, key.name), nil
 }
 
 // releases paces what is released in one member. Each orphan that has to wait gets a turn of its own, and

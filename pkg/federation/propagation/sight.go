@@ -9,6 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/cache"
 
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/placement"
@@ -87,6 +88,50 @@ func (e *Engine) Get(kindName, namespace, name string) *v1beta2.FederatedObject 
 		return nil
 	}
 	return k.get(objectKey{kindName, namespace, name})
+}
+
+// lookedAtAll reports whether it is known of every FederatedTypeConfig whether it propagates.
+func (e *Engine) lookedAtAll() bool {
+	all, err := e.Types.List(labels.Everything())
+	if err != nil {
+		return false
+	}
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	return !slices.ContainsFunc(all, func(ftc *v1beta1.FederatedTypeConfig) bool { return !e.looked[ftc.Name] })
+}
+
+// InClusters names the clusters that have, or may have, objects of a namespace, sorted. It is not known while
+// not all objects of all kinds are.
+func (e *Engine) InClusters(namespace string) (clusters []string, known bool) {
+	if !e.lookedAtAll() {
+		return nil, false
+	}
+	for _, k := range e.runningKinds() {
+		if !k.informer.HasSynced() {
+			return nil, false
+		}
+		if !k.target.Namespaced {
+			continue
+		}
+		objects, err := k.informer.GetIndexer().ByIndex(cache.NamespaceIndex, namespace)
+		if err != nil {
+			return nil, false // never: the index is there from the start
+		}
+		for _, object := range objects {
+			federated := object.(*v1beta2.FederatedObject)
+			if topologyOf(federated) != v1beta2.TopologyCluster || federated.Status == nil {
+				continue
+			}
+			for _, target := range federated.Status.Targets {
+				if target.Hash != "" || target.State == v1beta2.TargetPending {
+					clusters = append(clusters, target.Name)
+				}
+			}
+		}
+	}
+	slices.Sort(clusters)
+	return slices.Compact(clusters), true
 }
 
 // Patch sends a JSON merge patch of an object in the name of a field manager.

@@ -6,6 +6,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/following"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/lifecycle"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/manifest"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
@@ -49,6 +50,8 @@ func (m Marks) Refuses(existing metav1.Object, annotations map[string]string, ad
 		return v1beta2.TargetAlreadyExists, owner
 	case existing.GetDeletionTimestamp() != nil:
 		return v1beta2.TargetWaitingForRemoval, ""
+	case managed != "true" && following.IsOriginal(existing.GetLabels()):
+		return v1beta2.TargetAlreadyExists, "the object there has the label " + v1beta1.FederateLabel + ": it is one that a federation follows, and no copy"
 	case managed != "true" && !lifecycle.Adopts(annotations, adopt):
 		return v1beta2.TargetAlreadyExists, notAdopted(annotations)
 	}

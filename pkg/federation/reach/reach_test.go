@@ -100,6 +100,9 @@ func TestWhatIsThereAlreadyIsTakenOverUnlessItIsSomebodyElses(t *testing.T) {
 		"nobody's, if it may be adopted":      {metav1.ObjectMeta{}, true, v1beta2.TargetOK, false},
 		"nobody's, if it may not":             {metav1.ObjectMeta{}, false, v1beta2.TargetAlreadyExists, false},
 		"what says that it wants nobody":      {metav1.ObjectMeta{Labels: managed("false")}, true, v1beta2.TargetManagedLabelFalse, false},
+		"an original that is followed":        {metav1.ObjectMeta{Labels: map[string]string{v1beta1.FederateLabel: "true"}}, true, v1beta2.TargetAlreadyExists, false},
+		"one that is followed no longer":      {metav1.ObjectMeta{Labels: map[string]string{v1beta1.FederateLabel: "false"}}, true, v1beta2.TargetOK, false},
+		"our own, if somebody labels it":      {metav1.ObjectMeta{Labels: map[string]string{v1beta1.ManagedLabel: "true", v1beta1.FederateLabel: "true"}, Annotations: annotated("shop/web", "here")}, true, v1beta2.TargetOK, true},
 		"what is being deleted is waited for": {metav1.ObjectMeta{DeletionTimestamp: &now}, true, v1beta2.TargetWaitingForRemoval, false},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -115,7 +115,7 @@ func (f *fixture) federateNamespace(placement string) {
 // run runs the controllers until the test ends or stop is called.
 func (f *fixture) run() {
 	f.Helper()
-	manager, err := federation.New(federation.Config{RESTConfig: f.config})
+	manager, err := federation.New(federation.Config{RESTConfig: f.config, FollowNative: true})
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -154,7 +154,13 @@ spec: {clusterHealthCheck: {period: 1s, timeout: 1s, failureThreshold: 2}}`)
 // join makes a KubeFedCluster with the member's own kubeconfig.
 func (f *fixture) join(name string, member *testbed.Cluster) {
 	f.Helper()
-	kubeconfig, err := os.ReadFile(member.Kubeconfig())
+	f.joinAs(name, member.Kubeconfig(), member.Server())
+}
+
+// joinAs makes the KubeFedCluster of a server with the kubeconfig in a file.
+func (f *fixture) joinAs(name, file, server string) {
+	f.Helper()
+	kubeconfig, err := os.ReadFile(file)
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -163,7 +169,7 @@ func (f *fixture) join(name string, member *testbed.Cluster) {
 apiVersion: core.kubefed.io/v1beta1
 kind: KubeFedCluster
 metadata: {name: %s, namespace: %s}
-spec: {apiEndpoint: %q, secretRef: {name: %s}}`, name, system, member.Server(), name))
+spec: {apiEndpoint: %q, secretRef: {name: %s}}`, name, system, server, name))
 }
 
 func (f *fixture) secret(name string, data map[string]string) {

@@ -30,6 +30,7 @@ import (
 	"github.com/koinon-io/koinon/pkg/federation"
 	"github.com/koinon-io/koinon/pkg/federation/book"
 	"github.com/koinon-io/koinon/pkg/federation/events"
+	"github.com/koinon-io/koinon/pkg/federation/follow"
 	"github.com/koinon-io/koinon/pkg/federation/hostwatch"
 	"github.com/koinon-io/koinon/pkg/federation/memberclient"
 	"github.com/koinon-io/koinon/pkg/federation/membership"
@@ -56,6 +57,9 @@ type world struct {
 	// record is who is told what happens to objects; nil: nobody.
 	record func(about *corev1.ObjectReference, happened ...events.Event)
 
+	// follows has federated objects follow native ones of the host.
+	follows bool
+
 	// looks is how often the engine has looked up a member, which it does for each target of an
 	// object that it looks at.
 	looks atomic.Int64
@@ -72,10 +76,16 @@ type world struct {
 // inWorld runs a test in a bubble, with members m1, m2, …, and the namespace shop.
 func inWorld(t *testing.T, members int, do func(*world)) {
 	t.Helper()
+	inWorldOf(t, members, simulation.Options{Types: simulation.HostTypes()}, do)
+}
+
+// inWorldOf is inWorld with another host.
+func inWorldOf(t *testing.T, members int, hostOptions simulation.Options, do func(*world)) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		w := &world{
 			T: t, members: map[string]*simulation.Member{}, made: map[string]*atomic.Int64{}, served: map[string]http.Handler{},
-			host: simulation.NewMember("host", 0, simulation.Options{Types: simulation.HostTypes()}),
+			host: simulation.NewMember("host", 0, hostOptions),
 		}
 		w.client = dynamic.NewForConfigOrDie(w.host.InProcess())
 		for i := 1; i <= members; i++ {
@@ -205,6 +215,7 @@ func (w *world) start() {
 	if err != nil {
 		w.Fatal(err)
 	}
+	var follower *follow.Controller
 	engine, err := propagation.New(propagation.Config{
 		HostConfig: config, Checker: checker, Members: w, SystemNamespace: v1beta1.DefaultNamespace,
 		Clusters:   clusters,
@@ -216,9 +227,23 @@ func (w *world) start() {
 		Namespaces: hosts.Core().V1().Namespaces().Lister(),
 		Book:       kept, Federation: "here", Adopt: func() bool { return true }, CollectRaw: func() bool { return true },
 		Record: w.record, Paused: w.paused.Load,
+		OnObject: func(kind, namespace, name string, inMember bool) {
+			if follower != nil && !inMember {
+				follower.ObjectChanged(kind, namespace, name)
+			}
+		},
 	})
 	if err != nil {
 		w.Fatal(err)
+	}
+	if w.follows {
+		follower, err = follow.New(follow.Config{
+			HostConfig: config, Checker: checker, Types: core.FederatedTypeConfigs().Lister().FederatedTypeConfigs(v1beta1.DefaultNamespace),
+			Objects: engine, Record: w.record,
+		})
+		if err != nil {
+			w.Fatal(err)
+		}
 	}
 	w.connect(ctx, engine)
 	listen := func(informer cache.SharedIndexInformer, changed func(name string)) {
@@ -254,6 +279,13 @@ func (w *world) start() {
 			w.Errorf("the engine ended: %v", err)
 		}
 	})
+	if follower != nil {
+		w.running.Go(func() { // ends with ctx
+			if err := follower.Run(ctx); err != nil {
+				w.Errorf("the follower ended: %v", err)
+			}
+		})
+	}
 }
 
 // connect connects to every member.

@@ -38,6 +38,18 @@ const (
 	// ConflictsAnnotation on a federated object, Overwrite or Abort, takes the place of
 	// spec.conflicts of the FederatedTypeConfig for that object.
 	ConflictsAnnotation = "federation.koinon.io/conflicts"
+	// FederateLabel on a native object of the host, true or keep, has a federated object of the same name
+	// follow it. keep says that the federated object stays when the native one is deleted.
+	FederateLabel = "federation.koinon.io/federate"
+	// PlacementAnnotation on such an object, in JSON or YAML, is where the federated object is placed when it
+	// is made: topologyType, and topologies or topologySelector. Without it, nowhere.
+	PlacementAnnotation = "federation.koinon.io/placement"
+	// FollowsAnnotation on a federated object names, in JSON, the native object that it follows. Controllers
+	// and "kubectl koinon federate --follow" write it.
+	FollowsAnnotation = "federation.koinon.io/follows"
+	// FollowAnnotation on a FederatedTypeConfig, Enabled or Disabled, says whether objects of the host are
+	// followed. Without it they are, unless the type gives rights.
+	FollowAnnotation = "federation.koinon.io/follow"
 	// DeleteOptionsAnnotation holds JSON DeleteOptions for deletions in members.
 	DeleteOptionsAnnotation = "kubefed.io/deleteoption"
 	// DefaultNamespace holds clusters, type configurations and credentials.

@@ -30,6 +30,9 @@ func FederatedTypeConfig(config *v1beta1.FederatedTypeConfig) field.ErrorList {
 func federatedTypeConfig(config, old *v1beta1.FederatedTypeConfig) field.ErrorList {
 	spec := field.NewPath("spec")
 	errs := typeConfigName(config)
+	if follow, there := config.Annotations[v1beta1.FollowAnnotation]; there {
+		errs = append(errs, oneOf(v1beta1.Mode(follow), field.NewPath("metadata", "annotations").Key(v1beta1.FollowAnnotation), v1beta1.Enabled, v1beta1.Disabled)...)
+	}
 	errs = append(errs, apiResource(&config.Spec.TargetType, spec.Child("targetType"))...)
 	errs = append(errs, federatedType(&config.Spec, spec.Child("federatedType"))...)
 	if config.Spec.StatusType != nil {

@@ -221,6 +221,14 @@ func TestFederatedTypeConfig(t *testing.T) {
 			want: []string{
 				`spec.propagatingAnnotations[0]: Invalid value: "a/b/*": must be an annotation key, in which * stands for any characters, such as service.beta.kubernetes.io/*`,
 				`spec.propagatingAnnotations[2]: Duplicate value: "c"`}},
+		"objects of the host may be followed": {change: func(c *v1beta1.FederatedTypeConfig) {
+			c.Annotations = map[string]string{v1beta1.FollowAnnotation: "Enabled"}
+		}},
+		"whether they are, in another word": {
+			change: func(c *v1beta1.FederatedTypeConfig) {
+				c.Annotations = map[string]string{v1beta1.FollowAnnotation: "true"}
+			},
+			want: []string{`metadata.annotations[federation.koinon.io/follow]: Unsupported value: "true": supported values: "Enabled", "Disabled"`}},
 		"foreign fields may be kept": {change: func(c *v1beta1.FederatedTypeConfig) { c.Spec.ForeignFields = v1beta1.KeepForeignFields }},
 		"a field may be the member's": {change: func(c *v1beta1.FederatedTypeConfig) {
 			c.Spec.MemberFields = []string{"/webhooks/*/clientConfig/caBundle"}

@@ -258,6 +258,13 @@ const (
 	EventRemovedFromTargets = "RemovedFromTargets"
 	// EventOrphanedInTargets: targets have left, and what they have of the object stays there.
 	EventOrphanedInTargets = "OrphanedInTargets"
+	// EventFollowing: the object was made from a native object of the host that is labelled, and follows it.
+	EventFollowing = "Following"
+	// EventFollowEnded: the object follows its native object no longer.
+	EventFollowEnded = "FollowEnded"
+	// EventNotFollowed: a native object is labelled, and no federated object follows it. It is an Event of
+	// the native object.
+	EventNotFollowed = "NotFollowed"
 )
 
 // Health is one word on the object in a target. The empty word says that there is no object, or

@@ -17,6 +17,7 @@ import (
 	corev1beta1 "github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/topology"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/conversion"
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/following"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/lifecycle"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/manifest"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta1"
@@ -247,6 +248,12 @@ var annotationRules = []struct {
 	{corev1beta1.AdoptAnnotation, oneOf("true", "false")},
 	{corev1beta1.AbandonAnnotation, func(path *field.Path, value string) *field.Error {
 		if problem := lifecycle.AbandonProblem(value); problem != "" {
+			return field.Invalid(path, value, problem)
+		}
+		return nil
+	}},
+	{corev1beta1.FollowsAnnotation, func(path *field.Path, value string) *field.Error {
+		if problem := following.MarkProblem(value); problem != "" {
 			return field.Invalid(path, value, problem)
 		}
 		return nil

@@ -475,6 +475,7 @@ func TestAnnotationsForDeletionsAreUnderstoodOrRefused(t *testing.T) {
 		{orphan, "false", ""},
 		{"federation.koinon.io/orphan", "All", `metadata.annotations[federation.koinon.io/orphan]: Unsupported value: "All": supported values: "Adopted"`},
 		{"federation.koinon.io/adopt", "no", `metadata.annotations[federation.koinon.io/adopt]: Unsupported value: "no": supported values: "true", "false"`},
+		{"federation.koinon.io/follows", "web", "metadata.annotations[federation.koinon.io/follows]: Invalid value: \"web\": must be as controllers write it, such as {\"uid\":\"2c3f…\"}: remove it, and the object follows nothing"},
 		{"federation.koinon.io/abandon", "m1,", `metadata.annotations[federation.koinon.io/abandon]: Invalid value: "m1,": must be names of targets, separated by commas, as status.targets has them, or * for all; "" is none`},
 		{orphan, "True", `metadata.annotations[kubefed.io/orphan]: Unsupported value: "True": supported values: "true", "false"`},
 		{options, `{"propagationPolicy":"Orphan"}`, ""},

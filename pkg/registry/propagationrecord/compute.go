@@ -3,7 +3,6 @@ package propagationrecord
 import (
 	"cmp"
 	"crypto/md5" //nolint:gosec // KubeFed's hash; nothing is kept safe by it
-	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
@@ -12,7 +11,6 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/types"
 	utiljson "k8s.io/apimachinery/pkg/util/json"
 	"k8s.io/apimachinery/pkg/util/validation"
 
@@ -20,6 +18,7 @@ import (
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/topology"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/conversion"
 	typesv1beta2 "github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
+	"github.com/koinon-io/koinon/pkg/registry/computed"
 	"github.com/koinon-io/koinon/pkg/registry/federated"
 )
 
@@ -30,6 +29,12 @@ func nameOf(kind federated.Kind, name string) (record string, ok bool) {
 	return record, len(record) <= validation.DNS1123SubdomainMaxLength
 }
 
+// objectOf is nameOf the other way round.
+func objectOf(kind federated.Kind, record string) (name string, ok bool) {
+	name, ok = strings.CutPrefix(record, prefixOf(kind))
+	return name, ok && name != ""
+}
+
 func prefixOf(kind federated.Kind) string { return strings.ToLower(kind.Target.Kind) + "-" }
 
 // propagated reports whether some target has a version: KubeFed has a record from then on.
@@ -38,20 +43,13 @@ func propagated(o *typesv1beta2.FederatedObject) bool {
 }
 
 // metadataOf is that of a record. Its UID follows from that of the object, so that garbage
-// collectors tell records apart; its version is the object's.
+// collectors tell records apart.
 func metadataOf(name string, o *typesv1beta2.FederatedObject) metav1.ObjectMeta {
 	return metav1.ObjectMeta{
-		Name: name, Namespace: o.Namespace, UID: uidOf(o.UID), ResourceVersion: o.ResourceVersion, Generation: 1,
+		Name: name, Namespace: o.Namespace, UID: computed.UID("propagatedversion", o.UID), Generation: 1,
 		CreationTimestamp: o.CreationTimestamp,
 		OwnerReferences:   []metav1.OwnerReference{{APIVersion: federated.V1beta1.String(), Kind: o.Kind, Name: o.Name, UID: o.UID}},
 	}
-}
-
-// uidOf is a UUID of version 8 (RFC 9562).
-func uidOf(owner types.UID) types.UID {
-	sum := sha256.Sum256([]byte("propagatedversion/" + owner))
-	sum[6], sum[8] = sum[6]&0x0f|0x80, sum[8]&0x3f|0x80
-	return types.UID(fmt.Sprintf("%x-%x-%x-%x-%x", sum[:4], sum[4:6], sum[6:8], sum[8:10], sum[10:16]))
 }
 
 // statusOf is what KubeFed would have recorded: the versions of template and overrides that there are

@@ -230,9 +230,10 @@ func (f *follower[T]) changeOf(key string) (c change, ok bool) {
 	return c, false
 }
 
-// state is an object at some time; nil if there was none.
+// state is an object at some time, and what it was read or computed from; nil if there was none.
 type state[T objectstore.Object] struct {
 	object T
+	key    string
 	source origin
 }
 
@@ -245,7 +246,7 @@ func (f *follower[T]) at(ctx context.Context, c *change, name string, after bool
 			return nil, err
 		}
 		if stored, ok := object.(T); ok {
-			return &state[T]{stored, originOf(f.rest.DefaultQualifiedResource, stored)}, nil
+			return &state[T]{stored, f.stored.Key(c.namespace, name), originOf(f.rest.DefaultQualifiedResource, stored)}, nil
 		}
 	}
 	for i, kind := range f.kinds {
@@ -262,7 +263,7 @@ func (f *follower[T]) at(ctx context.Context, c *change, name string, after bool
 			continue
 		}
 		if computed, ok, err := f.rest.of(kind, o); err != nil || ok {
-			return &state[T]{computed, originOf(kind.GroupResource(), o)}, err
+			return &state[T]{computed, f.sources[i].Key(c.namespace, of), originOf(kind.GroupResource(), o)}, err
 		}
 	}
 	return nil, nil
@@ -308,7 +309,7 @@ func entryOf[T objectstore.Object](c *change, was, now *state[T]) entry[T] {
 	e := entry[T]{revision: c.revision, bytes: len(c.value) + len(c.before)}
 	shown := now
 	switch {
-	case was == nil && now == nil:
+	case was == nil && now == nil, was != nil && now != nil && was.key == now.key && was.key != c.key:
 		return e
 	case was == nil:
 		e.what = watch.Added

@@ -47,6 +47,11 @@ func (r *REST[T]) Watch(ctx context.Context, options *metainternalversion.ListOp
 		rest: r, ctx: ctx, cancel: cancel, options: options, namespace: genericapirequest.NamespaceValue(ctx),
 		follower: follower, after: after, result: make(chan watch.Event),
 	}
+	if w.ahead, err = newer(initial, after); err != nil {
+		cancel()
+		follower.leave()
+		return nil, err
+	}
 	go w.run(initial) // ends with ctx
 	return w, nil
 }
@@ -59,8 +64,8 @@ func (r *REST[T]) begin(ctx context.Context, options *metainternalversion.ListOp
 	case send != nil && *send, send == nil && anywhere:
 		asked := options.DeepCopy()
 		asked.Limit, asked.Continue, asked.SendInitialEvents, asked.Watch, asked.AllowWatchBookmarks = 0, "", nil, false, false
-		if anywhere {
-			asked.ResourceVersionMatch = ""
+		if anywhere { // as new as can be: there is less to tell afterwards
+			asked.ResourceVersion, asked.ResourceVersionMatch = "", ""
 		}
 		list, err := r.List(ctx, asked)
 		if err != nil {
@@ -86,6 +91,26 @@ func (r *REST[T]) begin(ctx context.Context, options *metainternalversion.ListOp
 	return initial, after, nil
 }
 
+// newer are the versions of the objects that are newer than the list which they are in, by name: they were
+// written while it was made. What happened to them before that is no news.
+func newer(initial []runtime.Object, after int64) (map[string]int64, error) {
+	ahead := map[string]int64{}
+	for _, object := range initial {
+		accessor, err := meta.Accessor(object)
+		if err != nil {
+			return nil, err
+		}
+		version, err := strconv.ParseInt(accessor.GetResourceVersion(), 10, 64)
+		if err != nil {
+			return nil, apierrors.NewInternalError(err)
+		}
+		if version > after {
+			ahead[accessor.GetNamespace()+"/"+accessor.GetName()] = version
+		}
+	}
+	return ahead, nil
+}
+
 // watching is one watch.
 type watching[T objectstore.Object] struct {
 	rest      *REST[T]
@@ -95,6 +120,7 @@ type watching[T objectstore.Object] struct {
 	namespace string // empty for all
 	follower  *follower[T]
 	after     int64 // what was sent, or need not be
+	ahead     map[string]int64
 	result    chan watch.Event
 }
 
@@ -162,7 +188,7 @@ func (w *watching[T]) untilBookmark() time.Duration {
 func (w *watching[T]) tell(e *entry[T]) bool {
 	w.after = e.revision
 	namespace, name := e.object.GetNamespace(), e.object.GetName()
-	if w.namespace != "" && namespace != w.namespace {
+	if w.namespace != "" && namespace != w.namespace || e.revision <= w.ahead[namespace+"/"+name] {
 		return true
 	}
 	was := e.what != watch.Added && selects(w.options, e.before, namespace, name)

@@ -269,7 +269,9 @@ type FederatedTypeConfigSpec struct {
 	// has no default of its own. Immutable but for its version.
 	// +optional
 	FederatedType APIResource `json:"federatedType"`
-	// StatusType is KubeFed's separate status kind. Kept; not used.
+	// StatusType is KubeFed's separate status kind. For Services, with statusCollection, it has the
+	// whole status of objects in members collected, from which FederatedServiceStatuses are computed,
+	// with or without the feature gate RawResourceStatusCollection. Of other types it is kept, and not used.
 	// +optional
 	StatusType *APIResource `json:"statusType,omitempty"`
 	// Propagation is Enabled (default) or Disabled. A disabled type is served and its

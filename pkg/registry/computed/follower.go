@@ -211,7 +211,11 @@ func (f *follower[T]) take(ctx context.Context, key string, value, before []byte
 	if err != nil {
 		return err
 	}
-	f.add(entryOf(&c, was, now))
+	e, err := entryOf(&c, was, now)
+	if err != nil {
+		return err
+	}
+	f.add(e)
 	return nil
 }
 
@@ -230,14 +234,17 @@ func (f *follower[T]) changeOf(key string) (c change, ok bool) {
 	return c, false
 }
 
-// state is an object at some time, and what it was read or computed from; nil if there was none.
+// state says that there was an object at some time, and what it was read or is computed from.
 type state[T objectstore.Object] struct {
-	object T
 	key    string
 	source origin
+	labels map[string]string
+	// make returns the object. What is computed is computed by it: of what was before a change mostly
+	// nobody needs more than that it was.
+	make func() (T, error)
 }
 
-// at returns the object of a name before or after a change, as Get would have. The store is asked for
+// at returns the object of a name before or after a change, as Get would have; nil if there was none. The store is asked for
 // what the change does not say: where some are stored, or two kinds have the same names.
 func (f *follower[T]) at(ctx context.Context, c *change, name string, after bool) (*state[T], error) {
 	if c.kind < 0 || f.names[c.namespace+"/"+name] {
@@ -246,7 +253,10 @@ func (f *follower[T]) at(ctx context.Context, c *change, name string, after bool
 			return nil, err
 		}
 		if stored, ok := object.(T); ok {
-			return &state[T]{stored, f.stored.Key(c.namespace, name), originOf(f.rest.DefaultQualifiedResource, stored)}, nil
+			return &state[T]{
+				f.stored.Key(c.namespace, name), originOf(f.rest.DefaultQualifiedResource, stored), stored.GetLabels(),
+				func() (T, error) { return stored, nil },
+			}, nil
 		}
 	}
 	for i, kind := range f.kinds {
@@ -258,12 +268,11 @@ func (f *follower[T]) at(ctx context.Context, c *change, name string, after bool
 		if err != nil {
 			return nil, err
 		}
-		o, ok := object.(*typesv1beta2.FederatedObject)
-		if !ok {
-			continue
-		}
-		if computed, ok, err := f.rest.of(kind, o); err != nil || ok {
-			return &state[T]{computed, f.sources[i].Key(c.namespace, of), originOf(kind.GroupResource(), o)}, err
+		if o, ok := object.(*typesv1beta2.FederatedObject); ok && f.rest.kind.Has(o) {
+			return &state[T]{
+				f.sources[i].Key(c.namespace, of), originOf(kind.GroupResource(), o), nil,
+				func() (T, error) { return f.rest.kind.Of(kind, o) },
+			}, nil
 		}
 	}
 	return nil, nil
@@ -305,12 +314,12 @@ func originOf(resource schema.GroupResource, object metav1.Object) origin {
 
 // entryOf is the event of a change; one without an object if there is none. Its version is that of the
 // change, whatever the object's was: from there a watch goes on.
-func entryOf[T objectstore.Object](c *change, was, now *state[T]) entry[T] {
-	e := entry[T]{revision: c.revision, bytes: len(c.value) + len(c.before)}
+func entryOf[T objectstore.Object](c *change, was, now *state[T]) (e entry[T], err error) {
+	e = entry[T]{revision: c.revision, bytes: len(c.value) + len(c.before)}
 	shown := now
 	switch {
 	case was == nil && now == nil, was != nil && now != nil && was.key == now.key && was.key != c.key:
-		return e
+		return e, nil
 	case was == nil:
 		e.what = watch.Added
 	case now == nil:
@@ -319,11 +328,14 @@ func entryOf[T objectstore.Object](c *change, was, now *state[T]) entry[T] {
 		e.what = watch.Modified
 	}
 	if was != nil {
-		e.before = was.object.GetLabels()
+		e.before = was.labels
 	}
-	e.object, e.source = shown.object, shown.source
+	e.source = shown.source
+	if e.object, err = shown.make(); err != nil {
+		return e, err
+	}
 	e.object.SetResourceVersion(strconv.FormatInt(c.revision, 10))
-	return e
+	return e, nil
 }
 
 // add appends an event, if there is one.

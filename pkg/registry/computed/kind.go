@@ -27,9 +27,10 @@ type Kind[T objectstore.Object] struct {
 	NameOf func(kind federated.Kind, object string) (string, bool)
 	// ObjectOf is NameOf the other way round; false if none of that kind has one of the name.
 	ObjectOf func(kind federated.Kind, name string) (string, bool)
-	// Of computes that of an object, but for its resource version; false if it has none. The object is
-	// shared.
-	Of func(kind federated.Kind, o *typesv1beta2.FederatedObject) (T, bool, error)
+	// Has reports whether an object has one. It is asked more often than Of, and costs nothing.
+	Has func(o *typesv1beta2.FederatedObject) bool
+	// Of computes that of an object that has one, but for its resource version. The object is shared.
+	Of func(kind federated.Kind, o *typesv1beta2.FederatedObject) (T, error)
 }
 
 // Source are the federated objects that things are computed from.
@@ -86,12 +87,16 @@ func (r *REST[T]) kinds(ctx context.Context) []federated.Kind {
 	return covered
 }
 
-// of computes that of an object.
+// of computes that of an object; false if it has none.
 func (r *REST[T]) of(kind federated.Kind, o *typesv1beta2.FederatedObject) (object T, ok bool, err error) {
-	if object, ok, err = r.kind.Of(kind, o); ok {
-		object.SetResourceVersion(o.ResourceVersion)
+	if !r.kind.Has(o) {
+		return object, false, nil
 	}
-	return object, ok, err
+	if object, err = r.kind.Of(kind, o); err != nil {
+		return object, false, err
+	}
+	object.SetResourceVersion(o.ResourceVersion)
+	return object, true, nil
 }
 
 // UID is that of what is computed of an object: a UUID of version 8 (RFC 9562) that follows from the

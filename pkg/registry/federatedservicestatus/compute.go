@@ -21,12 +21,14 @@ func isService(kind federated.Kind) bool {
 // sameName: the status of a FederatedService has its name.
 func sameName(_ federated.Kind, name string) (string, bool) { return name, true }
 
+// hasStatus reports whether a target has a status that is collected.
+func hasStatus(o *typesv1beta2.FederatedObject) bool {
+	return o.Status != nil && slices.ContainsFunc(o.Status.Targets, func(t typesv1beta2.TargetStatus) bool { return t.RemoteStatus != nil })
+}
+
 // statusOf collects the statuses of a Service in its targets, each by its KubeFedCluster and in that
-// order. There is none while no target has a status that is collected.
-func statusOf(_ federated.Kind, o *typesv1beta2.FederatedObject) (*v1alpha1.FederatedServiceStatus, bool, error) {
-	if o.Status == nil {
-		return nil, false, nil
-	}
+// order.
+func statusOf(_ federated.Kind, o *typesv1beta2.FederatedObject) (*v1alpha1.FederatedServiceStatus, error) {
 	var clusters []v1alpha1.FederatedServiceClusterStatus
 	for i := range o.Status.Targets {
 		if t := &o.Status.Targets[i]; t.RemoteStatus != nil {
@@ -34,9 +36,6 @@ func statusOf(_ federated.Kind, o *typesv1beta2.FederatedObject) (*v1alpha1.Fede
 				ClusterName: topology.ClusterName(o.Spec.TopologyType, o.Namespace, t.Name), Status: t.RemoteStatus,
 			})
 		}
-	}
-	if len(clusters) == 0 {
-		return nil, false, nil
 	}
 	slices.SortFunc(clusters, func(a, b v1alpha1.FederatedServiceClusterStatus) int {
 		return cmp.Compare(a.ClusterName, b.ClusterName)
@@ -48,5 +47,5 @@ func statusOf(_ federated.Kind, o *typesv1beta2.FederatedObject) (*v1alpha1.Fede
 			OwnerReferences:   []metav1.OwnerReference{{APIVersion: federated.V1beta1.String(), Kind: o.Kind, Name: o.Name, UID: o.UID}},
 		},
 		ClusterStatus: clusters,
-	}, true, nil
+	}, nil
 }

@@ -32,6 +32,7 @@ func NewREST(scheme *runtime.Scheme, optsGetter generic.RESTOptionsGetter, view 
 		Covers:   isService,
 		NameOf:   sameName,
 		ObjectOf: sameName,
+		Has:      hasStatus,
 		Of:       statusOf,
 	}, view), nil
 }

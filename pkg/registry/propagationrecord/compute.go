@@ -11,8 +11,10 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
 	utiljson "k8s.io/apimachinery/pkg/util/json"
 	"k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/utils/lru"
 
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1alpha1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/topology"
@@ -55,14 +57,11 @@ func metadataOf(name string, o *typesv1beta2.FederatedObject) metav1.ObjectMeta 
 // statusOf is what KubeFed would have recorded: the versions of template and overrides that there are
 // now, and the clusters that run them. Of Secrets the versions are empty: who reads records need not
 // be able to read Secrets, and could try what has that hash.
-func statusOf(kind federated.Kind, o *typesv1beta2.FederatedObject) (v1alpha1.PropagatedVersionStatus, error) {
+func (h hashes) statusOf(kind federated.Kind, o *typesv1beta2.FederatedObject) (v1alpha1.PropagatedVersionStatus, error) {
 	status := v1alpha1.PropagatedVersionStatus{ClusterVersions: []v1alpha1.ClusterObjectVersion{}}
 	if kind.Target.Group != "" || kind.Target.Kind != "Secret" {
 		var err error
-		if status.TemplateVersion, err = templateVersion(o); err != nil {
-			return status, err
-		}
-		if status.OverrideVersion, err = overridesVersion(o); err != nil {
+		if status.TemplateVersion, status.OverrideVersion, err = h.of(o); err != nil {
 			return status, err
 		}
 	}
@@ -75,6 +74,37 @@ func statusOf(kind federated.Kind, o *typesv1beta2.FederatedObject) (v1alpha1.Pr
 	}
 	slices.SortFunc(status.ClusterVersions, func(a, b v1alpha1.ClusterObjectVersion) int { return cmp.Compare(a.ClusterName, b.ClusterName) })
 	return status, nil
+}
+
+// hashes remembers those of specs that were computed last: most changes of an object are of its status,
+// and lists are of what has not changed.
+type hashes struct{ known *lru.Cache }
+
+// rememberedHashes is how many objects' are remembered, at some 200 bytes.
+const rememberedHashes = 8192
+
+func newHashes() hashes { return hashes{lru.New(rememberedHashes)} }
+
+// hashed is a spec: the generation of an object is that of its spec.
+type hashed struct {
+	uid        types.UID
+	generation int64
+}
+
+func (h hashes) of(o *typesv1beta2.FederatedObject) (template, overrides string, err error) {
+	spec := hashed{o.UID, o.Generation}
+	if known, ok := h.known.Get(spec); ok {
+		versions := known.([2]string)
+		return versions[0], versions[1], nil
+	}
+	if template, err = templateVersion(o); err != nil {
+		return "", "", err
+	}
+	if overrides, err = overridesVersion(o); err != nil {
+		return "", "", err
+	}
+	h.known.Add(spec, [2]string{template, overrides})
+	return template, overrides, nil
 }
 
 // templateVersion is KubeFed's GetTemplateHash; "" without a template.

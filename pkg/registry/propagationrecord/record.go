@@ -61,24 +61,28 @@ func NewREST[T objectstore.Object](kind Kind[T], scheme *runtime.Scheme, optsGet
 		Covers:   func(of federated.Kind) bool { return of.Namespaced == (kind.Scope == objectstore.Namespaced) },
 		NameOf:   nameOf,
 		ObjectOf: objectOf,
-		Of:       kind.of,
+		Has:      propagated,
+		Of:       recorder[T]{kind, newHashes()}.of,
 	}, view), status, nil
 }
 
-// of computes the record of an object; ok is false if it has none.
-func (k Kind[T]) of(kind federated.Kind, o *typesv1beta2.FederatedObject) (record T, ok bool, err error) {
-	name, named := nameOf(kind, o.Name)
-	if !named || !propagated(o) {
-		return record, false, nil
-	}
-	status, err := statusOf(kind, o)
+// recorder computes records.
+type recorder[T objectstore.Object] struct {
+	Kind[T]
+	hashes hashes
+}
+
+// of computes the record of an object that has one.
+func (k recorder[T]) of(kind federated.Kind, o *typesv1beta2.FederatedObject) (record T, err error) {
+	status, err := k.hashes.statusOf(kind, o)
 	if err != nil {
-		return record, false, apierrors.NewInternalError(err)
+		return record, apierrors.NewInternalError(err)
 	}
+	name, _ := nameOf(kind, o.Name) // or nobody would ask
 	record = k.New()
 	k.SetMetadata(record, metadataOf(name, o))
 	*k.Status(record) = status
-	return record, true, nil
+	return record, nil
 }
 
 // strategy is for writes of the object: they leave the status, and so everything, as it

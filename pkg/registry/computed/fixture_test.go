@@ -2,6 +2,7 @@ package computed_test
 
 import (
 	"context"
+	"crypto/aes"
 	"errors"
 	"fmt"
 	"sync"
@@ -22,6 +23,7 @@ import (
 	"k8s.io/apiserver/pkg/registry/rest"
 	genericstorage "k8s.io/apiserver/pkg/storage"
 	"k8s.io/apiserver/pkg/storage/storagebackend"
+	aestransformer "k8s.io/apiserver/pkg/storage/value/encrypt/aes"
 
 	"github.com/koinon-io/koinon/pkg/apis/install"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1alpha1"
@@ -100,6 +102,13 @@ func serve(t *testing.T, store *storage.Store) *server {
 	}
 	config := storagebackend.NewDefaultConfig("/registry", serializer.NewCodecFactory(scheme).LegacyCodec(install.GroupVersions()...))
 	config.Transport = store.Transport()
+	block, err := aes.NewCipher([]byte("0123456789abcdef"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if config.Transformer, err = aestransformer.NewGCMTransformer(block); err != nil { // as Secrets are stored
+		t.Fatal(err)
+	}
 	s := &server{t: t, store: store, objects: map[federated.Kind]*strategy.Storage{}, kinds: []federated.Kind{configMaps, otherMaps, services}, hidden: map[string]bool{}}
 	known := wire.NewTypes()
 	known.SetKinds(s.kinds)
@@ -114,7 +123,6 @@ func serve(t *testing.T, store *storage.Store) *server {
 		s.objects[kind] = made
 	}
 	view := computed.View{Source: s, Log: store}
-	var err error
 	if s.versions, _, err = propagatedversion.NewREST(scheme, options{*config}, view); err != nil {
 		t.Fatal(err)
 	}

@@ -114,9 +114,13 @@ func (f *follower[T]) run(ctx context.Context) {
 
 // end has all watches end with an error, once they have read what is there.
 func (f *follower[T]) end(err error) {
-	f.cancel()
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.endLocked(err)
+}
+
+func (f *follower[T]) endLocked(err error) {
+	f.cancel()
 	if f.ended == nil {
 		f.ended = err
 		f.tell()
@@ -164,10 +168,9 @@ func (f *follower[T]) leave() {
 	}
 	f.resting = time.AfterFunc(idle, func() {
 		f.mu.Lock()
-		unused := f.watches == 0
-		f.mu.Unlock()
-		if unused {
-			f.end(apierrors.NewResourceExpired("nobody watched"))
+		defer f.mu.Unlock()
+		if f.watches == 0 {
+			f.endLocked(apierrors.NewResourceExpired("nobody watched"))
 		}
 	})
 }
@@ -205,7 +208,9 @@ func (f *follower[T]) take(ctx context.Context, key string, value, before []byte
 		return err
 	}
 	if c.kind < 0 {
-		f.names[c.namespace+"/"+c.name] = value != nil
+		if f.names[c.namespace+"/"+c.name] = true; value == nil {
+			delete(f.names, c.namespace+"/"+c.name)
+		}
 	}
 	now, err := f.at(ctx, &c, record, true)
 	if err != nil {

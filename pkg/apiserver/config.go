@@ -20,6 +20,7 @@ import (
 	corev1beta1 "github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
 	generatedopenapi "github.com/koinon-io/koinon/pkg/generated/openapi"
 	"github.com/koinon-io/koinon/pkg/memberaccess"
+	"github.com/koinon-io/koinon/pkg/registry/computed"
 	"github.com/koinon-io/koinon/pkg/registry/federated"
 	targetschema "github.com/koinon-io/koinon/pkg/registry/federated/schema"
 	memberobjects "github.com/koinon-io/koinon/pkg/registry/federated/targets"
@@ -65,6 +66,9 @@ type ExtraConfig struct {
 	// StoredResources returns the resources of a group that have objects in the store, whether
 	// they are served or not. Required.
 	StoredResources func(ctx context.Context, group string) ([]string, error)
+	// Log is the store, as far as what happens there has an order: for watches of what is computed from
+	// federated objects. May be nil, which shows them what is stored alone.
+	Log computed.Log
 	// OtherEngine says whether another engine than ours propagates: masks and overrides by
 	// selector are then warned about. May be nil, which says no.
 	OtherEngine func(context.Context) bool

@@ -99,7 +99,8 @@ func (c CompletedConfig) New(delegate genericapiserver.DelegationTarget) (*Serve
 		},
 		Agents:      c.extra.Agents,
 		OtherEngine: c.extra.OtherEngine,
-		Federated:   recordedObjects{func() *serving.Server { return s.federated }},
+		Federated:   recordedObjects{func() *serving.Server { return s.federated }, binder},
+		Log:         c.extra.Log,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("make the registries: %w", err)

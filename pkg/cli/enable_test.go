@@ -192,7 +192,7 @@ func TestEnableTakesWhatAFileSays(t *testing.T) {
 	h := newTypesHub(t)
 	file := filepath.Join(t.TempDir(), "type.yaml")
 	manifest := `{apiVersion: core.kubefed.io/v1beta1, kind: FederatedTypeConfig, metadata: {name: gadgets.example.com},
-		spec: {targetType: {version: v1, kind: Gadget, scope: Cluster}, memberFields: [/spec/ca]}}`
+		spec: {targetType: {version: v1, kind: Gadget, scope: Cluster}, retainFields: [{path: /spec/ca}]}}`
 	if err := os.WriteFile(file, []byte(manifest), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -200,8 +200,8 @@ func TestEnableTakesWhatAFileSays(t *testing.T) {
 	if err != nil || stdout != "federatedtypeconfig.core.kubefed.io/gadgets.example.com created\n" || !strings.Contains(stderr, "no member that could be asked serves") {
 		t.Errorf("%v; it said %s%s", err, stdout, stderr)
 	}
-	if got := h.objects[testSystem+"federatedtypeconfigs/gadgets.example.com"]["spec"].(map[string]any)["memberFields"]; !cmp.Equal(got, []any{"/spec/ca"}) {
-		t.Errorf("memberFields are %v", got)
+	if got := h.objects[testSystem+"federatedtypeconfigs/gadgets.example.com"]["spec"].(map[string]any)["retainFields"]; !cmp.Equal(got, []any{map[string]any{"path": "/spec/ca"}}) {
+		t.Errorf("retainFields are %v", got)
 	}
 }
 

@@ -171,7 +171,7 @@ func (p *prober) probeWrite(ctx context.Context, a aim, t plannedTarget) planned
 		t.Outcome, t.Message = outUnchanged, "the object ran to its end, and is gone; it is not run again"
 		return t
 	case live == nil:
-		return p.probeCreation(ctx, at, t, compose.ForCreate(manifest.Object(), p.kind.GroupVersionKind, p.rules))
+		return p.probeCreation(ctx, at, t, compose.ForCreate(manifest.Object(), p.kind.GroupVersionKind))
 	}
 	if state, why := p.marks(a).Refuses(live, p.federated.Annotations, p.adopt); state != "" {
 		if t.Outcome, t.Message = outBlocked, why; why == "" {
@@ -184,6 +184,7 @@ func (p *prober) probeWrite(ctx context.Context, a aim, t plannedTarget) planned
 	if err != nil {
 		return t.failed(err)
 	}
+	t.Warnings = append(t.Warnings, compose.Kept(manifest.Object(), live.Object, p.rules)...)
 	if t.Diff = diffOf(live.Object, answer.Object); t.Diff != "" {
 		t.Outcome = outUpdated
 	} else {

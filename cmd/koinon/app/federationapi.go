@@ -59,6 +59,7 @@ func (o *ServerOptions) newFederationAPI(generic *genericapiserver.Config, store
 		StoredResources: func(ctx context.Context, group string) ([]string, error) {
 			return store.Children(ctx, host.StoragePrefix+"/"+group+"/")
 		},
+		Log:          store,
 		OtherEngine:  otherEngine,
 		KindsChanged: kindsChanged,
 	}}

@@ -2,18 +2,20 @@ package compose
 
 import (
 	"encoding/base64"
+	"slices"
 
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/sets"
 
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/retain"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/manifest"
 )
 
 // Rules are what a type, or an object of it, says of sharing with the member.
 type Rules struct {
-	// MemberFields are fields that the member decides beside those of manifest.BuiltinFields.
-	MemberFields manifest.Fields
+	// RetainFields are fields that the member decides beside those of manifest.BuiltinFields.
+	RetainFields retain.Fields
 	// KeepForeign leaves the fields that another manager owns and the manifest does not set.
 	KeepForeign bool
 	// RetainReplicas leaves spec.replicas as it is, once the object is there.
@@ -21,11 +23,11 @@ type Rules struct {
 }
 
 // ForCreate returns the body of a POST.
-func ForCreate(rendered map[string]any, kind schema.GroupVersionKind, rules Rules) map[string]any {
+func ForCreate(rendered map[string]any, kind schema.GroupVersionKind) map[string]any {
 	object := runtime.DeepCopyJSON(rendered)
 	foldStringData(object, kind.GroupKind())
 	metadata := makeMap(object, "metadata")
-	if record := recordOf(metadata, setFields(object, fieldsOf(kind.GroupKind(), rules))); record != "" {
+	if record := recordOf(metadata, setFields(object, manifest.BuiltinFields(kind.GroupKind()))); record != "" {
 		makeMap(metadata, "annotations")[manifest.RecordAnnotation] = record
 	}
 	return object
@@ -35,10 +37,11 @@ func ForCreate(rendered map[string]any, kind schema.GroupVersionKind, rules Rule
 // the resourceVersion and the UID of live, so that the API server refuses it once somebody else
 // has written, or made another object of the name.
 func ForUpdate(rendered, live map[string]any, kind schema.GroupVersionKind, rules Rules) map[string]any {
-	object := ForCreate(rendered, kind, rules)
+	object := ForCreate(rendered, kind)
 	live = runtime.DeepCopyJSON(live)
 	before, _ := readRecord(child(live, "metadata"))
-	carryOver(object, live, fieldsOf(kind.GroupKind(), rules), sets.New(before.Fields...))
+	retained, _ := rules.RetainFields.Of(rendered, live) // before anything is carried over
+	carryOver(object, live, slices.Concat(manifest.BuiltinFields(kind.GroupKind()), retained), sets.New(before.Fields...))
 	if rules.RetainReplicas {
 		retainReplicas(object, live)
 	}
@@ -51,9 +54,11 @@ func ForUpdate(rendered, live map[string]any, kind schema.GroupVersionKind, rule
 	return object
 }
 
-func fieldsOf(kind schema.GroupKind, rules Rules) manifest.Fields {
-	builtin := manifest.BuiltinFields(kind)
-	return append(builtin[:len(builtin):len(builtin)], rules.MemberFields...)
+// Kept are sentences on the fields that ForUpdate leaves as they are in live since it cannot be told whether
+// Rules.RetainFields want that.
+func Kept(rendered, live map[string]any, rules Rules) []string {
+	_, problems := rules.RetainFields.Of(rendered, live)
+	return problems
 }
 
 // foldStringData does what the API server does with stringData on create. On update it would

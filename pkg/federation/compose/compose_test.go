@@ -9,6 +9,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/yaml"
 
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/retain"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/manifest"
 )
 
@@ -48,17 +50,17 @@ func body(object map[string]any) map[string]any {
 
 func TestCreateSendsStringDataAsData(t *testing.T) {
 	rendered := tree(t, `{data: {a: MQ==, b: Mg==}, stringData: {a: "3"}}`)
-	got := body(ForCreate(rendered, secret, Rules{}))
+	got := body(ForCreate(rendered, secret))
 	if diff := cmp.Diff(tree(t, `{data: {a: Mw==, b: Mg==}}`), got); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
 	if _, there := rendered["stringData"]; !there {
 		t.Error("the manifest was modified")
 	}
-	if got := body(ForCreate(tree(t, `{stringData: {a: 1}}`), secret, Rules{})); got["stringData"] == nil {
+	if got := body(ForCreate(tree(t, `{stringData: {a: 1}}`), secret)); got["stringData"] == nil {
 		t.Error("what is no string was taken out, and not left for the member to refuse")
 	}
-	if got := body(ForCreate(tree(t, `{stringData: {a: "1"}}`), configMap, Rules{})); got["stringData"] == nil {
+	if got := body(ForCreate(tree(t, `{stringData: {a: "1"}}`), configMap)); got["stringData"] == nil {
 		t.Error("a field of another kind was taken for that of Secrets")
 	}
 }
@@ -164,11 +166,11 @@ func TestUpdateLeavesTheFieldsThatAreNamed(t *testing.T) {
 		"not in what is of another shape": {"/spec/x/a", `{spec: {x: text}}`, `{spec: {x: {a: 1}}}`, `{spec: {x: text}}`},
 	} {
 		t.Run(name, func(t *testing.T) {
-			fields, err := manifest.ParseFields([]string{c.pointer})
+			fields, err := retain.Parse([]v1beta1.RetainedField{{Path: c.pointer}})
 			if err != nil {
 				t.Fatal(err)
 			}
-			got := body(ForUpdate(tree(t, c.manifest), tree(t, c.live), custom, Rules{MemberFields: fields}))
+			got := body(ForUpdate(tree(t, c.manifest), tree(t, c.live), custom, Rules{RetainFields: fields}))
 			if diff := cmp.Diff(tree(t, c.want), got); diff != "" {
 				t.Errorf("-want +got:\n%s", diff)
 			}
@@ -176,9 +178,31 @@ func TestUpdateLeavesTheFieldsThatAreNamed(t *testing.T) {
 	}
 }
 
+// A condition is asked of what the member has and what is sent, not of what another field has made of that.
+func TestUpdateLeavesAFieldIfItsConditionIsTrue(t *testing.T) {
+	fields, err := retain.Parse([]v1beta1.RetainedField{{Path: "/spec/mode"}, {Path: "/spec/size", When: "member.spec.mode == 'Auto' && template.spec.mode == 'Manual'"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	rules := Rules{RetainFields: fields}
+	for live, want := range map[string]string{
+		`{spec: {mode: Auto, size: 5}}`:  `{spec: {mode: Auto, size: 5}}`,
+		`{spec: {mode: Other, size: 5}}`: `{spec: {mode: Other, size: 1}}`,
+		`{spec: {size: 5}}`:              `{spec: {size: 5}}`, // it cannot be told, and nothing is lost
+	} {
+		rendered := tree(t, `{spec: {mode: Manual, size: 1}}`)
+		if diff := cmp.Diff(tree(t, want), body(ForUpdate(rendered, tree(t, live), custom, rules))); diff != "" {
+			t.Errorf("over %s (-want +got):\n%s", live, diff)
+		}
+		if kept := Kept(rendered, tree(t, live), rules); (len(kept) == 1) != (live == `{spec: {size: 5}}`) {
+			t.Errorf("over %s: said was %q", live, kept)
+		}
+	}
+}
+
 func TestCreateRecordsWhatTheManifestSets(t *testing.T) {
 	object := tree(t, `{metadata: {labels: {kubefed.io/managed: "true", b: "1", a: "1"}, annotations: {federation.koinon.io/federated-object: n/n}, finalizers: [x/z, x/y]}, webhooks: [{name: a, clientConfig: {caBundle: x}}, {name: b}]}`)
-	got := child(ForCreate(object, webhooks, Rules{}), "metadata", "annotations")[manifest.RecordAnnotation]
+	got := child(ForCreate(object, webhooks), "metadata", "annotations")[manifest.RecordAnnotation]
 	if want := `{"labels":["a","b"],"finalizers":["x/y","x/z"],"fields":["/webhooks[name=a]/clientConfig/caBundle"]}`; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}

@@ -1,7 +1,7 @@
 // Package compose says what is sent to a member: the body of a POST where an object is not there,
 // and of a PUT where it is. See ADR 19 for the rule and its traps.
 //
-//	body := compose.ForCreate(manifest.Object(), kind, rules)
+//	body := compose.ForCreate(manifest.Object(), kind)
 //	body = compose.ForUpdate(manifest.Object(), live, kind, rules) // live as it was read
 //
 // It does no I/O, modifies nothing that it is given, and may be called concurrently. It does not

@@ -161,7 +161,7 @@ func (e *Engine) isServed(ftc *v1beta1.FederatedTypeConfig) (bool, error) {
 
 func (e *Engine) startKind(ctx context.Context, ftc *v1beta1.FederatedTypeConfig, paused bool) error {
 	old := e.kind(ftc.Name)
-	collects := modeIsEnabled(ftc.Spec.StatusCollection) && e.CollectRaw != nil && e.CollectRaw()
+	collects := modeIsEnabled(ftc.Spec.StatusCollection) && (collectsServices(ftc) || e.CollectRaw != nil && e.CollectRaw())
 	if old != nil && old.paused == paused && old.collectStatus == collects && old.since.Equal(ftc.CreationTimestamp.Time) && reflect.DeepEqual(old.spec, ftc.Spec) {
 		return nil
 	}
@@ -203,6 +203,13 @@ func (e *Engine) startKind(ctx context.Context, ftc *v1beta1.FederatedTypeConfig
 	created.enqueueAll(e)
 	klog.FromContext(ctx).V(2).Info("Started propagation", "type", created.name, "deletionsOnly", paused)
 	return nil
+}
+
+// collectsServices reports whether FederatedServiceStatuses are to be, as KubeFed is told to make them:
+// they are computed from the whole statuses in FederatedServices (ADR 46).
+func collectsServices(ftc *v1beta1.FederatedTypeConfig) bool {
+	target := ftc.Spec.TargetType
+	return target.Group == "" && target.Kind == "Service" && ftc.Spec.StatusType != nil
 }
 
 // openFeed starts to list and watch the federated objects of a kind.

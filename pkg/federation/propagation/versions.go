@@ -28,6 +28,8 @@ type delivery struct {
 	instead schema.GroupVersionResource
 	// put is what was made of sent to replace an object that is there.
 	put map[string]any
+	// kept are sentences on fields that put leaves as they are, since it cannot be told whether they are the member's.
+	kept []string
 	// refused is why it was not sent, since others own fields that it changes; nil if it was. outrun is as for
 	// writeOnce.
 	refused *result
@@ -54,10 +56,10 @@ func (s spot) deliver(ctx context.Context, o observation, gvr schema.GroupVersio
 // put writes d.sent in a version, unless that takes fields from others and the policy is to abort.
 func (s spot) put(ctx context.Context, o observation, d *delivery, gvr schema.GroupVersionResource, existing *unstructured.Unstructured) (err error) {
 	if existing == nil {
-		d.written, err = s.conn.Create(ctx, gvr, s.namespace, s.name, compose.ForCreate(d.sent, s.kind.gvk, s.rules), s.home)
+		d.written, err = s.conn.Create(ctx, gvr, s.namespace, s.name, compose.ForCreate(d.sent, s.kind.gvk), s.home)
 		return err
 	}
-	d.put = compose.ForUpdate(d.sent, existing.Object, s.kind.gvk, s.rules)
+	d.put, d.kept = compose.ForUpdate(d.sent, existing.Object, s.kind.gvk, s.rules), compose.Kept(d.sent, existing.Object, s.rules)
 	if o.adopts(existing) {
 		markAdopted(d.put)
 	}

@@ -73,7 +73,7 @@ func (e *Engine) writeOnce(ctx context.Context, v *view, at spot, o observation)
 			taken = takenThere(compose.Conflicts(existing.Object, delivered.put, delivered.written.Object.Object))
 		}
 		v.memory.wroteThere(e.now(), o, existing, delivered.sent, delivered.written)
-		return o.written(delivered.written, delivered.wroteAs(gvr), taken), false
+		return o.written(delivered.written, append(delivered.kept, delivered.wroteAs(gvr), taken)...), false
 	case errors.Is(err, memberclient.ErrTypeNotServed):
 		return at.notServed(o, gvr), false
 	case apierrors.IsInvalid(err) && o.startsAnew(at.kind, existing):

@@ -1,14 +1,12 @@
 package reach
 
 import (
-	"fmt"
-
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/koinon-io/koinon/pkg/apis/federation/ownership"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/placement"
-	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/manifest"
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/retain"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
 	"github.com/koinon-io/koinon/pkg/federation/compose"
 	"github.com/koinon-io/koinon/pkg/federation/render"
@@ -87,11 +85,11 @@ func RenderSpec(federated *v1beta2.FederatedObject, source, federation string, f
 
 // RulesOf reads what a FederatedTypeConfig says of sharing with members. The error names the field.
 func RulesOf(ftc *v1beta1.FederatedTypeConfigSpec) (compose.Rules, error) {
-	fields, err := manifest.ParseFields(ftc.MemberFields)
+	fields, err := retain.Parse(ftc.RetainFields)
 	if err != nil {
-		return compose.Rules{}, fmt.Errorf("spec.memberFields: %w", err)
+		return compose.Rules{}, err
 	}
-	return compose.Rules{MemberFields: fields, KeepForeign: ftc.ForeignFields == v1beta1.KeepForeignFields}, nil
+	return compose.Rules{RetainFields: fields, KeepForeign: ftc.ForeignFields == v1beta1.KeepForeignFields}, nil
 }
 
 // RulesFor returns the rules of a type, as an object of it has them.

@@ -70,6 +70,8 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &corev1beta1.LeaderElectConfigApplyConfiguration{}
 	case v1beta1.SchemeGroupVersion.WithKind("LocalSecretReference"):
 		return &corev1beta1.LocalSecretReferenceApplyConfiguration{}
+	case v1beta1.SchemeGroupVersion.WithKind("RetainedField"):
+		return &corev1beta1.RetainedFieldApplyConfiguration{}
 	case v1beta1.SchemeGroupVersion.WithKind("RunToCompletion"):
 		return &corev1beta1.RunToCompletionApplyConfiguration{}
 	case v1beta1.SchemeGroupVersion.WithKind("StatusControllerConfig"):

@@ -81,6 +81,7 @@ func GetOpenAPIDefinitions(ref common.ReferenceCallback) map[string]common.OpenA
 		v1beta1.KubeFedConfigSpec{}.OpenAPIModelName():                            schema_apis_kubefed_core_v1beta1_KubeFedConfigSpec(ref),
 		v1beta1.LeaderElectConfig{}.OpenAPIModelName():                            schema_apis_kubefed_core_v1beta1_LeaderElectConfig(ref),
 		v1beta1.LocalSecretReference{}.OpenAPIModelName():                         schema_apis_kubefed_core_v1beta1_LocalSecretReference(ref),
+		v1beta1.RetainedField{}.OpenAPIModelName():                                schema_apis_kubefed_core_v1beta1_RetainedField(ref),
 		v1beta1.RunToCompletion{}.OpenAPIModelName():                              schema_apis_kubefed_core_v1beta1_RunToCompletion(ref),
 		v1beta1.SilentServer{}.OpenAPIModelName():                                 schema_apis_kubefed_core_v1beta1_SilentServer(ref),
 		v1beta1.StatusControllerConfig{}.OpenAPIModelName():                       schema_apis_kubefed_core_v1beta1_StatusControllerConfig(ref),
@@ -2237,7 +2238,7 @@ func schema_apis_kubefed_core_v1beta1_FederatedTypeConfigSpec(ref common.Referen
 					},
 					"statusType": {
 						SchemaProps: spec.SchemaProps{
-							Description: "StatusType is KubeFed's separate status kind. Kept; not used.",
+							Description: "StatusType is KubeFed's separate status kind. For Services, with statusCollection, it has the whole status of objects in members collected, from which FederatedServiceStatuses are computed, with or without the feature gate RawResourceStatusCollection. Of other types it is kept, and not used.",
 							Ref:         ref(v1beta1.APIResource{}.OpenAPIModelName()),
 						},
 					},
@@ -2290,21 +2291,23 @@ func schema_apis_kubefed_core_v1beta1_FederatedTypeConfigSpec(ref common.Referen
 							Format:      "",
 						},
 					},
-					"memberFields": {
+					"retainFields": {
 						VendorExtensible: spec.VendorExtensible{
 							Extensions: spec.Extensions{
-								"x-kubernetes-list-type": "set",
+								"x-kubernetes-list-map-keys": []interface{}{
+									"path",
+								},
+								"x-kubernetes-list-type": "map",
 							},
 						},
 						SchemaProps: spec.SchemaProps{
-							Description: "MemberFields are fields that the member decides, beside those that are known of built-in types: they are sent when an object is created, and are left as they are there afterwards. JSON pointers, such as /spec/caBundle; * stands for any item or key.",
+							Description: "RetainFields are fields that the member decides, beside those that are known of built-in types: they are sent when an object is created, and are left as they are there afterwards. At most 100, each path once.",
 							Type:        []string{"array"},
 							Items: &spec.SchemaOrArray{
 								Schema: &spec.Schema{
 									SchemaProps: spec.SchemaProps{
-										Default: "",
-										Type:    []string{"string"},
-										Format:  "",
+										Default: map[string]interface{}{},
+										Ref:     ref(v1beta1.RetainedField{}.OpenAPIModelName()),
 									},
 								},
 							},
@@ -2327,7 +2330,7 @@ func schema_apis_kubefed_core_v1beta1_FederatedTypeConfigSpec(ref common.Referen
 			},
 		},
 		Dependencies: []string{
-			v1beta1.APIResource{}.OpenAPIModelName(), v1beta1.HealthRule{}.OpenAPIModelName(), v1beta1.RunToCompletion{}.OpenAPIModelName()},
+			v1beta1.APIResource{}.OpenAPIModelName(), v1beta1.HealthRule{}.OpenAPIModelName(), v1beta1.RetainedField{}.OpenAPIModelName(), v1beta1.RunToCompletion{}.OpenAPIModelName()},
 	}
 }
 
@@ -3045,6 +3048,35 @@ func schema_apis_kubefed_core_v1beta1_LocalSecretReference(ref common.ReferenceC
 					},
 				},
 				Required: []string{"name"},
+			},
+		},
+	}
+}
+
+func schema_apis_kubefed_core_v1beta1_RetainedField(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "RetainedField is a field, or several of one shape, that the member decides.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"path": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Path is a JSON pointer, such as /spec/caBundle; * stands for any item or key. It is below /spec, or another field than /apiVersion, /kind, /metadata and /status.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"when": {
+						SchemaProps: spec.SchemaProps{
+							Description: "When is an expression in CEL that is true of objects whose field is the member's, with the object in the member as member, and what is sent to it as template: member.spec.mode == 'Auto'. Left out it always is. It is asked with each write; where it cannot be computed, since a field is not there or it takes too long, the field stays as the member has it, and the target says why. At most 4096 bytes.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+				},
+				Required: []string{"path"},
 			},
 		},
 	}

@@ -5,12 +5,13 @@ import (
 	"k8s.io/apiserver/pkg/registry/generic"
 
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1alpha1"
+	"github.com/koinon-io/koinon/pkg/registry/computed"
 	"github.com/koinon-io/koinon/pkg/registry/objectstore"
 )
 
 // NewREST returns the storage of FederatedServiceStatuses.
-func NewREST(scheme *runtime.Scheme, optsGetter generic.RESTOptionsGetter) (*objectstore.REST, error) {
-	object, _, err := objectstore.New(objectstore.Config{
+func NewREST(scheme *runtime.Scheme, optsGetter generic.RESTOptionsGetter, view computed.View) (*computed.REST[*v1alpha1.FederatedServiceStatus], error) {
+	stored, _, err := objectstore.New(objectstore.Config{
 		Group:    v1alpha1.GroupName,
 		Plural:   "federatedservicestatuses",
 		Singular: "federatedservicestatus",
@@ -23,5 +24,15 @@ func NewREST(scheme *runtime.Scheme, optsGetter generic.RESTOptionsGetter) (*obj
 			objectstore.Age[*v1alpha1.FederatedServiceStatus](),
 		),
 	}, optsGetter)
-	return object, err
+	if err != nil {
+		return nil, err
+	}
+	return computed.New(stored, computed.Kind[*v1alpha1.FederatedServiceStatus]{
+		New: func() *v1alpha1.FederatedServiceStatus { return &v1alpha1.FederatedServiceStatus{} }, Scope: objectstore.Namespaced,
+		Covers:   isService,
+		NameOf:   sameName,
+		ObjectOf: sameName,
+		Has:      hasStatus,
+		Of:       statusOf,
+	}, view), nil
 }

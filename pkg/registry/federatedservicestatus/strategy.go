@@ -1,5 +1,5 @@
-// Package federatedservicestatus is the REST storage of FederatedServiceStatuses, which
-// stock KubeFed controllers write.
+// Package federatedservicestatus is the REST storage of FederatedServiceStatuses. Stock KubeFed
+// controllers store them; where our engine propagates they are computed (ADR 46).
 package federatedservicestatus
 
 import (

@@ -92,6 +92,14 @@ func (b *Binder) sightOf(resource schema.GroupResource) *sight {
 	return &sight{binder: b, resource: resource}
 }
 
+// Sees says whether a request is shown an object of a resource: it is for all namespaces, or may see it.
+func (b *Binder) Sees(ctx context.Context, resource schema.GroupResource, object metav1.Object) (bool, error) {
+	if allNamespaces(ctx) {
+		return true, nil
+	}
+	return b.sightOf(resource).sees(ctx, object)
+}
+
 // sees says whether a request is shown an object: it belongs to the namespace, or its user may
 // see it without having a right in the namespace.
 func (s *sight) sees(ctx context.Context, object metav1.Object) (bool, error) {

@@ -61,6 +61,7 @@ type REST struct {
 
 	shortNames []string
 	kind       schema.GroupKind
+	encoding   Encoding
 }
 
 var (
@@ -72,6 +73,9 @@ var (
 
 // ShortNames returns the short names of the resource.
 func (r *REST) ShortNames() []string { return r.shortNames }
+
+// Encoding is how the objects are in the store.
+func (r *REST) Encoding() Encoding { return r.encoding }
 
 // Update changes an object. A server-side apply may create it.
 func (r *REST) Update(ctx context.Context, name string, info rest.UpdatedObjectInfo, createValidation rest.ValidateObjectFunc, updateValidation rest.ValidateObjectUpdateFunc, applies bool, options *metav1.UpdateOptions) (runtime.Object, bool, error) {
@@ -120,7 +124,11 @@ func New(config Config, optsGetter generic.RESTOptionsGetter) (*REST, *StatusRES
 	if err := store.CompleteWithOptions(&generic.StoreOptions{RESTOptions: WrapStorage(optsGetter, newFinalized)}); err != nil {
 		return nil, nil, fmt.Errorf("make the storage of %s: %w", store.DefaultQualifiedResource, err)
 	}
-	object := &REST{Store: store, shortNames: config.ShortNames, kind: kindOf(config)}
+	options, err := optsGetter.GetRESTOptions(store.DefaultQualifiedResource, config.New())
+	if err != nil {
+		return nil, nil, fmt.Errorf("find out how %s are stored: %w", store.DefaultQualifiedResource, err)
+	}
+	object := &REST{Store: store, shortNames: config.ShortNames, kind: kindOf(config), encoding: encodingOf(options, config.New)}
 	if config.StatusStrategy == nil {
 		return object, nil, nil
 	}

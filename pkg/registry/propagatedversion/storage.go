@@ -7,12 +7,13 @@ import (
 	"k8s.io/apiserver/pkg/registry/generic"
 
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1alpha1"
+	"github.com/koinon-io/koinon/pkg/registry/computed"
 	"github.com/koinon-io/koinon/pkg/registry/objectstore"
 	"github.com/koinon-io/koinon/pkg/registry/propagationrecord"
 )
 
 // NewREST returns the storage of PropagatedVersions and of their status.
-func NewREST(scheme *runtime.Scheme, optsGetter generic.RESTOptionsGetter, view propagationrecord.View) (*propagationrecord.REST[*v1alpha1.PropagatedVersion], *objectstore.StatusREST, error) {
+func NewREST(scheme *runtime.Scheme, optsGetter generic.RESTOptionsGetter, view computed.View) (*computed.REST[*v1alpha1.PropagatedVersion], *objectstore.StatusREST, error) {
 	return propagationrecord.NewREST(propagationrecord.Kind[*v1alpha1.PropagatedVersion]{
 		Plural:      "propagatedversions",
 		Singular:    "propagatedversion",

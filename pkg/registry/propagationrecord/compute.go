@@ -3,7 +3,6 @@ package propagationrecord
 import (
 	"cmp"
 	"crypto/md5" //nolint:gosec // KubeFed's hash; nothing is kept safe by it
-	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
@@ -15,11 +14,13 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	utiljson "k8s.io/apimachinery/pkg/util/json"
 	"k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/utils/lru"
 
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1alpha1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/topology"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/conversion"
 	typesv1beta2 "github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
+	"github.com/koinon-io/koinon/pkg/registry/computed"
 	"github.com/koinon-io/koinon/pkg/registry/federated"
 )
 
@@ -30,6 +31,12 @@ func nameOf(kind federated.Kind, name string) (record string, ok bool) {
 	return record, len(record) <= validation.DNS1123SubdomainMaxLength
 }
 
+// objectOf is nameOf the other way round.
+func objectOf(kind federated.Kind, record string) (name string, ok bool) {
+	name, ok = strings.CutPrefix(record, prefixOf(kind))
+	return name, ok && name != ""
+}
+
 func prefixOf(kind federated.Kind) string { return strings.ToLower(kind.Target.Kind) + "-" }
 
 // propagated reports whether some target has a version: KubeFed has a record from then on.
@@ -38,33 +45,23 @@ func propagated(o *typesv1beta2.FederatedObject) bool {
 }
 
 // metadataOf is that of a record. Its UID follows from that of the object, so that garbage
-// collectors tell records apart; its version is the object's.
+// collectors tell records apart.
 func metadataOf(name string, o *typesv1beta2.FederatedObject) metav1.ObjectMeta {
 	return metav1.ObjectMeta{
-		Name: name, Namespace: o.Namespace, UID: uidOf(o.UID), ResourceVersion: o.ResourceVersion, Generation: 1,
+		Name: name, Namespace: o.Namespace, UID: computed.UID("propagatedversion", o.UID), Generation: 1,
 		CreationTimestamp: o.CreationTimestamp,
 		OwnerReferences:   []metav1.OwnerReference{{APIVersion: federated.V1beta1.String(), Kind: o.Kind, Name: o.Name, UID: o.UID}},
 	}
 }
 
-// uidOf is a UUID of version 8 (RFC 9562).
-func uidOf(owner types.UID) types.UID {
-	sum := sha256.Sum256([]byte("propagatedversion/" + owner))
-	sum[6], sum[8] = sum[6]&0x0f|0x80, sum[8]&0x3f|0x80
-	return types.UID(fmt.Sprintf("%x-%x-%x-%x-%x", sum[:4], sum[4:6], sum[6:8], sum[8:10], sum[10:16]))
-}
-
 // statusOf is what KubeFed would have recorded: the versions of template and overrides that there are
 // now, and the clusters that run them. Of Secrets the versions are empty: who reads records need not
 // be able to read Secrets, and could try what has that hash.
-func statusOf(kind federated.Kind, o *typesv1beta2.FederatedObject) (v1alpha1.PropagatedVersionStatus, error) {
+func (h hashes) statusOf(kind federated.Kind, o *typesv1beta2.FederatedObject) (v1alpha1.PropagatedVersionStatus, error) {
 	status := v1alpha1.PropagatedVersionStatus{ClusterVersions: []v1alpha1.ClusterObjectVersion{}}
 	if kind.Target.Group != "" || kind.Target.Kind != "Secret" {
 		var err error
-		if status.TemplateVersion, err = templateVersion(o); err != nil {
-			return status, err
-		}
-		if status.OverrideVersion, err = overridesVersion(o); err != nil {
+		if status.TemplateVersion, status.OverrideVersion, err = h.of(o); err != nil {
 			return status, err
 		}
 	}
@@ -77,6 +74,37 @@ func statusOf(kind federated.Kind, o *typesv1beta2.FederatedObject) (v1alpha1.Pr
 	}
 	slices.SortFunc(status.ClusterVersions, func(a, b v1alpha1.ClusterObjectVersion) int { return cmp.Compare(a.ClusterName, b.ClusterName) })
 	return status, nil
+}
+
+// hashes remembers those of specs that were computed last: most changes of an object are of its status,
+// and lists are of what has not changed.
+type hashes struct{ known *lru.Cache }
+
+// rememberedHashes is how many objects' are remembered, at some 200 bytes.
+const rememberedHashes = 8192
+
+func newHashes() hashes { return hashes{lru.New(rememberedHashes)} }
+
+// hashed is a spec: the generation of an object is that of its spec.
+type hashed struct {
+	uid        types.UID
+	generation int64
+}
+
+func (h hashes) of(o *typesv1beta2.FederatedObject) (template, overrides string, err error) {
+	spec := hashed{o.UID, o.Generation}
+	if known, ok := h.known.Get(spec); ok {
+		versions := known.([2]string)
+		return versions[0], versions[1], nil
+	}
+	if template, err = templateVersion(o); err != nil {
+		return "", "", err
+	}
+	if overrides, err = overridesVersion(o); err != nil {
+		return "", "", err
+	}
+	h.known.Add(spec, [2]string{template, overrides})
+	return template, overrides, nil
 }
 
 // templateVersion is KubeFed's GetTemplateHash; "" without a template.

@@ -47,7 +47,7 @@ func sum(text string) string {
 }
 
 func TestARecordIsWhatKubeFedWouldHaveWritten(t *testing.T) {
-	got, err := statusOf(configMaps, settings())
+	got, err := newHashes().statusOf(configMaps, settings())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,7 +64,7 @@ func TestARecordIsWhatKubeFedWouldHaveWritten(t *testing.T) {
 func TestVersionsOfWhatIsNotThere(t *testing.T) {
 	o := settings()
 	o.Spec.Template, o.Spec.Overrides = nil, nil
-	got, err := statusOf(configMaps, o)
+	got, err := newHashes().statusOf(configMaps, o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -91,7 +91,7 @@ func TestTheMetadataOfARecord(t *testing.T) {
 	if diff := cmp.Diff([]metav1.OwnerReference{{APIVersion: "types.kubefed.io/v1beta1", Kind: "FederatedConfigMap", Name: "cm", UID: "u1"}}, got.OwnerReferences); diff != "" {
 		t.Errorf("owners (-want +got):\n%s", diff)
 	}
-	if got.Namespace != "shop" || got.ResourceVersion != "9" || len(got.UID) != 36 || got.UID == metadataOf("x", &typesv1beta2.FederatedObject{}).UID {
+	if got.Namespace != "shop" || len(got.UID) != 36 || got.UID == metadataOf("x", &typesv1beta2.FederatedObject{}).UID {
 		t.Errorf("got %+v", got)
 	}
 }
@@ -117,11 +117,25 @@ func TestAnObjectHasARecordOnceItWasPropagated(t *testing.T) {
 func TestARecordOfASecretHasNoHashOfIt(t *testing.T) {
 	secrets := configMaps
 	secrets.Target.Kind = "Secret"
-	got, err := statusOf(secrets, settings())
+	got, err := newHashes().statusOf(secrets, settings())
 	if err != nil {
 		t.Fatal(err)
 	}
 	if got.TemplateVersion != "" || got.OverrideVersion != "" || len(got.ClusterVersions) != 2 {
 		t.Errorf("got %+v", got)
+	}
+}
+
+// A record of a spec is not one of the next.
+func TestWhatIsRememberedIsOfThatSpec(t *testing.T) {
+	hashes, o := newHashes(), settings()
+	first, err := hashes.statusOf(configMaps, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.Spec.Template, o.Generation = rawjson.Value(`{"data":{}}`), 2
+	second, err := hashes.statusOf(configMaps, o)
+	if err != nil || second.TemplateVersion != sum(`{"data":{}}`) || first.TemplateVersion == second.TemplateVersion {
+		t.Errorf("got %+v and then %+v, %v", first, second, err)
 	}
 }

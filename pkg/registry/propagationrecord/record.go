@@ -7,12 +7,16 @@ package propagationrecord
 import (
 	"context"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apiserver/pkg/registry/generic"
 
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1alpha1"
+	typesv1beta2 "github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
 	"github.com/koinon-io/koinon/pkg/apis/names"
+	"github.com/koinon-io/koinon/pkg/registry/computed"
+	"github.com/koinon-io/koinon/pkg/registry/federated"
 	"github.com/koinon-io/koinon/pkg/registry/objectstore"
 )
 
@@ -32,7 +36,7 @@ type Kind[T objectstore.Object] struct {
 }
 
 // NewREST returns the storage of the kind and of its status.
-func NewREST[T objectstore.Object](kind Kind[T], scheme *runtime.Scheme, optsGetter generic.RESTOptionsGetter, view View) (*REST[T], *objectstore.StatusREST, error) {
+func NewREST[T objectstore.Object](kind Kind[T], scheme *runtime.Scheme, optsGetter generic.RESTOptionsGetter, view computed.View) (*computed.REST[T], *objectstore.StatusREST, error) {
 	gv := v1alpha1.SchemeGroupVersion
 	stored, status, err := objectstore.New(objectstore.Config{
 		Group:          gv.Group,
@@ -52,7 +56,33 @@ func NewREST[T objectstore.Object](kind Kind[T], scheme *runtime.Scheme, optsGet
 	if err != nil {
 		return nil, nil, err
 	}
-	return &REST[T]{stored, kind, view}, status, nil
+	return computed.New(stored, computed.Kind[T]{
+		New: kind.New, Scope: kind.Scope,
+		Covers:   func(of federated.Kind) bool { return of.Namespaced == (kind.Scope == objectstore.Namespaced) },
+		NameOf:   nameOf,
+		ObjectOf: objectOf,
+		Has:      propagated,
+		Of:       recorder[T]{kind, newHashes()}.of,
+	}, view), status, nil
+}
+
+// recorder computes records.
+type recorder[T objectstore.Object] struct {
+	Kind[T]
+	hashes hashes
+}
+
+// of computes the record of an object that has one.
+func (k recorder[T]) of(kind federated.Kind, o *typesv1beta2.FederatedObject) (record T, err error) {
+	status, err := k.hashes.statusOf(kind, o)
+	if err != nil {
+		return record, apierrors.NewInternalError(err)
+	}
+	name, _ := nameOf(kind, o.Name) // or nobody would ask
+	record = k.New()
+	k.SetMetadata(record, metadataOf(name, o))
+	*k.Status(record) = status
+	return record, nil
 }
 
 // strategy is for writes of the object: they leave the status, and so everything, as it

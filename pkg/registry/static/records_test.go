@@ -12,12 +12,14 @@ import (
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
+	genericapirequest "k8s.io/apiserver/pkg/endpoints/request"
 	"k8s.io/apiserver/pkg/registry/rest"
 
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1alpha1"
 	typesv1beta2 "github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
+	"github.com/koinon-io/koinon/pkg/registry/computed"
 	"github.com/koinon-io/koinon/pkg/registry/federated"
-	"github.com/koinon-io/koinon/pkg/registry/propagationrecord"
+	"github.com/koinon-io/koinon/pkg/registry/objectstore"
 	"github.com/koinon-io/koinon/pkg/registry/static"
 )
 
@@ -40,15 +42,22 @@ func (r recorded) Object(_ context.Context, kind federated.Kind, namespace, name
 	return nil, nil
 }
 
-func (r recorded) Objects(_ context.Context, kind federated.Kind, namespace string, visit func(*typesv1beta2.FederatedObject) error) error {
+func (r recorded) List(ctx context.Context, kind federated.Kind, _ *metainternalversion.ListOptions) (*typesv1beta2.FederatedObjectList, error) {
+	list := &typesv1beta2.FederatedObjectList{ListMeta: metav1.ListMeta{ResourceVersion: "1000"}}
 	for _, o := range r[kind] {
-		if namespace == "" || o.Namespace == namespace {
-			if err := visit(o); err != nil {
-				return err
-			}
+		if namespace := genericapirequest.NamespaceValue(ctx); namespace == "" || o.Namespace == namespace {
+			list.Items = append(list.Items, *o)
 		}
 	}
-	return nil
+	return list, nil
+}
+
+func (recorded) Encoding(federated.Kind) (objectstore.Encoding, bool) {
+	return objectstore.Encoding{}, false
+}
+
+func (recorded) Sees(context.Context, schema.GroupResource, metav1.Object) (bool, error) {
+	return true, nil
 }
 
 func inOneCluster(kind federated.Kind, namespace, name string) *typesv1beta2.FederatedObject {
@@ -146,4 +155,4 @@ func TestRecordsAreComputedUnlessTheyAreStored(t *testing.T) {
 	}
 }
 
-var _ propagationrecord.Source = recorded{}
+var _ computed.Source = recorded{}

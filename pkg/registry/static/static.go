@@ -25,6 +25,7 @@ import (
 	"github.com/koinon-io/koinon/pkg/registry/cell"
 	"github.com/koinon-io/koinon/pkg/registry/cluster"
 	"github.com/koinon-io/koinon/pkg/registry/clusterpropagatedversion"
+	"github.com/koinon-io/koinon/pkg/registry/computed"
 	"github.com/koinon-io/koinon/pkg/registry/edgeunit"
 	"github.com/koinon-io/koinon/pkg/registry/federatedservicestatus"
 	"github.com/koinon-io/koinon/pkg/registry/federatedtypeconfig"
@@ -33,13 +34,12 @@ import (
 	"github.com/koinon-io/koinon/pkg/registry/membernamespace"
 	"github.com/koinon-io/koinon/pkg/registry/objectstore"
 	"github.com/koinon-io/koinon/pkg/registry/propagatedversion"
-	"github.com/koinon-io/koinon/pkg/registry/propagationrecord"
 	"github.com/koinon-io/koinon/pkg/registry/proxy"
 	"github.com/koinon-io/koinon/pkg/registry/replicaschedulingpreference"
 	"github.com/koinon-io/koinon/pkg/registry/seats"
 )
 
-// Deps is what the registry needs. All fields but Agents, OtherEngine and Federated are required.
+// Deps is what the registry needs. All fields but Agents, OtherEngine, Federated and Log are required.
 type Deps struct {
 	// Scheme that package install prepared, and the codecs of it.
 	Scheme *runtime.Scheme
@@ -59,8 +59,11 @@ type Deps struct {
 	Agents kubefedcluster.Agents
 	// OtherEngine says whether another engine than ours propagates; nil says no.
 	OtherEngine func(context.Context) bool
-	// Federated are the federated objects, which PropagatedVersions are computed from; nil computes none.
-	Federated propagationrecord.Source
+	// Federated are the federated objects, which PropagatedVersions and FederatedServiceStatuses are
+	// computed from; nil computes none. Log has their changes in order; without it there are no events
+	// of what is computed.
+	Federated computed.Source
+	Log       computed.Log
 }
 
 func (d *Deps) validate() error {
@@ -177,7 +180,7 @@ func (r *Registry) core(deps Deps) error {
 // records are what stock KubeFed controllers keep of their work.
 func (r *Registry) records(deps Deps) error {
 	gv := corev1alpha1.SchemeGroupVersion
-	view := propagationrecord.View{Source: deps.Federated, OtherEngine: deps.OtherEngine}
+	view := computed.View{Source: deps.Federated, Log: deps.Log, OtherEngine: deps.OtherEngine}
 	versions, versionStatus, err := propagatedversion.NewREST(deps.Scheme, deps.RESTOptions, view)
 	if err != nil {
 		return err
@@ -186,7 +189,7 @@ func (r *Registry) records(deps Deps) error {
 	if err != nil {
 		return err
 	}
-	serviceStatuses, err := federatedservicestatus.NewREST(deps.Scheme, deps.RESTOptions)
+	serviceStatuses, err := federatedservicestatus.NewREST(deps.Scheme, deps.RESTOptions, view)
 	if err != nil {
 		return err
 	}

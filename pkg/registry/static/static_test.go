@@ -33,7 +33,7 @@ import (
 	federationv1alpha1 "github.com/koinon-io/koinon/pkg/apis/federation/v1alpha1"
 	"github.com/koinon-io/koinon/pkg/apis/install"
 	corev1beta1 "github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
-	"github.com/koinon-io/koinon/pkg/registry/propagationrecord"
+	"github.com/koinon-io/koinon/pkg/registry/computed"
 	"github.com/koinon-io/koinon/pkg/registry/proxy"
 	"github.com/koinon-io/koinon/pkg/registry/static"
 	"github.com/koinon-io/koinon/pkg/storage"
@@ -92,7 +92,7 @@ func newServer(t *testing.T, store *storage.Store) *static.Registry {
 }
 
 // newServerOf has records of federated objects besides.
-func newServerOf(t *testing.T, store *storage.Store, source propagationrecord.Source, otherEngine func(context.Context) bool) *static.Registry {
+func newServerOf(t *testing.T, store *storage.Store, source computed.Source, otherEngine func(context.Context) bool) *static.Registry {
 	t.Helper()
 	scheme := runtime.NewScheme()
 	if err := install.Install(scheme); err != nil {

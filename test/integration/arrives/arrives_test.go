@@ -195,7 +195,7 @@ func (o *object) render(template map[string]any) map[string]any {
 
 func (o *object) create(template map[string]any) *unstructured.Unstructured {
 	o.Helper()
-	body := compose.ForCreate(o.render(template), o.kind.kind(), compose.Rules{})
+	body := compose.ForCreate(o.render(template), o.kind.kind())
 	made, err := o.resource.Create(o.Context(), &unstructured.Unstructured{Object: body}, metav1.CreateOptions{FieldManager: compose.FieldManager, FieldValidation: "Warn"})
 	if err != nil {
 		o.Fatalf("create: %v", err)

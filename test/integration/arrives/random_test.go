@@ -167,7 +167,7 @@ func (g *grower) manifest(t *testing.T, o *object, base map[string]any) map[stri
 		})
 		name := names[g.rand.IntN(len(names))]
 		grown[name] = g.grow(schema.Properties[name], grown[name], 0)
-		body := compose.ForCreate(probe.render(grown), o.kind.kind(), compose.Rules{})
+		body := compose.ForCreate(probe.render(grown), o.kind.kind())
 		_, err := probe.resource.Create(t.Context(), &unstructured.Unstructured{Object: body}, metav1.CreateOptions{
 			FieldManager: compose.FieldManager, FieldValidation: "Strict", DryRun: []string{metav1.DryRunAll}})
 		if err == nil || apierrors.IsAlreadyExists(err) {
@@ -175,7 +175,7 @@ func (g *grower) manifest(t *testing.T, o *object, base map[string]any) map[stri
 		}
 	}
 	// A dry run allocates nothing, and misses what cannot be.
-	body := compose.ForCreate(probe.render(base), o.kind.kind(), compose.Rules{})
+	body := compose.ForCreate(probe.render(base), o.kind.kind())
 	defer probe.remove()
 	if _, err := probe.resource.Create(t.Context(), &unstructured.Unstructured{Object: body}, metav1.CreateOptions{FieldManager: compose.FieldManager}); err != nil {
 		t.Logf("a dry run took what cannot be created: %v", err)

@@ -106,3 +106,47 @@ func TestATypesPolicyKeepsWritesFromReplicasThatSomebodyScales(t *testing.T) {
 	testbed.Kubectl(t, members["m1"].Get(t).Kubeconfig(), "scale", "-n", f.namespace, "deployment/web", "--replicas=1")
 	f.states("federateddeployments", "web", "m1", "")
 }
+
+// What a type retains stays as the member has it: always, if a condition says so, and if it cannot tell.
+func TestTheMemberKeepsWhatItsTypeRetains(t *testing.T) {
+	f := start(t)
+	patch := func(fields string) {
+		if _, err := f.koinon.KubeFedCoreV1beta1().FederatedTypeConfigs(system).Patch(context.WithoutCancel(t.Context()), "configmaps", types.MergePatchType,
+			[]byte(`{"spec":{"retainFields":`+fields+`}}`), metav1.PatchOptions{}); err != nil {
+			t.Error(err)
+		}
+	}
+	patch(`[{"path": "/data/always"}, {"path": "/data/locked", "when": "has(member.metadata.annotations.lock) && template.data.key == 'two'"}, {"path": "/data/odd", "when": "member.data.nowhere == 'x'"}]`)
+	t.Cleanup(func() { patch("null") }) // other tests have the type, too
+	write := func(key string) {
+		f.apply(fmt.Sprintf(`{apiVersion: types.kubefed.io/v1beta2, kind: FederatedConfigMap, metadata: {name: cm, namespace: %s}, spec: {template: {data: {key: %s, always: ours, locked: ours, odd: ours}}, placement: {topologies: [{name: m1}]}}}`, f.namespace, key))
+		f.states("federatedconfigmaps", "cm", "m1", "")
+	}
+	data := func(want string) {
+		t.Helper()
+		f.eventually("the member has "+want, func() error {
+			if got := field(f.object("m1", configMaps, f.namespace, "cm"), "data"); got != want {
+				return fmt.Errorf("got %s", got)
+			}
+			return nil
+		})
+	}
+	write("one")
+	data(`{"always":"ours","key":"one","locked":"ours","odd":"ours"}`)
+	f.patch("m1", "cm", `{"metadata":{"annotations":{"lock":"yes"}},"data":{"key":"drift","always":"theirs","locked":"theirs","odd":"theirs"}}`)
+	data(`{"always":"theirs","key":"one","locked":"ours","odd":"theirs"}`)
+	f.patch("m1", "cm", `{"data":{"locked":"theirs"}}`)
+	data(`{"always":"theirs","key":"one","locked":"ours","odd":"theirs"}`)
+	f.stop() // so that both changes are there at once
+	f.patch("m1", "cm", `{"data":{"locked":"theirs"}}`)
+	f.apply(fmt.Sprintf(`{apiVersion: types.kubefed.io/v1beta2, kind: FederatedConfigMap, metadata: {name: cm, namespace: %s}, spec: {template: {data: {key: two, always: ours, locked: ours, odd: ours}}, placement: {topologies: [{name: m1}]}}}`, f.namespace))
+	f.run()
+	data(`{"always":"theirs","key":"two","locked":"theirs","odd":"theirs"}`)
+	object := f.states("federatedconfigmaps", "cm", "m1", "")
+	want := "/data/odd stays as the member has it, since spec.retainFields[2].when of the type cannot be computed: no such key: nowhere"
+	if got := f.target(object, "m1").Message; got != want {
+		t.Errorf("got message %q, want %q", got, want)
+	}
+	f.delete("federatedconfigmaps", "cm")
+	f.gone("federatedconfigmaps", "cm")
+}

@@ -2,7 +2,9 @@ package propagation_test
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -15,9 +17,11 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/cache"
 
 	federationv1alpha1 "github.com/koinon-io/koinon/pkg/apis/federation/v1alpha1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1alpha1"
+	informers "github.com/koinon-io/koinon/pkg/generated/informers/externalversions"
 	"github.com/koinon-io/koinon/test/testbed"
 )
 
@@ -167,14 +171,7 @@ func TestPropagatedVersionsAreComputed(t *testing.T) {
 	if _, err := versions.Get(f.Context(), "configmap-cm", metav1.GetOptions{}); err == nil {
 		t.Error("one was computed while another engine propagates")
 	}
-	f.apply(fmt.Sprintf(`
-apiVersion: coordination.k8s.io/v1
-kind: Lease
-metadata: {name: koinon-controllers, namespace: %s, labels: {federation.koinon.io/propagation: "true"}}
-spec: {holderIdentity: test, leaseDurationSeconds: 60, renewTime: %q}`, system, metav1.NowMicro().UTC().Format(metav1.RFC3339Micro)))
-	t.Cleanup(func() {
-		_ = f.kube.CoordinationV1().Leases(system).Delete(f.Context(), "koinon-controllers", metav1.DeleteOptions{})
-	})
+	f.propagates()
 	var got *v1alpha1.PropagatedVersion
 	f.eventually("a record is computed", func() (err error) {
 		got, err = versions.Get(f.Context(), "configmap-cm", metav1.GetOptions{})
@@ -201,6 +198,28 @@ spec: {holderIdentity: test, leaseDurationSeconds: 60, renewTime: %q}`, system, 
 		}
 	}
 	listed("one is computed", got.UID)
+	informer := f.informed(func(shared informers.SharedInformerFactory) cache.SharedIndexInformer {
+		return shared.KubeFedCore().V1alpha1().PropagatedVersions().Informer()
+	})
+	shown := func(what string, right func(*v1alpha1.PropagatedVersion) bool) {
+		t.Helper()
+		f.eventually("an informer sees that "+what, func() error {
+			object, _, err := informer.GetStore().GetByKey(f.namespace + "/configmap-cm")
+			record, _ := object.(*v1alpha1.PropagatedVersion)
+			if err == nil && !right(record) {
+				err = fmt.Errorf("got %s", asJSON(record))
+			}
+			return err
+		})
+	}
+	template := got.Status.TemplateVersion
+	shown("one is computed", func(v *v1alpha1.PropagatedVersion) bool {
+		return v != nil && v.UID == got.UID && len(v.Status.ClusterVersions) == 2
+	})
+	f.configMap("cm", "two", everywhere)
+	shown("the template is another one", func(v *v1alpha1.PropagatedVersion) bool {
+		return v != nil && v.Status.TemplateVersion != template && len(v.Status.ClusterVersions) == 2
+	})
 	stored, err := versions.Create(f.Context(), &v1alpha1.PropagatedVersion{ObjectMeta: metav1.ObjectMeta{Name: "configmap-cm"}}, metav1.CreateOptions{})
 	if err != nil {
 		t.Fatal(err)
@@ -209,6 +228,92 @@ spec: {holderIdentity: test, leaseDurationSeconds: 60, renewTime: %q}`, system, 
 		t.Errorf("one is stored, and shown is %s and %v", asJSON(got), err)
 	}
 	listed("one is stored", stored.UID)
+	shown("one is stored", func(v *v1alpha1.PropagatedVersion) bool { return v != nil && v.UID == stored.UID })
+	if err := versions.Delete(f.Context(), "configmap-cm", metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	shown("it is computed again", func(v *v1alpha1.PropagatedVersion) bool { return v != nil && v.UID == got.UID })
 	f.delete("federatedconfigmaps", "cm")
 	f.gone("federatedconfigmaps", "cm")
+	shown("there is none", func(v *v1alpha1.PropagatedVersion) bool { return v == nil })
+}
+
+// propagates has the API server know that our engine is there.
+func (f *fixture) propagates() {
+	f.Helper()
+	f.apply(fmt.Sprintf(`
+apiVersion: coordination.k8s.io/v1
+kind: Lease
+metadata: {name: koinon-controllers, namespace: %s, labels: {federation.koinon.io/propagation: "true"}}
+spec: {holderIdentity: test, leaseDurationSeconds: 60, renewTime: %q}`, system, metav1.NowMicro().UTC().Format(metav1.RFC3339Micro)))
+	f.Cleanup(func() {
+		_ = f.kube.CoordinationV1().Leases(system).Delete(f.Context(), "koinon-controllers", metav1.DeleteOptions{})
+	})
+}
+
+// informed returns an informer on what is in the test's namespace, which knows what is there.
+func (f *fixture) informed(of func(informers.SharedInformerFactory) cache.SharedIndexInformer) cache.SharedIndexInformer {
+	f.Helper()
+	shared := informers.NewSharedInformerFactoryWithOptions(f.koinon, 0, informers.WithNamespace(f.namespace))
+	informer := of(shared)
+	shared.Start(f.Context().Done())
+	f.eventually("an informer knows what is there", func() error {
+		if !informer.HasSynced() {
+			return errors.New("it does not")
+		}
+		return nil
+	})
+	return informer
+}
+
+// KubeFed makes them if the type of Services says what its statuses are called.
+func TestFederatedServiceStatusesAreComputed(t *testing.T) {
+	f := start(t)
+	f.propagates()
+	patch := func(statusType string) {
+		if _, err := f.koinon.KubeFedCoreV1beta1().FederatedTypeConfigs(system).Patch(context.WithoutCancel(t.Context()), "services", types.MergePatchType,
+			[]byte(`{"spec":{"statusType":`+statusType+`}}`), metav1.PatchOptions{}); err != nil {
+			t.Error(err)
+		}
+	}
+	patch(`{"group":"core.kubefed.io","version":"v1alpha1","kind":"FederatedServiceStatus","pluralName":"federatedservicestatuses","scope":"Namespaced"}`)
+	t.Cleanup(func() { patch("null") }) // other tests have the type, too
+	informer := f.informed(func(shared informers.SharedInformerFactory) cache.SharedIndexInformer {
+		return shared.KubeFedCore().V1alpha1().FederatedServiceStatuses().Informer()
+	})
+	f.apply(fmt.Sprintf(`
+apiVersion: types.kubefed.io/v1beta2
+kind: FederatedService
+metadata: {name: web, namespace: %s}
+spec:
+  template: {spec: {type: LoadBalancer, ports: [{port: 80}]}}
+%s`, f.namespace, everywhere))
+	f.states("federatedservices", "web", "m1", "", "m2", "")
+	if _, err := f.member("m2").Resource(services).Namespace(f.namespace).Patch(f.Context(), "web", types.MergePatchType,
+		[]byte(`{"status": {"loadBalancer": {"ingress": [{"ip": "192.0.2.2"}]}}}`), metav1.PatchOptions{}, "status"); err != nil {
+		t.Fatal(err)
+	}
+	f.eventually("an informer sees the addresses", func() error {
+		object, there, err := informer.GetStore().GetByKey(f.namespace + "/web")
+		if err != nil || !there {
+			return fmt.Errorf("got %v", err)
+		}
+		clusters := object.(*v1alpha1.FederatedServiceStatus).ClusterStatus
+		if len(clusters) != 2 || clusters[0].ClusterName != "m1" || !strings.Contains(string(clusters[1].Status), "192.0.2.2") {
+			return fmt.Errorf("got %s", asJSON(clusters))
+		}
+		return nil
+	})
+	got, err := f.koinon.KubeFedCoreV1alpha1().FederatedServiceStatuses(f.namespace).Get(f.Context(), "web", metav1.GetOptions{})
+	if err != nil || len(got.ClusterStatus) != 2 || got.OwnerReferences[0].Kind != "FederatedService" {
+		t.Errorf("got %s and %v", asJSON(got), err)
+	}
+	f.delete("federatedservices", "web")
+	f.gone("federatedservices", "web")
+	f.eventually("there is none", func() error {
+		if keys := informer.GetStore().ListKeys(); len(keys) > 0 {
+			return fmt.Errorf("got %q", keys)
+		}
+		return nil
+	})
 }

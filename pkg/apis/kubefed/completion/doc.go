@@ -12,7 +12,7 @@
 // CostLimit. Whatever goes wrong in one means that the object has not ended: the worst that
 // follows is that it runs again, which is what happens without a rule.
 //
-// Package health has its expressions compiled here too: Predicate and Text.
+// Packages health and retain have their expressions compiled here too: Predicate, Text and Condition.
 //
 // Rules are made once for a type, and may be used concurrently. The package does no I/O.
 package completion

@@ -14,15 +14,19 @@ import (
 // times as much for one write; here every change of every object in every member is one.
 const CostLimit = 100_000
 
-// environment is what expressions are compiled in. It is never changed.
-var environment = sync.OnceValues(func() (*cel.Env, error) {
-	return cel.NewEnv(
-		cel.Variable("self", cel.DynType),
-		cel.OptionalTypes(),
-		cel.CrossTypeNumericComparisons(true),
-		cel.DefaultUTCTimeZone(true),
-	)
-})
+// ofOne and ofTwo are what expressions are compiled in: on an object, and on what a member has and what
+// is sent. They are never changed.
+var ofOne, ofTwo = environment("self"), environment("member", "template")
+
+func environment(variables ...string) func() (*cel.Env, error) {
+	return sync.OnceValues(func() (*cel.Env, error) {
+		options := []cel.EnvOption{cel.OptionalTypes(), cel.CrossTypeNumericComparisons(true), cel.DefaultUTCTimeZone(true)}
+		for _, name := range variables {
+			options = append(options, cel.Variable(name, cel.DynType))
+		}
+		return cel.NewEnv(options...)
+	})
+}
 
 // Predicate is an expression that is true or false of an object. Whatever goes wrong in it is false.
 // The object is decoded JSON, with the types that unstructured objects have, and is not modified.
@@ -32,6 +36,10 @@ type Predicate func(object map[string]any) bool
 // Text is an expression that is a text on an object; false means that it cannot be computed. Else it is
 // as Predicate.
 type Text func(object map[string]any) (string, bool)
+
+// Condition is an expression that is true or false of what is sent to a member and what the member has;
+// an error means that it cannot be computed. Else it is as Predicate.
+type Condition func(template, member map[string]any) (bool, error)
 
 // Compile returns why an expression cannot be used: it is none, is too large, or is not true or
 // false. The error is in the words of the compiler, with the place, and in one line.
@@ -46,7 +54,7 @@ func compile(expression string) (Predicate, error) {
 
 // NewPredicate compiles an expression of so many bytes at most. The error is as that of Compile.
 func NewPredicate(expression string, limitBytes int) (Predicate, error) {
-	p, err := program(expression, limitBytes, cel.BoolType, "true or false")
+	p, err := program(ofOne, expression, limitBytes, cel.BoolType, "true or false")
 	if err != nil {
 		return nil, err
 	}
@@ -58,7 +66,7 @@ func NewPredicate(expression string, limitBytes int) (Predicate, error) {
 
 // NewText compiles an expression of so many bytes at most. The error is as that of Compile.
 func NewText(expression string, limitBytes int) (Text, error) {
-	p, err := program(expression, limitBytes, cel.StringType, "a string")
+	p, err := program(ofOne, expression, limitBytes, cel.StringType, "a string")
 	if err != nil {
 		return nil, err
 	}
@@ -72,7 +80,26 @@ func NewText(expression string, limitBytes int) (Text, error) {
 	}, nil
 }
 
-func program(expression string, limitBytes int, want *cel.Type, words string) (cel.Program, error) {
+// NewCondition compiles an expression of so many bytes at most. The error is as that of Compile.
+func NewCondition(expression string, limitBytes int) (Condition, error) {
+	p, err := program(ofTwo, expression, limitBytes, cel.BoolType, "true or false")
+	if err != nil {
+		return nil, err
+	}
+	return func(template, member map[string]any) (bool, error) {
+		result, _, err := p.Eval(map[string]any{"template": template, "member": member})
+		if err != nil {
+			return false, err
+		}
+		is, ok := result.Value().(bool)
+		if !ok {
+			return false, fmt.Errorf("it must be true or false, and is of type %s", result.Type().TypeName())
+		}
+		return is, nil
+	}, nil
+}
+
+func program(environment func() (*cel.Env, error), expression string, limitBytes int, want *cel.Type, words string) (cel.Program, error) {
 	if len(expression) > limitBytes {
 		return nil, fmt.Errorf("must be at most %d bytes", limitBytes)
 	}

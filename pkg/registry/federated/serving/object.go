@@ -11,6 +11,7 @@ import (
 
 	typesv1beta2 "github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
 	"github.com/koinon-io/koinon/pkg/registry/federated"
+	"github.com/koinon-io/koinon/pkg/registry/objectstore"
 )
 
 // Object returns an object of a kind that is served, as it is stored now; nil if there is none.
@@ -35,30 +36,33 @@ func (s *Server) Object(ctx context.Context, kind federated.Kind, namespace, nam
 	return stored, nil
 }
 
-// Objects calls visit for each object of a kind that is served, in a namespace or, if that is empty,
-// in all, as they were some milliseconds ago. Objects are shared: visit must not modify them.
-func (s *Server) Objects(ctx context.Context, kind federated.Kind, namespace string, visit func(*typesv1beta2.FederatedObject) error) error {
+// List returns the objects of a kind that is served, in the namespace of the context or, if that is empty,
+// in all. Objects are shared.
+func (s *Server) List(ctx context.Context, kind federated.Kind, options *metainternalversion.ListOptions) (*typesv1beta2.FederatedObjectList, error) {
 	s.mu.Lock()
 	served := s.registries[kind]
 	s.mu.Unlock()
 	if served == nil {
-		return nil
+		return nil, apierrors.NewServiceUnavailable(kind.Kind + " is not served any more")
 	}
-	listed, err := served.Object.List(genericapirequest.WithNamespace(ctx, namespace), &metainternalversion.ListOptions{ResourceVersion: "0"})
+	listed, err := served.Object.List(ctx, options)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	list, ok := listed.(*typesv1beta2.FederatedObjectList)
 	if !ok {
-		return fmt.Errorf("list %s: got a %T", kind.Kind, listed)
+		return nil, fmt.Errorf("list %s: got a %T", kind.Kind, listed)
 	}
-	for i := range list.Items {
-		if list.Items[i].Kind == "" {
-			list.Items[i].Kind = kind.Kind
-		}
-		if err := visit(&list.Items[i]); err != nil {
-			return err
-		}
+	return list, nil
+}
+
+// Encoding is how objects of a kind are stored; false if it is not served.
+func (s *Server) Encoding(kind federated.Kind) (objectstore.Encoding, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	served := s.registries[kind]
+	if served == nil {
+		return objectstore.Encoding{}, false
 	}
-	return nil
+	return served.Object.Encoding(), true
 }

@@ -11,8 +11,10 @@ const (
 	MaxConditions = 16
 	// MaxPropagatingAnnotations is of FederatedTypeConfig.spec.propagatingAnnotations.
 	MaxPropagatingAnnotations = 100
-	// MaxMemberFields is of FederatedTypeConfig.spec.memberFields.
-	MaxMemberFields = 100
+	// MaxRetainFields is of FederatedTypeConfig.spec.retainFields, and MaxRetainWhenBytes how long the
+	// expression of each may be.
+	MaxRetainFields    = 100
+	MaxRetainWhenBytes = 4 << 10
 	// MaxEndedBytes is how long the expression FederatedTypeConfig.spec.runToCompletion.ended
 	// may be.
 	MaxEndedBytes = 4 << 10

@@ -281,7 +281,9 @@ type FederatedTypeConfigSpec struct {
 	// has no default of its own. Immutable but for its version.
 	// +optional
 	FederatedType APIResource `json:"federatedType"`
-	// StatusType is KubeFed's separate status kind. Kept; not used.
+	// StatusType is KubeFed's separate status kind. For Services, with statusCollection, it has the
+	// whole status of objects in members collected, from which FederatedServiceStatuses are computed,
+	// with or without the feature gate RawResourceStatusCollection. Of other types it is kept, and not used.
 	// +optional
 	StatusType *APIResource `json:"statusType,omitempty"`
 	// Propagation is Enabled (default) or Disabled. A disabled type is served and its
@@ -312,12 +314,13 @@ type FederatedTypeConfigSpec struct {
 	// Conflict. An object may say otherwise by the annotation federation.koinon.io/conflicts.
 	// +optional
 	Conflicts ConflictPolicy `json:"conflicts,omitempty"`
-	// MemberFields are fields that the member decides, beside those that are known of built-in
+	// RetainFields are fields that the member decides, beside those that are known of built-in
 	// types: they are sent when an object is created, and are left as they are there
-	// afterwards. JSON pointers, such as /spec/caBundle; * stands for any item or key.
+	// afterwards. At most 100, each path once.
 	// +optional
-	// +listType=set
-	MemberFields []string `json:"memberFields,omitempty"`
+	// +listType=map
+	// +listMapKey=path
+	RetainFields []RetainedField `json:"retainFields,omitempty"`
 	// RunToCompletion says when an object of the type has ended: it is then not made again
 	// after somebody, such as its TTL, removed it. Jobs and Pods need none.
 	// +optional
@@ -326,6 +329,20 @@ type FederatedTypeConfigSpec struct {
 	// that have the conditions Ready, or Reconciling and Stalled.
 	// +optional
 	Health *HealthRule `json:"health,omitempty"`
+}
+
+// RetainedField is a field, or several of one shape, that the member decides.
+type RetainedField struct {
+	// Path is a JSON pointer, such as /spec/caBundle; * stands for any item or key. It is below /spec,
+	// or another field than /apiVersion, /kind, /metadata and /status.
+	Path string `json:"path"`
+	// When is an expression in CEL that is true of objects whose field is the member's, with the
+	// object in the member as member, and what is sent to it as template: member.spec.mode == 'Auto'.
+	// Left out it always is. It is asked with each write; where it cannot be computed, since a
+	// field is not there or it takes too long, the field stays as the member has it, and the target
+	// says why. At most 4096 bytes.
+	// +optional
+	When string `json:"when,omitempty"`
 }
 
 // HealthRule says how an object in a member is. Its expressions are in CEL, and are given the

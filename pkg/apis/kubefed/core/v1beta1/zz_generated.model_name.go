@@ -126,6 +126,11 @@ func (in LocalSecretReference) OpenAPIModelName() string {
 }
 
 // OpenAPIModelName returns the OpenAPI model name for this type.
+func (in RetainedField) OpenAPIModelName() string {
+	return "io.kubefed.core.v1beta1.RetainedField"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
 func (in RunToCompletion) OpenAPIModelName() string {
 	return "io.kubefed.core.v1beta1.RunToCompletion"
 }

@@ -14,7 +14,7 @@ import (
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/completion"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/health"
-	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/manifest"
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/retain"
 	"github.com/koinon-io/koinon/pkg/apis/mistakes"
 )
 
@@ -49,7 +49,7 @@ func federatedTypeConfig(config, old *v1beta1.FederatedTypeConfig) field.ErrorLi
 	if policy := config.Spec.Conflicts; policy != "" {
 		errs = append(errs, oneOf(policy, spec.Child("conflicts"), v1beta1.OverwriteConflicts, v1beta1.AbortOnConflicts)...)
 	}
-	errs = append(errs, memberFields(config.Spec.MemberFields, len(old.Spec.MemberFields), spec.Child("memberFields"))...)
+	errs = append(errs, retain.Validate(config.Spec.RetainFields, len(old.Spec.RetainFields), spec.Child("retainFields"))...)
 	errs = append(errs, runToCompletion(config.Spec.RunToCompletion, spec.Child("runToCompletion"))...)
 	return append(errs, health.Validate(config.Spec.Health, spec.Child("health"))...)
 }
@@ -173,22 +173,6 @@ func annotationPatterns(patterns []string, old int, path *field.Path) field.Erro
 		if len(validation.IsQualifiedName(strings.ReplaceAll(pattern, "*", "x"))) > 0 {
 			errs = append(errs, field.Invalid(path.Index(i), pattern,
 				"must be an annotation key, in which * stands for any characters, such as service.beta.kubernetes.io/*"))
-		}
-	}
-	return errs
-}
-
-// memberFields takes JSON pointers to what a member may decide.
-func memberFields(pointers []string, old int, path *field.Path) field.ErrorList {
-	errs := mistakes.TooMany(len(pointers), old, v1beta1.MaxMemberFields, path)
-	if len(errs) > 0 {
-		return errs
-	}
-	seen := map[string]bool{}
-	for i, pointer := range pointers {
-		errs = append(errs, unique(seen, pointer, path.Index(i))...)
-		if problem := manifest.FieldPointerProblem(pointer); problem != "" {
-			errs = append(errs, field.Invalid(path.Index(i), pointer, problem))
 		}
 	}
 	return errs

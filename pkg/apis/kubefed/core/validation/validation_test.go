@@ -231,7 +231,7 @@ func TestFederatedTypeConfig(t *testing.T) {
 			want: []string{`metadata.annotations[federation.koinon.io/follow]: Unsupported value: "true": supported values: "Enabled", "Disabled"`}},
 		"foreign fields may be kept": {change: func(c *v1beta1.FederatedTypeConfig) { c.Spec.ForeignFields = v1beta1.KeepForeignFields }},
 		"a field may be the member's": {change: func(c *v1beta1.FederatedTypeConfig) {
-			c.Spec.MemberFields = []string{"/webhooks/*/clientConfig/caBundle"}
+			c.Spec.RetainFields = []v1beta1.RetainedField{{Path: "/webhooks/*/clientConfig/caBundle"}, {Path: "/spec/a", When: "member.spec.a > template.spec.a"}}
 		}},
 		"a type may run to its end": {change: func(c *v1beta1.FederatedTypeConfig) {
 			c.Spec.RunToCompletion = &v1beta1.RunToCompletion{Ended: "self.status.phase == 'Succeeded'", Rerun: v1beta1.RerunNever}
@@ -244,13 +244,17 @@ func TestFederatedTypeConfig(t *testing.T) {
 			change: func(c *v1beta1.FederatedTypeConfig) { c.Spec.Conflicts = "Force" },
 			want:   []string{`spec.conflicts: Unsupported value: "Force": supported values: "Overwrite", "Abort"`}},
 		"fields that cannot be the member's": {
-			change: func(c *v1beta1.FederatedTypeConfig) { c.Spec.MemberFields = []string{"spec", "/spec/a", "/spec/a"} },
+			change: func(c *v1beta1.FederatedTypeConfig) {
+				c.Spec.RetainFields = []v1beta1.RetainedField{{Path: "spec"}, {Path: "/spec/a"}, {Path: "/spec/a", When: "object.x == 1"}, {Path: "/spec/b", When: "'x'"}}
+			},
 			want: []string{
-				`spec.memberFields[0]: Invalid value: "spec": must be a JSON pointer (RFC 6901), in which * stands for any item or key, such as /webhooks/*/clientConfig/caBundle`,
-				`spec.memberFields[2]: Duplicate value: "/spec/a"`}},
+				`spec.retainFields[0].path: Invalid value: "spec": must be a JSON pointer (RFC 6901), in which * stands for any item or key, such as /webhooks/*/clientConfig/caBundle`,
+				`spec.retainFields[2].path: Duplicate value: "/spec/a"`,
+				`spec.retainFields[2].when: Invalid value: "object.x == 1": must be an expression in CEL that is true of objects whose field is the member's, with the object there as member and what is sent as template, such as member.spec.mode == 'Auto': line 1, column 1: undeclared reference to 'object' (in container '')`,
+				`spec.retainFields[3].when: Invalid value: "'x'": must be an expression in CEL that is true of objects whose field is the member's, with the object there as member and what is sent as template, such as member.spec.mode == 'Auto': must be true or false, and is of type string`}},
 		"too many fields of the member": {
-			change: func(c *v1beta1.FederatedTypeConfig) { c.Spec.MemberFields = make([]string, 101) },
-			want:   []string{`spec.memberFields: Too many: 101: must have at most 100 items`}},
+			change: func(c *v1beta1.FederatedTypeConfig) { c.Spec.RetainFields = make([]v1beta1.RetainedField, 101) },
+			want:   []string{`spec.retainFields: Too many: 101: must have at most 100 items`}},
 		"a rule that says nothing": {
 			change: func(c *v1beta1.FederatedTypeConfig) { c.Spec.RunToCompletion = &v1beta1.RunToCompletion{} },
 			want: []string{

@@ -12,9 +12,9 @@ const AnyStep = "*"
 // tenth.
 const maxFieldPointerBytes = 1 << 10
 
-// notMemberFields are top-level fields of which nothing can be left to members: they say which
+// notRetained are top-level fields of which nothing can be left to members: they say which
 // object it is, have rules of their own, or are the member's anyway.
-var notMemberFields = []string{"apiVersion", "kind", "metadata", "status"}
+var notRetained = []string{"apiVersion", "kind", "metadata", "status"}
 
 // FieldPointerProblem returns why a JSON pointer cannot name fields that the member decides, in
 // words that follow it, and "" if it can. /spec as a whole cannot: it is what a federated object
@@ -29,7 +29,7 @@ func FieldPointerProblem(pointer string) string {
 		return "must be a JSON pointer (RFC 6901), in which * stands for any item or key, such as /webhooks/*/clientConfig/caBundle"
 	case steps[0] == AnyStep:
 		return "must begin with a field of the object, such as /spec"
-	case slices.Contains(notMemberFields, steps[0]):
+	case slices.Contains(notRetained, steps[0]):
 		return fmt.Sprintf("must be below /spec or another field than /apiVersion, /kind, /metadata and /status: what of /%s comes from members is no matter of types", steps[0])
 	case len(steps) == 1 && steps[0] == "spec":
 		return "must be a field below /spec, such as /spec/caBundle: the spec as a whole is what is federated"

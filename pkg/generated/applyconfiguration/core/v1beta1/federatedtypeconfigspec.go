@@ -18,7 +18,9 @@ type FederatedTypeConfigSpecApplyConfiguration struct {
 	// Federated<kind>, with the plural name federated<plural>, in types.kubefed.io. Its group
 	// has no default of its own. Immutable but for its version.
 	FederatedType *APIResourceApplyConfiguration `json:"federatedType,omitempty"`
-	// StatusType is KubeFed's separate status kind. Kept; not used.
+	// StatusType is KubeFed's separate status kind. For Services, with statusCollection, it has the
+	// whole status of objects in members collected, from which FederatedServiceStatuses are computed,
+	// with or without the feature gate RawResourceStatusCollection. Of other types it is kept, and not used.
 	StatusType *APIResourceApplyConfiguration `json:"statusType,omitempty"`
 	// Propagation is Enabled (default) or Disabled. A disabled type is served and its
 	// objects are kept, but nothing is made or changed in members. What is deleted here is
@@ -42,10 +44,10 @@ type FederatedTypeConfigSpecApplyConfiguration struct {
 	// does, and the target says from whom; Abort writes nothing, and the target has the state
 	// Conflict. An object may say otherwise by the annotation federation.koinon.io/conflicts.
 	Conflicts *corev1beta1.ConflictPolicy `json:"conflicts,omitempty"`
-	// MemberFields are fields that the member decides, beside those that are known of built-in
+	// RetainFields are fields that the member decides, beside those that are known of built-in
 	// types: they are sent when an object is created, and are left as they are there
-	// afterwards. JSON pointers, such as /spec/caBundle; * stands for any item or key.
-	MemberFields []string `json:"memberFields,omitempty"`
+	// afterwards. At most 100, each path once.
+	RetainFields []RetainedFieldApplyConfiguration `json:"retainFields,omitempty"`
 	// RunToCompletion says when an object of the type has ended: it is then not made again
 	// after somebody, such as its TTL, removed it. Jobs and Pods need none.
 	RunToCompletion *RunToCompletionApplyConfiguration `json:"runToCompletion,omitempty"`
@@ -126,12 +128,15 @@ func (b *FederatedTypeConfigSpecApplyConfiguration) WithConflicts(value corev1be
 	return b
 }
 
-// WithMemberFields adds the given value to the MemberFields field in the declarative configuration
+// WithRetainFields adds the given value to the RetainFields field in the declarative configuration
 // and returns the receiver, so that objects can be build by chaining "With" function invocations.
-// If called multiple times, values provided by each call will be appended to the MemberFields field.
-func (b *FederatedTypeConfigSpecApplyConfiguration) WithMemberFields(values ...string) *FederatedTypeConfigSpecApplyConfiguration {
+// If called multiple times, values provided by each call will be appended to the RetainFields field.
+func (b *FederatedTypeConfigSpecApplyConfiguration) WithRetainFields(values ...*RetainedFieldApplyConfiguration) *FederatedTypeConfigSpecApplyConfiguration {
 	for i := range values {
-		b.MemberFields = append(b.MemberFields, values[i])
+		if values[i] == nil {
+			panic("nil value passed to WithRetainFields")
+		}
+		b.RetainFields = append(b.RetainFields, *values[i])
 	}
 	return b
 }

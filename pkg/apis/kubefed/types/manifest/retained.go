@@ -1,7 +1,6 @@
 package manifest
 
 import (
-	"fmt"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -46,33 +45,6 @@ const (
 	// does not have.
 	CarryItems
 )
-
-// FieldError says why a pointer is none to fields that a member may decide. Its message is a
-// sentence whose subject is the pointer.
-type FieldError struct {
-	// Index of the pointer in the list.
-	Index int
-	// Pointer is the pointer itself, and Problem the rest of the sentence.
-	Pointer, Problem string
-}
-
-func (e *FieldError) Error() string { return fmt.Sprintf("%q %s", e.Pointer, e.Problem) }
-
-// ParseFields reads the memberFields of a FederatedTypeConfig: JSON pointers in which * stands
-// for any item of a list or key of a map. They are carried over always. The error is a
-// *FieldError, of the first pointer that is wrong. How many there may be, admission says.
-func ParseFields(pointers []string) (Fields, error) {
-	var out Fields
-	for i, pointer := range pointers {
-		problem := FieldPointerProblem(pointer)
-		if problem != "" {
-			return nil, &FieldError{i, pointer, problem}
-		}
-		steps, _ := Steps(pointer)
-		out = append(out, Field{Steps: steps, Carry: CarryAlways})
-	}
-	return out, nil
-}
 
 // BuiltinFields returns what the member decides of a built-in kind, none of others. The result
 // is not to be modified.

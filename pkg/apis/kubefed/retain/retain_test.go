@@ -1,0 +1,73 @@
+package retain
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
+)
+
+func object(spec map[string]any) map[string]any { return map[string]any{"spec": spec} }
+
+func TestAFieldIsTheMembersWhereItsConditionIsNotFalse(t *testing.T) {
+	many := make([]any, 1000)
+	for i := range many {
+		many[i] = int64(i)
+	}
+	for sentence, test := range map[string]struct {
+		when    string
+		want    bool
+		problem string
+	}{
+		"without a condition":         {"", true, ""},
+		"if the member says so":       {"member.spec.mode == 'Auto'", true, ""},
+		"not if it says otherwise":    {"member.spec.mode == 'Manual'", false, ""},
+		"if the manifest says so":     {"template.spec.a == 1", true, ""},
+		"if both differ":              {"template.spec.a != member.spec.a", true, ""},
+		"if a field can be asked for": {"has(member.spec.b) && member.spec.b == 'x'", false, ""},
+		"if it cannot be told":        {"member.spec.b == 'x'", true, "/spec/a stays as the member has it, since spec.retainFields[0].when of the type cannot be computed: no such key: b"},
+		"if it is no truth":           {"member.spec.mode", true, "/spec/a stays as the member has it, since spec.retainFields[0].when of the type cannot be computed: it must be true or false, and is of type string"},
+		"if it costs too much":        {"member.spec.many.all(x, member.spec.many.all(y, x + y >= 0))", true, "cost limit exceeded"},
+	} {
+		t.Run(sentence, func(t *testing.T) {
+			fields, err := Parse([]v1beta1.RetainedField{{Path: "/spec/a", When: test.when}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, problems := fields.Of(object(map[string]any{"a": int64(1)}), object(map[string]any{"a": int64(2), "mode": "Auto", "many": many}))
+			if (len(got) == 1) != test.want {
+				t.Errorf("got %v", got)
+			}
+			if said := strings.Join(problems, ";"); !strings.Contains(said, test.problem) || test.problem == "" && said != "" {
+				t.Errorf("got %q, want %q", said, test.problem)
+			}
+		})
+	}
+}
+
+// What is stored may be older than admission: nothing is propagated by half of the rules.
+func TestWhatIsWrongIsNamed(t *testing.T) {
+	for want, wrong := range map[string]v1beta1.RetainedField{
+		`spec.retainFields[1].path: "spec" must be a JSON pointer`:                     {Path: "spec"},
+		`spec.retainFields[1].when: line 1, column 1: undeclared reference to 'self' `: {Path: "/spec/b", When: "self.spec.x"},
+	} {
+		_, err := Parse([]v1beta1.RetainedField{{Path: "/spec/a"}, wrong})
+		if err == nil || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("got %v, want %s", err, want)
+		}
+	}
+}
+
+func BenchmarkOf(b *testing.B) {
+	fields, err := Parse([]v1beta1.RetainedField{{Path: "/spec/a", When: "member.spec.mode == 'Auto' && template.spec.a == 1"}})
+	if err != nil {
+		b.Fatal(err)
+	}
+	template, member := object(map[string]any{"a": int64(1)}), object(map[string]any{"mode": "Auto"})
+	for b.Loop() {
+		if got, _ := fields.Of(template, member); len(got) != 1 {
+			b.Fatal(fmt.Sprint(got))
+		}
+	}
+}

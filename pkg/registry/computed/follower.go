@@ -1,0 +1,395 @@
+package computed
+
+import (
+	"context"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/watch"
+
+	federationv1alpha1 "github.com/koinon-io/koinon/pkg/apis/federation/v1alpha1"
+	typesv1beta2 "github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
+	"github.com/koinon-io/koinon/pkg/registry/federated"
+	"github.com/koinon-io/koinon/pkg/registry/objectstore"
+)
+
+// notePeriod is how often a follower looks whether there are other kinds.
+const notePeriod = 2 * time.Second
+
+// What the log of a follower holds at most. Who is further behind lists again.
+const (
+	logEntries = 10_000
+	logBytes   = 32 << 20
+)
+
+// entry is one event.
+type entry[T objectstore.Object] struct {
+	revision int64
+	what     watch.EventType
+	// object is as it is now, or was before it was deleted. It is shared.
+	object T
+	// before are the labels that it had before.
+	before map[string]string
+	source origin
+	bytes  int
+}
+
+// origin is what decides who is shown an object.
+type origin struct {
+	resource schema.GroupResource
+	object   metav1.ObjectMeta // no more than that takes
+}
+
+// follower makes a log of what happens to the objects of a kind.
+type follower[T objectstore.Object] struct {
+	rest    *REST[T]
+	kinds   []federated.Kind
+	sources []objectstore.Encoding // of the kinds
+	stored  objectstore.Encoding
+	began   int64
+	cancel  context.CancelFunc
+
+	// names of stored objects, with their namespaces; of run alone.
+	names map[string]bool
+
+	mu sync.Mutex // guards what follows
+	// entries in the order of their revisions; the slice is never changed, but replaced or appended to.
+	entries []entry[T]
+	bytes   int
+	// forgotten is the revision of the newest event that is not there any more, or the one after which
+	// the log begins; reached is the one up to which it is complete.
+	forgotten, reached int64
+	changed            chan struct{} // closed and replaced when there is something new
+	ended              error         // why there will be nothing more; nil if there may be
+	watches            int
+	resting            *time.Timer // nil if somebody watches
+}
+
+// newFollower finds out what is stored at a revision.
+func newFollower[T objectstore.Object](ctx context.Context, rest *REST[T], kinds []federated.Kind, after int64) (*follower[T], error) {
+	f := &follower[T]{rest: rest, stored: rest.Encoding(), began: after, forgotten: after, reached: after, names: map[string]bool{}, changed: make(chan struct{})}
+	for _, kind := range kinds {
+		if encoding, served := rest.view.Source.Encoding(kind); served {
+			f.kinds, f.sources = append(f.kinds, kind), append(f.sources, encoding)
+		}
+	}
+	keys, err := rest.view.Log.Keys(ctx, f.stored.Prefix, after)
+	if err != nil {
+		return nil, err
+	}
+	for _, key := range keys {
+		if namespace, name, ok := f.stored.NameOf(key, rest.kind.Scope); ok {
+			f.names[namespace+"/"+name] = true
+		}
+	}
+	return f, nil
+}
+
+// run follows the store until ctx ends, or something goes wrong.
+func (f *follower[T]) run(ctx context.Context) {
+	prefixes := []string{f.stored.Prefix}
+	for _, source := range f.sources {
+		prefixes = append(prefixes, source.Prefix)
+	}
+	var noting sync.WaitGroup
+	defer noting.Wait()
+	noting.Go(func() { // ends with ctx, which the end of the follower ends
+		for sleep(ctx, notePeriod) {
+			_, _ = f.rest.follows.note(ctx) // if it cannot be told, it is tried again
+		}
+	})
+	last := slices.Max(prefixes)
+	err := f.rest.view.Log.Follow(ctx, slices.Min(prefixes), strings.TrimSuffix(last, "/")+"0", f.began, // "0" comes after "/"
+		func(key string, value, before []byte, revision int64) error {
+			return f.take(ctx, key, value, before, revision)
+		})
+	f.end(unanswered(err))
+}
+
+// end has all watches end with an error, once they have read what is there.
+func (f *follower[T]) end(err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.endLocked(err)
+}
+
+func (f *follower[T]) endLocked(err error) {
+	f.cancel()
+	if f.ended == nil {
+		f.ended = err
+		f.tell()
+	}
+}
+
+// tell wakes those who wait.
+func (f *follower[T]) tell() {
+	close(f.changed)
+	f.changed = make(chan struct{})
+}
+
+func sleep(ctx context.Context, period time.Duration) bool {
+	select {
+	case <-time.After(period):
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+func (f *follower[T]) hasEnded() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.ended != nil
+}
+
+// join counts a watch, and returns after which revision the log has everything.
+func (f *follower[T]) join() int64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.watches++
+	if f.resting != nil {
+		f.resting.Stop()
+		f.resting = nil
+	}
+	return f.forgotten
+}
+
+func (f *follower[T]) leave() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.watches--; f.watches > 0 {
+		return
+	}
+	f.resting = time.AfterFunc(idle, func() {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		if f.watches == 0 {
+			f.endLocked(apierrors.NewResourceExpired("nobody watched"))
+		}
+	})
+}
+
+// change is one change of a key of a kind: of a federated one, or, where that is -1, of the stored objects.
+type change struct {
+	kind            int
+	namespace, name string // of the object with the key
+	key             string
+	value, before   []byte
+	revision        int64
+}
+
+// take adds what a change of the store does to the log.
+func (f *follower[T]) take(ctx context.Context, key string, value, before []byte, revision int64) error {
+	c, ours := change{}, false
+	if key != "" {
+		c, ours = f.changeOf(key)
+	}
+	if !ours {
+		f.reach(revision)
+		return nil
+	}
+	c.key, c.value, c.before, c.revision = key, value, before, revision
+	record := c.name
+	if c.kind >= 0 {
+		var named bool
+		if record, named = f.rest.kind.NameOf(f.kinds[c.kind], c.name); !named {
+			f.reach(revision)
+			return nil
+		}
+	}
+	was, err := f.at(ctx, &c, record, false)
+	if err != nil {
+		return err
+	}
+	if c.kind < 0 {
+		if f.names[c.namespace+"/"+c.name] = true; value == nil {
+			delete(f.names, c.namespace+"/"+c.name)
+		}
+	}
+	now, err := f.at(ctx, &c, record, true)
+	if err != nil {
+		return err
+	}
+	e, err := entryOf(&c, was, now)
+	if err != nil {
+		return err
+	}
+	f.add(e)
+	return nil
+}
+
+// changeOf finds the object with a key.
+func (f *follower[T]) changeOf(key string) (c change, ok bool) {
+	if c.namespace, c.name, ok = f.stored.NameOf(key, f.rest.kind.Scope); ok {
+		c.kind = -1
+		return c, true
+	}
+	for i, source := range f.sources {
+		if c.namespace, c.name, ok = source.NameOf(key, f.rest.kind.Scope); ok {
+			c.kind = i
+			return c, true
+		}
+	}
+	return c, false
+}
+
+// state says that there was an object at some time, and what it was read or is computed from.
+type state[T objectstore.Object] struct {
+	key    string
+	source origin
+	labels map[string]string
+	// make returns the object. What is computed is computed by it: of what was before a change mostly
+	// nobody needs more than that it was.
+	make func() (T, error)
+}
+
+// at returns the object of a name before or after a change, as Get would have; nil if there was none. The store is asked for
+// what the change does not say: where some are stored, or two kinds have the same names.
+func (f *follower[T]) at(ctx context.Context, c *change, name string, after bool) (*state[T], error) {
+	if c.kind < 0 || f.names[c.namespace+"/"+name] {
+		object, err := f.read(ctx, c, -1, name, after)
+		if err != nil {
+			return nil, err
+		}
+		if stored, ok := object.(T); ok {
+			return &state[T]{
+				f.stored.Key(c.namespace, name), originOf(f.rest.DefaultQualifiedResource, stored), stored.GetLabels(),
+				func() (T, error) { return stored, nil },
+			}, nil
+		}
+	}
+	for i, kind := range f.kinds {
+		of, ok := f.rest.kind.ObjectOf(kind, name)
+		if !ok {
+			continue
+		}
+		object, err := f.read(ctx, c, i, of, after)
+		if err != nil {
+			return nil, err
+		}
+		if o, ok := object.(*typesv1beta2.FederatedObject); ok && f.rest.kind.Has(o) {
+			return &state[T]{
+				f.sources[i].Key(c.namespace, of), originOf(kind.GroupResource(), o), nil,
+				func() (T, error) { return f.rest.kind.Of(kind, o) },
+			}, nil
+		}
+	}
+	return nil, nil
+}
+
+// read returns an object before or after a change; nil if it was not there.
+func (f *follower[T]) read(ctx context.Context, c *change, kind int, name string, after bool) (any, error) {
+	encoding, revision := f.stored, c.revision
+	if kind >= 0 {
+		encoding = f.sources[kind]
+	}
+	if !after {
+		revision--
+	}
+	key := encoding.Key(c.namespace, name)
+	value := c.value
+	switch {
+	case key != c.key:
+		var err error
+		if value, err = f.rest.view.Log.Value(ctx, key, revision); err != nil {
+			return nil, err
+		}
+	case !after:
+		value = c.before
+	}
+	if value == nil {
+		return nil, nil
+	}
+	return encoding.Decode(ctx, key, value, revision)
+}
+
+func originOf(resource schema.GroupResource, object metav1.Object) origin {
+	of := metav1.ObjectMeta{Namespace: object.GetNamespace(), Name: object.GetName()}
+	if uid, bound := object.GetAnnotations()[federationv1alpha1.NamespaceUIDAnnotation]; bound {
+		of.Annotations = map[string]string{federationv1alpha1.NamespaceUIDAnnotation: uid}
+	}
+	return origin{resource, of}
+}
+
+// entryOf is the event of a change; one without an object if there is none. Its version is that of the
+// change, whatever the object's was: from there a watch goes on.
+func entryOf[T objectstore.Object](c *change, was, now *state[T]) (e entry[T], err error) {
+	e = entry[T]{revision: c.revision, bytes: len(c.value) + len(c.before)}
+	shown := now
+	switch {
+	case was == nil && now == nil, was != nil && now != nil && was.key == now.key && was.key != c.key:
+		return e, nil
+	case was == nil:
+		e.what = watch.Added
+	case now == nil:
+		e.what, shown = watch.Deleted, was
+	default:
+		e.what = watch.Modified
+	}
+	if was != nil {
+		e.before = was.labels
+	}
+	e.source = shown.source
+	if e.object, err = shown.make(); err != nil {
+		return e, err
+	}
+	e.object.SetResourceVersion(strconv.FormatInt(c.revision, 10))
+	return e, nil
+}
+
+// add appends an event, if there is one.
+func (f *follower[T]) add(e entry[T]) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.reached = e.revision
+	if e.what == "" {
+		return
+	}
+	f.entries = append(f.entries, e)
+	if f.bytes += e.bytes; len(f.entries) > logEntries || f.bytes > logBytes {
+		f.forget()
+	}
+	f.tell()
+}
+
+// forget drops the older half of the log, and more if what is left is too large still.
+func (f *follower[T]) forget() {
+	drop := 0
+	for drop < len(f.entries)-1 && (drop < len(f.entries)/2 || f.bytes > logBytes/2) {
+		f.bytes -= f.entries[drop].bytes
+		drop++
+	}
+	if drop == 0 {
+		return // there is one event alone
+	}
+	f.forgotten = f.entries[drop-1].revision
+	f.entries = slices.Clone(f.entries[drop:])
+}
+
+// reach notes that everything up to a revision was told.
+func (f *follower[T]) reach(revision int64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.reached = max(f.reached, revision)
+}
+
+// next returns the events after a revision. Without any, it returns when to ask again, and up to
+// which revision there are none.
+func (f *follower[T]) next(after int64) (events []entry[T], reached int64, changed <-chan struct{}, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if after < f.forgotten {
+		return nil, 0, nil, tooOld(after, f.forgotten)
+	}
+	at, _ := slices.BinarySearchFunc(f.entries, after+1, func(e entry[T], revision int64) int { return int(e.revision - revision) })
+	if events = f.entries[at:]; len(events) == 0 && f.ended != nil {
+		return nil, 0, nil, f.ended
+	}
+	return events, f.reached, f.changed, nil
+}

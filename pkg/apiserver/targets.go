@@ -6,7 +6,9 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
+	metainternalversion "k8s.io/apimachinery/pkg/apis/meta/internalversion"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	genericapirequest "k8s.io/apiserver/pkg/endpoints/request"
 	"k8s.io/apiserver/pkg/registry/rest"
 	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
@@ -102,6 +104,32 @@ func (t targets) Unit(ctx context.Context, topologyType, namespace, name string)
 		Labels: object.GetLabels(), Member: member,
 		Namespace: ownership.MemberNamespaceOf(memberNamespace, namespace, name),
 	}, nil
+}
+
+// LabelsOf implements strategy.Targets, from the watch cache.
+func (t targets) LabelsOf(ctx context.Context, topologyType, namespace string) (map[string]map[string]string, error) {
+	var lister rest.Lister = t.registry.Clusters
+	switch topologyType {
+	case typesv1beta2.TopologyCell:
+		lister = t.registry.Cells
+	case typesv1beta2.TopologyEdgeUnit:
+		lister = t.registry.EdgeUnits
+	default:
+		namespace = t.namespace
+	}
+	list, err := lister.List(genericapirequest.WithNamespace(ctx, namespace), &metainternalversion.ListOptions{ResourceVersion: fromCache.ResourceVersion})
+	if err != nil {
+		return nil, err
+	}
+	found := map[string]map[string]string{}
+	err = meta.EachListItem(list, func(item runtime.Object) error {
+		object, err := meta.Accessor(item)
+		if err == nil {
+			found[object.GetName()] = object.GetLabels()
+		}
+		return err
+	})
+	return found, err
 }
 
 func (t targets) Page(ctx context.Context, namespace string) (*federationv1alpha1.MemberNamespace, error) {

@@ -23,6 +23,9 @@ type Targets interface {
 	Cluster(ctx context.Context, name string) (*corev1beta1.KubeFedCluster, error)
 	// Unit returns a cell or an edge unit, nil if there is none.
 	Unit(ctx context.Context, topologyType, namespace, name string) (*Unit, error)
+	// LabelsOf returns the labels of all targets of a topology type, by name; those of cells and edge units
+	// of one namespace. Labels are shared.
+	LabelsOf(ctx context.Context, topologyType, namespace string) (map[string]map[string]string, error)
 	// NamespaceLabels returns the labels of a namespace of the host, nil if there is none.
 	NamespaceLabels(ctx context.Context, name string) (map[string]string, error)
 	// Page returns who owns the namespaces of that name in members, nil if nobody does.
@@ -42,7 +45,7 @@ func NewPlacementChecker(targets Targets) PlacementChecker { return placementChe
 type placementChecker struct{ targets Targets }
 
 // CheckPlacement refuses targets of other tenants, and those whose namespace is somebody
-// else's or the member's own; it warns of targets that do not exist.
+// else's or the member's own; it warns of targets that do not exist, and of overrides for nobody.
 func (c placementChecker) CheckPlacement(ctx context.Context, o *typesv1beta2.FederatedObject, version string) (errs field.ErrorList, warnings []string) {
 	if o.Spec.Placement == nil {
 		return nil, nil
@@ -67,6 +70,9 @@ func (c placementChecker) CheckPlacement(ctx context.Context, o *typesv1beta2.Fe
 	}
 	if warning := check.selectsForSystemNamespace(version); warning != "" {
 		warnings = append(warnings, warning)
+	}
+	if version != federated.V1beta1.Version { // whose writers have not written what is for nobody
+		warnings = append(warnings, check.overridesForNobody()...)
 	}
 	return errs, warnings
 }

@@ -48,7 +48,6 @@ func (g *Guard) Namespace(ctx context.Context, now, old metav1.Object) error {
 	before, after := tenancy.Of(old.GetLabels()), tenancy.Of(now.GetLabels())
 	return g.check(ctx, corev1.SchemeGroupVersion.WithKind("Namespace").GroupKind(), now, old, change{
 		namespace: now.GetName(),
-		concerns:  func(ownership.Owner, *typesv1beta2.TargetStatus) bool { return true },
 		before:    func(t *tenancy.Tie) { t.Namespace = before },
 		after:     func(t *tenancy.Tie) { t.Namespace = after },
 	})
@@ -61,9 +60,7 @@ func (g *Guard) Cluster(ctx context.Context, now, old metav1.Object) error {
 	}
 	before, after := tenancy.Of(old.GetLabels()), tenancy.Of(now.GetLabels())
 	return g.check(ctx, corev1beta1.SchemeGroupVersion.WithKind("KubeFedCluster").GroupKind(), now, old, change{
-		concerns: func(_ ownership.Owner, record *typesv1beta2.TargetStatus) bool {
-			return record.Cluster == now.GetName()
-		},
+		member: now.GetName(),
 		before: func(t *tenancy.Tie) { t.Member = before },
 		after:  func(t *tenancy.Tie) { t.Member = after },
 	})
@@ -73,7 +70,7 @@ func (g *Guard) Cluster(ctx context.Context, now, old metav1.Object) error {
 func (g *Guard) Unit(ctx context.Context, kind schema.GroupKind, unit ownership.Owner, now, old metav1.Object) error {
 	return g.check(ctx, kind, now, old, change{
 		namespace: now.GetNamespace(),
-		concerns:  func(owner ownership.Owner, _ *typesv1beta2.TargetStatus) bool { return owner == unit },
+		unit:      &unit,
 		before:    func(t *tenancy.Tie) { t.UnitLabels = old.GetLabels() },
 		after:     func(t *tenancy.Tie) { t.UnitLabels = now.GetLabels() },
 	})
@@ -81,10 +78,10 @@ func (g *Guard) Unit(ctx context.Context, kind schema.GroupKind, unit ownership.
 
 // change is a change of labels, as far as it counts for objects.
 type change struct {
-	// namespace of the objects that it may concern; empty is all.
-	namespace string
-	// concerns says whether it counts for a target, whose place has that owner.
-	concerns func(ownership.Owner, *typesv1beta2.TargetStatus) bool
+	// namespace of the objects that it may concern, and member of their copies; empty is all.
+	namespace, member string
+	// unit is the cell or edge unit whose copies it concerns; nil is all.
+	unit *ownership.Owner
 	// before and after put into a tie what the labels say.
 	before, after func(*tenancy.Tie)
 }
@@ -181,8 +178,11 @@ func (s sights) strandedTargets(ctx context.Context, o *typesv1beta2.FederatedOb
 	}
 	for i := range o.Status.Targets {
 		record := &o.Status.Targets[i]
+		if record.Hash == "" || c.member != "" && record.Cluster != c.member {
+			continue
+		}
 		owner := ownership.OwnerOf(o.Spec.TopologyType, o.Namespace, record.Name)
-		if record.Hash == "" || !c.concerns(owner, record) || owner.Namespace != o.Namespace {
+		if c.unit != nil && owner != *c.unit || owner.Namespace != o.Namespace {
 			continue
 		}
 		tie, err := s.tie(ctx, o, owner, record.Cluster)

@@ -57,18 +57,16 @@ func TestAnnotationsAndLabelsOfMembersStayBesideOurs(t *testing.T) {
 	for _, b := range balancedTypes {
 		f.propagateAnnotations(b.typeName, `["`+balancedPattern+`"]`)
 	}
-	t.Cleanup(func() { // the member is shared
-		testbed.Kubectl(t, f.kubeconfig, "delete", "federatedclusterrole", f.namespace, "--ignore-not-found", "--wait=false")
-	})
-	f.balance(map[string]string{"ours": "1", "gone": "1"})
+	defer testbed.RunKubectl(t, f.kubeconfig, "", "delete", "federatedclusterrole", f.namespace) // the member is shared
+	m1 := f.member("m1")
+	f.balance(m1, map[string]string{"ours": "1", "gone": "1"})
 	ctx, stop := context.WithCancel(t.Context())
 	var writers sync.WaitGroup
 	for _, b := range balancedTypes {
-		client := f.balanced(b)
-		writers.Go(func() { f.writeTheirs(ctx, b, client) }) // ends with ctx
+		writers.Go(func() { f.writeTheirs(ctx, b, f.balanced(m1, b)) }) // ends with ctx
 	}
-	f.balance(map[string]string{"ours": "2", "new": "2"})
-	f.balance(map[string]string{})
+	f.balance(m1, map[string]string{"ours": "2", "new": "2"})
+	f.balance(m1, map[string]string{})
 	stop()
 	writers.Wait()
 }
@@ -116,7 +114,7 @@ func (f *fixture) propagateAnnotations(typeName, patterns string) {
 
 // balance has the objects of all types carry annotations and labels, and waits until those in the member
 // have them, and none of earlier.
-func (f *fixture) balance(ours map[string]string) {
+func (f *fixture) balance(m1 dynamic.Interface, ours map[string]string) {
 	f.Helper()
 	var manifests []string
 	for _, b := range balancedTypes {
@@ -125,7 +123,7 @@ func (f *fixture) balance(ours map[string]string) {
 	f.apply(strings.Join(manifests, "\n---\n"))
 	f.eventually(fmt.Sprintf("all objects have %v of ours", ours), func() (problems error) {
 		for _, b := range balancedTypes {
-			object, err := f.balanced(b).Get(f.Context(), f.balancedName(b), metav1.GetOptions{})
+			object, err := f.balanced(m1, b).Get(f.Context(), f.balancedName(b), metav1.GetOptions{})
 			if err != nil {
 				problems = errors.Join(problems, fmt.Errorf("%s: %w", b.kind, err))
 				continue
@@ -176,12 +174,11 @@ func (b balanced) manifest(namespace string, ours map[string]string) string {
 		b.kind, name, in, metadata, content, placed)
 }
 
-func (f *fixture) balanced(b balanced) dynamic.ResourceInterface {
-	f.Helper()
+func (f *fixture) balanced(m1 dynamic.Interface, b balanced) dynamic.ResourceInterface {
 	if b.inCluster() {
-		return f.member("m1").Resource(b.gvr)
+		return m1.Resource(b.gvr)
 	}
-	return f.member("m1").Resource(b.gvr).Namespace(f.namespace)
+	return m1.Resource(b.gvr).Namespace(f.namespace)
 }
 
 func (f *fixture) balancedName(b balanced) string {

@@ -2,7 +2,6 @@ package api_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -167,14 +166,6 @@ func TestEveryRefusalIsOneClearSentence(t *testing.T) {
 func TestWhatIsOddIsTakenWithAWarning(t *testing.T) {
 	f := newFixture(t)
 	namespace := f.namespace("odd")
-	f.create(clusters, systemNamespace, `{apiVersion: core.kubefed.io/v1beta1, kind: KubeFedCluster, metadata: {name: m-odd}, spec: {apiEndpoint: "https://127.0.0.1:1", secretRef: {name: m}}}`)
-	f.eventually("admission has seen the cluster", func(context.Context) error {
-		said, err := f.apply(fmt.Sprintf(federated(anyTemplate+`, placement: {topologies: [{name: m-odd}]}`), namespace), "create", "--dry-run=server")
-		if strings.Contains(said, "there is no KubeFedCluster") {
-			err = errors.New(said)
-		}
-		return err
-	})
 	for sentence, tc := range map[string]struct{ manifest, warning string }{
 		"a cluster that is not there": {
 			federated(anyTemplate + `, placement: {topologies: [{name: m9}]}`),
@@ -191,10 +182,6 @@ func TestWhatIsOddIsTakenWithAWarning(t *testing.T) {
 		"a cell on a member that is not there": {
 			object("federation.koinon.io/v1alpha1", "Cell", "rz09a", `clusterName: m9`),
 			`spec.clusterName: there is no KubeFedCluster "m9" yet; the cell is not ready until there is one`,
-		},
-		"an override for clusters that there are not": {
-			federated(anyTemplate + `, placement: {topologies: [{name: m-odd}]}, overrides: [{topologySelector: {matchLabels: {zone: nowhere}}, topologyOverrides: [{path: /metadata/labels, value: {a: b}}]}]`),
-			`spec.overrides[0].topologySelector: "zone=nowhere" matches none of the 1 targets that are placed now: the override has no effect until one has such labels`,
 		},
 	} {
 		t.Run(sentence, func(t *testing.T) {

@@ -32,6 +32,7 @@ import (
 	"github.com/koinon-io/koinon/pkg/registry/proxy/links"
 	"github.com/koinon-io/koinon/pkg/registry/seats"
 	"github.com/koinon-io/koinon/pkg/registry/static"
+	"github.com/koinon-io/koinon/pkg/registry/stranding"
 )
 
 // settleRetry is the time between attempts to claim the seats that are there already.
@@ -46,6 +47,7 @@ type Server struct {
 	remote     *targetschema.Remote
 	watch      *namespaceWatch
 	seats      *seats.Book
+	stranding  *stranding.Guard
 	links      *links.Links
 	cellTokens *cellTokens
 	documents  *openapi.Documents
@@ -101,11 +103,14 @@ func (c CompletedConfig) New(delegate genericapiserver.DelegationTarget) (*Serve
 		OtherEngine: c.extra.OtherEngine,
 		Federated:   recordedObjects{func() *serving.Server { return s.federated }, binder},
 		Log:         c.extra.Log,
+		Stranding: func(registry *static.Registry) *stranding.Guard {
+			return &stranding.Guard{Lookups: tenantTies{lookups{targets{registry, c.extra.Namespace, namespaces}, s.watch.tenantOf}, s}, SystemNamespace: c.extra.Namespace}
+		},
 	})
 	if err != nil {
 		return nil, fmt.Errorf("make the registries: %w", err)
 	}
-	s.seats = registry.Seats
+	s.seats, s.stranding = registry.Seats, registry.Stranding
 	for _, group := range registry.Groups {
 		group.NegotiatedSerializer = withoutProtobuf{group.NegotiatedSerializer}
 	}

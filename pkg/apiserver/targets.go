@@ -106,7 +106,8 @@ func (t targets) Unit(ctx context.Context, topologyType, namespace, name string)
 	}, nil
 }
 
-func (t targets) Labels(ctx context.Context, topologyType, namespace string) (labels []map[string]string, err error) {
+// LabelsOf implements strategy.Targets, from the watch cache.
+func (t targets) LabelsOf(ctx context.Context, topologyType, namespace string) (map[string]map[string]string, error) {
 	var lister rest.Lister = t.registry.Clusters
 	switch topologyType {
 	case typesv1beta2.TopologyCell:
@@ -120,15 +121,15 @@ func (t targets) Labels(ctx context.Context, topologyType, namespace string) (la
 	if err != nil {
 		return nil, err
 	}
-	err = meta.EachListItem(list, func(obj runtime.Object) error {
-		object, err := meta.Accessor(obj)
-		if err != nil {
-			return err
+	found := map[string]map[string]string{}
+	err = meta.EachListItem(list, func(item runtime.Object) error {
+		object, err := meta.Accessor(item)
+		if err == nil {
+			found[object.GetName()] = object.GetLabels()
 		}
-		labels = append(labels, object.GetLabels())
-		return nil
+		return err
 	})
-	return labels, err
+	return found, err
 }
 
 func (t targets) Page(ctx context.Context, namespace string) (*federationv1alpha1.MemberNamespace, error) {

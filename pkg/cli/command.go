@@ -27,7 +27,7 @@ it is and who asks work here too: "kubectl options" lists them.`,
 	completeContexts(root, "context", flags)
 	root.AddCommand(newKubeconfigCommand(flags, streams), newCredentialCommand(flags, streams), newVersionCommand(flags, streams), newAgentCommand(flags, streams))
 	root.AddCommand(newJoinCommand(flags, streams), newUnjoinCommand(flags, streams), newDoctorCommand(flags, streams))
-	root.AddCommand(newPlanCommand(flags, streams), newExplainCommand(flags, streams), newMaskCommand(flags, streams))
+	root.AddCommand(newPlanCommand(flags, streams), newExplainCommand(flags, streams), newMaskCommand(flags, streams), newAbandonCommand(flags, streams))
 	root.AddCommand(newGetCommand(flags, streams), newStatusCommand(flags, streams))
 	root.AddCommand(newEnableCommand(flags, streams), newDisableCommand(flags, streams), newFederateCommand(flags, streams))
 	return root

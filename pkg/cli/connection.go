@@ -8,6 +8,8 @@ import (
 
 	"github.com/spf13/pflag"
 	"k8s.io/client-go/tools/clientcmd"
+
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
 )
 
 // connection is kubectl's flags that say where the API is and who asks. It is not
@@ -64,6 +66,15 @@ func (c *connection) timeout() (time.Duration, error) {
 		return patience, nil
 	}
 	return timeout, nil
+}
+
+// givenIn are the flags that say which Koinon is meant and, unless it is the default, in which namespace its
+// KubeFedClusters are: for printed commands of ours that take --kubefed-namespace.
+func (c *connection) givenIn(system string) string {
+	if system == v1beta1.DefaultNamespace {
+		return c.given()
+	}
+	return c.given() + " --kubefed-namespace " + shellWord(system)
 }
 
 // given are the flags that say which Koinon is meant, as they were given, for commands that are printed;

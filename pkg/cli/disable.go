@@ -231,7 +231,7 @@ func (o *disableOptions) disable(ctx context.Context, h *hub, config *v1beta1.Fe
 	if config.Name == "namespaces" {
 		fmt.Fprintln(o.ErrOut, "Warning: objects of topology cluster, of all namespaces and types, stay as they are in members, and go nowhere new, until namespaces are enabled again")
 	}
-	fmt.Fprintf(o.ErrOut, "Next:\n  kubectl koinon enable %s%s\n", config.Name, o.flags.given())
+	fmt.Fprintf(o.ErrOut, "Next:\n  kubectl koinon enable %s%s\n", config.Name, o.flags.givenIn(o.System))
 	return nil
 }
 
@@ -276,7 +276,7 @@ func (o *disableOptions) delete(ctx context.Context, h *hub, config *v1beta1.Fed
 	}
 	o.say(config, "deleted")
 	if found != nil && found.total > 0 {
-		fmt.Fprintf(o.Out, "  %s: left in the store and in members, and there again with \"kubectl koinon enable %s%s\"\n", found, config.Name, o.flags.given())
+		fmt.Fprintf(o.Out, "  %s: left in the store and in members, and there again with \"kubectl koinon enable %s%s\"\n", found, config.Name, o.flags.givenIn(o.System))
 	}
 	return nil
 }

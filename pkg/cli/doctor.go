@@ -235,7 +235,7 @@ func (d *doctor) look(ctx context.Context) (*diagnosis, error) {
 	}
 	members := d.members()
 	if d.cluster == "" {
-		d.add(joinedTwice(members, d.flags.given())...)
+		d.add(joinedTwice(members, d.flags.givenIn(d.System))...)
 		d.lookAtTypes()
 		d.lookAtAPIServices(ctx)
 		d.lookAtNamespaces(ctx)

@@ -179,7 +179,7 @@ func clientSkew(host, client string) []finding {
 	return nil
 }
 
-// joinedTwice are members of one cluster. given are the flags that say which Koinon is meant.
+// joinedTwice are members of one cluster. given are the flags of the commands.
 func joinedTwice(members []*v1beta1.KubeFedCluster, given string) (found []finding) {
 	byUID := map[string]string{}
 	for _, member := range members {

@@ -72,9 +72,9 @@ func (d *doctor) judgeHealth(member *v1beta1.KubeFedCluster) (ready bool) {
 		d.add(finding{severityError, subject, "no controller has looked at it yet", show})
 		return false
 	case slices.ContainsFunc(member.Status.Conditions, func(c v1beta1.ClusterCondition) bool { return c.Type == v1beta1.ClusterConfigMalformed }):
-		show = "kubectl koinon join " + member.Name + d.flags.given()
+		show = "kubectl koinon join " + member.Name + d.flags.givenIn(d.System)
 	case member.Spec.Tunnel == v1beta1.TunnelAlways:
-		show = "kubectl koinon agent status " + member.Name + d.flags.given()
+		show = "kubectl koinon agent status " + member.Name + d.flags.givenIn(d.System)
 	}
 	d.add(finding{severityError, subject, "it is not Ready: " + problem, show})
 	return false
@@ -102,11 +102,11 @@ func (d *doctor) lookAtCredential(ctx context.Context, member *v1beta1.KubeFedCl
 	config, err := memberaccess.Config(member, secret, d.now())
 	if err != nil {
 		if ready, _ := readiness(&member.Status); ready { // else it is said
-			d.add(finding{severityError, subject, err.Error(), "kubectl koinon join " + member.Name + d.flags.given()})
+			d.add(finding{severityError, subject, err.Error(), "kubectl koinon join " + member.Name + d.flags.givenIn(d.System)})
 		}
 		return nil
 	}
-	d.add(credentialEnds(subject, config, d.now(), "kubectl koinon join "+member.Name+d.flags.given())...)
+	d.add(credentialEnds(subject, config, d.now(), "kubectl koinon join "+member.Name+d.flags.givenIn(d.System))...)
 	return config
 }
 
@@ -249,7 +249,7 @@ func (d *doctor) lookAtRights(ctx context.Context, member *v1beta1.KubeFedCluste
 	}
 	if len(not) > 0 {
 		d.add(finding{severityError, subject, fmt.Sprintf("the account %s may not %s: what is placed there of these does not arrive", who.user, lacking(not)),
-			"kubectl koinon join " + member.Name + d.flags.given()})
+			"kubectl koinon join " + member.Name + d.flags.givenIn(d.System)})
 	}
 }
 

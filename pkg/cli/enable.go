@@ -258,7 +258,7 @@ func (o *enableOptions) one(ctx context.Context, h *hub, e *enabling) error {
 		}
 	}
 	name := config.Name + "/NAME"
-	fmt.Fprintf(o.ErrOut, "Next:\n  kubectl koinon federate %s --all%s\n  kubectl koinon doctor%s\n", name, o.flags.given(), o.flags.given())
+	fmt.Fprintf(o.ErrOut, "Next:\n  kubectl koinon federate %s --all%s\n  kubectl koinon doctor%s\n", name, o.flags.givenIn(o.System), o.flags.givenIn(o.System))
 	if outcome == isEnabled {
 		return nil
 	}

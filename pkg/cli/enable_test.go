@@ -2,6 +2,7 @@ package cli
 
 import (
 	"errors"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -332,4 +333,32 @@ func TestMembersAreAskedOnceEach(t *testing.T) {
 func apiResourceOf(r schema.GroupVersionResource) metav1.APIResource {
 	kind := strings.TrimSuffix(r.Resource, "s")
 	return metav1.APIResource{Name: r.Resource, Group: r.Group, Version: r.Version, Kind: strings.ToUpper(kind[:1]) + kind[1:], SingularName: kind}
+}
+
+// Commands that are printed mean the KubeFedClusters of the namespace that the command was told.
+func TestPrintedCommandsSayTheNamespaceOfKubeFedClusters(t *testing.T) {
+	h := newTypesHub(t)
+	const elsewhere = "/apis/core.kubefed.io/v1beta1/namespaces/fed/"
+	for path, object := range maps.Clone(h.objects) {
+		if rest, ok := strings.CutPrefix(path, testSystem); ok {
+			h.objects[elsewhere+rest] = object
+		}
+	}
+	_, stderr, err := run(t, "enable", "statefulsets", "--kubefed-namespace", "fed", "--wait=false")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"kubectl koinon federate statefulsets.apps/NAME --all --kubefed-namespace fed\n", "kubectl koinon doctor --kubefed-namespace fed\n"} {
+		if !strings.Contains(stderr, want) {
+			t.Errorf("it said %s, want %s", stderr, want)
+		}
+	}
+	c := newConnection()
+	c.overrides.CurrentContext = "far"
+	if got := c.givenIn("kube-federation-system"); got != " --context far" {
+		t.Errorf("the flags in the default namespace are %q", got)
+	}
+	if got := c.givenIn("fed"); got != " --context far --kubefed-namespace fed" {
+		t.Errorf("the flags in another namespace are %q", got)
+	}
 }

@@ -197,7 +197,7 @@ func (f *federating) covering(ctx context.Context, namespace string, more []stri
 
 // namespaceCommand makes the FederatedNamespace, with a placement from which nothing departs.
 func (f *federating) namespaceCommand(s stranded) string {
-	command := "kubectl koinon federate namespaces/" + s.namespace + s.covering + f.flags.given()
+	command := "kubectl koinon federate namespaces/" + s.namespace + s.covering + f.flags.givenIn(f.System)
 	if typeConfigFor(f.types, schema.GroupResource{Resource: "namespaces"}) == nil {
 		command += " --enable-type"
 	}

@@ -199,7 +199,7 @@ func (f *federating) typeOf(ctx context.Context, word string) (*v1beta1.Federate
 			return nil, err
 		}
 		if config = typeConfigFor(f.types, resource); config == nil && !f.EnableType {
-			return nil, fmt.Errorf("%s: it is no type that is enabled: \"kubectl koinon enable %s%s\" or --enable-type enables it first", resource, resource, f.flags.given())
+			return nil, fmt.Errorf("%s: it is no type that is enabled: \"kubectl koinon enable %s%s\" or --enable-type enables it first", resource, resource, f.flags.givenIn(f.System))
 		}
 		word = resource.String()
 	}
@@ -451,7 +451,7 @@ func (f *federating) add(ctx context.Context, config *v1beta1.FederatedTypeConfi
 		return fmt.Errorf("%s %q: %w", key.resource, key.name, err)
 	}
 	if !rights.Enabled(config) {
-		fmt.Fprintf(f.ErrOut, "Warning: %s is Disabled, and nothing of it goes to members: kubectl koinon enable %s%s\n", config.Name, config.Name, f.flags.given())
+		fmt.Fprintf(f.ErrOut, "Warning: %s is Disabled, and nothing of it goes to members: kubectl koinon enable %s%s\n", config.Name, config.Name, f.flags.givenIn(f.System))
 	}
 	template := native.Template(config, object, f.From != "")
 	item := &federatedItem{config: config, objectKey: key, spec: f.spec(template), left: native.LeftOut(config, object)}
@@ -785,7 +785,7 @@ func (f *federating) remark(without []stranded, done bool) {
 	}
 	if len(f.items) > 0 && done {
 		last := f.items[len(f.items)-1]
-		next = append(next, "kubectl koinon explain "+strings.ToLower(last.config.Spec.FederatedType.Kind)+"/"+last.name+inNamespace(last.namespace)+f.flags.given())
+		next = append(next, "kubectl koinon explain "+strings.ToLower(last.config.Spec.FederatedType.Kind)+"/"+last.name+inNamespace(last.namespace)+f.flags.givenIn(f.System))
 	}
 	if len(next) > 0 {
 		fmt.Fprintln(f.ErrOut, "Next:")
@@ -832,7 +832,7 @@ func (f *federating) nextReferences() (commands []string) {
 		}
 	}
 	for _, namespace := range slices.Sorted(maps.Keys(byNamespace)) {
-		commands = append(commands, "kubectl koinon federate "+strings.Join(byNamespace[namespace], " ")+inNamespace(namespace)+from+f.placeFlags()+f.flags.given())
+		commands = append(commands, "kubectl koinon federate "+strings.Join(byNamespace[namespace], " ")+inNamespace(namespace)+from+f.placeFlags()+f.flags.givenIn(f.System))
 	}
 	return commands
 }

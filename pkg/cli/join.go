@@ -16,8 +16,6 @@ import (
 )
 
 const (
-	// defaultAccountNamespace and defaultAccount are the account that a join makes in a member.
-	defaultAccountNamespace, defaultAccount = "koinon-system", "koinon"
 	// minMemberTokenLifetime is the least that API servers give.
 	minMemberTokenLifetime = 10 * time.Minute
 	// tunnelEndpoint is the host that the certificates of most API servers name: see spec.tunnel.
@@ -27,10 +25,9 @@ const (
 // joinOptions are the options of "kubectl koinon join".
 type joinOptions struct {
 	genericiooptions.IOStreams
-	flags  *connection
-	member memberFlags
+	flags *connection
+	memberAccount
 
-	System, AccountNamespace, Account string
 	// ClusterAdmin and Proxy are nil if nobody said: what the account has it keeps then.
 	ClusterAdmin, Proxy *bool
 	Labels              []string
@@ -55,7 +52,7 @@ type joinOptions struct {
 
 func newJoinCommand(flags *connection, streams genericiooptions.IOStreams) *cobra.Command {
 	o := &joinOptions{
-		IOStreams: streams, flags: flags, System: v1beta1.DefaultNamespace, AccountNamespace: defaultAccountNamespace, Account: defaultAccount,
+		IOStreams: streams, flags: flags,
 		Wait: true, Timeout: time.Minute, now: time.Now, every: 100 * time.Millisecond,
 	}
 	var clusterAdmin, proxy bool
@@ -115,11 +112,7 @@ Exit codes: 0 joined, and Ready if that was waited for; 1 refused or failed, whe
 			return o.run(cmd.Context())
 		},
 	}
-	o.member.addFlags(cmd.Flags())
-	completeContexts(cmd, "cluster-context", flags)
-	cmd.Flags().StringVar(&o.System, "kubefed-namespace", o.System, "The namespace of KubeFedClusters.")
-	cmd.Flags().StringVar(&o.AccountNamespace, "account-namespace", o.AccountNamespace, "The namespace of the member for the account.")
-	cmd.Flags().StringVar(&o.Account, "account", o.Account, "The name of the account.")
+	o.memberAccount.addFlags(cmd, flags)
 	cmd.Flags().BoolVar(&clusterAdmin, "cluster-admin", false, "The account may do everything in the member.")
 	cmd.Flags().BoolVar(&proxy, "proxy", false, "The account may act as others, for clusters/NAME/proxy.")
 	cmd.Flags().StringArrayVar(&o.Labels, "label", nil, "A label of the KubeFedCluster, KEY=VALUE; may be repeated.")
@@ -177,13 +170,7 @@ func (o *joinOptions) parseLabels() (map[string]string, error) {
 }
 
 func (o *joinOptions) validate() error {
-	if err := validateMemberName(o.name); err != nil {
-		return err
-	}
-	if err := o.member.validate(); err != nil {
-		return err
-	}
-	if err := validateAccount(o.System, o.AccountNamespace, o.Account); err != nil {
+	if err := o.memberAccount.validate(o.name); err != nil {
 		return err
 	}
 	switch {
@@ -204,26 +191,6 @@ func (o *joinOptions) validate() error {
 func validateOutput(output string, allowed ...string) error {
 	if output != "" && !slices.Contains(allowed, output) {
 		return fmt.Errorf("--output is %q: it must be %s or %s", output, strings.Join(allowed[:len(allowed)-1], ", "), allowed[len(allowed)-1])
-	}
-	return nil
-}
-
-// validateMemberName is what the API says of the name of a member, said before anything is made.
-func validateMemberName(name string) error {
-	if strings.Contains(name, ".") {
-		return fmt.Errorf("%q is no name of a member: one with a dot is of the KubeFedCluster of a cell or an edge unit", name)
-	}
-	if problems := validation.IsDNS1123Subdomain(name); len(problems) > 0 {
-		return fmt.Errorf("%q is no name of a member: %s", name, problems[0])
-	}
-	return nil
-}
-
-func validateAccount(system, namespace, account string) error {
-	for _, flag := range [][2]string{{"--kubefed-namespace", system}, {"--account-namespace", namespace}, {"--account", account}} {
-		if problems := validation.IsDNS1123Label(flag[1]); len(problems) > 0 {
-			return fmt.Errorf("%s is %q: %s", flag[0], flag[1], problems[0])
-		}
 	}
 	return nil
 }

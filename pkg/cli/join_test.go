@@ -311,7 +311,7 @@ func TestAMemberBehindAgentsIsNotWaitedFor(t *testing.T) {
 
 // TestWhatATokenCannotSayIsInAKubeconfig, which those who connect take.
 func TestWhatATokenCannotSayIsInAKubeconfig(t *testing.T) {
-	o := &joinOptions{name: "m1", System: "sys", from: &memberSource{cluster: clientcmdapi.Cluster{Server: "https://m1:6443"}}}
+	o := &joinOptions{name: "m1", memberAccount: memberAccount{System: "sys"}, from: &memberSource{cluster: clientcmdapi.Cluster{Server: "https://m1:6443"}}}
 	secret, err := o.wantedSecret(memberCredential{token: "t0ken", tlsServerName: "inside.example"})
 	if err != nil {
 		t.Fatal(err)

@@ -717,10 +717,10 @@ func (j *joining) print(cluster *v1beta1.KubeFedCluster) (err error) {
 func (j *joining) next(cluster *v1beta1.KubeFedCluster) {
 	commands := []string{}
 	if cluster.Spec.Tunnel == v1beta1.TunnelAlways {
-		commands = append(commands, "kubectl koinon agent "+j.name+j.flags.given()+" --image IMAGE --wait | "+j.from.shown+" apply -f -")
+		commands = append(commands, "kubectl koinon agent "+j.name+j.flags.givenIn(j.System)+" --image IMAGE --wait | "+j.from.shown+" apply -f -")
 	}
 	commands = append(commands,
-		"kubectl koinon doctor "+j.name+j.flags.given(),
+		"kubectl koinon doctor "+j.name+j.flags.givenIn(j.System),
 		"kubectl koinon kubeconfig "+j.name+j.flags.given()+" --merge")
 	fmt.Fprintln(j.ErrOut, "Next:")
 	for _, command := range commands {

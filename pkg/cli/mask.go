@@ -420,20 +420,29 @@ func (o *maskOptions) write(ctx context.Context, h *hub, object masked, read *v1
 	if err != nil {
 		return nil, err
 	}
-	query := map[string]string{"fieldManager": "kubectl-koinon", "fieldValidation": metav1.FieldValidationStrict}
-	if o.DryRun {
-		query["dryRun"] = metav1.DryRunAll
-	}
-	answer, warnings, err := h.do(ctx, sent{
-		verb: http.MethodPatch, path: federatedPath(object.ftc, v1beta2.SchemeGroupVersion.Version, object.namespace, object.name),
-		query: query, body: patch, content: string(types.JSONPatchType),
-	})
+	written, warnings, err := h.patch(ctx, object, types.JSONPatchType, patch, o.DryRun)
 	if err != nil {
 		return nil, err
 	}
 	for _, warning := range warnings {
 		fmt.Fprintf(o.ErrOut, "Warning: %s: %s\n", object, warning)
 	}
+	return written, nil
+}
+
+// patch changes a federated object, and returns it with what the server warns of.
+func (h *hub) patch(ctx context.Context, object masked, content types.PatchType, patch []byte, dryRun bool) (*v1beta2.FederatedObject, []string, error) {
+	query := map[string]string{"fieldManager": "kubectl-koinon", "fieldValidation": metav1.FieldValidationStrict}
+	if dryRun {
+		query["dryRun"] = metav1.DryRunAll
+	}
+	answer, warnings, err := h.do(ctx, sent{
+		verb: http.MethodPatch, path: federatedPath(object.ftc, v1beta2.SchemeGroupVersion.Version, object.namespace, object.name),
+		query: query, body: patch, content: string(content),
+	})
+	if err != nil {
+		return nil, nil, err
+	}
 	written := &v1beta2.FederatedObject{}
-	return written, json.Unmarshal(answer, written)
+	return written, warnings, json.Unmarshal(answer, written)
 }

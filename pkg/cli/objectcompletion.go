@@ -29,7 +29,7 @@ func completeObjects(flags *connection, system *string) cobra.CompletionFunc {
 		defer cancel()
 		typeWord, _, named := strings.Cut(begun, "/")
 		switch {
-		case cmd.Name() == "explain" && len(args) == 1:
+		case cmd.Name() == "explain" && len(args) == 1, cmd.Name() == "abandon" && len(args) > 0:
 			return h.targetNames(ctx, args[0], source.namespace, begun), cobra.ShellCompDirectiveNoFileComp
 		case cmd.Name() == "explain" && len(args) > 1:
 			return nil, cobra.ShellCompDirectiveNoFileComp

@@ -95,7 +95,7 @@ func (o *overviewOptions) run(ctx context.Context) error {
 	verdict := seen.verdict() // of all that was seen
 	seen.shorten(o.All)
 	if o.Output == outputText {
-		err = seen.print(o.Out, o.flags.given())
+		err = seen.print(o.Out, o.flags.givenIn(o.System))
 	} else {
 		err = printValue(o.Out, o.Output, seen)
 	}

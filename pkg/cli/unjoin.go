@@ -7,19 +7,16 @@ import (
 
 	"github.com/spf13/cobra"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
-
-	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
 )
 
 // unjoinOptions are the options of "kubectl koinon unjoin".
 type unjoinOptions struct {
 	genericiooptions.IOStreams
-	flags  *connection
-	member memberFlags
+	flags *connection
+	memberAccount
 
-	System, AccountNamespace, Account string
-	Force, KeepObjects                bool
-	Timeout                           time.Duration
+	Force, KeepObjects bool
+	Timeout            time.Duration
 
 	name   string
 	source *source
@@ -31,8 +28,7 @@ type unjoinOptions struct {
 
 func newUnjoinCommand(flags *connection, streams genericiooptions.IOStreams) *cobra.Command {
 	o := &unjoinOptions{
-		IOStreams: streams, flags: flags, System: v1beta1.DefaultNamespace, AccountNamespace: defaultAccountNamespace, Account: defaultAccount,
-		Timeout: 30 * time.Second, now: time.Now, every: 100 * time.Millisecond,
+		IOStreams: streams, flags: flags, Timeout: 30 * time.Second, now: time.Now, every: 100 * time.Millisecond,
 	}
 	cmd := &cobra.Command{
 		Use:  "unjoin NAME",
@@ -77,11 +73,7 @@ that should have gone, which is said with the command that deletes it.`,
 			return o.run(cmd.Context())
 		},
 	}
-	o.member.addFlags(cmd.Flags())
-	completeContexts(cmd, "cluster-context", flags)
-	cmd.Flags().StringVar(&o.System, "kubefed-namespace", o.System, "The namespace of KubeFedClusters.")
-	cmd.Flags().StringVar(&o.AccountNamespace, "account-namespace", o.AccountNamespace, "The namespace of the member for the account.")
-	cmd.Flags().StringVar(&o.Account, "account", o.Account, "The name of the account.")
+	o.memberAccount.addFlags(cmd, flags)
 	cmd.Flags().BoolVar(&o.KeepObjects, "keep-objects", false, "Leave objects that Koinon made in the member where they are.")
 	cmd.Flags().BoolVar(&o.Force, "force", false, "Unjoin it although cells or edge units are in it, or it is not known what is; includes --keep-objects.")
 	cmd.Flags().DurationVar(&o.Timeout, "timeout", o.Timeout, "How long it is waited for the KubeFedCluster to be gone.")
@@ -98,16 +90,13 @@ func (o *unjoinOptions) complete(args []string) error {
 }
 
 func (o *unjoinOptions) validate() error {
-	if err := validateMemberName(o.name); err != nil {
-		return err
-	}
-	if err := o.member.validate(); err != nil {
+	if err := o.memberAccount.validate(o.name); err != nil {
 		return err
 	}
 	if o.Timeout <= 0 {
 		return fmt.Errorf("--timeout is %s: it must be more than 0s", o.Timeout)
 	}
-	return validateAccount(o.System, o.AccountNamespace, o.Account)
+	return nil
 }
 
 // load reads where Koinon and the member are. A member of which nobody said it is looked at through Koinon.

@@ -1,11 +1,13 @@
 package host
 
 import (
+	"context"
 	"errors"
 	"net"
 	"net/http"
 
 	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apiserver/pkg/admission"
@@ -88,6 +90,9 @@ type Extension struct {
 	// LongRunning picks requests to the extension that go on for as long as somebody wants them to,
 	// beside watches and proxies. Nil picks none.
 	LongRunning request.LongRunningRequestCheck
+	// NamespaceChange is asked about every update of a namespace, after New; an error of the API refuses
+	// it. Nil refuses none.
+	NamespaceChange func(ctx context.Context, now, old metav1.Object) error
 	// New makes the server. It gets a copy of the host's configuration that is its own to
 	// change; storage options are already set. What it does not know it passes to delegate.
 	New func(generic *genericapiserver.Config, delegate genericapiserver.DelegationTarget) (*genericapiserver.GenericAPIServer, error)

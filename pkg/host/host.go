@@ -146,7 +146,7 @@ func newConfigs(opts options.CompletedOptions, config Config) (*configs, error) 
 	}
 	config.Storage.ApplyTo(native.Generic)
 	reserved := newReservedGroups(config.Extension)
-	native.Generic.AdmissionControl = admission.NewChainHandler(reserved, native.Generic.AdmissionControl)
+	native.Generic.AdmissionControl = admission.NewChainHandler(reserved, native.Generic.AdmissionControl, namespaceChanges{config.Extension})
 	authInfo := webhook.NewDefaultAuthenticationInfoResolverWrapper(native.ProxyTransport, generic.EgressSelector, generic.LoopbackClientConfig, generic.TracerProvider)
 	apiExtensions, err := controlplaneapiserver.CreateAPIExtensionsConfig(*native.Generic, informers, initializers, opts, 1, resolver, authInfo)
 	if err != nil {

@@ -155,10 +155,11 @@ func (a *aggregated) newServer(ctx context.Context, registration *hostreg.Regist
 		return nil, nil, err
 	}
 	announce := func(served []federated.Kind) { registration.KindsChanged(fingerprint(served)) }
-	server, err := a.options.newFederationAPI(generic, a.store, a.host, a.tunnel, genericapiserver.NewEmptyDelegate(), announce)
+	federation, err := a.options.newFederationAPI(generic, a.store, a.host, a.tunnel, genericapiserver.NewEmptyDelegate(), announce)
 	if err != nil {
 		return nil, nil, err
 	}
+	server := federation.GenericAPIServer
 	// Admission refuses everything until it knows the host's namespaces and webhooks.
 	if err := server.AddReadyzChecks(healthz.NewInformerSyncHealthz(hostInformers)); err != nil {
 		return nil, nil, err

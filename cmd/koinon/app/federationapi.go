@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	genericapiserver "k8s.io/apiserver/pkg/server"
 	"k8s.io/client-go/rest"
@@ -28,19 +29,27 @@ const (
 
 // extension is the federation API as a part of the embedded host.
 func (o *ServerOptions) extension(store *storage.Store, tunnel *tunnelPart) *host.Extension {
+	var server *apiserver.Server
 	return &host.Extension{
 		GroupVersions: groupVersions(),
 		Codec:         apiserver.StorageCodec(),
 		LongRunning:   apiserver.LongRunning,
 		New: func(generic *genericapiserver.Config, delegate genericapiserver.DelegationTarget) (*genericapiserver.GenericAPIServer, error) {
-			return o.newFederationAPI(generic, store, generic.LoopbackClientConfig, tunnel, delegate, nil)
+			var err error
+			if server, err = o.newFederationAPI(generic, store, generic.LoopbackClientConfig, tunnel, delegate, nil); err != nil {
+				return nil, err
+			}
+			return server.GenericAPIServer, nil
+		},
+		NamespaceChange: func(ctx context.Context, now, old metav1.Object) error {
+			return server.NamespaceChange(ctx, now, old)
 		},
 	}
 }
 
 // newFederationAPI makes the federation API server. hostConfig is how it reaches the host
 // that it is served through; tunnel and kindsChanged may be nil.
-func (o *ServerOptions) newFederationAPI(generic *genericapiserver.Config, store *storage.Store, hostConfig *rest.Config, tunnel *tunnelPart, delegate genericapiserver.DelegationTarget, kindsChanged func([]federated.Kind)) (*genericapiserver.GenericAPIServer, error) {
+func (o *ServerOptions) newFederationAPI(generic *genericapiserver.Config, store *storage.Store, hostConfig *rest.Config, tunnel *tunnelPart, delegate genericapiserver.DelegationTarget, kindsChanged func([]federated.Kind)) (*apiserver.Server, error) {
 	schemas, err := schemaservers.New(hostConfig, o.Namespace, tunnel.through())
 	if err != nil {
 		return nil, err
@@ -77,7 +86,7 @@ func (o *ServerOptions) newFederationAPI(generic *genericapiserver.Config, store
 	if err != nil {
 		return nil, fmt.Errorf("make the federation API: %w", err)
 	}
-	return server.GenericAPIServer, nil
+	return server, nil
 }
 
 // otherEngine says whether another engine than ours propagates. It is nil where that need not be

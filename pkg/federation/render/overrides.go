@@ -6,11 +6,11 @@ import (
 	"slices"
 	"sync"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/placement"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/manifest"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
 )
@@ -83,7 +83,7 @@ func sortOverrides(ctx context.Context, spec []v1beta2.Override) (overrides, err
 			out.byName[spec[i].TopologyName] = append(out.byName[spec[i].TopologyName], index)
 			continue
 		}
-		selector, err := metav1.LabelSelectorAsSelector(spec[i].TopologySelector)
+		selector, err := placement.OverrideSelector(spec[i].TopologySelector)
 		if err != nil {
 			// Nobody knows whom it is for: it fails every target.
 			selector = labels.Everything()

@@ -15,14 +15,17 @@ import (
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/manifest"
 	"github.com/koinon-io/koinon/pkg/registry/objectstore"
 	"github.com/koinon-io/koinon/pkg/registry/privilege"
+	"github.com/koinon-io/koinon/pkg/registry/stranding"
 )
 
 // REST is the storage of KubeFedClusters. Who may write one need not be an administrator of
 // the member: to open namespaces that the member has for itself, with the account in them by
-// which it was joined, takes the verb "escalate" on kubefedclusters.
+// which it was joined, takes the verb "escalate" on kubefedclusters. A change of its tenant that would
+// strand objects is refused.
 type REST struct {
 	*objectstore.REST
 	authorizer authorizer.Authorizer
+	stranding  *stranding.Guard
 }
 
 // Create stores a new object.
@@ -46,7 +49,11 @@ func (r *REST) creates(then rest.ValidateObjectFunc) rest.ValidateObjectFunc {
 
 func (r *REST) updates(then rest.ValidateObjectUpdateFunc) rest.ValidateObjectUpdateFunc {
 	return func(ctx context.Context, obj, old runtime.Object) error {
-		if err := r.opens(ctx, obj.(*v1beta1.KubeFedCluster), &old.(*v1beta1.KubeFedCluster).Spec); err != nil || then == nil {
+		now, before := obj.(*v1beta1.KubeFedCluster), old.(*v1beta1.KubeFedCluster)
+		if err := r.opens(ctx, now, &before.Spec); err != nil {
+			return err
+		}
+		if err := r.stranding.Cluster(ctx, now, before); err != nil || then == nil {
 			return err
 		}
 		return then(ctx, obj, old)

@@ -14,11 +14,13 @@ import (
 	federationv1alpha1 "github.com/koinon-io/koinon/pkg/apis/federation/v1alpha1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
 	"github.com/koinon-io/koinon/pkg/registry/objectstore"
+	"github.com/koinon-io/koinon/pkg/registry/stranding"
 )
 
 // NewREST returns the storage of KubeFedClusters and of their status. Clusters outside
 // of systemNamespace are stored with a warning. agents are counted in tables; nil if this server has no tunnel.
-func NewREST(scheme *runtime.Scheme, optsGetter generic.RESTOptionsGetter, systemNamespace string, rules authorizer.Authorizer, agents Agents) (*REST, *objectstore.StatusREST, error) {
+// guard refuses changes of their tenants; nil refuses none.
+func NewREST(scheme *runtime.Scheme, optsGetter generic.RESTOptionsGetter, systemNamespace string, rules authorizer.Authorizer, agents Agents, guard *stranding.Guard) (*REST, *objectstore.StatusREST, error) {
 	strategy := newStrategy(scheme, systemNamespace)
 	clusters, status, err := objectstore.New(objectstore.Config{
 		Group:          v1beta1.GroupName,
@@ -42,7 +44,7 @@ func NewREST(scheme *runtime.Scheme, optsGetter generic.RESTOptionsGetter, syste
 				Value: func(c *v1beta1.KubeFedCluster) any { return c.Labels[federationv1alpha1.TopologyLabel] }},
 		),
 	}, optsGetter)
-	return &REST{clusters, rules}, status, err
+	return &REST{clusters, rules, guard}, status, err
 }
 
 // Ready returns the status of the Ready condition. A cluster that is Offline or whose

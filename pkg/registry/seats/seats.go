@@ -31,6 +31,7 @@ import (
 	"github.com/koinon-io/koinon/pkg/apis/federation/v1alpha1"
 	"github.com/koinon-io/koinon/pkg/apis/federation/validation"
 	corev1beta1 "github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
+	"github.com/koinon-io/koinon/pkg/registry/stranding"
 )
 
 // Members answers what a member is. The error for one that does not exist is one that
@@ -97,6 +98,7 @@ type Book struct {
 	namespaces Namespaces
 	pages      Pages
 	lists      []List
+	stranding  *stranding.Guard
 	// settled holds whether Settle has succeeded, and is empty while it runs.
 	settled chan bool
 }
@@ -114,6 +116,10 @@ func NewBook(members Members, namespaces Namespaces, pages Pages) (*Book, error)
 // Add makes the book know the holders of one kind. It must be called before any other
 // method.
 func (b *Book) Add(list List) { b.lists = append(b.lists, list) }
+
+// RefuseStranding makes the book refuse changes of holders' tenants that the guard refuses. It must be
+// called before any other method.
+func (b *Book) RefuseStranding(guard *stranding.Guard) { b.stranding = guard }
 
 // Validate refuses a new holder that may not have its seat. It returns an error if it
 // cannot tell. It claims nothing.

@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -40,7 +41,25 @@ func (r *REST) Create(ctx context.Context, obj runtime.Object, validate rest.Val
 
 // Update stores a new state, or a new object: server-side apply creates this way.
 func (r *REST) Update(ctx context.Context, name string, objInfo rest.UpdatedObjectInfo, validateCreate rest.ValidateObjectFunc, validateUpdate rest.ValidateObjectUpdateFunc, forceAllowCreate bool, options *metav1.UpdateOptions) (runtime.Object, bool, error) {
-	return r.REST.Update(ctx, name, objInfo, r.seated(validateCreate, len(options.DryRun) > 0), validateUpdate, forceAllowCreate, options)
+	return r.REST.Update(ctx, name, objInfo, r.seated(validateCreate, len(options.DryRun) > 0), r.tied(validateUpdate), forceAllowCreate, options)
+}
+
+// tied refuses a change of the holder's tenant that would strand objects.
+func (r *REST) tied(then rest.ValidateObjectUpdateFunc) rest.ValidateObjectUpdateFunc {
+	return func(ctx context.Context, obj, old runtime.Object) error {
+		now, err := meta.Accessor(obj)
+		if err != nil {
+			return err
+		}
+		before, err := meta.Accessor(old)
+		if err != nil {
+			return err
+		}
+		if err := r.book.stranding.Unit(ctx, r.kind, r.holder(obj).Owner, now, before); err != nil || then == nil {
+			return err
+		}
+		return then(ctx, obj, old)
+	}
 }
 
 // seated looks at the seat of an object that is valid in itself, has admission decide, and

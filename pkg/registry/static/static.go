@@ -37,9 +37,10 @@ import (
 	"github.com/koinon-io/koinon/pkg/registry/proxy"
 	"github.com/koinon-io/koinon/pkg/registry/replicaschedulingpreference"
 	"github.com/koinon-io/koinon/pkg/registry/seats"
+	"github.com/koinon-io/koinon/pkg/registry/stranding"
 )
 
-// Deps is what the registry needs. All fields but Agents, OtherEngine, Federated and Log are required.
+// Deps is what the registry needs. All fields but Agents, OtherEngine, Federated, Log and Stranding are required.
 type Deps struct {
 	// Scheme that package install prepared, and the codecs of it.
 	Scheme *runtime.Scheme
@@ -64,6 +65,9 @@ type Deps struct {
 	// of what is computed.
 	Federated computed.Source
 	Log       computed.Log
+	// Stranding makes the guard of tenants, with the registry that is made here, whose storage is not
+	// there yet; nil refuses no change.
+	Stranding func(*Registry) *stranding.Guard
 }
 
 func (d *Deps) validate() error {
@@ -105,6 +109,9 @@ type Registry struct {
 	// Served is what TypeConfigs say of themselves. Who serves the kinds sets it.
 	Served *federatedtypeconfig.Served
 
+	// Stranding refuses changes of tenants; nil refuses none.
+	Stranding *stranding.Guard
+
 	// view shows members.
 	view *cluster.REST
 
@@ -117,6 +124,9 @@ func New(deps Deps) (*Registry, error) {
 		return nil, err
 	}
 	r := &Registry{resources: map[schema.GroupVersion]map[string]rest.Storage{}}
+	if deps.Stranding != nil {
+		r.Stranding = deps.Stranding(r)
+	}
 	// The topology reads the clusters, so core comes first.
 	for _, add := range []func(Deps) error{r.core, r.records, r.scheduling, r.topology, r.proxies} {
 		if err := add(deps); err != nil {
@@ -156,7 +166,7 @@ func (r *Registry) add(gv schema.GroupVersion, resource string, storage rest.Sto
 
 func (r *Registry) core(deps Deps) error {
 	gv := corev1beta1.SchemeGroupVersion
-	clusters, clusterStatus, err := kubefedcluster.NewREST(deps.Scheme, deps.RESTOptions, deps.Namespace, deps.Authorizer, deps.Agents)
+	clusters, clusterStatus, err := kubefedcluster.NewREST(deps.Scheme, deps.RESTOptions, deps.Namespace, deps.Authorizer, deps.Agents, r.Stranding)
 	if err != nil {
 		return err
 	}
@@ -219,6 +229,7 @@ func (r *Registry) topology(deps Deps) error {
 	if err != nil {
 		return err
 	}
+	book.RefuseStranding(r.Stranding)
 	cells, cellStatus, err := cell.NewREST(deps.Scheme, deps.RESTOptions, book)
 	if err != nil {
 		return err

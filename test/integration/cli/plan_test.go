@@ -3,6 +3,7 @@ package cli_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -166,6 +167,24 @@ func TestAReleaseIsPlannedMaskedAndExplained(t *testing.T) {
 	// A member that is lost does not keep the plan from saying what it knows.
 	w.m2.Kill(t)
 	w.has(w.plugin(3, web("red"), "plan", "-f", "-"), "1 changed, 1 not asked", "m1: changes\n", "m2: could not be asked: ")
+
+	// Nor does it keep the object for ever. What is left behind there stays when the member is back.
+	w.kubectl("patch", "kubefedconfig", "kubefed", "-n", system, "--type=merge", "-p", `{"spec": {"clusterHealthCheck": {"period": "1s", "timeout": "1s", "failureThreshold": 2}}}`)
+	w.kubectl("wait", "kubefedcluster", "m2", "-n", system, "--for=condition=Offline", "--timeout=60s")
+	w.kubectl("delete", "federatedconfigmap", "web", "-n", namespace, "--wait=false")
+	w.has(w.plugin(1, "", "abandon", "federatedconfigmap/web"), "1 of its targets would be left behind", `m2: ConfigMap shop/web in member m2 (member "m2" is Offline: `)
+	w.kubectl("get", "federatedconfigmap", "web", "-n", namespace)
+	w.has(w.plugin(0, "", "abandon", "federatedconfigmap/web", "m2", "--yes"), "1 of its targets is left behind")
+	w.kubectl("wait", "federatedconfigmap", "web", "-n", namespace, "--for=delete", "--timeout=60s")
+	w.m2.Start(t)
+	testbed.Eventually(t, "what was left behind is released", func(context.Context) error {
+		labels := testbed.RunKubectl(t, w.m2.Kubeconfig(), "", "get", "configmap", "web", "-n", namespace, "-o", "jsonpath={.metadata.labels}")
+		if labels.Err != nil || labels.Stdout != "" {
+			return fmt.Errorf("labels %s%s, error %v", labels.Stdout, labels.Stderr, labels.Err)
+		}
+		return nil
+	})
+	w.color(w.m2, "green")
 }
 
 // color waits for nothing: what a member has is there.

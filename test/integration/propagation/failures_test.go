@@ -2,6 +2,7 @@ package propagation_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -10,6 +11,7 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
@@ -361,7 +363,18 @@ spec:
 
 func TestTenants(t *testing.T) {
 	f := start(t)
-	f.apply(fmt.Sprintf(`{apiVersion: v1, kind: Namespace, metadata: {name: %s, labels: {%s: a}}}`, f.namespace, federationv1alpha1.TenantLabel))
+	f.written("federatednamespaces", f.namespace, "m1", "m2")
+	labelled := fmt.Sprintf(`{apiVersion: v1, kind: Namespace, metadata: {name: %s, labels: {%s: a}}}`, f.namespace, federationv1alpha1.TenantLabel)
+	if said, want := f.refused(labelled), `1 federated object would keep a copy in members that nobody may change or delete through this federation any more (FederatedNamespace `+f.namespace+"/"+f.namespace+` in m1, m2)`; !strings.Contains(said, want) {
+		t.Errorf("the namespace with copies in members is labelled: %s, want %s", said, want)
+	}
+	member := fmt.Sprintf(`{"metadata":{"labels":{%q:"a"}}}`, federationv1alpha1.TenantLabel)
+	if _, err := f.koinon.KubeFedCoreV1beta1().KubeFedClusters(system).Patch(t.Context(), "m1", types.MergePatchType, []byte(member), metav1.PatchOptions{DryRun: []string{metav1.DryRunAll}}); !apierrors.IsInvalid(err) {
+		t.Errorf("the member with copies of the namespace's is labelled: %v", err)
+	}
+	f.federateNamespace(`topologies: []`)
+	f.written("federatednamespaces", f.namespace)
+	f.apply(labelled) // nothing is in members any more
 	f.cells("rz00a", "m1")
 	f.deployment(0, `{topologies: [{name: rz00a}]}`, "") // m1 belongs to nobody: shared
 	f.states("federateddeployments", "web", "rz00a", "")
@@ -374,4 +387,44 @@ func TestTenants(t *testing.T) {
 	})
 	f.configMap("cm", "one", `  placement: {topologySelector: {}}`) // selects none of another tenant
 	f.states("federatedconfigmaps", "cm")
+	other := fmt.Sprintf(`{apiVersion: federation.koinon.io/v1alpha1, kind: Cell, metadata: {name: rz00a, namespace: %s, labels: {zone: rz00a, %s: b}}, spec: {clusterName: m1}}`, f.namespace, federationv1alpha1.TenantLabel)
+	if said, want := f.refused(other), "metadata.labels[federation.koinon.io/tenant]: Invalid value: \"b\": with the tenant changed from none to tenant=b, 1 federated object would keep a copy"; !strings.Contains(said, want) {
+		t.Errorf("the cell with a copy is labelled: %s, want %s", said, want)
+	}
+	f.apply(strings.Replace(other, "labels:", "annotations: {"+federationv1alpha1.LeaveCopiesAnnotation+": tenant=b}, labels:", 1))
+	f.states("federateddeployments", "web", "rz00a", "TargetNotFound")
+	f.object("m1", deployments, f.in("rz00a"), "web") // it stays
+}
+
+// refused applies a manifest that is refused, and returns what kubectl says.
+func (f *fixture) refused(manifest string) string {
+	f.Helper()
+	result := testbed.RunKubectl(f.T, f.kubeconfig, manifest, "apply", "--server-side", "--force-conflicts", "-f", "-")
+	if result.Err == nil {
+		f.Errorf("this was taken: %s", manifest)
+	}
+	return result.Stderr
+}
+
+// written waits until an object has copies in these targets alone, as its status records.
+func (f *fixture) written(plural, name string, targets ...string) {
+	f.Helper()
+	f.eventually(fmt.Sprintf("%s %s is in %v", plural, name, targets), func() error {
+		object, err := f.federated(plural).Get(f.Context(), name, metav1.GetOptions{})
+		if err != nil {
+			return err
+		}
+		got := []string{}
+		if object.Status != nil {
+			for _, target := range object.Status.Targets {
+				if target.Hash != "" {
+					got = append(got, target.Name)
+				}
+			}
+		}
+		if slices.Sort(got); !slices.Equal(got, targets) {
+			return fmt.Errorf("got %v", got)
+		}
+		return nil
+	})
 }

@@ -33,7 +33,7 @@ func TestNothingCrossesBetweenTenants(t *testing.T) {
 			t.Logf("KOINON_SEED=%d KOINON_HISTORIES=1 KOINON_STEPS=%d runs this history again", seed, extent.steps)
 			l := newLaw()
 			inGuardedRealm(t, 3, l.sees, func(r *realm) {
-				c := &crossing{realm: r, law: l, Rand: rand.New(rand.NewPCG(seed, 1))}
+				c := &crossing{realm: r, law: l, Rand: rand.New(rand.NewPCG(seed, 1)), onlookers: newOnlookers(r, l), told: map[string]bool{}}
 				c.begin()
 				for range extent.rests {
 					for range extent.steps {
@@ -97,6 +97,7 @@ type law struct {
 	since   []estate // guarded by mu
 	crimes  []string // guarded by mu
 	touched int      // requests about one object or namespace of a tenant; guarded by mu
+	shown   int      // requests of onlookers; guarded by mu
 }
 
 func newLaw() *law {
@@ -206,8 +207,11 @@ func nameIn(body []byte) string {
 type crossing struct {
 	*realm
 	*rand.Rand
-	law  *law
-	next int
+	law       *law
+	next      int
+	onlookers *onlookers
+	// told are the Events that were looked at.
+	told map[string]bool
 }
 
 func (c *crossing) begin() {
@@ -247,6 +251,7 @@ func (c *crossing) step() {
 		{2, "make cell", c.makeCell},
 		{1, "remove cell", c.removeCell},
 		{2, "drift", c.drift},
+		{4, "look", c.look},
 		{1, "restart", func() string { c.stop(); c.run(); return "" }},
 		{1, "fail", c.fail},
 		{1, "well", c.well},
@@ -272,6 +277,7 @@ func (c *crossing) step() {
 func (c *crossing) rest() {
 	c.well()
 	c.pass(20 * time.Minute)
+	c.eventsTellWhatMayBe()
 	c.law.rest()
 	c.noCrime()
 	c.statusesSayWhatMayBe()
@@ -374,6 +380,18 @@ func (c *crossing) removeCell() string {
 	namespace, name := pick(c.Rand, crossingNamespaces), pick(c.Rand, []string{"c1", "c2"})
 	c.host.Remove(cellResource, namespace, name)
 	return namespace + "/" + name
+}
+
+// look has somebody of a namespace look into members through the API server.
+func (c *crossing) look() string {
+	namespace := pick(c.Rand, crossingNamespaces)
+	for _, cell := range []string{"c1", "c2"} {
+		c.onlookers.lookIntoCell(c.Context(), namespace, cell)
+	}
+	for i := range 3 {
+		c.onlookers.lookAtTargets(c.Context(), namespace, fmt.Sprintf("%s-%d", namespace, i))
+	}
+	return namespace
 }
 
 // drift has somebody in a member change what is there.

@@ -46,7 +46,7 @@ func answer(allowed bool) string {
 	return "refused"
 }
 
-// String shows the two labels for people.
+// String shows the two labels for people, and is what v1alpha1.LeaveCopiesAnnotation says.
 func (t Tenant) String() string {
 	switch {
 	case t == Tenant{}:

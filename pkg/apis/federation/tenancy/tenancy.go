@@ -88,6 +88,26 @@ func Refusal(namespaceName string, namespace, member Tenant, use Use) string {
 	return difference(namespaceName, namespace, member)
 }
 
+// Tie is what decides whether an object may touch its copy in a member.
+type Tie struct {
+	// NamespaceName of the object, empty if it has none, and whose that is.
+	NamespaceName string
+	Namespace     Tenant
+	// Use says what of the member the object uses, and UnitLabels are those of the cell or edge unit.
+	Use        Use
+	UnitLabels map[string]string
+	// Member is whose the member is.
+	Member Tenant
+}
+
+// Holds reports whether the object may touch the copy: write, read and delete it.
+func (t Tie) Holds() bool {
+	if t.Use == Unit && UnitRefusal(t.NamespaceName, t.Namespace, t.UnitLabels) != "" {
+		return false
+	}
+	return Allows(t.Namespace, t.Member, t.Use)
+}
+
 // UnitRefusal is Refusal for a cell or an edge unit itself: its own labels against those
 // of its namespace.
 func UnitRefusal(namespaceName string, namespace Tenant, unitLabels map[string]string) string {

@@ -13,6 +13,10 @@ const (
 	TenantLabel = "federation.koinon.io/tenant"
 	// WorkspaceGroupLabel names the workspace group, within a tenant.
 	WorkspaceGroupLabel = "federation.koinon.io/workspace-group"
+	// LeaveCopiesAnnotation on a namespace, KubeFedCluster, Cell or EdgeUnit lets a change of its tenant
+	// labels leave copies in members that nobody may touch afterwards. The value is what the labels say
+	// then: "tenant=a, workspace-group=x", or one of the two, or "none". So it holds for one change.
+	LeaveCopiesAnnotation = "federation.koinon.io/leave-copies"
 	// TopologyLabel is on the KubeFedCluster that a cell appears as: "cell".
 	TopologyLabel = "federation.koinon.io/topology"
 	// TopologyNamespaceLabel is on the KubeFedCluster that a cell appears as: the cell's

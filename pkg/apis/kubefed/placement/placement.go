@@ -150,6 +150,12 @@ func (m *Mask) Allows(name string, candidate *Candidate) bool {
 	return m.all || m.matcher.matches(name, candidate)
 }
 
+// OverrideSelector reads the topologySelector of an override, which is for the targets whose labels it
+// matches. The engine applies overrides by it, and admission warns by it of those that are for nobody.
+func OverrideSelector(selector *metav1.LabelSelector) (labels.Selector, error) {
+	return metav1.LabelSelectorAsSelector(selector)
+}
+
 // matcher is a Placement, read. names is nil if the selector decides.
 type matcher struct {
 	topologyType string

@@ -23,17 +23,13 @@ type Targets interface {
 	Cluster(ctx context.Context, name string) (*corev1beta1.KubeFedCluster, error)
 	// Unit returns a cell or an edge unit, nil if there is none.
 	Unit(ctx context.Context, topologyType, namespace, name string) (*Unit, error)
+	// LabelsOf returns the labels of all targets of a topology type, by name; those of cells and edge units
+	// of one namespace. Labels are shared.
+	LabelsOf(ctx context.Context, topologyType, namespace string) (map[string]map[string]string, error)
 	// NamespaceLabels returns the labels of a namespace of the host, nil if there is none.
 	NamespaceLabels(ctx context.Context, name string) (map[string]string, error)
 	// Page returns who owns the namespaces of that name in members, nil if nobody does.
 	Page(ctx context.Context, namespace string) (*federationv1alpha1.MemberNamespace, error)
-}
-
-// Fleet is Targets, with what is asked about all of them.
-type Fleet interface {
-	Targets
-	// Labels returns those of every cluster or, of a namespace, of every cell or edge unit.
-	Labels(ctx context.Context, topologyType, namespace string) ([]map[string]string, error)
 }
 
 // Unit is what admission wants to know of a cell or an edge unit.
@@ -44,12 +40,12 @@ type Unit struct {
 }
 
 // NewPlacementChecker returns a checker of the targets that a placement names.
-func NewPlacementChecker(targets Fleet) PlacementChecker { return placementChecker{targets} }
+func NewPlacementChecker(targets Targets) PlacementChecker { return placementChecker{targets} }
 
-type placementChecker struct{ targets Fleet }
+type placementChecker struct{ targets Targets }
 
 // CheckPlacement refuses targets of other tenants, and those whose namespace is somebody
-// else's or the member's own; it warns of targets that do not exist.
+// else's or the member's own; it warns of targets that do not exist, and of overrides for nobody.
 func (c placementChecker) CheckPlacement(ctx context.Context, o *typesv1beta2.FederatedObject, version string) (errs field.ErrorList, warnings []string) {
 	if o.Spec.Placement == nil {
 		return nil, nil
@@ -78,7 +74,7 @@ func (c placementChecker) CheckPlacement(ctx context.Context, o *typesv1beta2.Fe
 	if warning := check.selectsForSystemNamespace(version); warning != "" {
 		warnings = append(warnings, warning)
 	}
-	return errs, warnings
+	return errs, append(warnings, check.overridesForNobody(version)...)
 }
 
 // checkGroups warns of groups that nothing is in which the object may use: like a selector, a group
@@ -109,13 +105,13 @@ func (c placementChecker) checkGroups(ctx context.Context, o *typesv1beta2.Feder
 	if warning := check.selectsForSystemNamespace(version); warning != "" {
 		warnings = append(warnings, warning)
 	}
-	return errs, warnings
+	return errs, append(warnings, check.overridesForNobody(version)...)
 }
 
 // groups are those of the object's topology type in which there is something that it may use.
 func (c *placementCheck) groups() (map[string]bool, error) {
 	topologyType, groups := c.object.Spec.TopologyType, map[string]bool{}
-	all, err := c.Labels(c.ctx, topology.Base(topologyType), c.object.Namespace)
+	all, err := c.LabelsOf(c.ctx, topology.Base(topologyType), c.object.Namespace)
 	if err != nil {
 		return nil, err
 	}
@@ -139,7 +135,7 @@ func (c *placementCheck) groups() (map[string]bool, error) {
 
 // placementCheck is the check of one object. What it looks up more than once it keeps.
 type placementCheck struct {
-	Fleet
+	Targets
 	ctx    context.Context
 	object *typesv1beta2.FederatedObject
 	// tenant asks the host at its first call: not for every target, and not for nothing.
@@ -150,7 +146,7 @@ type placementCheck struct {
 
 func (c placementChecker) of(ctx context.Context, o *typesv1beta2.FederatedObject) *placementCheck {
 	return &placementCheck{
-		Fleet: c.targets, ctx: ctx, object: o,
+		Targets: c.targets, ctx: ctx, object: o,
 		holders: map[string]map[string]ownership.Owner{},
 		tenant: sync.OnceValues(func() (tenancy.Tenant, error) {
 			if o.Namespace == "" { // it has no tenant
@@ -165,7 +161,7 @@ func (c placementChecker) of(ctx context.Context, o *typesv1beta2.FederatedObjec
 // target returns what is wrong with one target, in the words that follow its name, and what
 // is odd.
 func (c *placementCheck) target(name string) (refusal, warning string, err error) {
-	if kind, ok := targetKinds[c.object.Spec.TopologyType]; ok {
+	if kind, ok := targetKinds[topology.Base(c.object.Spec.TopologyType)]; ok {
 		return c.unit(kind, name)
 	}
 	return c.cluster(name)
@@ -177,7 +173,7 @@ var targetKinds = map[string]string{
 }
 
 func (c *placementCheck) unit(kind, name string) (refusal, warning string, err error) {
-	unit, err := c.Unit(c.ctx, c.object.Spec.TopologyType, c.object.Namespace, name)
+	unit, err := c.Unit(c.ctx, topology.Base(c.object.Spec.TopologyType), c.object.Namespace, name)
 	switch {
 	case err != nil:
 		return "", "", err

@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/koinon-io/koinon/pkg/apis/federation/ownership"
@@ -53,14 +56,18 @@ func (*fleet) Unit(_ context.Context, _, namespace, name string) (*Unit, error) 
 	return nil, nil
 }
 
-func (*fleet) Labels(_ context.Context, topologyType, _ string) ([]map[string]string, error) {
-	switch topologyType {
-	case "cell":
-		return []map[string]string{{"zone": "a"}, {"zone": "b", federationv1alpha1.TenantLabel: "b"}, nil}, nil
-	case "cluster":
-		return []map[string]string{{"zone": "a"}, {"zone": "b", federationv1alpha1.TenantLabel: "a"}, {"zone": "c", federationv1alpha1.TopologyLabel: "cell"}}, nil
+func (*fleet) LabelsOf(_ context.Context, topologyType, namespace string) (map[string]map[string]string, error) {
+	switch {
+	case topologyType == typesv1beta2.TopologyCluster:
+		return map[string]map[string]string{
+			"m1": {"zone": "a"}, "m2": {"zone": "b"}, "m-open": nil,
+			"m3":         {"zone": "c", federationv1alpha1.TenantLabel: "a"},
+			"rz00a.shop": {"zone": "d", federationv1alpha1.TopologyLabel: "cell"},
+		}, nil
+	case namespace == "shop":
+		return map[string]map[string]string{"rz00a": {"city": "hangzhou", "zone": "a"}, "foreign": {"city": "shanghai", "zone": "b", federationv1alpha1.TenantLabel: "b"}}, nil
 	}
-	return nil, nil
+	return nil, errors.New("it is not known")
 }
 
 func (f *fleet) NamespaceLabels(_ context.Context, name string) (map[string]string, error) {
@@ -169,8 +176,8 @@ func TestGroupsThatNothingIsInAreWarnedAbout(t *testing.T) {
 			[]string{none("spec.placement.topologies[1].name", "b", "cell"), none("spec.placement.topologies[2].name", "x", "cell")}},
 		"in the words of v1beta1": {"cell:zone", "shop", "v1beta1", []string{"a", "x"},
 			[]string{none("spec.placement.clusterSelector.matchExpressions[0].values[1]", "x", "cell")}},
-		"clusters, without those of tenants and of cells": {"cluster:zone", "shop", "v1beta2", []string{"a", "b", "c"},
-			[]string{none("spec.placement.topologies[1].name", "b", "cluster"), none("spec.placement.topologies[2].name", "c", "cluster")}},
+		"clusters, without those of tenants and of cells": {"cluster:zone", "shop", "v1beta2", []string{"a", "c", "d"},
+			[]string{none("spec.placement.topologies[1].name", "c", "cluster"), none("spec.placement.topologies[2].name", "d", "cluster")}},
 		"an object without a namespace": {"cluster:zone", "", "v1beta2", []string{"a"}, nil},
 		"a namespace that each member has for itself": {"cluster:zone", "default", "v1beta2", []string{"a"},
 			[]string{`spec.placement.topologies: namespace "default" belongs to each member itself: nothing is placed there unless spec.allowedSystemNamespaces of the KubeFedCluster names it`}},
@@ -202,4 +209,49 @@ func TestASelectorForANamespaceOfTheMembersIsWarnedAbout(t *testing.T) {
 	if diff := cmp.Diff(want, warnings); diff != "" || len(errs) > 0 {
 		t.Errorf("errors %v, warnings (-want +got):\n%s", errs, diff)
 	}
+}
+
+func TestAnOverrideBySelectorThatIsForNobodyIsWarnedAbout(t *testing.T) {
+	everywhere := &typesv1beta2.Placement{TopologySelector: &metav1.LabelSelector{}}
+	nobody := func(count string) string {
+		return `spec.overrides[0].topologySelector: "zone=c" matches none of the ` + count + ` targets that are placed now: the override has no effect until one has such labels`
+	}
+	for name, test := range map[string]struct {
+		topologyType string // default: cluster
+		namespace    string // default: shop
+		version      string // default: v1beta2
+		placement    *typesv1beta2.Placement
+		key, value   string
+		want         []string
+	}{
+		"one that is for a cluster":                     {placement: everywhere, key: "zone", value: "b"},
+		"one that is for a cluster that is not placed":  {placement: placed("shop", "m1", "m2").Spec.Placement, key: "zone", value: "c", want: []string{nobody("2")}},
+		"one that is for another tenant's cluster":      {placement: everywhere, key: "zone", value: "c", want: []string{nobody("4")}},
+		"one that is for the cluster of a cell by name": {placement: placed("shop", "rz00a.shop").Spec.Placement, key: "zone", value: "d"},
+		"one that is for a cell":                        {topologyType: "cell", placement: everywhere, key: "city", value: "hangzhou"},
+		"one that is for a cell of a zone":              {topologyType: "cell:zone", placement: placed("shop", "a").Spec.Placement, key: "city", value: "hangzhou"},
+		"one that is for no cell of a zone":             {topologyType: "cell:zone", placement: placed("shop", "a").Spec.Placement, key: "zone", value: "c", want: []string{nobody("1")}},
+		"one where nothing is placed yet":               {placement: placed("shop", "m9").Spec.Placement, key: "zone", value: "c"},
+		"one without a placement":                       {key: "zone", value: "c"},
+		"one whose targets are not known":               {topologyType: "cell", namespace: "other", placement: everywhere, key: "zone", value: "c"},
+		"one that a writer of v1beta1 has nothing of":   {version: "v1beta1", placement: everywhere, key: "zone", value: "e"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := placed(either(test.namespace, "shop"))
+			o.Spec.TopologyType, o.Spec.Placement = either(test.topologyType, "cluster"), test.placement
+			o.Spec.Overrides = []typesv1beta2.Override{{TopologySelector: &metav1.LabelSelector{MatchLabels: map[string]string{test.key: test.value}}}}
+			_, warnings := NewPlacementChecker(&fleet{}).CheckPlacement(t.Context(), o, either(test.version, "v1beta2"))
+			warnings = slices.DeleteFunc(warnings, func(w string) bool { return !strings.HasPrefix(w, "spec.overrides") })
+			if diff := cmp.Diff(test.want, warnings, cmpopts.EquateEmpty()); diff != "" {
+				t.Errorf("warnings (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func either(value, otherwise string) string {
+	if value != "" {
+		return value
+	}
+	return otherwise
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -120,6 +121,10 @@ func (w *world) Cluster(_ context.Context, name string) (*corev1beta1.KubeFedClu
 
 func (w *world) Unit(_ context.Context, topologyType, namespace, name string) (*strategy.Unit, error) {
 	return w.units[topologyType+" "+namespace+"/"+name], nil
+}
+
+func (*world) LabelsOf(context.Context, string, string) (map[string]map[string]string, error) {
+	return nil, errors.New("nobody asks for all labels")
 }
 
 func (w *world) NamespaceLabels(context.Context, string) (map[string]string, error) {

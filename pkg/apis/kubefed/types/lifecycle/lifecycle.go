@@ -56,6 +56,25 @@ func Abandons(annotations map[string]string, target string) bool {
 	return slices.Contains(names, allTargets) || slices.Contains(names, target)
 }
 
+// WithAbandoned returns the value of v1beta1.AbandonAnnotation that gives up further targets beside
+// those that the annotations name. A value that says nothing is replaced.
+func WithAbandoned(annotations map[string]string, targets []string) string {
+	value, there := annotations[v1beta1.AbandonAnnotation]
+	names := []string{}
+	if there && AbandonProblem(value) == "" {
+		names = targetNames(value)
+	}
+	if slices.Contains(names, allTargets) {
+		return allTargets
+	}
+	for _, target := range targets {
+		if !slices.Contains(names, target) {
+			names = append(names, target)
+		}
+	}
+	return strings.Join(names, ",")
+}
+
 const allTargets = "*"
 
 func targetNames(value string) []string {

@@ -50,6 +50,24 @@ func TestWhichTargetsAreAbandoned(t *testing.T) {
 	}
 }
 
+func TestFurtherTargetsAreAbandoned(t *testing.T) {
+	for name, test := range map[string]struct {
+		annotations map[string]string
+		targets     []string
+		want        string
+	}{
+		"the first":                           {nil, []string{"m1", "m2"}, "m1,m2"},
+		"beside another":                      {map[string]string{v1beta1.AbandonAnnotation: "m2"}, []string{"m1"}, "m2,m1"},
+		"one that is there":                   {map[string]string{v1beta1.AbandonAnnotation: "m2, m1"}, []string{"m1"}, "m2,m1"},
+		"all are all":                         {map[string]string{v1beta1.AbandonAnnotation: "*"}, []string{"m1"}, "*"},
+		"what says nothing is not carried on": {map[string]string{v1beta1.AbandonAnnotation: "m2,"}, []string{"m1"}, "m1"},
+	} {
+		if got := WithAbandoned(test.annotations, test.targets); got != test.want {
+			t.Errorf("%s: got %q, want %q", name, got, test.want)
+		}
+	}
+}
+
 func TestWhatIsWrongWithTargetsToAbandon(t *testing.T) {
 	for value, want := range map[string]string{
 		"m1,m2": "",

@@ -1,0 +1,110 @@
+package cli
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
+)
+
+const testWeb = testTypes + "federatedconfigmaps/web"
+
+// departing is an object that is being deleted, in m1 and in m3, which is Offline.
+const departing = `{apiVersion: types.kubefed.io/v1beta2, kind: FederatedConfigMap,
+	metadata: {name: web, namespace: shop, generation: 2, resourceVersion: "9", deletionTimestamp: "2026-01-01T00:00:00Z"},
+	spec: {template: {data: {color: blue}}, placement: {topologies: [{name: m1}, {name: m3}]}},
+	status: {observedGeneration: 2, targets: [
+		{name: m1, hash: h, version: "gen:1", cluster: m1, namespace: shop, state: WaitingForRemoval},
+		{name: m2, cluster: m2, namespace: shop, state: Pending},
+		{name: m3, hash: h, version: "gen:1", cluster: m3, namespace: shop, state: ClusterNotReady}]}}`
+
+func TestWhatIsAbandonedIsSaid(t *testing.T) {
+	annotated := func(value string) string {
+		return strings.Replace(departing, `generation: 2,`, `generation: 2, annotations: {federation.koinon.io/abandon: "`+value+`"},`, 1)
+	}
+	const m3 = "  m3: ConfigMap shop/web in member m3 (member \"m3\" is Offline: nobody answers)"
+	for name, c := range map[string]struct {
+		object string
+		args   []string
+		want   string
+		err    string
+		after  string // the annotation
+	}{
+		"without --yes nothing is written": {object: departing,
+			want: "FederatedConfigMap shop/web: what is in 1 of its targets would be left behind, and stays when the member is back, without Koinon's label\n" + m3 + "\n",
+			err:  "nothing was written: --yes gives them up"},
+		"those that hold the deletion up": {object: departing, args: []string{"--yes"},
+			want:  "FederatedConfigMap shop/web: what is in 1 of its targets is left behind, and stays when the member is back, without Koinon's label\n" + m3 + "\n",
+			after: "m3"},
+		"one by name, beside another": {object: annotated("m7"), args: []string{"m3", "--yes"},
+			want:  "FederatedConfigMap shop/web: what is in 1 of its targets is left behind, and stays when the member is back, without Koinon's label\n" + m3 + "\n",
+			after: "m7,m3"},
+		"one that was": {object: annotated("*"), args: []string{"m3"},
+			want:  "FederatedConfigMap shop/web: what is in 1 of its targets was given up already, and stays when the member is back, without Koinon's label\n" + m3 + "\n",
+			after: "*"},
+		"one before the object is deleted": {object: strings.Replace(departing, `, deletionTimestamp: "2026-01-01T00:00:00Z"`, "", 1), args: []string{"m3", "--yes"},
+			want:  "FederatedConfigMap shop/web: what is in 1 of its targets is left behind, and stays when the member is back, without Koinon's label\n" + m3 + "; once the object is deleted, or no longer placed there\n",
+			after: "m3"},
+		"none, as the object leaves no target": {object: strings.Replace(departing, `, deletionTimestamp: "2026-01-01T00:00:00Z"`, "", 1), args: []string{"--yes"},
+			want: "FederatedConfigMap shop/web: nothing is held up by a member that cannot be reached\n"},
+		"one whose member is ready": {object: departing, args: []string{"m1", "--yes"},
+			err: `FederatedConfigMap shop/web: member "m1" is ready (Kubernetes v1.36.3): what is in target "m1" is deleted there, and not given up`},
+		"one that never got it": {object: departing, args: []string{"m2", "--yes"},
+			err: `FederatedConfigMap shop/web: "m2" is no target that the object was written to; those are m1, m3`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newFakeHub(t)
+			h.put(testWeb, c.object)
+			stdout, _, err := run(t, append([]string{"abandon", "fcm/web"}, c.args...)...)
+			if got := errorText(err); got != c.err {
+				t.Errorf("error %q, want %q", got, c.err)
+			}
+			if diff := cmp.Diff(c.want, stdout); diff != "" {
+				t.Errorf("it said (-want +got):\n%s", diff)
+			}
+			annotations, _ := h.objects[testWeb]["metadata"].(map[string]any)["annotations"].(map[string]any)
+			if got, _ := annotations[v1beta1.AbandonAnnotation].(string); got != c.after {
+				t.Errorf("the annotation is %q, want %q", got, c.after)
+			}
+			if code := ExitCode(err); (code == 0) != (c.err == "") || code > 1 {
+				t.Errorf("exit code %d", code)
+			}
+		})
+	}
+}
+
+func errorText(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}
+
+func TestWhatIsAbandonedIsReadAgainWhereSomebodyElseWroteFirst(t *testing.T) {
+	h := newFakeHub(t)
+	h.put(testWeb, departing)
+	h.conflicts = 2
+	if _, _, err := run(t, "abandon", "fcm/web", "--yes"); err != nil {
+		t.Fatal(err)
+	}
+	if h.objects[testWeb]["metadata"].(map[string]any)["annotations"] == nil {
+		t.Error("the annotation is not stored")
+	}
+}
+
+func TestWhatAbandonCannotDoIsASentence(t *testing.T) {
+	h := newFakeHub(t)
+	h.put(testWeb, departing)
+	for args, want := range map[string]string{
+		"":          "an object is needed, and the targets if only those are meant: kubectl koinon abandon TYPE/NAME [TARGET...]",
+		"web":       `"web" is no object: it must be TYPE/NAME, such as federateddeployment/web`,
+		"fcm/other": `there is no FederatedConfigMap "other" in namespace "shop"`,
+	} {
+		_, _, err := run(t, append([]string{"abandon"}, strings.Fields(args)...)...)
+		if got := errorText(err); got != want {
+			t.Errorf("%q: got %q, want %q", args, got, want)
+		}
+	}
+}

@@ -1,0 +1,79 @@
+package strategy
+
+import (
+	"fmt"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	federationv1alpha1 "github.com/koinon-io/koinon/pkg/apis/federation/v1alpha1"
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/placement"
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/topology"
+	"github.com/koinon-io/koinon/pkg/registry/federated"
+)
+
+// overridesForNobody warns of overrides by selector that are for none of the targets that there are now.
+// What cannot be told is not warned of, nor are writers in v1beta1, who have not written them.
+func (c *placementCheck) overridesForNobody(version string) (warnings []string) {
+	if version == federated.V1beta1.Version {
+		return nil
+	}
+	var targets []placement.Target // nil until there is an override by selector
+	for i := range c.object.Spec.Overrides {
+		selector := c.object.Spec.Overrides[i].TopologySelector
+		if selector == nil {
+			continue
+		}
+		if targets == nil {
+			if targets = c.placed(); len(targets) == 0 {
+				return nil // placed nowhere yet
+			}
+		}
+		picks, err := placement.OverrideSelector(selector)
+		if err != nil || c.picksAny(picks, targets) {
+			continue
+		}
+		at := field.NewPath("spec", "overrides").Index(i).Child("topologySelector")
+		warnings = append(warnings, fmt.Sprintf("%s: %q matches none of the %d targets that are placed now: the override has no effect until one has such labels",
+			at, metav1.FormatLabelSelector(selector), len(targets)))
+	}
+	return warnings
+}
+
+// placed are the targets that the placement names or selects, and that there are.
+func (c *placementCheck) placed() (placed []placement.Target) {
+	known, err := c.LabelsOf(c.ctx, topology.Base(c.object.Spec.TopologyType), c.object.Namespace)
+	if err != nil {
+		return nil
+	}
+	candidates := make([]placement.Candidate, 0, len(known))
+	for name, of := range known {
+		candidates = append(candidates, placement.Candidate{
+			Name: name, Labels: of, ByNameOnly: !topology.Scoped(c.object.Spec.TopologyType) && of[federationv1alpha1.TopologyLabel] != "",
+		})
+	}
+	targets, err := placement.Resolve(c.object.Spec.TopologyType, c.object.Spec.Placement, nil, candidates)
+	if err != nil {
+		return nil
+	}
+	for _, target := range targets {
+		if target.Disposition == placement.Placed {
+			placed = append(placed, target)
+		}
+	}
+	return placed
+}
+
+// picksAny reports whether a selector picks a target that the object may have.
+func (c *placementCheck) picksAny(picks labels.Selector, targets []placement.Target) bool {
+	for _, target := range targets {
+		if !picks.Matches(labels.Set(target.Labels)) {
+			continue
+		}
+		if refusal, _, err := c.target(target.Name); err != nil || refusal == "" {
+			return true
+		}
+	}
+	return false
+}

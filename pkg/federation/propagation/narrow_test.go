@@ -1,6 +1,7 @@
 package propagation
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -207,6 +208,26 @@ func TestAnObjectIsLeftAsItIsUntilItIsKnownWhereItsNamespaceGoes(t *testing.T) {
 	}
 	if got := e.recall(key).record("m1").Hash; got != "h" {
 		t.Errorf("the record of m1 is %q, want it as it was", got)
+	}
+}
+
+// An object of a type that this release does not know may be of a later one's: what is in members stays.
+func TestAnObjectOfAnUnknownTopologyTypeIsLeftAsItIs(t *testing.T) {
+	object := &v1beta2.FederatedObject{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "web", UID: "u1", CreationTimestamp: metav1.NewTime(time.Now())},
+		Spec:       v1beta2.FederatedObjectSpec{TopologyType: "rack:zone", Placement: &v1beta2.Placement{TopologySelector: &metav1.LabelSelector{}}},
+		Status:     &v1beta2.FederatedObjectStatus{Targets: []v1beta2.TargetStatus{{Name: "m1", Cluster: "m1", Hash: "h", Version: "gen:1"}}},
+	}
+	e, v := engineIn(t, world{typed: true, feed: feedOf(t, false)})
+	e.now, e.memories, e.holders = time.Now, map[objectKey]*memory{}, map[string]map[objectKey]bool{}
+	v.kind.feed = feedOf(t, true, object)
+	e.kinds["configmaps"] = v.kind
+	looked, err := e.look(objectKey{"configmaps", "shop", "web"})
+	if err != nil || looked == nil {
+		t.Fatalf("got %+v, error %v", looked, err)
+	}
+	if len(looked.targets) > 0 || !strings.HasPrefix(looked.problem, `spec.topologyType: "rack:zone" must be one of cell, cluster, edgeunit, or `) {
+		t.Errorf("got targets %+v and problem %q, want no target to be touched, and why", looked.targets, looked.problem)
 	}
 }
 

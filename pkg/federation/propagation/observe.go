@@ -93,7 +93,10 @@ func (e *Engine) look(key objectKey) (*view, error) {
 		}
 		return v, nil
 	}
-	if v.problem = e.refuse(v); v.problem != "" {
+	if v.problem == "" {
+		v.problem = e.refuse(v)
+	}
+	if v.problem != "" {
 		return v, nil
 	}
 	if v.namespace = e.namespaceOf(v); v.namespace.Unknown {

@@ -40,6 +40,10 @@ func TestEveryRefusalIsOneClearSentence(t *testing.T) {
 			federated(`topologyType: rack, ` + anyTemplate),
 			invalid + `spec.topologyType: Invalid value: "rack": must be one of cell, cluster, edgeunit, or one of these, a colon and the key of a label that divides them, such as cell:rack`,
 		},
+		"zones and a selector": {
+			federated(`topologyType: "cell:zone", ` + anyTemplate + `, placement: {topologies: [{name: a}], topologySelector: {}}`),
+			invalid + `spec.placement.topologySelector: Forbidden: topologyType is cell:zone, so there may be topologies or a topologySelector, and not both`,
+		},
 		"a dot in the name of a placed cell": {
 			federated(`topologyType: cell, ` + anyTemplate + `, placement: {topologies: [{name: rz00a.shop}]}`),
 			invalid + `spec.placement.topologies[0].name: Invalid value: "rz00a.shop": the name of a cell holds no dot: write rz00a`,
@@ -178,6 +182,14 @@ func TestWhatIsOddIsTakenWithAWarning(t *testing.T) {
 		"a cell that is not there": {
 			federated(`topologyType: cell, ` + anyTemplate + `, placement: {topologies: [{name: rz09a}]}`),
 			`spec.placement.topologies[0].name: "rz09a": there is no Cell of that name in namespace odd; nothing happens there until it is created`,
+		},
+		"a zone that no cell is in": {
+			federated(`topologyType: "cell:zone", ` + anyTemplate + `, placement: {topologies: [{name: a}]}`),
+			`spec.placement.topologies[0].name: "a": there is no cell with the label zone=a that the object may use; nothing happens until there is one`,
+		},
+		"a region that no cluster is in": {
+			federated(`topologyType: "cluster:region", ` + anyTemplate + `, placement: {topologies: [{name: nowhere}]}`),
+			`spec.placement.topologies[0].name: "nowhere": there is no cluster with the label region=nowhere that the object may use; nothing happens until there is one`,
 		},
 		"a cell on a member that is not there": {
 			object("federation.koinon.io/v1alpha1", "Cell", "rz09a", `clusterName: m9`),

@@ -534,6 +534,7 @@ func readiness(status *v1beta1.KubeFedClusterStatus) (ready bool, problem string
 		switch {
 		case condition.Type == v1beta1.ClusterReady && condition.Status == corev1.ConditionTrue:
 			return true, ""
+		case condition.Type == v1beta1.ClusterCredentialsExpiring: // it says nothing of that
 		case condition.Message != nil && (condition.Type == v1beta1.ClusterReady || condition.Status == corev1.ConditionTrue) && problem == "":
 			problem = *condition.Message
 		}

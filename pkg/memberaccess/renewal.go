@@ -43,6 +43,9 @@ func RenewalOf(config *rest.Config) (r Renewal, ok bool) {
 	return r, ok && r.Account != "" && !claims.Issued.IsZero() && claims.PodUID == ""
 }
 
+// AccountUID is that of the service account; empty if the token does not say.
+func (r Renewal) AccountUID() types.UID { return types.UID(r.claims.AccountUID) }
+
 // at is when so many hundredths of its time have passed.
 func (r Renewal) at(hundredths uint32) time.Time {
 	return r.claims.Issued.Add(r.Lifetime() / 100 * time.Duration(hundredths))

@@ -103,7 +103,7 @@ func (w *agentWait) look(ctx context.Context) (told, said string, err error) {
 		if w.options.Node != "" {
 			break // they are about the API server
 		}
-		wrong := condition.Status == corev1.ConditionTrue
+		wrong := condition.Status == corev1.ConditionTrue && condition.Type != v1beta1.ClusterCredentialsExpiring
 		if condition.Type == v1beta1.ClusterReady {
 			wrong = condition.Status == corev1.ConditionFalse
 		}

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -38,6 +39,8 @@ type fakeCluster struct {
 	absent []string
 	// silent answers nothing but 503.
 	silent bool
+	// bound is the token that is made on request; empty: one that says nothing.
+	bound string
 
 	mu      sync.Mutex
 	objects map[string]tree // guarded by mu
@@ -47,7 +50,7 @@ type fakeCluster struct {
 // kinds are of all resources that the commands use.
 var kinds = map[string]string{
 	"namespaces": "Namespace", "secrets": "Secret", "serviceaccounts": "ServiceAccount", "configmaps": "ConfigMap", "pods": "Pod",
-	"clusterroles": "ClusterRole", "clusterrolebindings": "ClusterRoleBinding", "deployments": "Deployment",
+	"roles": "Role", "rolebindings": "RoleBinding", "clusterroles": "ClusterRole", "clusterrolebindings": "ClusterRoleBinding", "deployments": "Deployment",
 	"kubefedclusters": "KubeFedCluster", "federatedtypeconfigs": "FederatedTypeConfig", "kubefedconfigs": "KubeFedConfig",
 	"cells": "Cell", "edgeunits": "EdgeUnit", "federateddeployments": "FederatedDeployment", "federatedconfigmaps": "FederatedConfigMap",
 	"apiservices": "APIService",
@@ -213,7 +216,7 @@ func (c *fakeCluster) serve(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case strings.HasSuffix(path, "/token"):
 		_ = json.NewEncoder(w).Encode(tree{"kind": "TokenRequest", "apiVersion": "authentication.k8s.io/v1", "metadata": tree{}, "spec": tree{},
-			"status": tree{"token": "b0und", "expirationTimestamp": "2030-01-01T00:00:00Z"}})
+			"status": tree{"token": cmp.Or(c.bound, "b0und"), "expirationTimestamp": "2030-01-01T00:00:00Z"}})
 	case slices.Contains(c.absent, path):
 		fail(w, answer{http.StatusNotFound, "the server could not find the requested resource"})
 	case slices.Contains(c.denied, verb+" "+path):

@@ -12,6 +12,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	"github.com/koinon-io/koinon/pkg/apis/federation/rights"
+	"github.com/koinon-io/koinon/pkg/memberaccess"
 )
 
 var noon = time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
@@ -74,10 +75,10 @@ func TestACredentialSaysWhoItIsAndWhenItEnds(t *testing.T) {
 	if diff := cmp.Diff(want, accountOf(config), cmp.AllowUnexported(account{})); diff != "" {
 		t.Errorf("account (-want +got):\n%s", diff)
 	}
-	if found := credentialEnds("member m1", config, noon, "mend"); len(found) != 1 || found[0].Severity != severityWarning {
+	if found := endings("member m1", memberaccess.Endings(config), noon, "mend"); len(found) != 1 || found[0].Severity != severityWarning {
 		t.Errorf("got %+v", found)
 	}
-	if got := claimsOf("opaque"); got != (claims{}) {
+	if got := accountOf(&rest.Config{BearerToken: "opaque"}); got.user != "" {
 		t.Errorf("a token that says nothing says %+v", got)
 	}
 }

@@ -23,11 +23,10 @@ import (
 	"github.com/koinon-io/koinon/pkg/apis/federation/v1alpha1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
+	"github.com/koinon-io/koinon/pkg/memberaccess"
 )
 
 const (
-	// endsSoon is how long before its end something is a warning.
-	endsSoon = 14 * 24 * time.Hour
 	// maxClockSkew is by how much clocks may differ.
 	maxClockSkew = 2 * time.Second
 	// deletesLong is how long a deletion may take.
@@ -146,14 +145,21 @@ func (a *answered) skew(subject, whose string) []finding {
 
 // ends says that something has ended, or ends soon.
 func ends(subject, what string, at, now time.Time, command string) []finding {
-	when := at.UTC().Format(time.RFC3339)
-	switch {
-	case at.IsZero() || at.Sub(now) > endsSoon:
-		return nil
-	case !at.After(now):
-		return []finding{{severityError, subject, fmt.Sprintf("%s ended at %s", what, when), command}}
+	return endings(subject, []memberaccess.Ending{{What: what, At: at}}, now, command)
+}
+
+// endings says which of them have ended, or end soon.
+func endings(subject string, all []memberaccess.Ending, now time.Time, command string) (found []finding) {
+	for _, e := range all {
+		severity := severityWarning
+		if e.Ended(now) {
+			severity = severityError
+		}
+		if e.Near(now) {
+			found = append(found, finding{severity, subject, e.Sentence(now), command})
+		}
 	}
-	return []finding{{severityWarning, subject, fmt.Sprintf("%s ends at %s", what, when), command}}
+	return found
 }
 
 // minor reads the minor release of a version such as v1.36.2; ok is false if it is none.

@@ -3,10 +3,6 @@ package cli
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
-	"encoding/base64"
-	"encoding/json"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"net"
@@ -21,6 +17,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
 
+	"github.com/koinon-io/koinon/pkg/apis/federation/accounts"
 	"github.com/koinon-io/koinon/pkg/apis/federation/rights"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
 	"github.com/koinon-io/koinon/pkg/memberaccess"
@@ -95,71 +92,39 @@ func (d *doctor) lookAtCredential(ctx context.Context, member *v1beta1.KubeFedCl
 	if apierrors.IsNotFound(err) {
 		return nil // it is ConfigMalformed, which is said
 	}
+	mend := "kubectl koinon join " + member.Name + d.flags.givenIn(d.System)
+	said := credentialsExpiring(&member.Status)
 	if err != nil {
 		d.unknown(subject, "when its credential ends, and what its account may do", err)
+		if said != nil {
+			d.add(finding{severityWarning, subject, deref(said.Message), mend})
+		}
 		return nil
 	}
 	config, err := memberaccess.Config(member, secret, d.now())
 	if err != nil {
 		if ready, _ := readiness(&member.Status); ready { // else it is said
-			d.add(finding{severityError, subject, err.Error(), "kubectl koinon join " + member.Name + d.flags.givenIn(d.System)})
+			d.add(finding{severityError, subject, err.Error(), mend})
 		}
 		return nil
 	}
-	d.add(credentialEnds(subject, config, d.now(), "kubectl koinon join "+member.Name+d.flags.givenIn(d.System))...)
+	ends := memberaccess.Endings(config)
+	if said != nil && deref(said.Reason) == v1beta1.ReasonTokenNotRenewed { // which says it of the token, and why
+		d.add(finding{severityWarning, subject, deref(said.Message), mend})
+		ends = slices.DeleteFunc(ends, func(e memberaccess.Ending) bool { return e.Kind == memberaccess.EndingToken })
+	}
+	d.add(endings(subject, ends, d.now(), mend)...)
 	return config
 }
 
-// credentialEnds says what of a credential has ended, or ends soon.
-func credentialEnds(subject string, config *rest.Config, now time.Time, command string) []finding {
-	found := ends(subject, "its client certificate", memberaccess.ValidUntil(config), now, command)
-	found = append(found, ends(subject, "its token", claimsOf(config.BearerToken).ends(), now, command)...)
-	// Of several authorities, such as an old and a new one, the last one counts.
-	var last time.Time
-	for _, authority := range certificates(config.CAData) {
-		if authority.NotAfter.After(last) {
-			last = authority.NotAfter
+// credentialsExpiring is what Koinon's controllers say of a credential that somebody has to see to; nil if nobody has to.
+func credentialsExpiring(status *v1beta1.KubeFedClusterStatus) *v1beta1.ClusterCondition {
+	for i := range status.Conditions {
+		if status.Conditions[i].Type == v1beta1.ClusterCredentialsExpiring {
+			return &status.Conditions[i]
 		}
 	}
-	return append(found, ends(subject, "the authority of its API server", last, now, command)...)
-}
-
-func certificates(data []byte) (found []*x509.Certificate) {
-	for {
-		var block *pem.Block
-		if block, data = pem.Decode(data); block == nil {
-			return found
-		}
-		if certificate, err := x509.ParseCertificate(block.Bytes); err == nil {
-			found = append(found, certificate)
-		}
-	}
-}
-
-// claims are what a token says of itself. Nobody verifies them here.
-type claims struct {
-	Subject string `json:"sub"`
-	Expires int64  `json:"exp"`
-}
-
-// claimsOf reads them; they are empty if the token is none that says something.
-func claimsOf(token string) (c claims) {
-	parts := strings.Split(token, ".")
-	if len(parts) != 3 {
-		return c
-	}
-	payload, err := base64.RawURLEncoding.DecodeString(strings.TrimRight(parts[1], "="))
-	if err != nil || json.Unmarshal(payload, &c) != nil {
-		return claims{}
-	}
-	return c
-}
-
-func (c claims) ends() time.Time {
-	if c.Expires == 0 {
-		return time.Time{}
-	}
-	return time.Unix(c.Expires, 0)
+	return nil
 }
 
 // servingEnd is when the certificate of an API server ends, as far as it is reached from here. Nothing
@@ -199,15 +164,14 @@ type account struct {
 
 // accountOf tells it from a credential; the user is empty if that does not say.
 func accountOf(config *rest.Config) account {
-	if subject := claimsOf(config.BearerToken).Subject; subject != "" {
-		a := account{user: subject, groups: []string{"system:authenticated"}}
-		if rest, is := strings.CutPrefix(subject, "system:serviceaccount:"); is {
-			namespace, _, _ := strings.Cut(rest, ":")
+	if claims, _ := accounts.ReadAnyClaims(config.BearerToken); claims.Subject != "" {
+		a := account{user: claims.Subject, groups: []string{"system:authenticated"}}
+		if namespace, _ := claims.ServiceAccount(); namespace != "" {
 			a.groups = append(a.groups, "system:serviceaccounts", "system:serviceaccounts:"+namespace)
 		}
 		return a
 	}
-	if own := certificates(config.CertData); len(own) > 0 {
+	if own := memberaccess.Certificates(config.CertData); len(own) > 0 {
 		return account{user: own[0].Subject.CommonName, groups: append([]string{"system:authenticated"}, own[0].Subject.Organization...)}
 	}
 	return account{}

@@ -141,7 +141,7 @@ func (l *looked) whyMember(name string) *reason {
 		}
 	}
 	for _, c := range member.Status.Conditions {
-		if c.Type != v1beta1.ClusterReady && c.Status == corev1.ConditionTrue {
+		if c.Type != v1beta1.ClusterReady && c.Type != v1beta1.ClusterCredentialsExpiring && c.Status == corev1.ConditionTrue {
 			return &reason{false, fmt.Sprintf("member %q is %s: %s", name, c.Type, deref(c.Message))}
 		}
 	}

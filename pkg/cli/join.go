@@ -34,12 +34,13 @@ type joinOptions struct {
 	Tenant              string
 	WorkspaceGroup      string
 	APIEndpoint, Tunnel string
-	TokenLifetime       time.Duration
-	CopyCredential      bool
-	AllowDuplicate      bool
-	Wait                bool
-	Timeout             time.Duration
-	DryRun, Output      string
+	// TokenLifetime is nil if nobody said: a token that ends is then followed by one that does. 0 is one that does not.
+	TokenLifetime  *time.Duration
+	CopyCredential bool
+	AllowDuplicate bool
+	Wait           bool
+	Timeout        time.Duration
+	DryRun, Output string
 
 	name   string
 	labels map[string]string
@@ -56,6 +57,7 @@ func newJoinCommand(flags *connection, streams genericiooptions.IOStreams) *cobr
 		Wait: true, Timeout: time.Minute, now: time.Now, every: 100 * time.Millisecond,
 	}
 	var clusterAdmin, proxy bool
+	var tokenLifetime time.Duration
 	cmd := &cobra.Command{
 		Use:   "join NAME",
 		Args:  cobra.ArbitraryArgs,
@@ -70,6 +72,10 @@ were enabled, run the same command again. With --cluster-admin it may do everyth
 bindings, and the accounts of cells for a stock KubeFed controller, take. With --proxy it may act as others: that is
 what clusters/NAME/proxy needs to let people do there what the member lets them. What an account has of the two it
 keeps, unless --cluster-admin=false or --proxy=false takes it away.
+
+The token ends with the account. With --token-lifetime it ends after that time, and Koinon renews it before, for which
+the account may make tokens of itself, and of no other. A member that is cut off for longer has to be joined again.
+A token that ends is followed by one that does, unless --token-lifetime=0s says otherwise.
 
 Each step looks first whether it was done. A command that was interrupted, or refused, is run again as it was.
 
@@ -100,6 +106,9 @@ Exit codes: 0 joined, and Ready if that was waited for; 1 refused or failed, whe
 			if cmd.Flags().Changed("proxy") {
 				o.Proxy = &proxy
 			}
+			if cmd.Flags().Changed("token-lifetime") {
+				o.TokenLifetime = &tokenLifetime
+			}
 			if err := o.complete(args); err != nil {
 				return err
 			}
@@ -120,7 +129,7 @@ Exit codes: 0 joined, and Ready if that was waited for; 1 refused or failed, whe
 	cmd.Flags().StringVar(&o.WorkspaceGroup, "workspace-group", "", "The workspace group whose member it is: the label "+v1alpha1.WorkspaceGroupLabel+".")
 	cmd.Flags().StringVar(&o.APIEndpoint, "api-endpoint", "", "Where Koinon finds the member's API server. The default is the server of the context.")
 	cmd.Flags().StringVar(&o.Tunnel, "tunnel", "", "Always or Never: spec.tunnel of the KubeFedCluster.")
-	cmd.Flags().DurationVar(&o.TokenLifetime, "token-lifetime", 0, "Ask for a token that ends after this time. Nobody renews it: join again before. The default is one that ends with the account.")
+	cmd.Flags().DurationVar(&tokenLifetime, "token-lifetime", 0, "Ask for a token that ends after this time, and let the account make the next one itself: Koinon renews it. 0s is one that ends with the account, which is the default.")
 	cmd.Flags().BoolVar(&o.CopyCredential, "copy-credential", false, "Make no account: give Koinon the token or the certificate of the context's user.")
 	cmd.Flags().BoolVar(&o.AllowDuplicate, "allow-duplicate", false, "Join a cluster that is joined under another name.")
 	cmd.Flags().BoolVar(&o.Wait, "wait", o.Wait, "Wait until the member is Ready.")
@@ -176,9 +185,9 @@ func (o *joinOptions) validate() error {
 	switch {
 	case o.Tunnel != "" && o.Tunnel != string(v1beta1.TunnelAlways) && o.Tunnel != string(v1beta1.TunnelNever):
 		return fmt.Errorf("--tunnel is %q: it must be Always or Never", o.Tunnel)
-	case o.TokenLifetime != 0 && o.TokenLifetime < minMemberTokenLifetime:
-		return fmt.Errorf("--token-lifetime is %s: it must be %s at least", o.TokenLifetime, minMemberTokenLifetime)
-	case o.CopyCredential && (o.TokenLifetime != 0 || o.ClusterAdmin != nil || o.Proxy != nil):
+	case o.TokenLifetime != nil && *o.TokenLifetime != 0 && *o.TokenLifetime < minMemberTokenLifetime:
+		return fmt.Errorf("--token-lifetime is %s: it must be %s at least, or 0s for a token that does not end", *o.TokenLifetime, minMemberTokenLifetime)
+	case o.CopyCredential && (o.TokenLifetime != nil || o.ClusterAdmin != nil || o.Proxy != nil):
 		return errors.New("--copy-credential makes no account: --token-lifetime, --cluster-admin and --proxy are not allowed with it")
 	case o.Timeout <= 0:
 		return fmt.Errorf("--timeout is %s: it must be more than 0s", o.Timeout)

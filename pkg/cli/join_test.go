@@ -2,6 +2,7 @@ package cli
 
 import (
 	"encoding/base64"
+	"encoding/json"
 	"flag"
 	"os"
 	"path/filepath"
@@ -102,7 +103,7 @@ func TestWhatKeepsAMemberFromBeingJoined(t *testing.T) {
 		"a server without a token":      {args: "join m1 --server https://m1", want: "--token-file is needed with --server"},
 		"a server and a context":        {args: "join m1 --server https://m1 --cluster-context m1", want: "--server, --cluster-context and --cluster-kubeconfig: a context or --server is allowed, not both"},
 		"a server over http":            {args: "join m1 --server http://m1 --token-file t", want: `--server is "http://m1": it must be a URL with the scheme https`},
-		"a lifetime that is too short":  {args: "join m1 --token-lifetime 1m", want: "--token-lifetime is 1m0s: it must be 10m0s at least"},
+		"a lifetime that is too short":  {args: "join m1 --token-lifetime 1m", want: "--token-lifetime is 1m0s: it must be 10m0s at least, or 0s for a token that does not end"},
 		"another dry run":               {args: "join m1 --dry-run=server", want: `--dry-run is "server": it must be none or client`},
 		"another output":                {args: "join m1 -o wide", want: `--output is "wide": it must be name, json or yaml`},
 		"rights of an account not made": {args: "join m1 --copy-credential --proxy", want: "--copy-credential makes no account: --token-lifetime, --cluster-admin and --proxy are not allowed with it"},
@@ -349,14 +350,48 @@ func TestWhatAProgramGivesTheCallerStaysHere(t *testing.T) {
 	}
 }
 
-func TestATokenThatEndsIsWarnedAbout(t *testing.T) {
+// A token that ends is made with the right to make the next one, and of no other account. A join keeps it, until it is told otherwise.
+func TestATokenThatEndsIsMadeWithTheRightToRenewIt(t *testing.T) {
+	const roles, bindings = "/apis/rbac.authorization.k8s.io/v1/namespaces/koinon-system/roles/", "/apis/rbac.authorization.k8s.io/v1/namespaces/koinon-system/rolebindings/"
 	b := newBench(t)
+	tokenOf := func(uid string) string {
+		payload, err := json.Marshal(tree{"sub": "system:serviceaccount:koinon-system:koinon", "iat": time.Now().Unix(), "exp": time.Now().Add(24 * time.Hour).Unix(),
+			"kubernetes.io": tree{"serviceaccount": tree{"uid": uid}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return "e30." + base64.RawURLEncoding.EncodeToString(payload) + ".c2ln"
+	}
+	b.member.put(memberAccounts+"koinon", tree{"metadata": tree{"uid": "first"}})
+	b.member.bound = tokenOf("first")
 	_, stderr := b.mustRun(t, "join", "m1", "--token-lifetime", "24h")
-	if want := "Warning: nobody renews the token, which ends at 2030-01-01T00:00:00Z: run the same command again before\n"; !strings.Contains(stderr, want) {
+	if want := "token of koinon-system/koinon in the member: made, ends at 2030-01-01T00:00:00Z, and is renewed before\n"; !strings.Contains(stderr, want) {
 		t.Errorf("it said %q, want %q", stderr, want)
 	}
-	if got := b.tokenInKoinon(t); got != "b0und" || b.member.object("/api/v1/namespaces/koinon-system/secrets/koinon") != nil {
+	if got := b.tokenInKoinon(t); got != b.member.bound || b.member.object("/api/v1/namespaces/koinon-system/secrets/koinon") != nil {
 		t.Errorf("Koinon has the token %q", got)
+	}
+	want := []any{tree{"apiGroups": []any{""}, "resources": []any{"serviceaccounts/token"}, "resourceNames": []any{"koinon"}, "verbs": []any{"create"}}}
+	if diff := cmp.Diff(want, b.member.object(roles + joinRole + ":token")["rules"]); diff != "" {
+		t.Errorf("the rules (-want +got):\n%s", diff)
+	}
+	if b.member.object(bindings+joinRole+":token") == nil {
+		t.Error("nobody has the role")
+	}
+
+	_, stderr = b.mustRun(t, "join", "m1")
+	if strings.Contains(stderr, ": made\n") || strings.Contains(stderr, ": changed\n") || b.tokenInKoinon(t) != b.member.bound {
+		t.Errorf("a join of what is joined said %q", stderr)
+	}
+	b.member.put(memberAccounts+"koinon", tree{"metadata": tree{"uid": "second"}})
+	b.member.bound = tokenOf("second")
+	b.mustRun(t, "join", "m1")
+	if b.tokenInKoinon(t) != b.member.bound {
+		t.Error("of an account that was made anew Koinon keeps the token of the old one")
+	}
+	_, stderr = b.mustRun(t, "join", "m1", "--token-lifetime", "0s")
+	if got := b.tokenInKoinon(t); got != "t0ken" || b.member.object(roles+joinRole+":token") != nil || b.member.object(bindings+joinRole+":token") != nil {
+		t.Errorf("with a token that does not end the account keeps the right to make others, or Koinon has %q; it said %q", got, stderr)
 	}
 }
 

@@ -35,6 +35,9 @@ type joinNames struct{ namespace, account string }
 func (n joinNames) role() string  { return "koinon:join:" + n.namespace + ":" + n.account }
 func (n joinNames) admin() string { return n.role() + ":cluster-admin" }
 
+// renewal is the Role, in the account's namespace, by which it makes tokens of itself.
+func (n joinNames) renewal() string { return n.role() + ":token" }
+
 // accountObjects are what a join makes in a member.
 type accountObjects struct {
 	namespace *corev1.Namespace
@@ -43,6 +46,9 @@ type accountObjects struct {
 	role    *rbacv1.ClusterRole
 	binding *rbacv1.ClusterRoleBinding
 	token   *corev1.Secret
+	// renewal lets the account make tokens of itself, if its token ends.
+	renewal        *rbacv1.Role
+	renewalBinding *rbacv1.RoleBinding
 }
 
 // newAccountObjects makes them. federation is empty if it is not known what it is called. roleRules is nil for cluster-admin.
@@ -62,6 +68,14 @@ func newAccountObjects(n joinNames, federation string, roleRules []rbacv1.Policy
 		},
 	}
 	metav1.SetMetaDataAnnotation(&objects.token.ObjectMeta, corev1.ServiceAccountNameKey, n.account)
+	subjects := []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: n.namespace, Name: n.account}}
+	objects.renewal = &rbacv1.Role{
+		TypeMeta: typeMeta(rbacv1.SchemeGroupVersion.String(), "Role"), ObjectMeta: meta(n.namespace, n.renewal()), Rules: rights.Renewal(n.account),
+	}
+	objects.renewalBinding = &rbacv1.RoleBinding{
+		TypeMeta: typeMeta(rbacv1.SchemeGroupVersion.String(), "RoleBinding"), ObjectMeta: meta(n.namespace, n.renewal()),
+		RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: n.renewal()}, Subjects: subjects,
+	}
 	binding, role := n.admin(), "cluster-admin"
 	if roleRules != nil {
 		binding, role = n.role(), n.role()
@@ -70,7 +84,7 @@ func newAccountObjects(n joinNames, federation string, roleRules []rbacv1.Policy
 	objects.binding = &rbacv1.ClusterRoleBinding{
 		TypeMeta: typeMeta(rbacv1.SchemeGroupVersion.String(), "ClusterRoleBinding"), ObjectMeta: meta("", binding),
 		RoleRef:  rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: role},
-		Subjects: []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: n.namespace, Name: n.account}},
+		Subjects: subjects,
 	}
 	return objects
 }

@@ -215,14 +215,36 @@ func (j *joining) neededInMember() (needed []right) {
 			right{verb, "", schema.GroupResource{Resource: "namespaces"}},
 			right{verb, j.AccountNamespace, schema.GroupResource{Resource: "serviceaccounts"}},
 			right{verb, "", roles("clusterroles")}, right{verb, "", roles("clusterrolebindings")})
-		if j.TokenLifetime == 0 {
+		if j.lifetime() == 0 {
 			needed = append(needed, right{verb, j.AccountNamespace, schema.GroupResource{Resource: "secrets"}})
+		} else {
+			needed = append(needed, right{verb, j.AccountNamespace, roles("roles")}, right{verb, j.AccountNamespace, roles("rolebindings")})
 		}
 	}
-	if j.TokenLifetime != 0 {
+	if j.lifetime() != 0 {
 		needed = append(needed, right{"create", j.AccountNamespace, schema.GroupResource{Resource: "serviceaccounts/token"}})
 	}
 	return needed
+}
+
+// renewed is the token in Koinon, if it is one of the account that ends.
+func (j *joining) renewed() (memberaccess.Renewal, bool) {
+	if j.haveConfig == nil {
+		return memberaccess.Renewal{}, false
+	}
+	renewal, ok := memberaccess.RenewalOf(j.haveConfig)
+	return renewal, ok && renewal.Namespace == j.AccountNamespace && renewal.Account == j.Account
+}
+
+// lifetime is that of the token that Koinon is to have; 0 if it does not end.
+func (j *joining) lifetime() time.Duration {
+	if j.TokenLifetime != nil {
+		return *j.TokenLifetime
+	}
+	if renewal, ok := j.renewed(); ok {
+		return renewal.Lifetime()
+	}
+	return 0
 }
 
 // keep takes from the KubeFedCluster that there is where it leads and how, if nobody said otherwise
@@ -295,13 +317,14 @@ func (j *joining) makeAccount(ctx context.Context) (c memberCredential, err erro
 	if err := j.ensureNamespace(ctx); err != nil {
 		return c, err
 	}
-	if _, err = ensure(ctx, j, j.member.core.ServiceAccounts(j.AccountNamespace), o.account, "the member", j.ownAccount); err != nil {
+	account, err := ensure(ctx, j, j.member.core.ServiceAccounts(j.AccountNamespace), o.account, "the member", j.ownAccount)
+	if err != nil {
 		return c, err
 	}
 	if err := j.ensureRights(ctx); err != nil {
 		return c, err
 	}
-	token, own, err := j.token(ctx)
+	token, own, err := j.token(ctx, account)
 	if err != nil {
 		return c, err
 	}
@@ -351,6 +374,9 @@ func (j *joining) ensureRights(ctx context.Context) error {
 	}); err != nil {
 		return err
 	}
+	if err := j.ensureRenewal(ctx); err != nil {
+		return err
+	}
 	if j.wasAdmin == nil || o.role == nil {
 		return nil
 	}
@@ -361,10 +387,65 @@ func (j *joining) ensureRights(ctx context.Context) error {
 	return nil
 }
 
+// ensureRenewal lets the account make tokens of itself, or takes that away if its token was one that ends, and is none now.
+func (j *joining) ensureRenewal(ctx context.Context) error {
+	roles, bindings, name := j.member.rbac.Roles(j.AccountNamespace), j.member.rbac.RoleBindings(j.AccountNamespace), j.names.renewal()
+	if j.lifetime() == 0 {
+		if _, had := j.renewed(); !had {
+			return nil
+		}
+		if err := takeAway(ctx, j, bindings, "rolebinding", name); err != nil {
+			return err
+		}
+		return takeAway(ctx, j, roles, "role", name)
+	}
+	role, binding := j.objects.renewal, j.objects.renewalBinding
+	if _, err := ensure(ctx, j, roles, role, "the member", func(have *rbacv1.Role) (bool, error) {
+		if equality.Semantic.DeepEqual(have.Rules, role.Rules) {
+			return false, nil
+		}
+		have.Rules = role.Rules
+		return true, j.mayChange(fmt.Sprintf("Role %q", have.Name), have)
+	}); err != nil {
+		return err
+	}
+	_, err := ensure(ctx, j, bindings, binding, "the member", func(have *rbacv1.RoleBinding) (bool, error) {
+		if have.RoleRef != binding.RoleRef {
+			return false, fmt.Errorf("the RoleBinding %q of the member is of %q, and cannot be changed: delete it", have.Name, have.RoleRef.Name)
+		}
+		if equality.Semantic.DeepEqual(have.Subjects, binding.Subjects) {
+			return false, nil
+		}
+		have.Subjects = binding.Subjects
+		return true, j.mayChange(fmt.Sprintf("RoleBinding %q", have.Name), have)
+	})
+	return err
+}
+
+// takeAway deletes what lets the account make tokens.
+func takeAway[T object](ctx context.Context, j *joining, client deleter[T], kind, name string) error {
+	what := fmt.Sprintf("%s %s/%s in the member", kind, j.AccountNamespace, name)
+	have, err := client.Get(ctx, name, metav1.GetOptions{})
+	if err == nil {
+		if err := j.mayChange(fmt.Sprintf("%s %q", kind, name), have); err != nil {
+			return err
+		}
+		err = client.Delete(ctx, name, metav1.DeleteOptions{Preconditions: metav1.NewUIDPreconditions(string(have.GetUID()))})
+	}
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("delete the %s: %s", what, sentence(err))
+	}
+	j.steps.say("%s: deleted, the token does not end any more", what)
+	return nil
+}
+
 // token returns one for the account, and the authorities that the member itself says it has.
-func (j *joining) token(ctx context.Context) (token string, authority []byte, err error) {
-	if j.TokenLifetime != 0 {
-		return j.boundToken(ctx)
+func (j *joining) token(ctx context.Context, account *corev1.ServiceAccount) (token string, authority []byte, err error) {
+	if j.lifetime() != 0 {
+		return j.boundToken(ctx, account)
 	}
 	secrets := j.member.core.Secrets(j.AccountNamespace)
 	if _, err := ensure(ctx, j, secrets, j.objects.token, "the member", func(have *corev1.Secret) (bool, error) {
@@ -389,15 +470,29 @@ func (j *joining) token(ctx context.Context) (token string, authority []byte, er
 	return token, authority, err
 }
 
-func (j *joining) boundToken(ctx context.Context) (token string, authority []byte, err error) {
-	seconds := int64(j.TokenLifetime.Seconds())
+// keepsToken reports whether the token in Koinon stays: it is one of the account as it is now, with which Koinon reaches the
+// member, and is not to be renewed yet.
+func (j *joining) keepsToken(account *corev1.ServiceAccount) bool {
+	renewal, ok := j.renewed()
+	if !ok || j.TokenLifetime != nil || renewal.AccountUID() != account.UID || !j.now().Before(renewal.Due(j.name)) {
+		return false
+	}
+	ready, _ := readiness(&j.have.Status)
+	return ready
+}
+
+func (j *joining) boundToken(ctx context.Context, account *corev1.ServiceAccount) (token string, authority []byte, err error) {
+	if j.keepsToken(account) {
+		j.steps.say("token of %s/%s in Koinon: is there, and renewed before it ends", j.AccountNamespace, j.Account)
+		return j.haveConfig.BearerToken, j.haveConfig.CAData, nil
+	}
+	seconds := int64(j.lifetime().Seconds())
 	request, err := j.member.core.ServiceAccounts(j.AccountNamespace).CreateToken(ctx, j.Account,
 		&authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{ExpirationSeconds: &seconds}}, metav1.CreateOptions{})
 	if err != nil {
 		return "", nil, fmt.Errorf("ask the member for a token of the account: %s", sentence(err))
 	}
-	j.steps.say("token of %s/%s in the member: made, ends at %s", j.AccountNamespace, j.Account, stamp(request.Status.ExpirationTimestamp))
-	j.steps.warn("nobody renews the token, which ends at %s: run the same command again before", stamp(request.Status.ExpirationTimestamp))
+	j.steps.say("token of %s/%s in the member: made, ends at %s, and is renewed before", j.AccountNamespace, j.Account, stamp(request.Status.ExpirationTimestamp))
 	roots, err := j.member.core.ConfigMaps(j.AccountNamespace).Get(ctx, "kube-root-ca.crt", metav1.GetOptions{})
 	if err == nil {
 		authority = []byte(roots.Data["ca.crt"])
@@ -534,6 +629,7 @@ func readiness(status *v1beta1.KubeFedClusterStatus) (ready bool, problem string
 		switch {
 		case condition.Type == v1beta1.ClusterReady && condition.Status == corev1.ConditionTrue:
 			return true, ""
+		case condition.Type == v1beta1.ClusterCredentialsExpiring: // it says nothing of that
 		case condition.Message != nil && (condition.Type == v1beta1.ClusterReady || condition.Status == corev1.ConditionTrue) && problem == "":
 			problem = *condition.Message
 		}
@@ -636,8 +732,10 @@ func (j *joining) show() error {
 			parts = append(parts, part{"in the member", o.role})
 		}
 		parts = append(parts, part{"in the member", o.binding})
-		if j.TokenLifetime == 0 {
+		if j.lifetime() == 0 {
 			parts = append(parts, part{"in the member, which fills in the token", o.token})
+		} else {
+			parts = append(parts, part{"in the member", o.renewal}, part{"in the member", o.renewalBinding})
 		}
 	}
 	credential, err := j.credential("", nil)

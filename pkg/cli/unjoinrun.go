@@ -410,8 +410,8 @@ func (u *unjoining) cleanMember(ctx context.Context) {
 			return
 		}
 		u.stay(what,
-			fmt.Sprintf("%s delete --ignore-not-found clusterrolebinding,clusterrole %s %s && %s -n %s delete --ignore-not-found secret,serviceaccount %s",
-				kubectl, u.names.role(), u.names.admin(), kubectl, u.AccountNamespace, u.Account))
+			fmt.Sprintf("%s delete --ignore-not-found clusterrolebinding,clusterrole %s %s && %s -n %s delete --ignore-not-found secret,serviceaccount %s && %s -n %s delete --ignore-not-found rolebinding,role %s",
+				kubectl, u.names.role(), u.names.admin(), kubectl, u.AccountNamespace, u.Account, kubectl, u.AccountNamespace, u.names.renewal()))
 		return
 	}
 	rbac, core := u.member.rbac, u.member.core
@@ -419,6 +419,8 @@ func (u *unjoining) cleanMember(ctx context.Context) {
 		remove(ctx, u, rbac.ClusterRoleBindings(), "clusterrolebinding", "", name)
 	}
 	remove(ctx, u, rbac.ClusterRoles(), "clusterrole", "", u.names.role())
+	remove(ctx, u, rbac.RoleBindings(u.AccountNamespace), "rolebinding", u.AccountNamespace, u.names.renewal())
+	remove(ctx, u, rbac.Roles(u.AccountNamespace), "role", u.AccountNamespace, u.names.renewal())
 	remove(ctx, u, core.Secrets(u.AccountNamespace), "secret", u.AccountNamespace, u.Account)
 	remove(ctx, u, core.ServiceAccounts(u.AccountNamespace), "serviceaccount", u.AccountNamespace, u.Account)
 	u.cleanNamespace(ctx)
@@ -486,7 +488,9 @@ func (u *unjoining) cleanNamespace(ctx context.Context) {
 		u.stay(what+", "+u.notOurs(namespace), command)
 		return
 	}
-	others, err := contents(ctx, u.member, u.AccountNamespace, map[string]bool{"secrets/" + u.Account: true, "serviceaccounts/" + u.Account: true})
+	others, err := contents(ctx, u.member, u.AccountNamespace, map[string]bool{
+		"secrets/" + u.Account: true, "serviceaccounts/" + u.Account: true, "rolebindings/" + u.names.renewal(): true, "roles/" + u.names.renewal(): true,
+	})
 	switch {
 	case err != nil:
 		u.stay(what+", since it is not known what else is in it: "+err.Error(), command)

@@ -268,7 +268,8 @@ func (t *term) buildPropagation() (err error) {
 				t.accounts.NamespaceSeen(member, event.Live.Name)
 			}
 		},
-		Record: t.recorder.Record,
+		SecretClient: t.kube.CoreV1().Secrets(namespace),
+		Record:       t.recorder.Record,
 	})
 	if err != nil {
 		return err

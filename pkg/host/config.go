@@ -68,6 +68,8 @@ type Storage struct {
 	// Readiness says in /readyz whether the storage can be used. Neither /livez nor
 	// /healthz depend on it.
 	Readiness healthz.HealthChecker
+	// Keys are told of what encrypts, and say in errors what is wrong with it.
+	Keys *Keys
 }
 
 // Certificates are the files of a PKI. A file named Serving or FrontProxyClient holds the

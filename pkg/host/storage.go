@@ -22,15 +22,22 @@ func (s Storage) ApplyTo(generic *genericapiserver.Config) {
 	if s.Readiness != nil {
 		generic.ReadyzChecks = append(generic.ReadyzChecks, s.Readiness)
 	}
-	// Keys that are kept elsewhere: with the health endpoints goes the check of these.
+	// Keys that are kept elsewhere: with the health endpoints goes the check of these. It is not in /livez: a restart
+	// brings nobody's keys back.
 	if keys, ok := generic.ResourceTransformers.(healthz.HealthChecker); ok {
 		generic.HealthzChecks = append(generic.HealthzChecks, keys)
 		generic.ReadyzChecks = append(generic.ReadyzChecks, keys)
+		if s.Keys != nil {
+			s.Keys.checker.Store(&keys)
+		}
 	}
 }
 
 // wrap wraps the storage of one server in a chain.
 func (s Storage) wrap(getter generic.RESTOptionsGetter) generic.RESTOptionsGetter {
+	if s.Keys != nil {
+		getter = s.Keys.wrap(getter)
+	}
 	if s.RESTOptions == nil {
 		return getter
 	}

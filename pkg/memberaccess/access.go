@@ -3,8 +3,6 @@ package memberaccess
 import (
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/base64"
-	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -21,6 +19,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 
+	"github.com/koinon-io/koinon/pkg/apis/federation/accounts"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
 )
 
@@ -263,27 +262,7 @@ func ValidUntil(config *rest.Config) time.Time {
 // its claim sub says; empty if the credential is something else. The token is not verified:
 // the member does that, and nobody else is told.
 func AccountNamespace(config *rest.Config) string {
-	parts := strings.Split(config.BearerToken, ".")
-	if len(parts) != 3 {
-		return ""
-	}
-	payload, err := base64.RawURLEncoding.DecodeString(strings.TrimRight(parts[1], "="))
-	if err != nil {
-		return ""
-	}
-	var claims struct {
-		Subject string `json:"sub"`
-	}
-	if json.Unmarshal(payload, &claims) != nil {
-		return ""
-	}
-	account, ok := strings.CutPrefix(claims.Subject, "system:serviceaccount:")
-	if !ok {
-		return ""
-	}
-	namespace, _, ok := strings.Cut(account, ":")
-	if !ok {
-		return ""
-	}
+	claims, _ := accounts.ReadAnyClaims(config.BearerToken)
+	namespace, _ := claims.ServiceAccount()
 	return namespace
 }

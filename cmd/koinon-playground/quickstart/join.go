@@ -143,6 +143,9 @@ func clusterReady(cluster *corev1beta1.KubeFedCluster) (bool, string) {
 		if c.Type == corev1beta1.ClusterReady && c.Status == corev1.ConditionTrue {
 			return true, ""
 		}
+		if c.Type == corev1beta1.ClusterCredentialsExpiring {
+			continue // it says nothing of that
+		}
 		said = fmt.Sprintf("%s is %s", c.Type, c.Status)
 		if c.Message != nil {
 			said += ": " + *c.Message

@@ -234,9 +234,9 @@ func (a *aggregated) genericConfig(ctx context.Context, certificate dynamiccerti
 	hostInformers := informers.NewSharedInformerFactory(client, 0)
 	generic := genericapiserver.NewConfig(apiserver.Codecs)
 	hook := a.options.newWebhook()
-	readiness := a.store.Readiness()
+	readiness, keys := a.store.Readiness(), &host.Keys{}
 	generic.BuildHandlerChainFunc = func(api http.Handler, c *genericapiserver.Config) http.Handler {
-		return withoutOtherOrigins(true, withWebhook(hook, withReason(readiness.Reason, proxy.Explain(genericapiserver.DefaultBuildHandlerChain(api, c)))))
+		return withoutOtherOrigins(true, withWebhook(hook, withReasons(readiness, keys, proxy.Explain(genericapiserver.DefaultBuildHandlerChain(api, c)))))
 	}
 
 	authentication := genericoptions.NewDelegatingAuthenticationOptions()
@@ -262,7 +262,7 @@ func (a *aggregated) genericConfig(ctx context.Context, certificate dynamiccerti
 			return nil, nil, fmt.Errorf("configure the API server behind %s: %w", a.host.Host, err)
 		}
 	}
-	hostStorage(a.store, readiness).ApplyTo(generic)
+	hostStorage(a.store, readiness, keys).ApplyTo(generic)
 	return generic, hostInformers, nil
 }
 

@@ -107,10 +107,10 @@ func (s *standalone) hostConfig(ctx context.Context, keys *pki.PKI) (host.Config
 		return host.Config{}, err
 	}
 	hook := s.options.newWebhook()
-	readiness := s.store.Readiness()
+	readiness, keysOfStore := s.store.Readiness(), &host.Keys{}
 	return host.Config{
 		Listener:             s.listener,
-		Storage:              hostStorage(s.store, readiness),
+		Storage:              hostStorage(s.store, readiness, keysOfStore),
 		EncryptionConfigFile: encryption,
 		Certificates: host.Certificates{
 			CA:                keys.CAFile(),
@@ -131,7 +131,7 @@ func (s *standalone) hostConfig(ctx context.Context, keys *pki.PKI) (host.Config
 		Administrators:   pki.AdministratorsGroup,
 		Extension:        s.options.extension(s.store, s.tunnel),
 		Front: func(api http.Handler) http.Handler {
-			return withoutOtherOrigins(false, withWebhook(hook, withReason(readiness.Reason, proxy.Explain(api))))
+			return withoutOtherOrigins(false, withWebhook(hook, withReasons(readiness, keysOfStore, proxy.Explain(api))))
 		},
 	}, nil
 }

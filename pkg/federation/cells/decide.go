@@ -221,10 +221,22 @@ func merge(current, wanted *v1beta1.KubeFedCluster) (*v1beta1.KubeFedCluster, bo
 // worth a write. A probe alone is that once it is age later than the one that was mirrored,
 // and than since: else all would be written after a restart.
 func mirror(current, member *v1beta1.KubeFedClusterStatus, age time.Duration, since time.Time) (*v1beta1.KubeFedClusterStatus, bool) {
+	member = withoutCredentials(member)
 	if sameState(current, member) && !probedLater(current, member, age, since) {
 		return nil, false
 	}
 	return member.DeepCopy(), true
+}
+
+// withoutCredentials is the status of a member as its cells have it: what they are reached with is their own.
+func withoutCredentials(status *v1beta1.KubeFedClusterStatus) *v1beta1.KubeFedClusterStatus {
+	isOfCredentials := func(c v1beta1.ClusterCondition) bool { return c.Type == v1beta1.ClusterCredentialsExpiring }
+	if !slices.ContainsFunc(status.Conditions, isOfCredentials) {
+		return status
+	}
+	status = status.DeepCopy()
+	status.Conditions = slices.DeleteFunc(status.Conditions, isOfCredentials)
+	return status
 }
 
 // sameState compares everything but the times of probes.
@@ -283,7 +295,7 @@ func isReady(cluster *v1beta1.KubeFedCluster) bool {
 // problemOf quotes the condition that says why a member is not ready.
 func problemOf(cluster *v1beta1.KubeFedCluster) string {
 	for _, c := range cluster.Status.Conditions {
-		bad := (c.Type == v1beta1.ClusterReady) != (c.Status == corev1.ConditionTrue)
+		bad := c.Type != v1beta1.ClusterCredentialsExpiring && (c.Type == v1beta1.ClusterReady) != (c.Status == corev1.ConditionTrue)
 		if bad && c.Message != nil && *c.Message != "" {
 			return ": " + *c.Message
 		}

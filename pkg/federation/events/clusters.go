@@ -9,20 +9,34 @@ import (
 
 // ClusterTransitions returns what has happened between two statuses of a KubeFedCluster that were
 // stored one after the other: that it has become ready, or is not any more. Its reasons are those of
-// the conditions: ClusterReady, ClusterNotReady, ClusterNotReachable and ClusterConfigMalformed.
-func ClusterTransitions(old, current *v1beta1.KubeFedClusterStatus) []Event {
-	before, after := judging(old), judging(current)
-	if after == nil || before != nil && *before.Reason == *after.Reason {
-		return nil
+// the conditions: ClusterReady, ClusterNotReady, ClusterNotReachable and ClusterConfigMalformed; and
+// CredentialsEnd and TokenNotRenewed, once somebody has to see to its credential.
+func ClusterTransitions(old, current *v1beta1.KubeFedClusterStatus) (happened []Event) {
+	for _, of := range []func(*v1beta1.KubeFedClusterStatus) *v1beta1.ClusterCondition{judging, ofCredentials} {
+		before, after := of(old), of(current)
+		if after == nil || before != nil && *before.Reason == *after.Reason {
+			continue
+		}
+		event := Event{Type: corev1.EventTypeWarning, Reason: *after.Reason}
+		if after.Message != nil {
+			event.Message = status.Cut(*after.Message, maxMessageBytes)
+		}
+		if *after.Reason == v1beta1.ReasonClusterReady {
+			event.Type = corev1.EventTypeNormal
+		}
+		happened = append(happened, event)
 	}
-	happened := Event{Type: corev1.EventTypeWarning, Reason: *after.Reason}
-	if after.Message != nil {
-		happened.Message = status.Cut(*after.Message, maxMessageBytes)
+	return happened
+}
+
+// ofCredentials returns the condition that somebody has to see to a credential; nil if nobody has to.
+func ofCredentials(s *v1beta1.KubeFedClusterStatus) *v1beta1.ClusterCondition {
+	for i := range s.Conditions {
+		if c := &s.Conditions[i]; c.Type == v1beta1.ClusterCredentialsExpiring && c.Reason != nil {
+			return c
+		}
 	}
-	if *after.Reason == v1beta1.ReasonClusterReady {
-		happened.Type = corev1.EventTypeNormal
-	}
-	return []Event{happened}
+	return nil
 }
 
 // judging returns the condition that says how a cluster is; nil if none does. Beside that of a

@@ -1,9 +1,11 @@
 package membership
 
 import (
+	"errors"
 	"testing"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -15,6 +17,7 @@ import (
 	"github.com/koinon-io/koinon/pkg/federation/memberclient"
 	"github.com/koinon-io/koinon/pkg/generated/clientset/versioned/fake"
 	listersv1beta1 "github.com/koinon-io/koinon/pkg/generated/listers/core/v1beta1"
+	"github.com/koinon-io/koinon/pkg/memberaccess"
 )
 
 // Who changed a connection sees that it was looked at, although what is found is the same: also if the process that knew the former
@@ -37,7 +40,7 @@ func changedConnectionIsWritten(t *testing.T, endpoints []string) {
 		t.Fatal("a member without a Secret makes a connection")
 	}
 	before := metav1.NewTime(time.Now().Add(-time.Minute).Truncate(time.Second))
-	cluster.Status.Conditions = finding{health: Malformed, problem: problem.Error()}.conditions(before)
+	cluster.Status.Conditions = finding{health: Malformed, problem: problem.Error()}.conditions(ending{}, before)
 
 	client := fake.NewClientset(cluster)
 	written := make(chan *v1beta1.KubeFedCluster, 10)
@@ -84,7 +87,7 @@ func changedConnectionIsWritten(t *testing.T, endpoints []string) {
 
 func TestACheckWithinTheSameSecondIsNotSeen(t *testing.T) {
 	at := func(f finding, seconds int) *v1beta1.KubeFedClusterStatus {
-		return &v1beta1.KubeFedClusterStatus{Conditions: f.conditions(metav1.Unix(int64(seconds), 0))}
+		return &v1beta1.KubeFedClusterStatus{Conditions: f.conditions(ending{}, metav1.Unix(int64(seconds), 0))}
 	}
 	ready, offline := finding{health: Ready}, finding{health: Offline, problem: "nobody answers"}
 	for name, test := range map[string]struct {
@@ -99,5 +102,36 @@ func TestACheckWithinTheSameSecondIsNotSeen(t *testing.T) {
 		if got := probedLater(test.old, test.written); got != test.want {
 			t.Errorf("%s: got %v, want %v", name, got, test.want)
 		}
+	}
+}
+
+// A server that does not take the condition of the credential, such as an earlier release or KubeFed's webhook, is written
+// the health all the same.
+func TestAStatusIsWrittenWithoutTheConditionThatIsRefused(t *testing.T) {
+	cluster := &v1beta1.KubeFedCluster{ObjectMeta: metav1.ObjectMeta{Namespace: system, Name: "m1"}}
+	client := fake.NewClientset()
+	var got *v1beta1.KubeFedCluster
+	client.PrependReactor("update", "kubefedclusters", func(action clienttesting.Action) (bool, runtime.Object, error) {
+		updated := action.(clienttesting.UpdateAction).GetObject().(*v1beta1.KubeFedCluster)
+		if len(updated.Status.Conditions) > 1 {
+			return true, nil, apierrors.NewForbidden(v1beta1.Resource("kubefedclusters"), "m1", errors.New("admission webhook denied the request: unsupported type"))
+		}
+		got = updated
+		return true, updated, nil
+	})
+	clusters := cache.NewIndexer(cache.MetaNamespaceKeyFunc, cache.Indexers{cache.NamespaceIndex: cache.MetaNamespaceIndexFunc})
+	if err := clusters.Add(cluster); err != nil {
+		t.Fatal(err)
+	}
+	r := &Registry{Config: Config{
+		Clusters: listersv1beta1.NewKubeFedClusterLister(clusters).KubeFedClusters(system),
+		Client:   client.KubeFedCoreV1beta1().KubeFedClusters(system),
+	}}
+	m := &member{Member: Member{Name: "m1"}, secret: "s", ctx: t.Context(), endings: []memberaccess.Ending{{Kind: memberaccess.EndingToken, What: "its token", At: time.Unix(1, 0)}}}
+	if err := r.writeStatus(m, finding{health: Ready}); err != nil {
+		t.Fatal(err)
+	}
+	if got == nil || len(got.Status.Conditions) != 1 || got.Status.Conditions[0].Type != v1beta1.ClusterReady {
+		t.Errorf("got %+v, want that it is Ready", got)
 	}
 }

@@ -42,6 +42,9 @@ type finding struct {
 	version string // of Kubernetes, if ready
 }
 
+// ending is why somebody has to see to a credential; its reason is empty if nobody has to.
+type ending struct{ reason, message string }
+
 // Thresholds are how many checks in a row it takes to change a member's health.
 type Thresholds struct {
 	Period, Timeout  time.Duration
@@ -136,34 +139,43 @@ func explain(err error, secret string) finding {
 }
 
 // conditions says a finding the way KubeFed does: only the conditions that it sets in
-// that state, and no others.
-func (f finding) conditions(now metav1.Time) []v1beta1.ClusterCondition {
+// that state, and behind them, if it has to be said, that of the credential.
+func (f finding) conditions(credential ending, now metav1.Time) []v1beta1.ClusterCondition {
 	condition := func(kind v1beta1.ClusterConditionType, status corev1.ConditionStatus, reason, message string) v1beta1.ClusterCondition {
 		return v1beta1.ClusterCondition{
 			Type: kind, Status: status, Reason: &reason, Message: &message,
 			LastProbeTime: now, LastTransitionTime: &now,
 		}
 	}
-	switch f.health {
+	var credentials []v1beta1.ClusterCondition
+	if credential.reason != "" {
+		credentials = append(credentials, condition(v1beta1.ClusterCredentialsExpiring, corev1.ConditionTrue, credential.reason, credential.message))
+	}
+	return append(f.health.conditions(f.problem, condition), credentials...)
+}
+
+// conditions are KubeFed's.
+func (h Health) conditions(problem string, condition func(v1beta1.ClusterConditionType, corev1.ConditionStatus, string, string) v1beta1.ClusterCondition) []v1beta1.ClusterCondition {
+	switch h {
 	case Ready:
 		return []v1beta1.ClusterCondition{condition(v1beta1.ClusterReady, corev1.ConditionTrue, v1beta1.ReasonClusterReady, "/healthz responded with ok")}
 	case NotReady:
 		return []v1beta1.ClusterCondition{
-			condition(v1beta1.ClusterReady, corev1.ConditionFalse, v1beta1.ReasonClusterNotReady, f.problem),
+			condition(v1beta1.ClusterReady, corev1.ConditionFalse, v1beta1.ReasonClusterNotReady, problem),
 			condition(v1beta1.ClusterOffline, corev1.ConditionFalse, v1beta1.ReasonClusterReachable, "cluster is reachable"),
 		}
 	case Offline:
-		return []v1beta1.ClusterCondition{condition(v1beta1.ClusterOffline, corev1.ConditionTrue, v1beta1.ReasonClusterNotReachable, f.problem)}
+		return []v1beta1.ClusterCondition{condition(v1beta1.ClusterOffline, corev1.ConditionTrue, v1beta1.ReasonClusterNotReachable, problem)}
 	default:
-		return []v1beta1.ClusterCondition{condition(v1beta1.ClusterConfigMalformed, corev1.ConditionTrue, v1beta1.ReasonClusterConfigMalformed, f.problem)}
+		return []v1beta1.ClusterCondition{condition(v1beta1.ClusterConfigMalformed, corev1.ConditionTrue, v1beta1.ReasonClusterConfigMalformed, problem)}
 	}
 }
 
 // status returns the status to write, or nil if old says it all. account is the namespace
 // of the join account.
-func (f finding) status(old *v1beta1.KubeFedClusterStatus, account string, now time.Time) *v1beta1.KubeFedClusterStatus {
+func (f finding) status(old *v1beta1.KubeFedClusterStatus, account string, credential ending, now time.Time) *v1beta1.KubeFedClusterStatus {
 	updated := old.DeepCopy()
-	updated.Conditions = f.conditions(metav1.NewTime(now.Truncate(time.Second)))
+	updated.Conditions = f.conditions(credential, metav1.NewTime(now.Truncate(time.Second)))
 	if f.version != "" {
 		updated.KubernetesVersion = f.version
 	}

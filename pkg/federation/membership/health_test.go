@@ -86,19 +86,22 @@ func TestExplain(t *testing.T) {
 	}
 }
 
-func TestConditionsAreThoseOfKubeFed(t *testing.T) {
+func TestConditionsAreThoseOfKubeFedAndBehindThemThatOfTheCredential(t *testing.T) {
 	for name, test := range map[string]struct {
 		finding finding
+		ending  ending
 		want    []string
 	}{
-		"ready":     {finding{health: Ready}, []string{"Ready=True ClusterReady: /healthz responded with ok"}},
-		"not ready": {finding{health: NotReady, problem: "p"}, []string{"Ready=False ClusterNotReady: p", "Offline=False ClusterReachable: cluster is reachable"}},
-		"offline":   {finding{health: Offline, problem: "p"}, []string{"Offline=True ClusterNotReachable: p"}},
-		"malformed": {finding{health: Malformed, problem: "p"}, []string{"ConfigMalformed=True ClusterConfigMalformed: p"}},
+		"ready":     {finding{health: Ready}, ending{}, []string{"Ready=True ClusterReady: /healthz responded with ok"}},
+		"not ready": {finding{health: NotReady, problem: "p"}, ending{}, []string{"Ready=False ClusterNotReady: p", "Offline=False ClusterReachable: cluster is reachable"}},
+		"offline":   {finding{health: Offline, problem: "p"}, ending{}, []string{"Offline=True ClusterNotReachable: p"}},
+		"ready, and a credential ends": {finding{health: Ready}, ending{"CredentialsEnd", "e"},
+			[]string{"Ready=True ClusterReady: /healthz responded with ok", "CredentialsExpiring=True CredentialsEnd: e"}},
+		"malformed": {finding{health: Malformed, problem: "p"}, ending{}, []string{"ConfigMalformed=True ClusterConfigMalformed: p"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var got []string
-			for _, c := range test.finding.conditions(metav1.Now()) {
+			for _, c := range test.finding.conditions(test.ending, metav1.Now()) {
 				got = append(got, fmt.Sprintf("%s=%s %s: %s", c.Type, c.Status, *c.Reason, *c.Message))
 			}
 			if diff := cmp.Diff(test.want, got); diff != "" {
@@ -111,20 +114,22 @@ func TestConditionsAreThoseOfKubeFed(t *testing.T) {
 func TestStatusIsWrittenOnlyIfItSaysSomething(t *testing.T) {
 	start := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	ready := finding{health: Ready, version: "v1.36.3"}
-	first := ready.status(&v1beta1.KubeFedClusterStatus{}, "join", start)
+	first := ready.status(&v1beta1.KubeFedClusterStatus{}, "join", ending{}, start)
 	for name, test := range map[string]struct {
 		finding finding
+		ending  ending
 		after   time.Duration
 		want    bool
 	}{
-		"the same ten seconds later is not": {ready, 10 * time.Second, false},
-		"the same a minute later is not":    {ready, time.Minute, false},
-		"the same five minutes later is":    {ready, 5 * time.Minute, true},
-		"another state is at once":          {finding{health: Offline, problem: "p"}, time.Second, true},
-		"another version is at once":        {finding{health: Ready, version: "v1.36.4"}, time.Second, true},
+		"the same ten seconds later is not": {ready, ending{}, 10 * time.Second, false},
+		"the same a minute later is not":    {ready, ending{}, time.Minute, false},
+		"the same five minutes later is":    {ready, ending{}, 5 * time.Minute, true},
+		"another state is at once":          {finding{health: Offline, problem: "p"}, ending{}, time.Second, true},
+		"another version is at once":        {finding{health: Ready, version: "v1.36.4"}, ending{}, time.Second, true},
+		"a credential that ends is at once": {ready, ending{"CredentialsEnd", "e"}, time.Second, true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got := test.finding.status(first, "join", start.Add(test.after))
+			got := test.finding.status(first, "join", test.ending, start.Add(test.after))
 			if (got != nil) != test.want {
 				t.Fatalf("got status %v, want one: %v", got, test.want)
 			}

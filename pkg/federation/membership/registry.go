@@ -10,6 +10,7 @@ import (
 	"net"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -77,15 +78,24 @@ type Config struct {
 	OnChange func(member string)
 	// OnEvent is called for events of the members' caches: see memberclient.NewConn.
 	OnEvent func(member string, resource schema.GroupVersionResource, event memberclient.Event)
+	// SecretClient writes tokens that were renewed into the Secrets of the system namespace; nil: nobody renews them.
+	SecretClient SecretUpdater
 	// Record writes Events about KubeFedClusters, and must not block; nil: nobody does.
 	Record func(about *corev1.ObjectReference, happened ...events.Event)
+}
+
+// SecretUpdater writes Secrets.
+type SecretUpdater interface {
+	Update(ctx context.Context, secret *corev1.Secret, options metav1.UpdateOptions) (*corev1.Secret, error)
 }
 
 // Registry holds the members.
 type Registry struct {
 	Config
-	queue workqueue.TypedRateLimitingInterface[string]
-	wg    sync.WaitGroup
+	// plainStatus is that conditions which KubeFed does not have are refused.
+	plainStatus atomic.Bool
+	queue       workqueue.TypedRateLimitingInterface[string]
+	wg          sync.WaitGroup
 
 	mu      sync.RWMutex
 	members map[string]*member // guarded by mu, and so are the fields of member
@@ -98,8 +108,12 @@ type member struct {
 	// account is the namespace of the join account, empty if it is not known.
 	account string
 	// until is when the client certificate expires; zero if there is none.
-	until  time.Time
-	judged judgement
+	until time.Time
+	// endings are what else ends of the credential.
+	endings []memberaccess.Ending
+	// renewing is the token, if it is one that is renewed. Only the goroutine of watch uses it.
+	renewing renewing
+	judged   judgement
 	// anew is that no check of this connection was written: what the first one finds is although it is the same, so that who
 	// changed what it is made of sees that it was looked at. Whether that was changed before this process began to look nobody knows,
 	// so that each member is written once then.
@@ -112,7 +126,7 @@ type member struct {
 // New returns a Registry that does nothing before Run.
 func New(config Config) (*Registry, error) {
 	if config.Clusters == nil || config.Secrets == nil || config.Client == nil || config.Thresholds == nil || config.OnChange == nil || config.OnEvent == nil {
-		return nil, errors.New("membership: every field of Config but Dial, Tunnel and Record must be set")
+		return nil, errors.New("membership: every field of Config but Dial, Tunnel, SecretClient and Record must be set")
 	}
 	return &Registry{
 		Config: config,
@@ -178,6 +192,7 @@ func (r *Registry) Run(ctx context.Context) error {
 			}
 		})
 	}
+	defer r.measure()()
 	<-ctx.Done()
 	r.queue.ShutDown()
 	r.wg.Wait()
@@ -245,7 +260,8 @@ func (r *Registry) reconcile(ctx context.Context, name string) error {
 		if dial := memberaccess.Dialer(cluster, config, r.Tunnel, r.Dial); dial != nil {
 			memberaccess.DialWith(config, dial)
 		}
-		created.until = memberaccess.ValidUntil(config)
+		created.until, created.endings = memberaccess.ValidUntil(config), memberaccess.Endings(config)
+		created.renewing.Renewal, created.renewing.can = memberaccess.RenewalOf(config)
 		if created.account = memberaccess.AccountNamespace(config); created.account != "" {
 			created.System.Join = append(created.System.Join, created.account)
 		}
@@ -368,6 +384,7 @@ func (r *Registry) check(m *member, thresholds Thresholds) {
 		}
 		r.OnChange(m.Name)
 	}
+	r.renew(m, judged.health == Ready)
 	if err := r.writeStatus(m, judged.finding); err != nil && m.ctx.Err() == nil {
 		klog.FromContext(m.ctx).Error(err, "Failed to write the status of a cluster", "member", m.Name)
 	}
@@ -397,12 +414,16 @@ func (r *Registry) writeStatus(m *member, f finding) error {
 	if m.Conn == nil { // whose credential it is was not read: what is known stands
 		account = cluster.Status.JoinNamespace
 	}
-	err = retry.RetryOnConflict(retry.DefaultRetry, func() error {
+	err = retry.OnError(retry.DefaultRetry, func(err error) bool { return apierrors.IsConflict(err) || errors.Is(err, errRefused) }, func() error {
 		known := &cluster.Status
 		if m.anew { // only the goroutine of watch reads and writes it
 			known = unprobed(known)
 		}
-		status := f.status(known, account, time.Now())
+		credential := m.ending(time.Now())
+		if r.plainStatus.Load() {
+			credential = ending{}
+		}
+		status := f.status(known, account, credential, time.Now())
 		if status == nil {
 			return nil
 		}
@@ -413,6 +434,9 @@ func (r *Registry) writeStatus(m *member, f finding) error {
 		case err == nil:
 			m.anew = m.anew && !probedLater(&cluster.Status, status) // within the same second nobody would see it
 			r.tell(cluster, events.ClusterTransitions(&cluster.Status, status))
+		case credential.reason != "" && isRefusal(err) && !r.plainStatus.Swap(true):
+			klog.FromContext(ctx).Info("Failed to write a condition that KubeFed does not have; statuses go without", "condition", v1beta1.ClusterCredentialsExpiring, "problem", err.Error())
+			return errRefused
 		case apierrors.IsConflict(err):
 			if latest, getErr := r.Client.Get(ctx, m.Name, metav1.GetOptions{}); getErr == nil {
 				cluster = latest
@@ -421,6 +445,14 @@ func (r *Registry) writeStatus(m *member, f finding) error {
 		return err
 	})
 	return utilerrors.FilterOut(err, apierrors.IsNotFound)
+}
+
+// errRefused says that a status was refused for what KubeFed does not have in it.
+var errRefused = errors.New("the condition is refused")
+
+// isRefusal reports whether a server, or an admission webhook, does not take what it was sent.
+func isRefusal(err error) bool {
+	return apierrors.IsInvalid(err) || apierrors.IsForbidden(err) || apierrors.IsBadRequest(err)
 }
 
 // tell has Events written about a cluster.

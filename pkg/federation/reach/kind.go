@@ -1,6 +1,8 @@
 package reach
 
 import (
+	"fmt"
+
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/koinon-io/koinon/pkg/apis/federation/ownership"

@@ -1830,7 +1830,7 @@ func schema_apis_kubefed_core_v1beta1_ClusterCondition(ref common.ReferenceCallb
 				Properties: map[string]spec.Schema{
 					"type": {
 						SchemaProps: spec.SchemaProps{
-							Description: "Type is Ready, Offline or ConfigMalformed.",
+							Description: "Type is Ready, Offline, ConfigMalformed or CredentialsExpiring.",
 							Default:     "",
 							Type:        []string{"string"},
 							Format:      "",

@@ -55,7 +55,7 @@ func Ready(status *v1beta1.KubeFedClusterStatus) string {
 		switch {
 		case condition.Type == v1beta1.ClusterReady:
 			return string(condition.Status)
-		case condition.Status == "True":
+		case condition.Status == "True" && condition.Type != v1beta1.ClusterCredentialsExpiring:
 			ready = "False"
 		}
 	}

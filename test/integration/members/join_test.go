@@ -30,7 +30,10 @@ func (p *person) joinsByCommand() {
 		p.Errorf("a join with another credential said %q, want %q and that it is Ready", renewed.stderr, want)
 	}
 	p.Logf("a join with another credential said:\n%s", renewed.stderr)
-	p.plugin(0, "join", "m1") // with a token that does not end, which the doctor has nothing to say of
+	if said := p.plugin(0, "join", "m1"); strings.Contains(said.stderr, ": changed\n") {
+		p.Errorf("a join that has nothing to change said %q", said.stderr)
+	}
+	p.plugin(0, "join", "m1", "--token-lifetime", "0s") // and without the right to make others
 	twice := p.plugin(1, "join", "m2", "--cluster-context", "m1")
 	if want := "this cluster is joined already, as m1"; !strings.Contains(twice.stderr, want) {
 		p.Errorf("a join under another name said %q, want %q", twice.stderr, want)

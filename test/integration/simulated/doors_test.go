@@ -18,6 +18,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -52,6 +53,7 @@ func inGuardedRealm(t *testing.T, members int, watchman func(member string, r *h
 			T: t, host: simulation.NewMember("host", 0, simulation.Options{Types: simulation.HostTypes()}),
 		}}
 		r.config = federation.Config{RESTConfig: r.host.InProcess(), DialMember: r.dial}
+		r.config.RESTConfig.ContentType = "application/json" // the host reads nothing else
 		r.client = dynamic.NewForConfigOrDie(r.host.InProcess())
 		for _, name := range []string{v1beta1.DefaultNamespace, "shop"} {
 			r.put(simulation.Namespaces, map[string]any{"metadata": map[string]any{"name": name}})
@@ -124,6 +126,12 @@ func (r *realm) dial(ctx context.Context, _, address string) (net.Conn, error) {
 	if d == nil {
 		return nil, &net.DNSError{Err: "no such host", Name: name, IsNotFound: true}
 	}
+	d.mu.Lock()
+	away := d.away
+	d.mu.Unlock()
+	if away {
+		return nil, fmt.Errorf("dial %s: %w", address, syscall.ECONNREFUSED)
+	}
 	near, far := net.Pipe()
 	select {
 	case d.arrivals <- far:
@@ -145,11 +153,18 @@ type door struct {
 	// watchman is shown every request before it is answered; nil if nobody looks. It is set before
 	// anybody asks.
 	watchman func(*http.Request)
+	// desk answers requests for tokens; nil: the member does. It is set before anybody asks.
+	desk http.HandlerFunc
 
 	mu          sync.Mutex // guards what follows
 	authority   *authority
 	certificate tls.Certificate
 	token       string
+	// passes are further tokens, and until when they open it; client is a certificate that does. No other has one.
+	passes map[string]time.Time
+	client *x509.Certificate
+	// away is that nobody answers.
+	away        bool
 	connections map[*counted]bool
 	// requests that are under way, by token, and how many were refused.
 	underWay map[string]int
@@ -167,7 +182,7 @@ func open(t *testing.T, m *simulation.Member) *door {
 	d.server = &http.Server{
 		Handler: d, ReadHeaderTimeout: time.Minute, ErrorLog: log.New(io.Discard, "", 0),
 		TLSConfig: &tls.Config{
-			MinVersion: tls.VersionTLS12,
+			MinVersion: tls.VersionTLS12, ClientAuth: tls.RequestClientCert,
 			GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 				d.mu.Lock()
 				defer d.mu.Unlock()
@@ -205,6 +220,14 @@ func (d *door) restart() {
 	clear(d.connections)
 }
 
+// leave ends all connections, and has nobody answer any more, or has somebody again.
+func (d *door) leave(away bool) {
+	d.mu.Lock()
+	d.away = away
+	d.mu.Unlock()
+	d.restart()
+}
+
 // revoke has the door refuse its token, and accept another one that nobody has yet.
 func (d *door) revoke() {
 	d.mu.Lock()
@@ -230,7 +253,7 @@ func (d *door) refusals() int {
 func (d *door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	token := strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")
 	d.mu.Lock()
-	good := token == d.token
+	good := token == d.token || time.Now().Before(d.passes[token]) || d.client != nil && slices.ContainsFunc(r.TLS.PeerCertificates, d.client.Equal)
 	d.underWay[token]++
 	if !good {
 		d.refused++
@@ -246,6 +269,10 @@ func (d *door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if d.watchman != nil {
 			d.watchman(r)
 		}
+	}
+	if good && d.desk != nil && strings.HasSuffix(r.URL.Path, "/token") {
+		d.desk(w, r)
+		return
 	}
 	d.member.ServeHTTP(w, r)
 }

@@ -60,7 +60,7 @@ func TestClaims(t *testing.T) {
 		return "h." + base64.RawURLEncoding.EncodeToString([]byte(payload)) + ".s"
 	}
 	got, ok := accounts.ReadClaims(token(`{"jti":"id","iat":1000,"exp":4600,"kubernetes.io":{"serviceaccount":{"name":"n","uid":"account"},"secret":{"name":"n","uid":"secret"}}}`))
-	want := accounts.Claims{ID: "id", Issued: time.Unix(1000, 0), Expires: time.Unix(4600, 0), AccountUID: "account", SecretUID: "secret"}
+	want := accounts.Claims{ID: "id", Issued: time.Unix(1000, 0), Expires: time.Unix(4600, 0), AccountUID: "account", SecretName: "n", SecretUID: "secret"}
 	if diff := cmp.Diff(want, got); !ok || diff != "" {
 		t.Errorf("got %v (-want +got):\n%s", ok, diff)
 	}

@@ -72,6 +72,12 @@ func Impersonation() []rbacv1.PolicyRule {
 	}
 }
 
+// Renewal is the right of a service account to make tokens of itself, in a Role of its own namespace: in a ClusterRole it
+// would be for accounts of that name in all namespaces.
+func Renewal(account string) []rbacv1.PolicyRule {
+	return []rbacv1.PolicyRule{{APIGroups: []string{""}, Resources: []string{"serviceaccounts/token"}, ResourceNames: []string{account}, Verbs: []string{"create"}}}
+}
+
 // group makes one rule of all resources of a group that have the same verbs.
 func group(verbs map[schema.GroupResource][]string) (rules []rbacv1.PolicyRule) {
 	type key struct{ group, verbs string }

@@ -39,7 +39,8 @@ const (
 	// with TopologyNamespaceLabel and TopologyNameLabel: "cell".
 	AccountLabel = "federation.koinon.io/account"
 	// RotateAnnotation on the Secret of a cell's account, with any value, has the controllers make
-	// another one now. This one is good for some time more.
+	// another one now. This one is good for some time more. On the Secret of a member whose token ends it
+	// has them renew the token now, and goes with it.
 	RotateAnnotation = "federation.koinon.io/rotate"
 )
 

@@ -202,16 +202,19 @@ type KubeFedClusterStatus struct {
 	JoinNamespace string `json:"joinNamespace,omitempty"`
 }
 
-// ClusterConditionType is one of Ready, Offline, ConfigMalformed.
+// ClusterConditionType is one of Ready, Offline, ConfigMalformed, CredentialsExpiring.
 type ClusterConditionType string
 
 const (
 	ClusterReady           ClusterConditionType = "Ready"
 	ClusterOffline         ClusterConditionType = "Offline"
 	ClusterConfigMalformed ClusterConditionType = "ConfigMalformed"
+	// ClusterCredentialsExpiring is not KubeFed's. It is there, as the last and True, only while somebody has to see to
+	// what a cluster is reached with, and says nothing of whether the cluster is ready.
+	ClusterCredentialsExpiring ClusterConditionType = "CredentialsExpiring"
 )
 
-// Reasons of a cluster's conditions, as KubeFed has them.
+// Reasons of a cluster's conditions, as KubeFed has them, and of CredentialsExpiring.
 const (
 	// ReasonClusterReady: its health check answers ok.
 	ReasonClusterReady = "ClusterReady"
@@ -224,11 +227,15 @@ const (
 	// ReasonClusterConfigMalformed: the KubeFedCluster and its Secret make no connection, or
 	// the member refuses them.
 	ReasonClusterConfigMalformed = "ClusterConfigMalformed"
+	// ReasonCredentialsEnd: a certificate, an authority or a token that nobody renews ends soon, or has ended.
+	ReasonCredentialsEnd = "CredentialsEnd"
+	// ReasonTokenNotRenewed: a token that the controllers renew was to be renewed, and was not.
+	ReasonTokenNotRenewed = "TokenNotRenewed"
 )
 
 // ClusterCondition is one aspect of a cluster's health.
 type ClusterCondition struct {
-	// Type is Ready, Offline or ConfigMalformed.
+	// Type is Ready, Offline, ConfigMalformed or CredentialsExpiring.
 	Type ClusterConditionType `json:"type"`
 	// Status is True, False or Unknown.
 	Status corev1.ConditionStatus `json:"status"`

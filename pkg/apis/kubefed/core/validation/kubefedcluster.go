@@ -75,7 +75,7 @@ func KubeFedClusterStatus(cluster *v1beta1.KubeFedCluster) field.ErrorList {
 	for i, condition := range cluster.Status.Conditions {
 		path := field.NewPath("status", "conditions").Index(i)
 		errs = append(errs, oneOf(condition.Type, path.Child("type"),
-			v1beta1.ClusterReady, v1beta1.ClusterOffline, v1beta1.ClusterConfigMalformed)...)
+			v1beta1.ClusterReady, v1beta1.ClusterOffline, v1beta1.ClusterConfigMalformed, v1beta1.ClusterCredentialsExpiring)...)
 		errs = append(errs, oneOf(condition.Status, path.Child("status"),
 			corev1.ConditionTrue, corev1.ConditionFalse, corev1.ConditionUnknown)...)
 		errs = append(errs, unique(seen, string(condition.Type), path.Child("type"))...)

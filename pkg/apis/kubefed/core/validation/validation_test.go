@@ -144,7 +144,7 @@ func TestKubeFedClusterStatus(t *testing.T) {
 			conditions: []v1beta1.ClusterCondition{{Type: "Ready", Status: "False"}, {Type: "Offline", Status: "False"}}},
 		"an unknown condition": {
 			conditions: []v1beta1.ClusterCondition{{Type: "Happy", Status: "True"}},
-			want:       []string{`status.conditions[0].type: Unsupported value: "Happy": supported values: "Ready", "Offline", "ConfigMalformed"`}},
+			want:       []string{`status.conditions[0].type: Unsupported value: "Happy": supported values: "Ready", "Offline", "ConfigMalformed", "CredentialsExpiring"`}},
 		"a status that is none": {
 			conditions: []v1beta1.ClusterCondition{{Type: "Ready", Status: "yes"}},
 			want:       []string{`status.conditions[0].status: Unsupported value: "yes": supported values: "True", "False", "Unknown"`}},

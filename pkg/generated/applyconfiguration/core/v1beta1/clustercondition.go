@@ -13,7 +13,7 @@ import (
 //
 // ClusterCondition is one aspect of a cluster's health.
 type ClusterConditionApplyConfiguration struct {
-	// Type is Ready, Offline or ConfigMalformed.
+	// Type is Ready, Offline, ConfigMalformed or CredentialsExpiring.
 	Type *corev1beta1.ClusterConditionType `json:"type,omitempty"`
 	// Status is True, False or Unknown.
 	Status *v1.ConditionStatus `json:"status,omitempty"`

@@ -25,7 +25,7 @@ const Kept = `metadata.finalizers: "` + v1beta1.SyncFinalizer + `" stays, since 
 // a hash before the first write; stock controllers record an empty state after it.
 func HoldsCopies(status *v1beta2.FederatedObjectStatus) bool {
 	return status != nil && slices.ContainsFunc(status.Targets, func(t v1beta2.TargetStatus) bool {
-		return t.Hash != "" || t.State == v1beta2.TargetOK
+		return t.Hash != "" || t.State == v1beta2.TargetOK || slices.ContainsFunc(t.Former, func(f v1beta2.FormerPlace) bool { return f.Hash != "" })
 	})
 }
 

@@ -26,6 +26,8 @@ const (
 	// unfederated: the namespace of the object is not federated. What is in the target stays as
 	// it is, and nothing new goes there.
 	unfederated
+	// await: the target is elsewhere now, and what is here stays until it may go.
+	await
 	// remove: the object is deleted in the target.
 	remove
 	// release: the object in the target is given up, and stays.
@@ -33,7 +35,7 @@ const (
 )
 
 // stays reports whether the object stays in the target if it is there.
-func (i intent) stays() bool { return i == run || i == keep || i == unfederated }
+func (i intent) stays() bool { return i == run || i == keep || i == unfederated || i == await }
 
 // action is what has to be done in the member.
 type action string
@@ -50,8 +52,10 @@ const (
 // observation is everything that a decision on one target is made from.
 type observation struct {
 	intent intent
-	// reason is why the target is absent or unfederated, or kept though no longer placed.
+	// reason is why the target is absent or unfederated, kept though no longer placed, or waits.
 	reason string
+	// former: the target was here, and is elsewhere now.
+	former bool
 	// named: the placement names the target. leftOut is why it is not placed there all the same;
 	// empty if nobody asks.
 	named   bool
@@ -132,6 +136,8 @@ func decide(o observation) decision {
 		return o.say(v1beta2.TargetNotFound, o.reason)
 	case unfederated:
 		return o.spared()
+	case await:
+		return o.say(v1beta2.TargetWaitingForRemoval, o.reason)
 	default:
 		return o.saidWhy(firstOf(o, removeRules))
 	}

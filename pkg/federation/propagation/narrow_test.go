@@ -256,7 +256,7 @@ func TestTheTargetsThatANamespaceLeavesToAnObject(t *testing.T) {
 			v.namespace = placement.Namespace{Name: "shop", Federated: test.federated}
 			candidates := []placement.Candidate{{Name: "m1", Member: "m1"}, {Name: "m2", Member: "m2"}}
 			e := &Engine{Config: Config{Members: noMembers{}}}
-			v.addPlaced(candidates)
+			v.addPlaced(nil, candidates)
 			v.addDeparting(e, candidates)
 			v.addOutside()
 			got := map[string]target{}

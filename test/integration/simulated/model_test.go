@@ -145,6 +145,8 @@ const (
 	runs
 	// stays: it is there or not, as it was.
 	stays
+	// lingers: it goes once all that move with its cell are where they should be, and some may never be.
+	lingers
 )
 
 // target is one target of a wish, with the states that its status may have.
@@ -216,7 +218,10 @@ func (m *model) departed(w *wish, p place) fate {
 		name = p.namespace[len("shop-"):]
 	}
 	if now, exists := m.targets(w)[name]; exists { // named, or moved: first it leaves the old place
-		if now.fate == runs {
+		switch {
+		case now.fate == runs && w.topology == v1beta2.TopologyCell && m.holdsBack(name):
+			return lingers
+		case now.fate == runs:
 			return goes
 		}
 		return now.fate
@@ -225,6 +230,21 @@ func (m *model) departed(w *wish, p place) fate {
 		return stays
 	}
 	return goes
+}
+
+// holdsBack reports whether something may keep others of a cell that moved in the place that it left: it
+// is masked, cannot be written, or somebody in the member writes against it.
+func (m *model) holdsBack(cell string) bool {
+	for _, w := range m.wishes {
+		if w.topology != v1beta2.TopologyCell {
+			continue
+		}
+		t, exists := m.targets(w)[cell]
+		if exists && (t.fate == stays || t.fate == runs && m.at(t.place).hands > freeWrites) {
+			return true
+		}
+	}
+	return false
 }
 
 // note takes down what may be in places from now on. It is called after every step.
@@ -252,7 +272,7 @@ func (m *model) note() {
 		}
 		m.noteGone(w)
 		for p, at := range m.places {
-			if p.config == w.config && p.name == w.name && m.fateIn(p) == goes {
+			if p.config == w.config && p.name == w.name && (m.fateIn(p) == goes || m.fateIn(p) == lingers) {
 				at.possible[""] = true
 			}
 		}

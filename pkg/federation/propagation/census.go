@@ -11,6 +11,7 @@ import (
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/placement"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/topology"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
+	"github.com/koinon-io/koinon/pkg/federation/reach"
 )
 
 const (
@@ -115,7 +116,7 @@ func (e *Engine) takeCensus(namespace string) *census {
 		return &census{taken: c.taken}
 	}
 	for _, cell := range cells {
-		c.cells[cell.Name] = &tally{place: placement.Candidate{Name: cell.Name, Member: cell.Spec.ClusterName, Namespace: cell.Spec.MemberNamespace}}
+		c.cells[cell.Name] = &tally{place: reach.Object{TopologyType: v1beta2.TopologyCell, Namespace: namespace}.Cell(cell)}
 	}
 	if len(cells) == 0 {
 		return c

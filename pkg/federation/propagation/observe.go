@@ -224,7 +224,9 @@ func (v *view) addInherited(candidates []placement.Candidate) {
 }
 
 // recorded is the place of a target as the record has it: the cell may be gone.
-func (v *view) recorded(name string) placement.Candidate { return v.recordedIn(v.memory.record(name), name) }
+func (v *view) recorded(name string) placement.Candidate {
+	return v.recordedIn(v.memory.record(name), name)
+}
 
 func (v *view) recordedIn(record v1beta2.TargetStatus, name string) placement.Candidate {
 	return placement.Candidate{Name: name, Member: record.Cluster, Namespace: record.Namespace, Owner: v.ownerOf(name)}

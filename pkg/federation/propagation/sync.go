@@ -39,6 +39,7 @@ func (e *Engine) sync(ctx context.Context, key objectKey) error {
 	v.memory.pace.look(e.now())
 	deleting := v.federated.DeletionTimestamp != nil
 	if deleting && !hasFinalizer(v.federated) {
+		v.memory.setArrived(nil) // nothing is in any target
 		return nil
 	}
 	e.followPaused(v)
@@ -71,6 +72,7 @@ func (e *Engine) sync(ctx context.Context, key objectKey) error {
 // and left out.
 func (e *Engine) decideAll(ctx context.Context, v *view) ([]step, error) {
 	if v.problem != "" {
+		v.memory.setArrived(nil)
 		return nil, nil
 	}
 	steps := make([]step, 0, len(v.targets))

@@ -48,8 +48,11 @@ type Deps struct {
 	RESTOptions generic.RESTOptionsGetter
 	// Namespace holds members and type configurations.
 	Namespace string
-	// Namespaces of the host, for their tenants.
-	Namespaces seats.Namespaces
+	// Namespaces of the host, for their tenants, and what becomes of cells with them.
+	Namespaces interface {
+		seats.Namespaces
+		cell.Namespaces
+	}
 	// Authorizer says who may open namespaces that members have for themselves.
 	Authorizer authorizer.Authorizer
 	// Links are the ways to members. Cells find cells, with the registry that is made here.
@@ -92,7 +95,7 @@ type Registry struct {
 	TypeConfigs      *federatedtypeconfig.REST
 	TypeConfigStatus *objectstore.StatusREST
 	Configs          rest.Getter // KubeFedConfigs
-	Cells            *seats.REST
+	Cells            *cell.REST
 	EdgeUnits        *seats.REST
 	// Pages are the book of who owns which namespace of which member.
 	Pages membernamespace.Pages
@@ -216,7 +219,7 @@ func (r *Registry) topology(deps Deps) error {
 	if err != nil {
 		return err
 	}
-	cells, cellStatus, err := cell.NewREST(deps.Scheme, deps.RESTOptions, book)
+	cells, cellStatus, err := cell.NewREST(deps.Scheme, deps.RESTOptions, book, deletions(deps))
 	if err != nil {
 		return err
 	}
@@ -234,6 +237,15 @@ func (r *Registry) topology(deps Deps) error {
 	r.add(federationv1alpha1.SchemeGroupVersion, "membernamespaces", pages, nil)
 	r.add(edgev1alpha1.SchemeGroupVersion, "edgeunits", units, unitStatus)
 	return nil
+}
+
+// deletions say what cells may be deleted with.
+func deletions(deps Deps) cell.Deletions {
+	d := cell.Deletions{Namespaces: deps.Namespaces}
+	if deps.Federated != nil {
+		d.Federated = deps.Federated
+	}
+	return d
 }
 
 // proxies are the subresources through which members are reached.

@@ -66,6 +66,10 @@ func (namespaces) NamespaceLabels(_ context.Context, name string) (map[string]st
 	return nil, nil
 }
 
+func (namespaces) IsEnding(_ context.Context, name string) (bool, error) {
+	return name == "ending", nil
+}
+
 func newRegistry(t *testing.T) *static.Registry {
 	t.Helper()
 	return newServer(t, newStore(t))

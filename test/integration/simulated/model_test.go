@@ -3,6 +3,7 @@ package simulated_test
 import (
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
 )
@@ -232,6 +233,15 @@ func (m *model) departed(w *wish, p place) fate {
 	return goes
 }
 
+// isCellGone reports whether a place is of a cell that there is none of. It may have been drained, or have gone at once.
+func (m *model) isCellGone(w *wish, p place) bool {
+	if w.topology != v1beta2.TopologyCell {
+		return false
+	}
+	_, exists := m.cells[strings.TrimPrefix(p.namespace, "shop-")]
+	return !exists
+}
+
 // holdsBack reports whether something may keep others of a cell that moved in the place that it left: it
 // is masked, cannot be written, or somebody in the member writes against it.
 func (m *model) holdsBack(cell string) bool {
@@ -314,7 +324,12 @@ func (m *model) fateIn(p place) fate {
 			return t.fate
 		}
 	}
-	return m.departed(w, p)
+	switch left := m.departed(w, p); {
+	case left == stays && m.isCellGone(w, p):
+		return lingers
+	default:
+		return left
+	}
 }
 
 // mayBeIn says whether the topology of a wish has such a place.

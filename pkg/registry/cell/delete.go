@@ -43,6 +43,9 @@ type Deletions struct {
 	// Federated are asked what is in a cell; nil: nothing is.
 	Federated  Federated
 	Namespaces Namespaces
+	// OtherEngine says whether another engine than ours propagates; nil says no. That one leaves what is in a
+	// cell where it is, and nobody waits for it.
+	OtherEngine func(context.Context) bool
 }
 
 // REST serves Cells. One with federated objects in it is deleted only where its policy is to drain it, or
@@ -74,7 +77,7 @@ func (r *REST) empty(validate rest.ValidateObjectFunc) rest.ValidateObjectFunc {
 			}
 		}
 		cell := obj.(*v1alpha1.Cell)
-		if cell.DeletionTimestamp != nil || cell.Spec.DeletionPolicy == v1alpha1.DeletionDrains || r.deletions.Federated == nil {
+		if cell.DeletionTimestamp != nil || cell.Spec.DeletionPolicy == v1alpha1.DeletionDrains || !r.deletions.counts(ctx) {
 			return nil
 		}
 		mu.Lock()
@@ -94,6 +97,10 @@ func (r *REST) empty(validate rest.ValidateObjectFunc) rest.ValidateObjectFunc {
 		}
 		return nil
 	}
+}
+
+func (d Deletions) counts(ctx context.Context) bool {
+	return d.Federated != nil && (d.OtherEngine == nil || !d.OtherEngine(ctx))
 }
 
 // contents are the federated objects in cells, by cell.

@@ -241,7 +241,7 @@ func (r *Registry) topology(deps Deps) error {
 
 // deletions say what cells may be deleted with.
 func deletions(deps Deps) cell.Deletions {
-	d := cell.Deletions{Namespaces: deps.Namespaces}
+	d := cell.Deletions{Namespaces: deps.Namespaces, OtherEngine: deps.OtherEngine}
 	if deps.Federated != nil {
 		d.Federated = deps.Federated
 	}

@@ -69,8 +69,14 @@ type mover struct {
 
 func startMover(t *testing.T) *mover {
 	t.Helper()
+	t.Parallel()
 	m := &mover{start(t, 3), "shop-c1"}
 	m.quickChecks()
+	if _, err := m.host.Change(v1beta1.SchemeGroupVersion.WithResource("kubefedconfigs"), v1beta1.DefaultNamespace, v1beta1.KubeFedConfigName, func(config map[string]any) {
+		config["spec"].(map[string]any)["clusterHealthCheck"].(map[string]any)["timeout"] = "1s"
+	}); err != nil {
+		t.Fatal(err)
+	}
 	m.put(cellResource, map[string]any{
 		"metadata": map[string]any{"name": "c1", "namespace": "shop"}, "spec": map[string]any{"clusterName": m.members[0].Name()}})
 	for gvr, template := range map[schema.GroupVersionResource]map[string]any{

@@ -31,7 +31,7 @@ func TestACellMovesAndIsDrained(t *testing.T) {
 		`{"clusterName": "m2", "memberNamespace": "` + f.in("rz01a") + `"}`: fmt.Sprintf(
 			`spec.memberNamespace: Invalid value: %q: namespace %[1]q of member "m2" belongs to cell %s/rz01a`, f.in("rz01a"), f.namespace),
 		`{"clusterName": "m2.shop"}`:      `spec.clusterName: Invalid value: "m2.shop": must be the name of a KubeFedCluster that is a member`,
-		`{"deletionPolicy": "Orphan"}`:    `spec.deletionPolicy: Unsupported value: "Orphan": supported values: "Drain", "Refuse"`,
+		`{"deletionPolicy": "Orphan"}`:    `spec.deletionPolicy: Unsupported value: "Orphan": supported values: "Refuse", "Drain"`,
 		`{"memberNamespace": "kube-dns"}`: `spec.memberNamespace: Invalid value: "kube-dns"`,
 	} {
 		if said := f.setCell("rz00a", spec); !strings.Contains(said, want) {

@@ -82,5 +82,5 @@ func TestCellMovesUnlessItIsBeingDeleted(t *testing.T) {
 func TestDeletionPolicy(t *testing.T) {
 	expect(t, validation.Cell(cell(func(c *v1alpha1.Cell) { c.Spec.DeletionPolicy = v1alpha1.DeletionDrains })))
 	expect(t, validation.Cell(cell(func(c *v1alpha1.Cell) { c.Spec.DeletionPolicy = "Orphan" })),
-		`spec.deletionPolicy: Unsupported value: "Orphan": supported values: "Drain", "Refuse"`)
+		`spec.deletionPolicy: Unsupported value: "Orphan": supported values: "Refuse", "Drain"`)
 }

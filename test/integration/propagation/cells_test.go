@@ -20,9 +20,11 @@ func (f *fixture) setCell(name, spec string) string {
 }
 
 // TestACellMovesAndIsDrained: there are no nodes in members, so that a pod is never ready there, and a Deployment
-// is healthy only without replicas.
+// is healthy only without replicas. The server runs the controllers itself: it says what a deletion would leave behind only
+// where no other engine propagates.
 func TestACellMovesAndIsDrained(t *testing.T) {
-	f := start(t)
+	f := connect(t, testbed.StartKoinon(t, testbed.KoinonOptions{}))
+	f.prepare()
 	f.cells("rz00a", "m1", "rz01a", "m2")
 	f.deployment(1, `{topologies: [{name: rz00a}]}`, "")
 	f.states("federateddeployments", "web", "rz00a", "")

@@ -4,9 +4,7 @@ import (
 	"context"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metainternalversion "k8s.io/apimachinery/pkg/apis/meta/internalversion"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	genericapirequest "k8s.io/apiserver/pkg/endpoints/request"
 
 	typesv1beta2 "github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
 	"github.com/koinon-io/koinon/pkg/registry/federated"
@@ -33,19 +31,7 @@ func (t tenantTies) Kinds() ([]federated.Kind, error) {
 
 // Objects implements stranding.Lookups.
 func (t tenantTies) Objects(ctx context.Context, kind federated.Kind, namespace string, visit func(*typesv1beta2.FederatedObject) error) error {
-	list, err := t.server.federated.List(genericapirequest.WithNamespace(ctx, namespace), kind, &metainternalversion.ListOptions{ResourceVersion: fromCache.ResourceVersion})
-	if err != nil {
-		return err
-	}
-	for i := range list.Items {
-		if list.Items[i].Kind == "" {
-			list.Items[i].Kind = kind.Kind
-		}
-		if err := visit(&list.Items[i]); err != nil {
-			return err
-		}
-	}
-	return nil
+	return t.server.federated.Objects(ctx, kind, namespace, visit)
 }
 
 // UnitLabels implements stranding.Lookups.

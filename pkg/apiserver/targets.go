@@ -44,6 +44,18 @@ func (n hostNamespaces) NamespaceLabels(ctx context.Context, name string) (map[s
 	return namespace.Labels, nil
 }
 
+// IsEnding reports whether a namespace is gone, or being deleted. The host is asked: its answer decides what
+// becomes of cells.
+func (n hostNamespaces) IsEnding(ctx context.Context, name string) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
+	defer cancel()
+	namespace, err := n.client.Get(ctx, name, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return true, nil
+	}
+	return err == nil && namespace.DeletionTimestamp != nil, err
+}
+
 // CurrentLabels implements strategy.HostNamespaces. The host is asked: who labels a namespace
 // and federates it then is not told that it lacks the label.
 func (n hostNamespaces) CurrentLabels(ctx context.Context, name string) (map[string]string, error) {

@@ -210,7 +210,7 @@ type aim struct {
 }
 
 // aims lists what becomes of each target that is placed or, as the status records, has the object, by
-// name. A target that moved is there twice: what is in its old place goes first.
+// name. A target that moved is there for each place in which the object is.
 func (l *looked) aims() (aims []aim) {
 	if l.federated.DeletionTimestamp != nil {
 		return l.departing()
@@ -226,10 +226,8 @@ func (l *looked) aims() (aims []aim) {
 		a := aim{Candidate: t.Candidate, record: record}
 		switch t.Disposition {
 		case placement.Placed:
-			if old, moved := l.movedFrom(t.Candidate, record); moved && l.isUnjoined(t.Member) {
-				a.purpose, a.message = toStay, reach.NotMoved(old, t.Candidate)
-			} else if moved {
-				aims = append(aims, aim{Candidate: old, purpose: toLeave, record: record, message: "the target is in another place now"})
+			if old, moved := l.movedFrom(t.Candidate, record); moved {
+				aims = append(aims, aim{Candidate: old, purpose: toLeave, record: record, message: leavesOnceArrived})
 				a.record = v1beta2.TargetStatus{Name: t.Name}
 			}
 		case placement.Masked:
@@ -242,6 +240,7 @@ func (l *looked) aims() (aims []aim) {
 		aims = append(aims, a)
 	}
 	for _, record := range l.records() {
+		aims = append(aims, l.leftPlaces(record, leavesOnceArrived)...)
 		if known[record.Name] || record.Hash == "" {
 			continue
 		}
@@ -266,17 +265,36 @@ func (l *looked) aims() (aims []aim) {
 	return aims
 }
 
+const leavesOnceArrived = "the target is in another place now, and leaves this one once all that move with it are healthy there"
+
+// leftPlaces lists the places that a target has left, and in which the object is still.
+func (l *looked) leftPlaces(record v1beta2.TargetStatus, message string) (aims []aim) {
+	for _, f := range record.Former {
+		if f.Hash == "" {
+			continue
+		}
+		there := v1beta2.TargetStatus{Name: record.Name, Cluster: f.Cluster, Namespace: f.Namespace, State: f.State, Message: f.Message,
+			Hash: f.Hash, Version: f.Version, Generation: f.Generation, Ended: f.Ended}
+		aims = append(aims, aim{Candidate: l.recorded(there), purpose: toLeave, record: there, message: message})
+	}
+	return aims
+}
+
 // departing lists the targets of an object that is being deleted, which no mask holds back.
 func (l *looked) departing() (aims []aim) {
 	for _, record := range l.records() {
-		if record.Hash == "" {
-			continue
+		all := l.leftPlaces(record, "")
+		if record.Hash != "" {
+			all = append(all, aim{Candidate: l.recorded(record), purpose: toLeave, record: record})
 		}
-		a := aim{Candidate: l.recorded(record), purpose: toLeave, record: record, message: "the federated object is being deleted"}
-		if l.federated.Annotations[v1beta1.OrphanAnnotation] == "true" {
-			a.purpose, a.message = toStay, a.message+", and leaves what is there: the annotation "+v1beta1.OrphanAnnotation+"=true says so"
+		for i := range all {
+			all[i].message = "the federated object is being deleted"
+			if l.federated.Annotations[v1beta1.OrphanAnnotation] == "true" {
+				all[i].purpose = toStay
+				all[i].message += ", and leaves what is there: the annotation " + v1beta1.OrphanAnnotation + "=true says so"
+			}
 		}
-		aims = append(aims, a)
+		aims = append(aims, all...)
 	}
 	return aims
 }

@@ -194,6 +194,10 @@ func (t *term) buildCells() (err error) {
 		}
 		accounts = t.accounts
 	}
+	var census func(namespace, cell string) (federationv1alpha1.CellObjects, bool)
+	if !t.config.OtherEngine {
+		census = t.census
+	}
 	t.cells, err = cells.New(cells.Config{
 		SystemNamespace: namespace,
 		Kinds:           []cells.Kind{cellUnits, edgeUnits},
@@ -203,6 +207,7 @@ func (t *term) buildCells() (err error) {
 		Claims:          t.book,
 		Accounts:        accounts,
 		OtherEngine:     t.config.OtherEngine,
+		Census:          census,
 	})
 	return err
 }
@@ -211,6 +216,14 @@ func (t *term) buildCells() (err error) {
 func (t *term) discoverProfiles(ctx context.Context) (*metav1.APIResourceList, error) {
 	served := &metav1.APIResourceList{}
 	return served, t.kube.Discovery().RESTClient().Get().AbsPath("/apis", profiles.Resource.Group, profiles.Resource.Version).Do(ctx).Into(served)
+}
+
+// census counts the federated objects of a cell.
+func (t *term) census(namespace, cell string) (federationv1alpha1.CellObjects, bool) {
+	counted, known := t.engine.Census(namespace, cell)
+	return federationv1alpha1.CellObjects{
+		Total: int32(counted.Objects), OutOfDate: int32(counted.OutOfDate), Moving: int32(counted.Moving), Held: int32(counted.Held), Health: string(counted.Health),
+	}, known
 }
 
 // buildAccounts makes what keeps the accounts of cells.
@@ -303,6 +316,7 @@ func (t *term) buildPropagation() (err error) {
 				t.follower.ObjectChanged(kind, namespace, name)
 			}
 		},
+		OnCensus: func(namespace, cell string) { t.cells.Enqueue(v1beta2.TopologyCell, namespace, cell) },
 	})
 	if err != nil {
 		return err

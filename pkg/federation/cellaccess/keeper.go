@@ -223,6 +223,9 @@ func (k *Keeper) Of(cell Cell) Access {
 				a.secret = name
 			}
 		}
+		if before := k.accounts[cell.cellName]; before != nil && k.places[place(before.cell.Member, before.cell.MemberNamespace)] == cell.cellName {
+			delete(k.places, place(before.cell.Member, before.cell.MemberNamespace)) // it has moved
+		}
 		k.accounts[cell.cellName] = a
 		k.places[place(cell.Member, cell.MemberNamespace)] = cell.cellName
 		k.host.Add(cell.cellName)

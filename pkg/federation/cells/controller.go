@@ -90,6 +90,9 @@ type Config struct {
 	// OtherEngine says that somebody else propagates, a stock KubeFed controller-manager: that
 	// one writes the status of every cluster itself, and takes a unit and its member for two.
 	OtherEngine bool
+	// Census counts the federated objects of a cell; known is false while not all were looked at. A change of
+	// that is told by Enqueue. Nil: nobody does, and a cell that is deleted waits for none.
+	Census func(namespace, cell string) (objects federationv1alpha1.CellObjects, known bool)
 }
 
 // key names one unit.
@@ -112,7 +115,7 @@ type Controller struct {
 // New returns a Controller that does nothing before Run.
 func New(config Config) (*Controller, error) {
 	if config.SystemNamespace == "" || len(config.Kinds) == 0 || config.Clusters == nil || config.Client == nil || config.Namespaces == nil || config.Claims == nil {
-		return nil, errors.New("cells: every field of Config but Accounts and OtherEngine must be set")
+		return nil, errors.New("cells: every field of Config but Accounts, OtherEngine and Census must be set")
 	}
 	c := &Controller{
 		Config:  config,
@@ -304,6 +307,9 @@ func (c *Controller) reconcile(ctx context.Context, k key) error {
 		return c.removeOrphan(ctx, kind, k, current)
 	}
 	if unit.Deleting {
+		if waits, err := c.drains(ctx, kind, unit, current); waits || err != nil {
+			return err
+		}
 		if err := c.removeCluster(ctx, k, current); err != nil {
 			return err
 		}
@@ -323,10 +329,43 @@ func (c *Controller) reconcile(ctx context.Context, k key) error {
 		return err
 	}
 	c.keepAccount(&o)
+	c.count(&o)
 	if err := c.applyCluster(ctx, o); err != nil {
 		return err
 	}
 	return c.writeStatus(ctx, kind, o)
+}
+
+// drainPause is how long a cell that is being deleted waits at most before it is looked at again.
+const drainPause = 5 * time.Second
+
+// drains reports whether a cell that is being deleted has to wait for what is in it, and has the cell say so. Where
+// that is not known, it may be anything.
+func (c *Controller) drains(ctx context.Context, kind Kind, unit *Unit, current *v1beta1.KubeFedCluster) (waits bool, err error) {
+	if c.Census == nil || unit.TopologyType != v1beta2.TopologyCell || !slices.Contains(unit.Finalizers, Finalizer) {
+		return false, nil
+	}
+	objects, known := c.Census(unit.Namespace, unit.Name)
+	if known && objects.Held == 0 {
+		return false, nil
+	}
+	c.queue.AddAfter(unit.key(), drainPause)
+	o := observation{unit: *unit, current: current, otherEngine: c.OtherEngine, objects: unit.Objects}
+	if known {
+		o.objects = &objects
+	}
+	return true, c.writeStatus(ctx, kind, o)
+}
+
+// count notes how many objects are in a cell. What is not known yet is as it was.
+func (c *Controller) count(o *observation) {
+	if c.Census == nil || o.unit.TopologyType != v1beta2.TopologyCell {
+		return
+	}
+	o.objects = o.unit.Objects
+	if objects, known := c.Census(o.unit.Namespace, o.unit.Name); known {
+		o.objects = &objects
+	}
 }
 
 // keepAccount has the account of a cell kept that may be where it is, and that of another removed.
@@ -354,7 +393,8 @@ func accountOf(unit *Unit, current *v1beta1.KubeFedCluster) cellaccess.Cell {
 	if current != nil {
 		cell.Secret = current.Spec.SecretRef.Name
 	}
-	cell.Granted = meta.IsStatusConditionTrue(unit.Conditions, federationv1alpha1.CellAccountReady)
+	ready := meta.FindStatusCondition(unit.Conditions, federationv1alpha1.CellAccountReady)
+	cell.Granted = ready != nil && ready.Status == metav1.ConditionTrue && ready.ObservedGeneration == unit.Generation // else it may have moved
 	return cell
 }
 
@@ -476,7 +516,7 @@ func (c *Controller) writeStatus(ctx context.Context, kind Kind, o observation) 
 	conditions := slices.Clone(o.unit.Conditions)
 	meta.SetStatusCondition(&conditions, o.ready())
 	clusterName := ""
-	if o.cluster(c.SystemNamespace) != nil {
+	if o.cluster(c.SystemNamespace) != nil || o.unit.Deleting && o.current != nil {
 		clusterName = o.unit.ClusterName()
 	}
 	if o.isSeenTwice(c.SystemNamespace) {
@@ -485,6 +525,7 @@ func (c *Controller) writeStatus(ctx context.Context, kind Kind, o observation) 
 		meta.RemoveStatusCondition(&conditions, federationv1alpha1.CellMemberSeenTwice)
 	}
 	switch {
+	case o.unit.Deleting: // the account is as it was
 	case !o.mayAppear():
 		meta.RemoveStatusCondition(&conditions, federationv1alpha1.CellAccountReady)
 	case o.access != nil && o.access.Condition != nil:
@@ -492,12 +533,20 @@ func (c *Controller) writeStatus(ctx context.Context, kind Kind, o observation) 
 		account.ObservedGeneration = o.unit.Generation
 		meta.SetStatusCondition(&conditions, account)
 	}
-	if equality.Semantic.DeepEqual(conditions, o.unit.Conditions) && o.unit.Observed == o.unit.Generation && o.unit.Cluster == clusterName {
+	if equality.Semantic.DeepEqual(conditions, o.unit.Conditions) && o.unit.Observed == o.unit.Generation && o.unit.Cluster == clusterName &&
+		equality.Semantic.DeepEqual(o.objects, o.unit.Objects) {
 		return nil
 	}
-	patch, err := json.Marshal(map[string]any{"status": map[string]any{
-		"conditions": conditions, "observedGeneration": o.unit.Generation, "kubeFedCluster": clusterName,
-	}})
+	status := map[string]any{"conditions": conditions, "observedGeneration": o.unit.Generation, "kubeFedCluster": clusterName}
+	switch {
+	case o.objects != nil:
+		status["objects"] = map[string]any{ // what is left out here would stay as it is
+			"total": o.objects.Total, "outOfDate": o.objects.OutOfDate, "moving": o.objects.Moving, "held": o.objects.Held, "health": o.objects.Health,
+		}
+	case o.unit.Objects != nil:
+		status["objects"] = nil
+	}
+	patch, err := json.Marshal(map[string]any{"status": status})
 	if err != nil {
 		return err
 	}

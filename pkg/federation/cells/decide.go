@@ -52,9 +52,10 @@ type Unit struct {
 	Member          string
 	MemberNamespace string
 	Conditions      []metav1.Condition
-	// Observed and Cluster are the rest of the status.
+	// Observed, Cluster and Objects are the rest of the status.
 	Observed int64
 	Cluster  string
+	Objects  *federationv1alpha1.CellObjects
 }
 
 // ClusterName is the name of the KubeFedCluster that the unit appears as.
@@ -87,6 +88,8 @@ type observation struct {
 	access *cellaccess.Access
 	// otherEngine says that another engine than ours propagates.
 	otherEngine bool
+	// objects counts what is in a cell; nil if nobody does.
+	objects *federationv1alpha1.CellObjects
 }
 
 // isSeenTwice reports whether an engine that is not ours takes the unit and its member for two
@@ -114,6 +117,12 @@ func (o observation) ready() metav1.Condition {
 	}
 	reason, message := o.refusal()
 	switch {
+	case o.unit.Deleting:
+		c.Reason = federationv1alpha1.ReasonDraining
+		c.Message = "the cell is being deleted, and waits until its objects were looked at"
+		if o.objects != nil && o.objects.Held > 0 {
+			c.Message = fmt.Sprintf("the cell is being deleted, and waits for what %d federated objects have in it to be removed", o.objects.Held)
+		}
 	case reason != "":
 		c.Reason, c.Message = reason, message
 	case o.member == nil:

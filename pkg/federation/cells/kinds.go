@@ -159,6 +159,7 @@ func fromCell(cell *federationv1alpha1.Cell) Unit {
 	u := fromMeta(v1beta2.TopologyCell, &cell.ObjectMeta)
 	u.Member, u.MemberNamespace = cell.Spec.ClusterName, cell.Spec.MemberNamespace
 	u.Conditions, u.Observed, u.Cluster = cell.Status.Conditions, cell.Status.ObservedGeneration, cell.Status.KubeFedCluster
+	u.Objects = cell.Status.Objects
 	return u
 }
 

@@ -31,7 +31,8 @@ func (e *Engine) act(ctx context.Context, key targetKey) {
 	}
 	defer func() { e.objects.AddAfter(key.object, gatherFor(len(ordered.view.targets))) }()
 	v, t := ordered.view, ordered.target
-	if v.memory != m || e.isOutdated(v) {
+	home := v.home(t.Candidate)
+	if v.memory != m || e.isOutdated(v) || !m.isIn(t, home) {
 		e.follow(m, key, m.rest(key.target))
 		return
 	}
@@ -52,7 +53,7 @@ func (e *Engine) act(ctx context.Context, key targetKey) {
 	if r.failed && ctx.Err() != nil {
 		return // the engine ends: what it was interrupted in says nothing of the member
 	}
-	e.follow(m, key, m.end(t.Name, r))
+	e.follow(m, key, m.end(t, home, r))
 	logger := klog.FromContext(ctx).WithValues("object", key.object.source(), "type", key.object.kind, "target", t.Name, "member", t.Member)
 	if r.failed {
 		logger.V(2).Info("Failed to act in member", "action", d.action, "state", r.record.State, "problem", r.record.Message)

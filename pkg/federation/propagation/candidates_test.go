@@ -14,6 +14,7 @@ import (
 	federationv1alpha1 "github.com/koinon-io/koinon/pkg/apis/federation/v1alpha1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
+	federationlisters "github.com/koinon-io/koinon/pkg/generated/listers/federation/v1alpha1"
 )
 
 // A tenant's thousand clusters are not looked at for each object of another.
@@ -36,7 +37,8 @@ func TestClustersOfOthersAreLookedAtOnlyIfTheyAreNamed(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	e := &Engine{Config: Config{Clusters: clusters}}
+	noCells := federationlisters.NewCellLister(cache.NewIndexer(cache.MetaNamespaceKeyFunc, cache.Indexers{cache.NamespaceIndex: cache.MetaNamespaceIndexFunc}))
+	e := &Engine{Config: Config{Clusters: clusters, Cells: noCells}}
 	v := viewOf("shop", "cluster", configMaps)
 	v.tenant = tenancy.Of(ofTenant("a"))
 	v.memory = &memory{records: map[string]v1beta2.TargetStatus{"m5": {}, "gone": {}}}

@@ -28,6 +28,8 @@ const (
 	unfederated
 	// lost: the cell or edge unit that the object may be placed in is gone. What is there stays as it is.
 	lost
+	// await: the target is elsewhere now, and what is here stays until it may go.
+	await
 	// remove: the object is deleted in the target.
 	remove
 	// release: the object in the target is given up, and stays.
@@ -35,7 +37,9 @@ const (
 )
 
 // stays reports whether the object stays in the target if it is there.
-func (i intent) stays() bool { return i == run || i == keep || i == unfederated || i == lost }
+func (i intent) stays() bool {
+	return i == run || i == keep || i == unfederated || i == lost || i == await
+}
 
 // action is what has to be done in the member.
 type action string
@@ -52,8 +56,10 @@ const (
 // observation is everything that a decision on one target is made from.
 type observation struct {
 	intent intent
-	// reason is why the target is absent or unfederated, or kept though no longer placed.
+	// reason is why the target is absent or unfederated, kept though no longer placed, or waits.
 	reason string
+	// former: the target was here, and is elsewhere now.
+	former bool
 	// named: the placement names the target. leftOut is why it is not placed there all the same;
 	// empty if nobody asks.
 	named   bool
@@ -136,6 +142,8 @@ func decide(o observation) decision {
 		return o.spared()
 	case lost:
 		return o.stranded()
+	case await:
+		return o.say(v1beta2.TargetWaitingForRemoval, o.reason)
 	default:
 		return o.saidWhy(firstOf(o, removeRules))
 	}

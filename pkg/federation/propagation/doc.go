@@ -25,7 +25,9 @@
 // What is to be done in a target is a job, a state machine (job.go). Who writes against us in
 // a member is answered seldom (fight.go), so is what was done in vain, and what has ended is not made again (ended.go). ADR
 // 20 says why. How objects in members begin and end is the user's to say (leaving.go), and what has lost its
-// federated object is released (orphans.go); types that are off still let go (paused.go). ADR 37 says why.
+// federated object is released (orphans.go); types that are off still let go (paused.go). ADR 37 says why. A cell
+// that moves has its objects in more than one place meanwhile (former.go), and leaves the former ones when all that moves with
+// it has arrived, which the census of a namespace tells (census.go): see ADR 42.
 //
 // # Bounds
 //

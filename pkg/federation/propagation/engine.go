@@ -116,6 +116,9 @@ type Config struct {
 	// Concurrency is asked for maxConcurrentReconciles of the KubeFedConfig; nil: nobody says. Where these three
 	// may answer something else, ConfigChanged has to be called.
 	Concurrency func() int64
+	// OnCensus is told, every other second, of cells of which Census says something else than before. It must
+	// not block. Nil: nobody wants to know.
+	OnCensus func(namespace, cell string)
 	// OnObject is told of every change of a federated object or of the targets it may have, and of its
 	// objects in members, which inMember says; kind is the name of the FederatedTypeConfig. It must not block. Nil: nobody wants to know.
 	OnObject func(kind, namespace, name string, inMember bool)
@@ -163,6 +166,10 @@ type Engine struct {
 	releases map[string]*releases
 	runCtx   context.Context // set by Run; guarded by mu
 	stopped  bool            // guarded by mu
+	// censuses by namespace, and the namespaces in which something happened since they were
+	// counted; guarded by mu.
+	censuses map[string]*census
+	stirred  map[string]bool
 	// looked are the FederatedTypeConfigs that were looked at; guarded by mu.
 	looked map[string]bool
 	// workers that sync objects; guarded by mu.
@@ -189,6 +196,8 @@ func New(config Config) (*Engine, error) {
 		now:       time.Now,
 		kinds:     map[string]*kind{},
 		looked:    map[string]bool{},
+		censuses:  map[string]*census{},
+		stirred:   map[string]bool{},
 		executors: map[string]*executor{},
 		memories:  map[objectKey]*memory{},
 		holders:   map[string]map[objectKey]bool{},
@@ -233,6 +242,9 @@ func (e *Engine) Run(ctx context.Context) error {
 	}
 	// These end when their queues are shut down.
 	e.wg.Go(func() { work(ctx, e.types, "Failed to set up federated type", e.syncType) })
+	if e.OnCensus != nil {
+		e.wg.Go(func() { e.keepCount(ctx) }) // ends with ctx
+	}
 	e.hire()
 	e.wg.Go(func() { work(ctx, e.scopes, "Failed to look at objects again", e.syncScope) })
 	for range orphanWorkers {

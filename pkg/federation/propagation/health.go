@@ -46,7 +46,7 @@ func (o observation) sight() sight {
 // observeHealth puts into the record how the object is. It comes after observeEnd.
 func (o *observation) observeHealth(rule *health.Rule) {
 	r := &o.record
-	if o.intent == remove || o.intent == release {
+	if o.former || o.intent == remove || o.intent == release {
 		r.Health, r.HealthMessage, r.Replicas, r.Ready = "", "", 0, 0 // it is not ours any more
 		return
 	}
@@ -111,7 +111,7 @@ type total struct {
 func totalOf(steps []step) (t total) {
 	for _, s := range steps {
 		o := &s.observed
-		if o.intent == remove || o.intent == release {
+		if o.former || o.intent == remove || o.intent == release {
 			continue
 		}
 		more := o.numbers

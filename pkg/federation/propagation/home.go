@@ -107,7 +107,7 @@ func (o observation) refusedHome(err error) *result {
 	}
 	refused := o.failed(v1beta2.TargetNamespaceForbidden, err.Error())
 	switch o.intent {
-	case remove:
+	case remove, await:
 		refused.record.State = v1beta2.TargetWaitingForRemoval
 	case release:
 		refused = result{gone: true} // it is given up, and stays as it is

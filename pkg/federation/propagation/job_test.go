@@ -91,12 +91,12 @@ func (s *scheduler) finish(failing bool) {
 		delete(s.acting, target)
 		switch n := s.random.IntN(6); {
 		case failing && n < 2:
-			s.follow(target, s.memory.end(target, result{failed: true}))
+			s.follow(target, s.memory.end(viewTarget{Candidate: placement.Candidate{Name: target}}, "", result{failed: true}))
 		case failing && n == 2: // it finds that things are others now
 			s.follow(target, s.memory.rest(target))
 		default:
 			s.runs[target] = o.about
-			s.follow(target, s.memory.end(target, result{}))
+			s.follow(target, s.memory.end(viewTarget{Candidate: placement.Candidate{Name: target}}, "", result{}))
 		}
 		return
 	}

@@ -25,9 +25,14 @@ type memory struct {
 	mu sync.Mutex
 	// guarded: the object carries our finalizer.
 	guarded bool
-	// records by target name. A record with a hash is in the status too.
+	// records by slot: the name of a target for the place where it is, and see formerSlot for those where it
+	// was. A record with a hash is in the status too.
 	records map[string]v1beta2.TargetStatus
-	// jobs and fights by target name.
+	// decided: its targets were decided on since the memory began. arrived are those that moved and
+	// are well where they are now.
+	decided bool
+	arrived map[string]bool
+	// jobs and fights by slot.
 	jobs   map[string]*job
 	fights map[string]*fight
 	// members that targets are in: those that the engine lists this object under.
@@ -74,7 +79,12 @@ func (e *Engine) remember(key objectKey, federated *v1beta2.FederatedObject) *me
 	members := map[string]bool{}
 	if federated.Status != nil {
 		for _, target := range federated.Status.Targets {
-			target.RemoteStatus = nil
+			for slot, former := range formerOf(target) {
+				m.records[slot] = former
+				m.inherited = false
+				members[former.Cluster] = true
+			}
+			target.RemoteStatus, target.Former = nil, nil
 			m.records[target.Name] = target
 			m.inherited = m.inherited && target.Hash == "" && target.State != v1beta2.TargetAbandoned // which only we write
 			members[target.Cluster] = true
@@ -129,17 +139,17 @@ func (e *Engine) unlist(key objectKey, m *memory) {
 	m.members = nil
 }
 
-func (m *memory) record(target string) v1beta2.TargetStatus {
+func (m *memory) record(slot string) v1beta2.TargetStatus {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.records[target]
+	return m.records[slot]
 }
 
-// names returns the targets with a record, sorted.
+// names returns the targets with a record of where they are, sorted.
 func (m *memory) names() []string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return slices.Sorted(maps.Keys(m.records))
+	return slices.DeleteFunc(slices.Sorted(maps.Keys(m.records)), isFormerSlot)
 }
 
 // settle notes what a decision without an action says, or that nothing is left to say.
@@ -196,12 +206,12 @@ func (m *memory) want(o *order, record *v1beta2.TargetStatus) (enqueue bool, sai
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if record != nil {
-		m.records[o.target.Name] = *record
+		m.records[o.target.slot()] = *record
 	}
-	j := m.jobs[o.target.Name]
+	j := m.jobs[o.target.slot()]
 	if j == nil {
 		j = &job{}
-		m.jobs[o.target.Name] = j
+		m.jobs[o.target.slot()] = j
 	}
 	return j.want(o)
 }
@@ -262,19 +272,21 @@ func (m *memory) rest(target string) sequel {
 	return m.done(target)
 }
 
-// end notes the result of an action. What is known of the target by then is its record.
-func (m *memory) end(target string, r result) sequel {
+// end notes the result of an action. What is known of its place by then is the record of that place.
+func (m *memory) end(t viewTarget, home string, r result) sequel {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	target, slot := t.slot(), m.slotOf(t, home)
 	switch {
 	case r.gone:
-		if delete(m.orphans, target); r.stays {
-			m.orphans[target] = true
+		if delete(m.orphans, slot); r.stays {
+			m.orphans[slot] = true
 		}
-		delete(m.records, target)
-		delete(m.fights, target)
+		delete(m.records, slot)
+		delete(m.fights, slot)
+	case isFormerSlot(slot) && r.record.Hash == "" && m.records[slot].Hash != "": // it was not recorded there any more
 	default: // also if sync has forgotten it meanwhile: something may have been written
-		m.records[target] = r.record
+		m.records[slot] = r.record
 	}
 	if !r.failed {
 		return m.done(target)

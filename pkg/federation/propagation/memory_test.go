@@ -8,6 +8,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/placement"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
 )
 
@@ -113,11 +114,11 @@ func TestWhatWasReleasedStaysAndWhatWasDeletedDoesNot(t *testing.T) {
 	object := recordedIn("u1", "m1")
 	m := e.remember(objectKey{name: "web"}, object)
 	v := &view{memory: m, federated: object}
-	m.end("rz00a", result{gone: true, stays: true})
+	m.end(viewTarget{Candidate: placement.Candidate{Name: "rz00a", Member: "m1"}}, "shop", result{gone: true, stays: true})
 	if !v.orphans("rz00a") {
 		t.Error("what was released is told to be gone")
 	}
-	m.end("rz00a", result{gone: true})
+	m.end(viewTarget{Candidate: placement.Candidate{Name: "rz00a", Member: "m1"}}, "shop", result{gone: true})
 	if v.orphans("rz00a") {
 		t.Error("what was deleted is told to stay")
 	}

@@ -165,7 +165,9 @@ func (e *Engine) enqueueNarrowed() {
 func (v *view) addOutside() {
 	byName := make(map[string]int, len(v.targets))
 	for i, t := range v.targets {
-		byName[t.Name] = i
+		if t.former == "" {
+			byName[t.Name] = i
+		}
 	}
 	for _, t := range v.outside {
 		if i, departs := byName[t.Name]; departs {

@@ -1,6 +1,7 @@
 package propagation
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
@@ -48,6 +49,8 @@ type viewTarget struct {
 	placement.Candidate
 	intent intent
 	reason string
+	// former is the slot of a place that the target has left; empty where it is now.
+	former string
 	// recorded: nothing but the record says that the target is there.
 	recorded bool
 	// named: the placement names the target. leftOut is why it is not placed there all the same;
@@ -66,6 +69,7 @@ func (e *Engine) look(key objectKey) (*view, error) {
 	federated := k.get(key)
 	if federated == nil {
 		e.forget(key)
+		e.stir(key.namespace)
 		e.bases.drop(key)
 		return nil, nil
 	}
@@ -140,17 +144,21 @@ func (v *view) addPlaced(e *Engine, candidates []placement.Candidate) {
 	}
 	for _, t := range targets {
 		added := viewTarget{Candidate: t.Candidate, reason: t.Message, named: t.Named}
-		from, moved := v.movedFrom(t.Candidate)
+		moved := v.kind.ofReach().Moved(v.object(), t.Candidate, v.memory.record(t.Name))
 		switch {
-		case t.Disposition == placement.Placed && moved && !e.isJoined(t.Member):
-			added.intent = absent // where it would go from there nobody knows
-			added.reason = reach.NotMoved(from, t.Candidate)
+		case t.Leaving != "" && (t.Disposition == placement.Placed || t.Disposition == placement.Masked):
+			if v.memory.record(t.Name).Hash != "" {
+				continue // it departs from there
+			}
+			added.intent, added.reason = absent, t.Leaving
 		case t.Disposition == placement.Placed && moved:
-			added = viewTarget{Candidate: from, intent: remove, recorded: true}
+			added = e.move(v, added)
 		case t.Disposition == placement.Placed:
 			added.intent = run
 		case t.Disposition == placement.Masked:
-			added.intent = keep
+			if added.intent = keep; moved {
+				added.Candidate, added.recorded = v.recorded(t.Name), true
+			}
 		case t.Disposition == placement.NotFound:
 			added.intent = absent
 		case t.Disposition == placement.Unfederated:
@@ -189,11 +197,15 @@ func (v *view) addDeparting(e *Engine, candidates []placement.Candidate) {
 			v.depart(*c, c, true)
 		}
 	}
+	v.addFormer(byName)
 	v.sortTargets()
 }
 
+// sortTargets sorts them by name; where a target is now comes before where it was.
 func (v *view) sortTargets() {
-	slices.SortFunc(v.targets, func(a, b viewTarget) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortFunc(v.targets, func(a, b viewTarget) int {
+		return cmp.Or(strings.Compare(a.Name, b.Name), strings.Compare(a.former, b.former))
+	})
 }
 
 // addInherited adds the targets of a deleted object to which somebody else may have written:
@@ -215,34 +227,29 @@ func (v *view) addInherited(candidates []placement.Candidate) {
 	}
 }
 
-// movedFrom returns the place that the record of a target names, if that is another one than the
-// target has now, and something was written there: a cell was deleted and made anew in another
-// member. What is there goes before anything is written in the new place: after that nobody would
-// know of it.
-func (v *view) movedFrom(c placement.Candidate) (from placement.Candidate, moved bool) {
-	if !v.kind.ofReach().Moved(v.object(), c, v.memory.record(c.Name)) {
-		return placement.Candidate{}, false
-	}
-	return v.recorded(c.Name), true
-}
-
 // recorded is the place of a target as the record has it: the cell may be gone.
 func (v *view) recorded(name string) placement.Candidate {
-	record := v.memory.record(name)
+	return v.recordedIn(v.memory.record(name), name)
+}
+
+func (v *view) recordedIn(record v1beta2.TargetStatus, name string) placement.Candidate {
 	return placement.Candidate{Name: name, Member: record.Cluster, Namespace: record.Namespace, Owner: v.ownerOf(name)}
 }
 
 // depart adds a target that the object leaves, as far as the mask lets it. there says that the
 // object is there, or may be: that is what a mask keeps.
 func (v *view) depart(c placement.Candidate, candidate *placement.Candidate, there bool) {
+	v.targets = append(v.targets, v.departing(c, candidate, there))
+}
+
+func (v *view) departing(c placement.Candidate, candidate *placement.Candidate, there bool) viewTarget {
 	t := viewTarget{Candidate: c, intent: remove}
 	t.recorded = candidate == nil || candidate.Member != c.Member || candidate.Namespace != c.Namespace
 	if v.federated.DeletionTimestamp != nil {
 		if lifecycle.LeavesAll(v.federated.Annotations) {
 			t.intent = release
 		}
-		v.targets = append(v.targets, t)
-		return
+		return t
 	}
 	mask, err := placement.NewMask(v.topologyOf(), v.federated.Spec.PlacementMask)
 	if err == nil && !mask.Allows(c.Name, candidate) && there {
@@ -250,7 +257,7 @@ func (v *view) depart(c placement.Candidate, candidate *placement.Candidate, the
 	} else if why := v.object().Lost(v.federated.Spec.Placement, c); candidate == nil && why != "" {
 		t.intent, t.reason = lost, why
 	}
-	v.targets = append(v.targets, t)
+	return t
 }
 
 // live returns the object in a candidate as the member's cache shows it, nil if it does
@@ -328,7 +335,7 @@ func (e *Engine) observeTarget(v *view, t viewTarget) observation {
 		federation:     e.Federation,
 		unmarkedIsOurs: !v.departed && v.kubeFedsPlace(t.Candidate),
 		generation:     v.federated.Generation,
-		record:         v.memory.record(t.Name),
+		record:         v.memory.record(t.slot()),
 		inherited:      v.memory.inherited,
 		cache:          memberclient.Unwatched,
 		reruns:         v.kind.completion.RerunOnChange(),
@@ -336,6 +343,7 @@ func (e *Engine) observeTarget(v *view, t viewTarget) observation {
 		fight:          v.memory.stands(t.Name, e.now()),
 	}
 	namespace, name := v.place(t.Candidate)
+	o.former = t.former != ""
 	o.record.Name = t.Name
 	if t.intent == run || (o.record.Hash == "" && (t.intent.stays() || t.leftOut != "")) {
 		o.record.Cluster = t.Member

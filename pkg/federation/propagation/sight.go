@@ -39,7 +39,7 @@ type SightTarget struct {
 	Known bool
 	// Member is nil if there is none.
 	Member *membership.Member
-	// Outside: the namespace of the object does not go there. Unfederated says why nothing new goes there, and what is
+	// Outside: the namespace of the object does not go there, or the target is being deleted. Unfederated says why nothing new goes there, and what is
 	// there stays as it is; empty if that is not so. See placement.Narrow.
 	Outside     bool
 	Unfederated string
@@ -184,6 +184,7 @@ func (e *Engine) Look(kindName, namespace, name string) (*Sight, error) {
 	}
 	for i, c := range candidates {
 		t := e.sightTarget(v, c)
+		t.Outside = c.Leaving != ""
 		switch narrowed[i].Disposition {
 		case placement.Outside:
 			t.Outside = true

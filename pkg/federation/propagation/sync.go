@@ -39,6 +39,7 @@ func (e *Engine) sync(ctx context.Context, key objectKey) error {
 	v.memory.pace.look(e.now())
 	deleting := v.federated.DeletionTimestamp != nil
 	if deleting && !hasFinalizer(v.federated) {
+		v.memory.setArrived(nil) // nothing is in any target
 		return nil
 	}
 	e.followPaused(v)
@@ -71,12 +72,17 @@ func (e *Engine) sync(ctx context.Context, key objectKey) error {
 // and left out.
 func (e *Engine) decideAll(ctx context.Context, v *view) ([]step, error) {
 	if v.problem != "" {
+		v.memory.setArrived(nil)
 		return nil, nil
 	}
 	steps := make([]step, 0, len(v.targets))
 	known, members := make(map[string]bool, len(v.targets)), map[string]bool{}
 	again := time.Duration(0)
+	way := e.wayOf(v)
 	for _, t := range v.targets {
+		if t.former != "" {
+			again = earlier(again, way.leave(&t))
+		}
 		o := e.observe(v, t)
 		if t.intent == run {
 			o.manifest, o.renderErr = e.manifest(ctx, v, t)
@@ -86,17 +92,18 @@ func (e *Engine) decideAll(ctx context.Context, v *view) ([]step, error) {
 		}
 		d := decide(o)
 		if d.forget {
-			e.tellLeft(v, t.Name, d.left)
-			v.memory.settle(t.Name, d)
+			e.tellLeft(v, t.slot(), o.leftInFormer(t, d))
+			v.memory.settle(t.slot(), d)
 			continue
 		}
-		known[t.Name], members[t.Member], members[o.record.Cluster] = true, true, true
-		if o.fight.until > 0 && (again == 0 || o.fight.until < again) {
-			again = o.fight.until
-		}
+		known[t.slot()], members[t.Member], members[o.record.Cluster] = true, true, true
+		again = earlier(again, o.fight.until)
+		way.note(t, o, d)
 		steps = append(steps, step{target: t, observed: o, decision: d})
 	}
 	v.total = totalOf(steps)
+	v.memory.setArrived(way.arrived)
+	e.stir(v.key.namespace)
 	v.memory.unwantOthers(known)
 	e.list(v.key, v.memory, members)
 	if again > 0 {
@@ -153,7 +160,7 @@ func (e *Engine) guard(ctx context.Context, v *view, steps []step) (*view, error
 		if s.decision.action == applyManifest && s.observed.record.Hash == "" {
 			s.decision.status.Hash = s.observed.manifest.Hash
 		}
-		entries = append(entries, v.entry(*s, s.decision.status))
+		entries = v.enter(entries, *s, s.decision.status)
 	}
 	if err := e.record(ctx, v, entries); err != nil {
 		return nil, fmt.Errorf("record targets before the first write: %w", err)
@@ -172,8 +179,8 @@ func (e *Engine) carryOut(v *view, steps []step) (entries []v1beta2.TargetStatus
 			e.objects.AddAfter(v.key, wait.Jitter(markPause, 1))
 		}
 		if s.decision.action == nothing {
-			v.memory.settle(s.target.Name, s.decision)
-			entries = append(entries, v.entry(s, said))
+			v.memory.settle(s.target.slot(), s.decision)
+			entries = v.enter(entries, s, said)
 			continue
 		}
 		var record *v1beta2.TargetStatus
@@ -183,13 +190,13 @@ func (e *Engine) carryOut(v *view, steps []step) (entries []v1beta2.TargetStatus
 		wanted := &order{about: about(s.observed, s.decision), view: &shared, target: s.target, manifest: s.observed.manifest}
 		enqueue, failed := v.memory.want(wanted, record)
 		if enqueue {
-			e.dispatch(s.target.Member, targetKey{v.key, s.target.Name})
+			e.dispatch(s.target.Member, targetKey{v.key, s.target.slot()})
 		}
 		if failed != nil {
 			said = *failed
 		}
 		begun = begun || enqueue || failed == nil // another look may have begun it
-		entries = append(entries, v.entry(s, said))
+		entries = v.enter(entries, s, said)
 	}
 	return entries, begun
 }

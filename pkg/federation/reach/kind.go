@@ -1,8 +1,6 @@
 package reach
 
 import (
-	"fmt"
-
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/koinon-io/koinon/pkg/apis/federation/ownership"
@@ -108,15 +106,8 @@ func RulesFor(rules compose.Rules, federated *v1beta2.FederatedObject) compose.R
 	return rules
 }
 
-// NotMoved says why an object stays where it is although its target is in another place by now, whose member is not
-// joined.
-func NotMoved(from, to placement.Candidate) string {
-	return fmt.Sprintf("there is no member %q; what the target has in member %q stays there until there is", to.Member, from.Member)
-}
-
-// Moved reports whether a target is in another place than its record says, and something was written there: a
-// cell was deleted and made anew in another member. What is there goes before anything is written in the
-// new place: after that nobody would know of it.
+// Moved reports whether a target is in another place than its record says, and something was written there: its
+// cell moved, or was deleted and made anew in another member.
 func (k Kind) Moved(o Object, c placement.Candidate, record v1beta2.TargetStatus) bool {
 	elsewhere := record.Cluster != "" && record.Cluster != c.Member || record.Namespace != "" && record.Namespace != k.Home(o, c)
 	return record.Hash != "" && elsewhere

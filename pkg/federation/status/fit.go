@@ -25,7 +25,7 @@ var tooDeep = fmt.Sprintf("the status of the object there is left out, since mor
 
 // fit returns copies of the targets that are at most limitBytes as JSON, as far as that is
 // possible, and what was left out, in words. What the engine has to remember of a target is
-// never left out: name, state, place, hash, version and generation.
+// never left out: name, state, place, hash, version and generation, and the same of its former places.
 //
 // Messages are cut at v1beta2.MaxMessageBytes. The status of a member's object above
 // v1beta2.MaxRemoteStatusBytes, or with more than v1beta2.MaxDepth objects and arrays around one
@@ -56,6 +56,10 @@ func fit(targets []v1beta2.TargetStatus, limitBytes int) ([]v1beta2.TargetStatus
 	}
 	for i := range targets {
 		targets[i].Message, targets[i].HealthMessage = "", ""
+		targets[i].Former = slices.Clone(targets[i].Former)
+		for j := range targets[i].Former {
+			targets[i].Former[j].Message = ""
+		}
 	}
 	return targets, note + "; messages are left out, since they do not fit"
 }
@@ -117,7 +121,12 @@ func targetBytes(t *v1beta2.TargetStatus) int {
 	if t.Health != "" {
 		health = len(`,"health":"","healthMessage":"","replicas":,"ready":`) + 20 + len(t.Health) + len(t.HealthMessage)
 	}
-	return keysAndNumbers + health + len(t.Name) + len(t.State) + len(t.Message) + len(t.Cluster) + len(t.Namespace) + len(t.Hash) + len(t.Version)
+	former := 0
+	for i := range t.Former {
+		f := &t.Former[i]
+		former += keysAndNumbers + len(f.Cluster) + len(f.Namespace) + len(f.State) + len(f.Message) + len(f.Hash) + len(f.Version)
+	}
+	return keysAndNumbers + health + former + len(t.Name) + len(t.State) + len(t.Message) + len(t.Cluster) + len(t.Namespace) + len(t.Hash) + len(t.Version)
 }
 
 // Cut shortens a message, at the end of a character, and says so.

@@ -90,6 +90,8 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		// Group=federation.koinon.io, Version=v1alpha1
 	case federationv1alpha1.SchemeGroupVersion.WithKind("Cell"):
 		return &applyconfigurationfederationv1alpha1.CellApplyConfiguration{}
+	case federationv1alpha1.SchemeGroupVersion.WithKind("CellObjects"):
+		return &applyconfigurationfederationv1alpha1.CellObjectsApplyConfiguration{}
 	case federationv1alpha1.SchemeGroupVersion.WithKind("CellSpec"):
 		return &applyconfigurationfederationv1alpha1.CellSpecApplyConfiguration{}
 	case federationv1alpha1.SchemeGroupVersion.WithKind("CellStatus"):

@@ -31,6 +31,7 @@ func GetOpenAPIDefinitions(ref common.ReferenceCallback) map[string]common.OpenA
 		v1alpha1.EdgeUnitStatus{}.OpenAPIModelName():                              schema_pkg_apis_edge_v1alpha1_EdgeUnitStatus(ref),
 		federationv1alpha1.Cell{}.OpenAPIModelName():                              schema_pkg_apis_federation_v1alpha1_Cell(ref),
 		federationv1alpha1.CellList{}.OpenAPIModelName():                          schema_pkg_apis_federation_v1alpha1_CellList(ref),
+		federationv1alpha1.CellObjects{}.OpenAPIModelName():                       schema_pkg_apis_federation_v1alpha1_CellObjects(ref),
 		federationv1alpha1.CellSpec{}.OpenAPIModelName():                          schema_pkg_apis_federation_v1alpha1_CellSpec(ref),
 		federationv1alpha1.CellStatus{}.OpenAPIModelName():                        schema_pkg_apis_federation_v1alpha1_CellStatus(ref),
 		federationv1alpha1.Cluster{}.OpenAPIModelName():                           schema_pkg_apis_federation_v1alpha1_Cluster(ref),
@@ -109,6 +110,7 @@ func GetOpenAPIDefinitions(ref common.ReferenceCallback) map[string]common.OpenA
 		v1beta2.FederatedObjectList{}.OpenAPIModelName():                          schema_apis_kubefed_types_v1beta2_FederatedObjectList(ref),
 		v1beta2.FederatedObjectSpec{}.OpenAPIModelName():                          schema_apis_kubefed_types_v1beta2_FederatedObjectSpec(ref),
 		v1beta2.FederatedObjectStatus{}.OpenAPIModelName():                        schema_apis_kubefed_types_v1beta2_FederatedObjectStatus(ref),
+		v1beta2.FormerPlace{}.OpenAPIModelName():                                  schema_apis_kubefed_types_v1beta2_FormerPlace(ref),
 		v1beta2.Override{}.OpenAPIModelName():                                     schema_apis_kubefed_types_v1beta2_Override(ref),
 		v1beta2.OverridePatch{}.OpenAPIModelName():                                schema_apis_kubefed_types_v1beta2_OverridePatch(ref),
 		v1beta2.Placement{}.OpenAPIModelName():                                    schema_apis_kubefed_types_v1beta2_Placement(ref),
@@ -469,6 +471,57 @@ func schema_pkg_apis_federation_v1alpha1_CellList(ref common.ReferenceCallback) 
 	}
 }
 
+func schema_pkg_apis_federation_v1alpha1_CellObjects(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "CellObjects counts the federated objects of a cell.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"total": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Total is how many are in the cell, or are to be.",
+							Default:     0,
+							Type:        []string{"integer"},
+							Format:      "int32",
+						},
+					},
+					"outOfDate": {
+						SchemaProps: spec.SchemaProps{
+							Description: "OutOfDate is of how many of them the cell does not run what the spec says, or they have not left a place yet that the cell left.",
+							Default:     0,
+							Type:        []string{"integer"},
+							Format:      "int32",
+						},
+					},
+					"moving": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Moving is how many of them are in a place, too, that the cell left.",
+							Type:        []string{"integer"},
+							Format:      "int32",
+						},
+					},
+					"held": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Held is of how many something is in the member, or may be: what a deletion of the cell waits for.",
+							Type:        []string{"integer"},
+							Format:      "int32",
+						},
+					},
+					"health": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Health is that of the worst of them: Healthy, Progressing, Unknown or Degraded; empty if nothing is known of any.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+				},
+				Required: []string{"total", "outOfDate"},
+			},
+		},
+	}
+}
+
 func schema_pkg_apis_federation_v1alpha1_CellSpec(ref common.ReferenceCallback) common.OpenAPIDefinition {
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
@@ -478,7 +531,7 @@ func schema_pkg_apis_federation_v1alpha1_CellSpec(ref common.ReferenceCallback) 
 				Properties: map[string]spec.Schema{
 					"clusterName": {
 						SchemaProps: spec.SchemaProps{
-							Description: "ClusterName is the KubeFedCluster of the member. Immutable.",
+							Description: "ClusterName is the KubeFedCluster of the member. If it changes the cell moves: federated objects are made in the new member, and leave the old one once all of them are healthy in the new one.",
 							Default:     "",
 							Type:        []string{"string"},
 							Format:      "",
@@ -486,7 +539,14 @@ func schema_pkg_apis_federation_v1alpha1_CellSpec(ref common.ReferenceCallback) 
 					},
 					"memberNamespace": {
 						SchemaProps: spec.SchemaProps{
-							Description: "MemberNamespace is the namespace in the member. Nobody else may have it: no cell or edge unit of that member, and no namespace of the host of that name. See MemberNamespace. Default: <namespace>-<name>, unless that is ambiguous. Immutable.",
+							Description: "MemberNamespace is the namespace in the member. Nobody else may have it: no cell or edge unit of that member, and no namespace of the host of that name. See MemberNamespace. Default: <namespace>-<name>, unless that is ambiguous. If it changes the cell moves, as with ClusterName.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"deletionPolicy": {
+						SchemaProps: spec.SchemaProps{
+							Description: "DeletionPolicy is what a deletion of the cell does while federated objects are in it: Refuse (default) has it refused, and with Drain they are removed from the member first. Where the namespace of the cell is being deleted, so are they.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
@@ -541,11 +601,17 @@ func schema_pkg_apis_federation_v1alpha1_CellStatus(ref common.ReferenceCallback
 							Format:      "",
 						},
 					},
+					"objects": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Objects counts the federated objects of the cell. It is absent where another engine than ours propagates, and may be some seconds late.",
+							Ref:         ref(federationv1alpha1.CellObjects{}.OpenAPIModelName()),
+						},
+					},
 				},
 			},
 		},
 		Dependencies: []string{
-			v1.Condition{}.OpenAPIModelName()},
+			federationv1alpha1.CellObjects{}.OpenAPIModelName(), v1.Condition{}.OpenAPIModelName()},
 	}
 }
 
@@ -4293,6 +4359,75 @@ func schema_apis_kubefed_types_v1beta2_FederatedObjectStatus(ref common.Referenc
 	}
 }
 
+func schema_apis_kubefed_types_v1beta2_FormerPlace(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "FormerPlace is where an object was before its cell moved, and what is known of it there.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"cluster": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Cluster is the member.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"namespace": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Namespace in the member, for namespaced kinds.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"state": {
+						SchemaProps: spec.SchemaProps{
+							Description: "State is one word on why the object is there still.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"message": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Message is a sentence for people.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"hash": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Hash of the manifest that was applied last.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"version": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Version of the object in the member after it was applied.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"generation": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Generation of the federated object that is there.",
+							Type:        []string{"integer"},
+							Format:      "int64",
+						},
+					},
+					"ended": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Ended is set once the object there was seen to have run to its end.",
+							Type:        []string{"boolean"},
+							Format:      "",
+						},
+					},
+				},
+			},
+		},
+	}
+}
+
 func schema_apis_kubefed_types_v1beta2_Override(ref common.ReferenceCallback) common.OpenAPIDefinition {
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
@@ -4514,12 +4649,31 @@ func schema_apis_kubefed_types_v1beta2_TargetStatus(ref common.ReferenceCallback
 							Ref:         ref(rawjson.Value{}.OpenAPIModelName()),
 						},
 					},
+					"former": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-type": "atomic",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "Former are places of the target that its cell has left, and that have the object still, or may. The object leaves each of them once it is healthy where the cell is now.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Default: map[string]interface{}{},
+										Ref:     ref(v1beta2.FormerPlace{}.OpenAPIModelName()),
+									},
+								},
+							},
+						},
+					},
 				},
 				Required: []string{"name"},
 			},
 		},
 		Dependencies: []string{
-			rawjson.Value{}.OpenAPIModelName()},
+			v1beta2.FormerPlace{}.OpenAPIModelName(), rawjson.Value{}.OpenAPIModelName()},
 	}
 }
 

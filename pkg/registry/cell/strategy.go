@@ -38,8 +38,7 @@ func (strategy) PrepareForCreate(_ context.Context, obj runtime.Object) {
 	}
 }
 
-// PrepareForUpdate takes a memberNamespace that is left out for the one that is there: it
-// cannot change.
+// PrepareForUpdate takes a memberNamespace that is left out for the one that is there.
 func (strategy) PrepareForUpdate(_ context.Context, obj, old runtime.Object) {
 	cell, oldCell := obj.(*v1alpha1.Cell), old.(*v1alpha1.Cell)
 	cell.Status = oldCell.Status
@@ -63,6 +62,14 @@ func (strategy) ValidateUpdate(_ context.Context, obj, old runtime.Object) field
 
 // WarningsOnCreate tells about a member that does not exist.
 func (s strategy) WarningsOnCreate(ctx context.Context, obj runtime.Object) []string {
+	return s.book.Warnings(ctx, holder(obj))
+}
+
+// WarningsOnUpdate tells about a member that does not exist, if the cell moves there.
+func (s strategy) WarningsOnUpdate(ctx context.Context, obj, old runtime.Object) []string {
+	if holder(obj).Seat.Member == holder(old).Seat.Member {
+		return nil
+	}
 	return s.book.Warnings(ctx, holder(obj))
 }
 

@@ -15,8 +15,9 @@ import (
 	"github.com/koinon-io/koinon/pkg/registry/objectstore"
 )
 
-// REST serves the objects of one kind of holder. It claims the seat of a new object right
-// before the object is stored.
+// REST serves the objects of one kind of holder. It claims the seat of a new object, and of
+// one that takes another, right before the object is stored. A seat that is left stays claimed until
+// the controllers find that nothing of the holder is there any more.
 type REST struct {
 	*objectstore.REST
 
@@ -41,7 +42,7 @@ func (r *REST) Create(ctx context.Context, obj runtime.Object, validate rest.Val
 
 // Update stores a new state, or a new object: server-side apply creates this way.
 func (r *REST) Update(ctx context.Context, name string, objInfo rest.UpdatedObjectInfo, validateCreate rest.ValidateObjectFunc, validateUpdate rest.ValidateObjectUpdateFunc, forceAllowCreate bool, options *metav1.UpdateOptions) (runtime.Object, bool, error) {
-	return r.REST.Update(ctx, name, objInfo, r.seated(validateCreate, len(options.DryRun) > 0), r.tied(validateUpdate), forceAllowCreate, options)
+	return r.REST.Update(ctx, name, objInfo, r.seated(validateCreate, len(options.DryRun) > 0), r.moved(r.tied(validateUpdate), len(options.DryRun) > 0), forceAllowCreate, options)
 }
 
 // tied refuses a change of the holder's tenant that would strand objects.
@@ -59,6 +60,28 @@ func (r *REST) tied(then rest.ValidateObjectUpdateFunc) rest.ValidateObjectUpdat
 			return err
 		}
 		return then(ctx, obj, old)
+	}
+}
+
+// moved is seated for an object that may take another seat than it has.
+func (r *REST) moved(admit rest.ValidateObjectUpdateFunc, dryRun bool) rest.ValidateObjectUpdateFunc {
+	return func(ctx context.Context, obj, old runtime.Object) error {
+		holder := r.holder(obj)
+		moves := holder.Seat != r.holder(old).Seat
+		if moves {
+			if err := r.answer(holder)(r.book.Validate(ctx, holder)); err != nil {
+				return err
+			}
+		}
+		if admit != nil {
+			if err := admit(ctx, obj, old); err != nil {
+				return err
+			}
+		}
+		if !moves || dryRun {
+			return nil
+		}
+		return r.answer(holder)(r.book.Claim(ctx, holder))
 	}
 }
 

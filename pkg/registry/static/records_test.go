@@ -52,6 +52,14 @@ func (r recorded) List(ctx context.Context, kind federated.Kind, _ *metainternal
 	return list, nil
 }
 
+func (r recorded) Objects(ctx context.Context, kind federated.Kind, namespace string, visit func(*typesv1beta2.FederatedObject) error) error {
+	list, err := r.List(genericapirequest.WithNamespace(ctx, namespace), kind, nil)
+	for i := 0; err == nil && i < len(list.Items); i++ {
+		err = visit(&list.Items[i])
+	}
+	return err
+}
+
 func (recorded) Encoding(federated.Kind) (objectstore.Encoding, bool) {
 	return objectstore.Encoding{}, false
 }

@@ -40,6 +40,12 @@ import (
 	"github.com/koinon-io/koinon/pkg/registry/stranding"
 )
 
+// Federated are the federated objects, for those that compute views of them, and for cells.
+type Federated interface {
+	computed.Source
+	cell.Federated
+}
+
 // Deps is what the registry needs. All fields but Agents, OtherEngine, Federated, Log and Stranding are required.
 type Deps struct {
 	// Scheme that package install prepared, and the codecs of it.
@@ -49,8 +55,11 @@ type Deps struct {
 	RESTOptions generic.RESTOptionsGetter
 	// Namespace holds members and type configurations.
 	Namespace string
-	// Namespaces of the host, for their tenants.
-	Namespaces seats.Namespaces
+	// Namespaces of the host, for their tenants, and what becomes of cells with them.
+	Namespaces interface {
+		seats.Namespaces
+		cell.Namespaces
+	}
 	// Authorizer says who may open namespaces that members have for themselves.
 	Authorizer authorizer.Authorizer
 	// Links are the ways to members. Cells find cells, with the registry that is made here.
@@ -63,7 +72,7 @@ type Deps struct {
 	// Federated are the federated objects, which PropagatedVersions and FederatedServiceStatuses are
 	// computed from; nil computes none. Log has their changes in order; without it there are no events
 	// of what is computed.
-	Federated computed.Source
+	Federated Federated
 	Log       computed.Log
 	// Stranding makes the guard of tenants, with the registry that is made here, whose storage is not
 	// there yet; nil refuses no change.
@@ -99,7 +108,7 @@ type Registry struct {
 	TypeConfigs      *federatedtypeconfig.REST
 	TypeConfigStatus *objectstore.StatusREST
 	Configs          rest.Getter // KubeFedConfigs
-	Cells            *seats.REST
+	Cells            *cell.REST
 	EdgeUnits        *seats.REST
 	// Pages are the book of who owns which namespace of which member.
 	Pages membernamespace.Pages
@@ -230,7 +239,7 @@ func (r *Registry) topology(deps Deps) error {
 		return err
 	}
 	book.RefuseStranding(r.Stranding)
-	cells, cellStatus, err := cell.NewREST(deps.Scheme, deps.RESTOptions, book)
+	cells, cellStatus, err := cell.NewREST(deps.Scheme, deps.RESTOptions, book, deletions(deps))
 	if err != nil {
 		return err
 	}
@@ -248,6 +257,15 @@ func (r *Registry) topology(deps Deps) error {
 	r.add(federationv1alpha1.SchemeGroupVersion, "membernamespaces", pages, nil)
 	r.add(edgev1alpha1.SchemeGroupVersion, "edgeunits", units, unitStatus)
 	return nil
+}
+
+// deletions say what cells may be deleted with.
+func deletions(deps Deps) cell.Deletions {
+	d := cell.Deletions{Namespaces: deps.Namespaces, OtherEngine: deps.OtherEngine}
+	if deps.Federated != nil {
+		d.Federated = deps.Federated
+	}
+	return d
 }
 
 // proxies are the subresources through which members are reached.

@@ -33,7 +33,6 @@ import (
 	federationv1alpha1 "github.com/koinon-io/koinon/pkg/apis/federation/v1alpha1"
 	"github.com/koinon-io/koinon/pkg/apis/install"
 	corev1beta1 "github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
-	"github.com/koinon-io/koinon/pkg/registry/computed"
 	"github.com/koinon-io/koinon/pkg/registry/proxy"
 	"github.com/koinon-io/koinon/pkg/registry/static"
 	"github.com/koinon-io/koinon/pkg/storage"
@@ -66,6 +65,10 @@ func (namespaces) NamespaceLabels(_ context.Context, name string) (map[string]st
 	return nil, nil
 }
 
+func (namespaces) IsEnding(_ context.Context, name string) (bool, error) {
+	return name == "ending", nil
+}
+
 func newRegistry(t *testing.T) *static.Registry {
 	t.Helper()
 	return newServer(t, newStore(t))
@@ -92,7 +95,7 @@ func newServer(t *testing.T, store *storage.Store) *static.Registry {
 }
 
 // newServerOf has records of federated objects besides.
-func newServerOf(t *testing.T, store *storage.Store, source computed.Source, otherEngine func(context.Context) bool) *static.Registry {
+func newServerOf(t *testing.T, store *storage.Store, source static.Federated, otherEngine func(context.Context) bool) *static.Registry {
 	t.Helper()
 	scheme := runtime.NewScheme()
 	if err := install.Install(scheme); err != nil {

@@ -3,6 +3,7 @@ package simulated_test
 import (
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
 )
@@ -145,6 +146,8 @@ const (
 	runs
 	// stays: it is there or not, as it was.
 	stays
+	// lingers: it goes once all that move with its cell are where they should be, and some may never be.
+	lingers
 )
 
 // target is one target of a wish, with the states that its status may have.
@@ -216,7 +219,10 @@ func (m *model) departed(w *wish, p place) fate {
 		name = p.namespace[len("shop-"):]
 	}
 	if now, exists := m.targets(w)[name]; exists { // named, or moved: first it leaves the old place
-		if now.fate == runs {
+		switch {
+		case now.fate == runs && w.topology == v1beta2.TopologyCell && m.holdsBack(name):
+			return lingers
+		case now.fate == runs:
 			return goes
 		}
 		return now.fate
@@ -232,6 +238,30 @@ func (w *wish) holdsBack(name string) bool { return w.mask != nil && !w.mask.pic
 
 // isLost says whether what is in cells that are gone stays there: nobody knows whether a selector would pick them.
 func (w *wish) isLost() bool { return w.topology == v1beta2.TopologyCell && w.placement.names == nil }
+
+// isCellGone reports whether a place is of a cell that there is none of. It may have been drained, or have gone at once.
+func (m *model) isCellGone(w *wish, p place) bool {
+	if w.topology != v1beta2.TopologyCell {
+		return false
+	}
+	_, exists := m.cells[strings.TrimPrefix(p.namespace, "shop-")]
+	return !exists
+}
+
+// holdsBack reports whether something may keep others of a cell that moved in the place that it left: it
+// is masked, cannot be written, or somebody in the member writes against it.
+func (m *model) holdsBack(cell string) bool {
+	for _, w := range m.wishes {
+		if w.topology != v1beta2.TopologyCell {
+			continue
+		}
+		t, exists := m.targets(w)[cell]
+		if exists && (t.fate == stays || t.fate == runs && m.at(t.place).hands > freeWrites) {
+			return true
+		}
+	}
+	return false
+}
 
 // note takes down what may be in places from now on. It is called after every step.
 func (m *model) note() {
@@ -258,7 +288,7 @@ func (m *model) note() {
 		}
 		m.noteGone(w)
 		for p, at := range m.places {
-			if p.config == w.config && p.name == w.name && m.fateIn(p) == goes {
+			if p.config == w.config && p.name == w.name && (m.fateIn(p) == goes || m.fateIn(p) == lingers) {
 				at.possible[""] = true
 			}
 		}
@@ -300,7 +330,12 @@ func (m *model) fateIn(p place) fate {
 			return t.fate
 		}
 	}
-	return m.departed(w, p)
+	switch left := m.departed(w, p); {
+	case left == stays && m.isCellGone(w, p):
+		return lingers
+	default:
+		return left
+	}
 }
 
 // mayBeIn says whether the topology of a wish has such a place.

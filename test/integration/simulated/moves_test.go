@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	edgev1alpha1 "github.com/koinon-io/koinon/pkg/apis/edge/v1alpha1"
+	federationv1alpha1 "github.com/koinon-io/koinon/pkg/apis/federation/v1alpha1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
 	"github.com/koinon-io/koinon/test/simulation"
@@ -176,4 +177,297 @@ func TestACellMadeAnewElsewhereLeavesNothingBehind(t *testing.T) {
 			f.eventually("the new cell has it, and the old place has not", isThere(f.members[1], f.members[0]))
 		})
 	}
+}
+
+// mover is a cell c1 in the first member, with a ConfigMap and a Deployment in it.
+type mover struct {
+	*fixture
+	// namespace of the cell in members.
+	namespace string
+}
+
+func startMover(t *testing.T) *mover {
+	t.Helper()
+	t.Parallel()
+	m := &mover{start(t, 3), "shop-c1"}
+	m.quickChecks()
+	if _, err := m.host.Change(v1beta1.SchemeGroupVersion.WithResource("kubefedconfigs"), v1beta1.DefaultNamespace, v1beta1.KubeFedConfigName, func(config map[string]any) {
+		config["spec"].(map[string]any)["clusterHealthCheck"].(map[string]any)["timeout"] = "1s"
+	}); err != nil {
+		t.Fatal(err)
+	}
+	m.put(cellResource, map[string]any{
+		"metadata": map[string]any{"name": "c1", "namespace": "shop"}, "spec": map[string]any{"clusterName": m.members[0].Name()}})
+	for gvr, template := range map[schema.GroupVersionResource]map[string]any{
+		simulation.FederatedConfigMaps: {"data": map[string]any{"key": "1"}},
+		federatedDeployments:           {"spec": map[string]any{"template": map[string]any{"spec": map[string]any{"containers": []any{map[string]any{"name": "a", "image": "b"}}}}}},
+	} {
+		m.put(gvr, map[string]any{
+			"metadata": map[string]any{"name": "web", "namespace": "shop"},
+			"spec": map[string]any{
+				"topologyType": v1beta2.TopologyCell, "placement": map[string]any{"topologies": []any{map[string]any{"name": "c1"}}}, "template": template},
+		})
+	}
+	m.runsIn(m.members[0])
+	return m
+}
+
+// move has the cell say that it is in another member.
+func (m *mover) move(to *simulation.Member) {
+	m.Helper()
+	m.change(cellResource, "c1", func(spec map[string]any) { spec["clusterName"] = to.Name() })
+}
+
+func (m *mover) change(gvr schema.GroupVersionResource, name string, change func(spec map[string]any)) {
+	m.Helper()
+	if _, err := m.host.Change(gvr, "shop", name, func(object map[string]any) { change(object["spec"].(map[string]any)) }); err != nil {
+		m.Fatal(err)
+	}
+}
+
+// has reports which of the two objects a member has.
+func (m *mover) has(in *simulation.Member) (configMap, deployment bool) {
+	return in.Object(simulation.ConfigMaps, m.namespace, "web") != nil, in.Object(simulation.Deployments, m.namespace, "web") != nil
+}
+
+// heal has the Deployment in a member be healthy.
+func (m *mover) heal(in *simulation.Member) {
+	m.Helper()
+	if _, err := in.Change(simulation.Deployments, m.namespace, "web", func(object map[string]any) {
+		object["status"] = map[string]any{
+			"observedGeneration": object["metadata"].(map[string]any)["generation"],
+			"replicas":           int64(1), "updatedReplicas": int64(1), "readyReplicas": int64(1), "availableReplicas": int64(1),
+			"conditions": []any{map[string]any{"type": "Available", "status": "True"}},
+		}
+	}); err != nil {
+		m.Fatal(err)
+	}
+}
+
+// runsIn waits until both objects are in a member, and the Deployment is healthy there.
+func (m *mover) runsIn(in *simulation.Member) {
+	m.Helper()
+	m.enters(in)
+	m.heal(in)
+}
+
+func (m *mover) enters(in *simulation.Member) {
+	m.Helper()
+	m.eventually("the objects are in "+in.Name(), func() error {
+		if configMap, deployment := m.has(in); !configMap || !deployment {
+			return fmt.Errorf("ConfigMap %v, Deployment %v", configMap, deployment)
+		}
+		return nil
+	})
+}
+
+// left waits until a member has none of the objects.
+func (m *mover) left(in *simulation.Member) {
+	m.Helper()
+	m.eventually("nothing is in "+in.Name(), func() error {
+		if configMap, deployment := m.has(in); configMap || deployment {
+			return fmt.Errorf("ConfigMap %v, Deployment %v", configMap, deployment)
+		}
+		return nil
+	})
+}
+
+// says waits until the target of an object is in a state, in a member, with something that its message says, and with
+// copies in so many former places.
+func (m *mover) says(gvr schema.GroupVersionResource, state v1beta2.TargetState, in *simulation.Member, message string, former int) {
+	m.Helper()
+	m.eventually(fmt.Sprintf("%s says %q of %s", gvr.Resource, state, in.Name()), func() error {
+		entries, _, _ := unstructured.NestedSlice(m.host.Object(gvr, "shop", "web"), "status", "targets")
+		if len(entries) != 1 {
+			return fmt.Errorf("it says %s", asJSON(entries))
+		}
+		entry := entries[0].(map[string]any)
+		said, _ := entry["message"].(string)
+		places, _ := entry["former"].([]any)
+		is, _ := entry["state"].(string)
+		if is != string(state) || entry["cluster"] != in.Name() || !strings.Contains(said, message) || len(places) != former {
+			return fmt.Errorf("it says %s", asJSON(entries))
+		}
+		return nil
+	})
+}
+
+func (m *mover) settledIn(in *simulation.Member) {
+	m.Helper()
+	for _, gvr := range []schema.GroupVersionResource{simulation.FederatedConfigMaps, federatedDeployments} {
+		m.says(gvr, v1beta2.TargetOK, in, "", 0)
+	}
+	for _, other := range m.members {
+		if other != in {
+			m.left(other)
+		}
+	}
+}
+
+func TestACellThatMovesLeavesOnceEverythingIsHealthyInTheNewPlace(t *testing.T) {
+	m := startMover(t)
+	from, to := m.members[0], m.members[1]
+	m.move(to)
+	m.enters(to)
+	m.says(federatedDeployments, v1beta2.TargetWaitingForRemoval, to, "up to date and healthy", 1)
+	m.says(simulation.FederatedConfigMaps, v1beta2.TargetWaitingForRemoval, to, "all others that move with the target", 1)
+	m.stop()
+	m.run()
+	// A new object arrives: the controllers have looked at everything since their start.
+	m.change(simulation.FederatedConfigMaps, "web", func(spec map[string]any) {
+		spec["template"] = map[string]any{"data": map[string]any{"key": "2"}}
+	})
+	m.eventually("the new place has what is new", func() error {
+		if got := valueOf(to.Object(simulation.ConfigMaps, m.namespace, "web")); got != "2" {
+			return fmt.Errorf("it has %q", got)
+		}
+		return nil
+	})
+	m.says(simulation.FederatedConfigMaps, v1beta2.TargetWaitingForRemoval, to, "all others that move with the target", 1)
+	if configMap, deployment := m.has(from); !configMap || !deployment {
+		t.Errorf("%s has a ConfigMap %v and a Deployment %v, before the Deployment is healthy elsewhere", from.Name(), configMap, deployment)
+	}
+	m.heal(to)
+	m.settledIn(to)
+}
+
+func TestACellMovesBackAndOnBeforeItHasArrived(t *testing.T) {
+	m := startMover(t)
+	first, second, third := m.members[0], m.members[1], m.members[2]
+	uid := func() any {
+		return first.Object(simulation.Deployments, m.namespace, "web")["metadata"].(map[string]any)["uid"]
+	}
+	was := uid()
+	m.move(second)
+	m.enters(second)
+	m.move(first)
+	m.settledIn(first)
+	if uid() != was {
+		t.Error("the Deployment was made anew where it was")
+	}
+	m.move(second)
+	m.enters(second)
+	m.move(third)
+	m.enters(third)
+	m.says(federatedDeployments, v1beta2.TargetWaitingForRemoval, third, "up to date and healthy", 2)
+	m.heal(third)
+	m.settledIn(third)
+}
+
+func TestACellMovesToAnotherNamespaceOfAnotherMember(t *testing.T) {
+	m := startMover(t)
+	m.change(cellResource, "c1", func(spec map[string]any) {
+		spec["clusterName"], spec["memberNamespace"] = m.members[1].Name(), "shop-elsewhere"
+	})
+	old := *m
+	m.namespace = "shop-elsewhere"
+	m.runsIn(m.members[1])
+	old.left(m.members[0])
+	m.settledIn(m.members[1])
+}
+
+func TestACellThatMovesToAMemberThatIsSilentStaysWhereItWas(t *testing.T) {
+	m := startMover(t)
+	m.members[1].Down()
+	m.move(m.members[1])
+	m.says(federatedDeployments, v1beta2.TargetClusterNotReady, m.members[1], "", 1)
+	m.enters(m.members[0])
+	m.members[1].Up()
+	m.runsIn(m.members[1])
+	m.settledIn(m.members[1])
+}
+
+func TestWhatACellLeftInAMemberThatIsSilentIsRemembered(t *testing.T) {
+	m := startMover(t)
+	m.members[0].Down()
+	m.move(m.members[1])
+	m.runsIn(m.members[1])
+	m.says(federatedDeployments, v1beta2.TargetWaitingForRemoval, m.members[1], "the member may still hold the object", 1)
+	m.stop()
+	m.run()
+	m.members[0].Up()
+	m.settledIn(m.members[1])
+}
+
+func TestAMaskHoldsAMoveBack(t *testing.T) {
+	m := startMover(t)
+	for _, gvr := range []schema.GroupVersionResource{simulation.FederatedConfigMaps, federatedDeployments} {
+		m.change(gvr, "web", func(spec map[string]any) { spec["placementMask"] = map[string]any{"topologies": []any{}} })
+		m.says(gvr, v1beta2.TargetMasked, m.members[0], "", 0)
+	}
+	m.move(m.members[1])
+	m.eventually("the cell is there", func() error {
+		if cluster := m.host.Object(kubeFedClusters, v1beta1.DefaultNamespace, "c1.shop"); cluster == nil ||
+			cluster["metadata"].(map[string]any)["labels"].(map[string]any)[federationv1alpha1.MemberLabel] != m.members[1].Name() {
+			return fmt.Errorf("its cluster is %s", asJSON(cluster))
+		}
+		return nil
+	})
+	m.change(simulation.FederatedConfigMaps, "web", func(spec map[string]any) { delete(spec, "placementMask") })
+	m.says(simulation.FederatedConfigMaps, v1beta2.TargetWaitingForRemoval, m.members[1], "all others that move with the target", 1)
+	m.says(federatedDeployments, v1beta2.TargetMasked, m.members[0], "", 0)
+	if _, deployment := m.has(m.members[1]); deployment {
+		t.Error("what is masked was made in the new place")
+	}
+	m.enters(m.members[0])
+	m.change(federatedDeployments, "web", func(spec map[string]any) { delete(spec, "placementMask") })
+	m.runsIn(m.members[1])
+	m.settledIn(m.members[1])
+}
+
+func TestAnObjectThatIsDeletedWhileItsCellMovesLeavesBothPlaces(t *testing.T) {
+	m := startMover(t)
+	m.move(m.members[1])
+	m.enters(m.members[1])
+	m.host.Remove(federatedDeployments, "shop", "web")
+	m.eventually("the Deployment is in neither place", func() error {
+		for _, member := range m.members {
+			if _, deployment := m.has(member); deployment {
+				return fmt.Errorf("%s has it", member.Name())
+			}
+		}
+		if there := m.host.Object(federatedDeployments, "shop", "web"); there != nil {
+			return fmt.Errorf("it is here still: %s", asJSON(there))
+		}
+		return nil
+	})
+	m.settledIfAlone()
+}
+
+// settledIfAlone waits until the ConfigMap, which waits for nothing else any more, is in its new place alone.
+func (m *mover) settledIfAlone() {
+	m.Helper()
+	m.says(simulation.FederatedConfigMaps, v1beta2.TargetOK, m.members[1], "", 0)
+	m.left(m.members[0])
+}
+
+func TestACellThatIsDeletedIsDrained(t *testing.T) {
+	m := startMover(t)
+	m.members[0].Down()
+	m.host.Remove(cellResource, "shop", "c1")
+	m.eventually("the cell waits for what is in it", func() error {
+		cell := m.host.Object(cellResource, "shop", "c1")
+		conditions, _, _ := unstructured.NestedSlice(cell, "status", "conditions")
+		if !strings.Contains(asJSON(conditions), "waits for what 2 federated objects have in it") {
+			return fmt.Errorf("it is %s", asJSON(cell))
+		}
+		return nil
+	})
+	m.stop()
+	m.run()
+	m.members[0].Up()
+	m.left(m.members[0])
+	m.eventually("the cell is gone", func() error {
+		if cell := m.host.Object(cellResource, "shop", "c1"); cell != nil {
+			return fmt.Errorf("it is %s", asJSON(cell))
+		}
+		return nil
+	})
+	m.eventually("its target is there no more", func() error {
+		entries, _, _ := unstructured.NestedSlice(m.host.Object(federatedDeployments, "shop", "web"), "status", "targets")
+		if len(entries) != 1 || entries[0].(map[string]any)["state"] != string(v1beta2.TargetNotFound) {
+			return fmt.Errorf("it says %s", asJSON(entries))
+		}
+		return nil
+	})
 }

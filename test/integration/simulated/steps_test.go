@@ -69,7 +69,8 @@ func (h *history) steps() []happening {
 		{2, "a member is labelled", h.labelMember},
 		{4, "a cell is made or labelled", h.writeCell},
 		{2, "a cell is deleted", h.removeCell},
-		{2, "a cell is made anew", h.moveCell},
+		{2, "a cell is made anew", h.remakeCell},
+		{3, "a cell moves", h.moveCell},
 		{1, "a type is not propagated", h.disable},
 		{2, "all types are propagated", h.enable},
 		{4, "a moment passes", func() string { h.pass(200 * time.Millisecond); return "" }},
@@ -401,9 +402,27 @@ func (h *history) cellGone(name string) {
 	}
 }
 
-// moveCell makes a cell anew in another member, so quickly that it may not be seen that there was
-// none for a moment: somebody takes the finalizer away.
+// moveCell has a cell say that it is in another member, or in the same one.
 func (h *history) moveCell() string {
+	name, member := oneOf(h, cellNames), h.any().Name()
+	was, is := h.cells[name]
+	if !is {
+		return "not: there is none"
+	}
+	_, err := h.host.Change(cellResource, "shop", name, func(object map[string]any) {
+		object["spec"].(map[string]any)["clusterName"] = member
+	})
+	if err != nil {
+		h.Fatal(err)
+	}
+	h.gone[former{was.member, name}] = true
+	h.cells[name] = cell{member, was.labels}
+	return fmt.Sprintf("%s to %s", name, member)
+}
+
+// remakeCell makes a cell anew in another member, so quickly that it may not be seen that there was
+// none for a moment: somebody takes the finalizer away.
+func (h *history) remakeCell() string {
 	name, zone, member := oneOf(h, cellNames), h.zone(), h.any().Name()
 	h.host.Remove(cellResource, "shop", name)
 	_, err := h.host.Change(cellResource, "shop", name, func(object map[string]any) {

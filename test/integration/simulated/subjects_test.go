@@ -143,3 +143,11 @@ func admit(of simulation.Type, subresource string, object, old map[string]any) e
 	err.ErrStatus.Message = fmt.Sprintf("Job.batch %q is invalid: spec.template: field is immutable", name)
 	return err
 }
+
+// federatedResources are those of all subjects.
+func federatedResources() (resources []schema.GroupVersionResource) {
+	for _, s := range subjects() {
+		resources = append(resources, s.federated)
+	}
+	return resources
+}

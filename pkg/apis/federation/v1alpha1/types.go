@@ -73,14 +73,31 @@ type CellList struct {
 
 // CellSpec says where a cell is.
 type CellSpec struct {
-	// ClusterName is the KubeFedCluster of the member. Immutable.
+	// ClusterName is the KubeFedCluster of the member. If it changes the cell moves: federated objects are
+	// made in the new member, and leave the old one once all of them are healthy in the new one.
 	ClusterName string `json:"clusterName"`
 	// MemberNamespace is the namespace in the member. Nobody else may have it: no cell or
 	// edge unit of that member, and no namespace of the host of that name. See
-	// MemberNamespace. Default: <namespace>-<name>, unless that is ambiguous. Immutable.
+	// MemberNamespace. Default: <namespace>-<name>, unless that is ambiguous. If it changes the cell moves,
+	// as with ClusterName.
 	// +optional
 	MemberNamespace string `json:"memberNamespace,omitempty"`
+	// DeletionPolicy is what a deletion of the cell does while federated objects are in it: Refuse (default)
+	// has it refused, and with Drain they are removed from the member first. Where the namespace of the cell is
+	// being deleted, so are they.
+	// +optional
+	DeletionPolicy DeletionPolicy `json:"deletionPolicy,omitempty"`
 }
+
+// DeletionPolicy is what a deletion of a cell does while federated objects are in it.
+type DeletionPolicy string
+
+const (
+	// DeletionRefused: it is refused.
+	DeletionRefused DeletionPolicy = "Refuse"
+	// DeletionDrains: the objects are removed from the member first.
+	DeletionDrains DeletionPolicy = "Drain"
+)
 
 // CellStatus is written by controllers.
 type CellStatus struct {
@@ -95,6 +112,29 @@ type CellStatus struct {
 	// KubeFedCluster is the name of the KubeFedCluster that the cell appears as.
 	// +optional
 	KubeFedCluster string `json:"kubeFedCluster,omitempty"`
+	// Objects counts the federated objects of the cell. It is absent where another engine than ours
+	// propagates, and may be some seconds late.
+	// +optional
+	Objects *CellObjects `json:"objects,omitempty"`
+}
+
+// CellObjects counts the federated objects of a cell.
+type CellObjects struct {
+	// Total is how many are in the cell, or are to be.
+	Total int32 `json:"total"`
+	// OutOfDate is of how many of them the cell does not run what the spec says, or they have not
+	// left a place yet that the cell left.
+	OutOfDate int32 `json:"outOfDate"`
+	// Moving is how many of them are in a place, too, that the cell left.
+	// +optional
+	Moving int32 `json:"moving,omitempty"`
+	// Held is of how many something is in the member, or may be: what a deletion of the cell waits for.
+	// +optional
+	Held int32 `json:"held,omitempty"`
+	// Health is that of the worst of them: Healthy, Progressing, Unknown or Degraded; empty if
+	// nothing is known of any.
+	// +optional
+	Health string `json:"health,omitempty"`
 }
 
 // Conditions and reasons of a Cell.
@@ -118,6 +158,8 @@ const (
 	CellMemberSeenTwice = "MemberSeenTwice"
 	// ReasonOtherEngine: the controllers of the host run without propagation.
 	ReasonOtherEngine = "OtherEngine"
+	// ReasonDraining: the cell is being deleted, and objects have not left it yet.
+	ReasonDraining = "Draining"
 	// ReasonMemberReady: the member is ready.
 	ReasonMemberReady = "MemberReady"
 	// ReasonMemberNotFound: there is no KubeFedCluster of that name.

@@ -16,6 +16,11 @@ func (in CellList) OpenAPIModelName() string {
 }
 
 // OpenAPIModelName returns the OpenAPI model name for this type.
+func (in CellObjects) OpenAPIModelName() string {
+	return "io.koinon.federation.v1alpha1.CellObjects"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
 func (in CellSpec) OpenAPIModelName() string {
 	return "io.koinon.federation.v1alpha1.CellSpec"
 }

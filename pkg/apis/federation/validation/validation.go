@@ -25,12 +25,22 @@ type Seat struct {
 
 // Cell checks a whole Cell but its status.
 func Cell(cell *v1alpha1.Cell) field.ErrorList {
-	return NamedSeat(&cell.ObjectMeta, CellSeat(cell))
+	errs := NamedSeat(&cell.ObjectMeta, CellSeat(cell))
+	switch policy := cell.Spec.DeletionPolicy; policy {
+	case "", v1alpha1.DeletionRefused, v1alpha1.DeletionDrains:
+	default:
+		errs = append(errs, field.NotSupported(field.NewPath("spec", "deletionPolicy"), policy, []v1alpha1.DeletionPolicy{v1alpha1.DeletionRefused, v1alpha1.DeletionDrains}))
+	}
+	return errs
 }
 
-// CellUpdate checks the new state of a Cell.
+// CellUpdate checks the new state of a Cell. It may move, unless it is being deleted.
 func CellUpdate(cell, old *v1alpha1.Cell) field.ErrorList {
-	return append(Cell(cell), SameSeat(CellSeat(cell), CellSeat(old))...)
+	errs := Cell(cell)
+	if old.DeletionTimestamp != nil {
+		errs = append(errs, sameSeat(CellSeat(cell), CellSeat(old), "may not be changed from %q while the cell is being deleted")...)
+	}
+	return errs
 }
 
 // CellSeat returns where a cell is.
@@ -49,10 +59,12 @@ func NamedSeat(meta *metav1.ObjectMeta, seat Seat) field.ErrorList {
 	return memberNamespace(meta, seat.Namespace, field.NewPath("spec", "memberNamespace"))
 }
 
-// SameSeat checks that a cell or an edge unit stays where it is: what runs there would
-// be left behind.
+// SameSeat checks that an edge unit stays where it is: its nodes do not move.
 func SameSeat(seat, old Seat) (errs field.ErrorList) {
-	const immutable = "may not be changed from %q: delete the object and create another"
+	return sameSeat(seat, old, "may not be changed from %q: delete the object and create another")
+}
+
+func sameSeat(seat, old Seat, immutable string) (errs field.ErrorList) {
 	if seat.Member != old.Member {
 		errs = append(errs, field.Invalid(field.NewPath("spec", "clusterName"), seat.Member, fmt.Sprintf(immutable, old.Member)))
 	}

@@ -71,9 +71,16 @@ func TestCell(t *testing.T) {
 	}
 }
 
-func TestCellStaysWhereItIs(t *testing.T) {
+func TestCellMovesUnlessItIsBeingDeleted(t *testing.T) {
 	moved := cell(func(c *v1alpha1.Cell) { c.Spec.ClusterName, c.Spec.MemberNamespace = "m2", "other" })
-	expect(t, validation.CellUpdate(moved, cell(nil)),
-		`spec.clusterName: Invalid value: "m2": may not be changed from "m1": delete the object and create another`,
-		`spec.memberNamespace: Invalid value: "other": may not be changed from "shop-rz00a": delete the object and create another`)
+	expect(t, validation.CellUpdate(moved, cell(nil)))
+	expect(t, validation.CellUpdate(moved, cell(func(c *v1alpha1.Cell) { c.DeletionTimestamp = &metav1.Time{} })),
+		`spec.clusterName: Invalid value: "m2": may not be changed from "m1" while the cell is being deleted`,
+		`spec.memberNamespace: Invalid value: "other": may not be changed from "shop-rz00a" while the cell is being deleted`)
+}
+
+func TestDeletionPolicy(t *testing.T) {
+	expect(t, validation.Cell(cell(func(c *v1alpha1.Cell) { c.Spec.DeletionPolicy = v1alpha1.DeletionDrains })))
+	expect(t, validation.Cell(cell(func(c *v1alpha1.Cell) { c.Spec.DeletionPolicy = "Orphan" })),
+		`spec.deletionPolicy: Unsupported value: "Orphan": supported values: "Refuse", "Drain"`)
 }

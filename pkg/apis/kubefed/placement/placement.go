@@ -31,6 +31,9 @@ type Candidate struct {
 	// ByNameOnly keeps the candidate out of every selector: the clusters that cells
 	// appear as.
 	ByNameOnly bool
+	// Leaving is why the target is to be left by everything that is in it, as a sentence without its end:
+	// its cell is being deleted. Empty if it is not.
+	Leaving string
 	// Refusal is why an object of this namespace may not use the candidate, as a
 	// sentence without its end; empty if it may.
 	Refusal string

@@ -56,6 +56,24 @@ func (s *Server) List(ctx context.Context, kind federated.Kind, options *metaint
 	return list, nil
 }
 
+// Objects calls visit for each object of a kind that is served, in a namespace or, if that is empty,
+// in all, as they were some milliseconds ago. Objects are shared: visit must not modify them.
+func (s *Server) Objects(ctx context.Context, kind federated.Kind, namespace string, visit func(*typesv1beta2.FederatedObject) error) error {
+	list, err := s.List(genericapirequest.WithNamespace(ctx, namespace), kind, &metainternalversion.ListOptions{ResourceVersion: "0"})
+	if err != nil {
+		return err
+	}
+	for i := range list.Items {
+		if list.Items[i].Kind == "" {
+			list.Items[i].Kind = kind.Kind
+		}
+		if err := visit(&list.Items[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // Encoding is how objects of a kind are stored; false if it is not served.
 func (s *Server) Encoding(kind federated.Kind) (objectstore.Encoding, bool) {
 	s.mu.Lock()

@@ -55,7 +55,25 @@ func appendTarget(b []byte, t *typesv1beta2.TargetStatus) ([]byte, error) {
 	b = appendText(b, "healthMessage", t.HealthMessage)
 	b = appendInt(b, "replicas", t.Replicas)
 	b = appendInt(b, "ready", t.Ready)
-	return appendRaw(b, "remoteStatus", t.RemoteStatus)
+	b, err := appendRaw(b, "remoteStatus", t.RemoteStatus)
+	if err != nil {
+		return nil, err
+	}
+	return appendFilledList(b, "former", t.Former, appendFormer)
+}
+
+func appendFormer(b []byte, f *typesv1beta2.FormerPlace) ([]byte, error) {
+	b = appendText(b, "cluster", f.Cluster)
+	b = appendText(b, "namespace", f.Namespace)
+	b = appendText(b, "state", string(f.State))
+	b = appendText(b, "message", f.Message)
+	b = appendText(b, "hash", f.Hash)
+	b = appendText(b, "version", f.Version)
+	b = appendInt(b, "generation", f.Generation)
+	if f.Ended {
+		b = append(appendKey(b, "ended"), "true"...)
+	}
+	return b, nil
 }
 
 // appendClusterStatus writes the status of v1beta1.

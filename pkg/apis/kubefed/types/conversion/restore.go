@@ -169,7 +169,7 @@ func restoredTargets(old, new []v1beta2.TargetStatus) []v1beta2.TargetStatus {
 		case found:
 			t := &out[i]
 			t.Cluster, t.Namespace, t.Hash, t.Version, t.Generation = was.Cluster, was.Namespace, was.Hash, was.Version, was.Generation
-			t.Ended = was.Ended
+			t.Ended, t.Former = was.Ended, was.Former
 			t.Health, t.HealthMessage, t.Replicas, t.Ready = was.Health, was.HealthMessage, was.Replicas, was.Ready
 			if t.State == was.State {
 				t.Message = was.Message

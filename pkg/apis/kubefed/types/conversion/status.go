@@ -81,7 +81,7 @@ func (n names) clusterStatus(in *v1beta2.FederatedObjectStatus) *v1beta1.Federat
 // hubOnly reports whether the target has fields that KubeFed's format has no place for.
 func hubOnly(t *v1beta2.TargetStatus) bool {
 	return t.Message != "" || t.Cluster != "" || t.Namespace != "" || t.Hash != "" || t.Version != "" || t.Generation != 0 || t.Ended ||
-		t.Health != "" || t.HealthMessage != "" || t.Replicas != 0 || t.Ready != 0
+		t.Health != "" || t.HealthMessage != "" || t.Replicas != 0 || t.Ready != 0 || len(t.Former) > 0
 }
 
 func (n names) topologyStatus(in *v1beta1.FederatedObjectStatus) *v1beta2.FederatedObjectStatus {

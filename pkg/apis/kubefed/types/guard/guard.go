@@ -24,9 +24,12 @@ const Kept = `metadata.finalizers: "` + v1beta1.SyncFinalizer + `" stays, since 
 // HoldsCopies reports whether the status records a target that was written to. Our engine records
 // a hash before the first write; stock controllers record an empty state after it.
 func HoldsCopies(status *v1beta2.FederatedObjectStatus) bool {
-	return status != nil && slices.ContainsFunc(status.Targets, func(t v1beta2.TargetStatus) bool {
-		return t.Hash != "" || t.State == v1beta2.TargetOK
-	})
+	return status != nil && slices.ContainsFunc(status.Targets, HasCopy)
+}
+
+// HasCopy reports whether the record of one target says so.
+func HasCopy(t v1beta2.TargetStatus) bool {
+	return t.Hash != "" || t.State == v1beta2.TargetOK || slices.ContainsFunc(t.Former, func(f v1beta2.FormerPlace) bool { return f.Hash != "" })
 }
 
 // OnUpdate returns the finalizers that an object is stored with if a writer wants it to have

@@ -352,4 +352,37 @@ type TargetStatus struct {
 	// the KubeFedConfig has the feature gate RawResourceStatusCollection.
 	// +optional
 	RemoteStatus rawjson.Value `json:"remoteStatus,omitempty"`
+	// Former are places of the target that its cell has left, and that have the object still, or may. The
+	// object leaves each of them once it is healthy where the cell is now.
+	// +optional
+	// +listType=atomic
+	Former []FormerPlace `json:"former,omitempty"`
+}
+
+// FormerPlace is where an object was before its cell moved, and what is known of it there.
+type FormerPlace struct {
+	// Cluster is the member.
+	// +optional
+	Cluster string `json:"cluster,omitempty"`
+	// Namespace in the member, for namespaced kinds.
+	// +optional
+	Namespace string `json:"namespace,omitempty"`
+	// State is one word on why the object is there still.
+	// +optional
+	State TargetState `json:"state,omitempty"`
+	// Message is a sentence for people.
+	// +optional
+	Message string `json:"message,omitempty"`
+	// Hash of the manifest that was applied last.
+	// +optional
+	Hash string `json:"hash,omitempty"`
+	// Version of the object in the member after it was applied.
+	// +optional
+	Version string `json:"version,omitempty"`
+	// Generation of the federated object that is there.
+	// +optional
+	Generation int64 `json:"generation,omitempty"`
+	// Ended is set once the object there was seen to have run to its end.
+	// +optional
+	Ended bool `json:"ended,omitempty"`
 }

@@ -31,6 +31,11 @@ func (in FederatedObjectStatus) OpenAPIModelName() string {
 }
 
 // OpenAPIModelName returns the OpenAPI model name for this type.
+func (in FormerPlace) OpenAPIModelName() string {
+	return "io.kubefed.types.v1beta2.FormerPlace"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
 func (in Override) OpenAPIModelName() string {
 	return "io.kubefed.types.v1beta2.Override"
 }

@@ -2,17 +2,27 @@
 
 package v1alpha1
 
+import (
+	federationv1alpha1 "github.com/koinon-io/koinon/pkg/apis/federation/v1alpha1"
+)
+
 // CellSpecApplyConfiguration represents a declarative configuration of the CellSpec type for use
 // with apply.
 //
 // CellSpec says where a cell is.
 type CellSpecApplyConfiguration struct {
-	// ClusterName is the KubeFedCluster of the member. Immutable.
+	// ClusterName is the KubeFedCluster of the member. If it changes the cell moves: federated objects are
+	// made in the new member, and leave the old one once all of them are healthy in the new one.
 	ClusterName *string `json:"clusterName,omitempty"`
 	// MemberNamespace is the namespace in the member. Nobody else may have it: no cell or
 	// edge unit of that member, and no namespace of the host of that name. See
-	// MemberNamespace. Default: <namespace>-<name>, unless that is ambiguous. Immutable.
+	// MemberNamespace. Default: <namespace>-<name>, unless that is ambiguous. If it changes the cell moves,
+	// as with ClusterName.
 	MemberNamespace *string `json:"memberNamespace,omitempty"`
+	// DeletionPolicy is what a deletion of the cell does while federated objects are in it: Refuse (default)
+	// has it refused, and with Drain they are removed from the member first. Where the namespace of the cell is
+	// being deleted, so are they.
+	DeletionPolicy *federationv1alpha1.DeletionPolicy `json:"deletionPolicy,omitempty"`
 }
 
 // CellSpecApplyConfiguration constructs a declarative configuration of the CellSpec type for use with
@@ -34,5 +44,13 @@ func (b *CellSpecApplyConfiguration) WithClusterName(value string) *CellSpecAppl
 // If called multiple times, the MemberNamespace field is set to the value of the last call.
 func (b *CellSpecApplyConfiguration) WithMemberNamespace(value string) *CellSpecApplyConfiguration {
 	b.MemberNamespace = &value
+	return b
+}
+
+// WithDeletionPolicy sets the DeletionPolicy field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the DeletionPolicy field is set to the value of the last call.
+func (b *CellSpecApplyConfiguration) WithDeletionPolicy(value federationv1alpha1.DeletionPolicy) *CellSpecApplyConfiguration {
+	b.DeletionPolicy = &value
 	return b
 }

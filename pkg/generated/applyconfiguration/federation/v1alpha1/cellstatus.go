@@ -17,6 +17,9 @@ type CellStatusApplyConfiguration struct {
 	Conditions []v1.ConditionApplyConfiguration `json:"conditions,omitempty"`
 	// KubeFedCluster is the name of the KubeFedCluster that the cell appears as.
 	KubeFedCluster *string `json:"kubeFedCluster,omitempty"`
+	// Objects counts the federated objects of the cell. It is absent where another engine than ours
+	// propagates, and may be some seconds late.
+	Objects *CellObjectsApplyConfiguration `json:"objects,omitempty"`
 }
 
 // CellStatusApplyConfiguration constructs a declarative configuration of the CellStatus type for use with
@@ -51,5 +54,13 @@ func (b *CellStatusApplyConfiguration) WithConditions(values ...*v1.ConditionApp
 // If called multiple times, the KubeFedCluster field is set to the value of the last call.
 func (b *CellStatusApplyConfiguration) WithKubeFedCluster(value string) *CellStatusApplyConfiguration {
 	b.KubeFedCluster = &value
+	return b
+}
+
+// WithObjects sets the Objects field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Objects field is set to the value of the last call.
+func (b *CellStatusApplyConfiguration) WithObjects(value *CellObjectsApplyConfiguration) *CellStatusApplyConfiguration {
+	b.Objects = value
 	return b
 }

@@ -188,6 +188,8 @@ func randomStatus(c randfill.Continue) *v1beta2.FederatedObjectStatus {
 			t.Ended = c.Bool()
 			t.Health = pick(c, "", v1beta2.HealthHealthy, v1beta2.HealthDegraded)
 			t.HealthMessage, t.Replicas, t.Ready = pick(c, "", "Ready: 1/3"), int64(c.Intn(3)), int64(c.Intn(3))
+			t.Former = pick(c, nil, []v1beta2.FormerPlace{{Cluster: "m0", Namespace: pick(c, "", "shop-a"), Hash: pick(c, "", "abc"), Version: "gen:3",
+				State: v1beta2.TargetWaitingForRemoval, Message: pick(c, "", "a <sentence>"), Generation: int64(c.Intn(3)), Ended: c.Bool()}})
 		}
 		s.Targets = append(s.Targets, t)
 	}

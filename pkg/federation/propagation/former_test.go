@@ -1,0 +1,112 @@
+package propagation
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/placement"
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
+	"github.com/koinon-io/koinon/pkg/federation/render"
+)
+
+func in(member string) viewTarget {
+	return viewTarget{Candidate: placement.Candidate{Name: "rz00a", Member: member, Namespace: "shop-rz00a"}}
+}
+
+func recordIn(member, hash string) v1beta2.TargetStatus {
+	return v1beta2.TargetStatus{Name: "rz00a", Cluster: member, Namespace: "shop-rz00a", Hash: hash}
+}
+
+// movedMemory is of an object that was written to m1, before its cell moved to m2.
+func movedMemory() *memory {
+	m := &memory{records: map[string]v1beta2.TargetStatus{"rz00a": recordIn("m1", "h1")}, jobs: map[string]*job{}, fights: map[string]*fight{}, orphans: map[string]bool{}}
+	m.relocate("rz00a", "m2", "shop-rz00a")
+	return m
+}
+
+func TestWhatIsDoneInAPlaceBelongsToItWhereverTheTargetIs(t *testing.T) {
+	inM1 := formerSlot("rz00a", "m1", "shop-rz00a")
+	for name, test := range map[string]struct {
+		from   viewTarget
+		result result
+		want   map[string]v1beta2.TargetStatus
+	}{
+		"a write that ends where the target was": {
+			in("m1"), result{record: recordIn("m1", "h2")},
+			map[string]v1beta2.TargetStatus{"rz00a": recordIn("m2", ""), inM1: recordIn("m1", "h2")}},
+		"one that found no record there any more": {
+			in("m1"), result{record: recordIn("m1", ""), failed: true},
+			map[string]v1beta2.TargetStatus{"rz00a": recordIn("m2", ""), inM1: recordIn("m1", "h1")}},
+		"a write that ends where the target is": {
+			in("m2"), result{record: recordIn("m2", "h2")},
+			map[string]v1beta2.TargetStatus{"rz00a": recordIn("m2", "h2"), inM1: recordIn("m1", "h1")}},
+		"a removal from where it was": {
+			in("m1"), result{gone: true}, map[string]v1beta2.TargetStatus{"rz00a": recordIn("m2", "")}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := movedMemory()
+			m.end(test.from, "shop-rz00a", test.result)
+			if diff := cmp.Diff(test.want, m.records); diff != "" {
+				t.Errorf("records (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestATargetThatIsBackHasTheRecordOfThen(t *testing.T) {
+	m := movedMemory()
+	m.end(in("m2"), "shop-rz00a", result{record: recordIn("m2", "h2")})
+	m.relocate("rz00a", "m1", "shop-rz00a")
+	want := map[string]v1beta2.TargetStatus{"rz00a": recordIn("m1", "h1"), formerSlot("rz00a", "m2", "shop-rz00a"): recordIn("m2", "h2")}
+	if diff := cmp.Diff(want, m.records); diff != "" {
+		t.Errorf("records (-want +got):\n%s", diff)
+	}
+	leaving := in("m1")
+	leaving.former = formerSlot("rz00a", "m1", "shop-rz00a")
+	if m.isIn(leaving, "shop-rz00a") {
+		t.Error("what was to leave the place in which the target is again would be removed")
+	}
+	if m.isIn(in("m2"), "shop-rz00a") {
+		t.Error("what was to be written to the place that the target left would be")
+	}
+}
+
+func TestFormerPlacesAreRememberedFromTheStatus(t *testing.T) {
+	object := recordedIn("u1", "m2")
+	object.Status.Targets[0].Former = []v1beta2.FormerPlace{{Cluster: "m1", Namespace: "shop-rz00a", Hash: "h1", State: v1beta2.TargetWaitingForRemoval}}
+	e := &Engine{memories: map[objectKey]*memory{}, holders: map[string]map[objectKey]bool{}}
+	m := e.remember(objectKey{name: "web"}, object)
+	if !m.writtenTo("m1", "shop-rz00a") || len(e.heldIn("m1")) != 1 {
+		t.Errorf("the object is known to be in %v, by records %v", e.holders, m.records)
+	}
+	if got := m.names(); len(got) != 1 || got[0] != "rz00a" {
+		t.Errorf("got targets %q", got)
+	}
+}
+
+func TestATargetHasArrivedWhenItIsUpToDateAndHealthy(t *testing.T) {
+	arrived := func(change func(*observation, *decision)) bool {
+		o := observation{intent: run, sees: seen, manifest: &render.Manifest{Hash: "h1"}, record: v1beta2.TargetStatus{Hash: "h1", Health: v1beta2.HealthHealthy}}
+		d := decision{status: o.record}
+		change(&o, &d)
+		return o.hasArrived(d)
+	}
+	for name, test := range map[string]struct {
+		change func(*observation, *decision)
+		want   bool
+	}{
+		"healthy":                   {func(*observation, *decision) {}, true},
+		"suspended, as it is to be": {func(o *observation, _ *decision) { o.record.Health = v1beta2.HealthSuspended }, true},
+		"progressing":               {func(o *observation, _ *decision) { o.record.Health = v1beta2.HealthProgressing }, false},
+		"nothing was told of it":    {func(o *observation, _ *decision) { o.record.Health = "" }, false},
+		"not seen now":              {func(o *observation, _ *decision) { o.sees = unsettled }, false},
+		"another manifest":          {func(o *observation, _ *decision) { o.record.Hash = "h0" }, false},
+		"somebody writes against":   {func(_ *observation, d *decision) { d.status.State = v1beta2.TargetContested }, false},
+		"masked":                    {func(o *observation, d *decision) { o.intent, o.manifest = keep, nil }, false},
+	} {
+		if got := arrived(test.change); got != test.want {
+			t.Errorf("%s: got %v, want %v", name, got, test.want)
+		}
+	}
+}

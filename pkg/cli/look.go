@@ -227,7 +227,9 @@ func (l *looked) aims() (aims []aim) {
 		switch t.Disposition {
 		case placement.Placed:
 			if old, moved := l.movedFrom(t.Candidate, record); moved {
-				aims = append(aims, aim{Candidate: old, purpose: toLeave, record: record, message: leavesOnceArrived})
+				if !l.isUnjoined(t.Member) { // else it stays there
+					aims = append(aims, aim{Candidate: old, purpose: toLeave, record: record, message: leavesOnceArrived})
+				}
 				a.record = v1beta2.TargetStatus{Name: t.Name}
 			}
 		case placement.Masked:

@@ -220,7 +220,7 @@ func TestPlanLeavesWhatIsInACellThatIsGone(t *testing.T) {
 		}
 		outcomes, _, err := h.planned("-f", manifestFile(t, `{apiVersion: types.kubefed.io/v1beta2, kind: FederatedConfigMap, metadata: {name: web},
 			spec: {topologyType: cell, template: {data: {color: green}}, placement: `+placement+`}}`))
-		if diff := cmp.Diff(map[string]outcome{"gone": want, "moved": outNotPlaced}, outcomes); diff != "" {
+		if diff := cmp.Diff(map[string]outcome{"gone": want, "moved": outBlocked}, outcomes); diff != "" {
 			t.Errorf("%s: %v; outcomes (-want +got):\n%s", placement, err, diff)
 		}
 	}

@@ -28,13 +28,15 @@ import (
 // that.
 func nameOf(kind federated.Kind, name string) (record string, ok bool) {
 	record = prefixOf(kind) + name
-	return record, len(record) <= validation.DNS1123SubdomainMaxLength
+	return record, isName(record)
 }
+
+func isName(record string) bool { return len(record) <= validation.DNS1123SubdomainMaxLength }
 
 // objectOf is nameOf the other way round.
 func objectOf(kind federated.Kind, record string) (name string, ok bool) {
 	name, ok = strings.CutPrefix(record, prefixOf(kind))
-	return name, ok && name != ""
+	return name, ok && name != "" && isName(record)
 }
 
 func prefixOf(kind federated.Kind) string { return strings.ToLower(kind.Target.Kind) + "-" }

@@ -124,8 +124,16 @@ func newServerOf(t *testing.T, store *storage.Store, source static.Federated, ot
 		}
 	})
 	ready := func(context.Context) (bool, error) {
-		return errors.Join(registry.Clusters.ReadinessCheck(), registry.TypeConfigs.ReadinessCheck(),
-			registry.Cells.ReadinessCheck(), registry.EdgeUnits.ReadinessCheck()) == nil, nil
+		for _, group := range registry.Groups {
+			for _, resources := range group.VersionedResourcesStorageMap {
+				for _, resource := range resources {
+					if cached, ok := resource.(interface{ ReadinessCheck() error }); ok && cached.ReadinessCheck() != nil {
+						return false, nil
+					}
+				}
+			}
+		}
+		return true, nil
 	}
 	if err := wait.PollUntilContextCancel(t.Context(), time.Millisecond, true, ready); err != nil {
 		t.Fatalf("the watch caches did not fill: %v", err)

@@ -122,6 +122,15 @@ func (c *Conn) remember(gvr schema.GroupVersionResource, object *unstructured.Un
 	return live, nil
 }
 
+// Read tells the caches of the type of an object that Get has returned, and returns what they keep. They
+// have it at once, as they have what was written.
+func (c *Conn) Read(gvr schema.GroupVersionResource, namespace, name string, object *unstructured.Unstructured) (*Live, error) {
+	if object.GetName() != name || object.GetNamespace() != namespace {
+		return nil, &AnswerError{Problem: "the member answers another object than the one that was asked for"}
+	}
+	return c.remember(c.Served(gvr), object)
+}
+
 // Gone tells the cache that the object with that UID is not there any more, or not ours,
 // ahead of the watch.
 func (c *Conn) Gone(gvr schema.GroupVersionResource, namespace, name string, uid types.UID) {

@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
@@ -74,7 +75,7 @@ func TestObjectsAreCreatedAndReplaced(t *testing.T) {
 	}
 }
 
-func TestAnswersToWritesThatNoAPIServerGivesAreRefused(t *testing.T) {
+func TestAnswersThatNoAPIServerGivesAreRefused(t *testing.T) {
 	object := configMap(map[string]any{"name": "a", "namespace": "ns", "uid": "u", "resourceVersion": "5"})
 	for name, metadata := range map[string]map[string]any{
 		"another name":      {"name": "z", "namespace": "ns", "uid": "u"},
@@ -89,6 +90,10 @@ func TestAnswersToWritesThatNoAPIServerGivesAreRefused(t *testing.T) {
 			}
 			if _, err := conn.Create(t.Context(), configMaps.Resource, "ns", "a", object, Hold{}); (err == nil) != (name == "another object") {
 				t.Errorf("create: got error %v", err)
+			}
+			read := &unstructured.Unstructured{Object: configMap(metadata)}
+			if _, err := conn.Read(configMaps.Resource, "ns", "a", read); (err == nil) != (name == "another object") {
+				t.Errorf("read: got error %v", err)
 			}
 		})
 	}

@@ -65,6 +65,7 @@ func (m *memory) relocate(target, member, namespace string) {
 	left := m.records[target]
 	m.unwant(target)
 	delete(m.fights, target)
+	delete(m.stamps, target)
 	back := formerSlot(target, member, namespace)
 	now, known := m.records[back]
 	if !known {

@@ -9,6 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
+	"github.com/koinon-io/koinon/pkg/federation/compose"
 )
 
 // memory is what the engine holds true of one federated object beyond what its caches
@@ -35,6 +36,8 @@ type memory struct {
 	// jobs and fights by slot.
 	jobs   map[string]*job
 	fights map[string]*fight
+	// stamps, by slot, are those of objects as the last write of ours has left them.
+	stamps map[string]compose.Stamp
 	// members that targets are in: those that the engine lists this object under.
 	members map[string]bool
 	// orphans are targets that were forgotten although something of ours may be there.
@@ -72,6 +75,7 @@ func (e *Engine) remember(key objectKey, federated *v1beta2.FederatedObject) *me
 		records: map[string]v1beta2.TargetStatus{},
 		jobs:    map[string]*job{},
 		fights:  map[string]*fight{},
+		stamps:  map[string]compose.Stamp{},
 		orphans: map[string]bool{},
 		guarded: hasFinalizer(federated),
 	}
@@ -163,6 +167,7 @@ func (m *memory) settle(target string, d decision) {
 		}
 		delete(m.records, target)
 		delete(m.fights, target)
+		delete(m.stamps, target)
 		return
 	}
 	delete(m.orphans, target)
@@ -284,6 +289,7 @@ func (m *memory) end(t viewTarget, home string, r result) sequel {
 		}
 		delete(m.records, slot)
 		delete(m.fights, slot)
+		delete(m.stamps, slot)
 	case isFormerSlot(slot) && r.record.Hash == "" && m.records[slot].Hash != "": // it was not recorded there any more
 	default: // also if sync has forgotten it meanwhile: something may have been written
 		m.records[slot] = r.record

@@ -54,6 +54,9 @@ func (e *Engine) writeOnce(ctx context.Context, v *view, at spot, o observation)
 		if refused := e.refuseExisting(existing, v.federated.Annotations, o); refused != nil {
 			return *refused, false
 		}
+		if left := e.leftAsWritten(v, at, o, gvr, existing); left != nil {
+			return *left, false
+		}
 	}
 	state := v1beta2.TargetUpdateFailed
 	if existing == nil {
@@ -86,6 +89,30 @@ func (e *Engine) writeOnce(ctx context.Context, v *view, at spot, o observation)
 	return o.failed(state, memberclient.Problem(err)), outrun
 }
 
+// leftAsWritten is the result where somebody wrote what is his own, or wrote back what he had changed: all that
+// the manifest says is there as our last write has left it. Nothing is sent, so that who writes all the
+// time cannot outrun it. It is nil if there is something to write, if no write is known, or if the member changed
+// what it was sent last.
+func (e *Engine) leftAsWritten(v *view, at spot, o observation, gvr schema.GroupVersionResource, existing *unstructured.Unstructured) *result {
+	target := o.record.Name
+	if o.record.Hash != o.manifest.Hash || o.record.Version == "" || v.memory.isRewritten(target) ||
+		!o.manifest.Has(existing.GetLabels(), existing.GetAnnotations()) || !v.memory.isStamped(target, compose.StampOf(existing.Object)) {
+		return nil
+	}
+	live, err := at.conn.Read(gvr, at.namespace, at.name, existing)
+	if err != nil {
+		failed := o.failed(v1beta2.TargetRetrievalFailed, memberclient.Problem(err))
+		return &failed
+	}
+	v.memory.inVain(target, e.now())
+	message := ""
+	if o.record.State == v1beta2.TargetOK {
+		message = o.record.Message // what the member dropped from this manifest
+	}
+	left := o.written(memberclient.Written{Live: live}, message)
+	return &left
+}
+
 // notServed says that a member does not have the type in the version of the manifest, and in which
 // it has it, if in any.
 func (s spot) notServed(o observation, gvr schema.GroupVersionResource) result {
@@ -110,8 +137,11 @@ func (o observation) written(w memberclient.Written, remarks ...string) result {
 }
 
 // wroteThere notes a write of what was sent before, which somebody in the member made
-// necessary, and one that will be necessary again, since the member did not take what was sent.
+// necessary, and one that will be necessary again, since the member did not take what was sent. A
+// write that has moved the version alone has changed nothing: members may note anew who owns what.
 func (m *memory) wroteThere(now time.Time, o observation, existing *unstructured.Unstructured, sent map[string]any, w memberclient.Written) {
+	stamp := compose.StampOf(w.Object.Object)
+	m.stamp(o.record.Name, stamp)
 	taken := o.manifest.Has(w.Live.Labels, w.Live.Annotations)
 	first := o.record.Hash != o.manifest.Hash || o.record.Version == "" || taken && m.isRewritten(o.record.Name)
 	if first {
@@ -123,11 +153,27 @@ func (m *memory) wroteThere(now time.Time, o observation, existing *unstructured
 	case first:
 	case existing == nil:
 		m.fought(o.record.Name, removedThere, now)
-	case existing.GetResourceVersion() != w.Live.ResourceVersion:
-		m.fought(o.record.Name, changedThere(compose.Contest(existing.Object, w.Object.Object, existing.GetManagedFields())), now)
 	default:
-		m.inVain(o.record.Name, now)
+		contested := compose.Contest(existing.Object, w.Object.Object, existing.GetManagedFields())
+		if len(contested) == 0 && stamp == compose.StampOf(existing.Object) {
+			m.inVain(o.record.Name, now)
+			return
+		}
+		m.fought(o.record.Name, changedThere(contested), now)
 	}
+}
+
+// stamp notes how a write has left the object, and isStamped reports whether it is so still.
+func (m *memory) stamp(target string, s compose.Stamp) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.stamps[target] = s
+}
+
+func (m *memory) isStamped(target string, s compose.Stamp) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return s != compose.Stamp{} && m.stamps[target] == s
 }
 
 // startsAnew reports whether an object that cannot be changed makes room for another run.

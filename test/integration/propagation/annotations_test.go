@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -16,6 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/dynamic"
 
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
 	"github.com/koinon-io/koinon/test/testbed"
 )
 
@@ -62,6 +64,8 @@ func TestAnnotationsAndLabelsOfMembersStayBesideOurs(t *testing.T) {
 	f.balance(m1, map[string]string{"ours": "1", "gone": "1"})
 	ctx, stop := context.WithCancel(t.Context())
 	var writers sync.WaitGroup
+	defer writers.Wait()
+	defer stop()
 	for _, b := range balancedTypes {
 		writers.Go(func() { f.writeTheirs(ctx, b, f.balanced(m1, b)) }) // ends with ctx
 	}
@@ -140,9 +144,39 @@ func (f *fixture) balance(m1 dynamic.Interface, ours map[string]string) {
 					problems = errors.Join(problems, fmt.Errorf("%s: label %s is %q", b.kind, key, got))
 				}
 			}
+			problems = errors.Join(problems, f.upToDate(b))
 		}
 		return problems
 	})
+}
+
+// upToDate returns what keeps the target from being up to date. Who writes beside us does not write
+// against us: that it is contested ends the test.
+func (f *fixture) upToDate(b balanced) error {
+	f.Helper()
+	namespace := f.namespace
+	if b.kind == "ClusterRole" {
+		namespace = ""
+	}
+	object, err := f.federatedIn(namespace, "federated"+b.gvr.Resource).Get(f.Context(), f.balancedName(b), metav1.GetOptions{})
+	if err != nil {
+		return fmt.Errorf("%s: %w", b.kind, err)
+	}
+	if object.Status == nil || object.Status.ObservedGeneration != object.Generation {
+		return fmt.Errorf("%s: its status is not of its generation", b.kind)
+	}
+	at := slices.IndexFunc(object.Status.Targets, func(t v1beta2.TargetStatus) bool { return t.Name == "m1" })
+	if at < 0 {
+		return fmt.Errorf("%s: its status has no target yet", b.kind)
+	}
+	m1 := object.Status.Targets[at]
+	if m1.State == v1beta2.TargetContested {
+		f.Fatalf("%s: %s", b.kind, m1.Message)
+	}
+	if m1.State != v1beta2.TargetOK {
+		return fmt.Errorf("%s: the target is %s: %s", b.kind, m1.State, m1.Message)
+	}
+	return nil
 }
 
 func (b balanced) manifest(namespace string, ours map[string]string) string {

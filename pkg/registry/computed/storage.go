@@ -77,6 +77,11 @@ func (r *REST[T]) List(ctx context.Context, options *metainternalversion.ListOpt
 	if err != nil {
 		return nil, err
 	}
+	if len(kinds) > 0 {
+		if options, err = r.asNew(ctx, options); err != nil {
+			return nil, err
+		}
+	}
 	list, err := r.REST.List(ctx, options)
 	if err != nil || len(kinds) == 0 {
 		return list, err
@@ -115,6 +120,31 @@ func (r *REST[T]) List(ctx context.Context, options *metainternalversion.ListOpt
 		return nil, err
 	}
 	return list, meta.SetList(list, items)
+}
+
+// asNew has a list that may be of any time since a version be as new as can be. Watch caches of kinds of which nothing changes hear
+// seconds later how far the store is, and the list has the oldest version: where much changes, no watch goes on from there any more.
+func (r *REST[T]) asNew(ctx context.Context, options *metainternalversion.ListOptions) (*metainternalversion.ListOptions, error) {
+	if r.view.Log == nil || options == nil || options.ResourceVersion == "" || options.ResourceVersionMatch == metav1.ResourceVersionMatchExact {
+		return options, nil
+	}
+	since, err := strconv.ParseInt(options.ResourceVersion, 10, 64)
+	if err != nil || since > 0 && options.Limit > 0 { // it is none, or one of that very version is meant
+		return options, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	revision, err := r.view.Log.Revision(ctx)
+	if err != nil {
+		return nil, unanswered(err)
+	}
+	if since > revision {
+		return options, nil // it is refused
+	}
+	newest := options.DeepCopy()
+	newest.ResourceVersion, newest.ResourceVersionMatch = strconv.FormatInt(revision, 10), metav1.ResourceVersionMatchNotOlderThan
+	newest.Limit = 0 // a list of any time has everything in one page
+	return newest, nil
 }
 
 // sources lists the federated objects, as new as the options ask for. Each kind may have to wait for

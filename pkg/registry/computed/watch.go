@@ -146,28 +146,29 @@ func (w *watching[T]) run(initial []runtime.Object) {
 	utilflowcontrol.WatchInitialized(w.ctx)
 	told := time.NewTimer(w.untilBookmark())
 	defer told.Stop()
-	for {
-		events, reached, changed, err := w.follower.next(w.after)
-		if err != nil {
+	for due := false; ; {
+		event, reached, changed, err := w.follower.next(w.after)
+		switch {
+		case err != nil:
 			w.fail(err)
 			return
-		}
-		for i := range events {
-			if !w.tell(&events[i]) {
+		case event != nil:
+			if !w.tell(event) {
 				return
 			}
-		}
-		if len(events) > 0 {
 			continue
+		}
+		w.after = max(w.after, reached)
+		if due {
+			if due = false; w.options.AllowWatchBookmarks && !w.bookmark(false) {
+				return
+			}
+			told.Reset(w.untilBookmark())
 		}
 		select {
 		case <-changed:
 		case <-told.C:
-			w.after = max(w.after, reached)
-			if w.options.AllowWatchBookmarks && !w.bookmark(false) {
-				return
-			}
-			told.Reset(w.untilBookmark())
+			due = true // it says how far the watch is now
 		case <-w.ctx.Done():
 			return
 		}

@@ -445,6 +445,30 @@ func TestWatchesEndWhenOtherKindsAreServed(t *testing.T) {
 	s.watch(s.versions, "a", metainternalversion.ListOptions{ResourceVersion: newer})
 }
 
+// A list has the oldest version of the watch caches that it is made from, and those of kinds of which nothing changes are behind.
+func TestAListOfAnyTimeIsAsNewAsAWatchNeedsIt(t *testing.T) {
+	s := start(t)
+	_, first := listed(t, s.in("a"), s.versions, nil)
+	s.put(configMaps, "a", "x", "gen:1")
+	newest, err := s.store.Revision(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for sentence, options := range map[string]metainternalversion.ListOptions{
+		"of any time":         {ResourceVersion: "0"},
+		"in pages":            {ResourceVersion: "0", Limit: 1},
+		"since a version":     {ResourceVersion: first},
+		"not older than that": {ResourceVersion: first, ResourceVersionMatch: metav1.ResourceVersionMatchNotOlderThan},
+	} {
+		if got, version := listed(t, s.in("a"), s.versions, &options); len(got) != 1 || number(t, version) < uint64(newest) {
+			t.Errorf("%s: got %v of version %s, want one of %d", sentence, got, version, newest)
+		}
+	}
+	if _, err := s.versions.List(s.in("a"), &metainternalversion.ListOptions{ResourceVersion: strconv.FormatInt(newest+1000, 10)}); !apierrors.IsTimeout(err) {
+		t.Errorf("of what is not yet: got %v", err)
+	}
+}
+
 func TestAVersionThatIsNoneIsRefused(t *testing.T) {
 	s := start(t)
 	for version, is := range map[string]func(error) bool{
@@ -460,16 +484,23 @@ func TestAVersionThatIsNoneIsRefused(t *testing.T) {
 func TestAWatchIsToldHowFarItIsBeforeItEnds(t *testing.T) {
 	s := start(t)
 	_, version := listed(t, s.in("a"), s.versions, nil)
-	ctx, cancel := context.WithTimeout(s.in("a"), 2200*time.Millisecond)
+	ctx, cancel := context.WithTimeout(s.in("a"), 3*time.Second)
 	defer cancel()
 	stream, err := s.versions.Watch(ctx, &metainternalversion.ListOptions{ResourceVersion: version, AllowWatchBookmarks: true})
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.put(configMaps, "b", "elsewhere", "gen:1")
+	s.put(configMaps, "b", "elsewhere", "") // no event comes of it
+	newest, err := s.store.Revision(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
 	for event := range stream.ResultChan() {
 		if event.Type != watch.Bookmark {
 			t.Fatalf("got %s", event.Type)
+		}
+		if version := event.Object.(*v1alpha1.PropagatedVersion).ResourceVersion; number(t, version) < uint64(newest) {
+			t.Errorf("it says version %s, and the store is at %d", version, newest)
 		}
 		return
 	}

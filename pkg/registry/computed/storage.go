@@ -2,6 +2,7 @@ package computed
 
 import (
 	"context"
+	"slices"
 	"strconv"
 	"sync"
 
@@ -73,18 +74,34 @@ func (r *REST[T]) List(ctx context.Context, options *metainternalversion.ListOpt
 	if options != nil && options.Continue != "" {
 		return r.REST.List(ctx, options)
 	}
-	kinds, err := r.follows.note(ctx)
+	for {
+		kinds, err := r.follows.note(ctx)
+		if err != nil {
+			return nil, err
+		}
+		list, err := r.listOf(ctx, kinds, options)
+		if err != nil {
+			return nil, err
+		}
+		// A watch would go on from a list of before without what other kinds have.
+		if now, err := r.follows.note(ctx); err != nil || slices.Equal(now, kinds) {
+			return list, err
+		}
+	}
+}
+
+// listOf lists the stored objects and those computed of kinds.
+func (r *REST[T]) listOf(ctx context.Context, kinds []federated.Kind, options *metainternalversion.ListOptions) (runtime.Object, error) {
+	if len(kinds) == 0 {
+		return r.REST.List(ctx, options)
+	}
+	options, err := r.asNew(ctx, options)
 	if err != nil {
 		return nil, err
 	}
-	if len(kinds) > 0 {
-		if options, err = r.asNew(ctx, options); err != nil {
-			return nil, err
-		}
-	}
 	list, err := r.REST.List(ctx, options)
-	if err != nil || len(kinds) == 0 {
-		return list, err
+	if err != nil {
+		return nil, err
 	}
 	items, err := meta.ExtractList(list)
 	if err != nil {

@@ -469,6 +469,17 @@ func TestAListOfAnyTimeIsAsNewAsAWatchNeedsIt(t *testing.T) {
 	}
 }
 
+// Else a watch that goes on from the list would never show them.
+func TestAListHasTheKindsThatAreServedMeanwhile(t *testing.T) {
+	s := start(t)
+	s.put(otherMaps, "a", "x", "gen:1")
+	s.setKinds(configMaps, services)
+	s.listed = func() { s.setKinds(configMaps, otherMaps, services) }
+	if got, _ := listed(t, s.in("a"), s.versions, nil); len(got) != 1 {
+		t.Errorf("got %v", got)
+	}
+}
+
 func TestAVersionThatIsNoneIsRefused(t *testing.T) {
 	s := start(t)
 	for version, is := range map[string]func(error) bool{

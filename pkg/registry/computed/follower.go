@@ -157,6 +157,13 @@ func (f *follower[T]) hasEnded() bool {
 	return f.ended != nil
 }
 
+// upTo returns the revision up to which the log is complete.
+func (f *follower[T]) upTo() int64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.reached
+}
+
 // join counts a watch, and returns after which revision the log has everything.
 func (f *follower[T]) join() int64 {
 	f.mu.Lock()

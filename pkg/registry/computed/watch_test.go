@@ -482,14 +482,20 @@ func TestAListHasTheKindsThatAreServedMeanwhile(t *testing.T) {
 
 func TestAVersionThatIsNoneIsRefused(t *testing.T) {
 	s := start(t)
-	for version, is := range map[string]func(error) bool{
-		"x":                   apierrors.IsBadRequest,
-		"9223372036854775807": apierrors.IsTimeout, // too large
-	} {
-		if _, err := s.versions.Watch(s.in("a"), &metainternalversion.ListOptions{ResourceVersion: version}); !is(err) {
-			t.Errorf("%s: got %v", version, err)
+	refuses := func(when string) {
+		for version, is := range map[string]func(error) bool{
+			"x":                   apierrors.IsBadRequest,
+			"9223372036854775807": apierrors.IsTimeout, // too large
+		} {
+			if _, err := s.versions.Watch(s.in("a"), &metainternalversion.ListOptions{ResourceVersion: version}); !is(err) {
+				t.Errorf("%s: %s: got %v", when, version, err)
+			}
 		}
 	}
+	refuses("while nobody watches")
+	_, version := listed(t, s.in("a"), s.versions, nil)
+	s.watch(s.versions, "a", metainternalversion.ListOptions{ResourceVersion: version})
+	refuses("while somebody does")
 }
 
 func TestAWatchIsToldHowFarItIsBeforeItEnds(t *testing.T) {

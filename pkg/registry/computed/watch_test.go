@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strconv"
+	"sync"
 	"testing"
 	"time"
 
@@ -17,6 +18,7 @@ import (
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/apiserver/pkg/registry/rest"
 	"k8s.io/client-go/tools/cache"
@@ -378,6 +380,27 @@ func TestAWatchMayBeginWithWhatIsThere(t *testing.T) {
 				t.Errorf("got %q, want %q", got, test.want)
 			}
 		})
+	}
+}
+
+// It is in no list that the watch begins with: that of the stored records was made before, that of the objects after.
+func TestARecordThatIsStoredWhileAWatchBeginsIsTold(t *testing.T) {
+	s := start(t)
+	s.put(configMaps, "a", "x", "gen:1")
+	var stored types.UID
+	s.listed = sync.OnceFunc(func() {
+		stored = s.record("a", "configmap-x", nil)
+		s.put(configMaps, "a", "x", "gen:2")
+	})
+	stream := s.watch(s.versions, "a", metainternalversion.ListOptions{})
+	var last types.UID
+	for enough := time.After(patience); last != stored; {
+		select {
+		case event := <-stream.ResultChan():
+			last = event.Object.(*v1alpha1.PropagatedVersion).UID
+		case <-enough:
+			t.Fatalf("the last event is of %s, want %s", last, stored)
+		}
 	}
 }
 

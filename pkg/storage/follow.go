@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -12,7 +13,7 @@ import (
 
 // Revision returns the one that the store is at.
 func (s *Store) Revision(ctx context.Context) (revision int64, err error) {
-	err = s.with(ctx, func(client *clientv3.Client) error {
+	err = s.read(func(client *clientv3.Client) error {
 		answer, err := client.Get(ctx, "\x00", clientv3.WithLimit(1), clientv3.WithKeysOnly())
 		if err == nil {
 			revision = answer.Header.Revision
@@ -25,7 +26,7 @@ func (s *Store) Revision(ctx context.Context) (revision int64, err error) {
 // Keys returns the keys below a prefix that were there at a revision. One that is compacted is an error
 // of the API, with the reason Expired.
 func (s *Store) Keys(ctx context.Context, prefix string, revision int64) (keys []string, err error) {
-	err = s.with(ctx, func(client *clientv3.Client) error {
+	err = s.read(func(client *clientv3.Client) error {
 		answer, err := client.Get(ctx, prefix, clientv3.WithPrefix(), clientv3.WithKeysOnly(), clientv3.WithRev(revision))
 		if err != nil {
 			return err
@@ -40,7 +41,7 @@ func (s *Store) Keys(ctx context.Context, prefix string, revision int64) (keys [
 
 // Value returns what a key had at a revision, nil if it was not there. Errors are as those of Keys.
 func (s *Store) Value(ctx context.Context, key string, revision int64) (value []byte, err error) {
-	err = s.with(ctx, func(client *clientv3.Client) error {
+	err = s.read(func(client *clientv3.Client) error {
 		answer, err := client.Get(ctx, key, clientv3.WithRev(revision))
 		if err == nil && len(answer.Kvs) > 0 {
 			value = answer.Kvs[0].Value
@@ -93,14 +94,60 @@ func tell(event *clientv3.Event, take func(key string, value, before []byte, rev
 	return take(string(event.Kv.Key), value, before, event.Kv.ModRevision)
 }
 
-// with lends a client.
+// with lends a client of its own.
 func (s *Store) with(ctx context.Context, use func(*clientv3.Client) error) error {
 	client, err := s.client(ctx)
 	if err != nil {
 		return fmt.Errorf("make a client of the %s: %w", s, err)
 	}
 	defer func() { _ = client.Close() }()
-	err = use(client)
+	return expired(use(client))
+}
+
+// reads is the connection over which a store is read now and then: to make one costs more than most reads.
+type reads struct {
+	mu     sync.Mutex
+	client *clientv3.Client // guarded by mu; nil until it is needed
+	closed bool             // guarded by mu
+}
+
+// read lends the client of all reads.
+func (s *Store) read(use func(*clientv3.Client) error) error {
+	client, err := s.reader()
+	if err != nil {
+		return fmt.Errorf("make a client of the %s: %w", s, err)
+	}
+	return expired(use(client))
+}
+
+func (s *Store) reader() (*clientv3.Client, error) {
+	s.reads.mu.Lock()
+	defer s.reads.mu.Unlock()
+	if s.reads.closed {
+		return nil, errClosed
+	}
+	if s.reads.client == nil {
+		client, err := s.client(context.Background()) // it ends with the store
+		if err != nil {
+			return nil, err
+		}
+		s.reads.client = client
+	}
+	return s.reads.client, nil
+}
+
+var errClosed = errors.New("the store is closed")
+
+func (r *reads) close() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed = true; r.client != nil {
+		_ = r.client.Close()
+	}
+}
+
+// expired makes an error of the API of one that says that a revision is compacted.
+func expired(err error) error {
 	if errors.Is(err, rpctypes.ErrCompacted) {
 		return apierrors.NewResourceExpired("the store has no longer what was there at the resource version")
 	}

@@ -89,6 +89,27 @@ func TestWhatIsCompactedIsExpired(t *testing.T) {
 	}
 }
 
+// A list of what is computed asks how far the store is, and each change asks for others where two kinds have the same names.
+func TestReadsTakeOneConnectionUntilTheStoreIsClosed(t *testing.T) {
+	store, err := Open(t.Context(), Config{DataDir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := store.Revision(t.Context()); err != nil {
+		t.Error(err)
+	}
+	first := store.reads.client
+	if _, err := store.Keys(t.Context(), "/registry/", 1); err != nil || store.reads.client != first {
+		t.Errorf("it makes another: %v", err)
+	}
+	if err := store.Close(); err != nil {
+		t.Error(err)
+	}
+	if _, err := store.Revision(t.Context()); !errors.Is(err, errClosed) {
+		t.Errorf("once it is closed: got %v", err)
+	}
+}
+
 // ifUnchanged does what an API server does to change a key, and returns the revision.
 func ifUnchanged(t *testing.T, client *clientv3.Client, key string, op clientv3.Op) int64 {
 	t.Helper()

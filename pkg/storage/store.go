@@ -48,6 +48,7 @@ type Store struct {
 	monitor  *monitor
 	// registered says that its metrics are in the registry of the process.
 	registered bool
+	reads      reads
 }
 
 // Open opens the store and waits until it answers. The error of a store that does not is
@@ -104,6 +105,7 @@ func (s *Store) Transport() storagebackend.TransportConfig {
 
 // Close stops the store. Requests that are still running get half a second.
 func (s *Store) Close() error {
+	s.reads.close()
 	if s.embedded == nil {
 		s.monitor.close()
 		return nil

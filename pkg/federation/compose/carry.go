@@ -114,7 +114,7 @@ func (c carrier) key(to, from map[string]any, key, path string, steps []string) 
 		if !there || value == nil {
 			return
 		}
-		if _, both := to[key]; !both && holds(value, steps[1:]) && !c.ours.Has(path+"/"+strings.Join(steps[1:], "/")) {
+		if to[key] == nil && holds(value, steps[1:]) && !c.ours.Has(path+"/"+strings.Join(steps[1:], "/")) {
 			to[key] = map[string]any{}
 		}
 		c.walk(to[key], value, path, steps[1:])

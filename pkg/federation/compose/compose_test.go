@@ -157,6 +157,7 @@ func TestUpdateLeavesTheFieldsThatAreNamed(t *testing.T) {
 		"whatever the manifest says":      {"/spec/a", `{spec: {a: 1, b: 2}}`, `{spec: {a: 3, b: 4}}`, `{spec: {a: 3, b: 2}}`},
 		"absent as well":                  {"/spec/a", `{spec: {a: 1, b: 2}}`, `{spec: {b: 4}}`, `{spec: {b: 2}}`},
 		"below what the manifest lacks":   {"/spec/x/a", `{spec: {}}`, `{spec: {x: {a: 1, b: 2}}}`, `{spec: {x: {a: 1}}}`},
+		"below what it says is nothing":   {"/spec/x/a", `{spec: {x: null}}`, `{spec: {x: {a: 1, b: 2}}}`, `{spec: {x: {a: 1}}}`},
 		"not if their parent is new":      {"/spec/x/a", `{spec: {x: {a: 1}}}`, `{spec: {}}`, `{spec: {x: {a: 1}}}`},
 		"in items of the same name":       {"/spec/l/*/a", `{spec: {l: [{name: x, a: 1}, {name: new, a: 2}]}}`, `{spec: {l: [{name: gone, a: 7}, {name: x, a: 8}]}}`, `{spec: {l: [{name: x, a: 8}, {name: new, a: 2}]}}`},
 		"in items at the same place":      {"/spec/l/*/a", `{spec: {l: [{a: 1}, {a: 2}]}}`, `{spec: {l: [{a: 7}, {a: 8}]}}`, `{spec: {l: [{a: 7}, {a: 8}]}}`},

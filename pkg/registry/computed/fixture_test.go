@@ -67,6 +67,7 @@ type server struct {
 	mu     sync.Mutex
 	kinds  []federated.Kind
 	hidden map[string]bool // objects that no request in a namespace sees
+	listed func()          // is called before each list, if it is not nil
 }
 
 // options store every resource behind a watch cache.
@@ -165,6 +166,9 @@ func (s *server) Object(ctx context.Context, kind federated.Kind, namespace, nam
 }
 
 func (s *server) List(ctx context.Context, kind federated.Kind, options *metainternalversion.ListOptions) (*typesv1beta2.FederatedObjectList, error) {
+	if s.listed != nil {
+		s.listed()
+	}
 	list, err := s.objects[kind].Object.List(ctx, options)
 	if err != nil {
 		return nil, err

@@ -1,7 +1,9 @@
 package computed
 
 import (
+	"cmp"
 	"context"
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -12,6 +14,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/utils/lru"
 
 	federationv1alpha1 "github.com/koinon-io/koinon/pkg/apis/federation/v1alpha1"
 	typesv1beta2 "github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
@@ -27,6 +30,9 @@ const (
 	logEntries = 10_000
 	logBytes   = 32 << 20
 )
+
+// rememberedKeys is of how many federated objects it is remembered whether there was one, at some 200 bytes.
+const rememberedKeys = 8192
 
 // entry is one event.
 type entry[T objectstore.Object] struct {
@@ -57,9 +63,12 @@ type follower[T objectstore.Object] struct {
 
 	// names of stored objects, with their namespaces; of run alone.
 	names map[string]bool
+	// has says whether there was one of a federated object after its last change, by key: what was before the
+	// next one need not be decoded for that. Of run alone.
+	has *lru.Cache
 
 	mu sync.Mutex // guards what follows
-	// entries in the order of their revisions; the slice is never changed, but replaced or appended to.
+	// entries in the order of their revisions.
 	entries []entry[T]
 	bytes   int
 	// forgotten is the revision of the newest event that is not there any more, or the one after which
@@ -73,7 +82,7 @@ type follower[T objectstore.Object] struct {
 
 // newFollower finds out what is stored at a revision.
 func newFollower[T objectstore.Object](ctx context.Context, rest *REST[T], kinds []federated.Kind, after int64) (*follower[T], error) {
-	f := &follower[T]{rest: rest, stored: rest.Encoding(), began: after, forgotten: after, reached: after, names: map[string]bool{}, changed: make(chan struct{})}
+	f := &follower[T]{rest: rest, stored: rest.Encoding(), began: after, forgotten: after, reached: after, names: map[string]bool{}, has: lru.New(rememberedKeys), changed: make(chan struct{})}
 	for _, kind := range kinds {
 		if encoding, served := rest.view.Source.Encoding(kind); served {
 			f.kinds, f.sources = append(f.kinds, kind), append(f.sources, encoding)
@@ -148,6 +157,13 @@ func (f *follower[T]) hasEnded() bool {
 	return f.ended != nil
 }
 
+// upTo returns the revision up to which the log is complete.
+func (f *follower[T]) upTo() int64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.reached
+}
+
 // join counts a watch, and returns after which revision the log has everything.
 func (f *follower[T]) join() int64 {
 	f.mu.Lock()
@@ -207,6 +223,7 @@ func (f *follower[T]) take(ctx context.Context, key string, value, before []byte
 	if err != nil {
 		return err
 	}
+	f.has.Remove(key) // it may not be looked at now
 	if c.kind < 0 {
 		if f.names[c.namespace+"/"+c.name] = true; value == nil {
 			delete(f.names, c.namespace+"/"+c.name)
@@ -239,14 +256,14 @@ func (f *follower[T]) changeOf(key string) (c change, ok bool) {
 	return c, false
 }
 
-// state says that there was an object at some time, and what it was read or is computed from.
+// state says that there was an object at some time.
 type state[T objectstore.Object] struct {
+	// key of what it was read or is computed from.
 	key    string
-	source origin
 	labels map[string]string
-	// make returns the object. What is computed is computed by it: of what was before a change mostly
-	// nobody needs more than that it was.
-	make func() (T, error)
+	// make returns the object, and who sees it. What is computed is computed by it: of what was before a change
+	// mostly nobody needs more than that it was.
+	make func() (T, origin, error)
 }
 
 // at returns the object of a name before or after a change, as Get would have; nil if there was none. The store is asked for
@@ -258,10 +275,9 @@ func (f *follower[T]) at(ctx context.Context, c *change, name string, after bool
 			return nil, err
 		}
 		if stored, ok := object.(T); ok {
-			return &state[T]{
-				f.stored.Key(c.namespace, name), originOf(f.rest.DefaultQualifiedResource, stored), stored.GetLabels(),
-				func() (T, error) { return stored, nil },
-			}, nil
+			return &state[T]{f.stored.Key(c.namespace, name), stored.GetLabels(), func() (T, origin, error) {
+				return stored, originOf(f.rest.DefaultQualifiedResource, stored), nil
+			}}, nil
 		}
 	}
 	for i, kind := range f.kinds {
@@ -269,18 +285,52 @@ func (f *follower[T]) at(ctx context.Context, c *change, name string, after bool
 		if !ok {
 			continue
 		}
-		object, err := f.read(ctx, c, i, of, after)
-		if err != nil {
-			return nil, err
-		}
-		if o, ok := object.(*typesv1beta2.FederatedObject); ok && f.rest.kind.Has(o) {
-			return &state[T]{
-				f.sources[i].Key(c.namespace, of), originOf(kind.GroupResource(), o), nil,
-				func() (T, error) { return f.rest.kind.Of(kind, o) },
-			}, nil
+		s, err := f.of(ctx, c, i, of, after)
+		if err != nil || s != nil {
+			return s, err
 		}
 	}
 	return nil, nil
+}
+
+// of is at, of what is computed of an object of a kind.
+func (f *follower[T]) of(ctx context.Context, c *change, kind int, name string, after bool) (*state[T], error) {
+	key := f.sources[kind].Key(c.namespace, name)
+	had, known := f.has.Get(key)
+	if remembered := key == c.key && !after && known; remembered && had == false {
+		return nil, nil
+	} else if remembered {
+		return &state[T]{key, nil, func() (object T, _ origin, err error) {
+			o, err := f.read(ctx, c, kind, name, after)
+			if err != nil {
+				return object, origin{}, err
+			}
+			return f.compute(kind, o)
+		}}, nil
+	}
+	o, err := f.read(ctx, c, kind, name, after)
+	if err != nil {
+		return nil, err
+	}
+	read, ok := o.(*typesv1beta2.FederatedObject)
+	has := ok && f.rest.kind.Has(read)
+	if key == c.key {
+		f.has.Add(key, has)
+	}
+	if !has {
+		return nil, nil
+	}
+	return &state[T]{key, nil, func() (T, origin, error) { return f.compute(kind, o) }}, nil
+}
+
+// compute returns what is computed of an object of a kind, and who sees it.
+func (f *follower[T]) compute(kind int, object any) (computed T, _ origin, err error) {
+	o, ok := object.(*typesv1beta2.FederatedObject)
+	if !ok {
+		return computed, origin{}, fmt.Errorf("a federated object is a %T", object)
+	}
+	computed, err = f.rest.kind.Of(f.kinds[kind], o)
+	return computed, originOf(f.kinds[kind].GroupResource(), o), err
 }
 
 // read returns an object before or after a change; nil if it was not there.
@@ -335,8 +385,7 @@ func entryOf[T objectstore.Object](c *change, was, now *state[T]) (e entry[T], e
 	if was != nil {
 		e.before = was.labels
 	}
-	e.source = shown.source
-	if e.object, err = shown.make(); err != nil {
+	if e.object, e.source, err = shown.make(); err != nil {
 		return e, err
 	}
 	e.object.SetResourceVersion(strconv.FormatInt(c.revision, 10))
@@ -379,17 +428,21 @@ func (f *follower[T]) reach(revision int64) {
 	f.reached = max(f.reached, revision)
 }
 
-// next returns the events after a revision. Without any, it returns when to ask again, and up to
-// which revision there are none.
-func (f *follower[T]) next(after int64) (events []entry[T], reached int64, changed <-chan struct{}, err error) {
+// next returns the first event after a revision: one alone, so that a client that does not read keeps no more of
+// the log than that. If there is none, what is nil, and it returns when to ask again, and up to which revision there are none.
+func (f *follower[T]) next(after int64) (what *entry[T], reached int64, changed <-chan struct{}, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if after < f.forgotten {
 		return nil, 0, nil, tooOld(after, f.forgotten)
 	}
-	at, _ := slices.BinarySearchFunc(f.entries, after+1, func(e entry[T], revision int64) int { return int(e.revision - revision) })
-	if events = f.entries[at:]; len(events) == 0 && f.ended != nil {
+	at, _ := slices.BinarySearchFunc(f.entries, after+1, func(e entry[T], revision int64) int { return cmp.Compare(e.revision, revision) })
+	switch {
+	case at < len(f.entries):
+		first := f.entries[at]
+		return &first, 0, nil, nil
+	case f.ended != nil:
 		return nil, 0, nil, f.ended
 	}
-	return events, f.reached, f.changed, nil
+	return nil, f.reached, f.changed, nil
 }

@@ -84,7 +84,13 @@ func (f *follows[T]) join(ctx context.Context, after int64) (*follower[T], error
 	if after < f.floor {
 		return nil, tooOld(after, f.floor)
 	}
-	if f.follower == nil || f.follower.hasEnded() {
+	followed := f.follower != nil && !f.follower.hasEnded()
+	if !followed || after > f.follower.upTo() { // or a watch would wait until the store is as far
+		if err := f.rest.view.isThere(ctx, after); err != nil {
+			return nil, err
+		}
+	}
+	if !followed {
 		if f.follower, err = f.start(ctx, kinds, after); err != nil {
 			return nil, err
 		}
@@ -98,14 +104,6 @@ func (f *follows[T]) join(ctx context.Context, after int64) (*follower[T], error
 
 // start begins to follow the store after a revision.
 func (f *follows[T]) start(ctx context.Context, kinds []federated.Kind, after int64) (*follower[T], error) {
-	log := f.rest.view.Log
-	current, err := log.Revision(ctx)
-	if err != nil {
-		return nil, unanswered(err)
-	}
-	if after > current {
-		return nil, storage.NewTooLargeResourceVersionError(uint64(after), uint64(current), 1)
-	}
 	made, err := newFollower(ctx, f.rest, kinds, after)
 	if err != nil {
 		return nil, unanswered(err)
@@ -114,6 +112,18 @@ func (f *follows[T]) start(ctx context.Context, kinds []federated.Kind, after in
 	made.cancel = cancel
 	f.running.Go(func() { made.run(following) }) // ends with close, or a while after the last watch
 	return made, nil
+}
+
+// isThere refuses a revision that the store has not reached.
+func (v View) isThere(ctx context.Context, revision int64) error {
+	current, err := v.Log.Revision(ctx)
+	if err != nil {
+		return unanswered(err)
+	}
+	if revision > current {
+		return storage.NewTooLargeResourceVersionError(uint64(revision), uint64(current), 1)
+	}
+	return nil
 }
 
 // close ends all watches, and returns once nothing goes on.

@@ -2,6 +2,7 @@ package computed
 
 import (
 	"context"
+	"slices"
 	"strconv"
 	"sync"
 
@@ -73,13 +74,34 @@ func (r *REST[T]) List(ctx context.Context, options *metainternalversion.ListOpt
 	if options != nil && options.Continue != "" {
 		return r.REST.List(ctx, options)
 	}
-	kinds, err := r.follows.note(ctx)
+	for {
+		kinds, err := r.follows.note(ctx)
+		if err != nil {
+			return nil, err
+		}
+		list, err := r.listOf(ctx, kinds, options)
+		if err != nil {
+			return nil, err
+		}
+		// A watch would go on from a list of before without what other kinds have.
+		if now, err := r.follows.note(ctx); err != nil || slices.Equal(now, kinds) {
+			return list, err
+		}
+	}
+}
+
+// listOf lists the stored objects and those computed of kinds.
+func (r *REST[T]) listOf(ctx context.Context, kinds []federated.Kind, options *metainternalversion.ListOptions) (runtime.Object, error) {
+	if len(kinds) == 0 {
+		return r.REST.List(ctx, options)
+	}
+	options, err := r.asNew(ctx, options)
 	if err != nil {
 		return nil, err
 	}
 	list, err := r.REST.List(ctx, options)
-	if err != nil || len(kinds) == 0 {
-		return list, err
+	if err != nil {
+		return nil, err
 	}
 	items, err := meta.ExtractList(list)
 	if err != nil {
@@ -115,6 +137,31 @@ func (r *REST[T]) List(ctx context.Context, options *metainternalversion.ListOpt
 		return nil, err
 	}
 	return list, meta.SetList(list, items)
+}
+
+// asNew has a list that may be of any time since a version be as new as can be. Watch caches of kinds of which nothing changes hear
+// seconds later how far the store is, and the list has the oldest version: where much changes, no watch goes on from there any more.
+func (r *REST[T]) asNew(ctx context.Context, options *metainternalversion.ListOptions) (*metainternalversion.ListOptions, error) {
+	if r.view.Log == nil || options == nil || options.ResourceVersion == "" || options.ResourceVersionMatch == metav1.ResourceVersionMatchExact {
+		return options, nil
+	}
+	since, err := strconv.ParseInt(options.ResourceVersion, 10, 64)
+	if err != nil || since > 0 && options.Limit > 0 { // it is none, or one of that very version is meant
+		return options, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	revision, err := r.view.Log.Revision(ctx)
+	if err != nil {
+		return nil, unanswered(err)
+	}
+	if since > revision {
+		return options, nil // it is refused
+	}
+	newest := options.DeepCopy()
+	newest.ResourceVersion, newest.ResourceVersionMatch = strconv.FormatInt(revision, 10), metav1.ResourceVersionMatchNotOlderThan
+	newest.Limit = 0 // a list of any time has everything in one page
+	return newest, nil
 }
 
 // sources lists the federated objects, as new as the options ask for. Each kind may have to wait for

@@ -12,6 +12,7 @@ import (
 	metainternalversion "k8s.io/apimachinery/pkg/apis/meta/internalversion"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/watch"
 	genericapirequest "k8s.io/apiserver/pkg/endpoints/request"
 	utilflowcontrol "k8s.io/apiserver/pkg/util/flowcontrol"
@@ -91,10 +92,15 @@ func (r *REST[T]) begin(ctx context.Context, options *metainternalversion.ListOp
 	return initial, after, nil
 }
 
-// newer are the versions of the objects that are newer than the list which they are in, by name: they were
-// written while it was made. What happened to them before that is no news.
-func newer(initial []runtime.Object, after int64) (map[string]int64, error) {
-	ahead := map[string]int64{}
+// ahead is an object that a watch begins with, and that is newer than the list: it was written while that was made.
+type ahead struct {
+	uid     types.UID
+	version int64
+}
+
+// newer are the objects that are newer than the list which they are in, by name. What happened to them before that is no news.
+func newer(initial []runtime.Object, after int64) (map[string]ahead, error) {
+	objects := map[string]ahead{}
 	for _, object := range initial {
 		accessor, err := meta.Accessor(object)
 		if err != nil {
@@ -105,10 +111,10 @@ func newer(initial []runtime.Object, after int64) (map[string]int64, error) {
 			return nil, apierrors.NewInternalError(err)
 		}
 		if version > after {
-			ahead[accessor.GetNamespace()+"/"+accessor.GetName()] = version
+			objects[accessor.GetNamespace()+"/"+accessor.GetName()] = ahead{accessor.GetUID(), version}
 		}
 	}
-	return ahead, nil
+	return objects, nil
 }
 
 // watching is one watch.
@@ -120,7 +126,7 @@ type watching[T objectstore.Object] struct {
 	namespace string // empty for all
 	follower  *follower[T]
 	after     int64 // what was sent, or need not be
-	ahead     map[string]int64
+	ahead     map[string]ahead
 	result    chan watch.Event
 }
 
@@ -146,28 +152,29 @@ func (w *watching[T]) run(initial []runtime.Object) {
 	utilflowcontrol.WatchInitialized(w.ctx)
 	told := time.NewTimer(w.untilBookmark())
 	defer told.Stop()
-	for {
-		events, reached, changed, err := w.follower.next(w.after)
-		if err != nil {
+	for due := false; ; {
+		event, reached, changed, err := w.follower.next(w.after)
+		switch {
+		case err != nil:
 			w.fail(err)
 			return
-		}
-		for i := range events {
-			if !w.tell(&events[i]) {
+		case event != nil:
+			if !w.tell(event) {
 				return
 			}
-		}
-		if len(events) > 0 {
 			continue
+		}
+		w.after = max(w.after, reached)
+		if due {
+			if due = false; w.options.AllowWatchBookmarks && !w.bookmark(false) {
+				return
+			}
+			told.Reset(w.untilBookmark())
 		}
 		select {
 		case <-changed:
 		case <-told.C:
-			w.after = max(w.after, reached)
-			if w.options.AllowWatchBookmarks && !w.bookmark(false) {
-				return
-			}
-			told.Reset(w.untilBookmark())
+			due = true // it says how far the watch is now
 		case <-w.ctx.Done():
 			return
 		}
@@ -188,7 +195,7 @@ func (w *watching[T]) untilBookmark() time.Duration {
 func (w *watching[T]) tell(e *entry[T]) bool {
 	w.after = e.revision
 	namespace, name := e.object.GetNamespace(), e.object.GetName()
-	if w.namespace != "" && namespace != w.namespace || e.revision <= w.ahead[namespace+"/"+name] {
+	if w.namespace != "" && namespace != w.namespace || w.isOld(e, namespace+"/"+name) {
 		return true
 	}
 	was := e.what != watch.Added && selects(w.options, e.before, namespace, name)
@@ -214,6 +221,20 @@ func (w *watching[T]) tell(e *entry[T]) bool {
 		what = watch.Deleted
 	}
 	return w.send(what, e.object.DeepCopyObject()) // encoders write into it
+}
+
+// isOld reports whether the watch has begun with what is newer than an event. Another object of the name that came before that
+// has taken its place, and the list was made from where it was not yet: then all is told.
+func (w *watching[T]) isOld(e *entry[T], key string) bool {
+	began, is := w.ahead[key]
+	switch {
+	case !is:
+		return false
+	case e.revision <= began.version && (e.what == watch.Deleted || e.object.GetUID() == began.uid):
+		return true
+	}
+	delete(w.ahead, key)
+	return false
 }
 
 // bookmark tells how far the watch is, and that what it begins with was sent.

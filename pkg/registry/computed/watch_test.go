@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strconv"
+	"sync"
 	"testing"
 	"time"
 
@@ -17,6 +18,7 @@ import (
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/apiserver/pkg/registry/rest"
 	"k8s.io/client-go/tools/cache"
@@ -381,6 +383,27 @@ func TestAWatchMayBeginWithWhatIsThere(t *testing.T) {
 	}
 }
 
+// It is in no list that the watch begins with: that of the stored records was made before, that of the objects after.
+func TestARecordThatIsStoredWhileAWatchBeginsIsTold(t *testing.T) {
+	s := start(t)
+	s.put(configMaps, "a", "x", "gen:1")
+	var stored types.UID
+	s.listed = sync.OnceFunc(func() {
+		stored = s.record("a", "configmap-x", nil)
+		s.put(configMaps, "a", "x", "gen:2")
+	})
+	stream := s.watch(s.versions, "a", metainternalversion.ListOptions{})
+	var last types.UID
+	for enough := time.After(patience); last != stored; {
+		select {
+		case event := <-stream.ResultChan():
+			last = event.Object.(*v1alpha1.PropagatedVersion).UID
+		case <-enough:
+			t.Fatalf("the last event is of %s, want %s", last, stored)
+		}
+	}
+}
+
 func TestAStoredRecordTakesThePlaceOfAComputedOneInEvents(t *testing.T) {
 	s := start(t)
 	_, version := listed(t, s.in("a"), s.versions, nil)
@@ -445,31 +468,79 @@ func TestWatchesEndWhenOtherKindsAreServed(t *testing.T) {
 	s.watch(s.versions, "a", metainternalversion.ListOptions{ResourceVersion: newer})
 }
 
-func TestAVersionThatIsNoneIsRefused(t *testing.T) {
+// A list has the oldest version of the watch caches that it is made from, and those of kinds of which nothing changes are behind.
+func TestAListOfAnyTimeIsAsNewAsAWatchNeedsIt(t *testing.T) {
 	s := start(t)
-	for version, is := range map[string]func(error) bool{
-		"x":                   apierrors.IsBadRequest,
-		"9223372036854775807": apierrors.IsTimeout, // too large
+	_, first := listed(t, s.in("a"), s.versions, nil)
+	s.put(configMaps, "a", "x", "gen:1")
+	newest, err := s.store.Revision(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for sentence, options := range map[string]metainternalversion.ListOptions{
+		"of any time":         {ResourceVersion: "0"},
+		"in pages":            {ResourceVersion: "0", Limit: 1},
+		"since a version":     {ResourceVersion: first},
+		"not older than that": {ResourceVersion: first, ResourceVersionMatch: metav1.ResourceVersionMatchNotOlderThan},
 	} {
-		if _, err := s.versions.Watch(s.in("a"), &metainternalversion.ListOptions{ResourceVersion: version}); !is(err) {
-			t.Errorf("%s: got %v", version, err)
+		if got, version := listed(t, s.in("a"), s.versions, &options); len(got) != 1 || number(t, version) < uint64(newest) {
+			t.Errorf("%s: got %v of version %s, want one of %d", sentence, got, version, newest)
 		}
 	}
+	if _, err := s.versions.List(s.in("a"), &metainternalversion.ListOptions{ResourceVersion: strconv.FormatInt(newest+1000, 10)}); !apierrors.IsTimeout(err) {
+		t.Errorf("of what is not yet: got %v", err)
+	}
+}
+
+// Else a watch that goes on from the list would never show them.
+func TestAListHasTheKindsThatAreServedMeanwhile(t *testing.T) {
+	s := start(t)
+	s.put(otherMaps, "a", "x", "gen:1")
+	s.setKinds(configMaps, services)
+	s.listed = func() { s.setKinds(configMaps, otherMaps, services) }
+	if got, _ := listed(t, s.in("a"), s.versions, nil); len(got) != 1 {
+		t.Errorf("got %v", got)
+	}
+}
+
+func TestAVersionThatIsNoneIsRefused(t *testing.T) {
+	s := start(t)
+	refuses := func(when string) {
+		for version, is := range map[string]func(error) bool{
+			"x":                   apierrors.IsBadRequest,
+			"9223372036854775807": apierrors.IsTimeout, // too large
+		} {
+			if _, err := s.versions.Watch(s.in("a"), &metainternalversion.ListOptions{ResourceVersion: version}); !is(err) {
+				t.Errorf("%s: %s: got %v", when, version, err)
+			}
+		}
+	}
+	refuses("while nobody watches")
+	_, version := listed(t, s.in("a"), s.versions, nil)
+	s.watch(s.versions, "a", metainternalversion.ListOptions{ResourceVersion: version})
+	refuses("while somebody does")
 }
 
 func TestAWatchIsToldHowFarItIsBeforeItEnds(t *testing.T) {
 	s := start(t)
 	_, version := listed(t, s.in("a"), s.versions, nil)
-	ctx, cancel := context.WithTimeout(s.in("a"), 2200*time.Millisecond)
+	ctx, cancel := context.WithTimeout(s.in("a"), 3*time.Second)
 	defer cancel()
 	stream, err := s.versions.Watch(ctx, &metainternalversion.ListOptions{ResourceVersion: version, AllowWatchBookmarks: true})
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.put(configMaps, "b", "elsewhere", "gen:1")
+	s.put(configMaps, "b", "elsewhere", "") // no event comes of it
+	newest, err := s.store.Revision(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
 	for event := range stream.ResultChan() {
 		if event.Type != watch.Bookmark {
 			t.Fatalf("got %s", event.Type)
+		}
+		if version := event.Object.(*v1alpha1.PropagatedVersion).ResourceVersion; number(t, version) < uint64(newest) {
+			t.Errorf("it says version %s, and the store is at %d", version, newest)
 		}
 		return
 	}

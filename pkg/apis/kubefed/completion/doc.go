@@ -9,7 +9,7 @@
 // package is for clients, too.
 //
 // Objects come from members, which are not trusted, so an evaluation may cost no more than
-// CostLimit. Whatever goes wrong in one means that the object has not ended: the worst that
+// CostLimit, nor take longer than two seconds. Whatever goes wrong in one means that the object has not ended: the worst that
 // follows is that it runs again, which is what happens without a rule.
 //
 // Packages health and retain have their expressions compiled here too: Predicate, Text and Condition.

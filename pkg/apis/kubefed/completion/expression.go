@@ -1,10 +1,13 @@
 package completion
 
 import (
+	"context"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/google/cel-go/cel"
+	"github.com/google/cel-go/common/types/ref"
 
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
 )
@@ -13,6 +16,11 @@ import (
 // is looked at, each comparison, and every ten bytes of text. An API server allows a rule ten
 // times as much for one write; here every change of every object in every member is one.
 const CostLimit = 100_000
+
+// patience bounds one evaluation where its cost does not: to compare what is deep costs as much as to compare what is not. It is
+// far longer than what else the cost lets through takes, so that a slow machine has the same results. Loops are looked at every
+// so many steps.
+const patience, loopSteps = 2 * time.Second, 16
 
 // ofOne and ofTwo are what expressions are compiled in: on an object, and on what a member has and what
 // is sent. They are never changed.
@@ -59,7 +67,7 @@ func NewPredicate(expression string, limitBytes int) (Predicate, error) {
 		return nil, err
 	}
 	return func(object map[string]any) bool {
-		result, _, err := p.Eval(map[string]any{"self": object})
+		result, err := evaluate(p, map[string]any{"self": object})
 		return err == nil && result.Value() == true
 	}, nil
 }
@@ -71,7 +79,7 @@ func NewText(expression string, limitBytes int) (Text, error) {
 		return nil, err
 	}
 	return func(object map[string]any) (string, bool) {
-		result, _, err := p.Eval(map[string]any{"self": object})
+		result, err := evaluate(p, map[string]any{"self": object})
 		if err != nil {
 			return "", false
 		}
@@ -87,7 +95,7 @@ func NewCondition(expression string, limitBytes int) (Condition, error) {
 		return nil, err
 	}
 	return func(template, member map[string]any) (bool, error) {
-		result, _, err := p.Eval(map[string]any{"template": template, "member": member})
+		result, err := evaluate(p, map[string]any{"template": template, "member": member})
 		if err != nil {
 			return false, err
 		}
@@ -97,6 +105,13 @@ func NewCondition(expression string, limitBytes int) (Condition, error) {
 		}
 		return is, nil
 	}, nil
+}
+
+func evaluate(p cel.Program, variables map[string]any) (ref.Val, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	result, _, err := p.ContextEval(ctx, variables)
+	return result, err
 }
 
 func program(environment func() (*cel.Env, error), expression string, limitBytes int, want *cel.Type, words string) (cel.Program, error) {
@@ -116,5 +131,5 @@ func program(environment func() (*cel.Env, error), expression string, limitBytes
 	if out := ast.OutputType(); !out.IsExactType(want) && !out.IsExactType(cel.DynType) {
 		return nil, fmt.Errorf("must be %s, and is of type %s", words, out)
 	}
-	return env.Program(ast, cel.CostLimit(CostLimit), cel.EvalOptions(cel.OptOptimize))
+	return env.Program(ast, cel.CostLimit(CostLimit), cel.InterruptCheckFrequency(loopSteps), cel.EvalOptions(cel.OptOptimize))
 }

@@ -48,6 +48,9 @@ func Parse(fields []v1beta1.RetainedField) (Fields, error) {
 	return out, nil
 }
 
+// maxProblemBytes is how much is said of why an expression cannot be computed: that may quote what a member has.
+const maxProblemBytes = 256
+
 // Of returns the fields that are the member's, of an object that the member has and the manifest that is
 // sent for it. Both are decoded JSON, and are not modified. problems are sentences on the fields of which
 // that cannot be told: they are the member's.
@@ -57,7 +60,7 @@ func (f Fields) Of(template, member map[string]any) (fields manifest.Fields, pro
 		if e.when != nil {
 			is, err := e.when(template, member)
 			if err != nil {
-				problems = append(problems, fmt.Sprintf("%s stays as the member has it, since spec.retainFields[%d].when of the type cannot be computed: %v", e.path, i, err))
+				problems = append(problems, fmt.Sprintf("%s stays as the member has it, since spec.retainFields[%d].when of the type cannot be computed: %.*s", e.path, i, maxProblemBytes, err.Error()))
 			} else if !is {
 				continue
 			}

@@ -2,8 +2,12 @@ package retain
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
+	"time"
+
+	"k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
 )
@@ -43,6 +47,32 @@ func TestAFieldIsTheMembersWhereItsConditionIsNotFalse(t *testing.T) {
 				t.Errorf("got %q, want %q", said, test.problem)
 			}
 		})
+	}
+}
+
+// To compare what is deep costs no more than what is not, and an error may quote all that a member has.
+func TestAMemberDoesNotDecideHowLongAConditionIs(t *testing.T) {
+	deep := make([]any, 50_000)
+	for i := range deep {
+		deep[i] = map[string]any{"name": fmt.Sprint(i)}
+	}
+	hostile := object(map[string]any{"deep": map[string]any{"a": deep}, "many": slices.Repeat([]any{int64(1)}, 10_000), "text": strings.Repeat("x", 1<<20)})
+	for when, want := range map[string]string{
+		"member.spec.many.all(x, member.spec.deep == template.spec.deep)": "interrupt",
+		"template[member.spec.text] == 1":                                 "xxx",
+	} {
+		fields, err := Parse([]v1beta1.RetainedField{{Path: "/spec/a", When: when}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		got, problems := fields.Of(runtime.DeepCopyJSON(hostile), hostile)
+		if len(got) != 1 || len(problems) != 1 || !strings.Contains(problems[0], want) || len(problems[0]) > 1<<10 {
+			t.Errorf("%s: got %v, %.1024q", when, got, problems)
+		}
+		if took := time.Since(began); took > time.Minute {
+			t.Errorf("%s took %v", when, took)
+		}
 	}
 }
 

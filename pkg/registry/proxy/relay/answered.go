@@ -58,6 +58,15 @@ func (s *sending) Close() error {
 	return s.ReadCloser.Close()
 }
 
+// interrupt ends a read that waits, of a request that may not go on: the transport to the member would wait for it.
+func (s *sending) interrupt() {
+	if s.hurry != nil {
+		s.hurry()
+		return
+	}
+	_ = s.ReadCloser.Close() // over HTTP/2 it ends reads
+}
+
 // begin is called before the headers of an answer are written, with those. A request that has not ended by
 // Close had not ended by then.
 func (s *sending) begin(header http.Header) {

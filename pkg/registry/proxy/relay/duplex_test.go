@@ -12,6 +12,7 @@ import (
 	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/client-go/rest"
 
+	"github.com/koinon-io/koinon/pkg/registry/proxy/links"
 	"github.com/koinon-io/koinon/pkg/registry/proxy/relay"
 )
 
@@ -135,6 +136,35 @@ func TestARequestIsWholeAlthoughItsAnswerBeginsEarly(t *testing.T) {
 		got, err := io.ReadAll(answer.Body)
 		if want := fmt.Sprintln(lines*(16<<10), nil); err != nil || string(got) != want {
 			t.Errorf("got %q, %v, want %q", got, err, want)
+		}
+	})
+}
+
+// A client that neither sends on nor leaves keeps no request to a member that is gone, and no server that ends.
+func TestARequestThatIsNotAllSentEndsWithItsMember(t *testing.T) {
+	reads := make(chan struct{}, 4)
+	overEach(t, func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.ReadFull(r.Body, make([]byte, len("begin")))
+		reads <- struct{}{}
+		_, _ = io.Copy(io.Discard, r.Body)
+	}, func(t *testing.T, b *bench) {
+		sends, answers := b.post()
+		if _, err := io.WriteString(sends, "begin"); err != nil {
+			t.Fatal(err)
+		}
+		<-reads
+		b.link.End(links.ErrMemberGone)
+		select {
+		case answer := <-answers:
+			if answer.err != nil {
+				t.Fatal(answer.err)
+			}
+			defer answer.Body.Close()
+			if answer.StatusCode != http.StatusServiceUnavailable {
+				t.Errorf("got %d", answer.StatusCode)
+			}
+		case <-time.After(20 * time.Second):
+			t.Error("it goes on")
 		}
 	})
 }

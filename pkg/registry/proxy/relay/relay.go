@@ -123,11 +123,15 @@ func (rl *Relay) Serve(w http.ResponseWriter, r *http.Request, to Request) {
 		BufferPool:    buffers[kind],
 		ErrorLog:      rl.log,
 		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, err error) {
-			if r.Context().Err() != nil {
+			if left := context.Cause(r.Context()); left != nil && context.Cause(ctx) == left {
 				return // nobody reads it
 			}
 			rl.fail(w, asked, problem(to.Cluster, r.Method, cause(ctx, err), to.Reticent))
 		},
+	}
+	if e.asked != nil {
+		stop := context.AfterFunc(ctx, e.asked.interrupt)
+		defer stop()
 	}
 	if kind != upgraded {
 		defer endUnread(ctx, w, rl.unreadFor)()

@@ -267,7 +267,7 @@ func (c *Controller) without(ctx context.Context, k key, config *v1beta1.Federat
 	case mark.Keep:
 		return c.end(ctx, k, config, federated, "the native object was deleted, and its label said keep")
 	}
-	return c.delete(ctx, k, config, federated)
+	return c.delete(ctx, k, config, t, federated)
 }
 
 func hasLabel(object metav1.Object) bool {

@@ -8,6 +8,7 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	utiljson "k8s.io/apimachinery/pkg/util/json"
 
 	"github.com/koinon-io/koinon/pkg/apis/federation/rights"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
@@ -130,8 +131,8 @@ func (o observation) takesAway(placed following.Placed) string {
 	return ""
 }
 
-// sameJSON compares what two documents say.
+// sameJSON compares what two documents say. Whole numbers are compared as they are: as those of JavaScript, large ones would be the same.
 func sameJSON(a, b []byte) bool {
 	var one, other any
-	return json.Unmarshal(a, &one) == nil && json.Unmarshal(b, &other) == nil && reflect.DeepEqual(one, other)
+	return utiljson.Unmarshal(a, &one) == nil && utiljson.Unmarshal(b, &other) == nil && reflect.DeepEqual(one, other)
 }

@@ -198,3 +198,13 @@ func TestWhatASecretHoldsIsNotSaidWhereItIsRefused(t *testing.T) {
 		t.Errorf("of a ConfigMap it says %q", said)
 	}
 }
+
+// In JavaScript's numbers both are the same.
+func TestLargeNumbersThatDifferAreAChange(t *testing.T) {
+	if sameJSON([]byte(`{"a":9007199254740992}`), []byte(`{"a":9007199254740993}`)) {
+		t.Error("two numbers are the same")
+	}
+	if !sameJSON([]byte(`{"a":9007199254740993,"b":0.5}`), []byte(`{"b": 0.5, "a": 9007199254740993}`)) {
+		t.Error("the same document in another order is another")
+	}
+}

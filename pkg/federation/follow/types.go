@@ -30,7 +30,9 @@ const (
 type nativeType struct {
 	resource schema.GroupVersionResource
 	// rules are what of the FederatedTypeConfig another look at all objects is for.
-	rules    string
+	rules string
+	// custom: the type had a CustomResourceDefinition when it began to be watched. What is deleted once there is none went with it.
+	custom   bool
 	informer *hostwatch.Informer
 	stop     context.CancelFunc
 }
@@ -167,22 +169,37 @@ func rulesOf(config *v1beta1.FederatedTypeConfig) string {
 	return fmt.Sprintf("%v %v %v %q", config.Spec.TargetType, config.Spec.FederatedType, config.Spec.PropagatingAnnotations, config.Annotations[v1beta1.FollowAnnotation])
 }
 
-// watch starts to watch a type, unless it is watched, or has all looked at again if the rules are others.
-func (c *Controller) watch(ctx context.Context, config *v1beta1.FederatedTypeConfig, resource schema.GroupVersionResource) {
+// isWatched reports whether a type is watched in a version, and has all looked at again if the rules are others.
+func (c *Controller) isWatched(config *v1beta1.FederatedTypeConfig, resource schema.GroupVersionResource) bool {
 	rules := rulesOf(config)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	old := c.types[config.Name]
-	if old != nil && old.resource == resource {
-		if old.rules != rules {
-			changed := *old
-			changed.rules = rules
-			c.types[config.Name] = &changed
-			c.lookAnew(config.Name, &changed)
-		}
+	if old == nil || old.resource != resource {
+		return false
+	}
+	if old.rules != rules {
+		changed := *old
+		changed.rules = rules
+		c.types[config.Name] = &changed
+		c.lookAnew(config.Name, &changed)
+	}
+	return true
+}
+
+// watch starts to watch a type, unless it is watched. It is tried again if it is not known what the type is.
+func (c *Controller) watch(ctx context.Context, config *v1beta1.FederatedTypeConfig, resource schema.GroupVersionResource) {
+	if c.isWatched(config, resource) {
 		return
 	}
-	if old != nil {
+	custom, err := c.isCustom(ctx, config)
+	if err != nil {
+		klog.FromContext(ctx).V(2).Info("Failed to look at a CustomResourceDefinition", "type", config.Name, "problem", err.Error())
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if old := c.types[config.Name]; old != nil {
 		old.stop()
 	}
 	namespace := ""
@@ -190,7 +207,7 @@ func (c *Controller) watch(ctx context.Context, config *v1beta1.FederatedTypeCon
 		namespace = c.Namespace
 	}
 	source := c.host.source(resource, namespace)
-	t := &nativeType{resource: resource, rules: rules}
+	t := &nativeType{resource: resource, rules: rulesOf(config), custom: custom}
 	t.informer = hostwatch.NewSelectingInformer[*metav1.PartialObjectMetadataList](source, v1beta1.FederateLabel, &metav1.PartialObjectMetadata{})
 	// Both fail only once the informer runs.
 	_ = t.informer.SetTransform(strip)
@@ -214,6 +231,16 @@ func (c *Controller) watch(ctx context.Context, config *v1beta1.FederatedTypeCon
 		}
 		wg.Wait()
 	})
+}
+
+// isCustom reports whether a type has a CustomResourceDefinition. What may not be read is taken for one: objects of such a type are
+// followed, and nothing is deleted.
+func (c *Controller) isCustom(ctx context.Context, config *v1beta1.FederatedTypeConfig) (bool, error) {
+	definition, err := c.definition(ctx, config)
+	if apierrors.IsForbidden(err) {
+		return true, nil
+	}
+	return definition != nil, err
 }
 
 // enqueueAll has all objects of a type looked at: those that are labelled, and those that are followed. It is called with mu held.

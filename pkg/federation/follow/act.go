@@ -196,7 +196,7 @@ func (c *Controller) definition(ctx context.Context, config *v1beta1.FederatedTy
 	case memberclient.IsMissing(err, name):
 		return nil, nil
 	}
-	return nil, err // as it is: it is asked what it means
+	return nil, err
 }
 
 // doubt says why a federated object is not deleted although there is no native one, empty if it is: its native object went
@@ -208,7 +208,7 @@ func (c *Controller) doubt(ctx context.Context, config *v1beta1.FederatedTypeCon
 		return "", fmt.Errorf("look at the CustomResourceDefinition: %w", err)
 	case definition != nil && definition.DeletionTimestamp != nil:
 		return "the CustomResourceDefinition of the native object is being deleted, and it with that", nil
-	case definition != nil && !definition.CreationTimestamp.Before(&federated.CreationTimestamp), definition == nil && t.custom:
+	case definition != nil && !definition.CreationTimestamp.Before(&federated.CreationTimestamp), definition == nil && t.custom.Load():
 		return "the CustomResourceDefinition of the native object was deleted, and it with that", nil
 	}
 	client, err := c.client(config, federated.Namespace)

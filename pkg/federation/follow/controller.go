@@ -179,7 +179,7 @@ func (c *Controller) processNext(ctx context.Context) bool {
 		c.queue.Forget(k)
 		return true
 	}
-	if c.queue.NumRequeues(k) > 2 && !errors.Is(err, errNotKnown) { // races with other writers cure themselves
+	if c.queue.NumRequeues(k) == 3 && !errors.Is(err, errNotKnown) { // races with other writers cure themselves
 		klog.FromContext(ctx).Error(err, "Failed to have an object followed", "item", k)
 	}
 	c.queue.AddRateLimited(k)

@@ -6,6 +6,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -68,7 +69,6 @@ func TestWhatGoesWithItsTypeIsNotTakenForDeletedOnceTheTypeIsGone(t *testing.T) 
 		want          string
 	}{
 		"a type that had a definition, which is gone": {http.StatusOK, http.StatusNotFound, http.MethodPatch},
-		"a definition that could not be read":         {http.StatusForbidden, http.StatusNotFound, http.MethodPatch},
 		"a type that never had one":                   {http.StatusNotFound, http.StatusNotFound, http.MethodDelete},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -88,10 +88,12 @@ func TestWhatGoesWithItsTypeIsNotTakenForDeletedOnceTheTypeIsGone(t *testing.T) 
 			if err != nil {
 				t.Fatal(err)
 			}
+			watched := &nativeType{custom: new(atomic.Bool)}
+			watched.custom.Store(custom)
 			host.set(test.after)
 			federated := &v1beta2.FederatedObject{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "web", UID: "f", ResourceVersion: "7",
 				Annotations: map[string]string{v1beta1.FollowsAnnotation: following.Mark{UID: "u"}.String()}}}
-			if err := c.delete(t.Context(), keyOf(config, "shop", "web"), config, &nativeType{custom: custom}, federated); err != nil {
+			if err := c.delete(t.Context(), keyOf(config, "shop", "web"), config, watched, federated); err != nil {
 				t.Fatal(err)
 			}
 			if got := strings.Join(host.wrote, " "); got != test.want {
@@ -102,17 +104,18 @@ func TestWhatGoesWithItsTypeIsNotTakenForDeletedOnceTheTypeIsGone(t *testing.T) 
 }
 
 // Nobody watches a type of which it is not known what it is: it is asked again.
-func TestATypeWhoseDefinitionIsNotKnownIsNotWatchedYet(t *testing.T) {
-	server := httptest.NewServer(&gadgetHost{definition: http.StatusServiceUnavailable})
-	defer server.Close()
-	h, err := newHost(&rest.Config{Host: server.URL})
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := &Controller{host: h, types: map[string]*nativeType{}}
-	config := typeConfig("example.com", "Gadget", "gadgets", v1beta1.NamespaceScoped)
-	if c.watch(t.Context(), config, customResources); len(c.types) != 0 {
-		t.Error("it is watched")
+func TestADefinitionThatIsNotReadIsNotKnown(t *testing.T) {
+	for _, code := range []int{http.StatusForbidden, http.StatusServiceUnavailable} {
+		server := httptest.NewServer(&gadgetHost{definition: code})
+		defer server.Close()
+		h, err := newHost(&rest.Config{Host: server.URL})
+		if err != nil {
+			t.Fatal(err)
+		}
+		config := typeConfig("example.com", "Gadget", "gadgets", v1beta1.NamespaceScoped)
+		if custom, err := (&Controller{host: h}).isCustom(t.Context(), config); err == nil {
+			t.Errorf("of an answer %d: got %v, want an error", code, custom)
+		}
 	}
 }
 

@@ -281,10 +281,16 @@ func TestANewFederatedNamespaceTakesNothingAway(t *testing.T) {
 		said    string
 		unsaid  string
 	}{
-		"made with an object":        {args: "cm/settings --from m1 --clusters m1 --with-namespace", in: []string{"m1", "m2"}, refused: would},
-		"made with its contents":     {args: "namespace shop --contents --from m1 --clusters m1", in: []string{"m2"}, refused: would},
-		"made by itself":             {args: "namespace/shop --from m1 --clusters m1", in: []string{"m2"}, refused: would},
-		"not made, but printed":      {args: "namespace/shop --from m1 --clusters m1 -o yaml", in: []string{"m2"}, said: "Warning: " + would},
+		"made with an object":    {args: "cm/settings --from m1 --clusters m1 --with-namespace", in: []string{"m1", "m2"}, refused: would},
+		"made with its contents": {args: "namespace shop --contents --from m1 --clusters m1", in: []string{"m2"}, refused: would},
+		"made by itself":         {args: "namespace/shop --from m1 --clusters m1", in: []string{"m2"}, refused: would},
+		"not made, but printed":  {args: "namespace/shop --from m1 --clusters m1 -o yaml", in: []string{"m2"}, said: "Warning: " + would},
+		"of objects that are placed by zones": {
+			args: "namespace/shop --from m1 --clusters m1", in: []string{"m2"}, refused: would,
+			prepare: func(h *fakeHub) {
+				h.put(testTypes+"federatedconfigmaps", `{items: [{metadata: {name: old, namespace: shop}, spec: {topologyType: "cluster:zone"}, status: {targets: [{name: m2, hash: h}]}}]}`)
+			},
+		},
 		"made where all objects are": {args: "cm/settings --from m1 --clusters m1,m2 --with-namespace", in: []string{"m1", "m2"}},
 		"made for all clusters":      {args: "cm/settings --from m1 --all --with-namespace", in: []string{"m1", "m2"}},
 		"made for those of a label":  {args: "cm/settings --from m1 --cluster-selector zone=a --with-namespace", in: []string{"m1", "m2"}},

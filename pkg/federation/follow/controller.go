@@ -45,9 +45,9 @@ type Objects interface {
 	Synced(kind string) bool
 	// Get returns an object from the cache, nil if there is none.
 	Get(kind, namespace, name string) *v1beta2.FederatedObject
-	// InClusters names the clusters that have, or may have, objects of a namespace, sorted. It is not known while
-	// not all objects are.
-	InClusters(namespace string) (clusters []string, known bool)
+	// InTargets names the targets that have, or may have, objects of a namespace, sorted: of objects whose topology type has the same
+	// base. It is not known while not all objects are.
+	InTargets(namespace, topologyType string) (targets []string, known bool)
 }
 
 // Config is what a Controller works with. The lister's cache must be synced before Run.
@@ -233,8 +233,9 @@ func (c *Controller) sync(ctx context.Context, k key) error {
 	}
 	o := observation{config: config, object: object, keep: keep, federated: federated}
 	if reach.KindOf(&config.Spec).IsNamespace() && federated == nil {
+		placed, _ := following.PlacementOf(object.GetAnnotations()) // what cannot be read is refused
 		known := false
-		if o.held, known = c.Objects.InClusters(k.name); !known {
+		if o.held, known = c.Objects.InTargets(k.name, topologyOf(placed)); !known {
 			return errNotKnown
 		}
 	}

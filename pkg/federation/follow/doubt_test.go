@@ -124,4 +124,4 @@ type nobody struct{}
 
 func (nobody) Synced(string) bool                                  { return true }
 func (nobody) Get(string, string, string) *v1beta2.FederatedObject { return nil }
-func (nobody) InClusters(string) ([]string, bool)                  { return nil, true }
+func (nobody) InTargets(string, string) ([]string, bool)           { return nil, true }

@@ -28,7 +28,7 @@ func main() {
 	stop()
 	if err != nil {
 		if err.Error() != "" {
-			fmt.Fprintln(os.Stderr, "error:", err)
+			fmt.Fprintln(cli.NewPlainWriter(os.Stderr), "error:", err)
 		}
 		os.Exit(cli.ExitCode(err))
 	}

@@ -221,12 +221,13 @@ func (l *looked) leftBehind(record v1beta2.TargetStatus, member *reason, later b
 
 // say tells what is left behind in which target.
 func (o *abandonOptions) say(object masked, what string, all []leftBehind) {
-	fmt.Fprintf(o.Out, "%s: what is in %d of its targets %s, and stays when the member is back, without Koinon's label\n", object, len(all), what)
+	out := NewPlainWriter(o.Out)
+	fmt.Fprintf(out, "%s: what is in %d of its targets %s, and stays when the member is back, without Koinon's label\n", object, len(all), what)
 	for _, left := range all {
 		when := ""
 		if left.later {
 			when = "; once the object is deleted, or no longer placed there"
 		}
-		fmt.Fprintf(o.Out, "  %s: %s in member %s (%s)%s\n", left.record.Name, left.place, left.record.Cluster, left.member, when)
+		fmt.Fprintf(out, "  %s: %s in member %s (%s)%s\n", left.record.Name, left.place, left.record.Cluster, left.member, when)
 	}
 }

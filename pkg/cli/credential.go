@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -19,6 +20,7 @@ import (
 	"k8s.io/client-go/util/cert"
 
 	"github.com/koinon-io/koinon/pkg/apis/federation/accounts"
+	"github.com/koinon-io/koinon/pkg/memberaccess"
 )
 
 // execInfo is the variable by which clients tell a program which cluster they need a credential for.
@@ -51,7 +53,8 @@ The credential is the token or client certificate of the current context, or wha
 or that of the cluster that the pod is in. Who uses it acts as you in the members.
 
 Profiles are written by others. The credential is given for the paths of proxies on your own server
-only, over https, and not without verification, for another name or by another proxy than yours.`,
+only, over https, and not without verification, for another name or by another proxy than yours. An
+authority of the profile must be one of yours, where the context or --certificate-authority says which.`,
 		Example: `  # What a controller outside of the host is given with --clusterprofile-provider-file
   {"providers": [{"name": "koinon", "execConfig": {
     "apiVersion": "client.authentication.k8s.io/v1", "command": "kubectl-koinon",
@@ -77,6 +80,9 @@ func (o *credentialOptions) run() error {
 		return err
 	}
 	if err := checkAsked(asked.Spec.Cluster, own); err != nil {
+		return err
+	}
+	if err := checkAuthority(asked.Spec.Cluster, own); err != nil {
 		return err
 	}
 	status, err := o.credential(user)
@@ -146,6 +152,29 @@ func checkAsked(asked *clientauthenticationv1.Cluster, own *clientcmdapi.Cluster
 		return fmt.Errorf("spec.cluster.tls-server-name is %q, and yours is %q: %s", asked.TLSServerName, own.TLSServerName, refused)
 	case asked.ProxyURL != "" && asked.ProxyURL != own.ProxyURL:
 		return fmt.Errorf("spec.cluster.proxy-url is not yours: %s", refused)
+	}
+	return nil
+}
+
+// checkAuthority refuses an authority that the caller does not trust himself, if it is known whom he trusts: who has a certificate of it and
+// answers at the server's address would be given the credential.
+func checkAuthority(asked *clientauthenticationv1.Cluster, own *clientcmdapi.Cluster) error {
+	trusted := own.CertificateAuthorityData
+	if len(trusted) == 0 && own.CertificateAuthority != "" {
+		var err error
+		if trusted, err = os.ReadFile(own.CertificateAuthority); err != nil {
+			return fmt.Errorf("read the authority of Koinon's server: %w", err)
+		}
+	}
+	if len(trusted) == 0 || own.InsecureSkipTLSVerify {
+		return nil
+	}
+	known := memberaccess.Certificates(trusted)
+	for _, authority := range memberaccess.Certificates(asked.CertificateAuthorityData) {
+		if !slices.ContainsFunc(known, authority.Equal) {
+			return fmt.Errorf("spec.cluster.certificate-authority-data has the authority %q, which yours has not: no credential is given for it; if it is Koinon's, add it to the authority of the context, or name a file that has it with --certificate-authority",
+				authority.Subject.String())
+		}
 	}
 	return nil
 }

@@ -5,12 +5,14 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"math/big"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -164,6 +166,64 @@ func TestACredentialIsGivenForOurProxiesOnly(t *testing.T) {
 			}
 			if strings.Contains(stdout, "t0ken") {
 				t.Error("the token is given")
+			}
+		})
+	}
+}
+
+// Who may write profiles, and answers at the server's address, must not be able to have a credential sent to him either.
+func TestAnAuthorityOfAProfileIsOneOfTheCallers(t *testing.T) {
+	authority := func(name string) []byte {
+		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+		if err != nil {
+			t.Fatal(err)
+		}
+		template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, NotAfter: time.Now().Add(time.Hour)}
+		der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return pemOf(der)
+	}
+	ours, next, evil := authority("ours"), authority("next"), authority("evil")
+	file := filepath.Join(t.TempDir(), "ca.crt")
+	if err := os.WriteFile(file, ours, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	token := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(token, []byte("t0ken"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	const refused = `spec.cluster.certificate-authority-data has the authority "CN=evil", which yours has not: no credential is given for it`
+	for name, test := range map[string]struct {
+		own, asked []byte
+		args       []string
+		want       string
+	}{
+		"the same":                          {own: ours, asked: ours},
+		"one of several":                    {own: slices.Concat(ours, next), asked: next},
+		"another":                           {own: ours, asked: evil, want: refused},
+		"another beside it":                 {own: ours, asked: slices.Concat(ours, evil), want: refused},
+		"the same, of a file":               {asked: ours, args: []string{"--certificate-authority", file}},
+		"another than a file's":             {asked: evil, args: []string{"--certificate-authority", file}, want: refused},
+		"another than a file's, in a pod":   {asked: evil, args: []string{"--token-file", token, "--server", koinonServer, "--certificate-authority", file}, want: refused},
+		"any, where none is known":          {asked: evil},
+		"any, in a pod where none is known": {asked: evil, args: []string{"--token-file", token, "--server", koinonServer}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			config := clientcmdapi.NewConfig()
+			config.Clusters["koinon"] = &clientcmdapi.Cluster{Server: koinonServer, CertificateAuthorityData: test.own}
+			config.AuthInfos["jane"] = &clientcmdapi.AuthInfo{Token: "t0ken"}
+			config.Contexts["koinon"] = &clientcmdapi.Context{Cluster: "koinon", AuthInfo: "jane"}
+			config.CurrentContext = "koinon"
+			use(t, config)
+			askFor(t, fmt.Sprintf(`{"server": %q, "certificate-authority-data": %q}`, koinonServer+groupPath+"/clusters/m1/proxy", base64.StdEncoding.EncodeToString(test.asked)))
+			stdout, _, err := run(t, append([]string{"credential"}, test.args...)...)
+			if got := errorText(err); !strings.HasPrefix(got, test.want) || (got == "") != (test.want == "") {
+				t.Errorf("got %q, want %q", got, test.want)
+			}
+			if given := strings.Contains(stdout, "t0ken"); given != (test.want == "") {
+				t.Errorf("the token is given: %v", given)
 			}
 		})
 	}

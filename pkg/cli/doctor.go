@@ -178,6 +178,7 @@ func (d *diagnosis) sort() {
 
 // print writes for people: a line for each finding, and under it what mends it.
 func (d *diagnosis) print(out io.Writer) error {
+	out = NewPlainWriter(out)
 	w := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
 	for _, f := range d.Findings {
 		fmt.Fprintf(w, "%s\t%s\t%s\n", f.Severity, f.Subject, f.Problem)

@@ -31,6 +31,7 @@ func printValue(out io.Writer, output string, value any) error {
 
 // print prints it for people, as a tree for each target.
 func (e *explanation) print(out io.Writer) {
+	out = NewPlainWriter(out)
 	name := e.Name
 	if e.Namespace != "" {
 		name = e.Namespace + "/" + name

@@ -281,10 +281,31 @@ func TestANewFederatedNamespaceTakesNothingAway(t *testing.T) {
 		said    string
 		unsaid  string
 	}{
-		"made with an object":        {args: "cm/settings --from m1 --clusters m1 --with-namespace", in: []string{"m1", "m2"}, refused: would},
-		"made with its contents":     {args: "namespace shop --contents --from m1 --clusters m1", in: []string{"m2"}, refused: would},
-		"made by itself":             {args: "namespace/shop --from m1 --clusters m1", in: []string{"m2"}, refused: would},
-		"not made, but printed":      {args: "namespace/shop --from m1 --clusters m1 -o yaml", in: []string{"m2"}, said: "Warning: " + would},
+		"made with an object":    {args: "cm/settings --from m1 --clusters m1 --with-namespace", in: []string{"m1", "m2"}, refused: would},
+		"made with its contents": {args: "namespace shop --contents --from m1 --clusters m1", in: []string{"m2"}, refused: would},
+		"made by itself":         {args: "namespace/shop --from m1 --clusters m1", in: []string{"m2"}, refused: would},
+		"not made, but printed":  {args: "namespace/shop --from m1 --clusters m1 -o yaml", in: []string{"m2"}, said: "Warning: " + would},
+		"of objects that are placed by zones": {
+			args: "namespace/shop --from m1 --clusters m1", in: []string{"m2"}, refused: would,
+			prepare: func(h *fakeHub) {
+				h.put(testTypes+"federatedconfigmaps", `{items: [{metadata: {name: old, namespace: shop}, spec: {topologyType: "cluster:zone"}, status: {targets: [{name: m2, hash: h}]}}]}`)
+			},
+		},
+		"made in a cell, where another has an object": {
+			args: "namespace/shop --from m1 --cells c1", in: []string{"m2"},
+			refused: `one with --cells c1 would delete objects in c2 (configmaps/old): "kubectl koinon federate namespaces/shop --cells c1,c2" makes one that leaves them`,
+			prepare: func(h *fakeHub) {
+				h.put(groupPath+"/namespaces/shop/cells", `{items: [{metadata: {name: c1}, spec: {clusterName: m1}}, {metadata: {name: c2}, spec: {clusterName: m2}}]}`)
+				h.put(testTypes+"federatedconfigmaps", `{items: [{metadata: {name: old, namespace: shop}, spec: {topologyType: cell}, status: {targets: [{name: c2, hash: h}]}}]}`)
+			},
+		},
+		"made in the cells that have objects": {
+			args: "namespace/shop --from m1 --cells c2", in: []string{"m2"},
+			prepare: func(h *fakeHub) {
+				h.put(groupPath+"/namespaces/shop/cells", `{items: [{metadata: {name: c1}, spec: {clusterName: m1}}, {metadata: {name: c2}, spec: {clusterName: m2}}]}`)
+				h.put(testTypes+"federatedconfigmaps", `{items: [{metadata: {name: old, namespace: shop}, spec: {topologyType: cell}, status: {targets: [{name: c2, hash: h}]}}]}`)
+			},
+		},
 		"made where all objects are": {args: "cm/settings --from m1 --clusters m1,m2 --with-namespace", in: []string{"m1", "m2"}},
 		"made for all clusters":      {args: "cm/settings --from m1 --all --with-namespace", in: []string{"m1", "m2"}},
 		"made for those of a label":  {args: "cm/settings --from m1 --cluster-selector zone=a --with-namespace", in: []string{"m1", "m2"}},

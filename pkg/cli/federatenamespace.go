@@ -14,6 +14,7 @@ import (
 	"github.com/koinon-io/koinon/pkg/apis/federation/tenancy"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/placement"
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/topology"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
 	"github.com/koinon-io/koinon/pkg/federation/reach"
 )
@@ -46,7 +47,7 @@ func (s *stranded) String() string {
 func (f *federating) namespaces(ctx context.Context) (without []stranded, err error) {
 	names := map[string]bool{}
 	for _, item := range f.items {
-		if kind := reach.KindOf(&item.config.Spec); f.topology == v1beta2.TopologyCluster && (kind.Namespaced || kind.IsNamespace()) {
+		if kind := reach.KindOf(&item.config.Spec); kind.IsNamespace() || kind.Namespaced && f.topology == v1beta2.TopologyCluster {
 			names[item.namespace] = true
 		}
 	}
@@ -62,8 +63,9 @@ func (f *federating) namespaces(ctx context.Context) (without []stranded, err er
 		_, err := readFederated(ctx, f.hub, config, name, name)
 		added := f.seen[objectKey{rights.Target(config), name, name}]
 		switch {
-		case err == nil:
+		case err == nil && f.topology == v1beta2.TopologyCluster:
 			f.remarkNamespace(ctx, config, name)
+		case err == nil:
 		case !apierrors.IsNotFound(err):
 			return nil, fmt.Errorf("look for the FederatedNamespace of %q: %s", name, sentence(err))
 		case added || f.WithNamespace:
@@ -98,7 +100,8 @@ func (f *federating) strandedBy(ctx context.Context, namespace string) stranded 
 	return s
 }
 
-// inClusters are the objects of a namespace that clusters have, or may have, by cluster. One that is being deleted departs anyway.
+// inClusters are the objects of a namespace that clusters have, or may have, by cluster; those that cells have, if the placement that is asked
+// for is in cells. One that is being deleted departs anyway.
 func (f *federating) inClusters(ctx context.Context, namespace string) (map[string][]string, error) {
 	found := map[string][]string{}
 	for i := range f.types {
@@ -109,7 +112,7 @@ func (f *federating) inClusters(ctx context.Context, namespace string) (map[stri
 		err := pages(ctx, f.hub, federatedPath(config, v1beta2.SchemeGroupVersion.Version, namespace, ""), func(items []v1beta2.FederatedObject) {
 			for i := range items {
 				o := &items[i]
-				if reach.TopologyOf(o) != v1beta2.TopologyCluster || o.DeletionTimestamp != nil || o.Status == nil {
+				if topology.Base(reach.TopologyOf(o)) != f.topology || o.DeletionTimestamp != nil || o.Status == nil {
 					continue
 				}
 				for _, record := range o.Status.Targets {
@@ -137,9 +140,9 @@ func (f *federating) leaveStranded(ctx context.Context, namespace string, object
 	return nil
 }
 
-// outside are the clusters to which objects of a namespace do not go if its FederatedNamespace has a placement.
+// outside are the clusters, or cells, to which objects of a namespace do not go if its FederatedNamespace has a placement.
 func (f *federating) outside(ctx context.Context, namespace string, placed *v1beta2.Placement) (map[string]bool, error) {
-	candidates, err := f.clusterCandidates(ctx, namespace)
+	candidates, err := f.candidates(ctx, namespace)
 	if err != nil {
 		return nil, err
 	}
@@ -147,8 +150,8 @@ func (f *federating) outside(ctx context.Context, namespace string, placed *v1be
 	for _, c := range candidates {
 		targets = append(targets, placement.Target{Candidate: c, Disposition: placement.Placed})
 	}
-	wanted := &v1beta2.FederatedObject{Spec: v1beta2.FederatedObjectSpec{TopologyType: v1beta2.TopologyCluster, Placement: placed}}
-	targets, err = placement.Narrow(v1beta2.TopologyCluster, targets, placement.Namespace{Name: namespace, Federated: wanted})
+	wanted := &v1beta2.FederatedObject{Spec: v1beta2.FederatedObjectSpec{TopologyType: f.topology, Placement: placed}}
+	targets, err = placement.Narrow(f.topology, targets, placement.Namespace{Name: namespace, Federated: wanted})
 	if err != nil {
 		return nil, err
 	}
@@ -159,9 +162,9 @@ func (f *federating) outside(ctx context.Context, namespace string, placed *v1be
 	return outside, nil
 }
 
-// clusterCandidates are the clusters, as objects of the namespace see them.
-func (f *federating) clusterCandidates(ctx context.Context, namespace string) ([]placement.Candidate, error) {
-	o := reach.Object{TopologyType: v1beta2.TopologyCluster, Namespace: namespace, Name: namespace}
+// candidates are the clusters, or cells, as objects of the namespace see them.
+func (f *federating) candidates(ctx context.Context, namespace string) ([]placement.Candidate, error) {
+	o := reach.Object{TopologyType: f.topology, Namespace: namespace, Name: namespace}
 	if there, err := f.hub.namespace(ctx, namespace); err == nil && there != nil {
 		o.Tenant = tenancy.Of(there.Labels)
 	}
@@ -170,17 +173,17 @@ func (f *federating) clusterCandidates(ctx context.Context, namespace string) ([
 
 // wantedTargets are the targets that are asked for.
 func (f *federating) wantedTargets(ctx context.Context, namespace string) ([]placement.Target, error) {
-	candidates, err := f.clusterCandidates(ctx, namespace)
+	candidates, err := f.candidates(ctx, namespace)
 	if err != nil {
 		return nil, err
 	}
-	return placement.Resolve(v1beta2.TopologyCluster, &f.placed, nil, candidates)
+	return placement.Resolve(f.topology, &f.placed, nil, candidates)
 }
 
-// covering are the flags of a placement in what is asked for now, and in more clusters.
+// covering are the flags of a placement in what is asked for now, and in more clusters or cells.
 func (f *federating) covering(ctx context.Context, namespace string, more []string) (string, error) {
-	names := slices.Concat(f.Clusters, more)
-	if len(f.Clusters) == 0 {
+	names := slices.Concat(f.Clusters, f.Cells, more)
+	if len(f.Clusters)+len(f.Cells) == 0 {
 		targets, err := f.wantedTargets(ctx, namespace)
 		if err != nil {
 			return "", err
@@ -192,7 +195,7 @@ func (f *federating) covering(ctx context.Context, namespace string, more []stri
 		}
 	}
 	slices.Sort(names)
-	return " --clusters " + shellWord(strings.Join(slices.Compact(names), ",")), nil
+	return " --" + f.topology + "s " + shellWord(strings.Join(slices.Compact(names), ",")), nil
 }
 
 // namespaceCommand makes the FederatedNamespace, with a placement from which nothing departs.
@@ -208,7 +211,7 @@ func (f *federating) namespaceCommand(s stranded) string {
 func (f *federating) advice(s stranded) string {
 	switch {
 	case s.unknown != nil:
-		return fmt.Sprintf("which objects one with%s would delete in other clusters is not known: %s", f.placeFlags(), s.unknown)
+		return fmt.Sprintf("which objects one with%s would delete in other %ss is not known: %s", f.placeFlags(), f.topology, s.unknown)
 	case len(s.objects) > 0:
 		return fmt.Sprintf("one with%s would delete objects in %s, and the command below leaves them", f.placeFlags(), &s)
 	}
@@ -220,8 +223,8 @@ func (f *federating) refuseStranded(s stranded) error {
 	var err error
 	switch {
 	case s.unknown != nil:
-		err = fmt.Errorf("namespace %q has no FederatedNamespace, and which objects one with%s would delete in other clusters is not known: %w; -o yaml prints it, for kubectl to make it if there are none",
-			s.namespace, f.placeFlags(), s.unknown)
+		err = fmt.Errorf("namespace %q has no FederatedNamespace, and which objects one with%s would delete in other %ss is not known: %w; -o yaml prints it, for kubectl to make it if there are none",
+			s.namespace, f.placeFlags(), f.topology, s.unknown)
 	case len(s.objects) > 0:
 		err = fmt.Errorf("namespace %q has no FederatedNamespace, and one with%s would delete objects in %s: \"%s\" makes one that leaves them",
 			s.namespace, f.placeFlags(), &s, f.namespaceCommand(s))

@@ -149,8 +149,8 @@ func (c *Controller) end(ctx context.Context, k key, config *v1beta1.FederatedTy
 }
 
 // delete deletes a federated object whose native one is gone, if that is sure.
-func (c *Controller) delete(ctx context.Context, k key, config *v1beta1.FederatedTypeConfig, federated *v1beta2.FederatedObject) error {
-	doubt, err := c.doubt(ctx, config, federated)
+func (c *Controller) delete(ctx context.Context, k key, config *v1beta1.FederatedTypeConfig, t *nativeType, federated *v1beta2.FederatedObject) error {
+	doubt, err := c.doubt(ctx, config, t, federated)
 	if err != nil {
 		return err
 	}
@@ -182,20 +182,34 @@ func (c *Controller) delete(ctx context.Context, k key, config *v1beta1.Federate
 // customResources are the types of types.
 var customResources = schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"}
 
+// definition is the CustomResourceDefinition of a type, nil if it has none.
+func (c *Controller) definition(ctx context.Context, config *v1beta1.FederatedTypeConfig) (*metav1.PartialObjectMetadata, error) {
+	target := config.Spec.TargetType
+	if !strings.Contains(target.Group, ".") {
+		return nil, nil
+	}
+	name := target.PluralName + "." + target.Group
+	definition, err := c.host.look(ctx, customResources, "", name)
+	switch {
+	case err == nil:
+		return definition, nil
+	case memberclient.IsMissing(err, name):
+		return nil, nil
+	}
+	return nil, err
+}
+
 // doubt says why a federated object is not deleted although there is no native one, empty if it is: its native object went
 // with its type, or it was not made here.
-func (c *Controller) doubt(ctx context.Context, config *v1beta1.FederatedTypeConfig, federated *v1beta2.FederatedObject) (string, error) {
-	if target := config.Spec.TargetType; strings.Contains(target.Group, ".") {
-		name := target.PluralName + "." + target.Group
-		definition, err := c.host.look(ctx, customResources, "", name)
-		switch {
-		case err == nil && definition.DeletionTimestamp != nil:
-			return "the CustomResourceDefinition of the native object is being deleted, and it with that", nil
-		case err == nil && !definition.CreationTimestamp.Before(&federated.CreationTimestamp):
-			return "the CustomResourceDefinition of the native object was deleted, and it with that", nil
-		case err != nil && !memberclient.IsMissing(err, name):
-			return "", fmt.Errorf("look at the CustomResourceDefinition: %w", err)
-		}
+func (c *Controller) doubt(ctx context.Context, config *v1beta1.FederatedTypeConfig, t *nativeType, federated *v1beta2.FederatedObject) (string, error) {
+	definition, err := c.definition(ctx, config)
+	switch {
+	case err != nil:
+		return "", fmt.Errorf("look at the CustomResourceDefinition: %w", err)
+	case definition != nil && definition.DeletionTimestamp != nil:
+		return "the CustomResourceDefinition of the native object is being deleted, and it with that", nil
+	case definition != nil && !definition.CreationTimestamp.Before(&federated.CreationTimestamp), definition == nil && t.custom.Load():
+		return "the CustomResourceDefinition of the native object was deleted, and it with that", nil
 	}
 	client, err := c.client(config, federated.Namespace)
 	if err != nil {

@@ -45,9 +45,9 @@ type Objects interface {
 	Synced(kind string) bool
 	// Get returns an object from the cache, nil if there is none.
 	Get(kind, namespace, name string) *v1beta2.FederatedObject
-	// InClusters names the clusters that have, or may have, objects of a namespace, sorted. It is not known while
-	// not all objects are.
-	InClusters(namespace string) (clusters []string, known bool)
+	// InTargets names the targets that have, or may have, objects of a namespace, sorted: of objects whose topology type has the same
+	// base. It is not known while not all objects are.
+	InTargets(namespace, topologyType string) (targets []string, known bool)
 }
 
 // Config is what a Controller works with. The lister's cache must be synced before Run.
@@ -179,7 +179,7 @@ func (c *Controller) processNext(ctx context.Context) bool {
 		c.queue.Forget(k)
 		return true
 	}
-	if c.queue.NumRequeues(k) > 2 && !errors.Is(err, errNotKnown) { // races with other writers cure themselves
+	if c.queue.NumRequeues(k) == 3 && !errors.Is(err, errNotKnown) { // races with other writers cure themselves
 		klog.FromContext(ctx).Error(err, "Failed to have an object followed", "item", k)
 	}
 	c.queue.AddRateLimited(k)
@@ -233,8 +233,9 @@ func (c *Controller) sync(ctx context.Context, k key) error {
 	}
 	o := observation{config: config, object: object, keep: keep, federated: federated}
 	if reach.KindOf(&config.Spec).IsNamespace() && federated == nil {
+		placed, _ := following.PlacementOf(object.GetAnnotations()) // what cannot be read is refused
 		known := false
-		if o.held, known = c.Objects.InClusters(k.name); !known {
+		if o.held, known = c.Objects.InTargets(k.name, topologyOf(placed)); !known {
 			return errNotKnown
 		}
 	}
@@ -267,7 +268,7 @@ func (c *Controller) without(ctx context.Context, k key, config *v1beta1.Federat
 	case mark.Keep:
 		return c.end(ctx, k, config, federated, "the native object was deleted, and its label said keep")
 	}
-	return c.delete(ctx, k, config, federated)
+	return c.delete(ctx, k, config, t, federated)
 }
 
 func hasLabel(object metav1.Object) bool {

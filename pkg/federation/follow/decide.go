@@ -1,6 +1,7 @@
 package follow
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"reflect"
@@ -8,9 +9,11 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	utiljson "k8s.io/apimachinery/pkg/util/json"
 
 	"github.com/koinon-io/koinon/pkg/apis/federation/rights"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/topology"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/following"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
 	"github.com/koinon-io/koinon/pkg/federation/native"
@@ -24,7 +27,7 @@ type observation struct {
 	keep   bool
 	// federated is the federated object of that name, nil if there is none.
 	federated *v1beta2.FederatedObject
-	// held are the clusters that have objects of the namespace, if the object is one.
+	// held are the targets that have objects of the namespace, if the object is one: of objects that its placement narrows.
 	held []string
 }
 
@@ -109,29 +112,38 @@ func (o observation) making(template []byte, mark following.Mark) decision {
 	}}
 }
 
-// takesAway says why the FederatedNamespace of a namespace is not made: while there is none, objects of the namespace stay in clusters, and one
-// that does not go there has them deleted. Of a selector it is not asked whom it selects, unless it selects everybody.
+// takesAway says why the FederatedNamespace of a namespace is not made: while there is none, objects of the namespace stay where they are, and one
+// that does not go there has them deleted, if it is placed in targets of the same kind (see placement.Narrow). Of a selector, and of groups, it
+// is not asked whom they select, unless a selector selects everybody.
 func (o observation) takesAway(placed following.Placed) string {
-	if !reach.KindOf(&o.config.Spec).IsNamespace() || placed.TopologyType != "" && placed.TopologyType != v1beta2.TopologyCluster {
+	if !reach.KindOf(&o.config.Spec).IsNamespace() {
 		return ""
 	}
+	topologyType := topologyOf(placed)
+	groups := topology.Label(topologyType) != ""
 	if placed.Topologies != nil && len(placed.Topologies) == 0 {
 		return fmt.Sprintf("where a namespace goes has to be said by the annotation %s: a FederatedNamespace that goes nowhere takes objects of its namespace out of members",
 			v1beta1.PlacementAnnotation)
 	}
-	if s := placed.TopologySelector; s != nil && len(s.MatchLabels)+len(s.MatchExpressions) == 0 {
+	if s := placed.TopologySelector; s != nil && len(s.MatchLabels)+len(s.MatchExpressions) == 0 && !groups {
 		return ""
 	}
-	for _, cluster := range o.held {
-		if !slices.ContainsFunc(placed.Topologies, func(t v1beta2.TopologyReference) bool { return t.Name == cluster }) {
-			return fmt.Sprintf("cluster %q has objects of this namespace, which has no FederatedNamespace, and one that does not name the cluster would delete them there", cluster)
+	for _, target := range o.held {
+		if groups || !slices.ContainsFunc(placed.Topologies, func(t v1beta2.TopologyReference) bool { return t.Name == target }) {
+			kind := topology.Base(topologyType)
+			return fmt.Sprintf("%s %q has objects of this namespace, which has no FederatedNamespace, and one that does not name the %s would delete them there", kind, target, kind)
 		}
 	}
 	return ""
 }
 
-// sameJSON compares what two documents say.
+// topologyOf is the topology type of a placement, defaulted.
+func topologyOf(placed following.Placed) string {
+	return cmp.Or(placed.TopologyType, v1beta2.TopologyCluster)
+}
+
+// sameJSON compares what two documents say. Whole numbers are compared as they are: as those of JavaScript, large ones would be the same.
 func sameJSON(a, b []byte) bool {
 	var one, other any
-	return json.Unmarshal(a, &one) == nil && json.Unmarshal(b, &other) == nil && reflect.DeepEqual(one, other)
+	return utiljson.Unmarshal(a, &one) == nil && utiljson.Unmarshal(b, &other) == nil && reflect.DeepEqual(one, other)
 }

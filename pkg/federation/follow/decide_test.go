@@ -124,14 +124,18 @@ func TestANamespaceIsFollowedOnlyIfNothingIsTakenAway(t *testing.T) {
 		held      []string
 		refused   string
 	}{
-		"nowhere, since nobody said where":   {"", nil, "has to be said"},
-		"everywhere":                         {`topologySelector: {}`, []string{"m1"}, ""},
-		"where its objects are":              {`topologies: [{name: m1}, {name: m2}]`, []string{"m1"}, ""},
-		"where not all are":                  {`topologies: [{name: m1}]`, []string{"m1", "m2"}, `cluster "m2" has objects`},
-		"anywhere, if there are none":        {`topologies: [{name: m1}]`, nil, ""},
-		"by labels, if there are none":       {`topologySelector: {matchLabels: {a: b}}`, nil, ""},
-		"by labels, of which is not known":   {`topologySelector: {matchLabels: {a: b}}`, []string{"m1"}, `cluster "m1" has objects`},
-		"in cells, which narrow no clusters": {`{topologyType: cell, topologies: [{name: c1}]}`, []string{"m1"}, ""},
+		"nowhere, since nobody said where":             {"", nil, "has to be said"},
+		"everywhere":                                   {`topologySelector: {}`, []string{"m1"}, ""},
+		"where its objects are":                        {`topologies: [{name: m1}, {name: m2}]`, []string{"m1"}, ""},
+		"where not all are":                            {`topologies: [{name: m1}]`, []string{"m1", "m2"}, `cluster "m2" has objects`},
+		"anywhere, if there are none":                  {`topologies: [{name: m1}]`, nil, ""},
+		"by labels, if there are none":                 {`topologySelector: {matchLabels: {a: b}}`, nil, ""},
+		"by labels, of which is not known":             {`topologySelector: {matchLabels: {a: b}}`, []string{"m1"}, `cluster "m1" has objects`},
+		"in the cells where its objects are":           {`{topologyType: cell, topologies: [{name: c1}]}`, []string{"c1"}, ""},
+		"in other cells":                               {`{topologyType: cell, topologies: [{name: c1}]}`, []string{"c1", "c2"}, `cell "c2" has objects`},
+		"in a zone of clusters, of which is not known": {`{topologyType: "cluster:zone", topologies: [{name: m1}]}`, []string{"m1"}, `cluster "m1" has objects`},
+		"in all zones, in which not all clusters are":  {`{topologyType: "cluster:zone", topologySelector: {}}`, []string{"m1"}, `cluster "m1" has objects`},
+		"in a zone, if there are none":                 {`{topologyType: "cluster:zone", topologies: [{name: a}]}`, nil, ""},
 	} {
 		object := unstructuredOf(t, `{apiVersion: v1, kind: Namespace, metadata: {name: shop, uid: u}}`)
 		if c.placement != "" {
@@ -196,5 +200,15 @@ func TestWhatASecretHoldsIsNotSaidWhereItIsRefused(t *testing.T) {
 	}
 	if said := sayable(typeConfig("", "ConfigMap", "configmaps", v1beta1.NamespaceScoped), refusal); !strings.Contains(said, "hunter2") {
 		t.Errorf("of a ConfigMap it says %q", said)
+	}
+}
+
+// In JavaScript's numbers both are the same.
+func TestLargeNumbersThatDifferAreAChange(t *testing.T) {
+	if sameJSON([]byte(`{"a":9007199254740992}`), []byte(`{"a":9007199254740993}`)) {
+		t.Error("two numbers are the same")
+	}
+	if !sameJSON([]byte(`{"a":9007199254740993,"b":0.5}`), []byte(`{"b": 0.5, "a": 9007199254740993}`)) {
+		t.Error("the same document in another order is another")
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -30,7 +31,10 @@ const (
 type nativeType struct {
 	resource schema.GroupVersionResource
 	// rules are what of the FederatedTypeConfig another look at all objects is for.
-	rules    string
+	rules string
+	// custom: the type had a CustomResourceDefinition when it began to be watched. What is deleted once there is none went with it. It is
+	// set before the informer runs.
+	custom   *atomic.Bool
 	informer *hostwatch.Informer
 	stop     context.CancelFunc
 }
@@ -190,7 +194,7 @@ func (c *Controller) watch(ctx context.Context, config *v1beta1.FederatedTypeCon
 		namespace = c.Namespace
 	}
 	source := c.host.source(resource, namespace)
-	t := &nativeType{resource: resource, rules: rules}
+	t := &nativeType{resource: resource, rules: rules, custom: new(atomic.Bool)}
 	t.informer = hostwatch.NewSelectingInformer[*metav1.PartialObjectMetadataList](source, v1beta1.FederateLabel, &metav1.PartialObjectMetadata{})
 	// Both fail only once the informer runs.
 	_ = t.informer.SetTransform(strip)
@@ -200,7 +204,14 @@ func (c *Controller) watch(ctx context.Context, config *v1beta1.FederatedTypeCon
 	c.types[config.Name] = t
 	// All end with watching: when the type is stopped, or the controller.
 	c.wg.Go(func() {
-		if !untilListed(watching, source, resource) {
+		if !until(watching, resource, func(call context.Context) error {
+			if _, err := source.List(call, metav1.ListOptions{Limit: 1, LabelSelector: v1beta1.FederateLabel}); err != nil {
+				return err
+			}
+			custom, err := c.isCustom(call, config)
+			t.custom.Store(custom)
+			return err
+		}) {
 			return
 		}
 		var wg sync.WaitGroup
@@ -214,6 +225,15 @@ func (c *Controller) watch(ctx context.Context, config *v1beta1.FederatedTypeCon
 		}
 		wg.Wait()
 	})
+}
+
+// isCustom reports whether a type has a CustomResourceDefinition.
+func (c *Controller) isCustom(ctx context.Context, config *v1beta1.FederatedTypeConfig) (bool, error) {
+	definition, err := c.definition(ctx, config)
+	if err != nil {
+		return false, fmt.Errorf("look at the CustomResourceDefinition: %w", err)
+	}
+	return definition != nil, nil
 }
 
 // enqueueAll has all objects of a type looked at: those that are labelled, and those that are followed. It is called with mu held.
@@ -260,22 +280,22 @@ func strip(object any) (any, error) {
 	}}, nil
 }
 
-// untilListed waits until the host lets us list a type, and says that it does not: the informer would say so all the time.
+// until waits until the host answers what is asked of a type, and says that it does not: the informer would say so all the time.
 // It returns false if ctx ends first.
-func untilListed(ctx context.Context, source lister, resource schema.GroupVersionResource) bool {
+func until(ctx context.Context, resource schema.GroupVersionResource, ask func(context.Context) error) bool {
 	ticker := time.NewTicker(lookEvery)
 	defer ticker.Stop()
 	var said time.Time
 	for {
 		call, cancel := context.WithTimeout(ctx, hostTimeout)
-		_, err := source.List(call, metav1.ListOptions{Limit: 1, LabelSelector: v1beta1.FederateLabel})
+		err := ask(call)
 		cancel()
 		if err == nil {
 			return true
 		}
 		if !apierrors.IsNotFound(err) && ctx.Err() == nil && time.Since(said) > sayEvery {
 			said = time.Now()
-			klog.FromContext(ctx).Info("Failed to list objects of the host that are to be followed", "type", resource.GroupResource(), "problem", err.Error())
+			klog.FromContext(ctx).Info("Failed to ask the host for objects that are to be followed", "type", resource.GroupResource(), "problem", err.Error())
 		}
 		select {
 		case <-ctx.Done():

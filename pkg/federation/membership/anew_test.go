@@ -134,4 +134,19 @@ func TestAStatusIsWrittenWithoutTheConditionThatIsRefused(t *testing.T) {
 	if got == nil || len(got.Status.Conditions) != 1 || got.Status.Conditions[0].Type != v1beta1.ClusterReady {
 		t.Errorf("got %+v, want that it is Ready", got)
 	}
+	if !r.plainStatus.Load() {
+		t.Error("the next status has the condition again")
+	}
+
+	// A server that refuses any status for a while, such as one whose rules of RBAC are not read yet, says nothing of the condition.
+	r.plainStatus.Store(false)
+	client.PrependReactor("update", "kubefedclusters", func(clienttesting.Action) (bool, runtime.Object, error) {
+		return true, nil, apierrors.NewForbidden(v1beta1.Resource("kubefedclusters"), "m1", errors.New("RBAC: not yet"))
+	})
+	if err := r.writeStatus(m, finding{health: Ready}); !apierrors.IsForbidden(err) {
+		t.Errorf("got %v, want what the server says", err)
+	}
+	if r.plainStatus.Load() {
+		t.Error("no status has the condition any more, since one was refused without it, too")
+	}
 }

@@ -113,7 +113,10 @@ type member struct {
 	endings []memberaccess.Ending
 	// renewing is the token, if it is one that is renewed. Only the goroutine of watch uses it.
 	renewing renewing
-	judged   judgement
+	// renewedAgain is when its renewal may be tried again. The connection that follows this one waits for it, too: a member may give tokens
+	// that are due at once.
+	renewedAgain time.Time
+	judged       judgement
 	// anew is that no check of this connection was written: what the first one finds is although it is the same, so that who
 	// changed what it is made of sees that it was looked at. Whether that was changed before this process began to look nobody knows,
 	// so that each member is written once then.
@@ -247,6 +250,10 @@ func (r *Registry) reconcile(ctx context.Context, name string) error {
 		}
 		return nil
 	}
+	var renewedAgain time.Time
+	if old != nil {
+		renewedAgain = old.renewedAgain
+	}
 	r.mu.Unlock()
 
 	created := &member{
@@ -254,6 +261,8 @@ func (r *Registry) reconcile(ctx context.Context, name string) error {
 		epoch:  epoch,
 		secret: cluster.Spec.SecretRef.Name,
 		anew:   true,
+
+		renewedAgain: renewedAgain,
 	}
 	created.ctx, created.stop = context.WithCancel(ctx)
 	if malformed == nil {
@@ -414,13 +423,15 @@ func (r *Registry) writeStatus(m *member, f finding) error {
 	if m.Conn == nil { // whose credential it is was not read: what is known stands
 		account = cluster.Status.JoinNamespace
 	}
+	plain := r.plainStatus.Load()
+	var refused error // what was said of the condition
 	err = retry.OnError(retry.DefaultRetry, func(err error) bool { return apierrors.IsConflict(err) || errors.Is(err, errRefused) }, func() error {
 		known := &cluster.Status
 		if m.anew { // only the goroutine of watch reads and writes it
 			known = unprobed(known)
 		}
 		credential := m.ending(time.Now())
-		if r.plainStatus.Load() {
+		if plain {
 			credential = ending{}
 		}
 		status := f.status(known, account, credential, time.Now())
@@ -434,8 +445,11 @@ func (r *Registry) writeStatus(m *member, f finding) error {
 		case err == nil:
 			m.anew = m.anew && !probedLater(&cluster.Status, status) // within the same second nobody would see it
 			r.tell(cluster, events.ClusterTransitions(&cluster.Status, status))
-		case credential.reason != "" && isRefusal(err) && !r.plainStatus.Swap(true):
-			klog.FromContext(ctx).Info("Failed to write a condition that KubeFed does not have; statuses go without", "condition", v1beta1.ClusterCredentialsExpiring, "problem", err.Error())
+			if refused != nil && !r.plainStatus.Swap(true) { // it was the condition: what else is refused is refused without it, too
+				klog.FromContext(ctx).Info("Failed to write a condition that KubeFed does not have; statuses go without", "condition", v1beta1.ClusterCredentialsExpiring, "problem", refused.Error())
+			}
+		case credential.reason != "" && isRefusal(err):
+			plain, refused = true, err
 			return errRefused
 		case apierrors.IsConflict(err):
 			if latest, getErr := r.Client.Get(ctx, m.Name, metav1.GetOptions{}); getErr == nil {

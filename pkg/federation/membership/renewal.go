@@ -29,8 +29,7 @@ type renewing struct {
 	memberaccess.Renewal
 	// can is that it is a token that is renewed.
 	can bool
-	// next is when it may be tried again, and problem a sentence on why the last time was for nothing.
-	next    time.Time
+	// problem is a sentence on why the last time was for nothing.
 	problem string
 }
 
@@ -43,7 +42,7 @@ func (r *renewing) pause() time.Duration {
 // by the goroutine of watch.
 func (r *Registry) renew(m *member, ready bool) {
 	now, token := time.Now(), &m.renewing
-	if !token.can || r.SecretClient == nil || now.Before(token.next) {
+	if !token.can || r.SecretClient == nil || now.Before(m.renewedAgain) {
 		return
 	}
 	if now.Before(token.Due(m.Name)) && !r.isAskedFor(m) {
@@ -54,7 +53,9 @@ func (r *Registry) renew(m *member, ready bool) {
 		token.problem = "the member is not ready"
 		return
 	}
-	token.next = now.Add(token.pause()) // also if it succeeds: the Secret's event ends this epoch
+	r.mu.Lock()
+	m.renewedAgain = now.Add(token.pause()) // also if it succeeds: the Secret's event ends this epoch
+	r.mu.Unlock()
 	ctx, cancel := context.WithTimeout(m.ctx, renewTimeout)
 	defer cancel()
 	err := r.renewNow(ctx, m)

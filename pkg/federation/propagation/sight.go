@@ -13,6 +13,7 @@ import (
 
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/placement"
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/topology"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
 	"github.com/koinon-io/koinon/pkg/federation/membership"
 )
@@ -101,9 +102,9 @@ func (e *Engine) lookedAtAll() bool {
 	return !slices.ContainsFunc(all, func(ftc *v1beta1.FederatedTypeConfig) bool { return !e.looked[ftc.Name] })
 }
 
-// InClusters names the clusters that have, or may have, objects of a namespace, sorted. It is not known while
-// not all objects of all kinds are.
-func (e *Engine) InClusters(namespace string) (clusters []string, known bool) {
+// InTargets names the targets that have, or may have, objects of a namespace, sorted: of objects whose topology type has the same base, such as
+// cluster and cluster:zone. It is not known while not all objects of all kinds are.
+func (e *Engine) InTargets(namespace, topologyType string) (targets []string, known bool) {
 	if !e.lookedAtAll() {
 		return nil, false
 	}
@@ -120,18 +121,18 @@ func (e *Engine) InClusters(namespace string) (clusters []string, known bool) {
 		}
 		for _, object := range objects {
 			federated := object.(*v1beta2.FederatedObject)
-			if topologyOf(federated) != v1beta2.TopologyCluster || federated.Status == nil {
+			if topology.Base(topologyOf(federated)) != topology.Base(topologyType) || federated.Status == nil {
 				continue
 			}
 			for _, target := range federated.Status.Targets {
 				if target.Hash != "" || target.State == v1beta2.TargetPending {
-					clusters = append(clusters, target.Name)
+					targets = append(targets, target.Name)
 				}
 			}
 		}
 	}
-	slices.Sort(clusters)
-	return slices.Compact(clusters), true
+	slices.Sort(targets)
+	return slices.Compact(targets), true
 }
 
 // Patch sends a JSON merge patch of an object in the name of a field manager.

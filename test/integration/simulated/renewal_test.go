@@ -35,13 +35,16 @@ type office struct {
 	// made are when tokens were made, and refuses what is said instead, if it is not empty. The door's lock guards both.
 	made    []time.Time
 	refuses int
+	// behind is by how much the clock of the member is, for the tokens that it makes.
+	behind time.Duration
 }
 
 // issue makes a token of an account that opens the door for a time from now on.
 func (o *office) issue(account string, lifetime time.Duration) string {
 	now := time.Now()
 	payload, err := json.Marshal(map[string]any{
-		"jti": strconv.Itoa(len(o.door.passes)), "sub": "system:serviceaccount:koinon-system:" + account, "iat": now.Unix(), "exp": now.Add(lifetime).Unix(),
+		"jti": strconv.Itoa(len(o.door.passes)), "sub": "system:serviceaccount:koinon-system:" + account,
+		"iat": now.Add(-o.behind).Unix(), "exp": now.Add(lifetime - o.behind).Unix(),
 	})
 	if err != nil {
 		o.Fatal(err)
@@ -163,6 +166,22 @@ func TestATokenThatEndsIsRenewedInPlaceAndNoChangeIsMissed(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A member whose clock is behind, or that lies, gives tokens that are due as soon as they are made. Each is a write of the Secret, and has
+// the member connected to anew.
+func TestTokensThatAreDueAtOnceAreRenewedNowAndThen(t *testing.T) {
+	inOffice(t, time.Hour, false, func(o *office) {
+		o.federate("settings", "first")
+		o.door.mu.Lock()
+		o.behind = 50 * time.Minute
+		o.door.mu.Unlock()
+		o.pass(50 * time.Minute)
+		o.changes(30)
+		if n := len(o.made); n < 10 || n > 40 {
+			t.Errorf("%d tokens were made in half an hour, want one every 72 seconds", n)
+		}
+	})
 }
 
 // Whoever wants another token now says so in the Secret.

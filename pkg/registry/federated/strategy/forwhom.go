@@ -2,6 +2,7 @@ package strategy
 
 import (
 	"fmt"
+	"slices"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
@@ -31,7 +32,7 @@ func (c *placementCheck) overridesForNobody(version string) (warnings []string) 
 			}
 		}
 		picks, err := placement.OverrideSelector(selector)
-		if err != nil || c.picksAny(picks, targets) {
+		if err != nil || slices.ContainsFunc(targets, func(t placement.Target) bool { return picks.Matches(labels.Set(t.Labels)) }) {
 			continue
 		}
 		at := field.NewPath("spec", "overrides").Index(i).Child("topologySelector")
@@ -41,7 +42,8 @@ func (c *placementCheck) overridesForNobody(version string) (warnings []string) 
 	return warnings
 }
 
-// placed are the targets that the placement names or selects, and that there are.
+// placed are the targets that the placement names or selects, that there are, and that the object may have: of others' nothing is
+// told, nor how many there are. There are none if that is not known.
 func (c *placementCheck) placed() (placed []placement.Target) {
 	known, err := c.LabelsOf(c.ctx, topology.Base(c.object.Spec.TopologyType), c.object.Namespace)
 	if err != nil {
@@ -58,22 +60,16 @@ func (c *placementCheck) placed() (placed []placement.Target) {
 		return nil
 	}
 	for _, target := range targets {
-		if target.Disposition == placement.Placed {
+		if target.Disposition != placement.Placed {
+			continue
+		}
+		refusal, _, err := c.target(target.Name)
+		if err != nil {
+			return nil
+		}
+		if refusal == "" {
 			placed = append(placed, target)
 		}
 	}
 	return placed
-}
-
-// picksAny reports whether a selector picks a target that the object may have.
-func (c *placementCheck) picksAny(picks labels.Selector, targets []placement.Target) bool {
-	for _, target := range targets {
-		if !picks.Matches(labels.Set(target.Labels)) {
-			continue
-		}
-		if refusal, _, err := c.target(target.Name); err != nil || refusal == "" {
-			return true
-		}
-	}
-	return false
 }

@@ -226,7 +226,8 @@ func TestAnOverrideBySelectorThatIsForNobodyIsWarnedAbout(t *testing.T) {
 	}{
 		"one that is for a cluster":                     {placement: everywhere, key: "zone", value: "b"},
 		"one that is for a cluster that is not placed":  {placement: placed("shop", "m1", "m2").Spec.Placement, key: "zone", value: "c", want: []string{nobody("2")}},
-		"one that is for another tenant's cluster":      {placement: everywhere, key: "zone", value: "c", want: []string{nobody("4")}},
+		"one that is for another tenant's cluster":      {placement: everywhere, key: "zone", value: "c", want: []string{nobody("3")}},
+		"one of which only others have targets":         {placement: &typesv1beta2.Placement{TopologySelector: &metav1.LabelSelector{MatchLabels: map[string]string{"zone": "c"}}}, key: "zone", value: "b"},
 		"one that is for the cluster of a cell by name": {placement: placed("shop", "rz00a.shop").Spec.Placement, key: "zone", value: "d"},
 		"one that is for a cell":                        {topologyType: "cell", placement: everywhere, key: "city", value: "hangzhou"},
 		"one that is for a cell of a zone":              {topologyType: "cell:zone", placement: placed("shop", "a").Spec.Placement, key: "city", value: "hangzhou"},

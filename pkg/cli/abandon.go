@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -115,7 +116,7 @@ func (o *abandonOptions) once(ctx context.Context, h *hub) error {
 		return fmt.Errorf("%s: %w", object, err)
 	}
 	if len(given) == 0 {
-		fmt.Fprintf(o.Out, "%s: nothing is held up by a member that cannot be reached\n", object)
+		fmt.Fprintf(o.Out, "%s: nothing is held up by a member that cannot be reached%s\n", object, l.waitsFor())
 		return nil
 	}
 	var names []string
@@ -161,12 +162,7 @@ type leftBehind struct {
 
 // chosen are the targets that are meant.
 func (o *abandonOptions) chosen(l *looked) (chosen []leftBehind, err error) {
-	leaves := map[string]bool{}
-	for _, a := range l.aims() {
-		if a.purpose == toLeave && !a.held {
-			leaves[a.Name] = true
-		}
-	}
+	leaves := l.leaving()
 	if len(o.named) == 0 {
 		if l.members == nil {
 			return nil, errors.New("it is not known which members can be reached: name the targets")
@@ -193,6 +189,38 @@ func (o *abandonOptions) chosen(l *looked) (chosen []leftBehind, err error) {
 		chosen = append(chosen, l.leftBehind(record, member, !leaves[name]))
 	}
 	return chosen, nil
+}
+
+// leaving are the names of the targets that the object leaves now.
+func (l *looked) leaving() map[string]bool {
+	leaves := map[string]bool{}
+	for _, a := range l.aims() {
+		if a.purpose == toLeave && !a.held {
+			leaves[a.Name] = true
+		}
+	}
+	return leaves
+}
+
+// waitsFor continues a sentence with the targets that the object leaves and whose member is ready: that one does not
+// answer any more is known only after some failed probes.
+func (l *looked) waitsFor() string {
+	leaves, waits := l.leaving(), []string(nil)
+	for _, record := range l.records() {
+		if member := l.whyMember(record.Cluster); record.Hash == "" || !leaves[record.Name] || member == nil || !member.OK {
+			continue
+		}
+		why := string(cmp.Or(record.State, v1beta2.TargetPending))
+		if record.Message != "" {
+			why += ", " + record.Message
+		}
+		waits = append(waits, fmt.Sprintf("%s (%s)", record.Name, why))
+	}
+	if len(waits) == 0 {
+		return ""
+	}
+	slices.Sort(waits)
+	return "; it waits for what its member has, which counts as ready: " + someNames(waits)
 }
 
 // writtenTo continues a sentence with the targets that the object was written to.

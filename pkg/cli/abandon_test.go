@@ -49,6 +49,8 @@ func TestWhatIsAbandonedIsSaid(t *testing.T) {
 			after: "m3"},
 		"none, as the object leaves no target": {object: strings.Replace(departing, `, deletionTimestamp: "2026-01-01T00:00:00Z"`, "", 1), args: []string{"--yes"},
 			want: "FederatedConfigMap shop/web: nothing is held up by a member that cannot be reached\n"},
+		"none while the member counts as ready": {object: strings.Replace(strings.Replace(departing, "state: WaitingForRemoval", "state: DeletionFailed, message: connection refused", 1), `name: m3, hash: h,`, `name: m3,`, 1), args: []string{"--yes"},
+			want: "FederatedConfigMap shop/web: nothing is held up by a member that cannot be reached; it waits for what its member has, which counts as ready: m1 (DeletionFailed, connection refused)\n"},
 		"one whose member is ready": {object: departing, args: []string{"m1", "--yes"},
 			err: `FederatedConfigMap shop/web: member "m1" is ready (Kubernetes v1.36.3): what is in target "m1" is deleted there, and not given up`},
 		"one that never got it": {object: departing, args: []string{"m2", "--yes"},

@@ -77,6 +77,29 @@ func TestWhatIsAbandonedIsSaid(t *testing.T) {
 	}
 }
 
+func TestAPlaceThatACellHasLeftIsAbandoned(t *testing.T) {
+	const left = `FederatedConfigMap shop/web: what is in 1 of its targets is left behind, and stays when the member is back, without Koinon's label
+  c: ConfigMap shop-c/web in member m3 (member "m3" is Offline: nobody answers)
+`
+	for _, args := range [][]string{{"--yes"}, {"c", "--yes"}} {
+		for name, target := range map[string]string{
+			"before the controllers have looked": `{name: c, hash: x, version: "gen:1", cluster: m3, namespace: shop-c, generation: 4}`,
+			"after that": `{name: c, hash: x, version: "gen:1", cluster: m2, namespace: shop-c, generation: 4, state: WaitingForRemoval,
+				former: [{hash: x, version: "gen:1", cluster: m3, namespace: shop-c, generation: 4, state: WaitingForRemoval}]}`,
+		} {
+			h := newFakeHub(t)
+			h.put(groupPath+"/namespaces/shop/cells", `{items: [{metadata: {name: c}, spec: {clusterName: m2, memberNamespace: shop-c}}]}`)
+			h.put(testWeb, `{apiVersion: types.kubefed.io/v1beta2, kind: FederatedConfigMap, metadata: {name: web, namespace: shop, generation: 4, resourceVersion: "9"},
+				spec: {topologyType: cell, template: {data: {color: blue}}, placement: {topologies: [{name: c}]}},
+				status: {observedGeneration: 4, targets: [`+target+`]}}`)
+			stdout, stderr, err := run(t, append([]string{"abandon", "fcm/web"}, args...)...)
+			if diff := cmp.Diff(left, stdout); err != nil || diff != "" {
+				t.Errorf("%s, %v: %v %s; it said (-want +got):\n%s", name, args, err, stderr, diff)
+			}
+		}
+	}
+}
+
 func errorText(err error) string {
 	if err == nil {
 		return ""

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -115,12 +116,12 @@ func (o *abandonOptions) once(ctx context.Context, h *hub) error {
 		return fmt.Errorf("%s: %w", object, err)
 	}
 	if len(given) == 0 {
-		fmt.Fprintf(o.Out, "%s: nothing is held up by a member that cannot be reached\n", object)
+		fmt.Fprintf(o.Out, "%s: nothing is held up by a member that cannot be reached%s\n", object, l.waitsFor())
 		return nil
 	}
 	var names []string
 	for _, left := range given {
-		if !lifecycle.Abandons(federated.Annotations, left.record.Name) {
+		if !lifecycle.Abandons(federated.Annotations, left.record.Name) && !slices.Contains(names, left.record.Name) {
 			names = append(names, left.record.Name)
 		}
 	}
@@ -159,55 +160,93 @@ type leftBehind struct {
 	later bool
 }
 
-// chosen are the targets that are meant.
+// chosen are the targets that are meant, each in the places in which it may be out of reach.
 func (o *abandonOptions) chosen(l *looked) (chosen []leftBehind, err error) {
-	leaves := map[string]bool{}
-	for _, a := range l.aims() {
-		if a.purpose == toLeave && !a.held {
-			leaves[a.Name] = true
-		}
-	}
+	written := l.written()
 	if len(o.named) == 0 {
 		if l.members == nil {
 			return nil, errors.New("it is not known which members can be reached: name the targets")
 		}
-		for _, record := range l.records() {
-			if l.members[record.Cluster] == nil { // it was unjoined, and is not waited for
+		for _, a := range written {
+			if l.members[a.record.Cluster] == nil { // it was unjoined, and is not waited for
 				continue
 			}
-			if member := l.whyMember(record.Cluster); record.Hash != "" && leaves[record.Name] && !member.OK {
-				chosen = append(chosen, l.leftBehind(record, member, false))
+			if member := l.whyMember(a.record.Cluster); a.leaves() && !member.OK {
+				chosen = append(chosen, l.leftBehind(a.record, member, false))
 			}
 		}
 		return chosen, nil
 	}
 	for _, name := range o.named {
-		record, there := l.byName[name]
-		if !there || record.Hash == "" {
-			return nil, fmt.Errorf("%q is no target that the object was written to%s", name, l.writtenTo())
+		places, err := l.outOfReach(name, written)
+		if err != nil {
+			return nil, err
 		}
-		member := l.whyMember(record.Cluster)
-		if member != nil && member.OK {
-			return nil, fmt.Errorf("%s: what is in target %q is deleted there, and not given up", member.Text, name)
-		}
-		chosen = append(chosen, l.leftBehind(record, member, !leaves[name]))
+		chosen = append(chosen, places...)
 	}
 	return chosen, nil
 }
 
-// writtenTo continues a sentence with the targets that the object was written to.
-func (l *looked) writtenTo() string {
-	var names []string
-	for _, record := range l.records() {
-		if record.Hash != "" {
-			names = append(names, record.Name)
+// outOfReach lists the places of a target whose member cannot be reached, of those that the object was written to. It is an
+// error if there are none.
+func (l *looked) outOfReach(name string, written []aim) (places []leftBehind, err error) {
+	err = fmt.Errorf("%q is no target that the object was written to%s", name, writtenTo(written))
+	for _, a := range written {
+		if a.Name != name {
+			continue
 		}
+		member := l.whyMember(a.record.Cluster)
+		if member != nil && member.OK {
+			err = fmt.Errorf("%s: what is in target %q is deleted there, and not given up", member.Text, name)
+			continue
+		}
+		places = append(places, l.leftBehind(a.record, member, !a.leaves()))
+	}
+	if len(places) > 0 {
+		return places, nil
+	}
+	return nil, err
+}
+
+// written lists the places that the object was written to: those that a target has left, too.
+func (l *looked) written() []aim {
+	return slices.DeleteFunc(l.aims(), func(a aim) bool { return a.record.Hash == "" })
+}
+
+// leaves reports whether the object leaves the place now.
+func (a aim) leaves() bool { return a.purpose == toLeave && !a.held }
+
+// waitsFor continues a sentence with the places that the object leaves and whose member is ready: that one does not
+// answer any more is known only after some failed probes.
+func (l *looked) waitsFor() string {
+	var waits []string
+	for _, a := range l.written() {
+		if member := l.whyMember(a.record.Cluster); !a.leaves() || member == nil || !member.OK {
+			continue
+		}
+		why := string(cmp.Or(a.record.State, v1beta2.TargetPending))
+		if a.record.Message != "" {
+			why += ", " + a.record.Message
+		}
+		waits = append(waits, fmt.Sprintf("%s (%s)", a.Name, why))
+	}
+	if len(waits) == 0 {
+		return ""
+	}
+	return "; it waits for what its member has, which counts as ready: " + someNames(waits)
+}
+
+// writtenTo continues a sentence with the targets that the object was written to.
+func writtenTo(written []aim) string {
+	var names []string
+	for _, a := range written {
+		names = append(names, a.Name)
 	}
 	if len(names) == 0 {
 		return "; there are none"
 	}
 	slices.Sort(names)
-	return "; those are " + someNames(names)
+	return "; those are " + someNames(slices.Compact(names))
 }
 
 func (l *looked) leftBehind(record v1beta2.TargetStatus, member *reason, later bool) leftBehind {

@@ -49,6 +49,8 @@ func TestWhatIsAbandonedIsSaid(t *testing.T) {
 			after: "m3"},
 		"none, as the object leaves no target": {object: strings.Replace(departing, `, deletionTimestamp: "2026-01-01T00:00:00Z"`, "", 1), args: []string{"--yes"},
 			want: "FederatedConfigMap shop/web: nothing is held up by a member that cannot be reached\n"},
+		"none while the member counts as ready": {object: strings.Replace(strings.Replace(departing, "state: WaitingForRemoval", "state: DeletionFailed, message: connection refused", 1), `name: m3, hash: h,`, `name: m3,`, 1), args: []string{"--yes"},
+			want: "FederatedConfigMap shop/web: nothing is held up by a member that cannot be reached; it waits for what its member has, which counts as ready: m1 (DeletionFailed, connection refused)\n"},
 		"one whose member is ready": {object: departing, args: []string{"m1", "--yes"},
 			err: `FederatedConfigMap shop/web: member "m1" is ready (Kubernetes v1.36.3): what is in target "m1" is deleted there, and not given up`},
 		"one that never got it": {object: departing, args: []string{"m2", "--yes"},
@@ -72,6 +74,29 @@ func TestWhatIsAbandonedIsSaid(t *testing.T) {
 				t.Errorf("exit code %d", code)
 			}
 		})
+	}
+}
+
+func TestAPlaceThatACellHasLeftIsAbandoned(t *testing.T) {
+	const left = `FederatedConfigMap shop/web: what is in 1 of its targets is left behind, and stays when the member is back, without Koinon's label
+  c: ConfigMap shop-c/web in member m3 (member "m3" is Offline: nobody answers)
+`
+	for _, args := range [][]string{{"--yes"}, {"c", "--yes"}} {
+		for name, target := range map[string]string{
+			"before the controllers have looked": `{name: c, hash: x, version: "gen:1", cluster: m3, namespace: shop-c, generation: 4}`,
+			"after that": `{name: c, hash: x, version: "gen:1", cluster: m2, namespace: shop-c, generation: 4, state: WaitingForRemoval,
+				former: [{hash: x, version: "gen:1", cluster: m3, namespace: shop-c, generation: 4, state: WaitingForRemoval}]}`,
+		} {
+			h := newFakeHub(t)
+			h.put(groupPath+"/namespaces/shop/cells", `{items: [{metadata: {name: c}, spec: {clusterName: m2, memberNamespace: shop-c}}]}`)
+			h.put(testWeb, `{apiVersion: types.kubefed.io/v1beta2, kind: FederatedConfigMap, metadata: {name: web, namespace: shop, generation: 4, resourceVersion: "9"},
+				spec: {topologyType: cell, template: {data: {color: blue}}, placement: {topologies: [{name: c}]}},
+				status: {observedGeneration: 4, targets: [`+target+`]}}`)
+			stdout, stderr, err := run(t, append([]string{"abandon", "fcm/web"}, args...)...)
+			if diff := cmp.Diff(left, stdout); err != nil || diff != "" {
+				t.Errorf("%s, %v: %v %s; it said (-want +got):\n%s", name, args, err, stderr, diff)
+			}
+		}
 	}
 }
 

@@ -189,7 +189,7 @@ func (d *diagnosis) print(out io.Writer) error {
 	if err := w.Flush(); err != nil {
 		return err
 	}
-	summary := fmt.Sprintf("%d errors, %d warnings, %d things that could not be looked at; members: %d",
+	summary := fmt.Sprintf("errors: %d, warnings: %d, not looked at: %d; members: %d",
 		d.count(severityError), d.count(severityWarning), d.count(severityUnknown), d.Members)
 	if len(d.Findings) == 0 {
 		summary = fmt.Sprintf("Nothing was found; members: %d", d.Members)

@@ -190,6 +190,11 @@ type explainedTarget struct {
 	State      v1beta2.TargetState `json:"state,omitempty"`
 	Message    string              `json:"message,omitempty"`
 	Generation int64               `json:"generation,omitempty"`
+	// Health and HealthMessage are how the object is there; Ready of its Replicas are ready, for kinds that have some.
+	Health        v1beta2.Health `json:"health,omitempty"`
+	HealthMessage string         `json:"healthMessage,omitempty"`
+	Replicas      int64          `json:"replicas,omitempty"`
+	Ready         int64          `json:"ready,omitempty"`
 	// Recorded: the status speaks of the target.
 	Recorded bool `json:"recorded"`
 	// Remote is a line on the object in the member, where its status is collected.
@@ -257,9 +262,10 @@ func (l *looked) explained(name string) []aim {
 
 // explainTarget explains one. It reads at most the owners of its namespace.
 func explainTarget(ctx context.Context, h *hub, l *looked, base *render.Base, a aim) (explainedTarget, error) {
-	record, candidate := l.record(a.Name), l.candidates[a.Name]
+	record, candidate := a.record, l.candidates[a.Name]
 	t := explainedTarget{
 		Name: a.Name, Cluster: a.Member, State: record.State, Message: record.Message, Generation: record.Generation,
+		Health: record.Health, HealthMessage: record.HealthMessage, Replicas: record.Replicas, Ready: record.Ready,
 		Recorded: record.Name != "", Remote: remoteLine(record.RemoteStatus),
 	}
 	spec := &l.federated.Spec
@@ -305,6 +311,8 @@ func (l *looked) verdict(a aim, t explainedTarget) string {
 		return "not a target: " + t.Tenant.Text
 	case a.purpose == toLeave && a.held:
 		return "no longer placed; the mask keeps the object there"
+	case a.message == leavesOnceArrived:
+		return a.message
 	case a.purpose == toLeave:
 		return cmp.Or(a.message, "no longer placed") + ": the object is removed there"
 	case !t.Placement.OK:

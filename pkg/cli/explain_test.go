@@ -101,6 +101,84 @@ m9: there is no cluster "m9"; there are bank, m1, m2, m3
 	}
 }
 
+// movedWeb is in cell c, whose place was in m1, and in cell d, which nobody has written to.
+const movedWeb = `{apiVersion: types.kubefed.io/v1beta2, kind: FederatedConfigMap, metadata: {name: web, namespace: shop, generation: 4},
+	spec: {topologyType: cell, template: {data: {color: blue}}, placement: {topologies: [{name: c}, {name: d}]}},
+	status: {observedGeneration: 4, targets: [TARGET, {name: d, cluster: m2, namespace: shop-d, state: CreationFailed, message: denied}]}}`
+
+func TestExplainSaysOfEachPlaceOfATargetWhatRunsThere(t *testing.T) {
+	for name, c := range map[string]struct {
+		target string
+		want   []string
+	}{
+		"the controllers have not looked since it moved": {`{name: c, hash: x, version: "gen:1", cluster: m1, namespace: shop-c, generation: 3}`,
+			[]string{"state      OK; it runs generation 3", "state      Pending", "state      CreationFailed, denied"}},
+		"the new place cannot be written to": {`{name: c, cluster: m2, namespace: shop-c, state: CreationFailed, message: full,
+				former: [{hash: x, version: "gen:1", cluster: m1, namespace: shop-c, generation: 3, state: WaitingForRemoval, message: stays}]}`,
+			[]string{"state      CreationFailed, full", "state      WaitingForRemoval, stays; it runs generation 3", "state      CreationFailed, denied"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newFakeHub(t)
+			h.put(groupPath+"/namespaces/shop/cells", `{items: [
+				{metadata: {name: c}, spec: {clusterName: m2, memberNamespace: shop-c}}, {metadata: {name: d}, spec: {clusterName: m2, memberNamespace: shop-d}}]}`)
+			h.put(testTypes+"federatedconfigmaps/web", strings.Replace(movedWeb, "TARGET", c.target, 1))
+			stdout, stderr, err := run(t, "explain", "fcm/web")
+			if err != nil {
+				t.Fatalf("%v; it said %s", err, stderr)
+			}
+			var states []string
+			for line := range strings.Lines(stdout) {
+				if at := strings.Index(line, "state  "); at >= 0 {
+					states = append(states, strings.TrimSpace(line[at:]))
+				}
+			}
+			if diff := cmp.Diff(c.want, states); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestAMaskWaitsForThePlaceThatACellMovedTo(t *testing.T) {
+	h := newFakeHub(t)
+	h.put(groupPath+"/namespaces/shop/cells", `{items: [{metadata: {name: c}, spec: {clusterName: m2, memberNamespace: shop-c}}]}`)
+	h.put(testTypes+"federatedconfigmaps/web", `{apiVersion: types.kubefed.io/v1beta2, kind: FederatedConfigMap, metadata: {name: web, namespace: shop, generation: 4},
+		spec: {topologyType: cell, template: {data: {color: blue}}, placement: {topologies: [{name: c}]}},
+		status: {observedGeneration: 4, targets: [{name: c, hash: x, version: "gen:1", cluster: m1, namespace: shop-c, generation: 4}]}}`)
+	stdout, stderr, err := run(t, "mask", "status", "fcm/web")
+	if err != nil || !strings.Contains(stdout, "may change, not up to date: c") {
+		t.Errorf("%v; it said %s%s", err, stdout, stderr)
+	}
+}
+
+func TestExplainSaysHowAnObjectIsInATarget(t *testing.T) {
+	for name, c := range map[string]struct{ health, want string }{
+		"well":              {"health: Healthy, replicas: 2, ready: 2", "healthy    yes  Healthy, 2 of 2 replicas ready"},
+		"on its way":        {"health: Progressing, replicas: 4", "healthy    no   Progressing, 0 of 4 replicas ready"},
+		"failed":            {"health: Degraded, healthMessage: it does not start", "healthy    no   Degraded: it does not start"},
+		"nothing was told":  {"health: ''", ""},
+		"waits as it is to": {"health: Suspended", "healthy    yes  Suspended"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newFakeHub(t)
+			h.put(testTypes+"federatedconfigmaps/web", strings.Replace(explainedWeb, "generation: 4, remoteStatus", "generation: 4, "+c.health+", remoteStatus", 1))
+			stdout, stderr, err := run(t, "explain", "fcm/web", "m1")
+			if err != nil {
+				t.Fatalf("%v; it said %s", err, stderr)
+			}
+			got := ""
+			for line := range strings.Lines(stdout) {
+				if at := strings.Index(line, "healthy  "); at >= 0 {
+					got = strings.TrimSpace(line[at:])
+				}
+			}
+			if got != c.want {
+				t.Errorf("got %q, want %q", got, c.want)
+			}
+		})
+	}
+}
+
 func TestExplainOfWhatIsBeingDeletedSaysWhatHoldsIt(t *testing.T) {
 	for orphan, want := range map[string]string{
 		"":                          "m2 (shop/web of m2): the federated object is being deleted: there is a finalizer\n",
@@ -136,7 +214,7 @@ func TestExplainIsForProgramsToo(t *testing.T) {
 }
 
 func TestATypeIsMeantByAnyOfItsNames(t *testing.T) {
-	for _, word := range []string{"federatedconfigmap", "FederatedConfigMaps", "federatedconfigmaps.types.kubefed.io", "configmap", "configmaps", "fcm"} {
+	for _, word := range []string{"federatedconfigmap", "FederatedConfigMaps", "federatedconfigmaps.types.kubefed.io", "configmap", "configmaps", "fcm", "cm"} {
 		h := newFakeHub(t)
 		h.put(testTypes+"federatedconfigmaps/web", explainedWeb)
 		if _, _, err := run(t, "explain", word+"/web"); err != nil {

@@ -7,10 +7,12 @@ import (
 	"strings"
 
 	"sigs.k8s.io/yaml"
+
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
 )
 
-// explainWhole is how many targets are explained line by line; of more, those that are up to date have one
-// line each.
+// explainWhole is how many targets are explained line by line; of more, those that are up to date and not unwell
+// have one line each.
 const explainWhole = 10
 
 // printValue prints a value for a program.
@@ -56,8 +58,25 @@ func (e *explanation) print(out io.Writer) {
 		fmt.Fprintln(out, "no target")
 	}
 	for _, t := range e.Targets {
-		t.print(out, len(e.Targets) <= explainWhole || !t.Recorded || !t.State.UpToDate())
+		t.print(out, len(e.Targets) <= explainWhole || !t.Recorded || !t.State.UpToDate() || t.isUnwell())
 	}
+}
+
+// isUnwell reports whether the object there is not as it should be, as far as that is known.
+func (t *explainedTarget) isUnwell() bool {
+	return t.Health != "" && t.Health != v1beta2.HealthHealthy && t.Health != v1beta2.HealthSuspended
+}
+
+// healthText is how the object there is; empty if nothing was told of it.
+func (t *explainedTarget) healthText() string {
+	text := string(t.Health)
+	if text != "" && t.Replicas > 0 {
+		text += fmt.Sprintf(", %d of %d replicas ready", t.Ready, t.Replicas)
+	}
+	if t.HealthMessage != "" {
+		text += ": " + t.HealthMessage
+	}
+	return text
 }
 
 // print prints one target; its reasons too if it is to be whole.
@@ -113,7 +132,13 @@ func (t *explainedTarget) lines() (lines []string) {
 		if t.Message != "" {
 			state += ", " + t.Message
 		}
-		lines = append(lines, fmt.Sprintf("state      %s; it runs generation %d", state, t.Generation))
+		if t.Generation != 0 { // it was written to
+			state += fmt.Sprintf("; it runs generation %d", t.Generation)
+		}
+		lines = append(lines, "state      "+state)
+	}
+	if health := t.healthText(); health != "" {
+		say("healthy", &reason{!t.isUnwell(), health})
 	}
 	if t.Remote != "" {
 		lines = append(lines, "there      "+t.Remote)

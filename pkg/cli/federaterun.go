@@ -766,12 +766,26 @@ func (f *federating) findMissing(ctx context.Context) {
 	}
 }
 
+// annotated are the names of the FederatedTypeConfigs of objects that have annotations which are not in their templates.
+func (f *federating) annotated() (types []string) {
+	for _, item := range f.items {
+		if slices.ContainsFunc(item.left, func(path string) bool { return strings.HasPrefix(path, "metadata.annotations[") }) {
+			types = append(types, item.config.Name)
+		}
+	}
+	slices.Sort(types)
+	return slices.Compact(types)
+}
+
 // remark says what there is to say besides, and the commands that go on from here. done says that all was made.
 func (f *federating) remark(without []stranded, done bool) {
 	for _, item := range f.items {
 		if len(item.left) > 0 {
 			fmt.Fprintf(f.ErrOut, "%s: not in the template: %s\n", item, someNames(item.left))
 		}
+	}
+	if types := f.annotated(); len(types) > 0 {
+		fmt.Fprintf(f.ErrOut, "Annotations are in templates if spec.propagatingAnnotations of the FederatedTypeConfig names them, here that of: %s\n", someNames(types))
 	}
 	for _, why := range slices.Sorted(maps.Keys(f.skipped)) {
 		fmt.Fprintf(f.ErrOut, "left out, %s: %s\n", why, someNames(f.skipped[why]))

@@ -279,7 +279,7 @@ func (h *hub) candidates(ctx context.Context, o reach.Object) (candidates []plac
 }
 
 // typeOf finds the type that a word means: the federated kind, or the kind of its objects in members,
-// in singular or plural, with its group or without, or its short name. A word that means several is refused.
+// in singular or plural, with its group or without, or a short name of either. A word that means several is refused.
 func (h *hub) typeOf(ctx context.Context, word string) (*v1beta1.FederatedTypeConfig, error) {
 	types, err := h.types(ctx)
 	if err != nil {
@@ -293,8 +293,11 @@ func (h *hub) typeOf(ctx context.Context, word string) (*v1beta1.FederatedTypeCo
 	if found, err := targetNamed(types, word); err != nil || found != nil {
 		return found, err
 	}
-	if found, err := onlyOne(word, h.shortNamed(ctx, types, word)); err != nil || found != nil {
-		return found, err
+	// The short name of a federated kind is an f and that of its objects in members.
+	for _, short := range []string{word, "f" + word} {
+		if found, err := onlyOne(word, h.shortNamed(ctx, types, short)); err != nil || found != nil {
+			return found, err
+		}
 	}
 	var known []string
 	for i := range types {

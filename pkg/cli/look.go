@@ -230,7 +230,7 @@ func (l *looked) aims() (aims []aim) {
 				if !l.isUnjoined(t.Member) { // else it stays there
 					aims = append(aims, aim{Candidate: old, purpose: toLeave, record: record, message: leavesOnceArrived})
 				}
-				a.record = v1beta2.TargetStatus{Name: t.Name}
+				a.record = v1beta2.TargetStatus{Name: t.Name, State: v1beta2.TargetPending}
 			}
 		case placement.Masked:
 			a.held = true
@@ -267,7 +267,7 @@ func (l *looked) aims() (aims []aim) {
 	return aims
 }
 
-const leavesOnceArrived = "the target is in another place now, and leaves this one once all that move with it are healthy there"
+const leavesOnceArrived = "the target is in another place now, and the object is removed from this one once all that move with it are healthy in that"
 
 // leftPlaces lists the places that a target has left, and in which the object is still.
 func (l *looked) leftPlaces(record v1beta2.TargetStatus, message string) (aims []aim) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -16,7 +17,7 @@ import (
 // fieldManager is in managedFields of what is written here.
 const fieldManager = "koinon-playground"
 
-// bind puts a pod on a node. A pod that fits none stays as it is until nodes change.
+// bind puts a pod on a node. A pod that fits none says so, as a scheduler has it, and waits until nodes change.
 func (s *Simulator) bind(ctx context.Context, pod *corev1.Pod) error {
 	var candidates []string
 	for _, name := range s.nodes {
@@ -27,7 +28,10 @@ func (s *Simulator) bind(ctx context.Context, pod *corev1.Pod) error {
 	node := s.board.choose(pod.UID, candidates)
 	if node == "" {
 		klog.FromContext(ctx).V(2).Info("Found no node for a pod", "pod", klog.KObj(pod))
-		return nil
+		if isUnschedulable(pod) {
+			return nil
+		}
+		return s.patchStatus(ctx, pod, unschedulableStatus(pod, time.Now(), len(s.nodes)))
 	}
 	binding := &corev1.Binding{
 		ObjectMeta: metav1.ObjectMeta{Namespace: pod.Namespace, Name: pod.Name, UID: pod.UID},

@@ -210,6 +210,21 @@ func TestPodsWaitForANodeThatFits(t *testing.T) {
 	}
 }
 
+// A preference with "rebalance" moves replicas away from where pods say so.
+func TestAPodThatFitsNoNodeSaysSo(t *testing.T) {
+	client := newCluster(newPod("picky", func(p *corev1.Pod) { p.Spec.NodeSelector = map[string]string{"disk": "ssd"} }))
+	simulate(t, client, 2)
+	pods := awaitPods(t, client, func(pods []corev1.Pod) error {
+		if len(pods) != 1 || !isUnschedulable(&pods[0]) {
+			return errors.New("the pod does not say that it fits no node")
+		}
+		return nil
+	})
+	if pods[0].Status.Phase != corev1.PodPending {
+		t.Errorf("phase: got %s, want Pending", pods[0].Status.Phase)
+	}
+}
+
 func TestDeletedPodsAreLetGo(t *testing.T) {
 	at := metav1.Now()
 	client := newCluster(newPod("going", func(p *corev1.Pod) {

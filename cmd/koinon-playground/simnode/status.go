@@ -1,6 +1,8 @@
 package simnode
 
 import (
+	"fmt"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -49,6 +51,20 @@ func runningStatus(pod *corev1.Pod, now time.Time, address string) corev1.PodSta
 		status.ContainerStatuses = append(status.ContainerStatuses, containerStatus(c, state, containersReady))
 	}
 	return status
+}
+
+// unschedulableStatus is what a scheduler reports of a pod that fits none of so many nodes.
+func unschedulableStatus(pod *corev1.Pod, now time.Time, nodes int) corev1.PodStatus {
+	c := condition(pod, corev1.PodScheduled, false, now)
+	c.Reason, c.Message = corev1.PodReasonUnschedulable, fmt.Sprintf("0/%d nodes are available", nodes)
+	return corev1.PodStatus{Conditions: []corev1.PodCondition{c}}
+}
+
+// isUnschedulable reports whether a pod says that already.
+func isUnschedulable(pod *corev1.Pod) bool {
+	return slices.ContainsFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool {
+		return c.Type == corev1.PodScheduled && c.Status == corev1.ConditionFalse && c.Reason == corev1.PodReasonUnschedulable
+	})
 }
 
 // endedStatus is what a kubelet reports of a pod whose containers have ended.

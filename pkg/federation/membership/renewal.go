@@ -121,6 +121,8 @@ func (r *Registry) renewNow(ctx context.Context, m *member) error {
 // notRenewed is the sentence of a member that makes no token. What it answers is not taken for an answer of the host.
 func notRenewed(err error, token *renewing) error {
 	switch {
+	case apierrors.IsUnauthorized(err):
+		return errors.New("the member refuses this token (401 Unauthorized): it has ended, or its account is gone")
 	case apierrors.IsForbidden(err):
 		return fmt.Errorf("the account %s/%s may not make tokens of itself there (create serviceaccounts/token, 403 Forbidden)", token.Namespace, token.Account)
 	case apierrors.IsNotFound(err):

@@ -11,6 +11,7 @@ import (
 
 	"github.com/koinon-io/koinon/pkg/apis/federation/rights"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/topology"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/following"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
 	"github.com/koinon-io/koinon/pkg/federation/native"
@@ -110,20 +111,22 @@ func (o observation) making(template []byte, mark following.Mark) decision {
 }
 
 // takesAway says why the FederatedNamespace of a namespace is not made: while there is none, objects of the namespace stay in clusters, and one
-// that does not go there has them deleted. Of a selector it is not asked whom it selects, unless it selects everybody.
+// that does not go there has them deleted. Of a selector it is not asked whom it selects, unless it selects everybody, and of groups not
+// who is in them.
 func (o observation) takesAway(placed following.Placed) string {
-	if !reach.KindOf(&o.config.Spec).IsNamespace() || placed.TopologyType != "" && placed.TopologyType != v1beta2.TopologyCluster {
+	if !reach.KindOf(&o.config.Spec).IsNamespace() || placed.TopologyType != "" && topology.Base(placed.TopologyType) != v1beta2.TopologyCluster {
 		return ""
 	}
+	grouped := topology.Label(placed.TopologyType) != ""
 	if placed.Topologies != nil && len(placed.Topologies) == 0 {
 		return fmt.Sprintf("where a namespace goes has to be said by the annotation %s: a FederatedNamespace that goes nowhere takes objects of its namespace out of members",
 			v1beta1.PlacementAnnotation)
 	}
-	if s := placed.TopologySelector; s != nil && len(s.MatchLabels)+len(s.MatchExpressions) == 0 {
+	if s := placed.TopologySelector; s != nil && len(s.MatchLabels)+len(s.MatchExpressions) == 0 && !grouped {
 		return ""
 	}
 	for _, cluster := range o.held {
-		if !slices.ContainsFunc(placed.Topologies, func(t v1beta2.TopologyReference) bool { return t.Name == cluster }) {
+		if grouped || !slices.ContainsFunc(placed.Topologies, func(t v1beta2.TopologyReference) bool { return t.Name == cluster }) {
 			return fmt.Sprintf("cluster %q has objects of this namespace, which has no FederatedNamespace, and one that does not name the cluster would delete them there", cluster)
 		}
 	}

@@ -124,14 +124,18 @@ func TestANamespaceIsFollowedOnlyIfNothingIsTakenAway(t *testing.T) {
 		held      []string
 		refused   string
 	}{
-		"nowhere, since nobody said where":   {"", nil, "has to be said"},
-		"everywhere":                         {`topologySelector: {}`, []string{"m1"}, ""},
-		"where its objects are":              {`topologies: [{name: m1}, {name: m2}]`, []string{"m1"}, ""},
-		"where not all are":                  {`topologies: [{name: m1}]`, []string{"m1", "m2"}, `cluster "m2" has objects`},
-		"anywhere, if there are none":        {`topologies: [{name: m1}]`, nil, ""},
-		"by labels, if there are none":       {`topologySelector: {matchLabels: {a: b}}`, nil, ""},
-		"by labels, of which is not known":   {`topologySelector: {matchLabels: {a: b}}`, []string{"m1"}, `cluster "m1" has objects`},
-		"in cells, which narrow no clusters": {`{topologyType: cell, topologies: [{name: c1}]}`, []string{"m1"}, ""},
+		"nowhere, since nobody said where":    {"", nil, "has to be said"},
+		"everywhere":                          {`topologySelector: {}`, []string{"m1"}, ""},
+		"where its objects are":               {`topologies: [{name: m1}, {name: m2}]`, []string{"m1"}, ""},
+		"where not all are":                   {`topologies: [{name: m1}]`, []string{"m1", "m2"}, `cluster "m2" has objects`},
+		"anywhere, if there are none":         {`topologies: [{name: m1}]`, nil, ""},
+		"by labels, if there are none":        {`topologySelector: {matchLabels: {a: b}}`, nil, ""},
+		"by labels, of which is not known":    {`topologySelector: {matchLabels: {a: b}}`, []string{"m1"}, `cluster "m1" has objects`},
+		"in cells, which narrow no clusters":  {`{topologyType: cell, topologies: [{name: c1}]}`, []string{"m1"}, ""},
+		"in groups of cells":                  {`{topologyType: "cell:zone", topologies: [{name: a}]}`, []string{"m1"}, ""},
+		"in a group, called as a cluster":     {`{topologyType: "cluster:zone", topologies: [{name: m1}]}`, []string{"m1"}, `cluster "m1" has objects`},
+		"in all groups, which not all are in": {`{topologyType: "cluster:zone", topologySelector: {}}`, []string{"m1"}, `cluster "m1" has objects`},
+		"in a group, if there are no objects": {`{topologyType: "cluster:zone", topologies: [{name: a}]}`, nil, ""},
 	} {
 		object := unstructuredOf(t, `{apiVersion: v1, kind: Namespace, metadata: {name: shop, uid: u}}`)
 		if c.placement != "" {

@@ -87,11 +87,11 @@ func (e *Engine) othersArrived(v *view, target string) bool {
 
 // cellOf returns the cell that a target of that topology type is.
 func cellOf(topologyType, namespace, target string) (cell string, ok bool) {
-	if topologyType == v1beta2.TopologyCell {
+	if topology.Base(topologyType) == v1beta2.TopologyCell {
 		return target, true
 	}
 	cell, of, ok := topology.Split(v1beta2.TopologyCell, target)
-	return cell, ok && topologyType == v1beta2.TopologyCluster && of == namespace
+	return cell, ok && topology.Base(topologyType) == v1beta2.TopologyCluster && of == namespace
 }
 
 // censusOf returns a census that is at most so old.
@@ -171,7 +171,7 @@ func (c *census) count(e *Engine, k *kind, federated *v1beta2.FederatedObject) {
 	}
 	left := map[string]bool{}
 	for slot, record := range m.records {
-		if isFormerSlot(slot) {
+		if isFormerSlot(slot) && record.Hash != "" { // what was given up nobody waits for
 			left[record.Name] = true
 		}
 	}
@@ -213,7 +213,7 @@ func (v *view) isAstray(place placement.Candidate, record v1beta2.TargetStatus, 
 	if left {
 		return !arrived
 	}
-	return v.kind.ofReach().Moved(v.object(), place, record) && record.State != v1beta2.TargetWaitingForRemoval
+	return record.Hash != "" && v.kind.ofReach().Moved(v.object(), place, record) && record.State != v1beta2.TargetWaitingForRemoval
 }
 
 // badness orders words on the health of objects.

@@ -125,9 +125,9 @@ func (m *memory) isIn(t viewTarget, home string) bool {
 }
 
 // move has a placed target that is elsewhere now leave where it was. What runs to its end is not in
-// two places at once: it leaves before it enters, once it can enter.
+// two places at once: it leaves before it enters, once it can enter. What was given up is not waited for.
 func (e *Engine) move(v *view, t viewTarget) viewTarget {
-	if v.kind.completion == nil {
+	if v.kind.completion == nil || v.memory.record(t.Name).State == v1beta2.TargetAbandoned {
 		v.memory.relocate(t.Name, t.Member, v.home(t.Candidate))
 		t.intent = run
 		return t
@@ -164,9 +164,13 @@ func (v *view) addFormer(candidates map[string]*placement.Candidate) {
 			v.memory.drop(slot) // it is there
 			continue
 		}
-		t := v.departing(c, candidates[record.Name], record.Hash != "")
+		givenUp := record.State == v1beta2.TargetAbandoned
+		t := v.departing(c, candidates[record.Name], record.Hash != "" || givenUp)
 		t.former, t.recorded = slot, true
-		if known && !now.intent.leaves() && now.Leaving == "" {
+		switch {
+		case givenUp && t.intent != keep: // nobody waits for it, wherever the target is
+			t.intent = release
+		case known && !now.intent.leaves() && now.Leaving == "":
 			t.intent, t.reason = await, waitsFor(t, now)
 		}
 		v.targets = append(v.targets, t)

@@ -54,6 +54,19 @@ func TestWhatIsDoneInAPlaceBelongsToItWhereverTheTargetIs(t *testing.T) {
 	}
 }
 
+func TestARemovalThatFailsTakesNothingBackThatWasGivenUp(t *testing.T) {
+	m := movedMemory()
+	slot := formerSlot("rz00a", "m1", "shop-rz00a")
+	given := v1beta2.TargetStatus{Name: "rz00a", Cluster: "m1", Namespace: "shop-rz00a", State: v1beta2.TargetAbandoned}
+	m.records[slot] = given
+	leaving := in("m1")
+	leaving.former, leaving.intent = slot, remove
+	m.end(leaving, "shop-rz00a", result{record: recordIn("m1", "h1"), failed: true})
+	if diff := cmp.Diff(given, m.records[slot]); diff != "" {
+		t.Errorf("record (-want +got):\n%s", diff)
+	}
+}
+
 func TestATargetThatIsBackHasTheRecordOfThen(t *testing.T) {
 	m := movedMemory()
 	m.end(in("m2"), "shop-rz00a", result{record: recordIn("m2", "h2")})

@@ -13,6 +13,7 @@ import (
 
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/placement"
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/topology"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
 	"github.com/koinon-io/koinon/pkg/federation/membership"
 )
@@ -120,7 +121,7 @@ func (e *Engine) InClusters(namespace string) (clusters []string, known bool) {
 		}
 		for _, object := range objects {
 			federated := object.(*v1beta2.FederatedObject)
-			if topologyOf(federated) != v1beta2.TopologyCluster || federated.Status == nil {
+			if topology.Base(topologyOf(federated)) != v1beta2.TopologyCluster || federated.Status == nil {
 				continue
 			}
 			for _, target := range federated.Status.Targets {

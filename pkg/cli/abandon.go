@@ -161,45 +161,69 @@ type leftBehind struct {
 
 // chosen are the targets that are meant.
 func (o *abandonOptions) chosen(l *looked) (chosen []leftBehind, err error) {
-	leaves := map[string]bool{}
+	leaves := map[copied]bool{}
 	for _, a := range l.aims() {
 		if a.purpose == toLeave && !a.held {
-			leaves[a.Name] = true
+			leaves[copyOf(a.record)] = true
 		}
 	}
 	if len(o.named) == 0 {
 		if l.members == nil {
 			return nil, errors.New("it is not known which members can be reached: name the targets")
 		}
-		for _, record := range l.records() {
-			if l.members[record.Cluster] == nil { // it was unjoined, and is not waited for
-				continue
-			}
-			if member := l.whyMember(record.Cluster); record.Hash != "" && leaves[record.Name] && !member.OK {
-				chosen = append(chosen, l.leftBehind(record, member, false))
+		for _, target := range l.records() {
+			for _, record := range l.copies(target) {
+				if l.members[record.Cluster] == nil { // it was unjoined, and is not waited for
+					continue
+				}
+				if member := l.whyMember(record.Cluster); leaves[copyOf(record)] && !member.OK {
+					chosen = append(chosen, l.leftBehind(record, member, false))
+				}
 			}
 		}
 		return chosen, nil
 	}
 	for _, name := range o.named {
-		record, there := l.byName[name]
-		if !there || record.Hash == "" {
+		copies := l.copies(l.byName[name])
+		if len(copies) == 0 {
 			return nil, fmt.Errorf("%q is no target that the object was written to%s", name, l.writtenTo())
 		}
-		member := l.whyMember(record.Cluster)
-		if member != nil && member.OK {
-			return nil, fmt.Errorf("%s: what is in target %q is deleted there, and not given up", member.Text, name)
+		given := len(chosen)
+		for _, record := range copies {
+			if member := l.whyMember(record.Cluster); member == nil || !member.OK {
+				chosen = append(chosen, l.leftBehind(record, member, !leaves[copyOf(record)]))
+			}
 		}
-		chosen = append(chosen, l.leftBehind(record, member, !leaves[name]))
+		if len(chosen) == given {
+			return nil, fmt.Errorf("%s: what is in target %q is deleted there, and not given up", l.whyMember(copies[0].Cluster).Text, name)
+		}
 	}
 	return chosen, nil
+}
+
+// copied is where a target has the object.
+type copied struct{ target, cluster, namespace string }
+
+func copyOf(record v1beta2.TargetStatus) copied {
+	return copied{record.Name, record.Cluster, record.Namespace}
+}
+
+// copies are the records of the places in which a target has the object: where its cell is, and where it was.
+func (l *looked) copies(target v1beta2.TargetStatus) (records []v1beta2.TargetStatus) {
+	if target.Hash != "" {
+		records = append(records, target)
+	}
+	for _, left := range l.leftPlaces(target, "") {
+		records = append(records, left.record)
+	}
+	return records
 }
 
 // writtenTo continues a sentence with the targets that the object was written to.
 func (l *looked) writtenTo() string {
 	var names []string
 	for _, record := range l.records() {
-		if record.Hash != "" {
+		if len(l.copies(record)) > 0 {
 			names = append(names, record.Name)
 		}
 	}

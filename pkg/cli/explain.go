@@ -258,6 +258,9 @@ func (l *looked) explained(name string) []aim {
 // explainTarget explains one. It reads at most the owners of its namespace.
 func explainTarget(ctx context.Context, h *hub, l *looked, base *render.Base, a aim) (explainedTarget, error) {
 	record, candidate := l.record(a.Name), l.candidates[a.Name]
+	if a.purpose == toLeave { // it may be that of a place where the cell was
+		record = a.record
+	}
 	t := explainedTarget{
 		Name: a.Name, Cluster: a.Member, State: record.State, Message: record.Message, Generation: record.Generation,
 		Recorded: record.Name != "", Remote: remoteLine(record.RemoteStatus),

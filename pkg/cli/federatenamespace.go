@@ -14,6 +14,7 @@ import (
 	"github.com/koinon-io/koinon/pkg/apis/federation/tenancy"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/placement"
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/topology"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
 	"github.com/koinon-io/koinon/pkg/federation/reach"
 )
@@ -109,7 +110,7 @@ func (f *federating) inClusters(ctx context.Context, namespace string) (map[stri
 		err := pages(ctx, f.hub, federatedPath(config, v1beta2.SchemeGroupVersion.Version, namespace, ""), func(items []v1beta2.FederatedObject) {
 			for i := range items {
 				o := &items[i]
-				if reach.TopologyOf(o) != v1beta2.TopologyCluster || o.DeletionTimestamp != nil || o.Status == nil {
+				if topology.Base(reach.TopologyOf(o)) != v1beta2.TopologyCluster || o.DeletionTimestamp != nil || o.Status == nil {
 					continue
 				}
 				for _, record := range o.Status.Targets {

@@ -606,3 +606,71 @@ func TestACellMovesAwayFromWhatWasGivenUp(t *testing.T) {
 		t.Errorf("the member has %s", asJSON(there))
 	}
 }
+
+// A type that is disabled stays where it is, and its namespace with it.
+func TestADisabledTypeHoldsAMoveBack(t *testing.T) {
+	m := startMover(t)
+	from, to := m.members[0], m.members[1]
+	m.put(simulation.FederatedNamespaces, map[string]any{
+		"metadata": map[string]any{"name": "shop", "namespace": "shop"},
+		"spec": map[string]any{
+			"topologyType": v1beta2.TopologyCell, "placement": map[string]any{"topologies": []any{map[string]any{"name": "c1"}}}, "template": map[string]any{}}})
+	inCell := func() map[string]any {
+		for _, entry := range m.targetsOf(simulation.FederatedNamespaces, "shop") {
+			if entry["name"] == "c1" {
+				return entry
+			}
+		}
+		return nil
+	}
+	m.eventually("the namespace is in the cell", func() error {
+		if said := inCell(); said["version"] == nil {
+			return fmt.Errorf("it says %s", asJSON(said))
+		}
+		return nil
+	})
+	propagate := func(mode v1beta1.Mode) {
+		t.Helper()
+		if _, err := m.host.Change(typeConfigs, v1beta1.DefaultNamespace, "deployments.apps", func(config map[string]any) {
+			config["spec"].(map[string]any)["propagation"] = string(mode)
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	propagate(v1beta1.Disabled)
+	m.eventually("it is off", func() error {
+		config := m.host.Object(typeConfigs, v1beta1.DefaultNamespace, "deployments.apps")
+		if state, _, _ := unstructured.NestedString(config, "status", "propagationController"); state != string(v1beta1.ControllerNotRunning) {
+			return fmt.Errorf("it is %q", state)
+		}
+		return nil
+	})
+	m.move(to)
+	m.eventually("the namespace waits where it was", func() error {
+		said := inCell()
+		if said["cluster"] != to.Name() || !strings.Contains(asJSON(said), "all others that move with the target") {
+			return fmt.Errorf("it says %s", asJSON(said))
+		}
+		return nil
+	})
+	m.stop()
+	m.run()
+	for i := range 3 { // as long as it takes to count three times
+		m.put(simulation.FederatedConfigMaps, map[string]any{
+			"metadata": map[string]any{"name": fmt.Sprintf("late-%d", i), "namespace": "shop"},
+			"spec":     map[string]any{"topologyType": v1beta2.TopologyCell, "placement": map[string]any{"topologies": []any{map[string]any{"name": "c1"}}}, "template": map[string]any{}}})
+		m.eventually("it is counted", func() error {
+			if total, _, _ := unstructured.NestedInt64(m.host.Object(cellResource, "shop", "c1"), "status", "objects", "total"); total != int64(4+i) {
+				return fmt.Errorf("the cell has %d objects", total)
+			}
+			return nil
+		})
+	}
+	m.enters(from)
+	if from.Object(simulation.Namespaces, "", m.namespace) == nil {
+		t.Error("the namespace was deleted where it was")
+	}
+	propagate(v1beta1.Enabled)
+	m.runsIn(to)
+	m.settledIn(to)
+}

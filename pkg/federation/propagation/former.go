@@ -160,7 +160,7 @@ func (v *view) addFormer(candidates map[string]*placement.Candidate) {
 	for slot, record := range former {
 		c := v.recordedIn(record, record.Name)
 		now, known := current[record.Name]
-		if known && now.Member == c.Member && isAt(record, now.Member, v.home(now.Candidate)) {
+		if known && now.intent != absent && now.Member == c.Member && isAt(record, now.Member, v.home(now.Candidate)) {
 			v.memory.drop(slot) // it is there
 			continue
 		}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/placement"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
+	"github.com/koinon-io/koinon/pkg/federation/memberclient"
 	"github.com/koinon-io/koinon/pkg/federation/render"
 )
 
@@ -51,6 +52,18 @@ func TestWhatIsDoneInAPlaceBelongsToItWhereverTheTargetIs(t *testing.T) {
 				t.Errorf("records (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// A cell that is back, and may not be used now, has its record in the other place still.
+func TestWhatIsInAFormerPlaceIsKnownWhileTheTargetMayNotBeUsed(t *testing.T) {
+	v := &view{memory: movedMemory(), kind: &kind{target: memberclient.Type{Namespaced: true}}, federated: &v1beta2.FederatedObject{}}
+	back := in("m1")
+	back.intent, back.reason = absent, "it is another tenant's"
+	v.targets = []viewTarget{back}
+	v.addFormer(map[string]*placement.Candidate{"rz00a": &back.Candidate})
+	if len(v.targets) != 2 || v.targets[1].intent != await || v.memory.record(formerSlot("rz00a", "m1", "shop-rz00a")).Hash != "h1" {
+		t.Errorf("targets %+v, records %v", v.targets, v.memory.records)
 	}
 }
 

@@ -22,10 +22,10 @@ func (f *fixture) makeUnit(gvr schema.GroupVersionResource, name string, member 
 	f.put(gvr, map[string]any{"metadata": map[string]any{"name": name, "namespace": "shop"}, "spec": map[string]any{"clusterName": member.Name()}})
 }
 
-// loseUnit has a cell or an edge unit gone at once: somebody takes its finalizer.
+// loseUnit has a cell or an edge unit gone at once, and not drained: somebody takes its finalizer.
 func (f *fixture) loseUnit(gvr schema.GroupVersionResource, name string) {
 	f.Helper()
-	f.host.Remove(gvr, "shop", name)
+	defer f.host.Remove(gvr, "shop", name) // before the controllers put it back
 	if _, err := f.host.Change(gvr, "shop", name, func(object map[string]any) {
 		delete(object["metadata"].(map[string]any), "finalizers")
 	}); err != nil {

@@ -313,6 +313,13 @@ func TestANewFederatedNamespaceTakesNothingAway(t *testing.T) {
 			args: "cm/settings --from m1 --cluster-selector zone=a --with-namespace", in: []string{"m3"},
 			refused: `"kubectl koinon federate namespaces/shop --clusters m1,m2,m3" makes one that leaves them`,
 		},
+		"made for others than a group": {
+			args: "namespace/shop --from m1 --clusters m1", in: []string{"m2"}, refused: would,
+			prepare: func(h *fakeHub) {
+				h.put(testTypes+"federatedconfigmaps", `{items: [{metadata: {name: old, namespace: shop}, spec: {topologyType: "cluster:zone", placement: {topologies: [{name: a}]}},
+					status: {targets: [{name: m2, hash: h}]}}]}`)
+			},
+		},
 		"of a cluster that has left": {args: "cm/settings --from m1 --clusters m1 --with-namespace", in: []string{"m9"}},
 		"where objects may not be listed": {
 			args: "cm/settings --from m1 --clusters m1 --with-namespace", in: []string{"m1"},

@@ -78,7 +78,7 @@ func (f *federating) removedFrom(ctx context.Context, item *federatedItem, have 
 	return removed, nil
 }
 
-// leaving returns the targets from which an object goes.
+// leaving returns the targets from which an object goes altogether: it stays in one that leaves only where its cell was.
 func (f *federating) leaving(ctx context.Context, item *federatedItem, federated *v1beta2.FederatedObject) (map[string][]string, error) {
 	l, err := look(ctx, f.hub, item.config, federated)
 	if err != nil {
@@ -88,10 +88,15 @@ func (f *federating) leaving(ctx context.Context, item *federatedItem, federated
 	if l.problem != "" { // it goes nowhere, and from nowhere
 		return targets, nil
 	}
+	stays := map[string]bool{}
 	for _, a := range l.aims() {
-		if a.purpose == toLeave && !a.held && !l.isUnjoined(a.Member) {
+		switch {
+		case a.purpose != toLeave || a.held:
+			stays[a.Name] = true
+		case !l.isUnjoined(a.Member):
 			targets[a.Name] = nil
 		}
 	}
+	maps.DeleteFunc(targets, func(target string, _ []string) bool { return stays[target] })
 	return targets, nil
 }

@@ -216,45 +216,60 @@ func (l *looked) aims() (aims []aim) {
 		return l.departing()
 	}
 	known, outside := map[string]bool{}, map[string]placement.Target{}
+	stays := map[string]bool{} // so does what is where the target was
 	for _, t := range l.targets {
 		if t.Disposition == placement.Outside { // it departs from there, if it is there
 			outside[t.Name] = t
 			continue
 		}
-		known[t.Name] = true
 		record := l.record(t.Name)
+		drained := t.Leaving != "" && (t.Disposition == placement.Placed || t.Disposition == placement.Masked)
+		if drained && record.Hash != "" {
+			continue // it departs from there
+		}
+		known[t.Name] = true
 		a := aim{Candidate: t.Candidate, record: record}
-		switch t.Disposition {
-		case placement.Placed:
+		switch {
+		case drained:
+			a.purpose, a.message = toStay, t.Leaving
+		case t.Disposition == placement.Placed:
+			stays[t.Name] = l.isUnjoined(t.Member)
 			if old, moved := l.movedFrom(t.Candidate, record); moved {
-				if !l.isUnjoined(t.Member) { // else it stays there
+				if !stays[t.Name] {
 					aims = append(aims, aim{Candidate: old, purpose: toLeave, record: record, message: leavesOnceArrived})
 				}
-				a.record = v1beta2.TargetStatus{Name: t.Name, State: v1beta2.TargetPending}
+				a.record = l.recordIn(t.Candidate, record)
 			}
-		case placement.Masked:
+		case t.Disposition == placement.Masked:
 			a.held = true
-		case placement.Unfederated:
+		case t.Disposition == placement.Unfederated:
 			a.purpose, a.message, a.outside = toStay, t.Message, t.Message
 		default:
 			a.purpose, a.message = toStay, t.Message
 		}
+		stays[t.Name] = stays[t.Name] || a.held || a.purpose == toStay && !drained
 		aims = append(aims, a)
 	}
 	for _, record := range l.records() {
-		aims = append(aims, l.leftPlaces(record, leavesOnceArrived)...)
-		if known[record.Name] || record.Hash == "" {
+		if known[record.Name] {
+			aims = append(aims, l.leaving(record, stays[record.Name])...)
+			continue
+		}
+		held, lost := l.keeps(record)
+		aims = append(aims, l.leaving(record, held || lost != "")...)
+		if record.Hash == "" {
 			continue
 		}
 		a := aim{Candidate: l.recorded(record), purpose: toLeave, record: record, message: "the target is no longer placed"}
+		if c := l.candidates[record.Name]; c != nil && c.Leaving != "" {
+			a.message = c.Leaving
+		}
 		if t, left := outside[record.Name]; left {
 			a.message, a.outside = t.Message, t.Message
 			delete(outside, record.Name)
 		}
-		if mask, err := placement.NewMask(l.object.TopologyType, l.federated.Spec.PlacementMask); err == nil && !mask.Allows(record.Name, l.candidates[record.Name]) {
-			a.held = true
-		} else if why := l.object.Lost(l.federated.Spec.Placement, a.Candidate); why != "" && l.candidates[record.Name] == nil {
-			a.purpose, a.message = toStay, why
+		if a.held = held; lost != "" {
+			a.purpose, a.message = toStay, lost
 		}
 		aims = append(aims, a)
 	}
@@ -267,7 +282,46 @@ func (l *looked) aims() (aims []aim) {
 	return aims
 }
 
-const leavesOnceArrived = "the target is in another place now, and the object is removed from this one once all that move with it are healthy in that"
+// keeps reports whether the mask keeps what is in a target that is not placed, or why it stays although the target is gone.
+func (l *looked) keeps(record v1beta2.TargetStatus) (held bool, lost string) {
+	candidate := l.candidates[record.Name]
+	if mask, err := placement.NewMask(l.object.TopologyType, l.federated.Spec.PlacementMask); err == nil && !mask.Allows(record.Name, candidate) {
+		return true, ""
+	}
+	if candidate != nil {
+		return false, ""
+	}
+	return false, l.object.Lost(l.federated.Spec.Placement, l.recorded(record))
+}
+
+const (
+	leavesOnceArrived = "the target is in another place now, and the object is removed from this one once all that move with it are healthy in that"
+	staysUntilArrived = "the target is in another place now, and what is here stays as long as nothing is written there"
+)
+
+// leaving lists the places that a target has left, but for the one in which it is again. stay: nothing leaves them now.
+func (l *looked) leaving(record v1beta2.TargetStatus, stay bool) []aim {
+	left := slices.DeleteFunc(l.leftPlaces(record, leavesOnceArrived), func(a aim) bool {
+		now := l.candidates[record.Name]
+		return now != nil && !l.kind.Moved(l.object, *now, a.record)
+	})
+	for i := range left {
+		if stay {
+			left[i].purpose, left[i].message = toStay, staysUntilArrived
+		}
+	}
+	return left
+}
+
+// recordIn is what is known of a target in the place where it is now, which its own record does not name.
+func (l *looked) recordIn(c placement.Candidate, record v1beta2.TargetStatus) v1beta2.TargetStatus {
+	for _, left := range l.leftPlaces(record, "") {
+		if !l.kind.Moved(l.object, c, left.record) {
+			return left.record
+		}
+	}
+	return v1beta2.TargetStatus{Name: c.Name, State: v1beta2.TargetPending}
+}
 
 // leftPlaces lists the places that a target has left, and in which the object is still.
 func (l *looked) leftPlaces(record v1beta2.TargetStatus, message string) (aims []aim) {
@@ -309,7 +363,7 @@ func (l *looked) recorded(record v1beta2.TargetStatus) placement.Candidate {
 // movedFrom returns the place that the record names, if something was written there and the target
 // is in another one now.
 func (l *looked) movedFrom(c placement.Candidate, record v1beta2.TargetStatus) (placement.Candidate, bool) {
-	if !l.kind.Moved(l.object, c, record) {
+	if record.Hash == "" || !l.kind.Moved(l.object, c, record) {
 		return placement.Candidate{}, false
 	}
 	return l.recorded(record), true

@@ -6,7 +6,6 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 
 	"github.com/koinon-io/koinon/pkg/apis/federation/ownership"
-	federationv1alpha1 "github.com/koinon-io/koinon/pkg/apis/federation/v1alpha1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/placement"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/topology"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
@@ -63,7 +62,7 @@ func (e *Engine) clusterCandidates(v *view) ([]placement.Candidate, error) {
 		candidates[i] = v.object().Cluster(cluster)
 		if cell, ok := cellOf(v.topologyOf(), v.key.namespace, cluster.Name); ok && candidates[i].ByNameOnly {
 			if in, err := e.Cells.Cells(v.key.namespace).Get(cell); err == nil {
-				candidates[i].Leaving = leaving(in)
+				candidates[i].Leaving = reach.Leaving(in)
 			}
 		}
 	}
@@ -98,19 +97,9 @@ func (e *Engine) cellCandidates(v *view) ([]placement.Candidate, error) {
 	}
 	candidates := make([]placement.Candidate, 0, len(cells))
 	for _, cell := range cells {
-		c := v.object().Cell(cell)
-		c.Leaving = leaving(cell)
-		candidates = append(candidates, c)
+		candidates = append(candidates, v.object().Cell(cell))
 	}
 	return candidates, nil
-}
-
-// leaving says why everything leaves a cell; empty if it does not.
-func leaving(cell *federationv1alpha1.Cell) string {
-	if cell.DeletionTimestamp == nil {
-		return ""
-	}
-	return fmt.Sprintf("cell %q is being deleted", cell.Name)
 }
 
 func (e *Engine) edgeUnitCandidates(v *view) ([]placement.Candidate, error) {

@@ -87,19 +87,32 @@ func (e *Engine) othersArrived(v *view, target string) bool {
 
 // cellOf returns the cell that a target of that topology type is.
 func cellOf(topologyType, namespace, target string) (cell string, ok bool) {
-	if topologyType == v1beta2.TopologyCell {
+	if topology.Base(topologyType) == v1beta2.TopologyCell {
 		return target, true
 	}
 	cell, of, ok := topology.Split(v1beta2.TopologyCell, target)
-	return cell, ok && topologyType == v1beta2.TopologyCluster && of == namespace
+	return cell, ok && topology.Base(topologyType) == v1beta2.TopologyCluster && of == namespace
 }
 
-// censusOf returns a census that is at most so old.
+// censusOf returns a census that is at most so old. One is taken at a time: who waits for it has the one that was begun
+// since he asked.
 func (e *Engine) censusOf(namespace string, age time.Duration) *census {
-	e.mu.RLock()
-	known := e.censuses[namespace]
-	e.mu.RUnlock()
-	if known != nil && e.now().Sub(known.taken) < age {
+	asked := e.now()
+	recent := func() *census {
+		e.mu.RLock()
+		defer e.mu.RUnlock()
+		if known := e.censuses[namespace]; known != nil && asked.Sub(known.taken) < age {
+			return known
+		}
+		return nil
+	}
+	if known := recent(); known != nil {
+		return known
+	}
+	e.counting.Lock()
+	defer e.counting.Unlock()
+	age = max(age, 1) // as old as the question
+	if known := recent(); known != nil {
 		return known
 	}
 	taken := e.takeCensus(namespace)
@@ -164,14 +177,14 @@ func (c *census) count(e *Engine, k *kind, federated *v1beta2.FederatedObject) {
 	v := &view{key: key, kind: k, federated: federated}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	paused := k.paused && federated.DeletionTimestamp == nil // nobody moves it
+	paused := k.paused && federated.DeletionTimestamp == nil // nobody moves it, or decides on it
 	if !m.decided && !paused {
 		c.complete = false
 		return
 	}
 	left := map[string]bool{}
 	for slot, record := range m.records {
-		if isFormerSlot(slot) {
+		if isFormerSlot(slot) && record.Hash != "" { // what was given up nobody waits for
 			left[record.Name] = true
 		}
 	}
@@ -188,7 +201,7 @@ func (c *census) count(e *Engine, k *kind, federated *v1beta2.FederatedObject) {
 		if held || record.State != v1beta2.TargetNotFound {
 			t.add(record, left[slot])
 		}
-		if !paused && v.isAstray(t.place, record, left[slot], m.arrived[slot]) {
+		if v.isAstray(t.place, record, left[slot], m.arrived[slot]) {
 			t.stray(key)
 		}
 	}
@@ -213,7 +226,7 @@ func (v *view) isAstray(place placement.Candidate, record v1beta2.TargetStatus, 
 	if left {
 		return !arrived
 	}
-	return v.kind.ofReach().Moved(v.object(), place, record) && record.State != v1beta2.TargetWaitingForRemoval
+	return record.Hash != "" && v.kind.ofReach().Moved(v.object(), place, record) && record.State != v1beta2.TargetWaitingForRemoval
 }
 
 // badness orders words on the health of objects.

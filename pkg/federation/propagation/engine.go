@@ -170,6 +170,8 @@ type Engine struct {
 	// counted; guarded by mu.
 	censuses map[string]*census
 	stirred  map[string]bool
+	// counting is held while a census is taken.
+	counting sync.Mutex
 	// looked are the FederatedTypeConfigs that were looked at; guarded by mu.
 	looked map[string]bool
 	// workers that sync objects; guarded by mu.

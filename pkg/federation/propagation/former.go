@@ -126,9 +126,9 @@ func (m *memory) isIn(t viewTarget, home string) bool {
 }
 
 // move has a placed target that is elsewhere now leave where it was. What runs to its end is not in
-// two places at once: it leaves before it enters, once it can enter.
+// two places at once: it leaves before it enters, once it can enter. What was given up is not waited for.
 func (e *Engine) move(v *view, t viewTarget) viewTarget {
-	if v.kind.completion == nil {
+	if v.kind.completion == nil || v.memory.record(t.Name).State == v1beta2.TargetAbandoned {
 		v.memory.relocate(t.Name, t.Member, v.home(t.Candidate))
 		t.intent = run
 		return t
@@ -161,13 +161,17 @@ func (v *view) addFormer(candidates map[string]*placement.Candidate) {
 	for slot, record := range former {
 		c := v.recordedIn(record, record.Name)
 		now, known := current[record.Name]
-		if known && now.Member == c.Member && isAt(record, now.Member, v.home(now.Candidate)) {
+		if known && now.intent != absent && now.Member == c.Member && isAt(record, now.Member, v.home(now.Candidate)) {
 			v.memory.drop(slot) // it is there
 			continue
 		}
-		t := v.departing(c, candidates[record.Name], record.Hash != "")
+		givenUp := record.State == v1beta2.TargetAbandoned
+		t := v.departing(c, candidates[record.Name], record.Hash != "" || givenUp)
 		t.former, t.recorded = slot, true
-		if known && !now.intent.leaves() && now.Leaving == "" {
+		switch {
+		case givenUp && t.intent != keep: // nobody waits for it, wherever the target is
+			t.intent = release
+		case known && !now.intent.leaves() && now.Leaving == "":
 			t.intent, t.reason = await, waitsFor(t, now)
 		}
 		v.targets = append(v.targets, t)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/placement"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
+	"github.com/koinon-io/koinon/pkg/federation/memberclient"
 	"github.com/koinon-io/koinon/pkg/federation/render"
 )
 
@@ -51,6 +52,31 @@ func TestWhatIsDoneInAPlaceBelongsToItWhereverTheTargetIs(t *testing.T) {
 				t.Errorf("records (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// A cell that is back, and may not be used now, has its record in the other place still.
+func TestWhatIsInAFormerPlaceIsKnownWhileTheTargetMayNotBeUsed(t *testing.T) {
+	v := &view{memory: movedMemory(), kind: &kind{target: memberclient.Type{Namespaced: true}}, federated: &v1beta2.FederatedObject{}}
+	back := in("m1")
+	back.intent, back.reason = absent, "it is another tenant's"
+	v.targets = []viewTarget{back}
+	v.addFormer(map[string]*placement.Candidate{"rz00a": &back.Candidate})
+	if len(v.targets) != 2 || v.targets[1].intent != await || v.memory.record(formerSlot("rz00a", "m1", "shop-rz00a")).Hash != "h1" {
+		t.Errorf("targets %+v, records %v", v.targets, v.memory.records)
+	}
+}
+
+func TestARemovalThatFailsTakesNothingBackThatWasGivenUp(t *testing.T) {
+	m := movedMemory()
+	slot := formerSlot("rz00a", "m1", "shop-rz00a")
+	given := v1beta2.TargetStatus{Name: "rz00a", Cluster: "m1", Namespace: "shop-rz00a", State: v1beta2.TargetAbandoned}
+	m.records[slot] = given
+	leaving := in("m1")
+	leaving.former, leaving.intent = slot, remove
+	m.end(leaving, "shop-rz00a", result{record: recordIn("m1", "h1"), failed: true})
+	if diff := cmp.Diff(given, m.records[slot]); diff != "" {
+		t.Errorf("record (-want +got):\n%s", diff)
 	}
 }
 

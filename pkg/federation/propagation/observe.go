@@ -40,6 +40,9 @@ type view struct {
 	problem string
 	// total is of the targets that were decided on.
 	total total
+	// shown are the places in targets that stay by the objects that caches show there, for as long as all targets are
+	// decided on; nil at other times.
+	shown map[types.UID][]int
 	// stored are the statuses of objects that are stored, by target; nil if nobody asked yet.
 	stored map[string]rawjson.Value
 }
@@ -290,16 +293,30 @@ func (e *Engine) staying(v *view) map[types.UID]bool {
 // twin returns another target that stays, in another member, and shows the very object that a
 // target is to lose: both members are one cluster.
 func (e *Engine) twin(v *view, t viewTarget, uid types.UID) *viewTarget {
-	for i := range v.targets {
-		other := &v.targets[i]
-		if other.Member == t.Member || !other.intent.stays() {
-			continue
-		}
-		if live := e.live(v, other.Candidate); live != nil && live.UID == uid {
+	shown := v.shown
+	if shown == nil {
+		shown = e.shownIn(v)
+	}
+	for _, i := range shown[uid] {
+		if other := &v.targets[i]; other.Member != t.Member {
 			return other
 		}
 	}
 	return nil
+}
+
+// shownIn returns where the objects are that caches show in targets that stay.
+func (e *Engine) shownIn(v *view) map[types.UID][]int {
+	shown := map[types.UID][]int{}
+	for i, t := range v.targets {
+		if !t.intent.stays() {
+			continue
+		}
+		if live := e.live(v, t.Candidate); live != nil {
+			shown[live.UID] = append(shown[live.UID], i)
+		}
+	}
+	return shown
 }
 
 // holds reports whether a cache shows the object in a candidate that is not placed and

@@ -79,6 +79,10 @@ func (e *Engine) decideAll(ctx context.Context, v *view) ([]step, error) {
 	known, members := make(map[string]bool, len(v.targets)), map[string]bool{}
 	again := time.Duration(0)
 	way := e.wayOf(v)
+	if slices.ContainsFunc(v.targets, func(t viewTarget) bool { return t.intent.leaves() || t.former != "" }) {
+		v.shown = e.shownIn(v) // once, and not for each of them
+		defer func() { v.shown = nil }()
+	}
 	for _, t := range v.targets {
 		if t.former != "" {
 			again = earlier(again, way.leave(&t))

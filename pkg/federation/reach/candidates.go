@@ -86,7 +86,17 @@ func (o Object) Cluster(cluster *v1beta1.KubeFedCluster) placement.Candidate {
 
 // Cell makes the candidate of a cell of the object's namespace.
 func (o Object) Cell(cell *federationv1alpha1.Cell) placement.Candidate {
-	return o.unit("cell", cell.Name, cell.Labels, cell.Spec.ClusterName, cell.Spec.MemberNamespace)
+	c := o.unit("cell", cell.Name, cell.Labels, cell.Spec.ClusterName, cell.Spec.MemberNamespace)
+	c.Leaving = Leaving(cell)
+	return c
+}
+
+// Leaving says why everything leaves a cell, as placement.Candidate has it; empty if it does not.
+func Leaving(cell *federationv1alpha1.Cell) string {
+	if cell.DeletionTimestamp == nil {
+		return ""
+	}
+	return fmt.Sprintf("cell %q is being deleted", cell.Name)
 }
 
 // EdgeUnit makes the candidate of an edge unit of the object's namespace.
@@ -115,11 +125,15 @@ func (o Object) unit(what, name string, unitLabels map[string]string, member, me
 // Lost says why an object stays in a cell or an edge unit that is gone, as its record has it; empty if the object leaves
 // it. With a cluster that is gone its member has left too, and keeps what it has in any case.
 func (o Object) Lost(p *v1beta2.Placement, recorded placement.Candidate) string {
-	if o.TopologyType == v1beta2.TopologyCluster || !placement.MayPick(p, recorded.Name) {
+	if o.Base() == v1beta2.TopologyCluster || !placement.MayPick(o.TopologyType, p, recorded.Name) {
 		return ""
 	}
-	return fmt.Sprintf("there is no %s %q any more, which is no order to delete: what it has in member %q stays there until it is made anew, or spec.placement.topologies names others",
-		o.TopologyType, recorded.Name, recorded.Member)
+	order := "names others"
+	if topology.Label(o.TopologyType) != "" { // whose groups it may have been in
+		order = "is an empty list"
+	}
+	return fmt.Sprintf("there is no %s %q any more, which is no order to delete: what it has in member %q stays there until it is made anew, or spec.placement.topologies %s",
+		o.Base(), recorded.Name, recorded.Member, order)
 }
 
 // MemberRefusal says why the object may not use the member of a target, whose labels are given, as a

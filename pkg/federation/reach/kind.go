@@ -106,9 +106,9 @@ func RulesFor(rules compose.Rules, federated *v1beta2.FederatedObject) compose.R
 	return rules
 }
 
-// Moved reports whether a target is in another place than its record says, and something was written there: its
-// cell moved, or was deleted and made anew in another member.
+// Moved reports whether a target is in another place than its record says, and something was written there, or given
+// up: its cell moved, or was deleted and made anew in another member.
 func (k Kind) Moved(o Object, c placement.Candidate, record v1beta2.TargetStatus) bool {
 	elsewhere := record.Cluster != "" && record.Cluster != c.Member || record.Namespace != "" && record.Namespace != k.Home(o, c)
-	return record.Hash != "" && elsewhere
+	return (record.Hash != "" || record.State == v1beta2.TargetAbandoned) && elsewhere
 }

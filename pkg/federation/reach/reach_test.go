@@ -127,6 +127,7 @@ func TestATargetMovedOnlyIfSomethingWasWrittenElsewhere(t *testing.T) {
 		"the same place":         {v1beta2.TargetStatus{Hash: "x", Cluster: "m2", Namespace: "inner"}, false},
 		"another member":         {v1beta2.TargetStatus{Hash: "x", Cluster: "m1", Namespace: "inner"}, true},
 		"another namespace":      {v1beta2.TargetStatus{Hash: "x", Cluster: "m2", Namespace: "outer"}, true},
+		"it was given up there":  {v1beta2.TargetStatus{State: v1beta2.TargetAbandoned, Cluster: "m1", Namespace: "inner"}, true},
 		"nothing was written":    {v1beta2.TargetStatus{Cluster: "m1", Namespace: "inner"}, false},
 		"the record says naught": {v1beta2.TargetStatus{Hash: "x"}, false},
 	} {

@@ -135,7 +135,7 @@ func (c contents) add(name string, object *v1beta2.FederatedObject) {
 	}
 	for _, target := range object.Status.Targets {
 		cell := target.Name
-		if object.Spec.TopologyType != v1beta2.TopologyCell {
+		if topology.Base(object.Spec.TopologyType) != v1beta2.TopologyCell {
 			of, namespace, ok := topology.Split(v1beta2.TopologyCell, target.Name)
 			if !ok || namespace != object.Namespace {
 				continue

@@ -72,6 +72,8 @@ func TestACellIsDeletedOnlyIfNothingIsInIt(t *testing.T) {
 			want:    "the federated object federatedconfigmaps/web is" + wayOut},
 		"one that names the cluster of the cell": {
 			objects: objects{in("web", "", v1beta2.TargetStatus{Name: "rz00a.shop", Hash: "h"})}, want: "the federated object federatedconfigmaps/web is" + wayOut},
+		"one that is placed by groups of cells": {
+			objects: objects{in("web", "cell:zone", written)}, want: "the federated object federatedconfigmaps/web is" + wayOut},
 		"a cluster of that name":                 {objects: objects{in("web", "", written)}},
 		"the cell of another namespace":          {objects: objects{in("web", "", v1beta2.TargetStatus{Name: "rz00a.bank", Hash: "h"})}},
 		"another cell":                           {objects: objects{in("web", v1beta2.TopologyCell, v1beta2.TargetStatus{Name: "rz01a", Hash: "h"})}},

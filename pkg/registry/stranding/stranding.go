@@ -178,28 +178,44 @@ func (s sights) strandedTargets(ctx context.Context, o *typesv1beta2.FederatedOb
 	}
 	for i := range o.Status.Targets {
 		record := &o.Status.Targets[i]
-		if record.Hash == "" || c.member != "" && record.Cluster != c.member {
-			continue
-		}
 		owner := ownership.OwnerOf(o.Spec.TopologyType, o.Namespace, record.Name)
 		if c.unit != nil && owner != *c.unit || owner.Namespace != o.Namespace {
 			continue
 		}
-		tie, err := s.tie(ctx, o, owner, record.Cluster)
-		if err != nil {
-			return nil, err
-		}
-		if tie == nil { // the member was unjoined: nobody touches what is there
-			continue
-		}
-		before, after := *tie, *tie
-		c.before(&before)
-		c.after(&after)
-		if before.Holds() && !after.Holds() {
-			targets = append(targets, record.Name)
+		for _, member := range membersOf(record) {
+			if c.member != "" && member != c.member {
+				continue
+			}
+			tie, err := s.tie(ctx, o, owner, member)
+			if err != nil {
+				return nil, err
+			}
+			if tie == nil { // the member was unjoined: nobody touches what is there
+				continue
+			}
+			before, after := *tie, *tie
+			c.before(&before)
+			c.after(&after)
+			if before.Holds() && !after.Holds() {
+				targets = append(targets, record.Name)
+				break
+			}
 		}
 	}
 	return targets, nil
+}
+
+// membersOf are the members in which a target has a copy: where its cell is, and where it was.
+func membersOf(record *typesv1beta2.TargetStatus) (members []string) {
+	if record.Hash != "" {
+		members = append(members, record.Cluster)
+	}
+	for _, former := range record.Former {
+		if former.Hash != "" {
+			members = append(members, former.Cluster)
+		}
+	}
+	return members
 }
 
 // tie is between an object and its copy in a member, whose place has that owner; nil without a member.

@@ -88,6 +88,13 @@ func object(topologyType, namespace, name string, targets ...string) *typesv1bet
 	return o
 }
 
+// moved has a copy in the second of the members in which the cell was before; nothing is in the first any more.
+func moved(namespace, name, target string, former ...string) *typesv1beta2.FederatedObject {
+	o := object("cell:zone", namespace, name, target)
+	o.Status.Targets[0].Former = []typesv1beta2.FormerPlace{{Cluster: former[0]}, {Cluster: former[1], Hash: "h"}}
+	return o
+}
+
 func labelled(namespace, name string, tenant tenancy.Tenant) *metav1.ObjectMeta {
 	return &metav1.ObjectMeta{Namespace: namespace, Name: name, Labels: tenant.Labels()}
 }
@@ -95,7 +102,7 @@ func labelled(namespace, name string, tenant tenancy.Tenant) *metav1.ObjectMeta 
 func newWorld() *world {
 	return &world{
 		tenants: map[string]tenancy.Tenant{"red": a, "free": nobody, "empty": nobody},
-		members: map[string]tenancy.Tenant{"m-a": a, "m-b": b, "m-free": nobody},
+		members: map[string]tenancy.Tenant{"m-a": a, "m-b": b, "m-free": nobody, "m-blue": nobody, "m-left": nobody},
 		cells:   map[string]map[string]string{"red/c2": b.Labels()},
 		objects: map[string][]*typesv1beta2.FederatedObject{
 			things.Resource: {
@@ -104,6 +111,7 @@ func newWorld() *world {
 				object("cluster", "red", "unjoined", "gone@gone"),
 				object("cell", "red", "celled", "c1@m-free", "c2@m-free"),
 				object("cluster", "free", "free", "m-free@m-free"),
+				moved("blue", "moved", "c3@gone", "m-left", "m-blue"),
 			},
 			roles.Resource: {object("cluster", "", "role", "m-free@m-free")},
 		},
@@ -123,7 +131,11 @@ func TestWhichChangesStrandObjects(t *testing.T) {
 	}
 	cell := func(name string, before, after tenancy.Tenant) func(*Guard) error {
 		return func(g *Guard) error {
-			return g.Unit(t.Context(), schema.GroupKind{Group: "federation.koinon.io", Kind: "Cell"}, ownership.UnitOwner("cell", "red", name), labelled("red", name, after), labelled("red", name, before))
+			namespace := "red"
+			if name == "c3" {
+				namespace = "blue"
+			}
+			return g.Unit(t.Context(), schema.GroupKind{Group: "federation.koinon.io", Kind: "Cell"}, ownership.UnitOwner("cell", namespace, name), labelled(namespace, name, after), labelled(namespace, name, before))
 		}
 	}
 	for name, test := range map[string]struct {
@@ -148,6 +160,9 @@ func TestWhichChangesStrandObjects(t *testing.T) {
 		"a cell that says what its namespace says":                {change: cell("c1", nobody, a)},
 		"a cell whose copy nobody may touch already":              {change: cell("c2", b, tenancy.Tenant{Name: "c"})},
 		"a cell of another name":                                  {change: cell("c9", nobody, b)},
+		"a cell that moved, and left copies where it was":         {cell("c3", nobody, b), `(FederatedThing blue/moved in c3)`},
+		"a member that a cell has left copies in":                 {cluster("m-blue", nobody, b), `1 federated object would keep a copy in members that nobody may change or delete through this federation any more (FederatedThing blue/moved in c3)`},
+		"a member that a cell has left":                           {change: cluster("m-left", nobody, b)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			err := test.change(newWorld().guard())

@@ -22,10 +22,10 @@ func (f *fixture) makeUnit(gvr schema.GroupVersionResource, name string, member 
 	f.put(gvr, map[string]any{"metadata": map[string]any{"name": name, "namespace": "shop"}, "spec": map[string]any{"clusterName": member.Name()}})
 }
 
-// loseUnit has a cell or an edge unit gone at once: somebody takes its finalizer.
+// loseUnit has a cell or an edge unit gone at once, and not drained: somebody takes its finalizer.
 func (f *fixture) loseUnit(gvr schema.GroupVersionResource, name string) {
 	f.Helper()
-	f.host.Remove(gvr, "shop", name)
+	defer f.host.Remove(gvr, "shop", name) // before the controllers put it back
 	if _, err := f.host.Change(gvr, "shop", name, func(object map[string]any) {
 		delete(object["metadata"].(map[string]any), "finalizers")
 	}); err != nil {
@@ -186,7 +186,10 @@ type mover struct {
 	namespace string
 }
 
-func startMover(t *testing.T) *mover {
+func startMover(t *testing.T) *mover { return startMoverBy(t, v1beta2.TopologyCell, "c1") }
+
+// startMoverBy places the objects by a topology type, in what is called so; the cell is of zone a.
+func startMoverBy(t *testing.T, topologyType, placed string) *mover {
 	t.Helper()
 	t.Parallel()
 	m := &mover{start(t, 3), "shop-c1"}
@@ -197,7 +200,7 @@ func startMover(t *testing.T) *mover {
 		t.Fatal(err)
 	}
 	m.put(cellResource, map[string]any{
-		"metadata": map[string]any{"name": "c1", "namespace": "shop"}, "spec": map[string]any{"clusterName": m.members[0].Name()}})
+		"metadata": map[string]any{"name": "c1", "namespace": "shop", "labels": map[string]any{"zone": "a"}}, "spec": map[string]any{"clusterName": m.members[0].Name()}})
 	for gvr, template := range map[schema.GroupVersionResource]map[string]any{
 		simulation.FederatedConfigMaps: {"data": map[string]any{"key": "1"}},
 		federatedDeployments:           {"spec": map[string]any{"template": map[string]any{"spec": map[string]any{"containers": []any{map[string]any{"name": "a", "image": "b"}}}}}},
@@ -205,7 +208,7 @@ func startMover(t *testing.T) *mover {
 		m.put(gvr, map[string]any{
 			"metadata": map[string]any{"name": "web", "namespace": "shop"},
 			"spec": map[string]any{
-				"topologyType": v1beta2.TopologyCell, "placement": map[string]any{"topologies": []any{map[string]any{"name": "c1"}}}, "template": template},
+				"topologyType": topologyType, "placement": map[string]any{"topologies": []any{map[string]any{"name": placed}}}, "template": template},
 		})
 	}
 	m.runsIn(m.members[0])
@@ -457,12 +460,7 @@ func TestACellThatIsDeletedIsDrained(t *testing.T) {
 	m.run()
 	m.members[0].Up()
 	m.left(m.members[0])
-	m.eventually("the cell is gone", func() error {
-		if cell := m.host.Object(cellResource, "shop", "c1"); cell != nil {
-			return fmt.Errorf("it is %s", asJSON(cell))
-		}
-		return nil
-	})
+	m.endsCell()
 	m.eventually("its target is there no more", func() error {
 		entries, _, _ := unstructured.NestedSlice(m.host.Object(federatedDeployments, "shop", "web"), "status", "targets")
 		if len(entries) != 1 || entries[0].(map[string]any)["state"] != string(v1beta2.TargetNotFound) {
@@ -470,4 +468,209 @@ func TestACellThatIsDeletedIsDrained(t *testing.T) {
 		}
 		return nil
 	})
+}
+
+// endsCell waits until the cell is gone.
+func (m *mover) endsCell() {
+	m.Helper()
+	m.eventually("the cell is gone", func() error {
+		if cell := m.host.Object(cellResource, "shop", "c1"); cell != nil {
+			return fmt.Errorf("it is %s", asJSON(cell))
+		}
+		return nil
+	})
+}
+
+// What a group is placed in moves with its cell, and holds it, as what names it.
+func TestACellOfAGroupMovesAndIsDrained(t *testing.T) {
+	m := startMoverBy(t, "cell:zone", "a")
+	from, to := m.members[0], m.members[1]
+	m.move(to)
+	m.enters(to)
+	m.says(federatedDeployments, v1beta2.TargetWaitingForRemoval, to, "up to date and healthy", 1)
+	m.says(simulation.FederatedConfigMaps, v1beta2.TargetWaitingForRemoval, to, "all others that move with the target", 1)
+	if configMap, _ := m.has(from); !configMap {
+		t.Error("the ConfigMap has left before the Deployment is healthy elsewhere")
+	}
+	m.heal(to)
+	m.settledIn(to)
+	to.Down()
+	m.host.Remove(cellResource, "shop", "c1")
+	m.eventually("the cell waits for what is in it", func() error {
+		if cell := m.host.Object(cellResource, "shop", "c1"); !strings.Contains(asJSON(cell), "waits for what 2 federated objects have in it") {
+			return fmt.Errorf("it is %s", asJSON(cell))
+		}
+		return nil
+	})
+	to.Up()
+	m.left(to)
+	m.endsCell()
+}
+
+// Nobody knows of which group a cell was that is gone: that it is, is no order to delete.
+func TestWhatAGroupHasPlacedInACellStaysWhenTheCellIsGone(t *testing.T) {
+	m := startMoverBy(t, "cell:zone", "a")
+	in := m.members[0]
+	for _, gvr := range []schema.GroupVersionResource{simulation.FederatedConfigMaps, federatedDeployments} {
+		m.says(gvr, v1beta2.TargetOK, in, "", 0)
+	}
+	m.loseUnit(cellResource, "c1")
+	stays := func() {
+		t.Helper()
+		m.eventually("the status says that there is no cell", func() error {
+			said := m.targetsOf(simulation.FederatedConfigMaps, "web")
+			if !strings.Contains(asJSON(said), `there is no cell \"c1\" any more, which is no order to delete`) {
+				return fmt.Errorf("it says %s", asJSON(said))
+			}
+			return nil
+		})
+		if configMap, deployment := m.has(in); !configMap || !deployment {
+			t.Errorf("the member has a ConfigMap %v and a Deployment %v", configMap, deployment)
+		}
+	}
+	stays()
+	m.stop()
+	m.run()
+	m.change(simulation.FederatedConfigMaps, "web", func(spec map[string]any) {
+		spec["placement"] = map[string]any{"topologies": []any{map[string]any{"name": "b"}}}
+	})
+	stays()
+	for _, gvr := range []schema.GroupVersionResource{simulation.FederatedConfigMaps, federatedDeployments} {
+		m.change(gvr, "web", func(spec map[string]any) { spec["placement"] = map[string]any{"topologies": []any{}} })
+	}
+	m.left(in)
+}
+
+// What was given up in the place that a cell left is released when its member is back, and not deleted, however
+// it is then where the cell is.
+func TestWhatWasGivenUpInAPlaceThatACellLeftIsReleased(t *testing.T) {
+	m := startMover(t)
+	from, to := m.members[0], m.members[1]
+	from.Down()
+	m.move(to)
+	m.runsIn(to)
+	m.says(federatedDeployments, v1beta2.TargetWaitingForRemoval, to, "the member may still hold the object", 1)
+	if _, err := m.host.Change(federatedDeployments, "shop", "web", func(object map[string]any) {
+		object["metadata"].(map[string]any)["annotations"] = map[string]any{v1beta1.AbandonAnnotation: "c1"}
+	}); err != nil {
+		t.Fatal(err)
+	}
+	m.says(federatedDeployments, v1beta2.TargetAbandoned, to, "was given up", 1)
+	if _, err := to.Change(simulation.Deployments, m.namespace, "web", func(object map[string]any) { delete(object, "status") }); err != nil {
+		t.Fatal(err)
+	}
+	m.stop()
+	m.run()
+	m.says(simulation.FederatedConfigMaps, v1beta2.TargetWaitingForRemoval, to, "", 1)
+	from.Up()
+	m.eventually("it is released", func() error {
+		labels, _, _ := unstructured.NestedStringMap(from.Object(simulation.Deployments, m.namespace, "web"), "metadata", "labels")
+		if _, managed := labels[v1beta1.ManagedLabel]; managed {
+			return errors.New("it has our label")
+		}
+		return nil
+	})
+	m.heal(to)
+	m.says(federatedDeployments, v1beta2.TargetOK, to, "", 0)
+	m.says(simulation.FederatedConfigMaps, v1beta2.TargetOK, to, "", 0)
+	if _, deployment := m.has(from); !deployment {
+		t.Error("what was given up was deleted")
+	}
+}
+
+// A cell moves on without what was given up in the place that it left before anything was written in the next one.
+func TestACellMovesAwayFromWhatWasGivenUp(t *testing.T) {
+	m := startMover(t)
+	from, to := m.members[0], m.members[1]
+	from.Down()
+	if _, err := m.host.Change(federatedDeployments, "shop", "web", func(object map[string]any) {
+		object["metadata"].(map[string]any)["annotations"] = map[string]any{v1beta1.AbandonAnnotation: "c1"}
+		object["spec"].(map[string]any)["placement"] = map[string]any{"topologies": []any{}}
+	}); err != nil {
+		t.Fatal(err)
+	}
+	m.says(federatedDeployments, v1beta2.TargetAbandoned, from, "was given up", 0)
+	m.move(to)
+	m.change(federatedDeployments, "web", func(spec map[string]any) {
+		spec["placement"] = map[string]any{"topologies": []any{map[string]any{"name": "c1"}}}
+	})
+	m.runsIn(to)
+	m.says(federatedDeployments, v1beta2.TargetAbandoned, to, "", 1)
+	m.stop()
+	m.run()
+	from.Up()
+	m.says(federatedDeployments, v1beta2.TargetOK, to, "", 0)
+	m.says(simulation.FederatedConfigMaps, v1beta2.TargetOK, to, "", 0)
+	there := from.Object(simulation.Deployments, m.namespace, "web")
+	if labels, _, _ := unstructured.NestedStringMap(there, "metadata", "labels"); there == nil || labels[v1beta1.ManagedLabel] != "" {
+		t.Errorf("the member has %s", asJSON(there))
+	}
+}
+
+// A type that is disabled stays where it is, and its namespace with it.
+func TestADisabledTypeHoldsAMoveBack(t *testing.T) {
+	m := startMover(t)
+	from, to := m.members[0], m.members[1]
+	m.put(simulation.FederatedNamespaces, map[string]any{
+		"metadata": map[string]any{"name": "shop", "namespace": "shop"},
+		"spec": map[string]any{
+			"topologyType": v1beta2.TopologyCell, "placement": map[string]any{"topologies": []any{map[string]any{"name": "c1"}}}, "template": map[string]any{}}})
+	inCell := func() map[string]any {
+		for _, entry := range m.targetsOf(simulation.FederatedNamespaces, "shop") {
+			if entry["name"] == "c1" {
+				return entry
+			}
+		}
+		return nil
+	}
+	m.eventually("the namespace is in the cell", func() error {
+		if said := inCell(); said["version"] == nil {
+			return fmt.Errorf("it says %s", asJSON(said))
+		}
+		return nil
+	})
+	propagate := func(mode v1beta1.Mode) {
+		t.Helper()
+		if _, err := m.host.Change(typeConfigs, v1beta1.DefaultNamespace, "deployments.apps", func(config map[string]any) {
+			config["spec"].(map[string]any)["propagation"] = string(mode)
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	propagate(v1beta1.Disabled)
+	m.eventually("it is off", func() error {
+		config := m.host.Object(typeConfigs, v1beta1.DefaultNamespace, "deployments.apps")
+		if state, _, _ := unstructured.NestedString(config, "status", "propagationController"); state != string(v1beta1.ControllerNotRunning) {
+			return fmt.Errorf("it is %q", state)
+		}
+		return nil
+	})
+	m.move(to)
+	m.eventually("the namespace waits where it was", func() error {
+		said := inCell()
+		if said["cluster"] != to.Name() || !strings.Contains(asJSON(said), "all others that move with the target") {
+			return fmt.Errorf("it says %s", asJSON(said))
+		}
+		return nil
+	})
+	m.stop()
+	m.run()
+	for i := range 3 { // as long as it takes to count three times
+		m.put(simulation.FederatedConfigMaps, map[string]any{
+			"metadata": map[string]any{"name": fmt.Sprintf("late-%d", i), "namespace": "shop"},
+			"spec":     map[string]any{"topologyType": v1beta2.TopologyCell, "placement": map[string]any{"topologies": []any{map[string]any{"name": "c1"}}}, "template": map[string]any{}}})
+		m.eventually("it is counted", func() error {
+			if total, _, _ := unstructured.NestedInt64(m.host.Object(cellResource, "shop", "c1"), "status", "objects", "total"); total != int64(4+i) {
+				return fmt.Errorf("the cell has %d objects", total)
+			}
+			return nil
+		})
+	}
+	m.enters(from)
+	if from.Object(simulation.Namespaces, "", m.namespace) == nil {
+		t.Error("the namespace was deleted where it was")
+	}
+	propagate(v1beta1.Enabled)
+	m.runsIn(to)
+	m.settledIn(to)
 }

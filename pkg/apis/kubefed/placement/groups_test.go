@@ -137,3 +137,24 @@ func TestWhyAGroupPicks(t *testing.T) {
 		})
 	}
 }
+
+func TestAGroupMayHaveHadWhatIsGone(t *testing.T) {
+	for name, c := range map[string]struct {
+		topologyType string
+		placement    *v1beta2.Placement
+		want         bool
+	}{
+		"a selector":                 {"cell", selected("a", "b"), true},
+		"its name":                   {"cell", named("rz00a"), true},
+		"other names":                {"cell", named("rz01a"), false},
+		"a selector within groups":   {"cell:zone", selected("a", "b"), true},
+		"groups, whichever":          {"cell:zone", named("b"), true},
+		"no group":                   {"cell:zone", named(), false},
+		"neither names nor selector": {"cell:zone", &v1beta2.Placement{}, false},
+		"no placement":               {"cell:zone", nil, false},
+	} {
+		if got := MayPick(c.topologyType, c.placement, "rz00a"); got != c.want {
+			t.Errorf("%s: got %v, want %v", name, got, c.want)
+		}
+	}
+}

@@ -117,12 +117,14 @@ func dispose(c Candidate, allowed *Mask) Target {
 	}
 }
 
-// MayPick reports whether a placement may ask for a target that is gone: it names it, or has a selector, of which nobody
-// knows whether it would pick it. That a target is gone is then no order to leave it; all else is one.
-func MayPick(p *v1beta2.Placement, name string) bool {
+// MayPick reports whether a placement may ask for a target that is gone: it names it, or has a selector or names groups, of
+// which nobody knows whether they would pick it. That a target is gone is then no order to leave it; all else is one.
+func MayPick(topologyType string, p *v1beta2.Placement, name string) bool {
 	switch {
 	case p == nil:
 		return false
+	case p.Topologies != nil && topology.Label(topologyType) != "":
+		return len(p.Topologies) > 0
 	case p.Topologies != nil:
 		return slices.ContainsFunc(p.Topologies, func(t v1beta2.TopologyReference) bool { return t.Name == name })
 	}

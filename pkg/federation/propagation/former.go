@@ -134,7 +134,7 @@ func (e *Engine) move(v *view, t viewTarget) viewTarget {
 		return t
 	}
 	left := viewTarget{Candidate: v.recorded(t.Name), intent: remove, recorded: true}
-	if member, there := e.Members.Get(t.Member); !there || member.Health != membership.Ready {
+	if member, there := e.member(t.Member); !there || member.Health != membership.Ready {
 		left.intent, left.reason = await, fmt.Sprintf("the object in %s stays until member %q is ready", left.where(), t.Member)
 	}
 	return left

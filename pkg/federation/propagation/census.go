@@ -171,7 +171,7 @@ func (c *census) count(e *Engine, k *kind, federated *v1beta2.FederatedObject) {
 	}
 	left := map[string]bool{}
 	for slot, record := range m.records {
-		if isFormerSlot(slot) {
+		if isFormerSlot(slot) && record.State != v1beta2.TargetAbandoned { // nobody waits for that
 			left[record.Name] = true
 		}
 	}

@@ -167,7 +167,7 @@ func (v *view) addFormer(candidates map[string]*placement.Candidate) {
 		}
 		t := v.departing(c, candidates[record.Name], record.Hash != "")
 		t.former, t.recorded = slot, true
-		if known && !now.intent.leaves() && now.Leaving == "" {
+		if known && !now.intent.leaves() && now.Leaving == "" && record.State != v1beta2.TargetAbandoned { // which stays given up
 			t.intent, t.reason = await, waitsFor(t, now)
 		}
 		v.targets = append(v.targets, t)

@@ -419,6 +419,18 @@ func TestWhatACellLeftInAMemberThatIsGivenUpIsNotWaitedFor(t *testing.T) {
 		}
 		return nil
 	})
+	m.stop()
+	m.run()
+	m.members[0].Up()
+	for _, gvr := range both { // what was given up stays, and is nobody's
+		m.says(gvr, v1beta2.TargetOK, m.members[1], "", 0)
+	}
+	if configMap, deployment := m.has(m.members[0]); !configMap || !deployment {
+		t.Fatalf("what was given up is gone: ConfigMap %v, Deployment %v", configMap, deployment)
+	}
+	if said := asJSON(m.members[0].Object(simulation.Deployments, m.namespace, "web")["metadata"].(map[string]any)["labels"]); strings.Contains(said, "managed") {
+		t.Errorf("the labels of what was given up are %s", said)
+	}
 }
 
 func TestAMaskHoldsAMoveBack(t *testing.T) {

@@ -184,7 +184,7 @@ func (c *census) count(e *Engine, k *kind, federated *v1beta2.FederatedObject) {
 	}
 	left := map[string]bool{}
 	for slot, record := range m.records {
-		if isFormerSlot(slot) && record.Hash != "" { // what was given up nobody waits for
+		if isFormerSlot(slot) && record.Hash != "" && record.State != v1beta2.TargetAbandoned { // what was given up nobody waits for
 			left[record.Name] = true
 		}
 	}

@@ -1,6 +1,7 @@
 package propagation
 
 import (
+	"cmp"
 	"fmt"
 	"iter"
 	"strings"
@@ -267,10 +268,23 @@ func (v *view) enter(entries []v1beta2.TargetStatus, s step, said v1beta2.Target
 		Cluster: said.Cluster, Namespace: said.Namespace, State: said.State, Message: said.Message,
 		Hash: said.Hash, Version: said.Version, Generation: said.Generation, Ended: said.Ended,
 	})
-	if entry.State.UpToDate() { // the target is not done before nothing of it is elsewhere
+	switch {
+	case !entry.State.UpToDate():
+	case said.State == v1beta2.TargetAbandoned: // nobody waits for that
+		entry.Message = cmp.Or(entry.Message, said.Message)
+	default: // the target is not done before nothing of it is elsewhere
 		entry.State, entry.Message = said.State, said.Message
 	}
 	return entries
+}
+
+// givenUpInFormer is what is said once of a place that the target left and that is given up now: the state of the target
+// is that of the place where it is.
+func (o observation) givenUpInFormer(t viewTarget, d decision) string {
+	if t.former == "" || d.status.State != v1beta2.TargetAbandoned || o.record.State == v1beta2.TargetAbandoned {
+		return ""
+	}
+	return d.status.Message
 }
 
 // leftInFormer is what is said of what is left in a target, or in a place that it left: nobody knows of that

@@ -100,6 +100,7 @@ func (e *Engine) decideAll(ctx context.Context, v *view) ([]step, error) {
 			v.memory.settle(t.slot(), d)
 			continue
 		}
+		e.tellLeft(v, t.slot(), o.givenUpInFormer(t, d))
 		known[t.slot()], members[t.Member], members[o.record.Cluster] = true, true, true
 		again = earlier(again, o.fight.until)
 		way.note(t, o, d)

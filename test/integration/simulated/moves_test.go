@@ -392,6 +392,50 @@ func TestWhatACellLeftInAMemberThatIsSilentIsRemembered(t *testing.T) {
 	m.settledIn(m.members[1])
 }
 
+func TestWhatACellLeftInAMemberThatIsGivenUpIsNotWaitedFor(t *testing.T) {
+	m := startMover(t)
+	m.members[0].Down()
+	m.eventually("the member is known to be silent", func() error { // else a deletion may be on its way already
+		if said := asJSON(m.host.Object(kubeFedClusters, v1beta1.DefaultNamespace, m.members[0].Name())["status"]); !strings.Contains(said, "Offline") {
+			return fmt.Errorf("it says %s", said)
+		}
+		return nil
+	})
+	m.move(m.members[1])
+	m.runsIn(m.members[1])
+	m.says(federatedDeployments, v1beta2.TargetWaitingForRemoval, m.members[1], "the member may still hold the object", 1)
+	both := []schema.GroupVersionResource{simulation.FederatedConfigMaps, federatedDeployments}
+	for _, gvr := range both {
+		if _, err := m.host.Change(gvr, "shop", "web", func(object map[string]any) {
+			object["metadata"].(map[string]any)["annotations"] = map[string]any{v1beta1.AbandonAnnotation: "c1"}
+		}); err != nil {
+			m.Fatal(err)
+		}
+	}
+	for _, gvr := range both {
+		m.says(gvr, v1beta2.TargetOK, m.members[1], "was given up", 1)
+	}
+	m.eventually("all is up to date in the cell", func() error {
+		counted, _, _ := unstructured.NestedMap(m.host.Object(cellResource, "shop", "c1"), "status", "objects")
+		if counted["total"] != int64(2) || counted["outOfDate"] != int64(0) {
+			return fmt.Errorf("it counts %s", asJSON(counted))
+		}
+		return nil
+	})
+	m.stop()
+	m.run()
+	m.members[0].Up()
+	for _, gvr := range both { // what was given up stays, and is nobody's
+		m.says(gvr, v1beta2.TargetOK, m.members[1], "", 0)
+	}
+	if configMap, deployment := m.has(m.members[0]); !configMap || !deployment {
+		t.Fatalf("what was given up is gone: ConfigMap %v, Deployment %v", configMap, deployment)
+	}
+	if said := asJSON(m.members[0].Object(simulation.Deployments, m.namespace, "web")["metadata"].(map[string]any)["labels"]); strings.Contains(said, "managed") {
+		t.Errorf("the labels of what was given up are %s", said)
+	}
+}
+
 func TestAMaskHoldsAMoveBack(t *testing.T) {
 	m := startMover(t)
 	for _, gvr := range []schema.GroupVersionResource{simulation.FederatedConfigMaps, federatedDeployments} {

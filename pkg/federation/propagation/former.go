@@ -136,7 +136,8 @@ func (e *Engine) move(v *view, t viewTarget) viewTarget {
 	}
 	left := viewTarget{Candidate: v.recorded(t.Name), intent: remove, recorded: true}
 	if member, there := e.member(t.Member); !there || member.Health != membership.Ready {
-		left.intent, left.reason = await, fmt.Sprintf("the object in %s stays until member %q is ready", left.where(), t.Member)
+		left.intent, left.awaited = await, t.Member
+		left.reason = fmt.Sprintf("the object in %s stays until member %q is ready", left.where(), t.Member)
 	}
 	return left
 }

@@ -54,6 +54,8 @@ type viewTarget struct {
 	reason string
 	// former is the slot of a place that the target has left; empty where it is now.
 	former string
+	// awaited is the member that has to be ready before the object leaves this one; empty if none has to be.
+	awaited string
 	// recorded: nothing but the record says that the target is there.
 	recorded bool
 	// named: the placement names the target. leftOut is why it is not placed there all the same;

@@ -102,6 +102,9 @@ func (e *Engine) decideAll(ctx context.Context, v *view) ([]step, error) {
 		}
 		e.tellLeft(v, t.slot(), o.givenUpInFormer(t, d))
 		known[t.slot()], members[t.Member], members[o.record.Cluster] = true, true, true
+		if t.awaited != "" {
+			members[t.awaited] = true
+		}
 		again = earlier(again, o.fight.until)
 		way.note(t, o, d)
 		steps = append(steps, step{target: t, observed: o, decision: d})

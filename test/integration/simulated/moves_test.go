@@ -264,6 +264,18 @@ func (m *mover) enters(in *simulation.Member) {
 	})
 }
 
+// isKnownToBeSilent has a member not answer, and waits until that is known.
+func (m *mover) isKnownToBeSilent(member *simulation.Member) {
+	m.Helper()
+	member.Down()
+	m.eventually(member.Name()+" is known to be silent", func() error {
+		if said := asJSON(m.host.Object(kubeFedClusters, v1beta1.DefaultNamespace, member.Name())["status"]); !strings.Contains(said, "Offline") {
+			return fmt.Errorf("it says %s", said)
+		}
+		return nil
+	})
+}
+
 // left waits until a member has none of the objects.
 func (m *mover) left(in *simulation.Member) {
 	m.Helper()
@@ -380,6 +392,38 @@ func TestACellThatMovesToAMemberThatIsSilentStaysWhereItWas(t *testing.T) {
 	m.settledIn(m.members[1])
 }
 
+// A Job is not in two places at once: it leaves once the new member is ready, and as soon as that is.
+func TestAJobMovesWithItsCellOnceTheNewMemberIsReady(t *testing.T) {
+	m := startMover(t)
+	m.put(federatedJobs, map[string]any{
+		"metadata": map[string]any{"name": "pay", "namespace": "shop"},
+		"spec": map[string]any{
+			"topologyType": v1beta2.TopologyCell, "placement": map[string]any{"topologies": []any{map[string]any{"name": "c1"}}},
+			"template": map[string]any{"spec": map[string]any{"template": map[string]any{"spec": map[string]any{"containers": []any{map[string]any{"name": "a", "image": "b"}}}}}},
+		}})
+	is := func(in *simulation.Member) func() error {
+		return func() error {
+			for _, member := range m.members {
+				if has := member.Object(simulation.Jobs, m.namespace, "pay") != nil; has != (member == in) {
+					return fmt.Errorf("it is in %s: %v", member.Name(), has)
+				}
+			}
+			return nil
+		}
+	}
+	m.eventually("the Job is in the cell", is(m.members[0]))
+	m.isKnownToBeSilent(m.members[1])
+	m.move(m.members[1])
+	m.eventually("it waits for the new member", func() error {
+		if said := asJSON(m.targetsOf(federatedJobs, "pay")); !strings.Contains(said, "is ready") {
+			return fmt.Errorf("the status says %s", said)
+		}
+		return is(m.members[0])()
+	})
+	m.members[1].Up()
+	m.eventually("it is there", is(m.members[1]))
+}
+
 func TestWhatACellLeftInAMemberThatIsSilentIsRemembered(t *testing.T) {
 	m := startMover(t)
 	m.members[0].Down()
@@ -394,13 +438,7 @@ func TestWhatACellLeftInAMemberThatIsSilentIsRemembered(t *testing.T) {
 
 func TestWhatACellLeftInAMemberThatIsGivenUpIsNotWaitedFor(t *testing.T) {
 	m := startMover(t)
-	m.members[0].Down()
-	m.eventually("the member is known to be silent", func() error { // else a deletion may be on its way already
-		if said := asJSON(m.host.Object(kubeFedClusters, v1beta1.DefaultNamespace, m.members[0].Name())["status"]); !strings.Contains(said, "Offline") {
-			return fmt.Errorf("it says %s", said)
-		}
-		return nil
-	})
+	m.isKnownToBeSilent(m.members[0]) // else a deletion may be on its way already
 	m.move(m.members[1])
 	m.runsIn(m.members[1])
 	m.says(federatedDeployments, v1beta2.TargetWaitingForRemoval, m.members[1], "the member may still hold the object", 1)
@@ -599,7 +637,7 @@ func TestWhatWasGivenUpInAPlaceThatACellLeftIsReleased(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	m.says(federatedDeployments, v1beta2.TargetAbandoned, to, "was given up", 1)
+	m.says(federatedDeployments, v1beta2.TargetOK, to, "was given up", 1)
 	if _, err := to.Change(simulation.Deployments, m.namespace, "web", func(object map[string]any) { delete(object, "status") }); err != nil {
 		t.Fatal(err)
 	}
@@ -639,7 +677,7 @@ func TestACellMovesAwayFromWhatWasGivenUp(t *testing.T) {
 		spec["placement"] = map[string]any{"topologies": []any{map[string]any{"name": "c1"}}}
 	})
 	m.runsIn(to)
-	m.says(federatedDeployments, v1beta2.TargetAbandoned, to, "", 1)
+	m.says(federatedDeployments, v1beta2.TargetOK, to, "", 1)
 	m.stop()
 	m.run()
 	from.Up()

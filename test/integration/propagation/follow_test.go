@@ -239,30 +239,30 @@ func (f *fixture) joinSelf(k *testbed.Koinon) {
 // A type that vanishes takes its objects along, and nothing that follows them.
 func TestFollowATypeThatVanishes(t *testing.T) {
 	f := start(t)
-	const definition = `{apiVersion: apiextensions.k8s.io/v1, kind: CustomResourceDefinition, metadata: {name: gadgets.follow.example.com}, spec: {group: follow.example.com, scope: Namespaced,
-		names: {plural: gadgets, singular: gadget, kind: Gadget, listKind: GadgetList}, versions: [{name: v1, served: true, storage: true, schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}}]}}`
-	gadget := fmt.Sprintf(`{apiVersion: follow.example.com/v1, kind: Gadget, metadata: {name: a, namespace: %s, labels: {%s: "true"}}, size: 1}`, f.namespace, v1beta1.FederateLabel)
-	f.apply(`{apiVersion: core.kubefed.io/v1beta1, kind: FederatedTypeConfig, metadata: {name: gadgets.follow.example.com, namespace: ` + system + `}, spec: {propagation: Enabled,
-		targetType: {group: follow.example.com, version: v1, kind: Gadget, pluralName: gadgets, scope: Namespaced},
-		federatedType: {group: types.kubefed.io, version: v1beta1, kind: FederatedGadget, pluralName: federatedgadgets, scope: Namespaced}}}`)
+	const definition = `{apiVersion: apiextensions.k8s.io/v1, kind: CustomResourceDefinition, metadata: {name: trinkets.follow.example.com}, spec: {group: follow.example.com, scope: Namespaced,
+		names: {plural: trinkets, singular: trinket, kind: Trinket, listKind: TrinketList}, versions: [{name: v1, served: true, storage: true, schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}}]}}`
+	trinket := fmt.Sprintf(`{apiVersion: follow.example.com/v1, kind: Trinket, metadata: {name: a, namespace: %s, labels: {%s: "true"}}, size: 1}`, f.namespace, v1beta1.FederateLabel)
+	f.apply(`{apiVersion: core.kubefed.io/v1beta1, kind: FederatedTypeConfig, metadata: {name: trinkets.follow.example.com, namespace: ` + system + `}, spec: {propagation: Enabled,
+		targetType: {group: follow.example.com, version: v1, kind: Trinket, pluralName: trinkets, scope: Namespaced},
+		federatedType: {group: types.kubefed.io, version: v1beta1, kind: FederatedTrinket, pluralName: federatedtrinkets, scope: Namespaced}}}`)
 	f.apply(definition)
-	f.applyOnceServed(gadget)
+	f.applyOnceServed(trinket)
 	check := func(what string, check func(*v1beta2.FederatedObject, *following.Mark) bool) {
 		t.Helper()
 		f.eventually(what, func() error {
-			got, err := f.federated("federatedgadgets").Get(f.Context(), "a", metav1.GetOptions{})
+			got, err := f.federated("federatedtrinkets").Get(f.Context(), "a", metav1.GetOptions{})
 			if err == nil && !check(got, following.MarkOf(got.Annotations)) {
 				err = fmt.Errorf("it has annotations %s and spec %s", asJSON(got.Annotations), asJSON(got.Spec))
 			}
 			return err
 		})
 	}
-	check("the gadget is followed", goesOn)
-	testbed.Kubectl(t, f.kubeconfig, "delete", "customresourcedefinition", "gadgets.follow.example.com")
+	check("the trinket is followed", goesOn)
+	testbed.Kubectl(t, f.kubeconfig, "delete", "customresourcedefinition", "trinkets.follow.example.com")
 	f.apply(definition)
-	f.applyOnceServed(strings.ReplaceAll(strings.ReplaceAll(gadget, "name: a", "name: b"), "size: 1", "size: 2"))
+	f.applyOnceServed(strings.ReplaceAll(strings.ReplaceAll(trinket, "name: a", "name: b"), "size: 1", "size: 2"))
 	f.eventually("the new type is followed", func() error {
-		_, err := f.federated("federatedgadgets").Get(f.Context(), "b", metav1.GetOptions{})
+		_, err := f.federated("federatedtrinkets").Get(f.Context(), "b", metav1.GetOptions{})
 		return err
 	})
 	check("the federated object stays, and has ended", ends)

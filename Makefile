@@ -19,7 +19,7 @@ RACE_PACKAGES = $(filter-out $(KUBE_LINKED),$(shell go list . ./pkg/... ./cmd/..
 ENGINE_SUITES = ./test/integration/propagation
 
 .DEFAULT_GOAL := help
-.PHONY: help build build-edge build-helm image-agent up down status test test-fast test-unit test-race test-unraced test-integration test-propagation-race test-histories test-faults test-faults-long test-store test-minor test-kubectl test-kubefed test-node test-edge test-relays test-tunnel-scale fuzz-tunnel soak-aggregated bench bench-store bench-propagation bench-proxy bench-tunnel bench-edge test-bench-propagation test-bench-proxy test-bench-tunnel generate verify lint clean
+.PHONY: help build build-edge build-helm image-agent up down status test test-fast test-unit test-race test-raced test-unraced test-integration test-propagation-race test-histories test-faults test-faults-long test-store test-minor test-kubectl test-kubefed test-node test-edge test-relays test-tunnel-scale fuzz-tunnel soak-aggregated bench bench-store bench-propagation bench-proxy bench-tunnel bench-edge test-bench-propagation test-bench-proxy test-bench-tunnel generate verify lint clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,19 +56,29 @@ status: ## Show what runs of the playground
 down: ## Stop the playground and remove all it made
 	bin/koinon-playground down --dir $(DIR)
 
+# go vet of all packages, which finds more, is a part of lint: each go test would have all that its packages are
+# made of analysed anew, once with the race detector and once without.
+VETTED = -vet=off
+
 test: ## Everything that CI checks; goes on after a failure, and says what took how long
-	@hack/test.sh build verify test-race test-unraced test-faults test-integration test-node
+	@hack/test.sh build verify test-raced test-unraced test-integration test-node
 
 test-unit: test-race test-unraced ## Unit tests, with the race detector where Kubernetes itself is not linked
 
 test-race: ## Unit tests of all that does not link k8s.io/kubernetes, with the race detector
-	go test -race -timeout 30m $(RACE_PACKAGES)
+	go test $(VETTED) -race -timeout 30m $(RACE_PACKAGES)
+
+test-raced: ## test-race and test-faults at once: the one works while the other waits
+	go test $(VETTED) -race -count=1 -timeout 30m ./test/storefaults/... $(RACE_PACKAGES)
 
 test-unraced: ## Unit tests of the rest, without it
-	go test -timeout 30m $(KUBE_LINKED)
+	go test $(VETTED) -timeout 30m $(KUBE_LINKED)
+
+# The packages that take longest begin first, so that nothing is waited for at the end.
+LONGEST = ./test/integration/proxy ./test/integration/propagation ./test/integration/aggregated
 
 test-integration: build build-helm ## Tests against real servers: Koinon, kube-apiserver, MariaDB and Galera if installed
-	go test -count=1 -timeout 30m -p 2 $$(go list ./test/... | grep -Ev '/test/(storefaults|simulation|integration/simulated|tunnelscenarios)')
+	go test $(VETTED) -count=1 -timeout 30m -p 3 $(LONGEST) $$(go list ./test/... | grep -Ev '/test/(storefaults|simulation|integration/simulated|tunnelscenarios)')
 
 test-propagation-race: build ## Propagation to real clusters with the race detector: the engine runs in the tests (about twelve minutes)
 	go test -race -count=1 -timeout 40m -p 1 $(ENGINE_SUITES)
@@ -77,7 +87,7 @@ test-histories: ## Many random histories of the engine and simulated members, wi
 	KOINON_LONG=1 go test -race -v -count=1 -timeout 4h -run 'Histories|NothingCrosses' ./test/integration/simulated
 
 test-faults: ## Break databases, networks and servers under the store and check what it answered
-	go test -race -count=1 -timeout 20m -p 1 ./test/storefaults/...
+	go test $(VETTED) -race -count=1 -timeout 20m -p 1 ./test/storefaults/...
 
 test-faults-long: ## The same with two minutes of load in each test (KOINON_LONG_SECONDS for more)
 	KOINON_LONG=1 go test -race -v -count=1 -timeout 4h -p 1 ./test/storefaults/...

@@ -19,6 +19,7 @@ import (
 
 // TestTheHostIsToldWhenTheDatastoreFails makes a database refuse writes, and then end.
 func TestTheHostIsToldWhenTheDatastoreFails(t *testing.T) {
+	t.Parallel() // it waits more than it works, with a host of its own
 	if testing.Short() {
 		t.Skip("runs real servers: left out with -short")
 	}

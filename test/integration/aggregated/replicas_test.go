@@ -20,6 +20,7 @@ import (
 // TestOneReplicaTakesOverFromTheOther runs two replicas over one MariaDB, behind one
 // address, as a Service would put them.
 func TestOneReplicaTakesOverFromTheOther(t *testing.T) {
+	t.Parallel() // it waits more than it works, with a host of its own
 	if testing.Short() {
 		t.Skip("runs real servers: left out with -short")
 	}

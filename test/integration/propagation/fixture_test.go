@@ -61,6 +61,7 @@ type fixture struct {
 	config     *rest.Config
 	koinon     versioned.Interface
 	kube       kubernetes.Interface
+	applier    *testbed.Applier
 	stop       func()
 }
 
@@ -83,6 +84,9 @@ func connect(t *testing.T, k *testbed.Koinon) *fixture {
 		t.Fatal(err)
 	}
 	if f.kube, err = kubernetes.NewForConfig(f.config); err != nil {
+		t.Fatal(err)
+	}
+	if f.applier, err = testbed.NewApplier(f.config); err != nil {
 		t.Fatal(err)
 	}
 	return f
@@ -217,10 +221,10 @@ func (f *fixture) condition(cluster string, kind v1beta1.ClusterConditionType, s
 	})
 }
 
-// apply applies manifests to the host, as users do.
+// apply applies manifests to the host, with the requests that users' kubectl makes.
 func (f *fixture) apply(manifests string) {
 	f.Helper()
-	testbed.KubectlStdin(f.T, f.kubeconfig, manifests, "apply", "--server-side", "--force-conflicts", "-f", "-")
+	f.applier.Apply(f.T, manifests)
 }
 
 // cells makes cells of the test's namespace, given as name and member in turn.

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
 )
 
@@ -78,7 +79,12 @@ func newSender(p *place, kubeconfig string) *sender {
 		p.Fatal(err)
 	}
 	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	return &sender{place: p, client: client, base: config.Host, ns: p.namespace()}
+	s := &sender{place: p, client: client, base: config.Host, ns: p.namespace()}
+	p.eventually("the ConfigMap that each namespace is given", func(ctx context.Context) error {
+		_, err := p.client(p.direct).CoreV1().ConfigMaps(s.ns).Get(ctx, "kube-root-ca.crt", metav1.GetOptions{})
+		return err
+	})
+	return s
 }
 
 // different are headers that are another each time, or of the priority of who asks.
@@ -194,11 +200,13 @@ func (r *requests) next() request {
 	return made
 }
 
-// kinds are what is asked for: in v1 or apps/v1.
-var kinds = []struct{ path, kind, spec string }{
-	{"/api/v1/namespaces/NS/configmaps", "ConfigMap", `"data":{"k":"%d"}`},
-	{"/api/v1/namespaces/NS/services", "Service", `"spec":{"clusterIP":"None","ports":[{"port":8%d}]}`},
-	{"/apis/apps/v1/namespaces/NS/deployments", "Deployment", `"spec":{"paused":true,"replicas":%d,"selector":{"matchLabels":{"a":"b"}},"template":{"metadata":{"labels":{"a":"b"}},"spec":{"containers":[{"name":"c","image":"i"}]}}}`},
+// kinds are what is asked for. No controller of the members of tests writes to them: what it has written by the time of an answer
+// would be another thing in each of the two namespaces.
+var kinds = []struct{ path, apiVersion, kind, spec string }{
+	{"/api/v1/namespaces/NS/configmaps", "v1", "ConfigMap", `"data":{"k":"%d"}`},
+	{"/api/v1/namespaces/NS/services", "v1", "Service", `"spec":{"clusterIP":"None","ports":[{"port":8%d}]}`},
+	{"/api/v1/namespaces/NS/replicationcontrollers", "v1", "ReplicationController", `"spec":{"replicas":%d,"selector":{"a":"b"},"template":{"metadata":{"labels":{"a":"b"}},"spec":{"containers":[{"name":"c","image":"i"}]}}}`},
+	{"/apis/autoscaling/v2/namespaces/NS/horizontalpodautoscalers", "autoscaling/v2", "HorizontalPodAutoscaler", `"spec":{"maxReplicas":1%d,"scaleTargetRef":{"apiVersion":"v1","kind":"ReplicationController","name":"a"}}`},
 }
 
 func (r *requests) collection() string { return pick(r, kinds...).path }
@@ -210,12 +218,8 @@ func (r *requests) object1() string {
 
 func (r *requests) object() string {
 	kind := pick(r, kinds...)
-	apiVersion := "v1"
-	if kind.kind == "Deployment" {
-		apiVersion = "apps/v1"
-	}
 	body := fmt.Sprintf(`{"apiVersion":%q,"kind":%q,"metadata":{"name":%q,"namespace":%q,"labels":{"a":%q}},%s}`,
-		apiVersion, kind.kind, pick(r, "a", "b", "c", "", "Bad_Name"), pick(r, "NS", "NS", "NS", "", "other"), pick(r, "b", "c"), fmt.Sprintf(kind.spec, r.IntN(3)))
+		kind.apiVersion, kind.kind, pick(r, "a", "b", "c", "", "Bad_Name"), pick(r, "NS", "NS", "NS", "", "other"), pick(r, "b", "c"), fmt.Sprintf(kind.spec, r.IntN(3)))
 	switch r.IntN(12) {
 	case 0:
 		return body[:len(body)/2]

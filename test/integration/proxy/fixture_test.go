@@ -79,6 +79,15 @@ func places(t *testing.T, test func(p *place)) {
 	t.Run("through a tunnel", func(t *testing.T) { test(throughTunnel(t)) })
 }
 
+// placesAtOnce is places for a test that waits more than it works, and makes nothing in the member that has the same name
+// for two places.
+func placesAtOnce(t *testing.T, test func(p *place)) {
+	places(t, func(p *place) {
+		p.Parallel()
+		test(p)
+	})
+}
+
 func standalone(t *testing.T) *place {
 	t.Helper()
 	server := alone.Get(t)

@@ -144,7 +144,7 @@ func (p *place) text(kubeconfig, namespace string) string {
 // TestHelmWorksInCells installs the same release in two cells of one member, and a third in the member
 // itself, and does to the first what helm does to releases.
 func TestHelmWorksInCells(t *testing.T) {
-	places(t, func(p *place) {
+	placesAtOnce(t, func(p *place) {
 		shop := "helm-" + p.name
 		p.hostNamespace(shop)
 		a, b := p.cell(shop, "rz00a"), p.cell(shop, "rz00b")
@@ -193,7 +193,7 @@ func TestHelmWorksInCells(t *testing.T) {
 // TestHelmWorksForWhoHasRightsInOneNamespace has somebody install who may use the cell and is admin of its
 // namespace in the member, and nothing else.
 func TestHelmWorksForWhoHasRightsInOneNamespace(t *testing.T) {
-	places(t, func(p *place) {
+	placesAtOnce(t, func(p *place) {
 		shop := "helm-tenant-" + p.name
 		p.hostNamespace(shop)
 		cell, in, tenant := p.cell(shop, "rz00a"), shop+"-rz00a", "tenant-of-"+shop
@@ -235,7 +235,7 @@ func (p *place) as(kubeconfig, user string) string {
 
 // TestHelmAppliesFromItsOwnSideInACell does what helm 3 did: patches that are made in the client.
 func TestHelmAppliesFromItsOwnSideInACell(t *testing.T) {
-	places(t, func(p *place) {
+	placesAtOnce(t, func(p *place) {
 		shop := "helm3-" + p.name
 		p.hostNamespace(shop)
 		cell := p.cell(shop, "rz00a")
@@ -251,7 +251,7 @@ func TestHelmAppliesFromItsOwnSideInACell(t *testing.T) {
 
 // A chart's CustomResourceDefinitions are the member's: helm is told so, and leaves no release.
 func TestHelmInACellInstallsNoDefinitions(t *testing.T) {
-	places(t, func(p *place) {
+	placesAtOnce(t, func(p *place) {
 		shop := "helm-crds-" + p.name
 		p.hostNamespace(shop)
 		cell := p.cell(shop, "rz00a")

@@ -289,6 +289,19 @@ func (d *doctor) lookAtNamespaces(ctx context.Context) {
 	}
 }
 
+// lookAtEncryption says what servers say of credentials in the datastore that are in the clear.
+func (d *doctor) lookAtEncryption(ctx context.Context) {
+	const subject = "datastore"
+	event, err := d.koinon.core.Events(d.System).Get(ctx, v1alpha1.NotEncryptedEvent, metav1.GetOptions{})
+	switch {
+	case apierrors.IsNotFound(err):
+	case err != nil:
+		d.unknown(subject, "whether credentials are encrypted there", err)
+	case d.now().Sub(event.LastTimestamp.Time) <= 2*v1alpha1.NotEncryptedEvery:
+		d.add(finding{severityWarning, subject, event.Message, d.kubectl() + " get secrets -A -o json | " + d.kubectl() + " replace -f -"})
+	}
+}
+
 // lookAtDeletions looks for federated objects that do not go, and which target holds them.
 func (d *doctor) lookAtDeletions(ctx context.Context) {
 	for i := range d.types {

@@ -192,8 +192,8 @@ func TestTokensAreRenewedByTheClockOfTheMember(t *testing.T) {
 		always time.Duration // that it is ahead
 		later  time.Duration // that it makes tokens ahead, while what is in between answers with another Date
 	}{
-		"which is ahead":                             {always: 50 * time.Minute},
-		"which is behind":                            {always: -50 * time.Minute},
+		"which is ahead":  {always: 50 * time.Minute},
+		"which is behind": {always: -50 * time.Minute},
 		"which is further behind than a token lives": {always: -2 * time.Hour},
 		"although answers say another":               {later: 50 * time.Minute},
 	} {

@@ -17,14 +17,13 @@ import (
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	apiserverv1 "k8s.io/apiserver/pkg/apis/apiserver/v1"
 
-	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
 	"github.com/koinon-io/koinon/pkg/durable"
 )
 
 // Resources that may hold credentials. A federated Secret carries a Secret in its template.
 var (
 	Secrets          = schema.GroupResource{Resource: "secrets"}
-	FederatedSecrets = schema.GroupResource{Group: v1beta1.FederatedGroup, Resource: v1beta1.FederatedSecrets}
+	FederatedSecrets = schema.GroupResource{Group: "types.kubefed.io", Resource: "federatedsecrets"}
 )
 
 var encryptedResources = []schema.GroupResource{Secrets, FederatedSecrets}

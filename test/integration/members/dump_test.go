@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -171,7 +172,7 @@ func (k *keeper) remembers() {
 	}
 	for _, secret := range list.Items {
 		for key, value := range secret.Data {
-			if len(value) < 16 || strings.HasSuffix(key, ".crt") || key == "namespace" {
+			if _, err := time.Parse(time.RFC3339, string(value)); err == nil || len(value) < 16 || strings.HasSuffix(key, ".crt") || key == "namespace" {
 				continue
 			}
 			k.hidden[fmt.Sprintf("%s of Secret %s/%s, %x", key, secret.Namespace, secret.Name, value[len(value)-4:])] = value
@@ -277,5 +278,31 @@ func TestASecretIsFoundInAllItsForms(t *testing.T) {
 	}
 	if found([]byte("correct-horse"), []byte(secret)) {
 		t.Error("a part of it is taken for it")
+	}
+}
+
+// Whoever gives an EncryptionConfiguration that leaves credentials in the clear is told: in the log, by an Event, and by the doctor.
+func TestCredentialsThatAreLeftInTheClearAreSaid(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "encryption.yaml")
+	const text = `{"apiVersion": "apiserver.config.k8s.io/v1", "kind": "EncryptionConfiguration", "resources": [{"resources": ["secrets"],
+		"providers": [{"identity": {}}, {"secretbox": {"keys": [{"name": "k", "secret": "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="}]}}]}]}`
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	koinon := testbed.StartKoinon(t, testbed.KoinonOptions{Args: []string{"--encryption-provider-config", path}})
+	p := &person{T: t, kubeconfig: koinon.Kubeconfig()}
+	want := "the EncryptionConfiguration " + path + " has credentials stored in the clear: secrets, for which identity comes first; federatedsecrets.types.kubefed.io, which no entry names"
+	p.eventually("an Event says so", func() bool {
+		return strings.Contains(p.kubectl("-n", system, "get", "events", "--field-selector=reason=CredentialsNotEncrypted", "-o", "jsonpath={.items[*].message}"), want)
+	})
+	if said := p.plugin(1, "doctor"); !strings.Contains(said.stdout, want) {
+		t.Errorf("the doctor says %q", said.stdout)
+	}
+	log, err := os.ReadFile(koinon.LogFile())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count(string(log), want); n != 1 {
+		t.Errorf("the log says it %d times", n)
 	}
 }

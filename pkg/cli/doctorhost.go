@@ -298,7 +298,7 @@ func (d *doctor) lookAtEncryption(ctx context.Context) {
 	case err != nil:
 		d.unknown(subject, "whether credentials are encrypted there", err)
 	case d.now().Sub(event.LastTimestamp.Time) <= 2*v1alpha1.NotEncryptedEvery:
-		d.add(finding{severityWarning, subject, event.Message, d.kubectl() + " get secrets -A -o json | " + d.kubectl() + " replace -f -"})
+		d.add(finding{severityWarning, subject, event.Message, fmt.Sprintf("%s -n %s get event %s -o yaml", d.kubectl(), d.System, event.Name)})
 	}
 }
 

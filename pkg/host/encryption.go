@@ -100,7 +100,7 @@ func NotEncrypted(path string, resources ...schema.GroupResource) (string, error
 	if len(clear) == 0 {
 		return "", nil
 	}
-	return fmt.Sprintf("the EncryptionConfiguration %s has credentials stored in the clear: %s; what may come first there is any other provider than identity, and what is stored has to be written anew then",
+	return fmt.Sprintf("the EncryptionConfiguration %s has credentials stored in the clear: %s; each takes an entry whose first provider is another than identity, and then has to be written anew",
 		path, strings.Join(clear, "; ")), nil
 }
 

@@ -19,7 +19,7 @@ RACE_PACKAGES = $(filter-out $(KUBE_LINKED),$(shell go list . ./pkg/... ./cmd/..
 ENGINE_SUITES = ./test/integration/propagation
 
 .DEFAULT_GOAL := help
-.PHONY: help build build-edge build-helm image-agent up down status test test-fast test-unit test-race test-raced test-unraced test-integration test-propagation-race test-histories test-faults test-faults-long test-store test-minor test-kubectl test-kubefed test-node test-edge test-relays test-tunnel-scale fuzz-tunnel soak-aggregated bench bench-store bench-propagation bench-proxy bench-tunnel bench-edge test-bench-propagation test-bench-proxy test-bench-tunnel generate verify lint clean
+.PHONY: help build build-edge build-helm image-agent up down status test test-fast test-unit test-race test-raced test-unraced test-integration test-credentials test-propagation-race test-histories test-faults test-faults-long test-store test-minor test-kubectl test-kubefed test-node test-edge test-relays test-tunnel-scale fuzz-tunnel soak-aggregated bench bench-store bench-propagation bench-proxy bench-tunnel bench-edge test-bench-propagation test-bench-proxy test-bench-tunnel generate verify lint clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -79,6 +79,9 @@ LONGEST = ./test/integration/proxy ./test/integration/propagation ./test/integra
 
 test-integration: build build-helm ## Tests against real servers: Koinon, kube-apiserver, MariaDB and Galera if installed
 	go test $(VETTED) -count=1 -timeout 30m -p 3 $(LONGEST) $$(go list ./test/... | grep -Ev '/test/(storefaults|simulation|integration/simulated|tunnelscenarios)')
+
+test-credentials: build ## Credentials of members with a key management service that is killed and rotated, and in dumps of MariaDB (about five minutes)
+	KOINON_LONG=1 go test -count=1 -timeout 30m -v -run 'Credential' ./test/integration/members
 
 test-propagation-race: build ## Propagation to real clusters with the race detector: the engine runs in the tests (about twelve minutes)
 	go test -race -count=1 -timeout 40m -p 1 $(ENGINE_SUITES)

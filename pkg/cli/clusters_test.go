@@ -41,6 +41,8 @@ type fakeCluster struct {
 	silent bool
 	// bound is the token that is made on request; empty: one that says nothing.
 	bound string
+	// ahead is by how much the server's clock is ahead.
+	ahead time.Duration
 
 	mu      sync.Mutex
 	objects map[string]tree // guarded by mu
@@ -53,7 +55,7 @@ var kinds = map[string]string{
 	"roles": "Role", "rolebindings": "RoleBinding", "clusterroles": "ClusterRole", "clusterrolebindings": "ClusterRoleBinding", "deployments": "Deployment",
 	"kubefedclusters": "KubeFedCluster", "federatedtypeconfigs": "FederatedTypeConfig", "kubefedconfigs": "KubeFedConfig",
 	"cells": "Cell", "edgeunits": "EdgeUnit", "federateddeployments": "FederatedDeployment", "federatedconfigmaps": "FederatedConfigMap",
-	"apiservices": "APIService",
+	"apiservices": "APIService", "events": "Event",
 }
 
 func newFakeCluster(t *testing.T, uid string) *fakeCluster {
@@ -150,6 +152,7 @@ func (c *fakeCluster) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		fail(w, answer{http.StatusServiceUnavailable, "the member does not answer"})
 		return
 	}
+	w.Header().Set("Date", time.Now().Add(c.ahead).UTC().Format(http.TimeFormat))
 	if c.silent {
 		fail(w, answer{http.StatusServiceUnavailable, "the server is starting"})
 		return

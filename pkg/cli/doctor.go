@@ -78,6 +78,7 @@ func newDoctorCommand(flags *connection, streams genericiooptions.IOStreams) *co
   credentials    tokens, client certificates and authorities that have ended or end within 14 days
   certificates   of the host's API server, and of members' as far as they are reached from here: the same
   clocks         of the host and of members that differ from the one here by more than 2 s
+  encryption     of what the datastore has of credentials, if its EncryptionConfiguration leaves some in the clear
   rights         that the join account needs for the types that are enabled, and has not
   versions       of members more than 3 minor releases away from the host's, and a host more than 1 away from this command
   deletions      of federated objects, types and namespaces that have taken more than 10 minutes, and what holds them
@@ -238,6 +239,7 @@ func (d *doctor) look(ctx context.Context) (*diagnosis, error) {
 	if d.cluster == "" {
 		d.add(joinedTwice(members, d.flags.givenIn(d.System))...)
 		d.lookAtTypes()
+		d.lookAtEncryption(ctx)
 		d.lookAtAPIServices(ctx)
 		d.lookAtNamespaces(ctx)
 		d.lookAtDeletions(ctx)

@@ -207,3 +207,41 @@ func TestTheDoctorNeedsKoinon(t *testing.T) {
 		t.Errorf("success exits with %s", got)
 	}
 }
+
+// What servers said long ago of the datastore was mended since.
+func TestTheDoctorSaysThatCredentialsAreInTheClear(t *testing.T) {
+	const problem = "the EncryptionConfiguration /e.yaml has credentials stored in the clear"
+	for name, test := range map[string]struct {
+		age  time.Duration
+		want bool
+	}{"a minute ago": {time.Minute, true}, "an hour ago": {time.Hour, false}} {
+		t.Run(name, func(t *testing.T) {
+			b := joinedBench(t)
+			b.koinon.put("/api/v1/namespaces/kube-federation-system/events/koinon-encryption", tree{
+				"type": "Warning", "reason": "CredentialsNotEncrypted", "message": problem, "lastTimestamp": time.Now().Add(-test.age).UTC().Format(time.RFC3339)})
+			stdout, _, err := b.run(t, "doctor")
+			if got := strings.Contains(stdout, problem); got != test.want || (ExitCode(err) == 1) != test.want {
+				t.Errorf("it exits with %d and said %s", ExitCode(err), stdout)
+			}
+		})
+	}
+}
+
+// Tokens end by the clock of the member: one that is not near its end here may have ended there.
+func TestTheDoctorGoesByTheClockOfTheMemberForItsToken(t *testing.T) {
+	b := joinedBench(t)
+	now := time.Now()
+	b.koinon.put(koinonSecrets+"m1", tree{
+		"metadata": tree{"annotations": tree{"federation.koinon.io/credentials-for": "m1", "federation.koinon.io/api-endpoint": b.member.URL}},
+		"type":     "Opaque", "data": tree{
+			"token":  base64.StdEncoding.EncodeToString([]byte(accountToken("system:serviceaccount:koinon-system:koinon", now.Add(30*24*time.Hour)))),
+			"ca.crt": base64.StdEncoding.EncodeToString(pemOf(b.member.Certificate().Raw)),
+		}})
+	if stdout, _, _ := b.run(t, "doctor"); strings.Contains(stdout, "its token") {
+		t.Errorf("while clocks agree it said %s", stdout)
+	}
+	b.member.ahead = 31 * 24 * time.Hour
+	if stdout, _, _ := b.run(t, "doctor"); !strings.Contains(stdout, "its token ended at ") {
+		t.Errorf("of a token that has ended in the member it said %s", stdout)
+	}
+}

@@ -123,18 +123,19 @@ func ask(ctx context.Context, client *http.Client, url string, now func() time.T
 	return a, nil
 }
 
-// skew says by how much a clock differs from the one here, if it is too much. The server's has whole
-// seconds, and the answer took a while: what is said is the least that it can be.
-func (a *answered) skew(subject, whose string) []finding {
+// ahead is by how much the server's clock is ahead of the one here, less than 0 if it is behind.
+func (a *answered) ahead() time.Duration {
 	if a.date.IsZero() {
-		return nil
+		return 0
 	}
-	differs, how := time.Duration(0), ""
-	if ahead := a.date.Sub(a.came); ahead > 0 {
-		differs, how = ahead, "ahead of"
-	}
-	if behind := a.asked.Sub(a.date.Add(time.Second)); behind > 0 {
-		differs, how = behind, "behind"
+	return memberaccess.Ahead(a.date, a.asked, a.came)
+}
+
+// skew says by how much a clock differs from the one here, if it is too much.
+func (a *answered) skew(subject, whose string) []finding {
+	differs, how := a.ahead(), "ahead of"
+	if differs < 0 {
+		differs, how = -differs, "behind"
 	}
 	if differs <= maxClockSkew {
 		return nil
@@ -285,6 +286,19 @@ func (d *doctor) lookAtNamespaces(ctx context.Context) {
 			}
 		}
 		d.add(finding{severityError, "namespace " + namespace.Name, problem, d.kubectl() + " get namespace " + namespace.Name + " -o yaml"})
+	}
+}
+
+// lookAtEncryption says what servers say of credentials in the datastore that are in the clear.
+func (d *doctor) lookAtEncryption(ctx context.Context) {
+	const subject = "datastore"
+	event, err := d.koinon.core.Events(d.System).Get(ctx, v1alpha1.NotEncryptedEvent, metav1.GetOptions{})
+	switch {
+	case apierrors.IsNotFound(err):
+	case err != nil:
+		d.unknown(subject, "whether credentials are encrypted there", err)
+	case d.now().Sub(event.LastTimestamp.Time) <= 2*v1alpha1.NotEncryptedEvery:
+		d.add(finding{severityWarning, subject, event.Message, fmt.Sprintf("%s -n %s get event %s -o yaml", d.kubectl(), d.System, event.Name)})
 	}
 }
 

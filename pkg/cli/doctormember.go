@@ -33,28 +33,38 @@ func (d *doctor) lookAtMember(ctx context.Context, member *v1beta1.KubeFedCluste
 	if d.hostVersion != "" {
 		d.add(memberSkew(subject, member.Status.KubernetesVersion, d.hostVersion)...)
 	}
-	config := d.lookAtCredential(ctx, member)
+	ahead, proxy := time.Duration(0), (*rest.Config)(nil)
+	if ready {
+		ahead, proxy = d.lookAtClock(ctx, member)
+	}
+	config := d.lookAtCredential(ctx, member, ahead)
 	if config != nil && config.Proxy == nil && member.Spec.Tunnel != v1beta1.TunnelAlways {
 		if end, ok := servingEnd(ctx, config.Host); ok {
 			d.add(ends(subject, "the certificate of its API server", end, d.now(), "kubeadm certs renew apiserver")...)
 		}
 	}
-	if !ready {
-		return // it is said already, and nobody answers
+	if proxy != nil { // else it is said already, and nobody answers
+		d.lookAtRights(ctx, member, config, proxy)
 	}
+}
+
+// lookAtClock looks at the clock of a member through Koinon. It returns by how much that is ahead, 0 if it is not known, and how
+// the member is reached; nil if it is not.
+func (d *doctor) lookAtClock(ctx context.Context, member *v1beta1.KubeFedCluster) (ahead time.Duration, proxy *rest.Config) {
+	subject := "member " + member.Name
 	proxy, err := d.source.restConfig(d.source.server + target{kind: cluster, name: member.Name}.path())
 	if err != nil {
 		d.unknown(subject, "its clock and rights", err)
-		return
+		return 0, nil
 	}
 	proxy.Timeout = d.source.timeout
 	answer, err := ask(ctx, d.koinon.http, proxy.Host+"/version", d.now)
 	if err != nil {
 		d.unknown(subject, "its clock, through Koinon", err)
-	} else {
-		d.add(answer.skew(subject, "the member")...)
+		return 0, proxy
 	}
-	d.lookAtRights(ctx, member, config, proxy)
+	d.add(answer.skew(subject, "the member")...)
+	return answer.ahead(), proxy
 }
 
 // judgeHealth says what Koinon's controllers say, and reports whether the member is Ready.
@@ -85,8 +95,8 @@ func memberSkew(subject, member, host string) []finding {
 }
 
 // lookAtCredential looks at what of the member's Secret ends, and returns what it says; nil if the
-// caller may not read it, or it makes no connection.
-func (d *doctor) lookAtCredential(ctx context.Context, member *v1beta1.KubeFedCluster) *rest.Config {
+// caller may not read it, or it makes no connection. ahead is by how much the member's clock is ahead, by which tokens end.
+func (d *doctor) lookAtCredential(ctx context.Context, member *v1beta1.KubeFedCluster, ahead time.Duration) *rest.Config {
 	subject := "member " + member.Name
 	secret, err := d.koinon.core.Secrets(member.Namespace).Get(ctx, member.Spec.SecretRef.Name, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
@@ -113,7 +123,13 @@ func (d *doctor) lookAtCredential(ctx context.Context, member *v1beta1.KubeFedCl
 		d.add(finding{severityWarning, subject, deref(said.Message), mend})
 		ends = slices.DeleteFunc(ends, func(e memberaccess.Ending) bool { return e.Kind == memberaccess.EndingToken })
 	}
-	d.add(endings(subject, ends, d.now(), mend)...)
+	for _, end := range ends {
+		now := d.now()
+		if end.Kind == memberaccess.EndingToken {
+			now = now.Add(ahead)
+		}
+		d.add(endings(subject, []memberaccess.Ending{end}, now, mend)...)
+	}
 	return config
 }
 

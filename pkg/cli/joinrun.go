@@ -232,8 +232,8 @@ func (j *joining) renewed() (memberaccess.Renewal, bool) {
 	if j.haveConfig == nil {
 		return memberaccess.Renewal{}, false
 	}
-	renewal, ok := memberaccess.RenewalOf(j.haveConfig)
-	return renewal, ok && renewal.Namespace == j.AccountNamespace && renewal.Account == j.Account
+	renewal, err := memberaccess.RenewalOf(j.haveConfig)
+	return renewal, err == nil && renewal.Namespace == j.AccountNamespace && renewal.Account == j.Account
 }
 
 // lifetime is that of the token that Koinon is to have; 0 if it does not end.

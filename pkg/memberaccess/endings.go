@@ -66,7 +66,7 @@ func Endings(config *rest.Config) (endings []Ending) {
 	add(Ending{Kind: EndingCertificate, What: "its client certificate", At: ValidUntil(config)})
 	claims, _ := accounts.ReadAnyClaims(config.BearerToken)
 	token := Ending{Kind: EndingToken, What: "its token", At: claims.Expires}
-	if renewal, ok := RenewalOf(config); ok {
+	if renewal, err := RenewalOf(config); err == nil {
 		token.renewed = renewal.at(missedAt)
 	}
 	add(token)

@@ -34,13 +34,24 @@ type Renewal struct {
 	claims accounts.Claims
 }
 
-// RenewalOf returns how the token of a configuration is renewed; ok is false if it has none that is: it does not end, is no
-// service account's, or is that of a pod.
-func RenewalOf(config *rest.Config) (r Renewal, ok bool) {
-	claims, ok := accounts.ReadClaims(config.BearerToken)
-	r = Renewal{token: config.BearerToken, claims: claims}
+// RenewalOf returns how the token of a configuration is renewed. The error is a sentence on why nobody renews its credential.
+func RenewalOf(config *rest.Config) (Renewal, error) {
+	claims, _ := accounts.ReadAnyClaims(config.BearerToken)
+	r := Renewal{token: config.BearerToken, claims: claims}
 	r.Namespace, r.Account = claims.ServiceAccount()
-	return r, ok && r.Account != "" && !claims.Issued.IsZero() && claims.PodUID == ""
+	switch {
+	case config.BearerToken == "":
+		return Renewal{}, errors.New("it has no token")
+	case r.Account == "":
+		return Renewal{}, errors.New("its token is no service account's")
+	case claims.Expires.IsZero():
+		return Renewal{}, errors.New("its token does not end")
+	case claims.PodUID != "":
+		return Renewal{}, errors.New("its token is that of a pod, which the kubelet of the pod renews")
+	case claims.Issued.IsZero() || !claims.Expires.After(claims.Issued):
+		return Renewal{}, errors.New("its token does not say for how long it is good")
+	}
+	return r, nil
 }
 
 // AccountUID is that of the service account; empty if the token does not say.
@@ -73,8 +84,8 @@ func (r Renewal) Request() *authenticationv1.TokenRequest {
 	return request
 }
 
-// Check says what is wrong with a token that the member gave in its place: a member is not trusted to know what it does. It
-// holds nothing of either.
+// Check says what is wrong with a token that the member gave in its place: a member is not trusted to know what it does. now is
+// by the member's clock. The error holds nothing of either token.
 func (r Renewal) Check(token string, now time.Time) error {
 	claims, ok := accounts.ReadClaims(token)
 	switch {
@@ -87,7 +98,7 @@ func (r Renewal) Check(token string, now time.Time) error {
 	case token == r.token:
 		return errors.New("the member gave the same token again")
 	case !claims.Expires.After(now):
-		return fmt.Errorf("the member gave a token that ended at %s: the clocks of member and federation differ", claims.Expires.UTC().Format(time.RFC3339))
+		return fmt.Errorf("the member gave a token that ended at %s, which is past by its own clock", claims.Expires.UTC().Format(time.RFC3339))
 	}
 	return nil
 }

@@ -35,20 +35,24 @@ const subject = "system:serviceaccount:koinon-system:koinon"
 func TestTokensThatAreRenewed(t *testing.T) {
 	bound := map[string]any{"uid": "u", "name": "n"}
 	for name, test := range map[string]struct {
-		token string
-		want  bool
+		token, want string
 	}{
-		"a service account's that ends":                    {tokenOf(t, subject, time.Hour, nil), true},
-		"one that is bound to a Secret":                    {tokenOf(t, subject, time.Hour, map[string]any{"secret": bound}), true},
-		"one that does not end needs none":                 {tokenOf(t, subject, 0, nil), false},
-		"one of a pod, which the kubelet renews":           {tokenOf(t, subject, time.Hour, map[string]any{"pod": bound}), false},
-		"a person's, of an identity provider":              {tokenOf(t, "alice", time.Hour, nil), false},
-		"what says nothing":                                {"opaque", false},
-		"none: a client certificate":                       {"", false},
-		"a service account's of which no name can be read": {tokenOf(t, "system:serviceaccount:koinon-system", time.Hour, nil), false},
+		"a service account's that ends":                    {tokenOf(t, subject, time.Hour, nil), ""},
+		"one that is bound to a Secret":                    {tokenOf(t, subject, time.Hour, map[string]any{"secret": bound}), ""},
+		"one that does not end needs none":                 {tokenOf(t, subject, 0, nil), "its token does not end"},
+		"one that ends as it is made":                      {tokenOf(t, subject, -time.Hour, nil), "its token does not say for how long it is good"},
+		"one of a pod, which the kubelet renews":           {tokenOf(t, subject, time.Hour, map[string]any{"pod": bound}), "its token is that of a pod, which the kubelet of the pod renews"},
+		"a person's, of an identity provider":              {tokenOf(t, "alice", time.Hour, nil), "its token is no service account's"},
+		"what says nothing":                                {"opaque", "its token is no service account's"},
+		"none: a client certificate":                       {"", "it has no token"},
+		"a service account's of which no name can be read": {tokenOf(t, "system:serviceaccount:koinon-system", time.Hour, nil), "its token is no service account's"},
 	} {
-		if _, got := RenewalOf(&rest.Config{BearerToken: test.token}); got != test.want {
-			t.Errorf("%s: got %v, want %v", name, got, test.want)
+		said := ""
+		if _, err := RenewalOf(&rest.Config{BearerToken: test.token}); err != nil {
+			said = err.Error()
+		}
+		if said != test.want {
+			t.Errorf("%s: it is not renewed since %q, want %q", name, said, test.want)
 		}
 	}
 }

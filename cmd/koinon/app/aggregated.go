@@ -45,6 +45,8 @@ type aggregated struct {
 	tunnel   *tunnelPart // nil: there is none
 	// certificate is made with the registration, which renews it.
 	certificate *servingcert.Keeper
+	// encryption is the file of the EncryptionConfiguration, which is known with the configuration of the API server.
+	encryption string
 }
 
 // run serves until ctx is done, and calls ready once, when the host knows the server.
@@ -73,6 +75,11 @@ func (a *aggregated) run(ctx context.Context, ready func(url, note string)) erro
 		return err
 	}
 
+	warning, err := newEncryptionWarning(a.host, a.options.Namespace, a.encryption, host.FederatedSecrets) // Secrets are the host's
+	if err != nil {
+		return err
+	}
+
 	// What the server carries through the tunnel goes on until the server has drained.
 	var below alongside
 	err = a.tunnel.runBelow(ctx, &below, func(ctx context.Context) error { return waitReady(ctx, server.LoopbackClientConfig) }, a.host, hostServing(a.certificate), a.tunnel.hostUsers(a.host))
@@ -89,6 +96,7 @@ func (a *aggregated) run(ctx context.Context, ready func(url, note string)) erro
 			registration.Run(ctx, func() { ready(a.options.url(a.listener), "behind the host "+a.host.Host) })
 		}
 	})
+	beside.running.Go(func() { warning.run(ctx) })
 	if a.options.runsHostControllers() {
 		beside.running.Go(func() { runFederation(ctx, federation) })
 	}
@@ -231,6 +239,7 @@ func (a *aggregated) genericConfig(ctx context.Context, certificate dynamiccerti
 	if err != nil {
 		return nil, nil, err
 	}
+	a.encryption = encryption
 	hostInformers := informers.NewSharedInformerFactory(client, 0)
 	generic := genericapiserver.NewConfig(apiserver.Codecs)
 	hook := a.options.newWebhook()

@@ -31,6 +31,8 @@ type standalone struct {
 	listener net.Listener
 	store    *storage.Store
 	tunnel   *tunnelPart // nil: there is none
+	// encryption is the file of the EncryptionConfiguration, which is known with the configuration of the host.
+	encryption string
 }
 
 // run serves until ctx is done, and calls ready once.
@@ -52,6 +54,11 @@ func (s *standalone) run(ctx context.Context, ready func(url, note string)) erro
 		return err
 	}
 
+	warning, err := newEncryptionWarning(server.LoopbackConfig(), s.options.Namespace, s.encryption, host.Secrets, host.FederatedSecrets)
+	if err != nil {
+		return err
+	}
+
 	// What the host carries through the tunnel goes on until the host has drained.
 	var below alongside
 	err = s.tunnel.runBelow(ctx, &below, func(ctx context.Context) error { return waitReady(ctx, server.LoopbackConfig()) }, server.LoopbackConfig(), ownServing(keys), ownUsers(keys))
@@ -68,6 +75,11 @@ func (s *standalone) run(ctx context.Context, ready func(url, note string)) erro
 	beside.running.Go(func() {
 		if waitReady(ctx, server.LoopbackConfig()) == nil {
 			ready(s.url(), "kubeconfig: "+s.dir.file(kubeconfigName))
+		}
+	})
+	beside.running.Go(func() {
+		if waitReady(ctx, server.LoopbackConfig()) == nil {
+			warning.run(ctx)
 		}
 	})
 	if s.options.runsHostControllers() {
@@ -102,6 +114,7 @@ func (s *standalone) hostConfig(ctx context.Context, keys *pki.PKI) (host.Config
 	if err != nil {
 		return host.Config{}, err
 	}
+	s.encryption = encryption
 	roles, err := userRoles()
 	if err != nil {
 		return host.Config{}, err

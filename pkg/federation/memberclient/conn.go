@@ -54,6 +54,7 @@ type Conn struct {
 	client   rest.Interface // of lists, watches, discovery and health
 	// transport is what all three use. Another Conn may use it too, if it has the same authorities.
 	transport http.RoundTripper
+	clock     *memberClock
 	onEvent   func(schema.GroupVersionResource, Event)
 	budget    *budget
 	events    *rate.Limiter // of watches
@@ -99,6 +100,8 @@ func NewConn(ctx context.Context, config *rest.Config, onEvent func(resource sch
 	config.UserAgent = "koinon"
 	config.WarningHandler, config.WarningHandlerWithContext = nil, warningCollector{}
 	config.RateLimiter = flowcontrol.NewTokenBucketRateLimiter(memberQPS, memberBurst)
+	clock := &memberClock{}
+	config.Wrap(clock.wrap)
 	one, err := rest.HTTPClientFor(config)
 	if err != nil {
 		return nil, fmt.Errorf("make transport: %w", err)
@@ -121,6 +124,7 @@ func NewConn(ctx context.Context, config *rest.Config, onEvent func(resource sch
 		metadata:  metadataClient,
 		client:    client,
 		transport: one.Transport,
+		clock:     clock,
 		onEvent:   onEvent,
 		budget:    &budget{limitBytes: maxCachedBytes},
 		events:    rate.NewLimiter(eventsPerSecond, eventBurst),

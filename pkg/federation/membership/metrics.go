@@ -51,7 +51,7 @@ func (*collector) CollectWithStability(to chan<- metrics.Metric) {
 	defer r.mu.RUnlock()
 	for name, m := range r.members {
 		for _, e := range m.endings {
-			to <- metrics.NewLazyConstMetric(endsDesc, metrics.GaugeValue, e.At.Sub(now).Seconds(), name, e.Kind)
+			to <- metrics.NewLazyConstMetric(endsDesc, metrics.GaugeValue, e.At.Sub(m.clockOf(e, now)).Seconds(), name, e.Kind)
 		}
 	}
 }

@@ -111,12 +111,15 @@ type member struct {
 	until time.Time
 	// endings are what else ends of the credential.
 	endings []memberaccess.Ending
-	// renewing is the token, if it is one that is renewed. Only the goroutine of watch uses it.
+	// renewing is the token, if it is one that is renewed.
 	renewing renewing
 	// renewedAgain is when its renewal may be tried again. The connection that follows this one waits for it, too: a member may give tokens
 	// that are due at once.
 	renewedAgain time.Time
-	judged       judgement
+	// issuerAhead is by how much the clock was ahead of ours that made the last token which the member gave; nil if it gave none. The
+	// connection that follows this one knows it, too.
+	issuerAhead *time.Duration
+	judged      judgement
 	// anew is that no check of this connection was written: what the first one finds is although it is the same, so that who
 	// changed what it is made of sees that it was looked at. Whether that was changed before this process began to look nobody knows,
 	// so that each member is written once then.
@@ -251,8 +254,9 @@ func (r *Registry) reconcile(ctx context.Context, name string) error {
 		return nil
 	}
 	var renewedAgain time.Time
+	var issuerAhead *time.Duration
 	if old != nil {
-		renewedAgain = old.renewedAgain
+		renewedAgain, issuerAhead = old.renewedAgain, old.issuerAhead
 	}
 	r.mu.Unlock()
 
@@ -262,7 +266,7 @@ func (r *Registry) reconcile(ctx context.Context, name string) error {
 		secret: cluster.Spec.SecretRef.Name,
 		anew:   true,
 
-		renewedAgain: renewedAgain,
+		renewedAgain: renewedAgain, issuerAhead: issuerAhead,
 	}
 	created.ctx, created.stop = context.WithCancel(ctx)
 	if malformed == nil {
@@ -270,7 +274,7 @@ func (r *Registry) reconcile(ctx context.Context, name string) error {
 			memberaccess.DialWith(config, dial)
 		}
 		created.until, created.endings = memberaccess.ValidUntil(config), memberaccess.Endings(config)
-		created.renewing.Renewal, created.renewing.can = memberaccess.RenewalOf(config)
+		created.renewing.Renewal, created.renewing.never = memberaccess.RenewalOf(config)
 		if created.account = memberaccess.AccountNamespace(config); created.account != "" {
 			created.System.Join = append(created.System.Join, created.account)
 		}
@@ -430,7 +434,7 @@ func (r *Registry) writeStatus(m *member, f finding) error {
 		if m.anew { // only the goroutine of watch reads and writes it
 			known = unprobed(known)
 		}
-		credential := m.ending(time.Now())
+		credential := r.endingOf(m)
 		if plain {
 			credential = ending{}
 		}
@@ -459,6 +463,13 @@ func (r *Registry) writeStatus(m *member, f finding) error {
 		return err
 	})
 	return utilerrors.FilterOut(err, apierrors.IsNotFound)
+}
+
+// endingOf is ending.
+func (r *Registry) endingOf(m *member) ending {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return m.ending(time.Now())
 }
 
 // errRefused says that a status was refused for what KubeFed does not have in it.

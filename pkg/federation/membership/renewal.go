@@ -27,10 +27,14 @@ const (
 // renewing is the token of a member, and what became of its renewal.
 type renewing struct {
 	memberaccess.Renewal
-	// can is that it is a token that is renewed.
-	can bool
+	// never is why nobody renews it; nil if it is renewed.
+	never error
+	// underWay is that the member was asked for another one, and has not answered.
+	underWay bool
 	// problem is a sentence on why the last time was for nothing.
 	problem string
+	// unheeded is a sentence on why nothing comes of a Secret that asks for another token.
+	unheeded string
 }
 
 // pause is the time between two attempts.
@@ -38,14 +42,28 @@ func (r *renewing) pause() time.Duration {
 	return min(max(r.Lifetime()/50, minRenewPause), maxRenewPause)
 }
 
-// renew renews the token of a member if that is due, or somebody has asked for it, and notes what is in the way. It is called
-// by the goroutine of watch.
+// renew has the token of a member renewed if that is due, or somebody has asked for it, and notes what is in the way. It waits for
+// nobody: the checks of a member that answers them go on while it does not answer this.
 func (r *Registry) renew(m *member, ready bool) {
-	now, token := time.Now(), &m.renewing
-	if !token.can || r.SecretClient == nil || now.Before(m.renewedAgain) {
+	if m.Conn == nil || r.SecretClient == nil {
 		return
 	}
-	if now.Before(token.Due(m.Name)) && !r.isAskedFor(m) {
+	asked := r.isAskedFor(m)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now, token := time.Now(), &m.renewing
+	if token.never != nil {
+		token.unheeded = ""
+		if asked {
+			token.unheeded = fmt.Sprintf("the annotation %s asks for another token, and nobody makes one, since %v: join the member again with --token-lifetime, write another credential into the Secret, or remove the annotation",
+				federationv1alpha1.RotateAnnotation, token.never)
+		}
+		return
+	}
+	if token.underWay || now.Before(m.renewedAgain) {
+		return
+	}
+	if m.clock(now).Before(token.Due(m.Name)) && !asked {
 		token.problem = ""
 		return
 	}
@@ -53,12 +71,21 @@ func (r *Registry) renew(m *member, ready bool) {
 		token.problem = "the member is not ready"
 		return
 	}
-	r.mu.Lock()
 	m.renewedAgain = now.Add(token.pause()) // also if it succeeds: the Secret's event ends this epoch
-	r.mu.Unlock()
+	token.underWay = true
+	// Ends with renewTimeout, or m.ctx.
+	r.wg.Go(func() { r.renewBeside(m) })
+}
+
+// renewBeside renews the token of a member. What comes of it is in the status with the next check.
+func (r *Registry) renewBeside(m *member) {
 	ctx, cancel := context.WithTimeout(m.ctx, renewTimeout)
 	defer cancel()
 	err := r.renewNow(ctx, m)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	token := &m.renewing
+	token.underWay = false
 	switch {
 	case m.ctx.Err() != nil:
 		return
@@ -97,11 +124,12 @@ func (r *Registry) renewNow(ctx context.Context, m *member) error {
 	if _, err := token.Replace(secret, ""); err != nil { // before anything is asked for in vain
 		return err
 	}
+	asked := time.Now()
 	made, err := m.Conn.RequestToken(ctx, token.Namespace, token.Account, token.Request())
 	if err != nil {
 		return notRenewed(err, token)
 	}
-	if err := token.Check(made, time.Now()); err != nil {
+	if err := token.Check(made, r.clockThatMade(m, made, asked)); err != nil {
 		return err
 	}
 	updated, err := token.Replace(secret, made)
@@ -118,6 +146,41 @@ func (r *Registry) renewNow(ctx context.Context, m *member) error {
 	return nil
 }
 
+// clockThatMade is the time of a member that has just made a token, which says something of its clock.
+func (r *Registry) clockThatMade(m *member, token string, asked time.Time) time.Time {
+	now := time.Now()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if ahead, ok := memberaccess.AheadOf(token, asked, now); ok {
+		m.issuerAhead = &ahead
+	}
+	return m.clock(now)
+}
+
+// clock is the time of a member, by which its tokens end: the later one of what its answers say, and what the last token said that it
+// made. Where something in between answers with a Date of its own, the tokens know better; of a clock that was set since, the answers do. While
+// neither says anything it is ours. The caller holds the lock.
+func (m *member) clock(now time.Time) time.Time {
+	said := m.issuerAhead
+	if m.Conn != nil {
+		if ahead, ok := m.Conn.Ahead(); ok && (said == nil || ahead > *said) {
+			said = &ahead
+		}
+	}
+	if said == nil {
+		return now
+	}
+	return now.Add(*said)
+}
+
+// clockOf is the time by which something ends. The caller holds the lock.
+func (m *member) clockOf(what memberaccess.Ending, now time.Time) time.Time {
+	if what.Kind == memberaccess.EndingToken {
+		return m.clock(now)
+	}
+	return now
+}
+
 // notRenewed is the sentence of a member that makes no token. What it answers is not taken for an answer of the host.
 func notRenewed(err error, token *renewing) error {
 	switch {
@@ -131,10 +194,15 @@ func notRenewed(err error, token *renewing) error {
 	return fmt.Errorf("the member makes none: %s", memberclient.Problem(err))
 }
 
-// ending is why somebody has to see to the credential of a member.
+// ending is why somebody has to see to the credential of a member. The caller holds the lock.
 func (m *member) ending(now time.Time) (e ending) {
 	var said []string
+	if m.renewing.unheeded != "" {
+		said = append(said, m.renewing.unheeded)
+		e.reason = v1beta1.ReasonTokenNotRenewed
+	}
 	for _, what := range m.endings {
+		now := m.clockOf(what, now)
 		failed := what.Kind == memberaccess.EndingToken && m.renewing.problem != ""
 		if !failed && !what.Near(now) {
 			continue

@@ -101,6 +101,7 @@ func (v *vault) configuration() string {
 // TestCredentialsAreKeptByAKeyManagementService, which is killed, rotated and started again while objects propagate. The token of the
 // member is renewed meanwhile. Nothing that is secret is read anywhere.
 func TestCredentialsAreKeptByAKeyManagementService(t *testing.T) {
+	skipUnlessLong(t)
 	vault := newVault(t)
 	vault.rotate("first-key-of-the-vault")
 	vault.start()

@@ -164,7 +164,11 @@ type door struct {
 	passes map[string]time.Time
 	client *x509.Certificate
 	// away is that nobody answers.
-	away        bool
+	away bool
+	// checks are how often it was asked whether it is well, and held how many requests for tokens are under way.
+	checks, held int
+	// ahead is by how much the Date of answers is ahead.
+	ahead       time.Duration
 	connections map[*counted]bool
 	// requests that are under way, by token, and how many were refused.
 	underWay map[string]int
@@ -258,11 +262,22 @@ func (d *door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !good {
 		d.refused++
 	}
+	forToken := good && d.desk != nil && strings.HasSuffix(r.URL.Path, "/token")
+	if forToken {
+		d.held++
+	}
+	if r.URL.Path == "/healthz" {
+		d.checks++
+	}
+	w.Header().Set("Date", time.Now().Add(d.ahead).UTC().Format(http.TimeFormat))
 	d.mu.Unlock()
 	defer func() {
 		d.mu.Lock()
 		defer d.mu.Unlock()
 		d.underWay[token]--
+		if forToken {
+			d.held--
+		}
 	}()
 	if good { // the member has a token of its own, and refuses all others
 		r.Header.Set("Authorization", "Bearer "+d.member.Token())
@@ -270,7 +285,7 @@ func (d *door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			d.watchman(r)
 		}
 	}
-	if good && d.desk != nil && strings.HasSuffix(r.URL.Path, "/token") {
+	if forToken {
 		d.desk(w, r)
 		return
 	}

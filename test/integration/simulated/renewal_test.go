@@ -35,6 +35,8 @@ type office struct {
 	// made are when tokens were made, and refuses what is said instead, if it is not empty. The door's lock guards both.
 	made    []time.Time
 	refuses int
+	// hangs is closed when the office answers again; nil: it answers.
+	hangs chan struct{}
 	// behind is by how much the clock of the member is, for the tokens that it makes.
 	behind time.Duration
 }
@@ -59,6 +61,14 @@ func (o *office) issue(account string, lifetime time.Duration) string {
 
 func (o *office) answer(w http.ResponseWriter, r *http.Request) {
 	o.door.mu.Lock()
+	if hangs := o.hangs; hangs != nil {
+		o.door.mu.Unlock()
+		select {
+		case <-hangs:
+		case <-r.Context().Done():
+		}
+		return
+	}
 	defer o.door.mu.Unlock()
 	var request authenticationv1.TokenRequest
 	body, err := io.ReadAll(r.Body)
@@ -81,9 +91,16 @@ func (o *office) answer(w http.ResponseWriter, r *http.Request) {
 // inOffice runs a test with a member m1, whose Secret has a token that ends after a lifetime, as a token or in a kubeconfig.
 func inOffice(t *testing.T, lifetime time.Duration, inKubeconfig bool, do func(*office)) {
 	t.Helper()
+	inOfficeAhead(t, 0, lifetime, inKubeconfig, do)
+}
+
+// inOfficeAhead is inOffice in a member whose clock is ahead.
+func inOfficeAhead(t *testing.T, ahead, lifetime time.Duration, inKubeconfig bool, do func(*office)) {
+	t.Helper()
 	inRealm(t, 1, func(r *realm) {
-		o := &office{realm: r, door: r.doors["m1"]}
+		o := &office{realm: r, door: r.doors["m1"], behind: -ahead}
 		o.door.mu.Lock()
+		o.door.ahead = ahead
 		token := o.issue("koinon", lifetime)
 		o.door.desk, o.door.token = o.answer, "nobody's"
 		o.door.mu.Unlock()
@@ -168,8 +185,73 @@ func TestATokenThatEndsIsRenewedInPlaceAndNoChangeIsMissed(t *testing.T) {
 	}
 }
 
-// A member whose clock is behind, or that lies, gives tokens that are due as soon as they are made. Each is a write of the Secret, and has
-// the member connected to anew.
+// Tokens end by the clock of the member that makes them, whatever it is: they are renewed as often as those of a member whose clock is
+// right, and nobody is refused.
+func TestTokensAreRenewedByTheClockOfTheMember(t *testing.T) {
+	for name, test := range map[string]struct {
+		always time.Duration // that it is ahead
+		later  time.Duration // that it makes tokens ahead, while what is in between answers with another Date
+	}{
+		"which is ahead":  {always: 50 * time.Minute},
+		"which is behind": {always: -50 * time.Minute},
+		"which is further behind than a token lives": {always: -2 * time.Hour},
+		"although answers say another":               {later: 50 * time.Minute},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inOfficeAhead(t, test.always, time.Hour, false, func(o *office) {
+				o.federate("settings", "first")
+				o.pass(time.Minute)
+				if test.later != 0 {
+					o.door.mu.Lock()
+					o.behind = -test.later
+					o.door.mu.Unlock()
+				}
+				o.changes(150)
+				if n := len(o.made); n != 3 {
+					t.Errorf("%d tokens were made in two and a half hours, want 3", n)
+				}
+				if got := o.says("m1"); got != "Ready=True: /healthz responded with ok" {
+					t.Errorf("the KubeFedCluster says %q", got)
+				}
+				if n := o.door.refusals(); n > 1 { // as above
+					t.Errorf("%d requests were refused", n)
+				}
+			})
+		})
+	}
+}
+
+// A member that does not answer a request for a token is checked meanwhile, as often as ever.
+func TestAMemberThatHoldsARequestForATokenIsCheckedMeanwhile(t *testing.T) {
+	inOffice(t, time.Hour, false, func(o *office) {
+		asked := func() bool { // for a token, and not answered
+			o.door.mu.Lock()
+			defer o.door.mu.Unlock()
+			return o.door.held > 0
+		}
+		o.door.mu.Lock()
+		o.hangs = make(chan struct{})
+		o.door.mu.Unlock()
+		o.pass(41 * time.Minute)
+		for !asked() {
+			o.pass(100 * time.Millisecond)
+		}
+		o.door.mu.Lock()
+		o.door.checks = 0
+		o.door.mu.Unlock()
+		o.pass(12 * time.Second) // a check is due every ten
+		o.door.mu.Lock()
+		checks := o.door.checks
+		o.door.mu.Unlock()
+		if !asked() || checks == 0 {
+			t.Errorf("while a request for a token was held (%v) the member was checked %d times", asked(), checks)
+		}
+		close(o.hangs)
+	})
+}
+
+// Tokens of a member whose clock says one thing in its answers and another in its tokens, or that lies, are due as soon as they are made. Each is
+// a write of the Secret, and has the member connected to anew.
 func TestTokensThatAreDueAtOnceAreRenewedNowAndThen(t *testing.T) {
 	inOffice(t, time.Hour, false, func(o *office) {
 		o.federate("settings", "first")
@@ -294,6 +376,38 @@ func TestAClientCertificateIsSaidBeforeItEndsAndReplacedInPlace(t *testing.T) {
 		r.changes(3)
 		if got := r.says("m1"); got != "Ready=True: /healthz responded with ok" {
 			t.Errorf("with another certificate the KubeFedCluster says %q", got)
+		}
+	})
+}
+
+// A Secret that asks for another token, and has none that is renewed, says nothing by itself: the KubeFedCluster does, until nobody
+// asks any more.
+func TestASecretThatAsksInVainForAnotherTokenIsAnswered(t *testing.T) {
+	inRealm(t, 1, func(r *realm) {
+		r.doors["m1"].mu.Lock()
+		endless := "e30." + base64.RawURLEncoding.EncodeToString([]byte(`{"sub":"system:serviceaccount:koinon-system:koinon"}`)) + ".c2ln"
+		r.doors["m1"].token = endless
+		r.doors["m1"].mu.Unlock()
+		r.lend("m1", "m1")
+		asks := func(asks bool) {
+			r.changeSecret("m1", func(secret map[string]any) {
+				annotations := secret["metadata"].(map[string]any)["annotations"].(map[string]any)
+				if delete(annotations, "federation.koinon.io/rotate"); asks {
+					annotations["federation.koinon.io/rotate"] = "now"
+				}
+			})
+		}
+		asks(true)
+		r.pass(time.Minute)
+		const want = `Ready=True: /healthz responded with ok; CredentialsExpiring=True: of Secret "m1": the annotation federation.koinon.io/rotate asks for another token, ` +
+			`and nobody makes one, since its token does not end: join the member again with --token-lifetime, write another credential into the Secret, or remove the annotation`
+		if got := r.says("m1"); got != want {
+			t.Errorf("the KubeFedCluster says %q, want %q", got, want)
+		}
+		asks(false)
+		r.pass(time.Minute)
+		if got := r.says("m1"); got != "Ready=True: /healthz responded with ok" {
+			t.Errorf("once nobody asks the KubeFedCluster says %q", got)
 		}
 	})
 }

@@ -40,7 +40,7 @@ const (
 	AccountLabel = "federation.koinon.io/account"
 	// RotateAnnotation on the Secret of a cell's account, with any value, has the controllers make
 	// another one now. This one is good for some time more. On the Secret of a member whose token ends it
-	// has them renew the token now, and goes with it.
+	// has them renew the token now, and goes with it. Where nobody renews what the Secret has, the KubeFedCluster says so.
 	RotateAnnotation = "federation.koinon.io/rotate"
 )
 

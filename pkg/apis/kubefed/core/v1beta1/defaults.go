@@ -11,6 +11,9 @@ import (
 // FederatedGroup is the API group of all federated kinds.
 const FederatedGroup = "types.kubefed.io"
 
+// FederatedSecrets is the plural name of what has Secrets in its templates, by which it is encrypted where it is stored.
+const FederatedSecrets = "federatedsecrets"
+
 // federatedVersion is the version of federated kinds that stock KubeFed speaks, and so
 // the one that a FederatedTypeConfig names by default. Both versions are served
 // whichever it names.

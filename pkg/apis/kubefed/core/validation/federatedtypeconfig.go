@@ -60,7 +60,17 @@ func NewFederatedTypeConfig(config *v1beta1.FederatedTypeConfig) field.ErrorList
 	if problem := FederatedKindProblem(config.Spec.FederatedType.Kind); problem != "" {
 		errs = append(errs, field.Invalid(field.NewPath("spec", "federatedType", "kind"), config.Spec.FederatedType.Kind, problem))
 	}
-	return errs
+	return append(errs, encryptedName(&config.Spec)...)
+}
+
+// encryptedName has Secrets be federated under the name by which they are encrypted where they are stored.
+func encryptedName(spec *v1beta1.FederatedTypeConfigSpec) field.ErrorList {
+	name := spec.FederatedType.PluralName
+	if spec.TargetType.Group != "" || spec.TargetType.PluralName != "secrets" || name == v1beta1.FederatedSecrets || name == "" {
+		return nil
+	}
+	return field.ErrorList{field.Invalid(field.NewPath("spec", "federatedType", "pluralName"), name,
+		fmt.Sprintf("must be %q for Secrets: what has another name is not encrypted in the datastore", v1beta1.FederatedSecrets))}
 }
 
 // metaKinds are the kinds that every group has, or every client: those of answers, of options,

@@ -358,3 +358,18 @@ func TestFederatedKindsThatClientsTakeForSomethingElseAreRefused(t *testing.T) {
 		t.Errorf("FederatedStatus: got %v", errs)
 	}
 }
+
+// Secrets are encrypted where they are stored by the name of what they are federated under.
+func TestSecretsAreFederatedUnderTheNameThatIsEncrypted(t *testing.T) {
+	config := func(name string) *v1beta1.FederatedTypeConfig {
+		return typeConfig(func(c *v1beta1.FederatedTypeConfig) {
+			c.Name = "secrets"
+			c.Spec.TargetType = v1beta1.APIResource{Version: "v1", Kind: "Secret", PluralName: "secrets", Scope: v1beta1.NamespaceScoped}
+			c.Spec.FederatedType.PluralName = name
+		})
+	}
+	expect(t, validation.NewFederatedTypeConfig(config("federatedpasswords")),
+		`spec.federatedType.pluralName: Invalid value: "federatedpasswords": must be "federatedsecrets" for Secrets: what has another name is not encrypted in the datastore`)
+	expect(t, validation.NewFederatedTypeConfig(config("federatedsecrets")))
+	expect(t, validation.FederatedTypeConfigUpdate(config("federatedpasswords"), config("federatedpasswords"))) // of an earlier release
+}

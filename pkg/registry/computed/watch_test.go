@@ -518,6 +518,46 @@ func TestListsAreAnsweredWhileTheStoreIsNot(t *testing.T) {
 	}
 }
 
+// While the first watch asks the store what there is, nothing else waits for it.
+func TestWhatHappensWhileTheFirstWatchBeginsCounts(t *testing.T) {
+	for sentence, test := range map[string]struct {
+		happens func(*server)
+		is      func(error) bool
+	}{
+		"other kinds are served": {func(s *server) {
+			s.put(otherMaps, "a", "x", "gen:1")
+			s.setKinds(otherMaps, services)
+			listed(t, s.in("a"), s.versions, nil)
+		}, apierrors.IsResourceExpired},
+		"the server shuts down": {func(s *server) { s.versions.Destroy() }, apierrors.IsServiceUnavailable},
+		"nothing":               {func(*server) {}, func(err error) bool { return err == nil }},
+	} {
+		t.Run(sentence, func(t *testing.T) {
+			s := start(t)
+			_, version := listed(t, s.in("a"), s.versions, nil)
+			held, errs := s.log.holdNext(whatThere), make(chan error)
+			const watches = 3
+			for range watches {
+				go func() { // ends once the answer is released
+					stream, err := s.versions.Watch(s.in("a"), &metainternalversion.ListOptions{ResourceVersion: version})
+					if err == nil {
+						stream.Stop()
+					}
+					errs <- err
+				}()
+			}
+			<-held.asked
+			test.happens(s)
+			close(held.released)
+			for range watches {
+				if err := <-errs; !test.is(err) {
+					t.Errorf("got %v", err)
+				}
+			}
+		})
+	}
+}
+
 // A list has the oldest version of the watch caches that it is made from, and those of kinds of which nothing changes are behind.
 func TestAListOfAnyTimeIsAsNewAsAWatchNeedsIt(t *testing.T) {
 	s := start(t)

@@ -10,7 +10,6 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/metadata/metadatainformer"
 	"k8s.io/client-go/rest"
@@ -18,6 +17,7 @@ import (
 	"k8s.io/client-go/util/workqueue"
 
 	"github.com/koinon-io/koinon/pkg/apis/federation/tenancy"
+	"github.com/koinon-io/koinon/pkg/reconcile"
 	"github.com/koinon-io/koinon/pkg/registry/federated/serving"
 )
 
@@ -49,8 +49,7 @@ func newNamespaceWatch(host *rest.Config, leftovers func(context.Context, servin
 		client:    client,
 		informer:  metadatainformer.NewFilteredMetadataInformer(client, namespacesResource, metav1.NamespaceAll, 0, cache.Indexers{}, nil).Informer(),
 		leftovers: leftovers,
-		queue: workqueue.NewTypedRateLimitingQueue(
-			workqueue.NewTypedItemExponentialFailureRateLimiter[serving.Departure](100*time.Millisecond, time.Minute)),
+		queue:     reconcile.NewQueue[serving.Departure]("namespace-leftovers", 100*time.Millisecond, time.Minute),
 	}
 	if err := w.informer.SetTransform(identity); err != nil {
 		return nil, fmt.Errorf("trim the host's namespaces: %w", err)
@@ -159,29 +158,6 @@ func unlessStopped(ctx context.Context, reflector *cache.Reflector, err error) {
 
 // run returns when ctx is done.
 func (w *namespaceWatch) run(ctx context.Context) {
-	defer utilruntime.HandleCrashWithContext(ctx)
-	stop := context.AfterFunc(ctx, w.queue.ShutDown)
-	defer stop()
 	go w.informer.RunWithContext(ctx) // ends with ctx
-	for {
-		departure, done := w.queue.Get()
-		if done {
-			return
-		}
-		w.clear(ctx, departure)
-		w.queue.Done(departure)
-	}
-}
-
-func (w *namespaceWatch) clear(ctx context.Context, departure serving.Departure) {
-	call, cancel := context.WithTimeout(ctx, leftoverTimeout)
-	defer cancel()
-	if err := w.leftovers(call, departure); err != nil {
-		if ctx.Err() == nil {
-			utilruntime.HandleErrorWithContext(ctx, err, "Failed to delete what a namespace left behind", "namespace", departure.Namespace)
-		}
-		w.queue.AddRateLimited(departure)
-		return
-	}
-	w.queue.Forget(departure)
+	reconcile.Work[serving.Departure]{Queue: w.queue, Do: w.leftovers, Timeout: leftoverTimeout, Failed: "Failed to delete what a namespace left behind"}.Run(ctx, 1)
 }

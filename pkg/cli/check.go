@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/version"
+	"k8s.io/client-go/rest"
 )
 
 // checkPatience is how long a member is asked whether it answers.
@@ -47,17 +48,21 @@ func (t target) probe() string {
 
 // version asks a server for its version of Kubernetes.
 func (f *federation) version(ctx context.Context) (*version.Info, error) {
-	result := f.get(ctx, "/version", nil)
-	if err := result.Error(); err != nil { // Raw's error has not what the server says
+	return versionIn(f.get(ctx, "/version", nil), "the server at "+f.server)
+}
+
+// versionIn reads what a server answers to /version.
+func versionIn(answer rest.Result, server string) (*version.Info, error) {
+	if err := answer.Error(); err != nil { // Raw's error has not what the server says
 		return nil, err
 	}
-	data, err := result.Raw()
+	data, err := answer.Raw()
 	if err != nil {
 		return nil, err
 	}
 	var info version.Info
 	if err := json.Unmarshal(data, &info); err != nil {
-		return nil, fmt.Errorf("read the version of the server at %s: %w", f.server, err)
+		return nil, fmt.Errorf("read the version of %s: %w", server, err)
 	}
 	return &info, nil
 }

@@ -295,7 +295,7 @@ func (h *hub) typeOf(ctx context.Context, word string) (*v1beta1.FederatedTypeCo
 	}
 	// The short name of a federated kind is an f and that of its objects in members.
 	for _, short := range []string{word, "f" + word} {
-		if found, err := onlyOne(word, h.shortNamed(ctx, types, short)); err != nil || found != nil {
+		if found, err := onlyOne(word, h.shortNamed(ctx, types, short), federatedResource); err != nil || found != nil {
 			return found, err
 		}
 	}
@@ -314,11 +314,15 @@ func federatedNamed(types []v1beta1.FederatedTypeConfig, word string) (*v1beta1.
 			found = append(found, &types[i])
 		}
 	}
-	return onlyOne(word, found)
+	return onlyOne(word, found, federatedResource)
 }
 
-// onlyOne returns the one that a word means by what is federated; nil if it means none.
-func onlyOne(word string, found []*v1beta1.FederatedTypeConfig) (*v1beta1.FederatedTypeConfig, error) {
+func federatedResource(c *v1beta1.FederatedTypeConfig) schema.GroupResource {
+	return schema.GroupResource{Group: c.Spec.FederatedType.Group, Resource: c.Spec.FederatedType.PluralName}
+}
+
+// onlyOne returns the one that a word means, nil if it means none. Of several it says what they are called.
+func onlyOne(word string, found []*v1beta1.FederatedTypeConfig, called func(*v1beta1.FederatedTypeConfig) schema.GroupResource) (*v1beta1.FederatedTypeConfig, error) {
 	switch len(found) {
 	case 0:
 		return nil, nil
@@ -327,7 +331,7 @@ func onlyOne(word string, found []*v1beta1.FederatedTypeConfig) (*v1beta1.Federa
 	}
 	var types []schema.GroupResource
 	for _, c := range found {
-		types = append(types, schema.GroupResource{Group: c.Spec.FederatedType.Group, Resource: c.Spec.FederatedType.PluralName})
+		types = append(types, called(c))
 	}
 	return nil, severalTypes(word, types)
 }

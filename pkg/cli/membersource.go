@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -193,17 +192,5 @@ func newMemberClients(config *rest.Config) (c *memberClients, err error) {
 
 // version asks for the version. It does not wait as long as Retry-After says.
 func (c *memberClients) version(ctx context.Context) (*version.Info, error) {
-	result := c.discovery.RESTClient().Get().AbsPath("/version").MaxRetries(0).Do(ctx)
-	if err := result.Error(); err != nil { // Raw's error has not what the server says
-		return nil, err
-	}
-	data, err := result.Raw()
-	if err != nil {
-		return nil, err
-	}
-	var info version.Info
-	if err := json.Unmarshal(data, &info); err != nil {
-		return nil, fmt.Errorf("read the version: %w", err)
-	}
-	return &info, nil
+	return versionIn(c.discovery.RESTClient().Get().AbsPath("/version").MaxRetries(0).Do(ctx), "the member")
 }

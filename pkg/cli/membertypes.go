@@ -17,6 +17,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
+	"github.com/koinon-io/koinon/pkg/apis/names"
 )
 
 // memberTypes is what one member serves.
@@ -202,7 +203,7 @@ func nearTypes(members []memberTypes, word string) []string {
 	for i := range members {
 		for j := range members[i].types {
 			r := &members[i].types[j]
-			d := min(distance(name, r.Name), distance(name, strings.ToLower(r.Kind)))
+			d := min(names.Distance(name, r.Name), names.Distance(name, strings.ToLower(r.Kind)))
 			if d > max(1, len(name)/4) && (len(name) < 3 || !strings.Contains(r.Name, name)) {
 				continue
 			}
@@ -210,27 +211,6 @@ func nearTypes(members []memberTypes, word string) []string {
 		}
 	}
 	return slices.SortedFunc(maps.Keys(near), func(a, b string) int { return cmp.Or(cmp.Compare(near[a], near[b]), strings.Compare(a, b)) })
-}
-
-// distance is how many letters are put in, left out or exchanged between two words.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			other := diagonal
-			if a[i] != b[j] {
-				other++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(other, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }
 
 // survey is how members serve a type.

@@ -99,17 +99,7 @@ func targetNamed(all []v1beta1.FederatedTypeConfig, word string) (*v1beta1.Feder
 			return found[i], nil
 		}
 	}
-	switch len(found) {
-	case 0:
-		return nil, nil
-	case 1:
-		return found[0], nil
-	}
-	var types []schema.GroupResource
-	for _, c := range found {
-		types = append(types, rights.Target(c))
-	}
-	return nil, severalTypes(word, types)
+	return onlyOne(word, found, rights.Target)
 }
 
 // targetsNamed finds all FederatedTypeConfigs whose target types a word names.

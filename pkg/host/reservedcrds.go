@@ -17,6 +17,8 @@ import (
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/klog/v2"
+
+	"github.com/koinon-io/koinon/pkg/reconcile"
 )
 
 // conditionTimeout bounds one write of a condition.
@@ -39,7 +41,7 @@ func addReservedCRDs(server *apiextensionsapiserver.CustomResourceDefinitions, r
 	}
 	reporter := &refusedCRDs{
 		client: client.CustomResourceDefinitions(),
-		queue:  workqueue.NewTypedRateLimitingQueue(workqueue.DefaultTypedControllerRateLimiter[string]()),
+		queue:  reconcile.NewQueue[string]("refused-crds", 200*time.Millisecond, time.Minute),
 	}
 	enqueue := func(object any) {
 		if crd, ok := object.(*apiextensionsv1.CustomResourceDefinition); ok && reserved.names.Has(crd.Spec.Group) {
@@ -65,30 +67,12 @@ type refusedCRDs struct {
 }
 
 func (r *refusedCRDs) run(ctx context.Context) {
-	stop := context.AfterFunc(ctx, r.queue.ShutDown)
-	defer stop()
-	for {
-		name, done := r.queue.Get()
-		if done {
-			return
-		}
-		if err := r.sync(ctx, name); err != nil {
-			if ctx.Err() == nil {
-				klog.FromContext(ctx).Error(err, "Failed to say in a CustomResourceDefinition that it is not served", "customResourceDefinition", name)
-			}
-			r.queue.AddRateLimited(name)
-		} else {
-			r.queue.Forget(name)
-		}
-		r.queue.Done(name)
-	}
+	reconcile.Work[string]{Queue: r.queue, Do: r.sync, Timeout: conditionTimeout, Failed: "Failed to say in a CustomResourceDefinition that it is not served"}.Run(ctx, 1)
 }
 
 // sync writes the conditions, unless they are there. It asks for the CRD, since what the
 // informer has is not what is stored.
 func (r *refusedCRDs) sync(ctx context.Context, name string) error {
-	ctx, cancel := context.WithTimeout(ctx, conditionTimeout)
-	defer cancel()
 	crd, err := r.client.Get(ctx, name, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
 		return nil

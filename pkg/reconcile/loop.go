@@ -3,10 +3,10 @@
 // later. It also bounds how often such a function writes, against somebody who undoes every
 // correction.
 //
-// It is for what has one key. Where many objects are kept, a work queue is what is wanted.
+// A Loop is for what has one key. Where many objects are kept, Work is done with the items of a queue.
 //
-// New starts nothing, and Run is called once. The other methods may be called at any time and
-// concurrently, before Run too.
+// New and NewQueue start nothing, and Run is called once. The other methods may be called at any time and
+// concurrently, before Run too. What panics ends the process.
 package reconcile
 
 import (

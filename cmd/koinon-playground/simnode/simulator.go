@@ -29,7 +29,8 @@ import (
 	corelisters "k8s.io/client-go/listers/core/v1"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/util/workqueue"
-	"k8s.io/klog/v2"
+
+	"github.com/koinon-io/koinon/pkg/reconcile"
 )
 
 // Config says what to simulate.
@@ -74,8 +75,7 @@ func New(cfg Config) (*Simulator, error) {
 		workers:       cfg.Workers,
 		kubeletPort:   int32(cfg.KubeletPort),
 		factory:       informers.NewSharedInformerFactoryWithOptions(cfg.Client, 0, informers.WithTransform(trim)),
-		queue: workqueue.NewTypedRateLimitingQueue(
-			workqueue.NewTypedItemExponentialFailureRateLimiter[types.NamespacedName](10*time.Millisecond, 5*time.Second)),
+		queue:         reconcile.NewQueue[types.NamespacedName]("simulated-pods", 10*time.Millisecond, 5*time.Second),
 	}
 	if s.completeAfter <= 0 {
 		s.completeAfter = time.Second
@@ -117,11 +117,7 @@ func (s *Simulator) Run(ctx context.Context) error {
 	}
 	var group sync.WaitGroup
 	group.Go(func() { s.heartbeat(ctx) })
-	for range s.workers {
-		group.Go(func() { s.work(ctx) })
-	}
-	<-ctx.Done()
-	s.queue.ShutDown()
+	reconcile.Work[types.NamespacedName]{Queue: s.queue, Do: s.sync, Failed: "Failed to simulate a pod"}.Run(ctx, s.workers)
 	group.Wait()
 	return nil
 }
@@ -172,25 +168,6 @@ func (s *Simulator) takeStock() error {
 		s.board.observe(pod)
 	}
 	return nil
-}
-
-func (s *Simulator) work(ctx context.Context) {
-	logger := klog.FromContext(ctx)
-	for {
-		key, shutdown := s.queue.Get()
-		if shutdown {
-			return
-		}
-		switch err := s.sync(ctx, key); {
-		case err == nil:
-			s.queue.Forget(key)
-		case ctx.Err() != nil:
-		default:
-			logger.Error(err, "Handled a pod in vain, will try again", "pod", key)
-			s.queue.AddRateLimited(key)
-		}
-		s.queue.Done(key)
-	}
 }
 
 // sync does the next thing for one pod. What the pod is by then comes back as an event.

@@ -10,6 +10,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/wait"
 	coreinformers "k8s.io/client-go/informers/core/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/kubernetes/scheme"
@@ -19,6 +20,8 @@ import (
 	"k8s.io/client-go/util/flowcontrol"
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/klog/v2"
+
+	"github.com/koinon-io/koinon/pkg/reconcile"
 )
 
 const (
@@ -59,9 +62,7 @@ func newController(client kubernetes.Interface, recorder record.EventRecorder) (
 		pauses:   flowcontrol.NewBackOff(minPause, maxPause),
 		records:  records{last: map[types.UID][]original{}},
 		recorder: recorder,
-		queue: workqueue.NewTypedRateLimitingQueueWithConfig(
-			workqueue.NewTypedItemExponentialFailureRateLimiter[cache.ObjectName](50*time.Millisecond, time.Minute),
-			workqueue.TypedRateLimitingQueueConfig[cache.ObjectName]{Name: "autonomy"}),
+		queue:    reconcile.NewQueue[cache.ObjectName]("autonomy", 50*time.Millisecond, time.Minute),
 	}
 	_, podErr := c.pods.AddEventHandler(cache.ResourceEventHandlerFuncs{
 		AddFunc: func(object any) { c.enqueue(object) }, UpdateFunc: func(_, object any) { c.enqueue(object) }, DeleteFunc: c.deleted,
@@ -89,20 +90,8 @@ func (c *controller) run(ctx context.Context) {
 	if !cache.WaitForCacheSync(ctx.Done(), c.nodes.HasSynced, c.pods.HasSynced) {
 		return // ctx ended
 	}
-	for range workers {
-		running.Go(func() {
-			for c.next(ctx) {
-			}
-		})
-	}
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(maxPause):
-			c.pauses.GC()
-		}
-	}
+	running.Go(func() { wait.UntilWithContext(ctx, func(context.Context) { c.pauses.GC() }, maxPause) })
+	reconcile.Work[cache.ObjectName]{Queue: c.queue, Do: c.look, Timeout: callTimeout, Failed: "Failed to see to the autonomy of a pod"}.Run(ctx, workers)
 }
 
 // enqueue has a pod looked at that is on a node.
@@ -165,30 +154,16 @@ func sayingOf(node *corev1.Node) saying {
 	return s
 }
 
-// next looks at one pod; false if there will be none any more.
-func (c *controller) next(ctx context.Context) bool {
-	key, ended := c.queue.Get()
-	if ended {
-		return false
+// look looks at a pod, and has it looked at again when that is due.
+func (c *controller) look(ctx context.Context, key cache.ObjectName) error {
+	again, err := c.sync(ctx, key)
+	if apierrors.IsNotFound(err) {
+		err = nil // there is nothing to see to
 	}
-	defer c.queue.Done(key)
-	attempt, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	again, err := c.sync(attempt, key)
-	switch {
-	case err == nil || apierrors.IsNotFound(err):
-		c.queue.Forget(key)
-		if again > 0 {
-			c.queue.AddAfter(key, again)
-		}
-	case ctx.Err() != nil:
-	case apierrors.IsConflict(err):
-		c.queue.AddRateLimited(key) // the cache will show another version in a moment
-	default:
-		klog.FromContext(ctx).Error(err, "Failed to see to the autonomy of a pod", "pod", key)
-		c.queue.AddRateLimited(key)
+	if err == nil && again > 0 {
+		c.queue.AddAfter(key, again)
 	}
-	return true
+	return err
 }
 
 // sync looks at one pod, and again after some time, if that is not 0.

@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/klog/v2"
 
@@ -19,6 +21,7 @@ import (
 	"github.com/koinon-io/koinon/pkg/federation/membership"
 	clientv1beta1 "github.com/koinon-io/koinon/pkg/generated/clientset/versioned/typed/core/v1beta1"
 	listersv1alpha1 "github.com/koinon-io/koinon/pkg/generated/listers/federation/v1alpha1"
+	"github.com/koinon-io/koinon/pkg/reconcile"
 )
 
 const (
@@ -80,9 +83,7 @@ func NewCollector(config CollectorConfig) (*Collector, error) {
 	return &Collector{
 		CollectorConfig: config,
 		failed:          map[string]time.Time{},
-		queue: workqueue.NewTypedRateLimitingQueueWithConfig(
-			workqueue.NewTypedItemExponentialFailureRateLimiter[string](time.Second, resync),
-			workqueue.TypedRateLimitingQueueConfig[string]{Name: "member-namespaces"}),
+		queue:           reconcile.NewQueue[string]("member-namespaces", time.Second, resync),
 	}, nil
 }
 
@@ -91,26 +92,15 @@ func (c *Collector) Enqueue(namespace string) { c.queue.Add(namespace) }
 
 // Run collects until ctx ends.
 func (c *Collector) Run(ctx context.Context) error {
-	done := make(chan struct{})
-	// Ends when the queue is shut down.
-	go func() {
-		defer close(done)
-		for c.processNext(ctx) {
-		}
-	}()
-	ticker := time.NewTicker(resync)
-	defer ticker.Stop()
-	for {
-		// Not at once: what is recorded in members is known when every object was synced.
-		select {
-		case <-ticker.C:
-			c.enqueueAll()
-		case <-ctx.Done():
-			c.queue.ShutDown()
-			<-done
-			return nil
-		}
-	}
+	var working sync.WaitGroup
+	working.Go(func() { c.work().Run(ctx, 1) }) // ends with ctx
+	// Not at once: what is recorded in members is known when every object was synced.
+	_ = wait.PollUntilContextCancel(ctx, resync, false, func(context.Context) (bool, error) { // it fails with ctx
+		c.enqueueAll()
+		return false, nil
+	})
+	working.Wait()
+	return nil
 }
 
 func (c *Collector) enqueueAll() {
@@ -123,21 +113,8 @@ func (c *Collector) enqueueAll() {
 	}
 }
 
-func (c *Collector) processNext(ctx context.Context) bool {
-	name, shutdown := c.queue.Get()
-	if shutdown {
-		return false
-	}
-	defer c.queue.Done(name)
-	call, cancel := context.WithTimeout(ctx, collectTimeout)
-	defer cancel()
-	if err := c.collect(call, name); err != nil && ctx.Err() == nil {
-		klog.FromContext(ctx).V(2).Info("Failed to look for claims that have ended", "namespace", name, "problem", err.Error())
-		c.queue.AddRateLimited(name)
-		return true
-	}
-	c.queue.Forget(name)
-	return true
+func (c *Collector) work() reconcile.Work[string] {
+	return reconcile.Work[string]{Queue: c.queue, Do: c.collect, Timeout: collectTimeout, Failed: "Failed to look for claims that have ended"}
 }
 
 // collect looks at one page.

@@ -147,7 +147,7 @@ func TestEndedClaimsOfAPageAreReleasedTogether(t *testing.T) {
 	t.Cleanup(c.queue.ShutDown)
 	c.Enqueue("shared")
 	for c.queue.Len() > 0 {
-		c.processNext(t.Context())
+		c.work().Next(t.Context())
 	}
 	if diff := cmp.Diff(map[string]ownership.Owner{"m500": cellNumber(500)}, ownership.Holders(h.pages["shared"])); diff != "" {
 		t.Errorf("holders (-want +got):\n%s", diff)
@@ -167,7 +167,7 @@ func TestClaimsThatEndedAreCollectedWhereOthersCannotBeTold(t *testing.T) {
 	c.Owners = silent{c.Owners, cellNumber(1)}
 	c.Enqueue("shared")
 	for c.queue.Len() > 0 {
-		c.processNext(t.Context())
+		c.work().Next(t.Context())
 	}
 	if diff := cmp.Diff(map[string]ownership.Owner{"m1": cellNumber(1)}, ownership.Holders(h.pages["shared"])); diff != "" {
 		t.Errorf("holders (-want +got):\n%s", diff)

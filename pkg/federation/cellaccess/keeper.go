@@ -27,6 +27,7 @@ import (
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
 	"github.com/koinon-io/koinon/pkg/federation/membership"
 	"github.com/koinon-io/koinon/pkg/federation/status"
+	"github.com/koinon-io/koinon/pkg/reconcile"
 )
 
 const (
@@ -36,6 +37,8 @@ const (
 	// host where our engine propagates and nobody waits. One is never worked on twice at once in the
 	// same place. A member is asked about one cell at a time, and may take its time.
 	hostWorkers, memberWorkers, idleWorkers = 4, 32, 1
+	// minRetry and maxRetry bound the pause after what failed.
+	minRetry, maxRetry = 200 * time.Millisecond, 2 * time.Minute
 	// checkEvery is how often roles and rights are compared with what they should be, and up to as
 	// much later.
 	checkEvery = time.Hour
@@ -189,15 +192,10 @@ func New(config Config) (*Keeper, error) {
 		config.Secrets == nil, config.Cells == nil, config.Members == nil, config.Holders == nil, config.Federation == "", config.OnChange == nil:
 		return nil, errors.New("cellaccess: every field of Config but OtherEngine must be set")
 	}
-	queue := func(name string) workqueue.TypedRateLimitingInterface[cellName] {
-		return workqueue.NewTypedRateLimitingQueueWithConfig(
-			workqueue.NewTypedItemExponentialFailureRateLimiter[cellName](200*time.Millisecond, 2*time.Minute),
-			workqueue.TypedRateLimitingQueueConfig[cellName]{Name: name})
-	}
-	members := queue("cell-rights")
+	members := reconcile.NewQueue[cellName]("cell-rights", minRetry, maxRetry)
 	return &Keeper{
 		Config: config, authority: NewAuthority(config.Endpoint.Authority),
-		host: queue("cell-accounts"), members: members, gates: newGates(members.Add),
+		host: reconcile.NewQueue[cellName]("cell-accounts", minRetry, maxRetry), members: members, gates: newGates(members.Add),
 		accounts: map[cellName]*account{}, places: map[string]cellName{},
 	}, nil
 }
@@ -340,22 +338,15 @@ func (k *Keeper) Run(ctx context.Context) error {
 	if k.OtherEngine {
 		inHost = hostWorkers
 	}
-	for range inHost {
-		working.Go(func() { // ends when the queue is shut down
-			for next(ctx, k.host, "Failed to keep the account of a cell", k.keepHost) {
-			}
-		})
-	}
-	for range memberWorkers {
-		working.Go(func() { // ends when the queue is shut down
-			for next(ctx, k.members, "Failed to keep the rights of a cell's account in its member", k.keepMember) {
-			}
-		})
-	}
-	working.Go(func() { k.authority.Follow(ctx, k.authorityChanged) }) // ends with ctx
-	<-ctx.Done()
-	k.host.ShutDown()
-	k.members.ShutDown()
+	// All end with ctx.
+	working.Go(func() {
+		reconcile.Work[cellName]{Queue: k.host, Do: again(k.host, k.keepHost), Timeout: callTimeout, Failed: "Failed to keep the account of a cell"}.Run(ctx, inHost)
+	})
+	working.Go(func() {
+		reconcile.Work[cellName]{Queue: k.members, Do: again(k.members, k.keepMember), Timeout: callTimeout,
+			Failed: "Failed to keep the rights of a cell's account in its member"}.Run(ctx, memberWorkers)
+	})
+	working.Go(func() { k.authority.Follow(ctx, k.authorityChanged) })
 	working.Wait()
 	return nil
 }
@@ -390,28 +381,15 @@ func (k *Keeper) authorityChanged() {
 	}
 }
 
-// next works on what is first in a queue. It returns false when there will be nothing more.
-func next(ctx context.Context, queue workqueue.TypedRateLimitingInterface[cellName], failed string, do func(context.Context, cellName) (time.Time, error)) bool {
-	name, shutdown := queue.Get()
-	if shutdown {
-		return false
-	}
-	defer queue.Done(name)
-	call, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	again, err := do(call, name)
-	if err != nil && ctx.Err() == nil {
-		if queue.NumRequeues(name) > 2 { // caches that are behind cure themselves
-			klog.FromContext(ctx).Error(err, failed, "cell", klog.KRef(name.Namespace, name.Name))
+// again has a cell kept, and looked at again when that is due.
+func again(queue workqueue.TypedRateLimitingInterface[cellName], keep func(context.Context, cellName) (time.Time, error)) func(context.Context, cellName) error {
+	return func(ctx context.Context, name cellName) error {
+		due, err := keep(ctx, name)
+		if err == nil && !due.IsZero() {
+			queue.AddAfter(name, max(time.Until(due), time.Second))
 		}
-		queue.AddRateLimited(name)
-		return true
+		return err
 	}
-	queue.Forget(name)
-	if !again.IsZero() {
-		queue.AddAfter(name, max(time.Until(again), time.Second))
-	}
-	return true
 }
 
 // current returns the account of a cell; nil if nobody has asked for it.

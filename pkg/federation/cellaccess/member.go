@@ -106,23 +106,33 @@ func (k *Keeper) keepMember(ctx context.Context, name cellName) (again time.Time
 	if !complete || granted && now.Before(due) {
 		return due, nil
 	}
-	member, problem := k.reach(a.cell)
 	if holder, held := k.Holders.Holder(a.cell.MemberNamespace, a.cell.Member); !held || holder != a.cell.owner() {
 		return again, nil // what is not its own, it is not given; the cell says so
 	}
-	if problem == "" {
-		busyUntil, failed := k.gates.enter(a.cell.Member, a.cell.cellName)
-		switch {
-		case failed:
-			problem = notLately
-		case !busyUntil.IsZero():
-			return busyUntil, nil
-		default:
-			err = k.grant(ctx, a.cell, member.Conn)
-			k.gates.leave(a.cell.Member, err == nil || isAnswer(err))
-		}
+	busyUntil, problem, err := k.inMember(a.cell, func(conn *memberclient.Conn) error { return k.grant(ctx, a.cell, conn) })
+	if !busyUntil.IsZero() {
+		return busyUntil, nil
 	}
 	return k.note(ctx, a, problem, err), nil
+}
+
+// inMember does something in the member of a cell. problem is why it is not tried there now, and busyUntil when to come
+// again, if it is another cell's turn.
+func (k *Keeper) inMember(cell Cell, do func(*memberclient.Conn) error) (busyUntil time.Time, problem string, err error) {
+	member, problem := k.reach(cell)
+	if problem != "" {
+		return time.Time{}, problem, nil
+	}
+	busyUntil, failed := k.gates.enter(cell.Member, cell.cellName)
+	switch {
+	case failed:
+		return time.Time{}, notLately, nil
+	case !busyUntil.IsZero():
+		return busyUntil, "", nil
+	}
+	err = do(member.Conn)
+	k.gates.leave(cell.Member, err == nil || isAnswer(err))
+	return time.Time{}, "", err
 }
 
 // reach returns the member of a cell, or one sentence on why it is not asked.
@@ -252,21 +262,12 @@ func (k *Keeper) leaveMember(ctx context.Context, a *account) (again time.Time) 
 	if wait {
 		return again
 	}
-	member, problem := k.reach(a.cell)
-	var err error
-	if problem == "" {
-		busyUntil, failed := k.gates.enter(a.cell.Member, a.cell.cellName)
-		switch {
-		case failed:
-			problem = notLately
-		case !busyUntil.IsZero():
-			return busyUntil
-		default:
-			if err = k.revoke(ctx, a.cell, member.Conn); err != nil {
-				problem = err.Error()
-			}
-			k.gates.leave(a.cell.Member, err == nil || isAnswer(err))
-		}
+	busyUntil, problem, err := k.inMember(a.cell, func(conn *memberclient.Conn) error { return k.revoke(ctx, a.cell, conn) })
+	if !busyUntil.IsZero() {
+		return busyUntil
+	}
+	if err != nil {
+		problem = err.Error()
 	}
 	if problem != "" {
 		klog.FromContext(ctx).V(2).Info("Left the rights of a cell's account in its member, where nobody can use them", "cell", klog.KRef(a.cell.Namespace, a.cell.Name), "member", a.cell.Member, "problem", problem)

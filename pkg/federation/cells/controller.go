@@ -18,7 +18,6 @@ import (
 	corev1listers "k8s.io/client-go/listers/core/v1"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/util/workqueue"
-	"k8s.io/klog/v2"
 
 	"github.com/koinon-io/koinon/pkg/apis/federation/ownership"
 	"github.com/koinon-io/koinon/pkg/apis/federation/tenancy"
@@ -29,6 +28,7 @@ import (
 	"github.com/koinon-io/koinon/pkg/federation/cellaccess"
 	clientv1beta1 "github.com/koinon-io/koinon/pkg/generated/clientset/versioned/typed/core/v1beta1"
 	listersv1beta1 "github.com/koinon-io/koinon/pkg/generated/listers/core/v1beta1"
+	"github.com/koinon-io/koinon/pkg/reconcile"
 )
 
 const (
@@ -123,9 +123,7 @@ func New(config Config) (*Controller, error) {
 		kinds:   map[string]Kind{},
 		writes:  writes{byUnit: map[key]versions{}},
 		told:    map[string]*v1beta1.KubeFedCluster{},
-		queue: workqueue.NewTypedRateLimitingQueueWithConfig(
-			workqueue.NewTypedItemExponentialFailureRateLimiter[key](200*time.Millisecond, 30*time.Second),
-			workqueue.TypedRateLimitingQueueConfig[key]{Name: "cells"}),
+		queue:   reconcile.NewQueue[key]("cells", 200*time.Millisecond, 30*time.Second),
 	}
 	for _, kind := range config.Kinds {
 		c.kinds[kind.TopologyType()] = kind
@@ -240,17 +238,7 @@ func (c *Controller) Run(ctx context.Context) error {
 		}
 	}
 	c.enqueueOrphans()
-	var working sync.WaitGroup
-	for range workers {
-		// Ends when the queue is shut down.
-		working.Go(func() {
-			for c.processNext(ctx) {
-			}
-		})
-	}
-	<-ctx.Done()
-	c.queue.ShutDown()
-	working.Wait()
+	c.work().Run(ctx, workers)
 	return nil
 }
 
@@ -267,23 +255,8 @@ func (c *Controller) enqueueOrphans() {
 	}
 }
 
-func (c *Controller) processNext(ctx context.Context) bool {
-	k, shutdown := c.queue.Get()
-	if shutdown {
-		return false
-	}
-	defer c.queue.Done(k)
-	call, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	if err := c.reconcile(call, k); err != nil && ctx.Err() == nil {
-		if c.queue.NumRequeues(k) > 2 { // races with other writers cure themselves
-			klog.FromContext(ctx).Error(err, "Failed to keep the cluster of a unit", "topology", k.topologyType, "unit", klog.KRef(k.namespace, k.name))
-		}
-		c.queue.AddRateLimited(k)
-		return true
-	}
-	c.queue.Forget(k)
-	return true
+func (c *Controller) work() reconcile.Work[key] {
+	return reconcile.Work[key]{Queue: c.queue, Do: c.reconcile, Timeout: callTimeout, Failed: "Failed to keep the cluster of a unit"}
 }
 
 func (c *Controller) reconcile(ctx context.Context, k key) error {

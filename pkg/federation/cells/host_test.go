@@ -369,6 +369,6 @@ func (h *host) names() []string {
 func (c *Controller) drain(t testing.TB) {
 	t.Helper()
 	for c.queue.Len() > 0 {
-		c.processNext(t.Context())
+		c.work().Next(t.Context())
 	}
 }

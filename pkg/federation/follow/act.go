@@ -16,7 +16,6 @@ import (
 	"k8s.io/klog/v2"
 
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
-	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/following"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
 	"github.com/koinon-io/koinon/pkg/federation/events"
 	"github.com/koinon-io/koinon/pkg/federation/fedclient"
@@ -126,26 +125,29 @@ func (c *Controller) refuse(k key, config *v1beta1.FederatedTypeConfig, uid type
 // end has a federated object follow no longer. It stays as it is.
 func (c *Controller) end(ctx context.Context, k key, config *v1beta1.FederatedTypeConfig, federated *v1beta2.FederatedObject, why string) error {
 	c.forget(k)
-	if federated == nil || federated.DeletionTimestamp != nil {
-		return nil
-	}
-	mark := following.MarkOf(federated.Annotations)
-	if mark == nil || mark.Ended {
+	mark := markOf(federated)
+	if mark == nil || federated.DeletionTimestamp != nil {
 		return nil
 	}
 	mark.Ended = true
-	switch err := c.patch(ctx, config, federated, &update{mark: *mark}); {
-	case apierrors.IsNotFound(err):
+	if err := c.patch(ctx, config, federated, &update{mark: *mark}); c.isLate(k, err) {
 		return nil
-	case apierrors.IsConflict(err):
-		c.queue.AddAfter(k, notYet)
-		return nil
-	case err != nil:
+	} else if err != nil {
 		return fmt.Errorf("end to follow: %w", err)
 	}
 	c.Record(aboutFederated(config, federated), events.Event{Type: corev1.EventTypeNormal, Reason: v1beta2.EventFollowEnded,
 		Message: "it stays as it is and follows nothing any more: " + why})
 	return nil
+}
+
+// isLate reports whether a write of a federated object has failed since that is another by now, or gone. Another one is looked at
+// once the cache shows it.
+func (c *Controller) isLate(k key, err error) bool {
+	if apierrors.IsConflict(err) {
+		c.queue.AddAfter(k, notYet)
+		return true
+	}
+	return apierrors.IsNotFound(err)
 }
 
 // delete deletes a federated object whose native one is gone, if that is sure.
@@ -164,13 +166,9 @@ func (c *Controller) delete(ctx context.Context, k key, config *v1beta1.Federate
 	call, cancel := context.WithTimeout(ctx, hostTimeout)
 	defer cancel()
 	err = client.Delete(call, federated.Name, metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &federated.UID, ResourceVersion: &federated.ResourceVersion}})
-	switch {
-	case apierrors.IsNotFound(err):
+	if c.isLate(k, err) {
 		return nil
-	case apierrors.IsConflict(err):
-		c.queue.AddAfter(k, notYet)
-		return nil
-	case err != nil:
+	} else if err != nil {
 		return fmt.Errorf("delete the federated object: %w", err)
 	}
 	klog.FromContext(ctx).V(2).Info("Deleted a federated object, as its native one was", "item", k)

@@ -10,9 +10,9 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/util/workqueue"
-	"k8s.io/klog/v2"
 
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/following"
@@ -23,6 +23,7 @@ import (
 	"github.com/koinon-io/koinon/pkg/federation/memberclient"
 	"github.com/koinon-io/koinon/pkg/federation/reach"
 	listersv1beta1 "github.com/koinon-io/koinon/pkg/generated/listers/core/v1beta1"
+	"github.com/koinon-io/koinon/pkg/reconcile"
 )
 
 const (
@@ -98,11 +99,9 @@ func New(config Config) (*Controller, error) {
 		return nil, err
 	}
 	return &Controller{
-		Config: config,
-		host:   h,
-		queue: workqueue.NewTypedRateLimitingQueueWithConfig(
-			workqueue.NewTypedItemExponentialFailureRateLimiter[key](500*time.Millisecond, time.Minute),
-			workqueue.TypedRateLimitingQueueConfig[key]{Name: "follow"}),
+		Config:       config,
+		host:         h,
+		queue:        reconcile.NewQueue[key]("follow", 500*time.Millisecond, time.Minute),
 		typesChanged: make(chan struct{}, 1),
 		types:        map[string]*nativeType{}, marked: map[key]bool{}, seen: map[key]versions{}, told: map[key]string{},
 		factories: map[string]*fedclient.Factory{},
@@ -120,12 +119,7 @@ func (c *Controller) ObjectChanged(kind, namespace, name string) {
 	if !ok {
 		return
 	}
-	federated := c.Objects.Get(kind, namespace, name)
-	marked := false
-	if federated != nil {
-		mark := following.MarkOf(federated.Annotations)
-		marked = mark != nil && !mark.Ended
-	}
+	marked := markOf(c.Objects.Get(kind, namespace, name)) != nil
 	c.mu.Lock()
 	was, t := c.marked[k], c.types[kind]
 	if marked {
@@ -143,51 +137,24 @@ func (c *Controller) ObjectChanged(kind, namespace, name string) {
 func (c *Controller) Run(ctx context.Context) error {
 	c.wg.Go(func() { c.followTypes(ctx) })
 	c.wg.Go(func() { c.findUnfederated(ctx) })
-	for range workers {
-		// Ends when the queue is shut down.
-		c.wg.Go(func() {
-			for c.processNext(ctx) {
-			}
-		})
-	}
-	ticker := time.NewTicker(resync)
-	defer ticker.Stop()
-	for ctx.Err() == nil {
-		select {
-		case <-ctx.Done():
-		case <-ticker.C:
-			c.mu.Lock()
-			for kind, t := range c.types {
-				c.lookAnew(kind, t)
-			}
-			c.mu.Unlock()
-		}
-	}
-	c.queue.ShutDown()
+	c.wg.Go(func() { // ends with ctx
+		reconcile.Work[key]{Queue: c.queue, Do: c.sync, Failed: "Failed to have an object followed"}.Run(ctx, workers)
+	})
+	wait.UntilWithContext(ctx, c.lookAtAll, resync)
 	c.wg.Wait()
 	return nil
 }
 
-func (c *Controller) processNext(ctx context.Context) bool {
-	k, shutdown := c.queue.Get()
-	if shutdown {
-		return false
+func (c *Controller) lookAtAll(context.Context) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for kind, t := range c.types {
+		c.lookAnew(kind, t)
 	}
-	defer c.queue.Done(k)
-	err := c.sync(ctx, k)
-	if err == nil || ctx.Err() != nil {
-		c.queue.Forget(k)
-		return true
-	}
-	if c.queue.NumRequeues(k) == 3 && !errors.Is(err, errNotKnown) { // races with other writers cure themselves
-		klog.FromContext(ctx).Error(err, "Failed to have an object followed", "item", k)
-	}
-	c.queue.AddRateLimited(k)
-	return true
 }
 
 // errNotKnown: caches are not filled.
-var errNotKnown = errors.New("not all objects are known yet")
+var errNotKnown = fmt.Errorf("%w: not all objects are known", reconcile.ErrNotYet)
 
 // sync brings the federated object of one native object to what that is.
 func (c *Controller) sync(ctx context.Context, k key) error {
@@ -249,11 +216,8 @@ func (c *Controller) sync(ctx context.Context, k key) error {
 // without looks at a federated object whose native object is not labelled, or not there.
 func (c *Controller) without(ctx context.Context, k key, config *v1beta1.FederatedTypeConfig, t *nativeType, federated *v1beta2.FederatedObject) error {
 	c.forget(k)
-	if federated == nil || federated.DeletionTimestamp != nil {
-		return nil
-	}
-	mark := following.MarkOf(federated.Annotations)
-	if mark == nil || mark.Ended {
+	mark := markOf(federated)
+	if mark == nil || federated.DeletionTimestamp != nil {
 		return nil
 	}
 	object, err := c.host.look(ctx, t.resource, k.namespace, k.name)
@@ -269,6 +233,18 @@ func (c *Controller) without(ctx context.Context, k key, config *v1beta1.Federat
 		return c.end(ctx, k, config, federated, "the native object was deleted, and its label said keep")
 	}
 	return c.delete(ctx, k, config, t, federated)
+}
+
+// markOf returns the mark of a federated object that follows; nil if it follows nothing, or nothing any more.
+func markOf(federated *v1beta2.FederatedObject) *following.Mark {
+	if federated == nil {
+		return nil
+	}
+	mark := following.MarkOf(federated.Annotations)
+	if mark == nil || mark.Ended {
+		return nil
+	}
+	return mark
 }
 
 func hasLabel(object metav1.Object) bool {

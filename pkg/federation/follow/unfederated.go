@@ -10,6 +10,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/klog/v2"
 
@@ -55,39 +56,49 @@ func (c *Controller) tellUnfederated(ctx context.Context, told map[types.UID]boo
 		klog.FromContext(ctx).V(2).Info("Failed to look for labelled objects whose type is not federated", "problem", err.Error())
 		return told
 	}
+	isFederated := func(resource schema.GroupResource) bool {
+		return slices.ContainsFunc(configs, func(config *v1beta1.FederatedTypeConfig) bool { return rights.Target(config) == resource })
+	}
 	for _, version := range versions {
+		if isOurs(version.Group) {
+			continue
+		}
 		resources, err := c.host.resources(ctx, version)
-		if err != nil || isOurs(version.Group) {
+		if err != nil {
 			continue
 		}
 		for _, r := range resources {
 			resource := version.WithResource(r.Name)
-			if !slices.Contains(r.Verbs, "list") || strings.Contains(r.Name, "/") ||
-				slices.ContainsFunc(configs, func(config *v1beta1.FederatedTypeConfig) bool {
-					return rights.Target(config) == resource.GroupResource()
-				}) {
+			if !slices.Contains(r.Verbs, "list") || strings.Contains(r.Name, "/") || isFederated(resource.GroupResource()) {
 				continue
 			}
-			call, cancel := context.WithTimeout(ctx, hostTimeout)
-			page, err := c.host.source(resource, c.Namespace).List(call, metav1.ListOptions{LabelSelector: v1beta1.FederateLabel, Limit: maxUnfederated})
-			cancel()
-			if err != nil {
-				continue
-			}
-			for i := range page.Items {
-				object := &page.Items[i]
+			for _, object := range c.labelled(ctx, resource) {
 				wanted, _, _ := following.Wanted(object.Labels)
-				if found[object.UID] = true; !wanted || told[object.UID] {
-					continue
+				if found[object.UID] = true; wanted && !told[object.UID] {
+					c.tellNotEnabled(resource, r.Kind, &object)
 				}
-				c.Record(&corev1.ObjectReference{
-					APIVersion: version.String(), Kind: r.Kind, Namespace: object.Namespace, Name: object.Name, UID: object.UID,
-				}, events.Event{Type: corev1.EventTypeWarning, Reason: v1beta2.EventNotFollowed, Message: fmt.Sprintf(
-					"no federated object follows it: its type is not enabled; \"kubectl koinon enable %s\" enables it", resource.GroupResource())})
 			}
 		}
 	}
 	return found
+}
+
+// labelled are the first labelled objects of a type.
+func (c *Controller) labelled(ctx context.Context, resource schema.GroupVersionResource) []metav1.PartialObjectMetadata {
+	ctx, cancel := context.WithTimeout(ctx, hostTimeout)
+	defer cancel()
+	page, err := c.host.source(resource, c.Namespace).List(ctx, metav1.ListOptions{LabelSelector: v1beta1.FederateLabel, Limit: maxUnfederated})
+	if err != nil {
+		return nil
+	}
+	return page.Items
+}
+
+func (c *Controller) tellNotEnabled(resource schema.GroupVersionResource, kind string, object metav1.Object) {
+	c.Record(&corev1.ObjectReference{
+		APIVersion: resource.GroupVersion().String(), Kind: kind, Namespace: object.GetNamespace(), Name: object.GetName(), UID: object.GetUID(),
+	}, events.Event{Type: corev1.EventTypeWarning, Reason: v1beta2.EventNotFollowed, Message: fmt.Sprintf(
+		"no federated object follows it: its type is not enabled; \"kubectl koinon enable %s\" enables it", resource.GroupResource())})
 }
 
 // isOurs reports whether a group is one of Koinon, whose objects are not federated.

@@ -33,9 +33,12 @@ import (
 	clientv1beta1 "github.com/koinon-io/koinon/pkg/generated/clientset/versioned/typed/core/v1beta1"
 	listersv1beta1 "github.com/koinon-io/koinon/pkg/generated/listers/core/v1beta1"
 	"github.com/koinon-io/koinon/pkg/memberaccess"
+	"github.com/koinon-io/koinon/pkg/reconcile"
 )
 
 const (
+	// minRetry and maxRetry bound the pause after a member could not be set up.
+	minRetry, maxRetry = 200 * time.Millisecond, time.Minute
 	// statusTimeout bounds one write of a KubeFedCluster's status.
 	statusTimeout = 10 * time.Second
 	// workers is how many members are set up at a time. One is never set up twice at once: the
@@ -135,10 +138,8 @@ func New(config Config) (*Registry, error) {
 		return nil, errors.New("membership: every field of Config but Dial, Tunnel, SecretClient and Record must be set")
 	}
 	return &Registry{
-		Config: config,
-		queue: workqueue.NewTypedRateLimitingQueueWithConfig(
-			workqueue.DefaultTypedControllerRateLimiter[string](),
-			workqueue.TypedRateLimitingQueueConfig[string]{Name: "members"}),
+		Config:  config,
+		queue:   reconcile.NewQueue[string]("members", minRetry, maxRetry),
 		members: map[string]*member{},
 	}, nil
 }
@@ -191,33 +192,10 @@ func (r *Registry) Run(ctx context.Context) error {
 	for _, cluster := range clusters {
 		r.queue.Add(cluster.Name)
 	}
-	for range workers {
-		// Ends when the queue is shut down.
-		r.wg.Go(func() {
-			for r.processNext(ctx) {
-			}
-		})
-	}
 	defer r.measure()()
-	<-ctx.Done()
-	r.queue.ShutDown()
+	reconcile.Work[string]{Queue: r.queue, Do: r.reconcile, Failed: "Failed to set up member"}.Run(ctx, workers)
 	r.wg.Wait()
 	return nil
-}
-
-func (r *Registry) processNext(ctx context.Context) bool {
-	name, shutdown := r.queue.Get()
-	if shutdown {
-		return false
-	}
-	defer r.queue.Done(name)
-	if err := r.reconcile(ctx, name); err != nil {
-		klog.FromContext(ctx).Error(err, "Failed to set up member", "member", name)
-		r.queue.AddRateLimited(name)
-		return true
-	}
-	r.queue.Forget(name)
-	return true
 }
 
 // reconcile makes the member what its KubeFedCluster and Secret say now.

@@ -27,6 +27,7 @@ import (
 	"github.com/koinon-io/koinon/pkg/generated/clientset/versioned"
 	listersv1beta1 "github.com/koinon-io/koinon/pkg/generated/listers/core/v1beta1"
 	listersfederation "github.com/koinon-io/koinon/pkg/generated/listers/federation/v1alpha1"
+	"github.com/koinon-io/koinon/pkg/reconcile"
 )
 
 const (
@@ -201,9 +202,7 @@ func (c *Controller) keep(ctx context.Context) {
 }
 
 func (c *Controller) newSession(profiles cache.Indexer) *session {
-	return &session{Controller: c, cache: profiles, queue: workqueue.NewTypedRateLimitingQueueWithConfig(
-		workqueue.NewTypedItemExponentialFailureRateLimiter[key](minRetry, maxRetry),
-		workqueue.TypedRateLimitingQueueConfig[key]{Name: "profiles"})}
+	return &session{Controller: c, cache: profiles, queue: reconcile.NewQueue[key]("profiles", minRetry, maxRetry)}
 }
 
 // follow has profiles looked at again that change.
@@ -236,20 +235,10 @@ func (s *session) work(ctx context.Context) {
 	s.current = s
 	s.mu.Unlock()
 	s.enqueueAll()
-	var working sync.WaitGroup
-	for range workers {
-		// Ends when the queue is shut down.
-		working.Go(func() {
-			for s.processNext(ctx) {
-			}
-		})
-	}
-	<-ctx.Done()
+	reconcile.Work[key]{Queue: s.queue, Do: s.reconcile, Timeout: callTimeout, Failed: "Failed to keep a ClusterProfile"}.Run(ctx, workers)
 	s.mu.Lock()
 	s.current = nil
 	s.mu.Unlock()
-	s.queue.ShutDown()
-	working.Wait()
 }
 
 // enqueueAll has everything looked at that has a profile or should have one.
@@ -264,26 +253,6 @@ func (c *Controller) enqueueAll() {
 			c.CellChanged(cell.Namespace, cell.Name)
 		}
 	}
-}
-
-func (s *session) processNext(ctx context.Context) bool {
-	k, shutdown := s.queue.Get()
-	if shutdown {
-		return false
-	}
-	defer s.queue.Done(k)
-	call, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	err := s.reconcile(call, k)
-	if err == nil {
-		s.queue.Forget(k)
-		return true
-	}
-	if ctx.Err() == nil && s.queue.NumRequeues(k) == 3 { // races with other writers cure themselves
-		klog.FromContext(ctx).Error(err, "Failed to keep a ClusterProfile; it is tried again", "clusterProfile", klog.KRef(k.Namespace, k.Name))
-	}
-	s.queue.AddRateLimited(k)
-	return true
 }
 
 // wanted is what the profile of a name has to say, nil if there should be none.

@@ -19,7 +19,6 @@ import (
 	corev1listers "k8s.io/client-go/listers/core/v1"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/util/workqueue"
-	"k8s.io/klog/v2"
 
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/validation"
@@ -34,6 +33,7 @@ import (
 	listersv1beta1 "github.com/koinon-io/koinon/pkg/generated/listers/core/v1beta1"
 	edgelisters "github.com/koinon-io/koinon/pkg/generated/listers/edge/v1alpha1"
 	federationlisters "github.com/koinon-io/koinon/pkg/generated/listers/federation/v1alpha1"
+	"github.com/koinon-io/koinon/pkg/reconcile"
 )
 
 const (
@@ -186,12 +186,11 @@ func New(config Config) (*Engine, error) {
 		return nil, err
 	}
 	return &Engine{
-		Config:  config,
-		objects: newObjectQueue(),
-		types: workqueue.NewTypedRateLimitingQueueWithConfig(backoff[string](),
-			workqueue.TypedRateLimitingQueueConfig[string]{Name: "federated-types"}),
+		Config:    config,
+		objects:   newObjectQueue(),
+		types:     reconcile.NewQueue[string]("federated-types", minBackoff, maxBackoff),
 		scopes:    newScopeQueue(),
-		orphans:   newOrphanQueue(),
+		orphans:   reconcile.NewQueue[orphanKey]("federated-orphans", minBackoff, maxBackoff),
 		releases:  map[string]*releases{},
 		bases:     newBases(maxBasesBytes),
 		marks:     rate.NewLimiter(marksPerSecond, marksPerSecond),
@@ -215,7 +214,8 @@ func newObjectQueue() workqueue.TypedRateLimitingInterface[objectKey] {
 	queue := workqueue.NewTypedWithConfig(workqueue.TypedQueueConfig[objectKey]{Name: name, Queue: turns})
 	delayed := workqueue.NewTypedDelayingQueueWithConfig(workqueue.TypedDelayingQueueConfig[objectKey]{Name: name, Queue: queue})
 	return &objectQueue{
-		TypedRateLimitingInterface: workqueue.NewTypedRateLimitingQueueWithConfig(backoff[objectKey](),
+		TypedRateLimitingInterface: workqueue.NewTypedRateLimitingQueueWithConfig(
+			workqueue.NewTypedItemExponentialFailureRateLimiter[objectKey](minBackoff, maxBackoff),
 			workqueue.TypedRateLimitingQueueConfig[objectKey]{Name: name, DelayingQueue: delayed}),
 		turns: turns,
 	}
@@ -224,10 +224,6 @@ func newObjectQueue() workqueue.TypedRateLimitingInterface[objectKey] {
 // gatherFor is how long results of an object with so many targets are gathered.
 func gatherFor(targets int) time.Duration {
 	return gather + time.Duration(targets)*gatherTarget
-}
-
-func backoff[T comparable]() workqueue.TypedRateLimiter[T] {
-	return workqueue.NewTypedItemExponentialFailureRateLimiter[T](minBackoff, maxBackoff)
 }
 
 // Run propagates until ctx ends, and returns when all goroutines have.
@@ -242,20 +238,21 @@ func (e *Engine) Run(ctx context.Context) error {
 	for _, t := range types {
 		e.types.Add(t.Name)
 	}
-	// These end when their queues are shut down.
-	e.wg.Go(func() { work(ctx, e.types, "Failed to set up federated type", e.syncType) })
+	// These end with ctx.
+	e.wg.Go(func() {
+		reconcile.Work[string]{Queue: e.types, Do: e.syncType, Failed: "Failed to set up federated type"}.Run(ctx, 1)
+	})
 	if e.OnCensus != nil {
-		e.wg.Go(func() { e.keepCount(ctx) }) // ends with ctx
+		e.wg.Go(func() { e.keepCount(ctx) })
 	}
 	e.hire()
-	e.wg.Go(func() { work(ctx, e.scopes, "Failed to look at objects again", e.syncScope) })
-	for range orphanWorkers {
-		e.wg.Go(func() { work(ctx, e.orphans, "Failed to release an orphan", e.syncOrphan) })
-	}
+	e.wg.Go(func() {
+		reconcile.Work[scope]{Queue: e.scopes, Do: e.syncScope, Failed: "Failed to look at objects again"}.Run(ctx, 1)
+	})
+	e.wg.Go(func() {
+		reconcile.Work[orphanKey]{Queue: e.orphans, Do: e.syncOrphan, Failed: "Failed to release an orphan"}.Run(ctx, orphanWorkers)
+	})
 	wait.JitterUntilWithContext(ctx, e.resyncAll, resync, 0.1, true)
-	e.types.ShutDown()
-	e.scopes.ShutDown()
-	e.orphans.ShutDown()
 	e.objects.ShutDown()
 	e.mu.Lock()
 	e.stopped = true
@@ -274,35 +271,6 @@ func (e *Engine) resyncAll(context.Context) {
 	for _, member := range e.Members.List() {
 		e.suspectAll(member)
 	}
-}
-
-// work processes a queue until it is shut down. What fails is tried again with backoff.
-func work[T comparable](ctx context.Context, queue workqueue.TypedRateLimitingInterface[T], failed string, process func(context.Context, T) error) {
-	for workOnce(ctx, queue, failed, process) {
-	}
-}
-
-// workOnce processes the next item of a queue; false ends who works.
-func workOnce[T comparable](ctx context.Context, queue workqueue.TypedRateLimitingInterface[T], failed string, process func(context.Context, T) error) bool {
-	item, shutdown := queue.Get()
-	if shutdown {
-		return false
-	}
-	defer queue.Done(item)
-	err := process(ctx, item)
-	if errors.Is(err, errNoRoom) {
-		klog.FromContext(ctx).Error(err, failed, "item", item)
-		err = nil // the same again would be refused again
-	}
-	if err == nil || ctx.Err() != nil {
-		queue.Forget(item)
-		return true
-	}
-	if queue.NumRequeues(item) > 2 { // races with other writers cure themselves
-		klog.FromContext(ctx).Error(err, failed, "item", item)
-	}
-	queue.AddRateLimited(item)
-	return true
 }
 
 // TypeChanged has a FederatedTypeConfig looked at again, and those that want the same kind.

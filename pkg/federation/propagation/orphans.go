@@ -13,7 +13,6 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/cache"
-	"k8s.io/client-go/util/workqueue"
 	"k8s.io/klog/v2"
 
 	"github.com/koinon-io/koinon/pkg/apis/federation/ownership"
@@ -43,11 +42,6 @@ const (
 
 // orphanKey names an object in a member.
 type orphanKey struct{ member, kind, namespace, name string }
-
-func newOrphanQueue() workqueue.TypedRateLimitingInterface[orphanKey] {
-	return workqueue.NewTypedRateLimitingQueueWithConfig(backoff[orphanKey](),
-		workqueue.TypedRateLimitingQueueConfig[orphanKey]{Name: "federated-orphans"})
-}
 
 // suspect has an object looked at whose federated object is not known.
 func (e *Engine) suspect(member membership.Member, k *kind, live *memberclient.Live) {

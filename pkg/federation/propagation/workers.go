@@ -1,6 +1,13 @@
 package propagation
 
-import "context"
+import (
+	"context"
+	"errors"
+
+	"k8s.io/klog/v2"
+
+	"github.com/koinon-io/koinon/pkg/reconcile"
+)
 
 // maxObjectWorkers bounds how many workers sync objects, whatever the KubeFedConfig says.
 const maxObjectWorkers = 256
@@ -34,8 +41,21 @@ func (e *Engine) hire() {
 }
 
 func (e *Engine) syncObjects(ctx context.Context) {
-	for !e.leaves() && workOnce(ctx, e.objects, "Failed to sync federated object", e.sync) {
+	work := reconcile.Work[objectKey]{Queue: e.objects, Do: e.syncObject, Failed: failedToSync}
+	for !e.leaves() && work.Next(ctx) {
 	}
+}
+
+const failedToSync = "Failed to sync federated object"
+
+// syncObject syncs an object. One that leaves no room for its status is left as it is: it would be refused again.
+func (e *Engine) syncObject(ctx context.Context, key objectKey) error {
+	err := e.sync(ctx, key)
+	if errors.Is(err, errNoRoom) {
+		klog.FromContext(ctx).Error(err, failedToSync, "item", key)
+		return nil
+	}
+	return err
 }
 
 // leaves reports whether a worker is one too many, and counts it no more.

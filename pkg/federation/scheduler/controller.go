@@ -12,8 +12,8 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/util/workqueue"
-	"k8s.io/klog/v2"
 
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/scheduling/v1alpha1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/scheduling/validation"
@@ -24,6 +24,7 @@ import (
 	"github.com/koinon-io/koinon/pkg/federation/replicas"
 	clientv1alpha1 "github.com/koinon-io/koinon/pkg/generated/clientset/versioned/typed/scheduling/v1alpha1"
 	listersv1alpha1 "github.com/koinon-io/koinon/pkg/generated/listers/scheduling/v1alpha1"
+	"github.com/koinon-io/koinon/pkg/reconcile"
 )
 
 const (
@@ -88,7 +89,6 @@ type Controller struct {
 	queue  workqueue.TypedRateLimitingInterface[key]
 	reader *reader
 	now    func() time.Time
-	wg     sync.WaitGroup
 	// preferences is how many there were when all were looked at.
 	preferences atomic.Int64
 
@@ -113,9 +113,7 @@ func New(config Config) (*Controller, error) {
 	}
 	c := &Controller{
 		Config: config,
-		queue: workqueue.NewTypedRateLimitingQueueWithConfig(
-			workqueue.NewTypedItemExponentialFailureRateLimiter[key](500*time.Millisecond, time.Minute),
-			workqueue.TypedRateLimitingQueueConfig[key]{Name: "replicas"}),
+		queue:  reconcile.NewQueue[key]("replicas", 500*time.Millisecond, time.Minute),
 		now:    time.Now,
 		states: map[string]state{},
 
@@ -183,45 +181,14 @@ func (c *Controller) stateOf(member string, ready bool) (since time.Time, change
 
 // Run works until ctx ends, and returns when all goroutines have.
 func (c *Controller) Run(ctx context.Context) error {
-	for range workers {
-		// Ends when the queue is shut down.
-		c.wg.Go(func() {
-			for c.processNext(ctx) {
-			}
-		})
-	}
-	c.queue.Add(key{})
-	ticker := time.NewTicker(resync)
-	defer ticker.Stop()
-	for ctx.Err() == nil {
-		select {
-		case <-ctx.Done():
-		case <-ticker.C:
-			c.queue.Add(key{})
-		}
-	}
-	c.queue.ShutDown()
-	c.wg.Wait()
+	var working sync.WaitGroup
+	working.Go(func() { // ends with ctx
+		reconcile.Work[key]{Queue: c.queue, Do: c.sync, Failed: "Failed to schedule replicas"}.Run(ctx, workers)
+	})
+	wait.UntilWithContext(ctx, func(context.Context) { c.queue.Add(key{}) }, resync)
+	working.Wait()
 	c.reader.wait()
 	return nil
-}
-
-func (c *Controller) processNext(ctx context.Context) bool {
-	k, shutdown := c.queue.Get()
-	if shutdown {
-		return false
-	}
-	defer c.queue.Done(k)
-	err := c.sync(ctx, k)
-	if err == nil || ctx.Err() != nil {
-		c.queue.Forget(k)
-		return true
-	}
-	if c.queue.NumRequeues(k) > 2 { // races with other writers cure themselves
-		klog.FromContext(ctx).Error(err, "Failed to schedule replicas", "item", k)
-	}
-	c.queue.AddRateLimited(k)
-	return true
 }
 
 // sync brings one object to what its preference says, if it has one.

@@ -60,6 +60,7 @@ func lower(kind string) string { return federated.Kind{Kind: kind}.Singular() }
 type server struct {
 	t        *testing.T
 	store    *storage.Store
+	log      *slowLog
 	objects  map[federated.Kind]*strategy.Storage
 	versions *computed.REST[*v1alpha1.PropagatedVersion]
 	statuses *computed.REST[*v1alpha1.FederatedServiceStatus]
@@ -68,6 +69,64 @@ type server struct {
 	kinds  []federated.Kind
 	hidden map[string]bool // objects that no request in a namespace sees
 	listed func()          // is called before each list, if it is not nil
+}
+
+// slowLog is a store of which one answer can be held back.
+type slowLog struct {
+	computed.Log
+	mu   sync.Mutex
+	held map[question]heldAnswer // the next one to a question; guarded by mu
+}
+
+// question is one that is asked before a watch begins.
+type question string
+
+const (
+	howFar    question = "Revision"
+	whatThere question = "Keys"
+)
+
+// heldAnswer is one that is given when it is released, or not at all.
+type heldAnswer struct{ asked, released chan struct{} }
+
+// holdNext holds back the next answer to a question.
+func (l *slowLog) holdNext(q question) heldAnswer {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	held := heldAnswer{asked: make(chan struct{}), released: make(chan struct{})}
+	l.held = map[question]heldAnswer{q: held}
+	return held
+}
+
+func (l *slowLog) wait(ctx context.Context, q question) error {
+	l.mu.Lock()
+	held, is := l.held[q]
+	delete(l.held, q)
+	l.mu.Unlock()
+	if !is {
+		return nil
+	}
+	close(held.asked)
+	select {
+	case <-held.released:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (l *slowLog) Revision(ctx context.Context) (int64, error) {
+	if err := l.wait(ctx, howFar); err != nil {
+		return 0, err
+	}
+	return l.Log.Revision(ctx)
+}
+
+func (l *slowLog) Keys(ctx context.Context, prefix string, revision int64) ([]string, error) {
+	if err := l.wait(ctx, whatThere); err != nil {
+		return nil, err
+	}
+	return l.Log.Keys(ctx, prefix, revision)
 }
 
 // options store every resource behind a watch cache.
@@ -110,7 +169,7 @@ func serve(t *testing.T, store *storage.Store) *server {
 	if config.Transformer, err = aestransformer.NewGCMTransformer(block); err != nil { // as Secrets are stored
 		t.Fatal(err)
 	}
-	s := &server{t: t, store: store, objects: map[federated.Kind]*strategy.Storage{}, kinds: []federated.Kind{configMaps, otherMaps, services}, hidden: map[string]bool{}}
+	s := &server{t: t, store: store, log: &slowLog{Log: store}, objects: map[federated.Kind]*strategy.Storage{}, kinds: []federated.Kind{configMaps, otherMaps, services}, hidden: map[string]bool{}}
 	known := wire.NewTypes()
 	known.SetKinds(s.kinds)
 	for _, kind := range s.kinds {
@@ -123,7 +182,7 @@ func serve(t *testing.T, store *storage.Store) *server {
 		t.Cleanup(made.Object.Destroy)
 		s.objects[kind] = made
 	}
-	view := computed.View{Source: s, Log: store}
+	view := computed.View{Source: s, Log: s.log}
 	if s.versions, _, err = propagatedversion.NewREST(scheme, options{*config}, view); err != nil {
 		t.Fatal(err)
 	}

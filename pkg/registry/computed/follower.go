@@ -296,10 +296,10 @@ func (f *follower[T]) at(ctx context.Context, c *change, name string, after bool
 // of is at, of what is computed of an object of a kind.
 func (f *follower[T]) of(ctx context.Context, c *change, kind int, name string, after bool) (*state[T], error) {
 	key := f.sources[kind].Key(c.namespace, name)
-	had, known := f.has.Get(key)
-	if remembered := key == c.key && !after && known; remembered && had == false {
-		return nil, nil
-	} else if remembered {
+	if had, known := f.has.Get(key); known && key == c.key && !after {
+		if had == false {
+			return nil, nil
+		}
 		return &state[T]{key, nil, func() (object T, _ origin, err error) {
 			o, err := f.read(ctx, c, kind, name, after)
 			if err != nil {

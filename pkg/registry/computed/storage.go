@@ -31,7 +31,7 @@ type REST[T objectstore.Object] struct {
 // New returns the storage of a kind, over that of those that are stored.
 func New[T objectstore.Object](stored *objectstore.REST, kind Kind[T], view View) *REST[T] {
 	r := &REST[T]{REST: stored, kind: kind, view: view}
-	r.follows.rest = r
+	r.follows.rest, r.follows.starting = r, make(chan struct{}, 1)
 	return r
 }
 

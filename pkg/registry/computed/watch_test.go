@@ -468,6 +468,96 @@ func TestWatchesEndWhenOtherKindsAreServed(t *testing.T) {
 	s.watch(s.versions, "a", metainternalversion.ListOptions{ResourceVersion: newer})
 }
 
+// What a list says is in watch caches: it does not wait for what somebody else asks the store.
+func TestListsAreAnsweredWhileTheStoreIsNot(t *testing.T) {
+	s := start(t)
+	s.put(configMaps, "a", "x", "gen:1")
+	_, version := listed(t, s.in("a"), s.versions, nil)
+	watches := func() error {
+		stream, err := s.versions.Watch(s.in("a"), &metainternalversion.ListOptions{ResourceVersion: version})
+		if err == nil {
+			stream.Stop()
+		}
+		return err
+	}
+	lists := func() error {
+		_, err := s.versions.List(s.in("a"), nil)
+		return err
+	}
+	for _, during := range []struct {
+		what     string
+		question question
+		kinds    []federated.Kind
+		ask      func() error
+	}{
+		{"the first watch asks how far the store is", howFar, s.kinds, watches},
+		{"somebody asks since when there are other kinds", howFar, []federated.Kind{configMaps, services}, lists},
+		{"the first watch asks what there is", whatThere, s.kinds, watches},
+	} {
+		s.setKinds(during.kinds...)
+		held, asked := s.log.holdNext(during.question), make(chan error, 1)
+		go func() { // ends once the answer is released
+			defer close(asked)
+			asked <- during.ask()
+		}()
+		<-held.asked
+		ctx, cancel := context.WithTimeout(s.in("a"), patience)
+		if _, err := s.versions.List(ctx, nil); err != nil {
+			t.Errorf("while %s: %v", during.what, err)
+		}
+		cancel()
+		select {
+		case err := <-asked:
+			t.Errorf("while %s: it was answered: %v", during.what, err)
+		default:
+		}
+		close(held.released)
+		if err := <-asked; err != nil {
+			t.Errorf("after %s: %v", during.what, err)
+		}
+	}
+}
+
+// While the first watch asks the store what there is, nothing else waits for it.
+func TestWhatHappensWhileTheFirstWatchBeginsCounts(t *testing.T) {
+	for sentence, test := range map[string]struct {
+		happens func(*server)
+		is      func(error) bool
+	}{
+		"other kinds are served": {func(s *server) {
+			s.put(otherMaps, "a", "x", "gen:1")
+			s.setKinds(otherMaps, services)
+			listed(t, s.in("a"), s.versions, nil)
+		}, apierrors.IsResourceExpired},
+		"the server shuts down": {func(s *server) { s.versions.Destroy() }, apierrors.IsServiceUnavailable},
+		"nothing":               {func(*server) {}, func(err error) bool { return err == nil }},
+	} {
+		t.Run(sentence, func(t *testing.T) {
+			s := start(t)
+			_, version := listed(t, s.in("a"), s.versions, nil)
+			held, errs := s.log.holdNext(whatThere), make(chan error)
+			const watches = 3
+			for range watches {
+				go func() { // ends once the answer is released
+					stream, err := s.versions.Watch(s.in("a"), &metainternalversion.ListOptions{ResourceVersion: version})
+					if err == nil {
+						stream.Stop()
+					}
+					errs <- err
+				}()
+			}
+			<-held.asked
+			test.happens(s)
+			close(held.released)
+			for range watches {
+				if err := <-errs; !test.is(err) {
+					t.Errorf("got %v", err)
+				}
+			}
+		})
+	}
+}
+
 // A list has the oldest version of the watch caches that it is made from, and those of kinds of which nothing changes are behind.
 func TestAListOfAnyTimeIsAsNewAsAWatchNeedsIt(t *testing.T) {
 	s := start(t)

@@ -126,7 +126,7 @@ func (g *Guard) stranded(ctx context.Context, c change) (count int, names []stri
 	if err != nil {
 		return 0, nil, err
 	}
-	slices.SortFunc(kinds, func(a, b federated.Kind) int { return strings.Compare(a.Resource, b.Resource) })
+	kinds = slices.SortedFunc(slices.Values(kinds), func(a, b federated.Kind) int { return strings.Compare(a.Resource, b.Resource) })
 	seen := sights{lookups: g.Lookups, clusters: map[string]*corev1beta1.KubeFedCluster{}, tenants: map[string]tenancy.Tenant{}, units: map[ownership.Owner]map[string]string{}}
 	for _, kind := range kinds {
 		if c.namespace != "" && !kind.Namespaced {

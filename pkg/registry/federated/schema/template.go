@@ -8,6 +8,8 @@ import (
 
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/kube-openapi/pkg/validation/spec"
+
+	"github.com/koinon-io/koinon/pkg/apis/names"
 )
 
 const (
@@ -152,7 +154,7 @@ func resembling(key string, s *shape) string {
 		if far := len(name) - len(key); far >= distance || -far >= distance {
 			continue
 		}
-		if d := editDistance(strings.ToLower(key), strings.ToLower(name)); d < distance {
+		if d := names.Distance(strings.ToLower(key), strings.ToLower(name)); d < distance {
 			best, distance = name, d
 		}
 	}
@@ -202,24 +204,4 @@ func article(types []string) string {
 		}
 	}
 	return strings.Join(words, " or ")
-}
-
-// editDistance is Levenshtein's.
-func editDistance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost = 1 + min(diagonal, row[j], row[j+1])
-			}
-			diagonal, row[j+1] = row[j+1], cost
-		}
-	}
-	return row[len(b)]
 }

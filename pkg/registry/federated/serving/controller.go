@@ -13,6 +13,7 @@ import (
 	corev1beta1 "github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/validation"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/manifest"
+	"github.com/koinon-io/koinon/pkg/reconcile"
 	"github.com/koinon-io/koinon/pkg/registry/federated"
 )
 
@@ -42,7 +43,7 @@ type Controller struct {
 // kinds have changed.
 func NewController(server *Server, configs TypeConfigs, changed func()) *Controller {
 	return &Controller{server: server, configs: configs, changed: changed,
-		queue: workqueue.NewTypedRateLimitingQueue(workqueue.NewTypedItemExponentialFailureRateLimiter[struct{}](50*time.Millisecond, 10*time.Second))}
+		queue: reconcile.NewQueue[struct{}]("served-types", 50*time.Millisecond, 10*time.Second)}
 }
 
 // HasSynced reports whether the kinds that are configured are served.
@@ -54,7 +55,6 @@ func (c *Controller) Refresh() { c.queue.Add(struct{}{}) }
 
 // Run returns when ctx is done.
 func (c *Controller) Run(ctx context.Context) {
-	defer utilruntime.HandleCrash()
 	informer := cache.NewSharedIndexInformer(c.configs.ListerWatcher(), &corev1beta1.FederatedTypeConfig{}, 0, cache.Indexers{})
 	enqueue := func(any) { c.queue.Add(struct{}{}) }
 	if _, err := informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
@@ -64,30 +64,14 @@ func (c *Controller) Run(ctx context.Context) {
 		return
 	}
 	go informer.RunWithContext(ctx)
-	go func() { <-ctx.Done(); c.queue.ShutDown() }()
+	defer c.queue.ShutDown() // also where no work has begun
 	if !cache.WaitForNamedCacheSyncWithContext(ctx, informer.HasSynced) {
 		return
 	}
 	c.queue.Add(struct{}{})
-	for c.next(ctx, informer.GetStore()) {
-	}
-}
-
-func (c *Controller) next(ctx context.Context, store cache.Store) bool {
-	item, quit := c.queue.Get()
-	if quit {
-		return false
-	}
-	defer c.queue.Done(item)
-	if err := c.sync(ctx, store); err != nil {
-		if ctx.Err() == nil {
-			utilruntime.HandleErrorWithContext(ctx, err, "Could not serve the federated types")
-		}
-		c.queue.AddRateLimited(item)
-		return true
-	}
-	c.queue.Forget(item)
-	return true
+	reconcile.Work[struct{}]{Queue: c.queue, Failed: "Failed to serve the federated types", Do: func(ctx context.Context, _ struct{}) error {
+		return c.sync(ctx, informer.GetStore())
+	}}.Run(ctx, 1)
 }
 
 func (c *Controller) sync(ctx context.Context, store cache.Store) error {

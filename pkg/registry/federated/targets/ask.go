@@ -9,9 +9,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"strings"
 	"time"
-	"unicode"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -21,6 +19,7 @@ import (
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/manifest"
 	typesv1beta2 "github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
 	"github.com/koinon-io/koinon/pkg/apis/rawjson"
+	"github.com/koinon-io/koinon/pkg/memberaccess"
 	"github.com/koinon-io/koinon/pkg/registry/federated"
 )
 
@@ -35,7 +34,7 @@ type seen struct {
 }
 
 func unknown(code int, format string, args ...any) seen {
-	return seen{answer: conditions.Unknown, code: code, why: plain(fmt.Sprintf(format, args...))}
+	return seen{answer: conditions.Unknown, code: code, why: memberaccess.Said(fmt.Sprintf(format, args...), maxWhyBytes)}
 }
 
 // query is what is asked: for the objects of one federated object.
@@ -281,20 +280,6 @@ func (q query) notOurs(metadata *metav1.ObjectMeta) string {
 
 // maxWhyBytes is how much of what a member says is shown.
 const maxWhyBytes = 512
-
-// plain is a text of one line and bounded length: it may be a member's.
-func plain(text string) string {
-	text = strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) {
-			return ' '
-		}
-		return r
-	}, strings.ToValidUTF8(text, "\uFFFD"))
-	if len(text) > maxWhyBytes {
-		text = strings.ToValidUTF8(text[:maxWhyBytes], "") + "…"
-	}
-	return text
-}
 
 // wait pauses; it is false if ctx ends first.
 func wait(ctx context.Context, pause time.Duration) bool {

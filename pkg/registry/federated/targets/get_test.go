@@ -75,7 +75,7 @@ func TestWhatAMemberDoesNotSayIsUnknown(t *testing.T) {
 		"one of another kind":     {answers(http.StatusOK, deployment(1, func(o map[string]any) { o["kind"] = "Secret" })), "another object"},
 		"the type is not there":   {func(w http.ResponseWriter, _ *http.Request) { http.NotFound(w, nil) }, "does not serve Deployment in the version apps/v1"},
 		"another is not there":    {answers(http.StatusNotFound, notFound("apps")), "does not serve"},
-		"rights are missing":      {answers(http.StatusForbidden, metav1.Status{Status: "Failure", Message: "no\x1b[31m"}), `answers with 403: no [31m`},
+		"rights are missing":      {answers(http.StatusForbidden, metav1.Status{Status: "Failure", Message: "no\x1b[31m"}), `answers with 403: no?[31m`},
 		"an encoding nobody asks": {func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Content-Encoding", "br") }, "was not asked for"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -13,6 +13,7 @@ import (
 	federationv1alpha1 "github.com/koinon-io/koinon/pkg/apis/federation/v1alpha1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/conditions"
 	"github.com/koinon-io/koinon/pkg/apis/rawjson"
+	"github.com/koinon-io/koinon/pkg/memberaccess"
 )
 
 var columns = []metav1.TableColumnDefinition{
@@ -92,9 +93,9 @@ func readyOf(status rawjson.Value) string {
 	for _, conditionType := range []string{"Ready", "Available", "Complete", "Established"} {
 		for _, c := range said.Conditions {
 			if c.Type == conditionType {
-				return plain(c.Status)
+				return memberaccess.Said(c.Status, maxWhyBytes)
 			}
 		}
 	}
-	return plain(said.Phase)
+	return memberaccess.Said(said.Phase, maxWhyBytes)
 }

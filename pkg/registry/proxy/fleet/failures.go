@@ -8,13 +8,13 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"unicode"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	utilnet "k8s.io/apimachinery/pkg/util/net"
 
 	"github.com/koinon-io/koinon/pkg/apis/federation/v1alpha1"
+	"github.com/koinon-io/koinon/pkg/memberaccess"
 )
 
 const (
@@ -84,24 +84,7 @@ type failure struct {
 func (f *failure) Error() string { return fmt.Sprintf("cluster %s: %s", f.member, f.reason) }
 
 func failed(member string, code int, format string, arguments ...any) *failure {
-	return &failure{member: member, code: code, reason: clean(fmt.Sprintf(format, arguments...))}
-}
-
-// clean makes one short printable line of what a member says.
-func clean(text string) string {
-	text = strings.Map(func(r rune) rune {
-		switch {
-		case unicode.IsSpace(r):
-			return ' '
-		case !unicode.IsPrint(r):
-			return '?'
-		}
-		return r
-	}, strings.ToValidUTF8(text, "?"))
-	if len(text) > maxReasonBytes {
-		text = strings.ToValidUTF8(text[:maxReasonBytes], "") + "…"
-	}
-	return text
+	return &failure{member: member, code: code, reason: memberaccess.Said(fmt.Sprintf(format, arguments...), maxReasonBytes)}
 }
 
 // refusal reads what a member answered instead of what was asked for.
@@ -115,7 +98,7 @@ func refusal(member string, code int, body []byte) *failure {
 		return f
 	}
 	if answer.Message != "" {
-		f.reason = clean(answer.Message)
+		f.reason = memberaccess.Said(answer.Message, maxReasonBytes)
 	}
 	f.next = answer.Continue
 	f.ahead = answer.Details != nil && slices.ContainsFunc(answer.Details.Causes, func(c metav1.StatusCause) bool {

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	genericapiserver "k8s.io/apiserver/pkg/server"
 	"k8s.io/apiserver/pkg/server/dynamiccertificates"
@@ -33,6 +34,7 @@ import (
 	"github.com/koinon-io/koinon/pkg/registry/proxy"
 	"github.com/koinon-io/koinon/pkg/servingcert"
 	"github.com/koinon-io/koinon/pkg/storage"
+	"github.com/koinon-io/koinon/pkg/webhook"
 )
 
 // aggregated is a server behind the aggregator of an existing host.
@@ -45,6 +47,9 @@ type aggregated struct {
 	tunnel   *tunnelPart // nil: there is none
 	// certificate is made with the registration, which renews it.
 	certificate *servingcert.Keeper
+	// registration and federation are made before the server serves.
+	registration *hostreg.Registration
+	federation   *apiserver.Server
 }
 
 // run serves until ctx is done, and calls ready once, when the host knows the server.
@@ -53,6 +58,7 @@ func (a *aggregated) run(ctx context.Context, ready func(url, note string)) erro
 	if err != nil {
 		return err
 	}
+	a.registration = registration
 	if err := registration.Prepare(ctx); err != nil {
 		return err
 	}
@@ -159,6 +165,7 @@ func (a *aggregated) newServer(ctx context.Context, registration *hostreg.Regist
 	if err != nil {
 		return nil, nil, err
 	}
+	a.federation = federation
 	server := federation.GenericAPIServer
 	// Admission refuses everything until it knows the host's namespaces and webhooks.
 	if err := server.AddReadyzChecks(healthz.NewInformerSyncHealthz(hostInformers)); err != nil {
@@ -169,6 +176,14 @@ func (a *aggregated) newServer(ctx context.Context, registration *hostreg.Regist
 		return nil
 	})
 	return server, longRunning(generic), err
+}
+
+// namespaceReviews is how many changes of tenants of the host's namespaces are looked at at a time.
+const namespaceReviews = 16
+
+// namespaceChange refuses what would strand federated objects, as a server with a host of its own does.
+func (a *aggregated) namespaceChange(ctx context.Context, now, old metav1.Object) error {
+	return a.federation.NamespaceChange(ctx, now, old)
 }
 
 // longRunning picks what the API server does not wait for when it ends: watches, and what is
@@ -234,9 +249,11 @@ func (a *aggregated) genericConfig(ctx context.Context, certificate dynamiccerti
 	hostInformers := informers.NewSharedInformerFactory(client, 0)
 	generic := genericapiserver.NewConfig(apiserver.Codecs)
 	hook := a.options.newWebhook()
+	namespaces := webhook.NewNamespaces(webhook.Config{MaxInFlight: namespaceReviews}, a.namespaceChange)
 	readiness, keys := a.store.Readiness(), &host.Keys{}
 	generic.BuildHandlerChainFunc = func(api http.Handler, c *genericapiserver.Config) http.Handler {
-		return withoutOtherOrigins(true, withWebhook(hook, withReasons(readiness, keys, proxy.Explain(genericapiserver.DefaultBuildHandlerChain(api, c)))))
+		api = withWebhook(hook, withReasons(readiness, keys, proxy.Explain(genericapiserver.DefaultBuildHandlerChain(api, c))))
+		return withoutOtherOrigins(true, a.registration.ServeNamespaces(namespaces, api))
 	}
 
 	authentication := genericoptions.NewDelegatingAuthenticationOptions()

@@ -2,6 +2,7 @@ package hostreg
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"net/http"
 	"net/http/httptest"
@@ -64,19 +65,15 @@ func TestAllReplicasServeThePathThatTheHostCalls(t *testing.T) {
 
 func TestOfTwoReplicasThatMakeTheWebhookOneDecidesItsPath(t *testing.T) {
 	host := newHost(t)
-	first, second := host.replica(), host.replica()
-	raced := false
-	host.kube.PrependReactor("create", "validatingwebhookconfigurations", func(clienttesting.Action) (bool, runtime.Object, error) {
-		if raced {
-			return false, nil, nil
-		}
-		raced = true
-		host.register(first) // between the look and the creation of the second
-		return false, nil, nil
+	r := host.replica()
+	theirs := r.wantedWebhook(namespacesPath+rand.Text(), nil)
+	host.kube.PrependReactor("create", "validatingwebhookconfigurations", func(action clienttesting.Action) (bool, runtime.Object, error) {
+		// Another replica is first between the look and the creation.
+		return true, nil, errors.Join(host.kube.Tracker().Add(theirs), apierrors.NewAlreadyExists(action.GetResource().GroupResource(), NamespacesWebhook))
 	})
-	host.register(second)
-	if path := *host.webhook().Webhooks[0].ClientConfig.Service.Path; !serves(first, http.MethodPost, path) || !serves(second, http.MethodPost, path) {
-		t.Errorf("not both serve %s", path)
+	host.register(r)
+	if path := *theirs.Webhooks[0].ClientConfig.Service.Path; !serves(r, http.MethodPost, path) {
+		t.Errorf("it does not serve %s", path)
 	}
 }
 

@@ -92,7 +92,7 @@ func (n Namespace) placedBy() string {
 	if n.Federated == nil || n.Federated.DeletionTimestamp != nil {
 		return ""
 	}
-	return topologyOf(n.Federated)
+	return TopologyOf(n.Federated)
 }
 
 // refusal says why nothing new is placed in clusters, and what to do.

@@ -54,7 +54,7 @@ func outside(topologyType string, candidates []Candidate, namespace Namespace) (
 // too. There are none if the object's topology type has another base than the one given, such as cell, or if the object is being
 // deleted, since it departs anyway.
 func HeldIn(o *v1beta2.FederatedObject, topologyType string) (targets []string) {
-	if o.DeletionTimestamp != nil || o.Status == nil || topology.Base(topologyOf(o)) != topology.Base(topologyType) {
+	if o.DeletionTimestamp != nil || o.Status == nil || topology.Base(TopologyOf(o)) != topology.Base(topologyType) {
 		return nil
 	}
 	for i := range o.Status.Targets {
@@ -67,8 +67,8 @@ func HeldIn(o *v1beta2.FederatedObject, topologyType string) (targets []string) 
 	return targets
 }
 
-// topologyOf is the topology type of an object, defaulted.
-func topologyOf(o *v1beta2.FederatedObject) string {
+// TopologyOf is the topology type of an object, defaulted.
+func TopologyOf(o *v1beta2.FederatedObject) string {
 	if o.Spec.TopologyType == "" {
 		return v1beta2.TopologyCluster
 	}

@@ -66,7 +66,7 @@ func (r *Registration) keepWebhook(ctx context.Context, trust []byte) error {
 		}
 		path := r.webhookPath.Load()
 		if path == nil {
-			made := namespacesPath + rand.Text()
+			made := namespacesPath + newSecret()
 			path = &made
 		}
 		r.webhookPath.Store(path)
@@ -102,13 +102,19 @@ func (r *Registration) keepWebhook(ctx context.Context, trust []byte) error {
 func pathOf(current *admissionregistrationv1.ValidatingWebhookConfiguration) string {
 	for _, webhook := range current.Webhooks {
 		if service := webhook.ClientConfig.Service; service != nil && service.Path != nil {
-			if secret, ours := strings.CutPrefix(*service.Path, namespacesPath); ours && len(secret) >= len(rand.Text()) {
+			if secret, ours := strings.CutPrefix(*service.Path, namespacesPath); ours && len(secret) >= secretBytes {
 				return *service.Path
 			}
 		}
 	}
-	return namespacesPath + rand.Text()
+	return namespacesPath + newSecret()
 }
+
+// secretBytes is how long the secret part of the path is: 26 characters of base32, which hold more than 128 bits.
+const secretBytes = 26
+
+// newSecret makes one. Each part of the path has to be the name of a DNS domain, in lower case.
+func newSecret() string { return strings.ToLower(rand.Text()) }
 
 // adoptPath serves the path that the configuration has, if there is one: a replica knows it before it is registered.
 func (r *Registration) adoptPath(ctx context.Context) error {

@@ -2,7 +2,6 @@ package hostreg
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"net/http"
 	"net/http/httptest"
@@ -14,6 +13,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	"k8s.io/apiserver/pkg/util/webhook"
 	clienttesting "k8s.io/client-go/testing"
 )
 
@@ -40,6 +41,9 @@ func TestAllReplicasServeThePathThatTheHostCalls(t *testing.T) {
 	first, second := host.replica(), host.replica()
 	host.register(first)
 	path := *host.webhook().Webhooks[0].ClientConfig.Service.Path
+	if errs := webhook.ValidateWebhookService(field.NewPath("service"), system, "koinon", &path, 443); len(errs) > 0 {
+		t.Errorf("the host would not take it: %v", errs)
+	}
 	if serves(second, http.MethodPost, path) {
 		t.Error("a replica serves a path that it cannot know yet")
 	}
@@ -66,7 +70,7 @@ func TestAllReplicasServeThePathThatTheHostCalls(t *testing.T) {
 func TestOfTwoReplicasThatMakeTheWebhookOneDecidesItsPath(t *testing.T) {
 	host := newHost(t)
 	r := host.replica()
-	theirs := r.wantedWebhook(namespacesPath+rand.Text(), nil)
+	theirs := r.wantedWebhook(namespacesPath+newSecret(), nil)
 	host.kube.PrependReactor("create", "validatingwebhookconfigurations", func(action clienttesting.Action) (bool, runtime.Object, error) {
 		// Another replica is first between the look and the creation.
 		return true, nil, errors.Join(host.kube.Tracker().Add(theirs), apierrors.NewAlreadyExists(action.GetResource().GroupResource(), NamespacesWebhook))

@@ -16,11 +16,15 @@ import (
 	"k8s.io/client-go/rest"
 
 	"github.com/koinon-io/koinon/pkg/apis/federation/v1alpha1"
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
 	"github.com/koinon-io/koinon/pkg/hostreg"
 	"github.com/koinon-io/koinon/test/testbed"
 )
 
-var federatedConfigMaps = schema.GroupVersionResource{Group: "types.kubefed.io", Version: "v1beta2", Resource: "federatedconfigmaps"}
+var (
+	federatedConfigMaps = schema.GroupVersionResource{Group: "types.kubefed.io", Version: "v1beta2", Resource: "federatedconfigmaps"}
+	kubeFedClusters     = schema.GroupVersionResource{Group: "core.kubefed.io", Version: "v1beta1", Resource: "kubefedclusters"}
+)
 
 // A namespace is the host's, and what its labels say is asked of the server, as long as there is one.
 func TestANamespaceOfTheHostIsNotTakenFromItsTenant(t *testing.T) {
@@ -81,8 +85,9 @@ func (f *fixture) ofTenant(tenant string) {
 		f.Fatal(err)
 	}
 	secret, err := json.Marshal(map[string]any{
-		"apiVersion": "v1", "kind": "Secret", "metadata": map[string]any{"name": "self", "namespace": system},
-		"stringData": map[string]string{"kubeconfig": string(kubeconfig)},
+		"apiVersion": "v1", "kind": "Secret",
+		"metadata":   map[string]any{"name": "self", "namespace": system, "annotations": map[string]string{v1beta1.CredentialsForAnnotation: "self"}},
+		"stringData": map[string]string{v1beta1.KubeconfigKey: string(kubeconfig)},
 	})
 	if err != nil {
 		f.Fatal(err)
@@ -91,11 +96,15 @@ func (f *fixture) ofTenant(tenant string) {
 	f.kubectlApply(fmt.Sprintf(`{apiVersion: core.kubefed.io/v1beta1, kind: KubeFedCluster, metadata: {name: self, namespace: %s, labels: {%s: %s}}, spec: {apiEndpoint: %q, secretRef: {name: self}}}`,
 		system, v1alpha1.TenantLabel, tenant, f.config.Host))
 	f.Cleanup(func() {
-		testbed.RunKubectl(f.T, f.kubeconfig, "", "delete", "-n", system, "kubefedclusters/self", "secrets/self", requestTimeout)
+		ctx := context.WithoutCancel(f.Context())
+		_ = f.dynamic.Resource(kubeFedClusters).Namespace(system).Delete(ctx, "self", metav1.DeleteOptions{})
+		_ = f.kube.CoreV1().Secrets(system).Delete(ctx, "self", metav1.DeleteOptions{})
 	})
+	f.kubectl("wait", "-n", system, "kubefedclusters/self", "--for=condition=Ready", "--timeout=60s")
 	f.apply(`{apiVersion: federation.koinon.io/v1alpha1, kind: Cell, metadata: {name: c1}, spec: {clusterName: self}}`)
 	f.apply(`{apiVersion: types.kubefed.io/v1beta2, kind: FederatedConfigMap, metadata: {name: settings},
 		spec: {topologyType: cell, template: {data: {a: b}}, placement: {topologies: [{name: c1}]}}}`)
+	f.kubectl("wait", "-n", f.namespace, "cells/c1", "--for=condition=Ready", "--timeout=60s")
 	f.eventually("the object is in the cell", func(ctx context.Context) error {
 		object, err := f.dynamic.Resource(federatedConfigMaps).Namespace(f.namespace).Get(ctx, "settings", metav1.GetOptions{})
 		if err != nil {

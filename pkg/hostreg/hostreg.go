@@ -55,6 +55,8 @@ type Config struct {
 	GroupVersions map[schema.GroupVersion]Priority
 	// KindsGroup is the group whose kinds KindsChanged is about.
 	KindsGroup string
+	// TenantLabels are the labels of namespaces of the host of whose change the server is asked.
+	TenantLabels []string
 	// Clock is the real one when nil.
 	Clock clock.WithTicker
 }
@@ -85,6 +87,8 @@ func New(config Config) (*Registration, error) {
 		return nil, errors.New("hostreg: Certificate must be set")
 	case config.Namespace == "" || config.ServiceName == "" || config.ServicePort == 0:
 		return nil, errors.New("hostreg: Namespace, ServiceName and ServicePort must be set")
+	case len(config.TenantLabels) == 0:
+		return nil, errors.New("hostreg: TenantLabels must be set")
 	}
 	if config.Clock == nil {
 		config.Clock = clock.RealClock{}

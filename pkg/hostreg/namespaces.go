@@ -14,12 +14,10 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/klog/v2"
-
-	"github.com/koinon-io/koinon/pkg/apis/federation/v1alpha1"
 )
 
 // The host serves its namespaces itself, so that nobody asks the server what becomes of federated objects when a namespace changes its
-// tenant. A webhook does. It is called for such changes alone, and what it does not answer passes: while no replica runs, the host
+// tenant, which its labels say. A webhook does. It is called for such changes alone, and what it does not answer passes: while no replica runs, the host
 // goes on as if there were none.
 
 // NamespacesWebhook is the name of the ValidatingWebhookConfiguration.
@@ -127,10 +125,10 @@ func (r *Registration) adoptPath(ctx context.Context) error {
 	return nil
 }
 
-// changesTenant is an expression that holds for an update that changes one of the labels of the tenant, or takes it away.
-func changesTenant() string {
+// changesLabels is an expression that holds for an update that changes one of the labels, or takes it away.
+func changesLabels(labels []string) string {
 	var differ []string
-	for _, label := range []string{v1alpha1.TenantLabel, v1alpha1.WorkspaceGroupLabel} {
+	for _, label := range labels {
 		differ = append(differ, fmt.Sprintf("object.metadata.?labels[?%[1]q].orValue('') != oldObject.metadata.?labels[?%[1]q].orValue('')", label))
 	}
 	return strings.Join(differ, " || ")
@@ -155,7 +153,7 @@ func (r *Registration) wantedWebhook(path string, trust []byte) *admissionregist
 					Resources: []string{"namespaces", "namespaces/status", "namespaces/finalize"},
 				},
 			}},
-			MatchConditions:         []admissionregistrationv1.MatchCondition{{Name: "tenant-changes", Expression: changesTenant()}},
+			MatchConditions:         []admissionregistrationv1.MatchCondition{{Name: "tenant-changes", Expression: changesLabels(r.config.TenantLabels)}},
 			FailurePolicy:           &failure,
 			MatchPolicy:             &match,
 			NamespaceSelector:       &metav1.LabelSelector{},

@@ -25,6 +25,7 @@ import (
 	"k8s.io/klog/v2"
 	apiregistrationclient "k8s.io/kube-aggregator/pkg/client/clientset_generated/clientset/typed/apiregistration/v1"
 
+	"github.com/koinon-io/koinon/pkg/apis/federation/v1alpha1"
 	"github.com/koinon-io/koinon/pkg/apiserver"
 	"github.com/koinon-io/koinon/pkg/durable"
 	"github.com/koinon-io/koinon/pkg/host"
@@ -138,6 +139,7 @@ func (a *aggregated) newRegistration() (*hostreg.Registration, error) {
 		Certificate:   certificate,
 		GroupVersions: map[schema.GroupVersion]hostreg.Priority{},
 		KindsGroup:    federated.GroupName,
+		TenantLabels:  []string{v1alpha1.TenantLabel, v1alpha1.WorkspaceGroupLabel},
 	}
 	for gv, priority := range groupVersions() {
 		config.GroupVersions[gv] = hostreg.Priority(priority)

@@ -192,6 +192,34 @@ func TestAPlacementIsNotReplacedByOneThatDeletesSomething(t *testing.T) {
 	}
 }
 
+// The same in cells, each of which is a namespace of a member.
+func TestANamespaceOfCellsIsNotReplacedByOneThatDeletesSomething(t *testing.T) {
+	for name, c := range map[string]struct{ args, refused string }{
+		"in fewer cells":            {"--cells c1", `--cells c1 would delete the namespace with all that is in it in c2 (configmaps/old): name these too, or say --delete-unplaced`},
+		"in fewer cells, on demand": {"--cells c1 --delete-unplaced", ""},
+		"in all that have objects":  {"--cells c1,c2", ""},
+		"where only an object is":   {"--cells c2,c3", "in c1: name these too"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newFederateHub(t)
+			h.putInCluster("m1", "m2")
+			h.put(groupPath+"/namespaces/shop/cells", `{items: [{metadata: {name: c1}, spec: {clusterName: m1}}, {metadata: {name: c2}, spec: {clusterName: m2}}, {metadata: {name: c3}, spec: {clusterName: m2}}]}`)
+			h.put(testTypes+"federatedconfigmaps", `{items: [{metadata: {name: old, namespace: shop}, spec: {topologyType: "cell:zone"}, status: {targets: [{name: c2, cluster: m2, hash: h}]}}]}`)
+			h.put(testTypes+"federatednamespaces/shop", `{metadata: {name: shop, namespace: shop, resourceVersion: "4"}, spec: {topologyType: cell, template: {a: b}, placement: {topologySelector: {}}},
+				status: {targets: [{name: c1, cluster: m1, hash: h}, {name: c2, cluster: m2, hash: h}]}}`)
+			stdout, stderr, err := run(t, append([]string{"federate", "namespace/shop", "--from", "m1", "--replace"}, strings.Fields(c.args)...)...)
+			switch {
+			case c.refused == "" && err != nil:
+				t.Errorf("%v; it said %s%s", err, stdout, stderr)
+			case c.refused != "" && (err == nil || !strings.Contains(err.Error(), c.refused)):
+				t.Errorf("%v, want %q", err, c.refused)
+			case c.refused != "" && len(h.written()) > 0:
+				t.Errorf("wrote %v", h.written())
+			}
+		})
+	}
+}
+
 func TestFederateHasAnObjectOfTheHostFollowed(t *testing.T) {
 	const native = "/api/v1/namespaces/shop/configmaps/settings"
 	for name, c := range map[string]struct {

@@ -14,7 +14,6 @@ import (
 	"github.com/koinon-io/koinon/pkg/apis/federation/tenancy"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/placement"
-	"github.com/koinon-io/koinon/pkg/apis/kubefed/topology"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
 	"github.com/koinon-io/koinon/pkg/federation/reach"
 )
@@ -86,10 +85,7 @@ func (f *federating) strandedBy(ctx context.Context, namespace string) stranded 
 	if f.All {
 		return s
 	}
-	objects, err := f.inClusters(ctx, namespace)
-	if err == nil && len(objects) > 0 {
-		err = f.leaveStranded(ctx, namespace, objects)
-	}
+	objects, err := f.takenAway(ctx, namespace, nil)
 	if err != nil {
 		s.unknown = err
 		return s
@@ -100,9 +96,9 @@ func (f *federating) strandedBy(ctx context.Context, namespace string) stranded 
 	return s
 }
 
-// inClusters are the objects of a namespace that clusters have, or may have, by cluster; those that cells have, if the placement that is asked
-// for is in cells. One that is being deleted departs anyway.
-func (f *federating) inClusters(ctx context.Context, namespace string) (map[string][]string, error) {
+// inTargets are the objects of a namespace that clusters have, or may have, by cluster; those that cells have, if the placement that is asked
+// for is in cells.
+func (f *federating) inTargets(ctx context.Context, namespace string) (map[string][]string, error) {
 	found := map[string][]string{}
 	for i := range f.types {
 		config := &f.types[i]
@@ -111,14 +107,8 @@ func (f *federating) inClusters(ctx context.Context, namespace string) (map[stri
 		}
 		err := pages(ctx, f.hub, federatedPath(config, v1beta2.SchemeGroupVersion.Version, namespace, ""), func(items []v1beta2.FederatedObject) {
 			for i := range items {
-				o := &items[i]
-				if topology.Base(reach.TopologyOf(o)) != f.topology || o.DeletionTimestamp != nil || o.Status == nil {
-					continue
-				}
-				for _, record := range o.Status.Targets {
-					if record.Hash != "" || record.State == v1beta2.TargetPending {
-						found[record.Name] = append(found[record.Name], rights.Target(config).String()+"/"+o.Name)
-					}
+				for _, target := range placement.HeldIn(&items[i], f.topology) {
+					found[target] = append(found[target], rights.Target(config).String()+"/"+items[i].Name)
 				}
 			}
 		})
@@ -129,37 +119,28 @@ func (f *federating) inClusters(ctx context.Context, namespace string) (map[stri
 	return found, nil
 }
 
-// leaveStranded takes out of objects by cluster those that a FederatedNamespace of the placement that is asked for leaves there, as the
-// controllers decide it. A cluster that there is not has nothing.
-func (f *federating) leaveStranded(ctx context.Context, namespace string, objects map[string][]string) error {
-	outside, err := f.outside(ctx, namespace, &f.placed)
-	if err != nil {
-		return err
+// takenAway are the objects of a namespace that would be deleted if its FederatedNamespace, nil if there is none, had the placement that is asked for,
+// by the cluster or cell that they depart from. One that there is no more has nothing.
+func (f *federating) takenAway(ctx context.Context, namespace string, have *v1beta2.FederatedObject) (map[string][]string, error) {
+	objects, err := f.inTargets(ctx, namespace)
+	if err != nil || len(objects) == 0 {
+		return nil, err
 	}
-	maps.DeleteFunc(objects, func(cluster string, _ []string) bool { return !outside[cluster] })
-	return nil
-}
-
-// outside are the clusters, or cells, to which objects of a namespace do not go if its FederatedNamespace has a placement.
-func (f *federating) outside(ctx context.Context, namespace string, placed *v1beta2.Placement) (map[string]bool, error) {
 	candidates, err := f.candidates(ctx, namespace)
 	if err != nil {
 		return nil, err
 	}
-	var targets []placement.Target
-	for _, c := range candidates {
-		targets = append(targets, placement.Target{Candidate: c, Disposition: placement.Placed})
-	}
-	wanted := &v1beta2.FederatedObject{Spec: v1beta2.FederatedObjectSpec{TopologyType: f.topology, Placement: placed}}
-	targets, err = placement.Narrow(f.topology, targets, placement.Namespace{Name: namespace, Federated: wanted})
+	holders := slices.DeleteFunc(candidates, func(c placement.Candidate) bool { return len(objects[c.Name]) == 0 })
+	wanted := &v1beta2.FederatedObject{Spec: v1beta2.FederatedObjectSpec{TopologyType: f.topology, Placement: &f.placed}}
+	left, err := placement.TakesAway(f.topology, holders, placement.Namespace{Name: namespace, Federated: have}, placement.Namespace{Name: namespace, Federated: wanted})
 	if err != nil {
 		return nil, err
 	}
-	outside := map[string]bool{}
-	for i := range targets {
-		outside[targets[i].Name] = targets[i].Disposition == placement.Outside
+	taken := map[string][]string{}
+	for _, c := range left {
+		taken[c.Name] = objects[c.Name]
 	}
-	return outside, nil
+	return taken, nil
 }
 
 // candidates are the clusters, or cells, as objects of the namespace see them.

@@ -54,26 +54,16 @@ func (f *federating) removedFrom(ctx context.Context, item *federatedItem, have 
 		return nil, err
 	}
 	maps.DeleteFunc(removed, func(target string, _ []string) bool { _, leaves := before[target]; return leaves })
-	if !reach.KindOf(&item.config.Spec).IsNamespace() || f.topology != v1beta2.TopologyCluster {
+	if !reach.KindOf(&item.config.Spec).IsNamespace() {
 		return removed, nil
 	}
-	objects, err := f.inClusters(ctx, item.namespace)
+	taken, err := f.takenAway(ctx, item.namespace, have)
 	if err != nil {
 		return nil, err
 	}
-	gone, err := f.outside(ctx, item.namespace, have.Spec.Placement)
-	if err != nil {
-		return nil, err
-	}
-	left, err := f.outside(ctx, item.namespace, &f.placed)
-	if err != nil {
-		return nil, err
-	}
-	for cluster, names := range objects {
-		if left[cluster] && !gone[cluster] {
-			slices.Sort(names)
-			removed[cluster] = names
-		}
+	for target, names := range taken {
+		slices.Sort(names)
+		removed[target] = names
 	}
 	return removed, nil
 }

@@ -11,6 +11,13 @@
 // What the APIServices trust, and the certificate that the server shows, come from package
 // servingcert.
 //
+// # Namespaces
+//
+// A host serves its namespaces itself. Of changes of their labels that say whose they are it asks the
+// server by a ValidatingWebhookConfiguration, which is kept like an APIService; but a host can do
+// without, so that one that cannot be kept is logged and holds nothing up. ServeNamespaces picks
+// what the host sends there.
+//
 // # Discovery
 //
 // A host asks for discovery and OpenAPI once a minute, and at once when an APIService
@@ -18,6 +25,6 @@
 // kinds. A server that comes back after an outage writes another one, for the host to find
 // that out at once.
 //
-// New and Prepare are called once, then Run; KindsChanged may be called at any time and
+// New and Prepare are called once, then Run; KindsChanged and ServeNamespaces may be called at any time and
 // concurrently.
 package hostreg

@@ -4,11 +4,16 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/klog/v2"
@@ -50,6 +55,8 @@ type Config struct {
 	GroupVersions map[schema.GroupVersion]Priority
 	// KindsGroup is the group whose kinds KindsChanged is about.
 	KindsGroup string
+	// TenantLabels are the labels of namespaces of the host of whose change the server is asked.
+	TenantLabels []string
 	// Clock is the real one when nil.
 	Clock clock.WithTicker
 }
@@ -59,6 +66,10 @@ type Registration struct {
 	config Config
 	// registered is that Register has succeeded. Register and Run alone use it.
 	registered bool
+	// webhookProblem is why the webhook was not kept at the last attempt. Register alone uses it.
+	webhookProblem string
+	// webhookPath is what the host calls about its namespaces; nil while that is not known.
+	webhookPath atomic.Pointer[string]
 
 	loop *reconcile.Loop
 
@@ -76,6 +87,8 @@ func New(config Config) (*Registration, error) {
 		return nil, errors.New("hostreg: Certificate must be set")
 	case config.Namespace == "" || config.ServiceName == "" || config.ServicePort == 0:
 		return nil, errors.New("hostreg: Namespace, ServiceName and ServicePort must be set")
+	case len(config.TenantLabels) == 0:
+		return nil, errors.New("hostreg: TenantLabels must be set")
 	}
 	if config.Clock == nil {
 		config.Clock = clock.RealClock{}
@@ -89,7 +102,13 @@ func (r *Registration) Prepare(ctx context.Context) error {
 	if err := hoststate.EnsureNamespace(ctx, r.config.Client, r.config.Namespace); err != nil {
 		return err
 	}
-	return r.config.Certificate.Prepare(ctx)
+	if err := r.config.Certificate.Prepare(ctx); err != nil {
+		return err
+	}
+	if err := r.adoptPath(ctx); err != nil && !apierrors.IsNotFound(err) {
+		klog.FromContext(ctx).V(2).Info("Could not read how the host calls this server about namespaces", "err", err)
+	}
+	return nil
 }
 
 // Register registers the server. Call it when the server is ready: a host in which an
@@ -105,6 +124,7 @@ func (r *Registration) Register(ctx context.Context) error {
 	if err := r.ensureAPIServices(ctx, bundle); err != nil {
 		return err
 	}
+	r.ensureWebhook(ctx, bundle)
 	r.config.Certificate.Trusted(bundle)
 	return nil
 }
@@ -130,28 +150,54 @@ func (r *Registration) Run(ctx context.Context, onRegistered func()) {
 	})
 }
 
-// watch looks again when one of our APIServices changes.
+// watch looks again when one of our APIServices changes, or the webhook.
 func (r *Registration) watch(ctx context.Context) {
 	names := map[string]bool{}
 	for gv := range r.config.GroupVersions {
 		names[apiServiceName(gv)] = true
 	}
+	var watching sync.WaitGroup
+	defer watching.Wait()
+	watching.Go(func() {
+		r.follow(ctx, names, &apiregistrationv1.APIService{}, cache.ToListWatcherWithWatchListSemantics(&cache.ListWatch{
+			ListWithContextFunc: func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
+				return r.config.APIServices.List(ctx, options)
+			},
+			WatchFuncWithContext: r.config.APIServices.Watch,
+		}, r.config.APIServices))
+	})
+	webhooks := r.config.Client.AdmissionregistrationV1().ValidatingWebhookConfigurations()
+	watching.Go(func() {
+		r.follow(ctx, map[string]bool{NamespacesWebhook: true}, &admissionregistrationv1.ValidatingWebhookConfiguration{}, cache.ToListWatcherWithWatchListSemantics(&cache.ListWatch{
+			ListWithContextFunc: func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
+				return webhooks.List(ctx, ofWebhook(options))
+			},
+			WatchFuncWithContext: func(ctx context.Context, options metav1.ListOptions) (watch.Interface, error) {
+				return webhooks.Watch(ctx, ofWebhook(options))
+			},
+		}, webhooks))
+	})
+}
+
+// ofWebhook asks for the one configuration of ours.
+func ofWebhook(options metav1.ListOptions) metav1.ListOptions {
+	options.FieldSelector = fields.OneTermEqualSelector("metadata.name", NamespacesWebhook).String()
+	return options
+}
+
+// follow looks again when one of the names changes, until ctx is done.
+func (r *Registration) follow(ctx context.Context, names map[string]bool, example runtime.Object, objects cache.ListerWatcher) {
 	enqueue := func(obj any) {
 		key, err := cache.DeletionHandlingMetaNamespaceKeyFunc(obj)
 		if err == nil && names[key] {
 			r.loop.Changed()
 		}
 	}
-	informer := cache.NewSharedInformer(cache.ToListWatcherWithWatchListSemantics(&cache.ListWatch{
-		ListWithContextFunc: func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
-			return r.config.APIServices.List(ctx, options)
-		},
-		WatchFuncWithContext: r.config.APIServices.Watch,
-	}, r.config.APIServices), &apiregistrationv1.APIService{}, 0)
+	informer := cache.NewSharedInformer(objects, example, 0)
 	if _, err := informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
 		AddFunc: enqueue, UpdateFunc: func(_, obj any) { enqueue(obj) }, DeleteFunc: enqueue,
 	}); err != nil {
-		klog.FromContext(ctx).Error(err, "APIServices of the host are not watched, only looked at from time to time", "interval", reconcile.Resync)
+		klog.FromContext(ctx).Error(err, "What registers this server in the host is not watched, only looked at from time to time", "interval", reconcile.Resync)
 		return
 	}
 	informer.RunWithContext(ctx)

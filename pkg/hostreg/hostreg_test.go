@@ -75,6 +75,7 @@ func (h *fakeHost) replica(change ...func(*Config)) *Registration {
 		ServicePort:   443,
 		GroupVersions: map[schema.GroupVersion]Priority{v1beta1: {1500, 99}, v1beta2: {1500, 100}, core: {1500, 100}},
 		KindsGroup:    v1beta1.Group,
+		TenantLabels:  []string{"example.io/tenant", "example.io/group"},
 		Clock:         h.clock,
 	}
 	for _, f := range change {

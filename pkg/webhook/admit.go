@@ -1,6 +1,7 @@
 package webhook
 
 import (
+	"context"
 	"errors"
 	"fmt"
 
@@ -28,10 +29,20 @@ type write struct {
 // verdict fills in the response to a write. An error refuses it.
 type verdict func(w *write, response *admissionv1.AdmissionResponse) error
 
-// admission answers an AdmissionReview. Deletions, connections and subresources other
+// admission answers an AdmissionReview of federated objects. Deletions, connections and subresources other
 // than status are always allowed: they write no federated object.
 func (s shapes) admission(decide verdict) answer {
-	return func(body []byte, held *account) ([]byte, error) {
+	return s.reviewed(func(_ context.Context, req *admissionv1.AdmissionRequest, response *admissionv1.AdmissionResponse) error {
+		return s.decide(req, decide, response)
+	})
+}
+
+// review fills in the response to the request of an AdmissionReview. An error refuses it.
+type review func(ctx context.Context, req *admissionv1.AdmissionRequest, response *admissionv1.AdmissionResponse) error
+
+// reviewed answers an AdmissionReview.
+func (s shapes) reviewed(decide review) answer {
+	return func(ctx context.Context, body []byte, held *account) ([]byte, error) {
 		release, err := held.decoded(body, s.decodedLimitBytes)
 		if err != nil {
 			return nil, err
@@ -48,7 +59,7 @@ func (s shapes) admission(decide verdict) answer {
 			return nil, err
 		}
 		response := &admissionv1.AdmissionResponse{UID: in.Request.UID, Allowed: true}
-		if err := s.decide(in.Request, decide, response); err != nil {
+		if err := decide(ctx, in.Request, response); err != nil {
 			*response = admissionv1.AdmissionResponse{UID: in.Request.UID, Result: refusal(in.Request, err)}
 		}
 		return held.encode(&admissionv1.AdmissionReview{TypeMeta: in.TypeMeta, Response: response})

@@ -2,6 +2,7 @@ package webhook
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -91,7 +92,7 @@ func (a rawArray) elements() iter.Seq2[int, []byte] {
 }
 
 // convert answers a ConversionReview.
-func (s shapes) convert(body []byte, held *account) ([]byte, error) {
+func (s shapes) convert(_ context.Context, body []byte, held *account) ([]byte, error) {
 	var in conversionReview
 	if err := kjson.UnmarshalCaseSensitivePreserveInts(body, &in); err != nil {
 		return nil, fmt.Errorf("decode ConversionReview: %w", err)

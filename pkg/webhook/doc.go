@@ -7,8 +7,11 @@
 //	                write through v1beta1 dropped
 //	POST /validate  AdmissionReview (admission.k8s.io/v1): refusals and warnings
 //
+// NewNamespaces is another handler, for a host that serves namespaces itself: it asks the server that
+// it is given about changes of them.
+//
 // Any kind Federated<Kind> of the group is served; there is no list of kinds. Manifests
-// are in artifacts/crds. All three are pure functions of the request: the handler holds no
+// are in artifacts/crds. The three are pure functions of the request: their handler holds no
 // state, does no I/O beside its connection, and may be called concurrently.
 //
 // A refusal is part of the answer, with HTTP status 200. A body that is not a review gets

@@ -2,6 +2,7 @@ package webhook
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -74,7 +75,7 @@ func New(config Config) http.Handler {
 
 // answer makes the answer to a review from its body, and holds what that takes. An error
 // means that the body is no review at all, or more than may be held.
-type answer func(body []byte, held *account) ([]byte, error)
+type answer func(ctx context.Context, body []byte, held *account) ([]byte, error)
 
 // reviewer reads bodies within its limits, and writes the answers.
 type reviewer struct {
@@ -110,7 +111,7 @@ func (r *reviewer) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	if err := client.endBody(); err != nil {
 		return // the connection is gone
 	}
-	out, err := r.do(body, held)
+	out, err := r.do(req.Context(), body, held)
 	if err != nil {
 		refuse(w, err, r.timeout)
 		return

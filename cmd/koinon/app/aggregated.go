@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	genericapiserver "k8s.io/apiserver/pkg/server"
 	"k8s.io/apiserver/pkg/server/dynamiccertificates"
@@ -24,6 +25,7 @@ import (
 	"k8s.io/klog/v2"
 	apiregistrationclient "k8s.io/kube-aggregator/pkg/client/clientset_generated/clientset/typed/apiregistration/v1"
 
+	"github.com/koinon-io/koinon/pkg/apis/federation/v1alpha1"
 	"github.com/koinon-io/koinon/pkg/apiserver"
 	"github.com/koinon-io/koinon/pkg/durable"
 	"github.com/koinon-io/koinon/pkg/host"
@@ -33,6 +35,7 @@ import (
 	"github.com/koinon-io/koinon/pkg/registry/proxy"
 	"github.com/koinon-io/koinon/pkg/servingcert"
 	"github.com/koinon-io/koinon/pkg/storage"
+	"github.com/koinon-io/koinon/pkg/webhook"
 )
 
 // aggregated is a server behind the aggregator of an existing host.
@@ -47,6 +50,9 @@ type aggregated struct {
 	certificate *servingcert.Keeper
 	// encryption is the file of the EncryptionConfiguration, which is known with the configuration of the API server.
 	encryption string
+	// registration and federation are made before the server serves.
+	registration *hostreg.Registration
+	federation   *apiserver.Server
 }
 
 // run serves until ctx is done, and calls ready once, when the host knows the server.
@@ -55,6 +61,7 @@ func (a *aggregated) run(ctx context.Context, ready func(url, note string)) erro
 	if err != nil {
 		return err
 	}
+	a.registration = registration
 	if err := registration.Prepare(ctx); err != nil {
 		return err
 	}
@@ -140,6 +147,7 @@ func (a *aggregated) newRegistration() (*hostreg.Registration, error) {
 		Certificate:   certificate,
 		GroupVersions: map[schema.GroupVersion]hostreg.Priority{},
 		KindsGroup:    federated.GroupName,
+		TenantLabels:  []string{v1alpha1.TenantLabel, v1alpha1.WorkspaceGroupLabel},
 	}
 	for gv, priority := range groupVersions() {
 		config.GroupVersions[gv] = hostreg.Priority(priority)
@@ -167,6 +175,7 @@ func (a *aggregated) newServer(ctx context.Context, registration *hostreg.Regist
 	if err != nil {
 		return nil, nil, err
 	}
+	a.federation = federation
 	server := federation.GenericAPIServer
 	// Admission refuses everything until it knows the host's namespaces and webhooks.
 	if err := server.AddReadyzChecks(healthz.NewInformerSyncHealthz(hostInformers)); err != nil {
@@ -177,6 +186,14 @@ func (a *aggregated) newServer(ctx context.Context, registration *hostreg.Regist
 		return nil
 	})
 	return server, longRunning(generic), err
+}
+
+// namespaceReviews is how many changes of tenants of the host's namespaces are looked at at a time.
+const namespaceReviews = 16
+
+// namespaceChange refuses what would strand federated objects, as a server with a host of its own does.
+func (a *aggregated) namespaceChange(ctx context.Context, now, old metav1.Object) error {
+	return a.federation.NamespaceChange(ctx, now, old)
 }
 
 // longRunning picks what the API server does not wait for when it ends: watches, and what is
@@ -243,9 +260,11 @@ func (a *aggregated) genericConfig(ctx context.Context, certificate dynamiccerti
 	hostInformers := informers.NewSharedInformerFactory(client, 0)
 	generic := genericapiserver.NewConfig(apiserver.Codecs)
 	hook := a.options.newWebhook()
+	namespaces := webhook.NewNamespaces(webhook.Config{MaxInFlight: namespaceReviews}, a.namespaceChange)
 	readiness, keys := a.store.Readiness(), &host.Keys{}
 	generic.BuildHandlerChainFunc = func(api http.Handler, c *genericapiserver.Config) http.Handler {
-		return withoutOtherOrigins(true, withWebhook(hook, withReasons(readiness, keys, proxy.Explain(genericapiserver.DefaultBuildHandlerChain(api, c)))))
+		api = withWebhook(hook, withReasons(readiness, keys, proxy.Explain(genericapiserver.DefaultBuildHandlerChain(api, c))))
+		return withoutOtherOrigins(true, a.registration.ServeNamespaces(namespaces, api))
 	}
 
 	authentication := genericoptions.NewDelegatingAuthenticationOptions()

@@ -17,6 +17,7 @@ import (
 
 	"github.com/koinon-io/koinon/artifacts/deploy"
 	"github.com/koinon-io/koinon/pkg/apiserver"
+	"github.com/koinon-io/koinon/pkg/hostreg"
 )
 
 var update = flag.Bool("update", false, "write the golden files")
@@ -96,9 +97,9 @@ func TestTheTunnelIsInEveryManifestThatItBelongsTo(t *testing.T) {
 }
 
 // TestInstallManifestsLetRegisterEveryGroupVersion keeps the names in the rights to change
-// APIServices up to date.
+// APIServices, and the webhook beside them, up to date.
 func TestInstallManifestsLetRegisterEveryGroupVersion(t *testing.T) {
-	want := sets.New[string]()
+	want := sets.New(hostreg.NamespacesWebhook)
 	for _, gv := range apiserver.GroupVersions() {
 		want.Insert(gv.Version + "." + gv.Group)
 	}

@@ -15,6 +15,7 @@ import (
 	"k8s.io/client-go/util/workqueue"
 
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/placement"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/following"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
 	"github.com/koinon-io/koinon/pkg/federation/events"
@@ -46,9 +47,9 @@ type Objects interface {
 	Synced(kind string) bool
 	// Get returns an object from the cache, nil if there is none.
 	Get(kind, namespace, name string) *v1beta2.FederatedObject
-	// InTargets names the targets that have, or may have, objects of a namespace, sorted: of objects whose topology type has the same
+	// InTargets returns the targets that have, or may have, objects of a namespace: of objects whose topology type has the same
 	// base. It is not known while not all objects are.
-	InTargets(namespace, topologyType string) (targets []string, known bool)
+	InTargets(namespace, topologyType string) (targets []placement.Candidate, known bool)
 }
 
 // Config is what a Controller works with. The lister's cache must be synced before Run.

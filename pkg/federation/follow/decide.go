@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
-	"slices"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -13,6 +12,7 @@ import (
 
 	"github.com/koinon-io/koinon/pkg/apis/federation/rights"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/placement"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/topology"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/following"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
@@ -28,7 +28,7 @@ type observation struct {
 	// federated is the federated object of that name, nil if there is none.
 	federated *v1beta2.FederatedObject
 	// held are the targets that have objects of the namespace, if the object is one: of objects that its placement narrows.
-	held []string
+	held []placement.Candidate
 }
 
 // decision is what is to be done. At most one of its fields is set; none if all is well.
@@ -113,28 +113,26 @@ func (o observation) making(template []byte, mark following.Mark) decision {
 }
 
 // takesAway says why the FederatedNamespace of a namespace is not made: while there is none, objects of the namespace stay where they are, and one
-// that does not go there has them deleted, if it is placed in targets of the same kind (see placement.Narrow). Of a selector, and of groups, it
-// is not asked whom they select, unless a selector selects everybody.
+// that does not go there has them deleted.
 func (o observation) takesAway(placed following.Placed) string {
 	if !reach.KindOf(&o.config.Spec).IsNamespace() {
 		return ""
 	}
-	topologyType := topologyOf(placed)
-	groups := topology.Label(topologyType) != ""
 	if placed.Topologies != nil && len(placed.Topologies) == 0 {
 		return fmt.Sprintf("where a namespace goes has to be said by the annotation %s: a FederatedNamespace that goes nowhere takes objects of its namespace out of members",
 			v1beta1.PlacementAnnotation)
 	}
-	if s := placed.TopologySelector; s != nil && len(s.MatchLabels)+len(s.MatchExpressions) == 0 && !groups {
+	none := placement.Namespace{Name: o.object.GetName()}
+	made := none
+	made.Federated = &v1beta2.FederatedObject{Spec: v1beta2.FederatedObjectSpec{TopologyType: placed.TopologyType, Placement: &placed.Placement}}
+	left, err := placement.TakesAway(topologyOf(placed), o.held, none, made)
+	switch {
+	case err != nil:
+		return err.Error()
+	case len(left) == 0:
 		return ""
 	}
-	for _, target := range o.held {
-		if groups || !slices.ContainsFunc(placed.Topologies, func(t v1beta2.TopologyReference) bool { return t.Name == target }) {
-			kind := topology.Base(topologyType)
-			return fmt.Sprintf("%s %q has objects of this namespace, which has no FederatedNamespace, and one that does not name the %s would delete them there", kind, target, kind)
-		}
-	}
-	return ""
+	return fmt.Sprintf("%s %q has objects of this namespace, which has no FederatedNamespace, and one that does not go there would delete them", topology.Base(topologyOf(placed)), left[0].Name)
 }
 
 // topologyOf is the topology type of a placement, defaulted.

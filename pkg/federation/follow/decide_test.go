@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/placement"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
 )
 
@@ -124,24 +125,31 @@ func TestANamespaceIsFollowedOnlyIfNothingIsTakenAway(t *testing.T) {
 		held      []string
 		refused   string
 	}{
-		"nowhere, since nobody said where":             {"", nil, "has to be said"},
-		"everywhere":                                   {`topologySelector: {}`, []string{"m1"}, ""},
-		"where its objects are":                        {`topologies: [{name: m1}, {name: m2}]`, []string{"m1"}, ""},
-		"where not all are":                            {`topologies: [{name: m1}]`, []string{"m1", "m2"}, `cluster "m2" has objects`},
-		"anywhere, if there are none":                  {`topologies: [{name: m1}]`, nil, ""},
-		"by labels, if there are none":                 {`topologySelector: {matchLabels: {a: b}}`, nil, ""},
-		"by labels, of which is not known":             {`topologySelector: {matchLabels: {a: b}}`, []string{"m1"}, `cluster "m1" has objects`},
-		"in the cells where its objects are":           {`{topologyType: cell, topologies: [{name: c1}]}`, []string{"c1"}, ""},
-		"in other cells":                               {`{topologyType: cell, topologies: [{name: c1}]}`, []string{"c1", "c2"}, `cell "c2" has objects`},
-		"in a zone of clusters, of which is not known": {`{topologyType: "cluster:zone", topologies: [{name: m1}]}`, []string{"m1"}, `cluster "m1" has objects`},
-		"in all zones, in which not all clusters are":  {`{topologyType: "cluster:zone", topologySelector: {}}`, []string{"m1"}, `cluster "m1" has objects`},
-		"in a zone, if there are none":                 {`{topologyType: "cluster:zone", topologies: [{name: a}]}`, nil, ""},
+		"nowhere, since nobody said where":            {"", nil, "has to be said"},
+		"everywhere":                                  {`topologySelector: {}`, []string{"m1"}, ""},
+		"where its objects are":                       {`topologies: [{name: m1}, {name: m2}]`, []string{"m1"}, ""},
+		"where not all are":                           {`topologies: [{name: m1}]`, []string{"m1", "m2"}, `cluster "m2" has objects`},
+		"anywhere, if there are none":                 {`topologies: [{name: m1}]`, nil, ""},
+		"by labels, if there are none":                {`topologySelector: {matchLabels: {a: b}}`, nil, ""},
+		"by labels that one has not":                  {`topologySelector: {matchLabels: {a: b}}`, []string{"m1"}, `cluster "m1" has objects`},
+		"in the cells where its objects are":          {`{topologyType: cell, topologies: [{name: c1}]}`, []string{"c1"}, ""},
+		"in other cells":                              {`{topologyType: cell, topologies: [{name: c1}]}`, []string{"c1", "c2"}, `cell "c2" has objects`},
+		"in a zone of clusters, in which one is not":  {`{topologyType: "cluster:zone", topologies: [{name: m1}]}`, []string{"m1"}, `cluster "m1" has objects`},
+		"in all zones, in which not all clusters are": {`{topologyType: "cluster:zone", topologySelector: {}}`, []string{"m1"}, `cluster "m1" has objects`},
+		"in a zone, if there are none":                {`{topologyType: "cluster:zone", topologies: [{name: a}]}`, nil, ""},
+		"by labels that they have":                    {`topologySelector: {matchLabels: {a: b}}`, []string{"labelled"}, ""},
+		"in the zone that they are in":                {`{topologyType: "cluster:a", topologies: [{name: b}]}`, []string{"labelled"}, ""},
+		"where another tenant's is, which keeps it":   {`topologies: [{name: m1}]`, []string{"m1", "refused"}, ""},
 	} {
 		object := unstructuredOf(t, `{apiVersion: v1, kind: Namespace, metadata: {name: shop, uid: u}}`)
 		if c.placement != "" {
 			object.SetAnnotations(map[string]string{v1beta1.PlacementAnnotation: c.placement})
 		}
-		d, err := decide(observation{config: typeConfig("", "Namespace", "namespaces", v1beta1.ClusterScoped), object: object, held: c.held})
+		o := observation{config: typeConfig("", "Namespace", "namespaces", v1beta1.ClusterScoped), object: object}
+		for _, target := range c.held {
+			o.held = append(o.held, holder(target))
+		}
+		d, err := decide(o)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -152,6 +160,18 @@ func TestANamespaceIsFollowedOnlyIfNothingIsTakenAway(t *testing.T) {
 			t.Errorf("%s: made %s/%s", name, d.create.Namespace, d.create.Name)
 		}
 	}
+}
+
+// holder is a target that has objects of the namespace.
+func holder(name string) placement.Candidate {
+	c := placement.Candidate{Name: name}
+	switch name {
+	case "labelled":
+		c.Labels = map[string]string{"a": "b"}
+	case "refused":
+		c.Refusal = "is another tenant's"
+	}
+	return c
 }
 
 func TestRolesAreNotFollowedUnlessAnAdministratorSaysSo(t *testing.T) {

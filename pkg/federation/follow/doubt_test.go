@@ -14,6 +14,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/placement"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/following"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
 	"github.com/koinon-io/koinon/pkg/federation/events"
@@ -122,6 +123,6 @@ func TestADefinitionThatIsNotReadIsNotKnown(t *testing.T) {
 // nobody has no federated objects.
 type nobody struct{}
 
-func (nobody) Synced(string) bool                                  { return true }
-func (nobody) Get(string, string, string) *v1beta2.FederatedObject { return nil }
-func (nobody) InTargets(string, string) ([]string, bool)           { return nil, true }
+func (nobody) Synced(string) bool                                     { return true }
+func (nobody) Get(string, string, string) *v1beta2.FederatedObject    { return nil }
+func (nobody) InTargets(string, string) ([]placement.Candidate, bool) { return nil, true }

@@ -69,6 +69,35 @@ func (e *Engine) clusterCandidates(v *view) ([]placement.Candidate, error) {
 	return candidates, nil
 }
 
+// candidate returns the cluster, cell or edge unit of a name; false if there is none.
+func (e *Engine) candidate(o reach.Object, name string) (c placement.Candidate, there bool, err error) {
+	switch o.Base() {
+	case v1beta2.TopologyCluster:
+		cluster, err := e.Clusters.Get(name)
+		if err != nil || cluster == nil {
+			return c, false, err
+		}
+		return o.Cluster(cluster), true, nil
+	case v1beta2.TopologyCell:
+		cell, err := e.Cells.Cells(o.Namespace).Get(name)
+		return listed(o.Cell, cell, err)
+	default:
+		unit, err := e.EdgeUnits.EdgeUnits(o.Namespace).Get(name)
+		return listed(o.EdgeUnit, unit, err)
+	}
+}
+
+// listed makes a candidate of what a lister has answered.
+func listed[T any](candidateOf func(T) placement.Candidate, object T, err error) (c placement.Candidate, there bool, _ error) {
+	switch {
+	case isNotFound(err):
+		return c, false, nil
+	case err != nil:
+		return c, false, err
+	}
+	return candidateOf(object), true, nil
+}
+
 // names are the targets that placement and record name, some of them twice.
 func (v *view) names() []string {
 	names := v.memory.names()

@@ -11,11 +11,12 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/cache"
 
+	"github.com/koinon-io/koinon/pkg/apis/federation/tenancy"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/placement"
-	"github.com/koinon-io/koinon/pkg/apis/kubefed/topology"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
 	"github.com/koinon-io/koinon/pkg/federation/membership"
+	"github.com/koinon-io/koinon/pkg/federation/reach"
 )
 
 // Sight is one federated object with every target that it is in or may be in, for those who
@@ -102,9 +103,32 @@ func (e *Engine) lookedAtAll() bool {
 	return !slices.ContainsFunc(all, func(ftc *v1beta1.FederatedTypeConfig) bool { return !e.looked[ftc.Name] })
 }
 
-// InTargets names the targets that have, or may have, objects of a namespace, sorted: of objects whose topology type has the same base, such as
-// cluster and cluster:zone. It is not known while not all objects of all kinds are.
-func (e *Engine) InTargets(namespace, topologyType string) (targets []string, known bool) {
+// InTargets returns the targets that have, or may have, objects of a namespace, by name, as objects of the namespace see them: of
+// objects whose topology type has the same base, such as cluster and cluster:zone. One that there is no more has nothing. It is not known while
+// not all objects of all kinds are, nor the namespace.
+func (e *Engine) InTargets(namespace, topologyType string) (targets []placement.Candidate, known bool) {
+	names, known := e.namesOfTargets(namespace, topologyType)
+	if !known || len(names) == 0 {
+		return nil, known
+	}
+	there, err := e.Namespaces.Get(namespace)
+	if err != nil {
+		return nil, false
+	}
+	seenBy := reach.Object{TopologyType: topologyType, Namespace: namespace, Name: namespace, Tenant: tenancy.Of(there.Labels)}
+	for _, name := range names {
+		switch c, there, err := e.candidate(seenBy, name); {
+		case err != nil:
+			return nil, false
+		case there:
+			targets = append(targets, c)
+		}
+	}
+	return targets, true
+}
+
+// namesOfTargets names the targets that have, or may have, objects of a namespace, sorted.
+func (e *Engine) namesOfTargets(namespace, topologyType string) (names []string, known bool) {
 	if !e.lookedAtAll() {
 		return nil, false
 	}
@@ -120,19 +144,11 @@ func (e *Engine) InTargets(namespace, topologyType string) (targets []string, kn
 			return nil, false // never: the index is there from the start
 		}
 		for _, object := range objects {
-			federated := object.(*v1beta2.FederatedObject)
-			if topology.Base(topologyOf(federated)) != topology.Base(topologyType) || federated.Status == nil {
-				continue
-			}
-			for _, target := range federated.Status.Targets {
-				if target.Hash != "" || target.State == v1beta2.TargetPending {
-					targets = append(targets, target.Name)
-				}
-			}
+			names = append(names, placement.HeldIn(object.(*v1beta2.FederatedObject), topologyType)...)
 		}
 	}
-	slices.Sort(targets)
-	return slices.Compact(targets), true
+	slices.Sort(names)
+	return slices.Compact(names), true
 }
 
 // Patch sends a JSON merge patch of an object in the name of a field manager.

@@ -8,8 +8,10 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/cache"
 
+	federationv1alpha1 "github.com/koinon-io/koinon/pkg/apis/federation/v1alpha1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/placement"
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
 	listersv1beta1 "github.com/koinon-io/koinon/pkg/generated/listers/core/v1beta1"
 )
 
@@ -103,5 +105,32 @@ func TestWhoPlacesIsToldOfOtherTargets(t *testing.T) {
 				t.Errorf("told of (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// TestWhoMakesAFederatedNamespaceIsToldWhatTheTargetsAre: a selector of it may pick them, and what is another tenant's loses nothing by it.
+func TestWhoMakesAFederatedNamespaceIsToldWhatTheTargetsAre(t *testing.T) {
+	e, v := engineIn(t, world{})
+	informer := cache.NewSharedIndexInformer(&cache.ListWatch{}, &v1beta1.KubeFedCluster{}, 0, cache.Indexers{})
+	var err error
+	if e.Clusters, err = NewClusters(informer, "system"); err != nil {
+		t.Fatal(err)
+	}
+	for name, labels := range map[string]map[string]string{"m1": {"zone": "a"}, "m2": {federationv1alpha1.TenantLabel: "b"}, "empty": nil} {
+		if err := informer.GetIndexer().Add(&v1beta1.KubeFedCluster{ObjectMeta: metav1.ObjectMeta{Namespace: "system", Name: name, Labels: labels}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	object := federatedShop("u1")
+	object.Status = &v1beta2.FederatedObjectStatus{Targets: []v1beta2.TargetStatus{{Name: "m2", Hash: "h"}, {Name: "m1", Hash: "h"}, {Name: "left", Hash: "h"}, {Name: "empty"}}}
+	v.kind.feed = feedOf(t, true, object)
+	e.kinds["configmaps"] = v.kind
+	targets, known := e.InTargets("shop", "cluster")
+	if !known || len(targets) != 2 || targets[0].Name != "m1" || targets[0].Labels["zone"] != "a" || targets[0].Refusal != "" || targets[1].Name != "m2" || targets[1].Refusal == "" {
+		t.Errorf("got %+v, known: %t; want m1 with its zone, and m2, which is another tenant's", targets, known)
+	}
+	v.kind.feed = feedOf(t, false, object)
+	if _, known := e.InTargets("shop", "cluster"); known {
+		t.Error("before all objects are known, it is known where they are")
 	}
 }

@@ -29,12 +29,7 @@ func ObjectOf(federated *v1beta2.FederatedObject, tenant tenancy.Tenant) Object 
 }
 
 // TopologyOf returns the topology type of an object, defaulted.
-func TopologyOf(federated *v1beta2.FederatedObject) string {
-	if federated.Spec.TopologyType == "" {
-		return v1beta2.TopologyCluster
-	}
-	return federated.Spec.TopologyType
-}
+func TopologyOf(federated *v1beta2.FederatedObject) string { return placement.TopologyOf(federated) }
 
 // Base is the topology type that the object's targets are of: cell for cell:zone.
 func (o Object) Base() string { return topology.Base(o.TopologyType) }

@@ -41,6 +41,9 @@ func TestAnObjectGoesOnlyWhereItsNamespaceGoes(t *testing.T) {
 	f.configMap("stays", "one", selectsAll, `  placementMask: {topologies: [{name: m1}]}`)
 	f.states("federatedconfigmaps", "stays", "m1", "", "m2", string(v1beta2.TargetMasked))
 	before := f.object("m1", configMaps, f.namespace, "selects").GetResourceVersion()
+	const narrower = `{"spec":{"placement":{"topologySelector":null,"topologies":[{"name":"m1"}]}}}`
+	f.warned(fmt.Sprintf(`Warning: spec.placement: by it namespace %q is deleted with all that is in it in 1 cluster: m2 (2 federated objects)`, f.namespace), "patch", "--type=merge", "-p", narrower)
+	f.warned(fmt.Sprintf(`Warning: with it namespace %q is deleted with all that is in it in 2 clusters: m1 (3 federated objects), m2 (2 federated objects)`, f.namespace), "delete")
 	f.federateNamespace(`topologies: [{name: m1}]`)
 	f.states("federatedconfigmaps", "selects", "m1", "")
 	f.states("federatedconfigmaps", "names", "m1", "", "m2", notFederated)
@@ -49,6 +52,19 @@ func TestAnObjectGoesOnlyWhereItsNamespaceGoes(t *testing.T) {
 	if after := f.object("m1", configMaps, f.namespace, "selects").GetResourceVersion(); after != before {
 		t.Errorf("the object in m1 was written to when it left m2")
 	}
+}
+
+// warned has kubectl write the FederatedNamespace, on trial, until it is warned. What is counted is some milliseconds old.
+func (f *fixture) warned(want, verb string, args ...string) {
+	f.Helper()
+	f.eventually(verb+" warns", func() error {
+		args := append([]string{verb, "federatednamespaces", f.namespace, "-n", f.namespace, "--dry-run=server"}, args...)
+		result := testbed.RunKubectl(f.T, f.kubeconfig, "", args...)
+		if result.Err != nil || !strings.Contains(result.Stderr, want) {
+			return fmt.Errorf("got %v, %s, want %s", result.Err, result.Stderr, want)
+		}
+		return nil
+	})
 }
 
 // KubeFed deletes everything where a FederatedNamespace is missing, or is not listed.

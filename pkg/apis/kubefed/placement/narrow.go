@@ -89,13 +89,10 @@ func (t *Target) isNarrowed() bool {
 
 // placedBy is the topology type of the FederatedNamespace, empty if there is none.
 func (n Namespace) placedBy() string {
-	switch {
-	case n.Federated == nil || n.Federated.DeletionTimestamp != nil:
+	if n.Federated == nil || n.Federated.DeletionTimestamp != nil {
 		return ""
-	case n.Federated.Spec.TopologyType == "":
-		return v1beta2.TopologyCluster
 	}
-	return n.Federated.Spec.TopologyType
+	return TopologyOf(n.Federated)
 }
 
 // refusal says why nothing new is placed in clusters, and what to do.

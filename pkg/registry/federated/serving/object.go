@@ -74,6 +74,19 @@ func (s *Server) Objects(ctx context.Context, kind federated.Kind, namespace str
 	return nil
 }
 
+// InNamespace implements strategy.Contents.
+func (s *Server) InNamespace(ctx context.Context, namespace string, visit func(*typesv1beta2.FederatedObject) error) error {
+	for _, kind := range s.Kinds() {
+		if !kind.TargetNamespaced {
+			continue
+		}
+		if err := s.Objects(ctx, kind, namespace, visit); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // Encoding is how objects of a kind are stored; false if it is not served.
 func (s *Server) Encoding(kind federated.Kind) (objectstore.Encoding, bool) {
 	s.mu.Lock()

@@ -183,7 +183,7 @@ func (s *Server) newRegistry(kind federated.Kind) (*strategy.Storage, error) {
 		return nil
 	}
 	return strategy.NewStorage(strategy.Config{
-		Types: s.types, Kind: kind, Schema: schemaNow, Annotations: annotationsNow, Placement: s.config.Placement,
+		Types: s.types, Kind: kind, Schema: schemaNow, Annotations: annotationsNow, Placement: s.config.Placement, Contents: s,
 		Authorizer: s.config.Authorizer, Namespaces: s.config.Namespaces, OtherEngine: s.config.OtherEngine,
 	}, s.config.RESTOptions)
 }

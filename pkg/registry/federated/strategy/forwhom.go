@@ -8,9 +8,7 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
-	federationv1alpha1 "github.com/koinon-io/koinon/pkg/apis/federation/v1alpha1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/placement"
-	"github.com/koinon-io/koinon/pkg/apis/kubefed/topology"
 	"github.com/koinon-io/koinon/pkg/registry/federated"
 )
 
@@ -45,15 +43,9 @@ func (c *placementCheck) overridesForNobody(version string) (warnings []string) 
 // placed are the targets that the placement names or selects, that there are, and that the object may have: of others' nothing is
 // told, nor how many there are. There are none if that is not known.
 func (c *placementCheck) placed() (placed []placement.Target) {
-	known, err := c.LabelsOf(c.ctx, topology.Base(c.object.Spec.TopologyType), c.object.Namespace)
+	candidates, err := c.candidates()
 	if err != nil {
 		return nil
-	}
-	candidates := make([]placement.Candidate, 0, len(known))
-	for name, of := range known {
-		candidates = append(candidates, placement.Candidate{
-			Name: name, Labels: of, ByNameOnly: !topology.Scoped(c.object.Spec.TopologyType) && of[federationv1alpha1.TopologyLabel] != "",
-		})
 	}
 	targets, err := placement.Resolve(c.object.Spec.TopologyType, c.object.Spec.Placement, nil, candidates)
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 	"github.com/koinon-io/koinon/pkg/apis/federation/tenancy"
 	federationv1alpha1 "github.com/koinon-io/koinon/pkg/apis/federation/v1alpha1"
 	corev1beta1 "github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/placement"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/topology"
 	typesv1beta2 "github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
 	"github.com/koinon-io/koinon/pkg/registry/federated"
@@ -111,26 +112,47 @@ func (c placementChecker) checkGroups(ctx context.Context, o *typesv1beta2.Feder
 // groups are those of the object's topology type in which there is something that it may use.
 func (c *placementCheck) groups() (map[string]bool, error) {
 	topologyType, groups := c.object.Spec.TopologyType, map[string]bool{}
-	all, err := c.LabelsOf(c.ctx, topology.Base(topologyType), c.object.Namespace)
+	candidates, err := c.candidates()
 	if err != nil {
 		return nil, err
 	}
-	for _, labels := range all {
-		group, ok := topology.GroupOf(topologyType, labels)
-		if !ok || groups[group] {
-			continue
+	for _, candidate := range candidates {
+		if group, ok := topology.GroupOf(topologyType, candidate.Labels); ok && candidate.Refusal == "" && !candidate.ByNameOnly {
+			groups[group] = true
 		}
-		tenant, err := c.tenant()
-		if err != nil {
-			return nil, err
-		}
-		if topology.Scoped(topologyType) {
-			groups[group] = tenancy.UnitRefusal(c.object.Namespace, tenant, labels) == ""
-			continue
-		}
-		groups[group] = labels[federationv1alpha1.TopologyLabel] == "" && tenancy.Refusal(c.object.Namespace, tenant, tenancy.Of(labels), tenancy.WholeCluster) == ""
 	}
 	return groups, nil
+}
+
+// candidates are all targets of the object's topology type, with what tenants say of them.
+func (c *placementCheck) candidates() ([]placement.Candidate, error) {
+	known, err := c.LabelsOf(c.ctx, topology.Base(c.object.Spec.TopologyType), c.object.Namespace)
+	if err != nil {
+		return nil, err
+	}
+	tenant, err := c.tenant()
+	if err != nil {
+		return nil, err
+	}
+	candidates := make([]placement.Candidate, 0, len(known))
+	for name, of := range known {
+		candidates = append(candidates, c.candidate(name, of, tenant))
+	}
+	return candidates, nil
+}
+
+func (c *placementCheck) candidate(name string, of map[string]string, tenant tenancy.Tenant) placement.Candidate {
+	candidate := placement.Candidate{Name: name, Labels: of}
+	if topology.Scoped(c.object.Spec.TopologyType) {
+		candidate.Refusal = tenancy.UnitRefusal(c.object.Namespace, tenant, of)
+		return candidate
+	}
+	candidate.ByNameOnly = of[federationv1alpha1.TopologyLabel] != ""
+	candidate.Refusal = tenancy.Refusal(c.object.Namespace, tenant, tenancy.Of(of), tenancy.WholeCluster)
+	if owner := of[federationv1alpha1.TopologyNamespaceLabel]; owner != "" && owner != c.object.Namespace {
+		candidate.Refusal = ofAnother(of)
+	}
+	return candidate
 }
 
 // placementCheck is the check of one object. What it looks up more than once it keeps.
@@ -203,7 +225,7 @@ func (c *placementCheck) cluster(name string) (refusal, warning string, err erro
 	}
 	labels := cluster.Labels
 	if owner := labels[federationv1alpha1.TopologyNamespaceLabel]; owner != "" && owner != c.object.Namespace {
-		return fmt.Sprintf("is a %s of namespace %s: only objects of that namespace may be placed there", labels[federationv1alpha1.TopologyLabel], owner), "", nil
+		return ofAnother(labels), "", nil
 	}
 	tenant, err := c.tenant()
 	if err != nil {
@@ -228,6 +250,12 @@ func (c *placementCheck) cluster(name string) (refusal, warning string, err erro
 	}
 	refusal, err = c.place(name, member, namespace)
 	return refusal, "", err
+}
+
+// ofAnother refuses the cluster that a cell or an edge unit of another namespace appears as.
+func ofAnother(labels map[string]string) string {
+	return fmt.Sprintf("is a %s of namespace %s: only objects of that namespace may be placed there",
+		labels[federationv1alpha1.TopologyLabel], labels[federationv1alpha1.TopologyNamespaceLabel])
 }
 
 // place refuses a namespace of a member that is somebody else's.

@@ -52,12 +52,12 @@ func (r *REST) Update(ctx context.Context, name string, info rest.UpdatedObjectI
 
 // Delete deletes an object.
 func (r *REST) Delete(ctx context.Context, name string, validate rest.ValidateObjectFunc, options *metav1.DeleteOptions) (runtime.Object, bool, error) {
-	return r.REST.Delete(ctx, name, r.rights.deletes(validate, options), options)
+	return r.REST.Delete(ctx, name, r.warned(r.rights.deletes(validate, options), options), options)
 }
 
 // DeleteCollection deletes objects, up to the first that may not be deleted.
 func (r *REST) DeleteCollection(ctx context.Context, validate rest.ValidateObjectFunc, options *metav1.DeleteOptions, list *metainternalversion.ListOptions) (runtime.Object, error) {
-	return r.REST.DeleteCollection(ctx, r.rights.deletes(validate, options), options, list)
+	return r.REST.DeleteCollection(ctx, r.warned(r.rights.deletes(validate, options), options), options, list)
 }
 
 func (r rights) creates(then rest.ValidateObjectFunc) rest.ValidateObjectFunc {

@@ -24,15 +24,16 @@ import (
 // REST is the registry of one federated kind.
 type REST struct {
 	*objectstore.REST
-	kind   federated.Kind
-	rights rights
+	kind     federated.Kind
+	rights   rights
+	strategy strategy
 }
 
 // Categories makes "kubectl get federated" list objects of all federated kinds.
 func (*REST) Categories() []string { return []string{"federated"} }
 
 // Config says what is special to one kind. All fields but Annotations, Placement,
-// OtherEngine and Namespaces are required.
+// Contents, OtherEngine and Namespaces are required.
 type Config struct {
 	Types *wire.Types
 	Kind  federated.Kind
@@ -44,6 +45,8 @@ type Config struct {
 	Annotations func() manifest.Patterns
 	// Placement checks targets at admission; nil checks nothing.
 	Placement PlacementChecker
+	// Contents are counted for warnings of what a FederatedNamespace takes away; nil counts nothing.
+	Contents Contents
 	// OtherEngine says whether another engine than ours propagates. It is asked when that makes
 	// a difference to warnings; nil says no.
 	OtherEngine func(context.Context) bool
@@ -68,7 +71,7 @@ func NewStorage(c Config, optsGetter generic.RESTOptionsGetter) (*Storage, error
 		return nil, errors.New("strategy: Authorizer must be set")
 	}
 	kind := c.Kind
-	s := strategy{Types: c.Types, NameGenerator: names.SimpleNameGenerator, kind: kind, placement: c.Placement, schema: c.Schema, annotations: c.Annotations, namespaces: c.Namespaces, otherEngine: c.OtherEngine}
+	s := strategy{Types: c.Types, NameGenerator: names.SimpleNameGenerator, kind: kind, placement: c.Placement, contents: c.Contents, schema: c.Schema, annotations: c.Annotations, namespaces: c.Namespaces, otherEngine: c.OtherEngine}
 	config := objectstore.Config{
 		Group: federated.GroupName, Plural: kind.Resource, Singular: kind.Singular(),
 		New:            func() runtime.Object { return newOf(kind) },
@@ -86,7 +89,7 @@ func NewStorage(c Config, optsGetter generic.RESTOptionsGetter) (*Storage, error
 	if err != nil {
 		return nil, err
 	}
-	registry := &REST{object, kind, rights{c.Authorizer, c.Namespaces, kind}}
+	registry := &REST{object, kind, rights{c.Authorizer, c.Namespaces, kind}, s}
 	return &Storage{Object: registry, Status: status, Scale: &ScaleREST{registry}}, nil
 }
 

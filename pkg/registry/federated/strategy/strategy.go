@@ -29,6 +29,10 @@ type PlacementChecker interface {
 	// CheckPlacement returns errors for targets that are another tenant's, and warnings
 	// for targets that do not exist (yet). Paths and names are in the words of version.
 	CheckPlacement(ctx context.Context, obj *typesv1beta2.FederatedObject, version string) (field.ErrorList, []string)
+	// Losses returns warnings of what targets lose by a write of a FederatedNamespace: old is nil if it is
+	// created, and obj if it is deleted. count is of the federated objects of the namespace that each target
+	// has, nil if that is not known.
+	Losses(ctx context.Context, obj, old *typesv1beta2.FederatedObject, count map[string]int, version string) []string
 }
 
 // strategy is what is special to federated objects when they are written.
@@ -40,6 +44,7 @@ type strategy struct {
 	// annotations are the patterns of those that propagate; nil if they are not known.
 	annotations func() manifest.Patterns
 	placement   PlacementChecker
+	contents    Contents // nil if they are not known
 	namespaces  HostNamespaces
 	otherEngine func(context.Context) bool
 }
@@ -146,7 +151,7 @@ func (s strategy) warnings(ctx context.Context, w *write) []string {
 	options := s.options(ctx, w)
 	options.OtherEngine = s.otherEngine != nil && w.saysMoreThanV1beta1() && s.otherEngine(ctx)
 	options.MasksHeld = true
-	warnings := validation.Warnings(w.obj, w.old, options)
+	warnings := append(s.losses(ctx, w.obj, w.old), validation.Warnings(w.obj, w.old, options)...)
 	if fieldValidationFrom(ctx) == metav1.FieldValidationWarn && w.template != nil {
 		for _, e := range w.compare(s).UnknownFields {
 			warnings = append(warnings, e.Error())

@@ -52,6 +52,10 @@ func (noTargets) CheckPlacement(context.Context, *typesv1beta2.FederatedObject, 
 	return nil, nil
 }
 
+func (noTargets) Losses(context.Context, *typesv1beta2.FederatedObject, *typesv1beta2.FederatedObject, map[string]int, string) []string {
+	return nil
+}
+
 func podStrategy() strategy {
 	kind := federated.Kind{Kind: "FederatedPod", Resource: "federatedpods", Namespaced: true, TargetNamespaced: true,
 		Target: gvk.GroupVersionKind{Version: "v1", Kind: "Pod"}}

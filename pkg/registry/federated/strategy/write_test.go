@@ -31,6 +31,10 @@ func (c *counter) CheckPlacement(context.Context, *typesv1beta2.FederatedObject,
 	return nil, []string{"odd target"}
 }
 
+func (c *counter) Losses(context.Context, *typesv1beta2.FederatedObject, *typesv1beta2.FederatedObject, map[string]int, string) []string {
+	return nil
+}
+
 // create does what the library does for a create.
 func create(ctx context.Context, s strategy, o *typesv1beta2.FederatedObject) ([]string, error) {
 	rest.FillObjectMetaSystemFields(o)

@@ -249,7 +249,7 @@ func (l *looked) explained(name string) []aim {
 	if name == "" {
 		return aims
 	}
-	named := slices.DeleteFunc(aims, func(a aim) bool { return a.Name != name && l.groupOf(a) != name })
+	named := slices.DeleteFunc(aims, func(a aim) bool { return !l.isCalled(a, name) })
 	if len(named) > 0 {
 		return named
 	}
@@ -282,7 +282,7 @@ func explainTarget(ctx context.Context, h *hub, l *looked, base *render.Base, a 
 		t.Mask = &reason{allows, "spec.placementMask: " + why}
 	}
 	if candidate == nil && a.Member == "" {
-		t.Verdict = cmp.Or(a.message, fmt.Sprintf("there is no %s %q", l.object.Base(), a.Name)) + l.others()
+		t.Verdict = cmp.Or(a.message, l.absence(a.Name)) + l.others()
 		return t, nil
 	}
 	namespace, name := l.kind.Place(l.object, a.Candidate)

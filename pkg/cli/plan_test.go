@@ -322,7 +322,7 @@ func TestWhatPlanCannotDoIsASentence(t *testing.T) {
 		"a colour that is none":     {[]string{"--color", "red"}, placedInAll, `--color is "red": it must be auto, always or never`},
 		"force without server-side": {[]string{"--force-conflicts"}, placedInAll, "--force-conflicts is for --server-side alone"},
 		"an unknown flag":           {[]string{"--nonsense"}, placedInAll, "unknown flag: --nonsense"},
-		"a native object":           {nil, "{apiVersion: v1, kind: ConfigMap, metadata: {name: web}}", `v1 ConfigMap "web" is no federated object`},
+		"a kind that is not served": {nil, "{apiVersion: v1, kind: ConfigMap, metadata: {name: web}}", `v1 ConfigMap "web" is no federated object`},
 		"another version":           {nil, strings.Replace(placedInAll, "v1beta2", "v1", 1), `apiVersion is "types.kubefed.io/v1": FederatedConfigMap is served as`},
 		"another namespace":         {[]string{"-n", "shop"}, strings.Replace(placedInAll, "name: web", "name: web, namespace: bank", 1), `metadata.namespace is "bank", and --namespace "shop": they must be the same`},
 		"no name":                   {nil, strings.Replace(placedInAll, "name: web", "generateName: web", 1), "metadata.name: it must be set"},

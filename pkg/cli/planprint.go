@@ -171,6 +171,9 @@ func (p *planPrinter) object(o *plannedObject) {
 		name = o.Namespace + "/" + name
 	}
 	fmt.Fprintf(p.out, "%s\n", p.color(bold, fmt.Sprintf("%s %s: %s", o.Kind, name, o.summary())))
+	if o.Unchecked != "" {
+		fmt.Fprintf(p.out, "  %s: the server has not checked the object, nor added to it\n", o.Unchecked)
+	}
 	for _, g := range groupsOf(o.Targets) {
 		fmt.Fprintf(p.out, "%s\n", p.color(bold, g.named()+": "+g.said()))
 		for _, warning := range g.Warnings {
@@ -179,6 +182,25 @@ func (p *planPrinter) object(o *plannedObject) {
 		for line := range strings.Lines(g.Diff) {
 			p.diffLine(line)
 		}
+	}
+}
+
+// hostObject prints what becomes of an object that is not federated.
+func (p *planPrinter) hostObject(o *plannedHostObject) {
+	if p.json {
+		return
+	}
+	if p.begun {
+		fmt.Fprintln(p.out)
+	}
+	p.begun = true
+	line := fmt.Sprintf("%s %s %s", o.Kind, strings.TrimPrefix(o.Namespace+"/"+o.Name, "/"), sayings[o.Outcome].one)
+	if o.Outcome.changes() {
+		line += ", in the host alone"
+	}
+	fmt.Fprintln(p.out, p.color(bold, line))
+	if o.Message != "" {
+		fmt.Fprintf(p.out, "  %s\n", o.Message)
 	}
 }
 

@@ -43,8 +43,8 @@ func newExplainCommand(flags *connection, streams genericiooptions.IOStreams) *c
 overrides apply in which order, tenants, whose the namespace in the member is, how the member is, and what
 became of the last write.
 
-TARGET is the name of a cluster, cell or edge unit, as the object's topologyType has it. It need not be a target of the
-object: then it is said what keeps it from being one.
+TARGET is the name of a cluster, cell or edge unit, as the object's topologyType has it, or of a group of those, as zone a of
+cell:zone. It need not be a target of the object: then it is said what keeps it from being one.
 
 TYPE is the federated kind or the kind of its objects in members, in singular or plural, or a short name.`,
 		Example: `  # Why is web not in rz01a?

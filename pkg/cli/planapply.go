@@ -96,16 +96,7 @@ func takenAsWritten(ftc *v1beta1.FederatedTypeConfig, d document) (*v1beta2.Fede
 	}).ToAggregate()
 }
 
-// typeOfDocument finds the type of a federated object.
-func typeOfDocument(ctx context.Context, h *hub, d document) (*v1beta1.FederatedTypeConfig, error) {
-	ftc, err := typeIfFederated(ctx, h, d)
-	if ftc == nil && err == nil {
-		err = fmt.Errorf("%s %s %q is no federated object: there is no FederatedTypeConfig with that federatedType", d.GetAPIVersion(), d.GetKind(), d.GetName())
-	}
-	return ftc, err
-}
-
-// typeIfFederated is typeOfDocument, with nil for an object that is not federated.
+// typeIfFederated finds the type of a federated object. It is nil for others.
 func typeIfFederated(ctx context.Context, h *hub, d document) (*v1beta1.FederatedTypeConfig, error) {
 	all, err := h.types(ctx)
 	if err != nil {

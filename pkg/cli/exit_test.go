@@ -1,8 +1,12 @@
 package cli
 
 import (
+	"context"
+	"errors"
 	"strings"
 	"testing"
+
+	"k8s.io/cli-runtime/pkg/genericiooptions"
 )
 
 // A command whose 1 says how something is says with 2 that it was called in a wrong way.
@@ -29,5 +33,17 @@ func TestExitCodesOfWrongCalls(t *testing.T) {
 		if _, _, err := run(t, append([]string{"--context", "none"}, strings.Fields(command)...)...); ExitCode(err) != exitFailed {
 			t.Errorf("%s: a context that there is none of ends with %d: %v", command, ExitCode(err), err)
 		}
+	}
+}
+
+// Whoever interrupts a command is told that, and not what became of a context.
+func TestAnInterruptedPlanSaysSo(t *testing.T) {
+	newFakeHub(t)
+	ctx, interrupt := context.WithCancelCause(t.Context())
+	interrupt(errors.New("interrupt signal received"))
+	cmd := NewCommand(genericiooptions.NewTestIOStreamsDiscard())
+	cmd.SetArgs([]string{"plan", "-f", manifestFile(t, placedInAll)})
+	if err := cmd.ExecuteContext(ctx); err == nil || err.Error() != "interrupt signal received" || ExitCode(err) != exitFailed {
+		t.Errorf("got %v with the exit code %d", err, ExitCode(err))
 	}
 }

@@ -612,7 +612,7 @@ func (f *federating) writeAll(ctx context.Context) error {
 			err = f.label(ctx, item)
 		}
 		if ctx.Err() != nil {
-			return ctx.Err()
+			return context.Cause(ctx)
 		}
 		if err != nil {
 			failed = append(failed, fmt.Errorf("%s: %w", item, err))

@@ -273,7 +273,7 @@ func (o *maskOptions) wait(ctx context.Context, h *hub, objects []masked) error 
 			case errors.Is(ctx.Err(), context.DeadlineExceeded):
 				return fmt.Errorf("after %s these targets are not up to date: %s", o.Timeout, strings.ReplaceAll(last, "\n", ", "))
 			}
-			return ctx.Err()
+			return context.Cause(ctx)
 		case <-ticker.C:
 		}
 	}

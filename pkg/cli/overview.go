@@ -143,7 +143,7 @@ func (o *overviewOptions) see(ctx context.Context, h *hub) (*overview, error) {
 		all = append(all, func() { s.objects(ctx, &types[i]) })
 	}
 	together(asksAtOnce, all...)
-	return &s.found, ctx.Err()
+	return &s.found, context.Cause(ctx)
 }
 
 // mayNotList reports whether the types were not read since the caller may not list them.

@@ -143,7 +143,7 @@ func (o *planOptions) run(ctx context.Context) error {
 		err := o.add(ctx, hub, document, result, out)
 		switch {
 		case ctx.Err() != nil:
-			return &exitError{exitFailed, ctx.Err().Error()}
+			return failed(context.Cause(ctx))
 		case err != nil:
 			result.Errors = append(result.Errors, fmt.Sprintf("%s: %v", document.from, err))
 			fmt.Fprintf(o.ErrOut, "error: %s: %v\n", document.from, err)

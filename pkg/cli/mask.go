@@ -303,7 +303,7 @@ func (o *maskOptions) objectsOfFiles(ctx context.Context, h *hub) (objects []mas
 			return nil, fmt.Errorf("%s: %w", d.from, err)
 		}
 		if ftc == nil {
-			fmt.Fprintf(o.ErrOut, "Warning: %s: %s %q is no federated object, and has no mask\n", d.from, d.GetKind(), d.GetName())
+			fmt.Fprintf(o.ErrOut, "Warning: %s: %s is no federated object, and has no mask\n", d.from, d)
 			continue
 		}
 		object := masked{ftc, o.namespaceFor(ftc), d.GetName()}

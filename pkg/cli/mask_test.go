@@ -99,7 +99,7 @@ func TestMaskPassesOverWhatIsNotFederated(t *testing.T) {
 	h.put(testTypes+"federatedconfigmaps/web", withMask(""))
 	const cell = "{apiVersion: federation.koinon.io/v1alpha1, kind: Cell, metadata: {name: c}}\n"
 	stdout, stderr, err := run(t, "mask", "status", "-f", manifestFile(t, cell+"---\n"+placedInAll))
-	if err != nil || !strings.HasPrefix(stdout, "FederatedConfigMap shop/web") || !strings.Contains(stderr, `document 1: Cell "c" is no federated object, and has no mask`) {
+	if err != nil || !strings.HasPrefix(stdout, "FederatedConfigMap shop/web") || !strings.Contains(stderr, `document 1: federation.koinon.io/v1alpha1 Cell "c" is no federated object, and has no mask`) {
 		t.Errorf("%v; it said %s%s", err, stderr, stdout)
 	}
 	if _, _, err := run(t, "mask", "status", "-f", manifestFile(t, cell)); err == nil || err.Error() != "there is no federated object in what -f names" {

@@ -158,6 +158,9 @@ func (o *planOptions) run(ctx context.Context) error {
 
 // add plans one object, and prints what comes of it.
 func (o *planOptions) add(ctx context.Context, h *hub, d document, result *plan, out *planPrinter) error {
+	if d.GetAPIVersion() == "" || d.GetKind() == "" {
+		return errors.New("it is no object: apiVersion and kind must be set")
+	}
 	ftc, err := typeIfFederated(ctx, h, d)
 	if err != nil {
 		return err

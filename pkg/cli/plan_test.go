@@ -323,6 +323,7 @@ func TestWhatPlanCannotDoIsASentence(t *testing.T) {
 		"force without server-side": {[]string{"--force-conflicts"}, placedInAll, "--force-conflicts is for --server-side alone"},
 		"an unknown flag":           {[]string{"--nonsense"}, placedInAll, "unknown flag: --nonsense"},
 		"a kind that is not served": {nil, "{apiVersion: v1, kind: ConfigMap, metadata: {name: web}}", `v1 ConfigMap "web" is no federated object`},
+		"no object":                 {nil, "{global: {interval: 15s}}", "document 1: it is no object: apiVersion and kind must be set"},
 		"another version":           {nil, strings.Replace(placedInAll, "v1beta2", "v1", 1), `apiVersion is "types.kubefed.io/v1": FederatedConfigMap is served as`},
 		"another namespace":         {[]string{"-n", "shop"}, strings.Replace(placedInAll, "name: web", "name: web, namespace: bank", 1), `metadata.namespace is "bank", and --namespace "shop": they must be the same`},
 		"no name":                   {nil, strings.Replace(placedInAll, "name: web", "generateName: web", 1), "metadata.name: it must be set"},

@@ -65,7 +65,7 @@ func (o *planOptions) planHost(ctx context.Context, h *hub, d document) (*planne
 		return nil, err
 	}
 	if resource == nil {
-		return nil, fmt.Errorf("%s %s %q is no federated object, of which there would be a FederatedTypeConfig, and the server does not serve its kind", d.GetAPIVersion(), d.GetKind(), d.GetName())
+		return nil, fmt.Errorf("%s is no federated object, and the server does not serve its kind", d)
 	}
 	if err := o.place(d, resource.Namespaced); err != nil {
 		return nil, err

@@ -67,12 +67,9 @@ func TestAPlanSaysWhatItDidWithObjectsThatAreNotFederated(t *testing.T) {
 `))
 	const want = `Namespace shop changes, in the host alone
   where federated objects go that are not in these files may depend on it, and is not planned
-
 Cell shop/c changes, in the host alone
   it moves from member "m3" to member "m1", with federated objects that are not in these files, and are not planned
-
 Secret shop/login is created, in the host alone
-
 ReplicaSchedulingPreference shop/web is created, in the host alone
   how it divides replicas is not planned
 `

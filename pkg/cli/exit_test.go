@@ -20,6 +20,7 @@ func TestExitCodesOfWrongCalls(t *testing.T) {
 		{[]string{"status", "-o", "nonsense"}, exitFailed, `--output is "nonsense": it must be text, json or yaml`},
 		{[]string{"status", "web"}, exitFailed, `"web" is too much: kubectl koinon status takes options alone. See kubectl koinon status --help`},
 		{[]string{"status", "--nonsense"}, exitFailed, "unknown flag: --nonsense"},
+		{[]string{"status", "-n", "none"}, exitFailed, `there is no namespace "none"`},
 		{[]string{"doctor", "--nonsense"}, exitFailed, "unknown flag: --nonsense"},
 		{[]string{"plan", "--nonsense"}, exitFailed, "unknown flag: --nonsense"},
 		{[]string{"version", "web"}, 1, `"web" is too much: kubectl koinon version takes options alone. See kubectl koinon version --help`},

@@ -131,6 +131,9 @@ func (f *federating) checkFrom(ctx context.Context) error {
 	}
 	var names []string
 	for i := range clusters {
+		if reach.IsUnit(&clusters[i]) {
+			continue // what a cell appears as is no member
+		}
 		if clusters[i].Name == f.From {
 			return nil
 		}

@@ -130,6 +130,11 @@ func (o *overviewOptions) see(ctx context.Context, h *hub) (*overview, error) {
 		return nil, err
 	}
 	s := &overlook{hub: h, namespace: o.namespace()}
+	if s.namespace != "" { // who may not read it is told what he may not list
+		if there, err := h.namespace(ctx, s.namespace); err == nil && there == nil {
+			return nil, fmt.Errorf("there is no namespace %q", s.namespace)
+		}
+	}
 	s.found = overview{Members: []memberView{}, NotReady: []unitView{}, Types: []typeView{}, Unwell: []objectView{}, NotSeen: []notSeen{}}
 	if err != nil {
 		s.unseen("federated types", err)

@@ -409,10 +409,10 @@ func pathOf(gvr schema.GroupVersionResource, namespace, name string) string {
 
 // federatedPath is where the federated objects of a type are, in the version that all is decided in.
 func federatedPath(ftc *v1beta1.FederatedTypeConfig, version, namespace, name string) string {
-	return pathOf(federatedResource(ftc, version), namespace, name)
+	return pathOf(federatedIn(ftc, version), namespace, name)
 }
 
-func federatedResource(ftc *v1beta1.FederatedTypeConfig, version string) schema.GroupVersionResource {
+func federatedIn(ftc *v1beta1.FederatedTypeConfig, version string) schema.GroupVersionResource {
 	federated := ftc.Spec.FederatedType
 	return schema.GroupVersionResource{Group: federated.Group, Version: version, Resource: federated.PluralName}
 }

@@ -42,7 +42,7 @@ func (o *planOptions) dryRun(ctx context.Context, h *hub, ftc *v1beta1.Federated
 		return nil, fmt.Errorf("read %s %q: %s", d.GetKind(), d.GetName(), sentence(err))
 	}
 	version := d.GroupVersionKind().Version
-	request, err := o.request(ctx, h, federatedResource(ftc, version), d, before != nil)
+	request, err := o.request(ctx, h, federatedIn(ftc, version), d, before != nil)
 	if err != nil {
 		return nil, err
 	}

@@ -81,7 +81,7 @@ func (w *agentWait) run(ctx context.Context) error {
 		}
 		select {
 		case <-ctx.Done():
-			return ctx.Err()
+			return context.Cause(ctx)
 		case <-within.Done():
 			return errors.New(w.late(problem))
 		case <-tick.C:

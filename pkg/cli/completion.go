@@ -77,6 +77,32 @@ func (f *federation) completions(ctx context.Context, namespace, begun string) [
 	return out
 }
 
+// completeNames offers, for a flag, the clusters, or cells of the namespace, that there are, behind those that are there already.
+func completeNames(cmd *cobra.Command, flag string, flags *connection, of kind) {
+	// The only error is that there is no such flag, which a test would see.
+	_ = cmd.RegisterFlagCompletionFunc(flag, func(cmd *cobra.Command, _ []string, begun string) (names []cobra.Completion, _ cobra.ShellCompDirective) {
+		const directive = cobra.ShellCompDirectiveNoFileComp
+		source, err := loadSource(flags)
+		if err != nil {
+			return nil, directive
+		}
+		federation, err := source.newFederation(source.server)
+		if err != nil {
+			return nil, directive
+		}
+		ctx, cancel := context.WithTimeout(cmd.Context(), completionPatience)
+		defer cancel()
+		before := begun[:strings.LastIndex(begun, ",")+1]
+		all, _ := federation.list(ctx, of, source.namespace)
+		for _, name := range all {
+			if strings.HasPrefix(name, begun[len(before):]) {
+				names = append(names, before+name)
+			}
+		}
+		return names, directive
+	})
+}
+
 // completeContexts offers the contexts of the kubeconfig for a flag.
 func completeContexts(cmd *cobra.Command, flag string, flags *connection) {
 	// The only error is that there is no such flag, which a test would see.

@@ -63,7 +63,7 @@ authority of the profile must be one of yours, where the context or --certificat
 
   # The args in a pod of the host
   ["credential", "--token-file=/var/run/secrets/kubernetes.io/serviceaccount/token"]`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(*cobra.Command, []string) error { return o.run() },
 	}
 	cmd.Flags().StringVar(&o.TokenFile, "token-file", "", "A file with the token to give, instead of what the kubeconfig has. It is read every time.")

@@ -256,7 +256,7 @@ func TestCredentialRefusals(t *testing.T) {
 		"an empty file":            {args: in(empty), want: empty + " is empty: it must have a token"},
 		"a token that has ended":   {args: in(ended), want: "the token in " + ended + " has ended at 2026-01-01T00:00:00Z"},
 		"no server":                {args: []string{"--token-file", ended}, want: "--server is not given, and this is no pod of a cluster"},
-		"an argument":              {args: []string{"m1"}, want: `unknown command "m1"`},
+		"an argument":              {args: []string{"m1"}, want: `"m1" is too much`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Setenv("KUBERNETES_SERVICE_HOST", "")

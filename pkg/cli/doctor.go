@@ -254,7 +254,7 @@ func (d *doctor) look(ctx context.Context) (*diagnosis, error) {
 		})
 	}
 	group.Wait()
-	if err := ctx.Err(); err != nil {
+	if err := context.Cause(ctx); err != nil {
 		return nil, err
 	}
 	found := &diagnosis{Members: len(members), Findings: append([]finding{}, d.findings...)}

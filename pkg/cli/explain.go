@@ -43,8 +43,8 @@ func newExplainCommand(flags *connection, streams genericiooptions.IOStreams) *c
 overrides apply in which order, tenants, whose the namespace in the member is, how the member is, and what
 became of the last write.
 
-TARGET is the name of a cluster, cell or edge unit, as the object's topologyType has it. It need not be a target of the
-object: then it is said what keeps it from being one.
+TARGET is the name of a cluster, cell or edge unit, as the object's topologyType has it, or of a group of those, as zone a of
+cell:zone. It need not be a target of the object: then it is said what keeps it from being one.
 
 TYPE is the federated kind or the kind of its objects in members, in singular or plural, or a short name.`,
 		Example: `  # Why is web not in rz01a?
@@ -249,7 +249,7 @@ func (l *looked) explained(name string) []aim {
 	if name == "" {
 		return aims
 	}
-	named := slices.DeleteFunc(aims, func(a aim) bool { return a.Name != name && l.groupOf(a) != name })
+	named := slices.DeleteFunc(aims, func(a aim) bool { return !l.isCalled(a, name) })
 	if len(named) > 0 {
 		return named
 	}
@@ -282,7 +282,7 @@ func explainTarget(ctx context.Context, h *hub, l *looked, base *render.Base, a 
 		t.Mask = &reason{allows, "spec.placementMask: " + why}
 	}
 	if candidate == nil && a.Member == "" {
-		t.Verdict = cmp.Or(a.message, fmt.Sprintf("there is no %s %q", l.object.Base(), a.Name)) + l.others()
+		t.Verdict = cmp.Or(a.message, l.absence(a.Name)) + l.others()
 		return t, nil
 	}
 	namespace, name := l.kind.Place(l.object, a.Candidate)

@@ -22,13 +22,39 @@ import (
 	"github.com/koinon-io/koinon/pkg/federation/render"
 )
 
-// others continues a sentence with the names that there are.
+// absence says that nothing has a name.
+func (l *looked) absence(name string) string {
+	base, topologyType := l.object.Base(), l.object.TopologyType
+	switch {
+	case topology.Label(topologyType) == "":
+		return fmt.Sprintf("there is no %s %q", base, name)
+	case topology.IsGroupTarget(topologyType, name):
+		return fmt.Sprintf("there is no %s with the label %s", base, name)
+	}
+	return fmt.Sprintf("there is no %s %q, and none with the label %s", base, name, topology.GroupTarget(topologyType, name))
+}
+
+// others continues a sentence with the names that there are: of groups, if the object is placed by those.
 func (l *looked) others() string {
 	names := slices.Sorted(maps.Keys(l.candidates))
+	if topology.Label(l.object.TopologyType) != "" {
+		names = l.groups()
+	}
 	if len(names) == 0 {
 		return ""
 	}
 	return "; there are " + someNames(names)
+}
+
+// groups are those that something is in which the object may be placed in, as the status calls them.
+func (l *looked) groups() (names []string) {
+	for _, c := range l.candidates {
+		if group := l.object.CalledBy(*c); group != "" && c.Refusal == "" && !c.ByNameOnly {
+			names = append(names, topology.GroupTarget(l.object.TopologyType, group))
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
 }
 
 // whyTenant says whether the object may use a target and its member.

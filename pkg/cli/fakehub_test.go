@@ -34,6 +34,8 @@ type fakeHub struct {
 	asked     []asked
 	// created is told what is created for good; nil if nobody wants to know.
 	created func(path string, object map[string]any)
+	// absent are namespaces in which nothing can be made.
+	absent []string
 	// unserved are the beginnings of paths of types that are not served, and broken are paths that nobody may look at.
 	unserved, broken []string
 }
@@ -127,6 +129,12 @@ func (h *fakeHub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		fail(w, answer{http.StatusNotFound, "the server could not find the requested resource"})
 	case slices.Contains(h.broken, r.URL.Path):
 		fail(w, answer{http.StatusForbidden, "you may not look"})
+	case r.Method == http.MethodPost && slices.ContainsFunc(h.absent, func(name string) bool { return strings.Contains(r.URL.Path, "/namespaces/"+name+"/") }):
+		w.WriteHeader(http.StatusNotFound)
+		h.answer(w, metav1.Status{
+			TypeMeta: metav1.TypeMeta{Kind: "Status", APIVersion: "v1"}, Status: metav1.StatusFailure, Code: http.StatusNotFound,
+			Reason: metav1.StatusReasonNotFound, Message: "the namespace is not found", Details: &metav1.StatusDetails{Kind: "namespaces"},
+		})
 	case r.Method == http.MethodPost:
 		h.accept(w, body, nil)
 		if h.created != nil && r.URL.Query().Get("dryRun") == "" {

@@ -120,6 +120,9 @@ they are deleted with them. The objects are in the host then, which is where the
 	f.StringVar(&o.DryRun, "dry-run", o.DryRun, "client says what would be made, server has the server check it; neither makes anything.")
 	f.StringVarP(&o.Output, "output", "o", "", "yaml prints the federated objects, and makes nothing.")
 	f.StringVar(&o.System, "kubefed-namespace", o.System, "The namespace of KubeFedClusters.")
+	completeNames(cmd, "from", flags, cluster)
+	completeNames(cmd, "clusters", flags, cluster)
+	completeNames(cmd, "cells", flags, cell)
 	return cmd
 }
 

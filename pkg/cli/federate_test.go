@@ -635,3 +635,13 @@ func TestOnlyTheMemberThatHasTheObjectIsAskedForIt(t *testing.T) {
 		}
 	}
 }
+
+// What a cell appears as is no member, and is not offered as one.
+func TestFederateNamesMembersAlone(t *testing.T) {
+	h := newFederateHub(t)
+	h.put(testSystem+"kubefedclusters", `{items: [{metadata: {name: m1}}, {metadata: {name: c.shop, labels: {federation.koinon.io/topology: cell}}}]}`)
+	_, _, err := run(t, "federate", "cm/settings", "--all", "--from", "m9")
+	if want := `--from is "m9": there is no such cluster; there are m1`; err == nil || err.Error() != want {
+		t.Errorf("got %v, want %s", err, want)
+	}
+}

@@ -131,6 +131,9 @@ func (f *federating) checkFrom(ctx context.Context) error {
 	}
 	var names []string
 	for i := range clusters {
+		if reach.IsUnit(&clusters[i]) {
+			continue // what a cell appears as is no member
+		}
 		if clusters[i].Name == f.From {
 			return nil
 		}
@@ -612,7 +615,7 @@ func (f *federating) writeAll(ctx context.Context) error {
 			err = f.label(ctx, item)
 		}
 		if ctx.Err() != nil {
-			return ctx.Err()
+			return context.Cause(ctx)
 		}
 		if err != nil {
 			failed = append(failed, fmt.Errorf("%s: %w", item, err))

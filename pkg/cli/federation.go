@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -205,6 +206,10 @@ func sentence(err error) string {
 		return status.Status().Message
 	case errors.Is(err, context.DeadlineExceeded):
 		return "there was no answer in time"
+	}
+	var unanswered *url.Error // which has the URL, too
+	if errors.As(err, &unanswered) {
+		return unanswered.Err.Error()
 	}
 	return err.Error()
 }

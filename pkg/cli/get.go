@@ -86,10 +86,8 @@ Exit codes: 0 all members were asked; 1 refused or failed; 3 a member is missing
 	f.BoolVarP(&o.Watch, "watch", "w", false, "Show the objects, and then what changes.")
 	f.StringVarP(&o.Output, "output", "o", o.Output, "table or wide for people, json, yaml or name for a program.")
 	// It takes the place of kubectl's flag, which names a cluster of the kubeconfig.
-	// The only error is that there is no such flag, which a test would see.
-	_ = cmd.RegisterFlagCompletionFunc("cluster", func(cmd *cobra.Command, _ []string, begun string) ([]cobra.Completion, cobra.ShellCompDirective) {
-		return completeMembers(flags)(cmd, nil, begun)
-	})
+	completeNames(cmd, "cluster", flags, cluster)
+	completeNames(cmd, "cell", flags, cell)
 	return cmd
 }
 

@@ -93,7 +93,7 @@ func (o *getOptions) resolved(ctx context.Context, places []*place) ([]*place, e
 		all = append(all, func() { p.problem = o.resolve(p) })
 	}
 	together(asksAtOnce, all...)
-	if err := ctx.Err(); err != nil {
+	if err := context.Cause(ctx); err != nil {
 		return nil, err
 	}
 	return o.settle(places)

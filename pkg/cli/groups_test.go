@@ -33,7 +33,14 @@ func TestExplainOfAGroupIsThatOfWhatIsInIt(t *testing.T) {
 			`placed     no   spec.placement: topologies does not name "b", and it has the label zone=b`,
 		}},
 		"a group that nothing is in": {"zone=x", []string{
-			"zone=x: there is no cluster with the label zone=x that the object may use; there are bank, m1, m2, m3\n"}},
+			"zone=x: there is no cluster with the label zone=x that the object may use; there are zone=a, zone=b\n"}},
+		"the same by its name alone": {"x", []string{
+			"zone=x: there is no cluster with the label zone=x that the object may use; there are zone=a, zone=b\n"}},
+		"a group with its label": {"zone=a", []string{"m1 (shop/web of m1): masked", "m2 (shop/web of m2): masked"}},
+		"a name of nothing": {"y", []string{
+			"y: there is no cluster \"y\", and none with the label zone=y; there are zone=a, zone=b\n"}},
+		"a group of nothing that is not placed": {"zone=y", []string{
+			"zone=y: there is no cluster with the label zone=y; there are zone=a, zone=b\n"}},
 		"all": {"", []string{"m1 (shop/web of m1): masked", "m2 (shop/web of m2): masked", "zone=x: there is no cluster"}},
 	} {
 		t.Run(name, func(t *testing.T) {

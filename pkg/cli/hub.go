@@ -40,6 +40,8 @@ type hub struct {
 	mu sync.Mutex // guards what follows
 	// read is what was asked for, by path, and what came of it.
 	read map[string]*once
+	// coming are the paths of what is not there yet, and supposed to be made.
+	coming map[string]bool
 }
 
 // once is something that is read once.
@@ -65,7 +67,7 @@ func newHub(s *source, system string) (*hub, error) {
 	}
 	return &hub{
 		federation: &federation{server: s.server, client: client.RESTClient(), timeout: s.timeout},
-		system:     system, asked: config, requests: requests, read: map[string]*once{},
+		system:     system, asked: config, requests: requests, read: map[string]*once{}, coming: map[string]bool{},
 	}, nil
 }
 
@@ -152,6 +154,10 @@ func (h *hub) types(ctx context.Context) ([]v1beta1.FederatedTypeConfig, error) 
 	return list.Items, nil
 }
 
+func (h *hub) clusterPath(name string) string {
+	return kubefedPath + "/namespaces/" + h.system + "/kubefedclusters/" + name
+}
+
 // clusters are the KubeFedClusters, those that cells appear as included.
 func (h *hub) clusters(ctx context.Context) ([]v1beta1.KubeFedCluster, error) {
 	list, err := readInto[v1beta1.KubeFedClusterList](ctx, h, kubefedPath+"/namespaces/"+h.system+"/kubefedclusters")
@@ -183,9 +189,11 @@ func (h *hub) config(ctx context.Context) (*v1beta1.KubeFedConfig, error) {
 	return config, nil
 }
 
+func namespacePath(name string) string { return "/api/v1/namespaces/" + name }
+
 // namespace is one of the host; nil if there is none.
 func (h *hub) namespace(ctx context.Context, name string) (*corev1.Namespace, error) {
-	namespace, err := readInto[corev1.Namespace](ctx, h, "/api/v1/namespaces/"+name)
+	namespace, err := readInto[corev1.Namespace](ctx, h, namespacePath(name))
 	if apierrors.IsNotFound(err) {
 		return nil, nil
 	}
@@ -405,8 +413,12 @@ func pathOf(gvr schema.GroupVersionResource, namespace, name string) string {
 
 // federatedPath is where the federated objects of a type are, in the version that all is decided in.
 func federatedPath(ftc *v1beta1.FederatedTypeConfig, version, namespace, name string) string {
+	return pathOf(federatedIn(ftc, version), namespace, name)
+}
+
+func federatedIn(ftc *v1beta1.FederatedTypeConfig, version string) schema.GroupVersionResource {
 	federated := ftc.Spec.FederatedType
-	return pathOf(schema.GroupVersionResource{Group: federated.Group, Version: version, Resource: federated.PluralName}, namespace, name)
+	return schema.GroupVersionResource{Group: federated.Group, Version: version, Resource: federated.PluralName}
 }
 
 // throughMember is the path of a member's API.

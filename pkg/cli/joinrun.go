@@ -656,7 +656,7 @@ func poll(ctx context.Context, every, limit time.Duration, done func(context.Con
 		}
 		select {
 		case <-ctx.Done():
-			return ctx.Err()
+			return context.Cause(ctx)
 		case <-timeout.C:
 			return errTimeout
 		case <-ticker.C:

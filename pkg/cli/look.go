@@ -173,6 +173,19 @@ func (l *looked) groupOf(a aim) string {
 	return l.object.CalledBy(*candidate)
 }
 
+// isCalled reports whether a name means a target: its own, or that of its group, with the label or without.
+func (l *looked) isCalled(a aim, name string) bool {
+	topologyType := l.object.TopologyType
+	if a.Name == name || topology.Label(topologyType) == "" {
+		return a.Name == name
+	}
+	group := name
+	if !topology.IsGroupTarget(topologyType, name) {
+		group = topology.GroupTarget(topologyType, name)
+	}
+	return a.Name == group || topology.GroupTarget(topologyType, l.groupOf(a)) == group
+}
+
 // record is what the status says of a target.
 func (l *looked) record(name string) v1beta2.TargetStatus {
 	return l.byName[name]

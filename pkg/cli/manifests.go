@@ -22,6 +22,15 @@ type document struct {
 	*unstructured.Unstructured
 }
 
+// String is what the object is, in a sentence.
+func (d document) String() string {
+	said := d.GetAPIVersion() + " " + d.GetKind()
+	if name := d.GetName(); name != "" {
+		said += fmt.Sprintf(" %q", name)
+	}
+	return said
+}
+
 // manifestExtensions are those of files that are read out of folders, as kubectl has it.
 var manifestExtensions = []string{".json", ".yaml", ".yml"}
 

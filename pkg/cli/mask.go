@@ -64,7 +64,7 @@ func newMaskCommand(flags *connection, streams genericiooptions.IOStreams) *cobr
 as they are: nothing is created, changed or deleted there. Without a mask all may change.
 
 The mask is spec.placementMask of a federated object. Deletion of the object itself is not held back by it.`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(
@@ -298,15 +298,22 @@ func (o *maskOptions) objectsOfFiles(ctx context.Context, h *hub) (objects []mas
 		return nil, err
 	}
 	for _, d := range documents {
-		ftc, err := typeOfDocument(ctx, h, d)
+		ftc, err := typeIfFederated(ctx, h, d)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", d.from, err)
+		}
+		if ftc == nil {
+			fmt.Fprintf(o.ErrOut, "Warning: %s: %s is no federated object, and has no mask\n", d.from, d)
+			continue
 		}
 		object := masked{ftc, o.namespaceFor(ftc), d.GetName()}
 		if own := d.GetNamespace(); own != "" && object.namespace != "" {
 			object.namespace = own
 		}
 		objects = append(objects, object)
+	}
+	if len(objects) == 0 {
+		return nil, errors.New("there is no federated object in what -f names")
 	}
 	return objects, nil
 }

@@ -93,6 +93,20 @@ func TestMaskSaysWhatItLetsThroughAndWhatWaits(t *testing.T) {
 	}
 }
 
+// A folder has other objects, too.
+func TestMaskPassesOverWhatIsNotFederated(t *testing.T) {
+	h := newFakeHub(t)
+	h.put(testTypes+"federatedconfigmaps/web", withMask(""))
+	const cell = "{apiVersion: federation.koinon.io/v1alpha1, kind: Cell, metadata: {name: c}}\n"
+	stdout, stderr, err := run(t, "mask", "status", "-f", manifestFile(t, cell+"---\n"+placedInAll))
+	if err != nil || !strings.HasPrefix(stdout, "FederatedConfigMap shop/web") || !strings.Contains(stderr, `document 1: federation.koinon.io/v1alpha1 Cell "c" is no federated object, and has no mask`) {
+		t.Errorf("%v; it said %s%s", err, stderr, stdout)
+	}
+	if _, _, err := run(t, "mask", "status", "-f", manifestFile(t, cell)); err == nil || err.Error() != "there is no federated object in what -f names" {
+		t.Errorf("of a file without any: %v", err)
+	}
+}
+
 func TestMaskIsSetOnWhatSomebodyElseHasJustWritten(t *testing.T) {
 	h := newFakeHub(t)
 	h.put(testTypes+"federatedconfigmaps/web", withMask(""))
@@ -112,7 +126,7 @@ func TestWaitingEndsOnceAllowedTargetsAreUpToDate(t *testing.T) {
 		t.Errorf("%v; it said %s", err, stderr)
 	}
 	_, stderr, err := run(t, "mask", "set", "fcm/web", "--targets", "m3", "--wait", "--timeout", "1ms")
-	if err == nil || !strings.Contains(err.Error(), "not up to date") {
+	if err == nil || !strings.Contains(err.Error(), "up to date") {
 		t.Errorf("%v; it said %s", err, stderr)
 	}
 }

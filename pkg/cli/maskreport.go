@@ -78,11 +78,10 @@ func (o *maskOptions) report(ctx context.Context, h *hub, object masked, federat
 	}
 	aims := l.aims()
 	r.Unmatched = l.unmatched(o.Targets, aims)
+	r.Allowed = l.allowed(aims)
 	for _, a := range aims {
 		switch {
-		case a.purpose == toStay:
-		case !a.held:
-			r.Allowed = append(r.Allowed, l.allowed(a))
+		case a.purpose == toStay || !a.held:
 		case a.purpose == toLeave:
 			r.Waiting = append(r.Waiting, waitingTarget{a.Name, a.record.Generation, federated.Generation, "delete"})
 		case a.record.Hash == "" || a.record.Version == "":
@@ -120,11 +119,25 @@ func (l *looked) unmatched(names []string, aims []aim) (not []string) {
 	return not
 }
 
-// allowed says whether a target that may change has done so.
-func (l *looked) allowed(a aim) allowedTarget {
-	t := allowedTarget{Name: a.Name, State: a.record.State, Message: a.record.Message}
-	t.UpToDate = l.observed() && a.purpose == toRun && a.record.Name != "" && a.record.State.UpToDate()
-	return t
+// allowed lists the targets that may change, each once, and says whether they have done so. One that moves is up to date once
+// it is in all of its places.
+func (l *looked) allowed(aims []aim) []allowedTarget {
+	all, at := []allowedTarget{}, map[string]int{}
+	for _, a := range aims {
+		if a.held || a.purpose == toStay {
+			continue
+		}
+		t := allowedTarget{Name: a.Name, State: a.record.State, Message: a.record.Message}
+		t.UpToDate = l.observed() && a.purpose == toRun && a.record.Name != "" && a.record.State.UpToDate()
+		switch i, twice := at[a.Name]; {
+		case !twice:
+			at[a.Name] = len(all)
+			all = append(all, t)
+		case all[i].UpToDate:
+			all[i] = t
+		}
+	}
+	return all
 }
 
 // observed reports whether the status speaks of the object as it is.
@@ -254,10 +267,13 @@ func (o *maskOptions) wait(ctx context.Context, h *hub, objects []masked) error 
 		}
 		select {
 		case <-ctx.Done():
-			if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+			switch {
+			case errors.Is(ctx.Err(), context.DeadlineExceeded) && last == "":
+				return fmt.Errorf("after %s it is not known yet whether the targets are up to date", o.Timeout)
+			case errors.Is(ctx.Err(), context.DeadlineExceeded):
 				return fmt.Errorf("after %s these targets are not up to date: %s", o.Timeout, strings.ReplaceAll(last, "\n", ", "))
 			}
-			return ctx.Err()
+			return context.Cause(ctx)
 		case <-ticker.C:
 		}
 	}
@@ -278,15 +294,15 @@ func (o *maskOptions) behind(ctx context.Context, h *hub, objects []masked) (beh
 		case l.problem != "":
 			return nil, fmt.Errorf("%s: its targets cannot be computed: %s", object, l.problem)
 		}
-		for _, a := range l.aims() {
-			if a.held || a.purpose == toStay || l.allowed(a).UpToDate {
+		for _, t := range l.allowed(l.aims()) {
+			if t.UpToDate {
 				continue
 			}
-			state := string(a.record.State)
+			state := t.State
 			if state == "" || !l.observed() {
-				state = string(v1beta2.TargetPending)
+				state = v1beta2.TargetPending
 			}
-			behind = append(behind, fmt.Sprintf("%s of %s (%s)", a.Name, object, state))
+			behind = append(behind, fmt.Sprintf("%s of %s (%s)", t.Name, object, state))
 		}
 	}
 	return behind, nil

@@ -45,7 +45,7 @@ func (h *hub) memberTypes(ctx context.Context) ([]memberTypes, error) {
 	}
 	together(planAtOnce, all...)
 	slices.SortFunc(members, func(a, b memberTypes) int { return strings.Compare(a.member, b.member) })
-	return members, ctx.Err()
+	return members, context.Cause(ctx)
 }
 
 // onceIn sends requests in a context, and has no answer say that they should be sent again: client-go's discovery takes no context,

@@ -85,6 +85,19 @@ func TestExplainSaysHowItIsInEachPlace(t *testing.T) {
 	}
 }
 
+// A target that moves is one target: it is up to date once it has left where it was, too.
+func TestMaskNamesACellThatMovesOnce(t *testing.T) {
+	arrived := strings.Replace(movedCell, "state: WaitingForRemoval, message: waits", `state: ""`, 1)
+	for _, object := range []string{movedCell, arrived} {
+		newMovesHub(t, cellIn("m1"), object)
+		stdout, stderr, err := run(t, "mask", "status", "fcm/web")
+		const want = "FederatedConfigMap shop/web, generation 2: no mask: all targets may change\n  may change, not up to date: c\n"
+		if err != nil || stdout != want {
+			t.Errorf("%v; it said %s%s, want %s", err, stderr, stdout, want)
+		}
+	}
+}
+
 // That a target leaves where its cell was does not mean that it leaves.
 func TestAPlacementIsNotReplacedByOneWithoutACellThatMoves(t *testing.T) {
 	h := newFederateHub(t)

@@ -36,7 +36,7 @@ func newStatusCommand(flags *connection, streams genericiooptions.IOStreams) *co
 	o := &overviewOptions{IOStreams: streams, flags: flags, System: v1beta1.DefaultNamespace, Output: outputText}
 	cmd := &cobra.Command{
 		Use:   "status",
-		Args:  cobra.NoArgs,
+		Args:  func(cmd *cobra.Command, args []string) error { return failed(noArguments(cmd, args)) },
 		Short: "Show how members, cells and federated objects are, the worst first",
 		Long: `Show how the fleet is, the worst first: members, cells and edge units that are not ready, how many objects of each
 federated type are up to date and healthy, and the objects that are not, with the command that explains each.
@@ -58,14 +58,15 @@ well, and not all could be looked at.`,
   kubectl koinon status -n shop --all -o json`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := o.complete(); err != nil {
-				return err
+				return failed(err)
 			}
 			if err := o.validate(); err != nil {
-				return err
+				return failed(err)
 			}
 			return o.run(cmd.Context())
 		},
 	}
+	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return failed(err) })
 	f := cmd.Flags()
 	f.BoolVar(&o.All, "all", false, fmt.Sprintf("Everything, and not only the %d worst of each sort.", overviewShown))
 	f.StringVarP(&o.Output, "output", "o", o.Output, "text for people, json or yaml for a program.")
@@ -85,11 +86,11 @@ func (o *overviewOptions) validate() error {
 func (o *overviewOptions) run(ctx context.Context) error {
 	h, err := newHub(o.source, o.System)
 	if err != nil {
-		return &exitError{exitFailed, err.Error()}
+		return failed(err)
 	}
 	seen, err := o.see(ctx, h)
 	if err != nil {
-		return &exitError{exitFailed, err.Error()}
+		return failed(err)
 	}
 	seen.sort()
 	verdict := seen.verdict() // of all that was seen
@@ -100,7 +101,7 @@ func (o *overviewOptions) run(ctx context.Context) error {
 		err = printValue(o.Out, o.Output, seen)
 	}
 	if err != nil {
-		return &exitError{exitFailed, err.Error()}
+		return failed(err)
 	}
 	return verdict
 }
@@ -129,6 +130,11 @@ func (o *overviewOptions) see(ctx context.Context, h *hub) (*overview, error) {
 		return nil, err
 	}
 	s := &overlook{hub: h, namespace: o.namespace()}
+	if s.namespace != "" { // who may not read it is told what he may not list
+		if there, err := h.namespace(ctx, s.namespace); err == nil && there == nil {
+			return nil, fmt.Errorf("there is no namespace %q", s.namespace)
+		}
+	}
 	s.found = overview{Members: []memberView{}, NotReady: []unitView{}, Types: []typeView{}, Unwell: []objectView{}, NotSeen: []notSeen{}}
 	if err != nil {
 		s.unseen("federated types", err)
@@ -142,7 +148,7 @@ func (o *overviewOptions) see(ctx context.Context, h *hub) (*overview, error) {
 		all = append(all, func() { s.objects(ctx, &types[i]) })
 	}
 	together(asksAtOnce, all...)
-	return &s.found, ctx.Err()
+	return &s.found, context.Cause(ctx)
 }
 
 // mayNotList reports whether the types were not read since the caller may not list them.

@@ -81,6 +81,7 @@ func TestStatusShowsTheWorstFirst(t *testing.T) {
 			}
 		}},
 		"one namespace": {"status -n bank", func(f *fakeFleet) {
+			f.put("/api/v1/namespaces/bank", `{metadata: {name: bank}}`)
 			f.put(groupPath+"/namespaces/bank/cells", `{items: []}`)
 			f.put("/apis/edge.koinon.io/v1alpha1/namespaces/bank/edgeunits", `{items: []}`)
 			f.put("/apis/types.kubefed.io/v1beta2/namespaces/bank/federatedconfigmaps", `{items: []}`)

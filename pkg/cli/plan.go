@@ -44,7 +44,7 @@ func newPlanCommand(flags *connection, streams genericiooptions.IOStreams) *cobr
 		Use:   "plan -f FILE",
 		Args:  noFilesAsArguments,
 		Short: "Show what applying federated objects would change, in which member",
-		Long: `Show what "kubectl apply -f FILE" of federated objects would change, as a diff for each target. Targets with
+		Long: `Show what "kubectl apply -f FILE" would change in members, as a diff for each target. Targets with
 the same diff are shown together. Nothing is changed.
 
 Each object is applied as a dry run, which says what it would be, with defaults, admission and conversion.
@@ -52,10 +52,13 @@ For each of its targets, what is there is read from the member, and what the con
 the member says what would come of it. You ask members yourself, through clusters/NAME/proxy: it takes the
 right to read, create and update the objects there.
 
+Objects that are not federated, such as Cells and Namespaces, are applied as dry runs, too, and what is planned after them
+is planned as if they were there. What they change elsewhere is said, and not planned.
+
 A target that is no longer placed loses the object, and is shown with it. One that the placement mask holds back
 is shown with what waits. Values of Secrets are not shown.
 
-Exit codes: 0 if nothing would change, 1 if something would, 3 if a member did not answer, or refused: what is shown of
+Exit codes: 0 if nothing would change, 1 if something would, in members or of what is not federated, 3 if a member did not answer, or refused: what is shown of
 the others is true. More than that is wrong with 2.`,
 		Example: `  # What would this change?
   kubectl koinon plan -f web.yaml
@@ -129,8 +132,7 @@ func (o *planOptions) run(ctx context.Context) error {
 	if len(documents) == 0 {
 		return &exitError{exitFailed, "there is no object in what -f names"}
 	}
-	// Where a namespace goes decides where objects in it go.
-	slices.SortStableFunc(documents, func(a, b document) int { return cmp.Compare(namespacesFirst(a), namespacesFirst(b)) })
+	slices.SortStableFunc(documents, func(a, b document) int { return cmp.Compare(planOrder(a), planOrder(b)) })
 	hub, err := newHub(o.source, o.System)
 	if err != nil {
 		return &exitError{exitFailed, err.Error()}
@@ -138,17 +140,14 @@ func (o *planOptions) run(ctx context.Context) error {
 	result := &plan{}
 	out := newPlanPrinter(o)
 	for _, document := range documents {
-		planned, err := o.plan(ctx, hub, document, out)
+		err := o.add(ctx, hub, document, result, out)
 		switch {
 		case ctx.Err() != nil:
-			return &exitError{exitFailed, ctx.Err().Error()}
+			return failed(context.Cause(ctx))
 		case err != nil:
 			result.Errors = append(result.Errors, fmt.Sprintf("%s: %v", document.from, err))
 			fmt.Fprintf(o.ErrOut, "error: %s: %v\n", document.from, err)
-			continue
 		}
-		result.Objects = append(result.Objects, planned)
-		out.object(planned)
 	}
 	result.Requests = hub.requests.Load()
 	if err := out.end(result); err != nil {
@@ -157,16 +156,38 @@ func (o *planOptions) run(ctx context.Context) error {
 	return result.exit()
 }
 
-func namespacesFirst(d document) int {
-	if d.GetKind() == "FederatedNamespace" {
-		return 0
+// add plans one object, and prints what comes of it.
+func (o *planOptions) add(ctx context.Context, h *hub, d document, result *plan, out *planPrinter) error {
+	if d.GetAPIVersion() == "" || d.GetKind() == "" {
+		return errors.New("it is no object: apiVersion and kind must be set")
 	}
-	return 1
+	ftc, err := typeIfFederated(ctx, h, d)
+	if err != nil {
+		return err
+	}
+	if ftc == nil {
+		planned, err := o.planHost(ctx, h, d)
+		if err != nil {
+			return err
+		}
+		result.Host = append(result.Host, planned)
+		out.hostObject(planned)
+		return nil
+	}
+	planned, err := o.plan(ctx, h, ftc, d, out)
+	if err != nil {
+		return err
+	}
+	result.Objects = append(result.Objects, planned)
+	out.object(planned)
+	return nil
 }
 
 // plan is what would change; it is what -o json prints.
 type plan struct {
 	Objects []*plannedObject `json:"objects"`
+	// Host are the objects that are not federated.
+	Host []*plannedHostObject `json:"host,omitempty"`
 	// Errors are of objects that could not be planned at all.
 	Errors []string `json:"errors,omitempty"`
 	// Requests that were sent, to Koinon and through it to members.
@@ -177,6 +198,11 @@ type plan struct {
 func (p *plan) exit() error {
 	code := 0
 	failed := len(p.Errors) > 0
+	for _, object := range p.Host {
+		if object.Outcome.changes() {
+			code = exitChanges
+		}
+	}
 	for _, object := range p.Objects {
 		failed = failed || object.Problem != ""
 		for _, t := range object.Targets {
@@ -202,6 +228,8 @@ type plannedObject struct {
 	Kind      string `json:"kind"`
 	Namespace string `json:"namespace,omitempty"`
 	Name      string `json:"name"`
+	// Unchecked is why the server could not check it.
+	Unchecked string `json:"unchecked,omitempty"`
 	// Problem is why its targets cannot be computed.
 	Problem string `json:"problem,omitempty"`
 	// Targets that are placed, or hold the object, by name.
@@ -252,18 +280,16 @@ func (o outcome) changes() bool { return o == outCreated || o == outUpdated || o
 func (o outcome) unknown() bool { return o == outUnreachable || o == outForbidden || o == outRefused }
 
 // plan plans one object.
-func (o *planOptions) plan(ctx context.Context, h *hub, d document, out *planPrinter) (*plannedObject, error) {
-	applied, err := o.dryRun(ctx, h, d)
+func (o *planOptions) plan(ctx context.Context, h *hub, ftc *v1beta1.FederatedTypeConfig, d document, out *planPrinter) (*plannedObject, error) {
+	applied, err := o.dryRun(ctx, h, ftc, d)
 	if err != nil {
 		return nil, err
 	}
-	for _, warning := range applied.warnings {
-		fmt.Fprintf(o.ErrOut, "Warning: %s %s: %s\n", d.GetKind(), applied.after.Name, warning)
-	}
+	o.warn(d, applied.warnings)
 	if reach.KindOf(&applied.ftc.Spec).IsNamespace() {
 		h.suppose(federatedPath(applied.ftc, v1beta2.SchemeGroupVersion.Version, applied.after.Namespace, applied.after.Name), applied.after)
 	}
-	planned := &plannedObject{Kind: d.GetKind(), Namespace: applied.after.Namespace, Name: applied.after.Name, Targets: []plannedTarget{}}
+	planned := &plannedObject{Kind: d.GetKind(), Namespace: applied.after.Namespace, Name: applied.after.Name, Unchecked: applied.unchecked, Targets: []plannedTarget{}}
 	looked, err := look(ctx, h, applied.ftc, applied.after)
 	if err != nil {
 		return nil, err

@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -20,6 +19,7 @@ import (
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/conversion"
 	typesv1beta1 "github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/validation"
 )
 
 // applied is what applying a document would make of a federated object.
@@ -28,28 +28,21 @@ type applied struct {
 	after *v1beta2.FederatedObject
 	// warnings are the server's.
 	warnings []string
+	// unchecked is why the server was not asked what it makes of it; empty if it was.
+	unchecked string
 }
 
 // dryRun applies a document as a dry run, as kubectl would.
-func (o *planOptions) dryRun(ctx context.Context, h *hub, d document) (*applied, error) {
-	ftc, err := typeOfDocument(ctx, h, d)
-	if err != nil {
+func (o *planOptions) dryRun(ctx context.Context, h *hub, ftc *v1beta1.FederatedTypeConfig, d document) (*applied, error) {
+	if err := o.place(d, ftc.Spec.FederatedType.Scope == v1beta1.NamespaceScoped); err != nil {
 		return nil, err
 	}
-	namespace, err := o.namespaceOf(ftc, d)
-	if err != nil {
-		return nil, err
-	}
-	if d.GetName() == "" {
-		return nil, errors.New("metadata.name: it must be set")
-	}
-	d.SetNamespace(namespace)
-	before, err := readFederated(ctx, h, ftc, namespace, d.GetName())
+	before, err := readFederated(ctx, h, ftc, d.GetNamespace(), d.GetName())
 	if err != nil && !apierrors.IsNotFound(err) {
 		return nil, fmt.Errorf("read %s %q: %s", d.GetKind(), d.GetName(), sentence(err))
 	}
 	version := d.GroupVersionKind().Version
-	request, err := o.request(ctx, h, ftc, d, before != nil)
+	request, err := o.request(ctx, h, federatedIn(ftc, version), d, before != nil)
 	if err != nil {
 		return nil, err
 	}
@@ -58,8 +51,12 @@ func (o *planOptions) dryRun(ctx context.Context, h *hub, d document) (*applied,
 		return result, nil
 	}
 	answer, warnings, err := h.do(ctx, *request)
+	if result.unchecked = h.notYet(err, ftc, d); result.unchecked != "" {
+		result.after, err = takenAsWritten(ftc, d)
+		return result, err
+	}
 	if err != nil {
-		return nil, fmt.Errorf("the server does not take it: %s", sentence(err))
+		return nil, notTaken(err)
 	}
 	result.warnings = warnings
 	if result.after, err = readAnswer(answer, version, before); err != nil {
@@ -68,8 +65,39 @@ func (o *planOptions) dryRun(ctx context.Context, h *hub, d document) (*applied,
 	return result, nil
 }
 
-// typeOfDocument finds the type of a federated object.
-func typeOfDocument(ctx context.Context, h *hub, d document) (*v1beta1.FederatedTypeConfig, error) {
+// notYet says why a server cannot check an object before what is planned with it is made: its type, or its namespace. It is empty
+// if err has another reason.
+func (h *hub) notYet(err error, ftc *v1beta1.FederatedTypeConfig, d document) string {
+	types := schema.GroupVersionResource{Group: typeKind.Group, Version: v1beta1.SchemeGroupVersion.Version, Resource: "federatedtypeconfigs"}
+	switch {
+	case isNamespaceMissing(err) && h.comes(namespacePath(d.GetNamespace())):
+		return "its namespace is made first"
+	case isNoType(err) && h.comes(pathOf(types, ftc.Namespace, ftc.Name)):
+		return "its type is enabled first"
+	}
+	return ""
+}
+
+// takenAsWritten is what a document would be stored as, as far as that is known without the server.
+func takenAsWritten(ftc *v1beta1.FederatedTypeConfig, d document) (*v1beta2.FederatedObject, error) {
+	data, err := json.Marshal(d.Object)
+	if err != nil {
+		return nil, err
+	}
+	object, err := readAnswer(data, d.GroupVersionKind().Version, nil)
+	if err != nil {
+		return nil, err
+	}
+	conversion.SetDefaults(object)
+	target := ftc.Spec.TargetType
+	return object, validation.ValidateObject(object, validation.Options{
+		TargetKind: target.Kind, TargetAPIVersion: schema.GroupVersion{Group: target.Group, Version: target.Version}.String(),
+		Namespaced: ftc.Spec.FederatedType.Scope == v1beta1.NamespaceScoped, RequestedVersion: d.GroupVersionKind().Version,
+	}).ToAggregate()
+}
+
+// typeIfFederated finds the type of a federated object. It is nil for others.
+func typeIfFederated(ctx context.Context, h *hub, d document) (*v1beta1.FederatedTypeConfig, error) {
 	all, err := h.types(ctx)
 	if err != nil {
 		return nil, err
@@ -85,14 +113,14 @@ func typeOfDocument(ctx context.Context, h *hub, d document) (*v1beta1.Federated
 		}
 		return &all[i], nil
 	}
-	return nil, fmt.Errorf("%s %s %q is no federated object: there is no FederatedTypeConfig with that federatedType", d.GetAPIVersion(), d.GetKind(), d.GetName())
+	return nil, nil
 }
 
 // namespaceOf is where an object goes: --namespace says it, or the object itself, or the context.
-func (o *planOptions) namespaceOf(ftc *v1beta1.FederatedTypeConfig, d document) (string, error) {
+func (o *planOptions) namespaceOf(namespaced bool, d document) (string, error) {
 	own := d.GetNamespace()
 	switch {
-	case ftc.Spec.FederatedType.Scope != v1beta1.NamespaceScoped:
+	case !namespaced:
 		return "", nil
 	case own == "":
 		return o.source.namespace, nil
@@ -103,20 +131,19 @@ func (o *planOptions) namespaceOf(ftc *v1beta1.FederatedTypeConfig, d document) 
 }
 
 // request is the dry run of applying a document; nil if that changes nothing.
-func (o *planOptions) request(ctx context.Context, h *hub, ftc *v1beta1.FederatedTypeConfig, d document, exists bool) (*sent, error) {
-	version := d.GroupVersionKind().Version
+func (o *planOptions) request(ctx context.Context, h *hub, gvr schema.GroupVersionResource, d document, exists bool) (*sent, error) {
 	body, err := json.Marshal(d.Object)
 	if err != nil {
 		return nil, err
 	}
 	query := map[string]string{"dryRun": metav1.DryRunAll, "fieldManager": o.FieldManager, "fieldValidation": metav1.FieldValidationStrict}
-	path := federatedPath(ftc, version, d.GetNamespace(), d.GetName())
+	path := pathOf(gvr, d.GetNamespace(), d.GetName())
 	switch {
 	case o.ServerSide:
 		query["force"] = strconv.FormatBool(o.ForceConflicts)
 		return &sent{verb: http.MethodPatch, path: path, query: query, body: body, content: string(types.ApplyYAMLPatchType)}, nil
 	case !exists:
-		return &sent{verb: http.MethodPost, path: federatedPath(ftc, version, d.GetNamespace(), ""), query: query, body: body}, nil
+		return &sent{verb: http.MethodPost, path: pathOf(gvr, d.GetNamespace(), ""), query: query, body: body}, nil
 	}
 	current, _, err := h.do(ctx, sent{verb: http.MethodGet, path: path})
 	if err != nil {

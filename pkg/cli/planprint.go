@@ -31,7 +31,8 @@ type planPrinter struct {
 	// live says that somebody looks at errOut as it is written.
 	live     bool
 	requests bool
-	begun    bool
+	// begun says that something was printed, and list that it was a line of a list.
+	begun, list bool
 }
 
 func newPlanPrinter(o *planOptions) *planPrinter {
@@ -157,20 +158,28 @@ func (g *group) said() string {
 	return said
 }
 
+// separate leaves a line free before what is printed next, but between lines of a list.
+func (p *planPrinter) separate(list bool) {
+	if p.begun && !(list && p.list) {
+		fmt.Fprintln(p.out)
+	}
+	p.begun, p.list = true, list
+}
+
 // object prints what becomes of one object.
 func (p *planPrinter) object(o *plannedObject) {
 	if p.json {
 		return
 	}
-	if p.begun {
-		fmt.Fprintln(p.out)
-	}
-	p.begun = true
+	p.separate(false)
 	name := o.Name
 	if o.Namespace != "" {
 		name = o.Namespace + "/" + name
 	}
 	fmt.Fprintf(p.out, "%s\n", p.color(bold, fmt.Sprintf("%s %s: %s", o.Kind, name, o.summary())))
+	if o.Unchecked != "" {
+		fmt.Fprintf(p.out, "  %s: the server has not checked the object, nor added to it\n", o.Unchecked)
+	}
 	for _, g := range groupsOf(o.Targets) {
 		fmt.Fprintf(p.out, "%s\n", p.color(bold, g.named()+": "+g.said()))
 		for _, warning := range g.Warnings {
@@ -179,6 +188,22 @@ func (p *planPrinter) object(o *plannedObject) {
 		for line := range strings.Lines(g.Diff) {
 			p.diffLine(line)
 		}
+	}
+}
+
+// hostObject prints what becomes of an object that is not federated.
+func (p *planPrinter) hostObject(o *plannedHostObject) {
+	if p.json {
+		return
+	}
+	p.separate(true)
+	line := fmt.Sprintf("%s %s %s", o.Kind, strings.TrimPrefix(o.Namespace+"/"+o.Name, "/"), sayings[o.Outcome].one)
+	if o.Outcome.changes() {
+		line += ", in the host alone"
+	}
+	fmt.Fprintln(p.out, p.color(bold, line))
+	if o.Message != "" {
+		fmt.Fprintf(p.out, "  %s\n", o.Message)
 	}
 }
 

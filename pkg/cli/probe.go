@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -58,6 +59,9 @@ func (p *prober) probe(ctx context.Context, a aim) plannedTarget {
 	t.Object = strings.TrimPrefix(namespace+"/"+name, "/")
 	objection, err := p.objection(ctx, p.hub, a.Candidate)
 	switch {
+	case p.hub.comes(p.hub.clusterPath(a.Member)):
+		t.Outcome, t.Message = outUnreachable, fmt.Sprintf("cluster %q is not joined yet", a.Member)
+		return t
 	case err != nil:
 		return t.failed(err)
 	case objection != "":

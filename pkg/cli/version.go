@@ -39,7 +39,7 @@ func newVersionCommand(flags *connection, streams genericiooptions.IOStreams) *c
 		Short: "Print the version of this command, and of the server's Kubernetes",
 		Long: `Print the version of this command, and the version of Kubernetes that the server of the current
 context says it is.`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := o.validate(); err != nil {
 				return err

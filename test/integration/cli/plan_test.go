@@ -126,6 +126,21 @@ spec:
 `, color)
 }
 
+// inCell has a federated object, and what it goes by.
+const inCell = `
+apiVersion: types.kubefed.io/v1beta2
+kind: FederatedConfigMap
+metadata: {name: in-cell}
+spec: {topologyType: cell, template: {data: {color: blue}}, placement: {topologies: [{name: c1}]}}
+---
+apiVersion: federation.koinon.io/v1alpha1
+kind: Cell
+metadata: {name: c1}
+spec: {clusterName: m1, memberNamespace: shop-c1}
+---
+{apiVersion: v1, kind: Namespace, metadata: {name: shop}}
+`
+
 // TestAReleaseIsPlannedMaskedAndExplained goes through a gray release of two members, one of which is lost in the end.
 func TestAReleaseIsPlannedMaskedAndExplained(t *testing.T) {
 	w := start(t)
@@ -140,6 +155,13 @@ func TestAReleaseIsPlannedMaskedAndExplained(t *testing.T) {
 		if got := testbed.RunKubectl(t, member.Kubeconfig(), "", "get", "configmap", "web", "-n", namespace); got.Err == nil {
 			t.Errorf("after the plan there is %s", got.Stdout)
 		}
+	}
+
+	// What is in the same file counts: the object goes to a cell that there is not yet.
+	w.has(w.plugin(1, inCell, "plan", "-f", "-"), "Namespace shop does not change\nCell shop/c1 is created, in the host alone\n",
+		"FederatedConfigMap shop/in-cell: 1 created\nc1: is created: its namespace is made first")
+	if got := w.kubectl("get", "cells", "-n", namespace, "-o", "name"); got != "" {
+		t.Errorf("after the plan there is %s", got)
 	}
 
 	testbed.KubectlStdin(t, w.kubeconfig, web("blue"), "apply", "-n", namespace, "-f", "-")

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
 )
@@ -85,6 +86,21 @@ func TestWhatIsWrongIsNamed(t *testing.T) {
 		_, err := Parse([]v1beta1.RetainedField{{Path: "/spec/a"}, wrong})
 		if err == nil || !strings.HasPrefix(err.Error(), want) {
 			t.Errorf("got %v, want %s", err, want)
+		}
+	}
+}
+
+// Admission refuses what the engine would not take, and nothing else: both go by one rule.
+func TestAdmissionAndTheEngineTakeTheSamePaths(t *testing.T) {
+	for path, want := range map[string]bool{
+		"/spec/a": true, "/spec/*/a": true, "/spec/l/*": true, "/spec/l/0": true, "/data/*": true, "/rules": true,
+		"/spec": false, "/spec/*": false, "/spec/*/*": false, "/spec/l/-": false, "/spec/-/a": false, "/metadata/labels": false, "spec": false, "": false,
+	} {
+		fields := []v1beta1.RetainedField{{Path: path}}
+		_, err := Parse(fields)
+		errs := Validate(fields, 0, field.NewPath("spec", "retainFields"))
+		if (err == nil) != want || (len(errs) == 0) != want {
+			t.Errorf("%q: the engine says %v, admission %v, want that it is taken: %v", path, err, errs, want)
 		}
 	}
 }

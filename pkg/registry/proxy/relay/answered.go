@@ -52,7 +52,7 @@ func (s *sending) Read(p []byte) (int, error) {
 
 // Close implements io.Closer.
 func (s *sending) Close() error {
-	if s.hurry != nil && !s.ended.Load() {
+	if s.lingers() {
 		s.hurry()
 	}
 	return s.ReadCloser.Close()
@@ -70,10 +70,13 @@ func (s *sending) interrupt() {
 // begin is called before the headers of an answer are written, with those. A request that has not ended by
 // Close had not ended by then.
 func (s *sending) begin(header http.Header) {
-	if s.hurry != nil && !s.ended.Load() {
+	if s.lingers() {
 		header.Set("Connection", "close")
 	}
 }
+
+// lingers reports whether there is more to come that Close may have to wait for.
+func (s *sending) lingers() bool { return s.hurry != nil && !s.ended.Load() }
 
 // answered is the body of an answer.
 type answered struct {

@@ -214,3 +214,33 @@ func TestARefusalEndsARequestThatIsNotAllSent(t *testing.T) {
 		})
 	}
 }
+
+// A client of HTTP/1.1 that waits has the end of a refusal, and not only its text, before it is known whether it sends the rest.
+func TestARefusalOfNoKnownLengthEndsBeforeItsRequest(t *testing.T) {
+	const piece, pieces = "there is no room for that\n", 200
+	overEach(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.ProtoMajor == 1 {
+			w.Header().Set("Connection", "close") // or the library's server waits for the rest
+		}
+		w.WriteHeader(http.StatusRequestEntityTooLarge)
+		for range pieces {
+			_, _ = io.WriteString(w, piece)
+			_ = http.NewResponseController(w).Flush()
+		}
+	}, func(t *testing.T, b *bench) {
+		relay.SetUnsentFor(b.relay, time.Hour)
+		sends, answers := b.post()
+		if _, err := io.WriteString(sends, "begin"); err != nil {
+			t.Fatal(err)
+		}
+		answer := <-answers
+		if answer.err != nil {
+			t.Fatal(answer.err)
+		}
+		defer answer.Body.Close()
+		got, err := io.ReadAll(answer.Body)
+		if err != nil || string(got) != strings.Repeat(piece, pieces) || answer.StatusCode != http.StatusRequestEntityTooLarge {
+			t.Errorf("got %d, %d bytes, %v", answer.StatusCode, len(got), err)
+		}
+	})
+}

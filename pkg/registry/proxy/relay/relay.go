@@ -200,6 +200,9 @@ func (e *exchange) RoundTrip(request *http.Request) (*http.Response, error) {
 		_ = answer.Body.Close()
 		return nil, err
 	}
+	if early && e.asked.lingers() {
+		answer = measured(answer)
+	}
 	return answer, nil
 }
 

@@ -16,9 +16,12 @@ const maxFieldPointerBytes = 1 << 10
 // object it is, have rules of their own, or are the member's anyway.
 var notRetained = []string{"apiVersion", "kind", "metadata", "status"}
 
+// afterLast, as a step of a JSON pointer, is the item after the last one of a list (RFC 6901): nothing is ever there.
+const afterLast = "-"
+
 // FieldPointerProblem returns why a JSON pointer cannot name fields that the member decides, in
-// words that follow it, and "" if it can. /spec as a whole cannot: it is what a federated object
-// is there for.
+// words that follow it, and "" if it can. /spec as a whole cannot, nor all that is in it, as /spec/* is: it
+// is what a federated object is there for.
 func FieldPointerProblem(pointer string) string {
 	if len(pointer) > maxFieldPointerBytes {
 		return fmt.Sprintf("must be at most %d bytes", maxFieldPointerBytes)
@@ -31,8 +34,13 @@ func FieldPointerProblem(pointer string) string {
 		return "must begin with a field of the object, such as /spec"
 	case slices.Contains(notRetained, steps[0]):
 		return fmt.Sprintf("must be below /spec or another field than /apiVersion, /kind, /metadata and /status: what of /%s comes from members is no matter of types", steps[0])
-	case len(steps) == 1 && steps[0] == "spec":
-		return "must be a field below /spec, such as /spec/caBundle: the spec as a whole is what is federated"
+	case steps[0] == "spec" && !slices.ContainsFunc(steps[1:], isNamed):
+		return "must name a field below /spec, such as /spec/caBundle: the spec as a whole is what is federated"
+	case slices.Contains(steps, afterLast):
+		return "must not have the step -, which in a list is after the last item, where nothing is: * stands for any item or key"
 	}
 	return ""
 }
+
+// isNamed reports whether a step says which field it is.
+func isNamed(step string) bool { return step != AnyStep }

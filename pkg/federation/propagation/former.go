@@ -227,15 +227,19 @@ func (w *way) note(t viewTarget, o observation, d decision) {
 // leave has the copy in a former place go if it may. It returns when to ask again, 0 if something
 // will tell.
 func (w *way) leave(t *viewTarget) (again time.Duration) {
-	switch {
-	case t.intent != await || !w.arrived[t.Name]:
+	if t.intent != await || !w.arrived[t.Name] {
 		return 0
-	case !w.e.othersArrived(w.v, t.Name):
-		t.reason = fmt.Sprintf("the object in %s stays until all others that move with the target are up to date and healthy, too", t.where())
-		return othersPause
 	}
-	t.intent = remove
-	return 0
+	arrived, waits := w.e.othersArrived(w.v, t.Name)
+	if arrived {
+		t.intent = remove
+		return 0
+	}
+	t.reason = fmt.Sprintf("the object in %s stays until all others that move with the target are up to date and healthy, too", t.where())
+	if waits != "" {
+		t.reason += "; it waits for " + waits
+	}
+	return othersPause
 }
 
 // hasArrived reports whether the object is in the target, and is well there.

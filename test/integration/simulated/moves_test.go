@@ -780,3 +780,24 @@ func TestWhatHoldsAMoveIsNamed(t *testing.T) {
 	m.settledIn(to)
 	m.eventually("it has moved", func() error { return moving("") })
 }
+
+// A cell that comes back to a member that is silent, before anything was written where it was in between, and moves on:
+// what is in that member is removed once it answers.
+func TestACellThatPassesASilentMemberAgainLeavesNothingThere(t *testing.T) {
+	m := startMover(t)
+	first, second, third := m.members[0], m.members[1], m.members[2]
+	both := []schema.GroupVersionResource{simulation.FederatedConfigMaps, federatedDeployments}
+	m.isKnownToBeSilent(first)
+	m.isKnownToBeSilent(second)
+	for _, to := range []*simulation.Member{second, first} {
+		m.move(to)
+		for _, gvr := range both {
+			m.says(gvr, v1beta2.TargetClusterNotReady, to, "", map[bool]int{true: 1}[to == second])
+		}
+	}
+	m.move(third)
+	m.runsIn(third)
+	first.Up()
+	second.Up()
+	m.settledIn(third)
+}

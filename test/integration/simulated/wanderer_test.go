@@ -9,13 +9,12 @@ import (
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
-	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
 	"github.com/koinon-io/koinon/test/simulation"
 )
 
 // A cell that is moved to and fro, while members fall silent by turns, the controllers restart, and its objects are
-// changed, masked, deleted and made anew, runs all of its objects together somewhere at every moment, and all of
-// them where it is at last, and nowhere else. See extent for how to have other histories, or the same again.
+// changed and masked, runs all of its objects together somewhere at every moment, and all of them where it is at
+// last, and nowhere else. See extent for how to have other histories, or the same again.
 func TestHistoriesOfACellThatMoves(t *testing.T) {
 	extent := extentOf(t)
 	for seed := extent.seed; seed < extent.seed+extent.histories; seed++ {
@@ -40,21 +39,16 @@ type wanderer struct {
 	// at is where the cell says that it is, and value what its ConfigMap is to have.
 	at    *simulation.Member
 	value string
-	// torn: the cell was made anew, and in between somebody may have begun to drain it; or the ConfigMap was.
-	torn bool
-	// due: the federated ConfigMap is to be made anew once it is gone.
-	due bool
 }
 
 var wandering = []schema.GroupVersionResource{simulation.FederatedConfigMaps, federatedDeployments}
 
 func (w *wanderer) step() {
 	w.Helper()
-	w.remake()
 	member := w.members[w.IntN(len(w.members))]
 	gvr := wandering[w.IntN(len(wandering))]
 	what := ""
-	switch w.IntN(13) {
+	switch w.IntN(11) {
 	case 0, 1, 2:
 		w.at, what = member, "the cell moves to "+member.Name()
 		w.move(member)
@@ -81,31 +75,8 @@ func (w *wanderer) step() {
 	case 9, 10:
 		what = "Deployments become healthy"
 		w.control()
-	case 11:
-		w.torn, what = true, "the cell is made anew in "+member.Name()
-		w.loseUnit(cellResource, "c1")
-		w.at = member
-		w.makeUnit(cellResource, "c1", member)
-	case 12:
-		what = "the federated ConfigMap is deleted"
-		w.host.Remove(simulation.FederatedConfigMaps, "shop", "web")
-		w.torn, w.due = true, true
 	}
 	w.Log(what)
-}
-
-// remake makes the federated ConfigMap anew if it was deleted, and is gone.
-func (w *wanderer) remake() {
-	w.Helper()
-	if !w.due || w.host.Object(simulation.FederatedConfigMaps, "shop", "web") != nil {
-		return
-	}
-	w.due = false
-	w.put(simulation.FederatedConfigMaps, map[string]any{
-		"metadata": map[string]any{"name": "web", "namespace": "shop"},
-		"spec": map[string]any{
-			"topologyType": v1beta2.TopologyCell, "placement": map[string]any{"topologies": []any{map[string]any{"name": "c1"}}},
-			"template": map[string]any{"data": map[string]any{"key": w.value}}}})
 }
 
 func (w *wanderer) setValue() {
@@ -129,13 +100,10 @@ func (w *wanderer) checkWhole() {
 	w.Helper()
 	for _, member := range w.members {
 		if configMap, deployment := w.has(member); configMap && deployment {
-			w.torn = w.due
 			return
 		}
 	}
-	if !w.torn {
-		w.Fatalf("no member has both the ConfigMap and the Deployment: %s", asJSON([]any{w.targetsOf(simulation.FederatedConfigMaps, "web"), w.targetsOf(federatedDeployments, "web")}))
-	}
+	w.Fatalf("no member has both the ConfigMap and the Deployment: %s", asJSON([]any{w.targetsOf(simulation.FederatedConfigMaps, "web"), w.targetsOf(federatedDeployments, "web")}))
 }
 
 // arrive has nothing keep the cell from where it is, and waits until it is there.
@@ -149,12 +117,11 @@ func (w *wanderer) arrive() {
 	}
 	w.eventually("all is where the cell is", func() error {
 		w.control()
-		w.remake()
 		for _, member := range w.members {
 			configMap, deployment := w.has(member)
 			if is := member == w.at; configMap != is || deployment != is {
 				return fmt.Errorf("the cell is in %s, and %s has ConfigMap %v, Deployment %v: %s", w.at.Name(), member.Name(), configMap, deployment,
-					asJSON([]any{w.targetsOf(simulation.FederatedConfigMaps, "web"), w.targetsOf(federatedDeployments, "web")}))
+					asJSON([]any{w.targetsOf(simulation.FederatedConfigMaps, "web"), w.targetsOf(federatedDeployments, "web"), member.Object(simulation.ConfigMaps, w.namespace, "web")}))
 			}
 		}
 		if got := valueOf(w.at.Object(simulation.ConfigMaps, w.namespace, "web")); got != w.value {

@@ -37,14 +37,15 @@ func newAbandonCommand(flags *connection, streams genericiooptions.IOStreams) *c
 	cmd := &cobra.Command{
 		Use:   "abandon TYPE/NAME [TARGET...]",
 		Args:  cobra.ArbitraryArgs,
-		Short: "Give up what members may hold of a federated object that cannot be reached",
-		Long: `Give up what members may hold of a federated object that cannot be reached: its deletion, or its leaving a target,
+		Short: "Give up what members may hold of a federated object that cannot be removed",
+		Long: `Give up what members may hold of a federated object that cannot be removed: its deletion, or its leaving a target,
 does not wait for them any more. What is there stays. Once the member is back, it loses Koinon's label and annotations,
 and is never deleted by Koinon.
 
 Without a TARGET those are given up that hold the object up now: the object is being deleted, or the target is no
-longer placed, and the member is known not to be ready. A TARGET by name may also be one that the object will leave
-later. A member that can be reached is cleaned up all the same, and is refused here.
+longer placed, and the member is known not to be ready, or the namespace there is not the object's any more. A TARGET
+by name may also be one that the object will leave later. A member that can be reached is cleaned up all the same, and
+is refused here.
 
 What is left behind is said. Nothing is written without --yes.
 
@@ -111,7 +112,7 @@ func (o *abandonOptions) once(ctx context.Context, h *hub) error {
 		return err
 	}
 	object := masked{ftc, federated.Namespace, federated.Name}
-	given, err := o.chosen(l)
+	given, err := o.chosen(ctx, h, l)
 	if err != nil {
 		return fmt.Errorf("%s: %w", object, err)
 	}
@@ -160,25 +161,25 @@ type leftBehind struct {
 	later bool
 }
 
-// chosen are the targets that are meant, each in the places in which it may be out of reach.
-func (o *abandonOptions) chosen(l *looked) (chosen []leftBehind, err error) {
+// chosen are the targets that are meant, each in the places in which it cannot be removed.
+func (o *abandonOptions) chosen(ctx context.Context, h *hub, l *looked) (chosen []leftBehind, err error) {
 	written := l.written()
 	if len(o.named) == 0 {
 		if l.members == nil {
 			return nil, errors.New("it is not known which members can be reached: name the targets")
 		}
 		for _, a := range written {
-			if l.members[a.record.Cluster] == nil { // it was unjoined, and is not waited for
+			if l.members[a.record.Cluster] == nil || !a.leaves() { // a member that was unjoined is not waited for
 				continue
 			}
-			if member := l.whyMember(a.record.Cluster); a.leaves() && !member.OK {
-				chosen = append(chosen, l.leftBehind(a.record, member, false))
+			if why := l.whyStuck(ctx, h, a); !why.OK {
+				chosen = append(chosen, l.leftBehind(a.record, why, false))
 			}
 		}
 		return chosen, nil
 	}
 	for _, name := range o.named {
-		places, err := l.outOfReach(name, written)
+		places, err := l.stuck(ctx, h, name, written)
 		if err != nil {
 			return nil, err
 		}
@@ -187,25 +188,38 @@ func (o *abandonOptions) chosen(l *looked) (chosen []leftBehind, err error) {
 	return chosen, nil
 }
 
-// outOfReach lists the places of a target whose member cannot be reached, of those that the object was written to. It is an
+// stuck lists the places of a target in which the object cannot be removed, of those that it was written to. It is an
 // error if there are none.
-func (l *looked) outOfReach(name string, written []aim) (places []leftBehind, err error) {
+func (l *looked) stuck(ctx context.Context, h *hub, name string, written []aim) (places []leftBehind, err error) {
 	err = fmt.Errorf("%q is no target that the object was written to%s", name, writtenTo(written))
 	for _, a := range written {
 		if a.Name != name {
 			continue
 		}
-		member := l.whyMember(a.record.Cluster)
-		if member != nil && member.OK {
-			err = fmt.Errorf("%s: what is in target %q is deleted there, and not given up", member.Text, name)
+		why := l.whyStuck(ctx, h, a)
+		if why != nil && why.OK {
+			err = fmt.Errorf("%s: what is in target %q is deleted there, and not given up", why.Text, name)
 			continue
 		}
-		places = append(places, l.leftBehind(a.record, member, !a.leaves()))
+		places = append(places, l.leftBehind(a.record, why, !a.leaves()))
 	}
 	if len(places) > 0 {
 		return places, nil
 	}
 	return nil, err
+}
+
+// whyStuck says why an object cannot be removed from a place: its member cannot be reached, or its namespace there is not
+// its own. It is OK if it can be removed, as far as one can see, and nil if one cannot.
+func (l *looked) whyStuck(ctx context.Context, h *hub, a aim) *reason {
+	member := l.whyMember(a.record.Cluster)
+	if member == nil || !member.OK {
+		return member
+	}
+	if owner, err := l.whyOwner(ctx, h, l.recorded(a.record)); err == nil && owner != nil && !owner.OK {
+		return owner
+	}
+	return member
 }
 
 // written lists the places that the object was written to: those that a target has left, too.

@@ -100,6 +100,20 @@ func TestAPlaceThatACellHasLeftIsAbandoned(t *testing.T) {
 	}
 }
 
+// What is in a namespace that is somebody else's by now is not deleted there, however well the member is.
+func TestWhatIsInANamespaceOfSomebodyElseIsAbandoned(t *testing.T) {
+	for _, args := range [][]string{{"--yes"}, {"m1", "--yes"}} {
+		h := newFakeHub(t)
+		h.put(groupPath+"/membernamespaces/shop", `{metadata: {name: shop}, spec: {owners: [{kind: Cell, namespace: bank, name: x, members: [m1]}]}}`)
+		h.put(testWeb, strings.Replace(departing, "name: m3, hash: h", "name: m3", 1))
+		stdout, _, err := run(t, append([]string{"abandon", "fcm/web"}, args...)...)
+		const want = `m1: ConfigMap shop/web in member m1 (namespace "shop" of member "m1" belongs to cell bank/x)`
+		if err != nil || !strings.Contains(stdout, want) {
+			t.Errorf("%v: %v; it said %s", args, err, stdout)
+		}
+	}
+}
+
 func errorText(err error) string {
 	if err == nil {
 		return ""

@@ -81,7 +81,8 @@ func newDoctorCommand(flags *connection, streams genericiooptions.IOStreams) *co
   encryption     of what the datastore has of credentials, if its EncryptionConfiguration leaves some in the clear
   rights         that the join account needs for the types that are enabled, and has not
   versions       of members more than 3 minor releases away from the host's, and a host more than 1 away from this command
-  deletions      of federated objects, types and namespaces that have taken more than 10 minutes, and what holds them
+  deletions      of federated objects, cells, types and namespaces that have taken more than 10 minutes, and what holds them
+  moves          of cells: the same
   APIServices    of the host that are not available
 
 Members are asked through Koinon, as you. What you may not look at is said too, as Unknown. Nothing is changed.
@@ -243,6 +244,7 @@ func (d *doctor) look(ctx context.Context) (*diagnosis, error) {
 		d.lookAtAPIServices(ctx)
 		d.lookAtNamespaces(ctx)
 		d.lookAtDeletions(ctx)
+		d.lookAtCells(ctx)
 	}
 	places := make(chan struct{}, asksAtOnce)
 	var group sync.WaitGroup

@@ -141,6 +141,15 @@ func sick(t *testing.T) *bench {
 		"metadata": tree{"deletionTimestamp": ago, "finalizers": []any{"kubefed.io/sync-controller"}},
 		"status":   tree{"targets": []any{tree{"name": "m2", "state": "ClusterNotReady", "message": "no agent is connected"}}}})
 	b.koinon.put("/apis/types.kubefed.io/v1beta2/namespaces/shop/federateddeployments/api", tree{})
+	moving := func(reason, since, message string) tree {
+		return tree{"type": "Moving", "status": "True", "reason": reason, "lastTransitionTime": since, "message": message}
+	}
+	b.koinon.put(groupPath+"/namespaces/shop/cells/ends", tree{
+		"metadata": tree{"deletionTimestamp": ago, "finalizers": []any{"federation.koinon.io/kubefedcluster"}},
+		"status":   tree{"conditions": []any{tree{"type": "Ready", "status": "False", "reason": "Draining", "message": "it waits for FederatedDeployment shop/web (Masked)"}}}})
+	b.koinon.put(groupPath+"/namespaces/shop/cells/moves", tree{"status": tree{"conditions": []any{moving("ObjectsMoving", ago, "it waits for FederatedDeployment shop/web (Progressing)")}}})
+	b.koinon.put(groupPath+"/namespaces/shop/cells/moves-now", tree{"status": tree{"conditions": []any{moving("ObjectsMoving", "2222-01-01T00:00:00Z", "a moment ago")}}})
+	b.koinon.put(groupPath+"/namespaces/shop/cells/stranded", tree{"status": tree{"conditions": []any{moving("ObjectsUnknown", "2222-01-01T00:00:00Z", "a type is not known")}}})
 	b.koinon.denied = []string{"list /apis/types.kubefed.io/v1beta2/federatedconfigmaps"}
 	return b
 }

@@ -15,6 +15,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/version"
@@ -323,6 +324,42 @@ func (d *doctor) lookAtDeletions(ctx context.Context) {
 				break
 			}
 		}
+	}
+}
+
+// lookAtCells looks for those that do not go, and for those that do not leave a place where they were.
+func (d *doctor) lookAtCells(ctx context.Context) {
+	options := metav1.ListOptions{Limit: pageSize}
+	for {
+		page, err := d.koinon.federation.Cells("").List(ctx, options)
+		if err != nil {
+			d.unknown("cells", "those that are being deleted, or move", err)
+			return
+		}
+		for i := range page.Items {
+			d.lookAtCell(&page.Items[i])
+		}
+		if options.Continue = page.Continue; options.Continue == "" {
+			return
+		}
+	}
+}
+
+func (d *doctor) lookAtCell(cell *v1alpha1.Cell) {
+	problem := ""
+	if moving := meta.FindStatusCondition(cell.Status.Conditions, v1alpha1.CellMoving); moving != nil && moving.Status == metav1.ConditionTrue &&
+		(moving.Reason == v1alpha1.ReasonObjectsUnknown || d.now().Sub(moving.LastTransitionTime.Time) > deletesLong) {
+		problem = "it moves since " + stamp(moving.LastTransitionTime) + ": " + moving.Message
+	}
+	if d.stuck(cell) {
+		problem = d.deleting(cell)
+		if ready := meta.FindStatusCondition(cell.Status.Conditions, v1alpha1.CellReady); ready != nil && ready.Reason == v1alpha1.ReasonDraining {
+			problem += ": " + ready.Message
+		}
+	}
+	if problem != "" {
+		d.add(finding{severityError, "cell " + cell.Namespace + "/" + cell.Name, problem,
+			d.kubectl() + " -n " + cell.Namespace + " get cell " + cell.Name + " -o yaml"})
 	}
 }
 

@@ -195,6 +195,7 @@ func (s *overlook) cells(ctx context.Context) {
 		for i := range items {
 			c := &items[i]
 			bad = appendNotReady(bad, "Cell", c.Namespace, c.Name, c.Spec.ClusterName, c.Status.Conditions)
+			bad = appendStranded(bad, c)
 		}
 	})
 	s.addUnits(&s.found.Cells, "cells", count, bad, err)

@@ -28,7 +28,9 @@ func newFakeOverview(t *testing.T) *fakeFleet {
 		fakeType("ConfigMap", "configmaps", "Enabled")+`, `+fakeType("Secret", "secrets", "Enabled")+`, `+fakeType("Job", "jobs", "Disabled")+`]}`)
 	f.put(groupPath+"/cells", `{items: [
 		{metadata: {name: rz00a, namespace: shop}, spec: {clusterName: m1}, status: {conditions: [{type: Ready, status: "True"}]}},
-		{metadata: {name: rz01a, namespace: shop}, spec: {clusterName: m2}, status: {conditions: [{type: Ready, status: "False", reason: MemberNotReady, message: member m2 is not ready}]}}]}`)
+		{metadata: {name: rz01a, namespace: shop}, spec: {clusterName: m2}, status: {conditions: [{type: Ready, status: "False", reason: MemberNotReady, message: member m2 is not ready}]}},
+		{metadata: {name: rz02a, namespace: shop}, spec: {clusterName: m1}, status: {conditions: [{type: Ready, status: "True"}, {type: Moving, status: "True", reason: ObjectsMoving, message: it waits for web}]}},
+		{metadata: {name: rz03a, namespace: shop}, spec: {clusterName: m1}, status: {conditions: [{type: Ready, status: "True"}, {type: Moving, status: "True", reason: ObjectsUnknown, message: a type is not known}]}}]}`)
 	f.put("/apis/edge.koinon.io/v1alpha1/edgeunits", `{items: [{metadata: {name: e1, namespace: shop}, spec: {clusterName: m1}}]}`)
 	f.put(fakeTypes+"federatedconfigmaps", `{items: [
 		{metadata: {name: good, namespace: shop, generation: 1}, status: {observedGeneration: 1, conditions: [{type: Propagation, status: "True"}, {type: Healthy, status: "True"}], targets: [

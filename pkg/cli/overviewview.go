@@ -136,6 +136,15 @@ func appendNotReady(to []unitView, kind, namespace, name, cluster string, condit
 	return append(to, unit)
 }
 
+// appendStranded appends a cell that cannot leave the place where it was, since not all objects are known.
+func appendStranded(to []unitView, c *v1alpha1.Cell) []unitView {
+	moving := meta.FindStatusCondition(c.Status.Conditions, v1alpha1.CellMoving)
+	if moving == nil || moving.Status != metav1.ConditionTrue || moving.Reason != v1alpha1.ReasonObjectsUnknown {
+		return to
+	}
+	return append(to, unitView{"Cell", c.Namespace, c.Name, c.Spec.ClusterName, moving.Reason, moving.Message})
+}
+
 // typeView counts the objects of a federated type.
 type typeView struct {
 	// Type is its plural with its group.

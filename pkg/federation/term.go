@@ -194,7 +194,7 @@ func (t *term) buildCells() (err error) {
 		}
 		accounts = t.accounts
 	}
-	var census func(namespace, cell string) (federationv1alpha1.CellObjects, bool)
+	var census func(namespace, cell string) cells.Count
 	if !t.config.OtherEngine {
 		census = t.census
 	}
@@ -219,11 +219,14 @@ func (t *term) discoverProfiles(ctx context.Context) (*metav1.APIResourceList, e
 }
 
 // census counts the federated objects of a cell.
-func (t *term) census(namespace, cell string) (federationv1alpha1.CellObjects, bool) {
-	counted, known := t.engine.Census(namespace, cell)
-	return federationv1alpha1.CellObjects{
-		Total: int32(counted.Objects), OutOfDate: int32(counted.OutOfDate), Moving: int32(counted.Moving), Held: int32(counted.Held), Health: string(counted.Health),
-	}, known
+func (t *term) census(namespace, cell string) cells.Count {
+	counted, known, unknown := t.engine.Census(namespace, cell)
+	return cells.Count{
+		Objects: federationv1alpha1.CellObjects{
+			Total: int32(counted.Objects), OutOfDate: int32(counted.OutOfDate), Moving: int32(counted.Moving), Held: int32(counted.Held), Health: string(counted.Health),
+		},
+		Known: known, Unknown: unknown, Waits: counted.Waits,
+	}
 }
 
 // buildAccounts makes what keeps the accounts of cells.

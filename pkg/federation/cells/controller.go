@@ -90,9 +90,19 @@ type Config struct {
 	// OtherEngine says that somebody else propagates, a stock KubeFed controller-manager: that
 	// one writes the status of every cluster itself, and takes a unit and its member for two.
 	OtherEngine bool
-	// Census counts the federated objects of a cell; known is false while not all were looked at. A change of
-	// that is told by Enqueue. Nil: nobody does, and a cell that is deleted waits for none.
-	Census func(namespace, cell string) (objects federationv1alpha1.CellObjects, known bool)
+	// Census counts the federated objects of a cell. A change of that is told by Enqueue. Nil: nobody does,
+	// and a cell that is deleted waits for none.
+	Census func(namespace, cell string) Count
+}
+
+// Count is what is known of the federated objects of a cell.
+type Count struct {
+	Objects federationv1alpha1.CellObjects
+	// Known: all objects were looked at. If not, Unknown says why, once that lasts.
+	Known   bool
+	Unknown string
+	// Waits names what a cell that moves, or is being deleted, waits for; empty if it does not.
+	Waits string
 }
 
 // key names one unit.
@@ -318,15 +328,11 @@ func (c *Controller) drains(ctx context.Context, kind Kind, unit *Unit, current 
 	if c.Census == nil || unit.TopologyType != v1beta2.TopologyCell || !slices.Contains(unit.Finalizers, Finalizer) {
 		return false, nil
 	}
-	objects, known := c.Census(unit.Namespace, unit.Name)
-	if known && objects.Held == 0 {
+	o := observation{unit: *unit, current: current, otherEngine: c.OtherEngine}
+	if c.count(&o); o.counted.Known && o.objects.Held == 0 {
 		return false, nil
 	}
 	c.queue.AddAfter(unit.key(), drainPause)
-	o := observation{unit: *unit, current: current, otherEngine: c.OtherEngine, objects: unit.Objects}
-	if known {
-		o.objects = &objects
-	}
 	return true, c.writeStatus(ctx, kind, o)
 }
 
@@ -335,9 +341,9 @@ func (c *Controller) count(o *observation) {
 	if c.Census == nil || o.unit.TopologyType != v1beta2.TopologyCell {
 		return
 	}
-	o.objects = o.unit.Objects
-	if objects, known := c.Census(o.unit.Namespace, o.unit.Name); known {
-		o.objects = &objects
+	o.objects, o.counted = o.unit.Objects, c.Census(o.unit.Namespace, o.unit.Name)
+	if o.counted.Known {
+		o.objects = &o.counted.Objects
 	}
 }
 
@@ -496,6 +502,12 @@ func (c *Controller) writeStatus(ctx context.Context, kind Kind, o observation) 
 		meta.SetStatusCondition(&conditions, o.seenTwice())
 	} else {
 		meta.RemoveStatusCondition(&conditions, federationv1alpha1.CellMemberSeenTwice)
+	}
+	switch moving := o.moving(); {
+	case moving != nil:
+		meta.SetStatusCondition(&conditions, *moving)
+	case o.counted.Known || o.unit.Deleting: // else it is as it was
+		meta.RemoveStatusCondition(&conditions, federationv1alpha1.CellMoving)
 	}
 	switch {
 	case o.unit.Deleting: // the account is as it was

@@ -88,8 +88,10 @@ type observation struct {
 	access *cellaccess.Access
 	// otherEngine says that another engine than ours propagates.
 	otherEngine bool
-	// objects counts what is in a cell; nil if nobody does.
+	// objects counts what is in a cell; nil if nobody does. What is not known yet is as it was, and counted
+	// is what is known now.
 	objects *federationv1alpha1.CellObjects
+	counted Count
 }
 
 // isSeenTwice reports whether an engine that is not ours takes the unit and its member for two
@@ -119,10 +121,7 @@ func (o observation) ready() metav1.Condition {
 	switch {
 	case o.unit.Deleting:
 		c.Reason = federationv1alpha1.ReasonDraining
-		c.Message = "the cell is being deleted, and waits until its objects were looked at"
-		if o.objects != nil && o.objects.Held > 0 {
-			c.Message = fmt.Sprintf("the cell is being deleted, and waits for what %d federated objects have in it to be removed", o.objects.Held)
-		}
+		c.Message = o.draining()
 	case reason != "":
 		c.Reason, c.Message = reason, message
 	case o.member == nil:
@@ -137,6 +136,43 @@ func (o observation) ready() metav1.Condition {
 		c.Message = fmt.Sprintf("member %q is ready", o.unit.Member)
 	}
 	return c
+}
+
+// draining says what a cell that is being deleted waits for.
+func (o observation) draining() string {
+	const deleted = "the cell is being deleted, and waits "
+	switch {
+	case o.counted.Unknown != "":
+		return deleted + "until it is known what is in it: " + o.counted.Unknown
+	case o.objects == nil || o.objects.Held == 0:
+		return deleted + "until its objects were looked at"
+	}
+	return fmt.Sprintf("%sfor what %d federated objects have in it to be removed%s", deleted, o.objects.Held, after(": ", o.counted.Waits))
+}
+
+// moving is the condition of a cell that has copies in a place that it has left; nil if it has none, or that is not known.
+func (o observation) moving() *metav1.Condition {
+	if o.unit.Deleting || o.counted.Waits == "" || !o.counted.Known && o.counted.Unknown == "" {
+		return nil
+	}
+	c := &metav1.Condition{
+		Type: federationv1alpha1.CellMoving, Status: metav1.ConditionTrue, ObservedGeneration: o.unit.Generation,
+		Reason:  federationv1alpha1.ReasonObjectsMoving,
+		Message: "the place that the cell has left is left together, once all that moves is up to date and healthy where the cell is now; it waits for " + o.counted.Waits,
+	}
+	if o.counted.Unknown != "" {
+		c.Reason = federationv1alpha1.ReasonObjectsUnknown
+		c.Message = "nothing leaves the place that the cell has left until it is known what is in it: " + o.counted.Unknown
+	}
+	return c
+}
+
+// after continues a sentence, if there is anything to say.
+func after(sign, words string) string {
+	if words == "" {
+		return ""
+	}
+	return sign + words
 }
 
 // seenTwice is the condition of a unit whose KubeFedCluster and whose member's are both there,

@@ -139,3 +139,37 @@ func TestMirror(t *testing.T) {
 		})
 	}
 }
+
+func TestACellSaysWhatItsMoveAndItsEndWaitFor(t *testing.T) {
+	objects := &federationv1alpha1.CellObjects{Held: 2}
+	const unlisted = `the objects of the type "a" are not known: they cannot be listed`
+	for name, test := range map[string]struct {
+		deleting bool
+		counted  Count
+		// moving and ready are reason and message of the conditions; moving is empty if there is none.
+		moving, ready string
+	}{
+		"it does not move": {counted: Count{Known: true}},
+		"objects are on their way": {counted: Count{Known: true, Waits: "FederatedDeployment shop/web (Progressing)"},
+			moving: "ObjectsMoving: the place that the cell has left is left together, once all that moves is up to date and healthy where the cell is now; it waits for FederatedDeployment shop/web (Progressing)"},
+		"not all are known for long": {counted: Count{Waits: "FederatedDeployment shop/web (Progressing)", Unknown: unlisted},
+			moving: "ObjectsUnknown: nothing leaves the place that the cell has left until it is known what is in it: " + unlisted},
+		"not all are known yet": {counted: Count{Waits: "FederatedDeployment shop/web (Progressing)"}},
+		"it ends": {deleting: true, counted: Count{Known: true, Waits: "FederatedDeployment shop/web (Masked)"},
+			ready: "Draining: the cell is being deleted, and waits for what 2 federated objects have in it to be removed: FederatedDeployment shop/web (Masked)"},
+		"it ends, and it is not known of what": {deleting: true, counted: Count{Unknown: unlisted},
+			ready: "Draining: the cell is being deleted, and waits until it is known what is in it: " + unlisted},
+	} {
+		o := observation{unit: Unit{Name: "c1", Deleting: test.deleting}, objects: objects, counted: test.counted}
+		moving := ""
+		if c := o.moving(); c != nil {
+			moving = c.Reason + ": " + c.Message
+		}
+		if moving != test.moving {
+			t.Errorf("%s: Moving says %q, want %q", name, moving, test.moving)
+		}
+		if ready := o.ready(); test.ready != "" && ready.Reason+": "+ready.Message != test.ready {
+			t.Errorf("%s: Ready says %s: %s, want %s", name, ready.Reason, ready.Message, test.ready)
+		}
+	}
+}

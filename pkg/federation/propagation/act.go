@@ -251,8 +251,7 @@ func (s spot) vanished(ctx context.Context, o observation) result {
 	case vanished:
 		return s.gone(o)
 	}
-	return o.failed(v1beta2.TargetWaitingForRemoval, fmt.Sprintf(
-		"the member does not serve the type any more, and may have the object stored; the annotation %s=true leaves it there", v1beta1.OrphanAnnotation))
+	return o.unlessGivenUp("the member does not serve the type any more, and may have the object stored")
 }
 
 // releaseThere takes our label from the object.

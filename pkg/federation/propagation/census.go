@@ -1,7 +1,9 @@
 package propagation
 
 import (
+	"cmp"
 	"context"
+	"fmt"
 	"maps"
 	"time"
 
@@ -29,6 +31,8 @@ type Tally struct {
 	// Held are those of which something was written to the cell, or to a place that it left, and is
 	// not known to be gone.
 	Held int
+	// Waits names what a cell that moves, or is being deleted, waits for; empty if it does not.
+	Waits string
 	// Health is that of the worst of them; empty if nothing is known of any.
 	Health v1beta2.Health
 }
@@ -36,38 +40,57 @@ type Tally struct {
 // census is what the engine remembers of the objects of a namespace.
 type census struct {
 	taken time.Time
-	// complete: every object was looked at.
+	// complete: every object was looked at. If not, lacks says why, and since when it is so.
 	complete bool
+	lacks    string
+	since    time.Time
 	cells    map[string]*tally
 }
 
 type tally struct {
 	Tally
-	// place of the cell as it was then, and the objects that have not arrived there.
-	place  placement.Candidate
-	astray map[objectKey]bool
+	name string
+	// place of the cell as it was then, and whether it is being deleted.
+	place    placement.Candidate
+	draining bool
+	// astray are the objects that have not arrived there, behind those that have arrived, and not left another place
+	// yet, and held those of which something is in the cell that is being deleted.
+	astray, behind, held stragglers
 }
 
 // Census returns what is in a cell. known is false while some objects of the namespace were not looked
-// at, as after a start.
-func (e *Engine) Census(namespace, cell string) (t Tally, known bool) {
+// at, as after a start; why says which, if that lasts.
+func (e *Engine) Census(namespace, cell string) (t Tally, known bool, why string) {
 	c := e.censusOf(namespace, censusAge)
 	if counted := c.cells[cell]; counted != nil {
 		t = counted.Tally
 	}
-	return t, c.complete
+	return t, c.complete, c.lasting()
+}
+
+// lack notes that something was not looked at.
+func (c *census) lack(what string) {
+	c.complete, c.lacks = false, cmp.Or(c.lacks, what)
+}
+
+// lasting is what was not looked at for so long that it is told.
+func (c *census) lasting() string {
+	if c.complete || c.taken.Sub(c.since) < unlistedPatience {
+		return ""
+	}
+	return c.lacks
 }
 
 // othersArrived reports whether everything that moves with the cell that a target is, but for the
-// object itself, is known to have arrived.
-func (e *Engine) othersArrived(v *view, target string) bool {
+// object itself, is known to have arrived. If not, waits names what has not, if that takes a while.
+func (e *Engine) othersArrived(v *view, target string) (arrived bool, waits string) {
 	cell, ok := cellOf(v.topologyOf(), v.key.namespace, target)
 	if !ok {
-		return true // nothing else moves together
+		return true, "" // nothing else moves together
 	}
 	now, err := e.Cells.Cells(v.key.namespace).Get(cell)
 	if err != nil {
-		return false
+		return false, ""
 	}
 	c := e.censusOf(v.key.namespace, censusAge)
 	counted := c.cells[cell]
@@ -75,14 +98,17 @@ func (e *Engine) othersArrived(v *view, target string) bool {
 		c = e.censusOf(v.key.namespace, 0)
 		counted = c.cells[cell]
 	}
-	if !c.complete || counted == nil {
-		return false
+	if counted == nil {
+		return false, ""
 	}
-	others := len(counted.astray)
-	if counted.astray[v.key] {
-		others--
+	other := counted.astray.but(v.key)
+	switch {
+	case other != nil && c.taken.Sub(counted.astray.since) >= namedAfter:
+		return false, fmt.Sprintf("%s (%s)", other.name(), other.word())
+	case other == nil && c.complete:
+		return true, ""
 	}
-	return others == 0
+	return false, c.lasting()
 }
 
 // cellOf returns the cell that a target of that topology type is.
@@ -118,18 +144,44 @@ func (e *Engine) censusOf(namespace string, age time.Duration) *census {
 	taken := e.takeCensus(namespace)
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	taken.follow(e.censuses[namespace])
 	e.censuses[namespace] = taken
 	return taken
 }
 
+// follow completes a census that comes after another one; nil if it is the first.
+func (c *census) follow(earlier *census) {
+	if c.since = c.taken; earlier != nil && !earlier.complete {
+		c.since = earlier.since
+	}
+	for name, t := range c.cells {
+		var before *stragglers
+		if earlier != nil && earlier.cells[name] != nil {
+			before = &earlier.cells[name].astray
+		}
+		t.astray.follow(before, c.taken)
+		t.behind.follow(nil, c.taken)
+		t.held.follow(nil, c.taken)
+		if t.Waits = cmp.Or(t.astray.String(), t.behind.String()); t.draining {
+			t.Waits = t.held.String()
+		}
+	}
+}
+
 func (e *Engine) takeCensus(namespace string) *census {
-	c := &census{taken: e.now(), complete: e.knowsAllTypes(), cells: map[string]*tally{}}
+	c := &census{taken: e.now(), complete: true, cells: map[string]*tally{}}
+	for _, t := range e.unlistedTypes() {
+		c.lack(t.String())
+	}
 	cells, err := e.Cells.Cells(namespace).List(labels.Everything())
 	if err != nil {
-		return &census{taken: c.taken}
+		return &census{taken: c.taken, lacks: err.Error()}
 	}
 	for _, cell := range cells {
-		c.cells[cell.Name] = &tally{place: reach.Object{TopologyType: v1beta2.TopologyCell, Namespace: namespace}.Cell(cell)}
+		c.cells[cell.Name] = &tally{
+			name: cell.Name, draining: cell.DeletionTimestamp != nil,
+			place: reach.Object{TopologyType: v1beta2.TopologyCell, Namespace: namespace}.Cell(cell),
+		}
 	}
 	if len(cells) == 0 {
 		return c
@@ -139,9 +191,8 @@ func (e *Engine) takeCensus(namespace string) *census {
 			continue
 		}
 		objects, err := k.informer.GetIndexer().ByIndex(cache.NamespaceIndex, namespace)
-		if err != nil || !k.informer.HasSynced() {
-			c.complete = false
-			continue
+		if err != nil {
+			continue // never: the index is there from the start
 		}
 		for _, object := range objects {
 			c.count(e, k, object.(*v1beta2.FederatedObject))
@@ -150,73 +201,77 @@ func (e *Engine) takeCensus(namespace string) *census {
 	return c
 }
 
-// knowsAllTypes reports whether every FederatedTypeConfig was looked at.
-func (e *Engine) knowsAllTypes() bool {
-	types, err := e.Types.List(labels.Everything())
-	if err != nil {
-		return false
-	}
-	e.mu.RLock()
-	defer e.mu.RUnlock()
-	for _, t := range types {
-		if !e.looked[t.Name] {
-			return false
-		}
-	}
-	return true
-}
-
 // count adds one object to the cells in which it is.
 func (c *census) count(e *Engine, k *kind, federated *v1beta2.FederatedObject) {
-	key := objectKey{k.name, federated.Namespace, federated.Name}
-	m := e.recall(key)
+	v := &view{key: objectKey{k.name, federated.Namespace, federated.Name}, kind: k, federated: federated}
+	paused := k.paused && federated.DeletionTimestamp == nil // nobody moves it, or decides on it
+	m := e.recall(v.key)
 	if m == nil || m.uid != federated.UID {
-		c.complete = false
+		c.lack(v.name() + " was not looked at yet")
 		return
 	}
-	v := &view{key: key, kind: k, federated: federated}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	paused := k.paused && federated.DeletionTimestamp == nil // nobody moves it, or decides on it
 	if !m.decided && !paused {
-		c.complete = false
+		c.lack(v.name() + " was not looked at yet")
 		return
 	}
-	left := map[string]bool{}
+	left := map[string]v1beta2.TargetStatus{}
 	for slot, record := range m.records {
 		if isFormerSlot(slot) && record.Hash != "" && record.State != v1beta2.TargetAbandoned { // what was given up nobody waits for
-			left[record.Name] = true
+			left[record.Name] = record
 		}
 	}
 	for slot, record := range m.records {
-		cell, ok := cellOf(v.topologyOf(), key.namespace, record.Name)
-		t := c.cells[cell]
-		if !ok || t == nil || isFormerSlot(slot) {
+		t := c.cellOf(v, record.Name)
+		if t == nil || isFormerSlot(slot) {
 			continue
 		}
-		held := record.Hash != "" || left[slot]
-		if held {
-			t.Held++
+		one := straggler{v.key, k.spec.FederatedType.Kind, t.name, paused, record}
+		before, moves := left[slot]
+		if held := record.Hash != "" || moves; held || record.State != v1beta2.TargetNotFound {
+			t.add(record, moves)
 		}
-		if held || record.State != v1beta2.TargetNotFound {
-			t.add(record, left[slot])
+		if record.Hash != "" {
+			t.hold(one)
+		} else if moves {
+			one.record = before
+			t.hold(one)
 		}
-		if v.isAstray(t.place, record, left[slot], m.arrived[slot]) {
-			t.stray(key)
+		switch {
+		case v.isAstray(t.place, record, moves, m.arrived[slot]):
+			t.astray.add(one)
+		case moves:
+			one.record = before
+			t.behind.add(one)
 		}
 	}
 	c.countLeft(v, m, left)
 }
 
+// name of the federated object, for people.
+func (v *view) name() string { return v.kind.spec.FederatedType.Kind + " " + v.key.source() }
+
+// cellOf returns the tally of the cell that a target is, nil if it is none.
+func (c *census) cellOf(v *view, target string) *tally {
+	cell, ok := cellOf(v.topologyOf(), v.key.namespace, target)
+	if !ok {
+		return nil
+	}
+	return c.cells[cell]
+}
+
 // countLeft adds an object to cells of which only a place that they left is recorded. m.mu is held.
-func (c *census) countLeft(v *view, m *memory, left map[string]bool) {
-	for target := range left {
-		cell, ok := cellOf(v.topologyOf(), v.key.namespace, target)
-		if _, known := m.records[target]; known || !ok || c.cells[cell] == nil {
+func (c *census) countLeft(v *view, m *memory, left map[string]v1beta2.TargetStatus) {
+	for target, record := range left {
+		t := c.cellOf(v, target)
+		if _, known := m.records[target]; known || t == nil {
 			continue
 		}
-		c.cells[cell].Held++
-		c.cells[cell].add(v1beta2.TargetStatus{State: v1beta2.TargetWaitingForRemoval}, true)
+		one := straggler{v.key, v.kind.spec.FederatedType.Kind, t.name, false, record}
+		t.hold(one)
+		t.behind.add(one)
+		t.add(v1beta2.TargetStatus{State: v1beta2.TargetWaitingForRemoval}, true)
 	}
 }
 
@@ -251,11 +306,11 @@ func (t *Tally) add(record v1beta2.TargetStatus, left bool) {
 	}
 }
 
-func (t *tally) stray(key objectKey) {
-	if t.astray == nil {
-		t.astray = map[objectKey]bool{}
+// hold counts an object of which something is in the cell, or in a place that it left.
+func (t *tally) hold(one straggler) {
+	if t.Held++; t.draining {
+		t.held.add(one)
 	}
-	t.astray[key] = true
 }
 
 // stir notes that something happened to an object of a namespace.
@@ -273,12 +328,14 @@ func (e *Engine) keepCount(ctx context.Context) {
 	ticker := time.NewTicker(recount)
 	defer ticker.Stop()
 	told := map[string]map[string]Tally{}
+	unlisted := unlistedWatch{}
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
 		}
+		unlisted.look(e)
 		e.mu.Lock()
 		stirred := e.stirred
 		e.stirred = map[string]bool{}
@@ -293,6 +350,7 @@ func (e *Engine) tellCount(namespace string, told map[string]map[string]Tally) {
 	c := e.censusOf(namespace, 0)
 	if !c.complete {
 		e.stir(namespace)
+		e.tellLasting(namespace, c, told)
 		return
 	}
 	before, now := told[namespace], map[string]Tally{}
@@ -307,5 +365,24 @@ func (e *Engine) tellCount(namespace string, told map[string]map[string]Tally) {
 		e.mu.Lock()
 		maps.DeleteFunc(e.censuses, func(of string, _ *census) bool { return of == namespace })
 		e.mu.Unlock()
+	}
+}
+
+// tellLasting tells of cells that wait for what is not looked at for long, once.
+func (e *Engine) tellLasting(namespace string, c *census, told map[string]map[string]Tally) {
+	why := c.lasting()
+	if why == "" {
+		return
+	}
+	if told[namespace] == nil {
+		told[namespace] = map[string]Tally{}
+	}
+	for cell, t := range c.cells {
+		said := t.Tally
+		said.Waits = why
+		if t.Waits != "" && told[namespace][cell] != said {
+			told[namespace][cell] = said
+			e.OnCensus(namespace, cell)
+		}
 	}
 }

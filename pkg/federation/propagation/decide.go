@@ -5,7 +5,6 @@ import (
 	"fmt"
 
 	federationv1alpha1 "github.com/koinon-io/koinon/pkg/apis/federation/v1alpha1"
-	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
 	"github.com/koinon-io/koinon/pkg/federation/memberclient"
 	"github.com/koinon-io/koinon/pkg/federation/membership"
@@ -492,9 +491,11 @@ func leftBehind(o observation) *decision {
 
 const mayStillHold = "the member may still hold the object: "
 
+const mayNotDelete = "the object there may not be deleted: "
+
 // inForbiddenHome: what was written to a namespace that is somebody else's now, or the
 // member's own, may not be deleted there. It is not forgotten either, unless the federated
-// object says that it stays.
+// object says that it stays, or gives it up.
 func inForbiddenHome(o observation) *decision {
 	switch {
 	case o.homeRefusal == "":
@@ -502,8 +503,7 @@ func inForbiddenHome(o observation) *decision {
 	case o.intent == release:
 		return &decision{forget: true, stays: true}
 	}
-	d := o.say(v1beta2.TargetWaitingForRemoval, fmt.Sprintf(
-		"the object there may not be deleted: %s; the annotation %s=true leaves it there", o.homeRefusal, v1beta1.OrphanAnnotation))
+	d := o.say(v1beta2.TargetWaitingForRemoval, mayNotDelete+o.homeRefusal+wayOut(o.record.Name))
 	return &d
 }
 

@@ -294,7 +294,7 @@ func TestDecideOnATargetThatIsLeft(t *testing.T) {
 		},
 		"what is in somebody else's namespace is not deleted, and not forgotten": {
 			remove, []func(*observation){func(o *observation) { o.live, o.homeRefusal = nil, "theirs" }},
-			verdict{State: v1beta2.TargetWaitingForRemoval, Message: "the object there may not be deleted: theirs; the annotation kubefed.io/orphan=true leaves it there"},
+			verdict{State: v1beta2.TargetWaitingForRemoval, Message: "the object there may not be deleted: theirs; the annotation federation.koinon.io/abandon=m1 on the federated object gives it up, and leaves it there"},
 		},
 		"what is in somebody else's namespace is left there if the federated object says so": {
 			release, []func(*observation){func(o *observation) { o.live, o.homeRefusal = nil, "theirs" }},

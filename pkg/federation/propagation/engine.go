@@ -172,8 +172,10 @@ type Engine struct {
 	stirred  map[string]bool
 	// counting is held while a census is taken.
 	counting sync.Mutex
-	// looked are the FederatedTypeConfigs that were looked at; guarded by mu.
+	// looked are the FederatedTypeConfigs that were looked at, and failed why those could not be started or changed that
+	// could not; guarded by mu.
 	looked map[string]bool
+	failed map[string]error
 	// workers that sync objects; guarded by mu.
 	workers int
 	// namespacesOff: FederatedNamespaces are known not to be propagated; guarded by mu.
@@ -197,6 +199,7 @@ func New(config Config) (*Engine, error) {
 		now:       time.Now,
 		kinds:     map[string]*kind{},
 		looked:    map[string]bool{},
+		failed:    map[string]error{},
 		censuses:  map[string]*census{},
 		stirred:   map[string]bool{},
 		executors: map[string]*executor{},

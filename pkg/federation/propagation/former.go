@@ -94,10 +94,16 @@ func (m *memory) former() map[string]v1beta2.TargetStatus {
 	return former
 }
 
-func (m *memory) drop(slot string) {
+// comeBack notes that a target is in a place again that it left. What is known of that is its record, unless one was made there
+// since: nothing was written where it was in between.
+func (m *memory) comeBack(target, slot string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.unwant(slot)
+	if now := m.records[target]; now.Hash == "" && now.State != v1beta2.TargetAbandoned {
+		m.unwant(target)
+		m.records[target] = m.records[slot]
+	}
 	delete(m.records, slot)
 }
 
@@ -135,9 +141,13 @@ func (e *Engine) move(v *view, t viewTarget) viewTarget {
 		return t
 	}
 	left := viewTarget{Candidate: v.recorded(t.Name), intent: remove, recorded: true}
-	if member, there := e.member(t.Member); !there || member.Health != membership.Ready {
+	member, there := e.member(t.Member)
+	if !there || member.Health != membership.Ready {
 		left.intent, left.awaited = await, t.Member
 		left.reason = fmt.Sprintf("the object in %s stays until member %q is ready", left.where(), t.Member)
+	}
+	if !there && !e.isJoined(t.Member) {
+		left.reason = fmt.Sprintf("there is no member %q; the object in %s stays until it is joined and ready", t.Member, left.where())
 	}
 	return left
 }
@@ -164,7 +174,7 @@ func (v *view) addFormer(candidates map[string]*placement.Candidate) {
 		c := v.recordedIn(record, record.Name)
 		now, known := current[record.Name]
 		if known && now.intent != absent && now.Member == c.Member && isAt(record, now.Member, v.home(now.Candidate)) {
-			v.memory.drop(slot) // it is there
+			v.memory.comeBack(record.Name, slot)
 			continue
 		}
 		givenUp := record.State == v1beta2.TargetAbandoned
@@ -227,15 +237,19 @@ func (w *way) note(t viewTarget, o observation, d decision) {
 // leave has the copy in a former place go if it may. It returns when to ask again, 0 if something
 // will tell.
 func (w *way) leave(t *viewTarget) (again time.Duration) {
-	switch {
-	case t.intent != await || !w.arrived[t.Name]:
+	if t.intent != await || !w.arrived[t.Name] {
 		return 0
-	case !w.e.othersArrived(w.v, t.Name):
-		t.reason = fmt.Sprintf("the object in %s stays until all others that move with the target are up to date and healthy, too", t.where())
-		return othersPause
 	}
-	t.intent = remove
-	return 0
+	arrived, waits := w.e.othersArrived(w.v, t.Name)
+	if arrived {
+		t.intent = remove
+		return 0
+	}
+	t.reason = fmt.Sprintf("the object in %s stays until all others that move with the target are up to date and healthy, too", t.where())
+	if waits != "" {
+		t.reason += "; it waits for " + waits
+	}
+	return othersPause
 }
 
 // hasArrived reports whether the object is in the target, and is well there.

@@ -136,3 +136,18 @@ func TestATargetHasArrivedWhenItIsUpToDateAndHealthy(t *testing.T) {
 		}
 	}
 }
+
+// Nothing was written where the cell was in between: what is known of the place to which it is back is not lost.
+func TestATargetThatIsBackBeforeAnythingWasWrittenElsewhereIsRemembered(t *testing.T) {
+	for _, intent := range []intent{run, keep, unfederated} {
+		v := &view{memory: movedMemory(), kind: &kind{target: memberclient.Type{Namespaced: true}}, federated: &v1beta2.FederatedObject{}}
+		back := in("m1")
+		back.intent = intent
+		v.targets = []viewTarget{back}
+		v.addFormer(map[string]*placement.Candidate{"rz00a": &back.Candidate})
+		want := map[string]v1beta2.TargetStatus{"rz00a": recordIn("m1", "h1")}
+		if diff := cmp.Diff(want, v.memory.records); diff != "" || len(v.targets) != 1 {
+			t.Errorf("%d targets; records (-want +got):\n%s", len(v.targets), diff)
+		}
+	}
+}

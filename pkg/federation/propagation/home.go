@@ -107,8 +107,8 @@ func (o observation) refusedHome(err error) *result {
 	}
 	refused := o.failed(v1beta2.TargetNamespaceForbidden, err.Error())
 	switch o.intent {
-	case remove, await:
-		refused.record.State = v1beta2.TargetWaitingForRemoval
+	case remove:
+		refused = o.unlessGivenUp(mayNotDelete + err.Error())
 	case release:
 		refused = result{gone: true} // it is given up, and stays as it is
 	}

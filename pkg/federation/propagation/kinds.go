@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -67,6 +68,16 @@ type feed struct {
 	informer  *hostwatch.Informer
 	stop      context.CancelFunc
 	stopped   <-chan struct{} // closed once it is
+	// problem is why they could not be listed when that was tried last; nil if they could, or that was not tried.
+	problem atomic.Pointer[string]
+}
+
+func (f *feed) note(err error) {
+	if err == nil {
+		f.problem.Store(nil)
+		return
+	}
+	f.problem.Store(new(memberclient.Problem(err)))
 }
 
 // newKind reads a FederatedTypeConfig. What is wrong with its rules admission refuses, but what
@@ -106,8 +117,8 @@ func newKind(ftc *v1beta1.FederatedTypeConfig) (*kind, error) {
 }
 
 // syncType starts, changes or stops a kind, as its FederatedTypeConfig says.
-func (e *Engine) syncType(ctx context.Context, name string) error {
-	defer e.lookedAt(name)
+func (e *Engine) syncType(ctx context.Context, name string) (err error) {
+	defer func() { e.lookedAt(name, err) }()
 	ftc, err := e.Types.Get(name)
 	if err != nil && !apierrors.IsNotFound(err) {
 		return err
@@ -141,11 +152,14 @@ func (e *Engine) syncType(ctx context.Context, name string) error {
 	return e.writeTypeStatus(ctx, ftc, state)
 }
 
-// lookedAt notes that it is known whether a kind propagates.
-func (e *Engine) lookedAt(name string) {
+// lookedAt notes that it is known whether a kind propagates, or why it could not be started.
+func (e *Engine) lookedAt(name string, err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.looked[name] = true
+	if delete(e.failed, name); err != nil {
+		e.failed[name] = err
+	}
 }
 
 // isServed reports whether the federated kind of a configuration is served, and not another's of
@@ -237,6 +251,12 @@ func (e *Engine) openFeed(ctx context.Context, k *kind) error {
 	}); err != nil {
 		return fmt.Errorf("watch %s: %w", k.name, err)
 	}
+	if err := f.informer.SetWatchErrorHandlerWithContext(func(ctx context.Context, r *cache.Reflector, err error) {
+		f.note(err)
+		cache.DefaultWatchErrorHandler(ctx, r, err)
+	}); err != nil {
+		return fmt.Errorf("watch %s: %w", k.name, err)
+	}
 	if k.name == namespaceType {
 		if err := e.narrowBy(f); err != nil {
 			return fmt.Errorf("watch %s: %w", k.name, err)
@@ -267,7 +287,7 @@ func (f *feed) waitUntilServed(ctx context.Context) bool {
 		call, cancel := context.WithTimeout(ctx, hostTimeout)
 		_, err := f.factory.Resource(f.plural, f.namespace).List(call, metav1.ListOptions{Limit: 1})
 		cancel()
-		if err == nil {
+		if f.note(err); err == nil {
 			return true
 		}
 		select {

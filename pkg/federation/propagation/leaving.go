@@ -41,20 +41,55 @@ func (o observation) isOutOfReach() bool {
 	return o.member != nil && o.member.Health != membership.Ready && o.member.Health != membership.Unknown
 }
 
-// abandonedNow: the user has said that nobody waits for what a member may hold that cannot be
-// reached. The record goes on to say so while the object is there; a member that answers is cleaned up.
+// abandonedNow: the user has said that nobody waits for what cannot be removed: what a member may hold that
+// cannot be reached, and what is in a namespace that is not ours there. The record goes on to say so while the
+// object is there; a member that answers is cleaned up.
 func abandonedNow(o observation) *decision {
-	if !o.abandoned || !o.isOutOfReach() {
+	switch {
+	case !o.abandoned:
 		return nil
+	case o.isOutOfReach():
+		d := o.giveUp(mayStillHold+o.member.Problem, "once the member is back")
+		return &d
+	case o.homeRefusal != "":
+		d := o.giveUp(mayNotDelete+o.homeRefusal, onceItMay)
+		return &d
 	}
-	left := fmt.Sprintf("target %q was given up, as the annotation %s asks for: %s%s; what is there stays, without our label, once the member is back",
-		o.record.Name, v1beta1.AbandonAnnotation, mayStillHold, o.member.Problem)
+	return nil
+}
+
+// onceItMay is when what was given up in a member that answers loses our label.
+const onceItMay = "once it may be changed there"
+
+// giveUp is the decision on a target that the annotation gives up. why is what keeps it from being cleaned up, and
+// then when that ends.
+func (o observation) giveUp(why, then string) decision {
+	left := fmt.Sprintf("target %q was given up, as the annotation %s asks for: %s; what is there stays, without our label, %s",
+		o.record.Name, v1beta1.AbandonAnnotation, why, then)
 	if o.deleting {
-		return &decision{forget: true, stays: true, left: left}
+		return decision{forget: true, stays: true, left: left}
 	}
 	d := o.say(v1beta2.TargetAbandoned, left)
 	d.status.Hash, d.status.Version, d.status.Generation = "", "", 0
-	return &d
+	return d
+}
+
+// unlessGivenUp is the result of an executor that found out that an object cannot be removed, for a reason that a
+// decision cannot know of.
+func (o observation) unlessGivenUp(why string) result {
+	switch d := o.giveUp(why, onceItMay); {
+	case !o.abandoned || o.intent != remove:
+		return o.failed(v1beta2.TargetWaitingForRemoval, why+wayOut(o.record.Name))
+	case d.forget:
+		return result{gone: true, stays: true}
+	default:
+		return result{record: d.status}
+	}
+}
+
+// wayOut continues a sentence on what cannot be removed from a target.
+func wayOut(target string) string {
+	return fmt.Sprintf("; the annotation %s=%s on the federated object gives it up, and leaves it there", v1beta1.AbandonAnnotation, target)
 }
 
 // abandonedEarlier: what was given up is not asked for. It is released by the rules that follow once

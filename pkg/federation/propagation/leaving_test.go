@@ -38,9 +38,36 @@ func unserved(o *observation) { o.live, o.cache = nil, memberclient.NotServed }
 // again: the target is placed again.
 func again(o *observation) { o.intent = run }
 
+// What only an executor finds out keeps an object from being removed, too.
+func TestWhatCannotBeRemovedIsGivenUp(t *testing.T) {
+	foreign := &memberclient.ForeignNamespaceError{Namespace: "shop", Problem: "theirs"}
+	for name, test := range map[string]struct {
+		change func(*observation)
+		want   result
+	}{
+		"it is waited for": {func(*observation) {}, result{failed: true, record: v1beta2.TargetStatus{
+			State: v1beta2.TargetWaitingForRemoval, Hash: "h1",
+			Message: mayNotDelete + foreign.Error() + "; the annotation federation.koinon.io/abandon=m1 on the federated object gives it up, and leaves it there"}}},
+		"unless it is given up": {abandoned, result{record: v1beta2.TargetStatus{
+			State:   v1beta2.TargetAbandoned,
+			Message: `target "m1" was given up, as the annotation federation.koinon.io/abandon asks for: ` + mayNotDelete + foreign.Error() + "; what is there stays, without our label, once it may be changed there"}}},
+		"a deletion then goes on": {func(o *observation) { o.abandoned, o.deleting = true, true }, result{gone: true, stays: true}},
+	} {
+		o := observation{intent: remove, record: v1beta2.TargetStatus{Name: "m1", Hash: "h1"}}
+		test.change(&o)
+		if test.want.record.State != "" {
+			test.want.record.Name = "m1"
+		}
+		if diff := cmp.Diff(&test.want, o.refusedHome(foreign), cmp.AllowUnexported(result{})); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+	}
+}
+
 func TestDecideOnATargetThatIsAbandoned(t *testing.T) {
 	const left = `target "m1" was given up, as the annotation federation.koinon.io/abandon asks for: the member may still hold the object: it does not answer; what is there stays, without our label, once the member is back`
-	offline := unready(membership.Offline, "it does not answer")
+	const leftTheirs = `target "m1" was given up, as the annotation federation.koinon.io/abandon asks for: the object there may not be deleted: theirs; what is there stays, without our label, once it may be changed there`
+	offline, theirs := unready(membership.Offline, "it does not answer"), func(o *observation) { o.homeRefusal = "theirs" }
 	waits := verdict{State: v1beta2.TargetWaitingForRemoval, Message: mayStillHold + "it does not answer"}
 	stays := verdict{State: v1beta2.TargetAbandoned, Message: "given up"}
 	forgotten := verdict{Forget: true}
@@ -58,6 +85,11 @@ func TestDecideOnATargetThatIsAbandoned(t *testing.T) {
 		"one that can be reached is cleaned up":                    {[]func(*observation){deleting, abandoned}, verdict{Action: deleteObject, State: v1beta2.TargetWaitingForRemoval}, ""},
 		"also if only a cache knows of the object there":           {[]func(*observation){deleting, abandoned, offline, func(o *observation) { o.record.Hash = "" }}, forgotten, left},
 		"one that is no longer placed says so as long as it lasts": {[]func(*observation){abandoned, offline}, verdict{State: v1beta2.TargetAbandoned, Message: left}, ""},
+
+		"what is in a place that is somebody else's is waited for": {[]func(*observation){theirs},
+			verdict{State: v1beta2.TargetWaitingForRemoval, Message: mayNotDelete + "theirs; the annotation federation.koinon.io/abandon=m1 on the federated object gives it up, and leaves it there"}, ""},
+		"it is not if it is given up": {[]func(*observation){abandoned, theirs}, verdict{State: v1beta2.TargetAbandoned, Message: leftTheirs}, ""},
+		"nor by a deletion":           {[]func(*observation){deleting, abandoned, theirs}, forgotten, leftTheirs},
 
 		"what was given up is not asked for while it is away":       {[]func(*observation){givenUpBefore, offline, filling}, stays, ""},
 		"nor while it is not checked":                               {[]func(*observation){givenUpBefore, unready(membership.Unknown, ""), filling}, stays, ""},

@@ -161,9 +161,8 @@ func (v *view) addPlaced(e *Engine, candidates []placement.Candidate) {
 		case t.Disposition == placement.Placed:
 			added.intent = run
 		case t.Disposition == placement.Masked:
-			if added.intent = keep; moved {
-				added.Candidate, added.recorded = v.recorded(t.Name), true
-			}
+			added.intent = keep
+			added = v.heldBack(added)
 		case t.Disposition == placement.NotFound:
 			added.intent = absent
 		case t.Disposition == placement.Unfederated:

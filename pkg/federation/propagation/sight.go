@@ -92,17 +92,6 @@ func (e *Engine) Get(kindName, namespace, name string) *v1beta2.FederatedObject 
 	return k.get(objectKey{kindName, namespace, name})
 }
 
-// lookedAtAll reports whether it is known of every FederatedTypeConfig whether it propagates.
-func (e *Engine) lookedAtAll() bool {
-	all, err := e.Types.List(labels.Everything())
-	if err != nil {
-		return false
-	}
-	e.mu.RLock()
-	defer e.mu.RUnlock()
-	return !slices.ContainsFunc(all, func(ftc *v1beta1.FederatedTypeConfig) bool { return !e.looked[ftc.Name] })
-}
-
 // InTargets returns the targets that have, or may have, objects of a namespace, by name, as objects of the namespace see them: of
 // objects whose topology type has the same base, such as cluster and cluster:zone. One that there is no more has nothing. It is not known while
 // not all objects of all kinds are, nor the namespace.
@@ -129,13 +118,10 @@ func (e *Engine) InTargets(namespace, topologyType string) (targets []placement.
 
 // namesOfTargets names the targets that have, or may have, objects of a namespace, sorted.
 func (e *Engine) namesOfTargets(namespace, topologyType string) (names []string, known bool) {
-	if !e.lookedAtAll() {
+	if e.unlistedTypes() != nil {
 		return nil, false
 	}
 	for _, k := range e.runningKinds() {
-		if !k.informer.HasSynced() {
-			return nil, false
-		}
 		if !k.target.Namespaced {
 			continue
 		}
@@ -195,12 +181,20 @@ func (e *Engine) Look(kindName, namespace, name string) (*Sight, error) {
 	if err != nil {
 		return nil, fmt.Errorf("look for targets: %w", err)
 	}
+	mask, err := placement.NewMask(v.topologyOf(), federated.Spec.PlacementMask)
+	if err != nil {
+		return nil, fmt.Errorf("look for targets: %w", err)
+	}
 	sight := &Sight{
 		Federated: federated, Topology: v.topologyOf(), Resource: k.target.Resource,
 		Source: key.source(), Targets: make([]SightTarget, len(candidates)),
 	}
 	for i, c := range candidates {
-		t := e.sightTarget(v, c)
+		at := viewTarget{Candidate: c}
+		if !mask.Allows(c.Name, &c) {
+			at = v.heldBack(at)
+		}
+		t := e.sightTarget(v, at)
 		t.Outside = c.Leaving != ""
 		switch narrowed[i].Disposition {
 		case placement.Outside:
@@ -227,13 +221,22 @@ func (v *view) narrow(candidates []placement.Candidate) ([]placement.Target, err
 	return placement.Narrow(v.topologyOf(), targets, v.namespace)
 }
 
-func (e *Engine) sightTarget(v *view, c placement.Candidate) SightTarget {
+// heldBack is a masked target where the object is: a mask keeps it in the place that its cell has left.
+func (v *view) heldBack(t viewTarget) viewTarget {
+	if record := v.memory.record(t.Name); v.kind.ofReach().Moved(v.object(), t.Candidate, record) {
+		t.Member, t.Namespace, t.recorded = record.Cluster, record.Namespace, true
+	}
+	return t
+}
+
+func (e *Engine) sightTarget(v *view, at viewTarget) SightTarget {
+	c := at.Candidate
 	t := SightTarget{Candidate: c}
 	if c.Refusal != "" {
 		t.Known = true
 		return t
 	}
-	o := e.observe(v, viewTarget{Candidate: c})
+	o := e.observe(v, at)
 	t.Member, t.Known, t.Forbidden = o.member, o.member != nil || !o.unchecked, o.homeRefusal
 	if o.member != nil && o.member.Health == membership.Unknown {
 		t.Known = false

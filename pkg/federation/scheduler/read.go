@@ -47,8 +47,14 @@ type request struct {
 	pods bool
 }
 
-// known is what was read of a target.
+// place of an object in a member. A target that moves has another one.
+type place struct{ member, namespace, name string }
+
+func (q request) place() place { return place{q.member, q.namespace, q.name} }
+
+// known is what was read of a target, in a place.
 type known struct {
+	place   place
 	reading replicas.Reading
 	// version is the resourceVersion of the object that was read; empty if there was none.
 	version string
@@ -90,14 +96,14 @@ func (r *reader) forget(k key) {
 	delete(r.known, k)
 }
 
-// reading returns what was read of a target since its member is as it is; nil if nothing was. version
+// reading returns what was read of a target in the place where it is, since its member is as it is; nil if nothing was. version
 // is what a cache shows now, empty if it shows nothing: it is then looked at again in time. Of what was read a
 // moment ago there is news soon: else who changes it all the time would be waited for.
-func (r *reader) reading(k key, target, version string, since time.Time) (reading *replicas.Reading, stale, soon bool) {
+func (r *reader) reading(k key, target string, at place, version string, since time.Time) (reading *replicas.Reading, stale, soon bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	found := r.known[k][target]
-	if found == nil || found.read.IsZero() || found.read.Before(since) {
+	if found == nil || found.place != at || found.read.IsZero() || found.read.Before(since) {
 		return nil, false, false
 	}
 	copied := found.reading
@@ -123,8 +129,8 @@ func (r *reader) ask(ctx context.Context, q request, every time.Duration) (wait 
 		r.known[q.key] = targets
 	}
 	k := targets[q.target]
-	if k == nil {
-		k = &known{}
+	if k == nil || k.place != q.place() {
+		k = &known{place: q.place()}
 		targets[q.target] = k
 	}
 	if k.underWay {
@@ -171,7 +177,7 @@ func (r *reader) readAll(ctx context.Context, member string, l *lane) {
 func (r *reader) readOne(ctx context.Context, q request) {
 	r.mu.Lock()
 	k := r.known[q.key][q.target]
-	if k == nil {
+	if k == nil || k.place != q.place() {
 		r.mu.Unlock()
 		return // nobody wants to know any more
 	}

@@ -89,6 +89,30 @@ func (b *bench) read(t *testing.T, m conn, pods bool, every time.Duration) time.
 	return wait
 }
 
+func TestAReadingIsOfThePlaceInWhichItWasRead(t *testing.T) {
+	b := newBench()
+	old := &fakeMember{object: deployment("shop/web", 5, 5), hangs: make(chan struct{})}
+	close(old.hangs)
+	b.read(t, old, false, 0)
+	now := place{member: "m2", namespace: "shop"}
+	if got, _, _ := b.reading(web, "m1", now, "7", time.Time{}); got != nil {
+		t.Errorf("of the new place it is known that %+v is there, which was read in the old one", got)
+	}
+	old.hangs = make(chan struct{})
+	b.at = b.at.Add(time.Minute)
+	ask := func(m conn, at place) {
+		b.ask(t.Context(), request{key: web, target: "m1", member: at.member, namespace: at.namespace, conn: m, source: "shop/web"}, 0)
+	}
+	ask(old, place{member: "m1"}) // it does not answer before the target has moved
+	ask(&fakeMember{object: deployment("shop/web", 2, 1)}, now)
+	<-b.done
+	close(old.hangs)
+	<-b.done
+	if got, _, _ := b.reading(web, "m1", now, "7", time.Time{}); got == nil || got.Replicas != 2 {
+		t.Errorf("of the new place it is known that %+v is there", got)
+	}
+}
+
 func TestWhatAReadingSays(t *testing.T) {
 	for name, test := range map[string]struct {
 		member *fakeMember
@@ -110,7 +134,7 @@ func TestWhatAReadingSays(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			b := newBench()
 			b.read(t, test.member, test.pods, time.Second)
-			got, _, _ := b.reading(web, "m1", "7", time.Time{})
+			got, _, _ := b.reading(web, "m1", place{member: "m1"}, "7", time.Time{})
 			if got == nil {
 				t.Fatal("nothing was read")
 			}
@@ -138,12 +162,12 @@ func TestATargetIsReadSeldom(t *testing.T) {
 	if wait := b.read(t, m, true, time.Second); wait != 0 || m.gets != 2 || m.lists != 1 {
 		t.Errorf("a decision waits for it: got %v to wait, %d reads and %d lists of pods, want 0, 2 and 1", wait, m.gets, m.lists)
 	}
-	if got, _, _ := b.reading(web, "m1", "7", time.Time{}); got.Unschedulable != 2 {
+	if got, _, _ := b.reading(web, "m1", place{member: "m1"}, "7", time.Time{}); got.Unschedulable != 2 {
 		t.Errorf("got %d pods without a node, want those that were seen last, 2", got.Unschedulable)
 	}
 	b.at = b.at.Add(replicas.ReadEvery)
 	b.read(t, m, true, replicas.ReadEvery)
-	if got, _, _ := b.reading(web, "m1", "7", time.Time{}); got.Unschedulable != 1 || m.lists != 2 {
+	if got, _, _ := b.reading(web, "m1", place{member: "m1"}, "7", time.Time{}); got.Unschedulable != 1 || m.lists != 2 {
 		t.Errorf("got %d pods without a node after %d lists, want 1 after 2", got.Unschedulable, m.lists)
 	}
 }
@@ -167,7 +191,7 @@ func TestAReadingIsNewsWhenTheObjectThereHasChanged(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			b.now = func() time.Time { return b.at.Add(test.later) }
-			got, stale, _ := b.reading(web, "m1", test.shown, test.since)
+			got, stale, _ := b.reading(web, "m1", place{member: "m1"}, test.shown, test.since)
 			if (got != nil) != test.known || stale != test.stale {
 				t.Errorf("got %v, stale %v", got, stale)
 			}
@@ -185,7 +209,7 @@ func TestAMemberThatHangsHoldsUpNoOther(t *testing.T) {
 	if got := <-b.done; got != web {
 		t.Errorf("got %v first, want %v", got, web)
 	}
-	if got, _, _ := b.reading(web, "m2", "7", time.Time{}); got == nil || got.Ready != 3 {
+	if got, _, _ := b.reading(web, "m2", place{member: "m2"}, "7", time.Time{}); got == nil || got.Ready != 3 {
 		t.Errorf("got %v", got)
 	}
 	close(hangs.hangs)

@@ -52,12 +52,17 @@ func (c *Controller) see(k key, preference *v1alpha1.ReplicaSchedulingPreference
 			s.Ready = ready && t.Forbidden == ""
 		}
 		soon := false
-		if s.Reading, s.Stale, soon = c.reader.reading(k, t.Name, t.Seen, s.Since); soon && (s.Masked || preference.Spec.Rebalance) {
+		if s.Reading, s.Stale, soon = c.reader.reading(k, t.Name, placeOf(t), t.Seen, s.Since); soon && (s.Masked || preference.Spec.Rebalance) {
 			c.queue.AddAfter(k, readAgain)
 		}
 		seen = append(seen, s)
 	}
 	return seen, nil
+}
+
+// placeOf is where the object is in a target.
+func placeOf(t *propagation.SightTarget) place {
+	return place{t.Candidate.Member, t.InNamespace, t.InName}
 }
 
 // settling are the targets that are refused to the object's namespace since a moment, as those of another tenant. Labels of a namespace and

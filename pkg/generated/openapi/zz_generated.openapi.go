@@ -582,7 +582,7 @@ func schema_pkg_apis_federation_v1alpha1_CellStatus(ref common.ReferenceCallback
 							},
 						},
 						SchemaProps: spec.SchemaProps{
-							Description: "Conditions: Ready, AccountReady, MemberSeenTwice.",
+							Description: "Conditions: Ready, AccountReady, MemberSeenTwice, Moving.",
 							Type:        []string{"array"},
 							Items: &spec.SchemaOrArray{
 								Schema: &spec.Schema{
@@ -3448,7 +3448,7 @@ func schema_apis_kubefed_scheduling_v1alpha1_ReplicaSchedulingPreferenceSpec(ref
 					},
 					"clusters": {
 						SchemaProps: spec.SchemaProps{
-							Description: "Clusters maps cluster names, or \"*\" for all, to preferences. Absent: every cluster with weight 1. The names are those of cells or edge units of this namespace, if the federated object has that topologyType.",
+							Description: "Clusters maps cluster names, or \"*\" for all, to preferences. Absent: every cluster with weight 1. The names are those of cells or edge units of this namespace, if the federated object has that topologyType. With one that users define, such as cell:zone, the preference has no effect.",
 							Type:        []string{"object"},
 							AdditionalProperties: &spec.SchemaOrBool{
 								Allows: true,

@@ -43,6 +43,8 @@ func NewREST(scheme *runtime.Scheme, optsGetter generic.RESTOptionsGetter, book 
 					return objectstore.ConditionStatus(c.Status.Conditions, v1alpha1.CellReady)
 				}},
 			objectstore.Age[*v1alpha1.Cell](),
+			column{Name: "Moving", Description: "Whether objects are in a place that the cell has left, and why they are still there: see the condition Moving.", Wide: true,
+				Value: func(c *v1alpha1.Cell) any { return movingOf(c) }},
 			column{Name: "KubeFedCluster", Description: "The cluster that the cell appears as.", Wide: true,
 				Value: func(c *v1alpha1.Cell) any { return c.Status.KubeFedCluster }},
 		),
@@ -52,6 +54,14 @@ func NewREST(scheme *runtime.Scheme, optsGetter generic.RESTOptionsGetter, book 
 	}
 	seated := seats.NewREST(object, book, v1alpha1.SchemeGroupVersion.WithKind("Cell").GroupKind(), holder)
 	return &REST{seated, deletions}, status, nil
+}
+
+// movingOf is why objects are in a place still that a cell has left, in a word; empty if none are.
+func movingOf(c *v1alpha1.Cell) string {
+	if moving := meta.FindStatusCondition(c.Status.Conditions, v1alpha1.CellMoving); moving != nil && moving.Status == metav1.ConditionTrue {
+		return moving.Reason
+	}
+	return ""
 }
 
 // healthOf is why a cell is not ready, in a word, else how the worst of its objects is.

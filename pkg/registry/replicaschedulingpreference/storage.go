@@ -29,6 +29,8 @@ func NewREST(scheme *runtime.Scheme, optsGetter generic.RESTOptionsGetter) (*obj
 				Value: func(p *v1alpha1.ReplicaSchedulingPreference) any { return int64(p.Spec.TotalReplicas) }},
 			column{Name: "Scheduled", Description: "Whether all replicas have a target.",
 				Value: func(p *v1alpha1.ReplicaSchedulingPreference) any { return string(scheduled(p).Status) }},
+			column{Name: "Reason", Description: "Why, in a word.",
+				Value: func(p *v1alpha1.ReplicaSchedulingPreference) any { return scheduled(p).Reason }},
 			column{Name: "Message", Wide: true, Description: "What became of the preference.",
 				Value: func(p *v1alpha1.ReplicaSchedulingPreference) any { return scheduled(p).Message }},
 			objectstore.Age[*v1alpha1.ReplicaSchedulingPreference](),

@@ -226,7 +226,7 @@ func (w *world) start() {
 		EdgeUnits:  everywhere.Edge().V1alpha1().EdgeUnits().Lister(),
 		Namespaces: hosts.Core().V1().Namespaces().Lister(),
 		Book:       kept, Federation: "here", Adopt: func() bool { return true }, CollectRaw: func() bool { return true },
-		Record: w.record, Paused: w.paused.Load,
+		Record: w.record, Paused: w.paused.Load, OnCensus: func(string, string) {},
 		OnObject: func(kind, namespace, name string, inMember bool) {
 			if follower != nil && !inMember {
 				follower.ObjectChanged(kind, namespace, name)

@@ -200,7 +200,11 @@ func (m *model) judge(w *wish, name string, labels map[string]string, p place) t
 	case placed && !allowed:
 		return target{stays, p, []v1beta2.TargetState{v1beta2.TargetMasked}, false}
 	case placed && !joined:
-		return target{stays, p, []v1beta2.TargetState{v1beta2.TargetNotFound}, false}
+		states := []v1beta2.TargetState{v1beta2.TargetNotFound}
+		if w.ends && w.topology == v1beta2.TopologyCell { // a Job waits where its cell was
+			states = append(states, v1beta2.TargetWaitingForRemoval)
+		}
+		return target{stays, p, states, false}
 	case placed && w.broken[name]:
 		return target{stays, p, []v1beta2.TargetState{v1beta2.TargetOverridesFailed}, false}
 	case placed:

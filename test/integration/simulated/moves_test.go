@@ -756,3 +756,48 @@ func TestADisabledTypeHoldsAMoveBack(t *testing.T) {
 	m.runsIn(to)
 	m.settledIn(to)
 }
+
+// The condition Moving of a cell, and the statuses of the objects that have arrived, name what they wait for.
+func TestWhatHoldsAMoveIsNamed(t *testing.T) {
+	m := startMover(t)
+	from, to := m.members[0], m.members[1]
+	moving := func(what string) error {
+		conditions, _, _ := unstructured.NestedSlice(m.host.Object(cellResource, "shop", "c1"), "status", "conditions")
+		said := asJSON(conditions)
+		if strings.Contains(said, `"Moving"`) != (what != "") || !strings.Contains(said, what) {
+			return fmt.Errorf("it says %s", said)
+		}
+		return nil
+	}
+	m.move(to)
+	m.enters(to)
+	m.says(simulation.FederatedConfigMaps, v1beta2.TargetWaitingForRemoval, to, "healthy, too; it waits for FederatedDeployment shop/web (Progressing)", 1)
+	m.eventually("the cell names it", func() error { return moving("it waits for FederatedDeployment shop/web (Progressing: ") })
+	m.isKnownToBeSilent(from)
+	m.heal(to)
+	m.eventually("the cell says why it is not gone where it was", func() error { return moving("the member may still hold the object") })
+	from.Up()
+	m.settledIn(to)
+	m.eventually("it has moved", func() error { return moving("") })
+}
+
+// A cell that comes back to a member that is silent, before anything was written where it was in between, and moves on:
+// what is in that member is removed once it answers.
+func TestACellThatPassesASilentMemberAgainLeavesNothingThere(t *testing.T) {
+	m := startMover(t)
+	first, second, third := m.members[0], m.members[1], m.members[2]
+	both := []schema.GroupVersionResource{simulation.FederatedConfigMaps, federatedDeployments}
+	m.isKnownToBeSilent(first)
+	m.isKnownToBeSilent(second)
+	for _, to := range []*simulation.Member{second, first} {
+		m.move(to)
+		for _, gvr := range both {
+			m.says(gvr, v1beta2.TargetClusterNotReady, to, "", map[bool]int{true: 1}[to == second])
+		}
+	}
+	m.move(third)
+	m.runsIn(third)
+	first.Up()
+	second.Up()
+	m.settledIn(third)
+}

@@ -401,3 +401,42 @@ func (w *world) pending(member, name string) {
 		w.Fatal(err)
 	}
 }
+
+// A mask keeps an object in the place that its cell has left: what runs there is what the cell has of the replicas.
+func TestReplicasThatAMaskKeepsWhereACellWasAreCounted(t *testing.T) {
+	inWorld(t, 3, func(w *world) {
+		cell := func(name, member string) {
+			w.put(cellResource, map[string]any{"metadata": map[string]any{"name": name, "namespace": "shop"}, "spec": map[string]any{"clusterName": member}})
+		}
+		in := func(member, cell string) int64 {
+			replicas, _, _ := unstructured.NestedInt64(w.members[member].Object(simulation.Deployments, "shop-"+cell, "web"), "spec", "replicas")
+			return replicas
+		}
+		cell("c1", "m1")
+		cell("c2", "m2")
+		w.start()
+		defer func() { w.stop() }()
+		w.deployment(map[string]any{"topologyType": v1beta2.TopologyCell})
+		w.pass(time.Second)
+		w.divide()
+		w.prefer(nil)
+		w.pass(time.Minute)
+		if in("m1", "c1") != 5 || in("m2", "c2") != 5 {
+			t.Fatalf("c1 has %d, c2 has %d", in("m1", "c1"), in("m2", "c2"))
+		}
+		if _, err := w.host.Change(federatedDeployments, "shop", "web", func(object map[string]any) {
+			object["spec"].(map[string]any)["placementMask"] = map[string]any{"topologies": []any{map[string]any{"name": "c2"}}}
+		}); err != nil {
+			t.Fatal(err)
+		}
+		w.pass(time.Minute)
+		cell("c1", "m3")
+		w.engine.NamespaceChanged("shop")
+		w.pass(time.Minute)
+		w.prefer(map[string]any{"totalReplicas": int64(12)})
+		w.pass(5 * time.Minute)
+		if in("m1", "c1") != 5 || in("m2", "c2") != 7 || in("m3", "c1") != 0 {
+			t.Errorf("c1 has %d where it was and %d where it is, c2 has %d", in("m1", "c1"), in("m3", "c1"), in("m2", "c2"))
+		}
+	})
+}

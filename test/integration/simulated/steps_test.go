@@ -3,6 +3,7 @@ package simulated_test
 import (
 	"fmt"
 	"maps"
+	"math/rand/v2"
 	"slices"
 	"time"
 
@@ -81,10 +82,13 @@ func (h *history) steps() []happening {
 
 // pass lets what is under way go on for up to d, so that what happens next falls into it. It
 // waits for nothing.
-func (h *history) pass(d time.Duration) {
+func (h *history) pass(d time.Duration) { h.idle(h.Rand, d) }
+
+// idle lets a random time pass, so that what happens next meets the controllers anywhere.
+func (f *fixture) idle(r *rand.Rand, atMost time.Duration) {
 	select {
-	case <-h.Context().Done():
-	case <-time.After(time.Duration(h.Int64N(int64(d)))):
+	case <-f.Context().Done():
+	case <-time.After(time.Duration(r.Int64N(int64(atMost)))):
 	}
 }
 

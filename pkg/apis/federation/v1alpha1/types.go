@@ -104,7 +104,7 @@ type CellStatus struct {
 	// ObservedGeneration is the generation that this status speaks of.
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
-	// Conditions: Ready, AccountReady, MemberSeenTwice.
+	// Conditions: Ready, AccountReady, MemberSeenTwice, Moving.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
@@ -158,6 +158,13 @@ const (
 	CellMemberSeenTwice = "MemberSeenTwice"
 	// ReasonOtherEngine: the controllers of the host run without propagation.
 	ReasonOtherEngine = "OtherEngine"
+	// CellMoving is True while federated objects are in a place that the cell has left, and says what they wait
+	// for; it is absent otherwise, and while the cell is being deleted.
+	CellMoving = "Moving"
+	// ReasonObjectsMoving: objects are not up to date and healthy yet where the cell is now, or not gone yet where it was.
+	ReasonObjectsMoving = "ObjectsMoving"
+	// ReasonObjectsUnknown: it is not known, and has not been for a minute, which objects are in the cell.
+	ReasonObjectsUnknown = "ObjectsUnknown"
 	// ReasonDraining: the cell is being deleted, and objects have not left it yet.
 	ReasonDraining = "Draining"
 	// ReasonMemberReady: the member is ready.

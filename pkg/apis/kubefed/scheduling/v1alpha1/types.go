@@ -47,7 +47,7 @@ type ReplicaSchedulingPreferenceSpec struct {
 	IntersectWithClusterSelector bool `json:"intersectWithClusterSelector,omitempty"`
 	// Clusters maps cluster names, or "*" for all, to preferences. Absent: every cluster
 	// with weight 1. The names are those of cells or edge units of this namespace, if the federated object has
-	// that topologyType.
+	// that topologyType. With one that users define, such as cell:zone, the preference has no effect.
 	// +optional
 	Clusters map[string]ClusterPreferences `json:"clusters,omitempty"`
 }

@@ -13,7 +13,7 @@ import (
 type CellStatusApplyConfiguration struct {
 	// ObservedGeneration is the generation that this status speaks of.
 	ObservedGeneration *int64 `json:"observedGeneration,omitempty"`
-	// Conditions: Ready, AccountReady, MemberSeenTwice.
+	// Conditions: Ready, AccountReady, MemberSeenTwice, Moving.
 	Conditions []v1.ConditionApplyConfiguration `json:"conditions,omitempty"`
 	// KubeFedCluster is the name of the KubeFedCluster that the cell appears as.
 	KubeFedCluster *string `json:"kubeFedCluster,omitempty"`

@@ -1,0 +1,106 @@
+package propagation
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/labels"
+
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
+	"github.com/koinon-io/koinon/pkg/federation/events"
+)
+
+// What is in a cell is known once the federated objects of all types are listed. A type whose objects cannot be
+// listed holds every move and every deletion of a cell: what is not known of may need what would be removed.
+
+// unlistedPatience is how long that may take before it is told: after a start it takes a moment.
+const unlistedPatience = time.Minute
+
+// ReasonObjectsNotListed is the reason of the Event on a FederatedTypeConfig whose objects cannot be listed.
+const ReasonObjectsNotListed = "ObjectsNotListed"
+
+// unlistedType is a type whose federated objects are not all known, and why.
+type unlistedType struct {
+	config *v1beta1.FederatedTypeConfig
+	why    string
+}
+
+// String says what it is, and what to do.
+func (t unlistedType) String() string {
+	return fmt.Sprintf("the objects of the type %q are not known: %s; correct that, or delete the FederatedTypeConfig if nothing of the type is needed", t.config.Name, t.why)
+}
+
+// unlistedTypes returns the types whose federated objects are not all known, by name.
+func (e *Engine) unlistedTypes() (unlisted []unlistedType) {
+	all, err := e.Types.List(labels.Everything())
+	if err != nil {
+		return []unlistedType{{&v1beta1.FederatedTypeConfig{}, err.Error()}} // listers fail only for want of an index
+	}
+	for _, config := range all {
+		if why := e.whyUnlisted(config); why != "" {
+			unlisted = append(unlisted, unlistedType{config, why})
+		}
+	}
+	slices.SortFunc(unlisted, func(a, b unlistedType) int { return strings.Compare(a.config.Name, b.config.Name) })
+	return unlisted
+}
+
+// whyUnlisted returns why not all federated objects of a type are known; empty if they are, or nothing of them is
+// in a cell.
+func (e *Engine) whyUnlisted(config *v1beta1.FederatedTypeConfig) string {
+	e.mu.RLock()
+	k, failed, looked := e.kinds[config.Name], e.failed[config.Name], e.looked[config.Name]
+	e.mu.RUnlock()
+	switch {
+	case k != nil && (k.onlyNarrows || !k.federatedNamespaced || k.informer.HasSynced()):
+		return ""
+	case k != nil && k.problem.Load() != nil:
+		return "they cannot be listed: " + *k.problem.Load()
+	case k != nil:
+		return "they are being listed"
+	case failed != nil:
+		return failed.Error()
+	case !looked:
+		return "its FederatedTypeConfig was not looked at yet"
+	}
+	return ""
+}
+
+// unlistedWatch remembers since when types are not listed, and which of them were told of.
+type unlistedWatch struct {
+	since map[string]time.Time
+	told  map[string]bool
+}
+
+// look tells of types that have not been listed for long.
+func (w *unlistedWatch) look(e *Engine) {
+	now, since, told := e.now(), map[string]time.Time{}, map[string]bool{}
+	for _, t := range e.unlistedTypes() {
+		name := t.config.Name
+		if since[name] = now; !w.since[name].IsZero() {
+			since[name] = w.since[name]
+		}
+		if told[name] = w.told[name]; told[name] || now.Sub(since[name]) < unlistedPatience {
+			continue
+		}
+		told[name] = true
+		e.tellUnlisted(t)
+	}
+	w.since, w.told = since, told
+}
+
+func (e *Engine) tellUnlisted(t unlistedType) {
+	if e.Record == nil {
+		return
+	}
+	e.Record(&corev1.ObjectReference{
+		APIVersion: v1beta1.SchemeGroupVersion.String(), Kind: "FederatedTypeConfig",
+		Namespace: t.config.Namespace, Name: t.config.Name, UID: t.config.UID,
+	}, events.Event{
+		Type: corev1.EventTypeWarning, Reason: ReasonObjectsNotListed,
+		Message: t.String() + "; until then no cell that moves leaves the place where it was, and none that is deleted ends",
+	})
+}

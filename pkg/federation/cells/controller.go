@@ -90,9 +90,13 @@ type Config struct {
 	// OtherEngine says that somebody else propagates, a stock KubeFed controller-manager: that
 	// one writes the status of every cluster itself, and takes a unit and its member for two.
 	OtherEngine bool
-	// Census counts the federated objects of a cell; known is false while not all were looked at. A change of
-	// that is told by Enqueue. Nil: nobody does, and a cell that is deleted waits for none.
+	// Census counts the federated objects of a cell; known is false while not all were looked at. Nil: nobody
+	// does, and a cell that is deleted waits for none.
 	Census func(namespace, cell string) (objects federationv1alpha1.CellObjects, known bool)
+	// Told is what the status of a cell has to say of them, which is told by Enqueue; ok is false if what it says
+	// stays. It is not what Census finds at the moment: a count that changes every second is not written every
+	// second. Nil only if Census is.
+	Told func(namespace, cell string) (objects federationv1alpha1.CellObjects, ok bool)
 }
 
 // key names one unit.
@@ -115,7 +119,7 @@ type Controller struct {
 // New returns a Controller that does nothing before Run.
 func New(config Config) (*Controller, error) {
 	if config.SystemNamespace == "" || len(config.Kinds) == 0 || config.Clusters == nil || config.Client == nil || config.Namespaces == nil || config.Claims == nil {
-		return nil, errors.New("cells: every field of Config but Accounts, OtherEngine and Census must be set")
+		return nil, errors.New("cells: every field of Config but Accounts, OtherEngine, Census and Told must be set")
 	}
 	c := &Controller{
 		Config:  config,
@@ -357,13 +361,17 @@ func (c *Controller) drains(ctx context.Context, kind Kind, unit *Unit, current 
 	return true, c.writeStatus(ctx, kind, o)
 }
 
-// count notes how many objects are in a cell. What is not known yet is as it was.
+// count notes what is said of the objects of a cell. What is not known yet is as it was.
 func (c *Controller) count(o *observation) {
 	if c.Census == nil || o.unit.TopologyType != v1beta2.TopologyCell {
 		return
 	}
 	o.objects = o.unit.Objects
-	if objects, known := c.Census(o.unit.Namespace, o.unit.Name); known {
+	objects, ok := c.Told(o.unit.Namespace, o.unit.Name)
+	if !ok && o.objects == nil {
+		objects, ok = c.Census(o.unit.Namespace, o.unit.Name)
+	}
+	if ok {
 		o.objects = &objects
 	}
 }

@@ -195,8 +195,9 @@ func (t *term) buildCells() (err error) {
 		accounts = t.accounts
 	}
 	var census func(namespace, cell string) cells.Count
+	var told func(namespace, cell string) (federationv1alpha1.CellObjects, bool)
 	if !t.config.OtherEngine {
-		census = t.census
+		census, told = t.census, t.told
 	}
 	t.cells, err = cells.New(cells.Config{
 		SystemNamespace: namespace,
@@ -208,6 +209,7 @@ func (t *term) buildCells() (err error) {
 		Accounts:        accounts,
 		OtherEngine:     t.config.OtherEngine,
 		Census:          census,
+		Told:            told,
 	})
 	return err
 }
@@ -221,12 +223,13 @@ func (t *term) discoverProfiles(ctx context.Context) (*metav1.APIResourceList, e
 // census counts the federated objects of a cell.
 func (t *term) census(namespace, cell string) cells.Count {
 	counted, known, unknown := t.engine.Census(namespace, cell)
-	return cells.Count{
-		Objects: federationv1alpha1.CellObjects{
-			Total: int32(counted.Objects), OutOfDate: int32(counted.OutOfDate), Moving: int32(counted.Moving), Held: int32(counted.Held), Health: string(counted.Health),
-		},
-		Known: known, Unknown: unknown, Waits: counted.Waits,
-	}
+	return cells.Count{Objects: counted.Said(), Known: known, Unknown: unknown, Waits: t.engine.Waits(namespace, cell)}
+}
+
+// told is what the status of a cell has to say of them, if that is something new.
+func (t *term) told(namespace, cell string) (federationv1alpha1.CellObjects, bool) {
+	counted, ok := t.engine.Told(namespace, cell)
+	return counted.Said(), ok
 }
 
 // buildAccounts makes what keeps the accounts of cells.

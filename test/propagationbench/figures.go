@@ -13,9 +13,10 @@ import (
 type figure struct {
 	Name string `json:"name"`
 	Unit string `json:"unit,omitempty"`
-	// AtMost is what it should be at most; nil: it is only told.
-	AtMost *float64 `json:"atMost,omitempty"`
-	Value  float64  `json:"value"`
+	// AtMost and AtLeast are what it should be at most or at least; without either it is only told.
+	AtMost  *float64 `json:"atMost,omitempty"`
+	AtLeast *float64 `json:"atLeast,omitempty"`
+	Value   float64  `json:"value"`
 }
 
 // figures are all of a run, in the order in which they were measured.
@@ -29,6 +30,28 @@ func (f *figures) tell(unit string, value float64, name string, args ...any) {
 // aim adds a figure that should be at most a limit.
 func (f *figures) aim(unit string, value, atMost float64, name string, args ...any) {
 	f.list = append(f.list, figure{Name: fmt.Sprintf(name, args...), Unit: unit, Value: value, AtMost: &atMost})
+}
+
+// aimLeast adds a figure that should be at least a limit.
+func (f *figures) aimLeast(unit string, value, atLeast float64, name string, args ...any) {
+	f.list = append(f.list, figure{Name: fmt.Sprintf(name, args...), Unit: unit, Value: value, AtLeast: &atLeast})
+}
+
+// verdict is what a figure should be, and whether it is.
+func (f figure) verdict() (aim, verdict string) {
+	met := false
+	switch {
+	case f.AtMost != nil:
+		aim, met = "≤ "+report.Digits(*f.AtMost), f.Value <= *f.AtMost
+	case f.AtLeast != nil:
+		aim, met = "≥ "+report.Digits(*f.AtLeast), f.Value >= *f.AtLeast
+	default:
+		return "", ""
+	}
+	if met {
+		return aim, "met"
+	}
+	return aim, "missed"
 }
 
 func (f *figures) save(file string) error {
@@ -61,13 +84,7 @@ func (f *figures) table(before figures) string {
 	}
 	lines := [][]string{head}
 	for _, now := range f.list {
-		aim, verdict := "", ""
-		if now.AtMost != nil {
-			aim, verdict = "≤ "+report.Digits(*now.AtMost), "missed"
-			if now.Value <= *now.AtMost {
-				verdict = "met"
-			}
-		}
+		aim, verdict := now.verdict()
 		name := now.Name
 		if now.Unit != "" {
 			name += ", " + now.Unit

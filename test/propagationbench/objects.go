@@ -58,14 +58,22 @@ func (w *world) create(ctx context.Context, name string, p placement) error {
 // had it.
 func (w *world) change(ctx context.Context, name string, round, targets int, ignored map[string]bool) (time.Duration, error) {
 	wait := w.expect(name, round, targets, ignored)
-	patch := fmt.Appendf(nil, `{"spec":{"template":{"data":{"round":"%d"}}}}`, round)
-	_, err := w.dynamic.Resource(federatedConfigMaps).Namespace(shop).Patch(ctx, name, types.MergePatchType, patch, metav1.PatchOptions{})
-	if err != nil {
-		return 0, fmt.Errorf("change federated ConfigMap %s: %w", name, err)
+	if err := w.setRound(ctx, name, round); err != nil {
+		return 0, err
 	}
 	answered := time.Now()
 	seen, err := w.await(ctx, wait)
 	return max(seen.Sub(answered), 0), err
+}
+
+// setRound writes a round into an object.
+func (w *world) setRound(ctx context.Context, name string, round int) error {
+	patch := fmt.Appendf(nil, `{"spec":{"template":{"data":{"round":"%d"}}}}`, round)
+	_, err := w.dynamic.Resource(federatedConfigMaps).Namespace(shop).Patch(ctx, name, types.MergePatchType, patch, metav1.PatchOptions{})
+	if err != nil {
+		return fmt.Errorf("change federated ConfigMap %s: %w", name, err)
+	}
+	return nil
 }
 
 // changes makes a number of rounds, one after the other, the first of which is given. Between

@@ -30,6 +30,9 @@ func (r row) RowName() string { return r.name }
 var rows = []row{
 	{"update", (*bench).update},
 	{"bulk", (*bench).bulk},
+	{"few", (*bench).few},
+	{"selector", (*bench).selector},
+	{"pods", (*bench).pods},
 	{"flap", (*bench).flap},
 	{"neighbours", (*bench).neighbours},
 	{"tenant", (*bench).tenant},

@@ -16,12 +16,13 @@ import (
 type sightings struct {
 	created atomic.Int64 // objects of the benchmark, in all members
 	last    atomic.Int64 // when a member changed last, in nanoseconds since 1970
+	first   atomic.Int64 // when one changed since this was 0
 
 	mu    sync.Mutex
 	waits map[string]*sighting // by the name of the object
 }
 
-// sighting waits for one version of one object.
+// sighting waits for one version of one object, or for its end if that has no mark.
 type sighting struct {
 	mark    []byte
 	wanted  int
@@ -41,13 +42,14 @@ func (s *sightings) see(e simulation.Event) {
 	}
 	now := time.Now()
 	s.last.Store(now.UnixNano())
+	s.first.CompareAndSwap(0, now.UnixNano())
 	if e.Before == nil {
 		s.created.Add(1)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	wait := s.waits[e.Name]
-	if wait == nil || wait.ignored[e.Member.Name()] || !bytes.Contains(e.After, wait.mark) {
+	if wait == nil || wait.ignored[e.Member.Name()] || !wait.isFor(e.After) {
 		return
 	}
 	wait.seen[e.Member.Name()+"/"+e.Namespace] = true
@@ -58,15 +60,29 @@ func (s *sightings) see(e simulation.Event) {
 	}
 }
 
+// isFor reports whether the object as it is now, nil if it is gone, is what is waited for.
+func (w *sighting) isFor(object []byte) bool {
+	if w.mark == nil {
+		return object == nil
+	}
+	return bytes.Contains(object, w.mark)
+}
+
 // expect begins to wait until a number of targets has a round of an object. Members that are
 // ignored do not count.
 func (s *sightings) expect(object string, round, wanted int, ignored map[string]bool) *sighting {
+	return s.wait(object, &sighting{mark: fmt.Appendf(nil, `"round":"%d"`, round), wanted: wanted, ignored: ignored})
+}
+
+// expectNone begins to wait until one target does not have an object any more.
+func (s *sightings) expectNone(object string) *sighting {
+	return s.wait(object, &sighting{wanted: 1})
+}
+
+func (s *sightings) wait(object string, wait *sighting) *sighting {
+	wait.seen, wait.done = map[string]bool{}, make(chan struct{})
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	wait := &sighting{
-		mark: fmt.Appendf(nil, `"round":"%d"`, round), wanted: wanted, ignored: ignored,
-		seen: map[string]bool{}, done: make(chan struct{}),
-	}
 	if s.waits == nil {
 		s.waits = map[string]*sighting{}
 	}

@@ -6,6 +6,10 @@ import (
 	"fmt"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	federationv1alpha1 "github.com/koinon-io/koinon/pkg/apis/federation/v1alpha1"
 	"github.com/koinon-io/koinon/test/bench/report"
 )
 
@@ -53,7 +57,7 @@ func (w *world) updateOne(ctx context.Context, size int, idle float64) (float64,
 		if _, err := w.await(ctx, made); err != nil {
 			return err
 		}
-		return w.rest(ctx, 2*time.Second)
+		return w.haveAccounts(ctx, size)
 	})
 	if err != nil {
 		return 0, err
@@ -78,6 +82,34 @@ func (w *world) updateOne(ctx context.Context, size int, idle float64) (float64,
 	}
 	w.tell("CPU-s", cpu, "one object → %d targets, update", size)
 	return cpu, w.recordSize(ctx, name, size)
+}
+
+// haveAccounts waits until the first cells have their accounts, which are made one after the other for the first object of each,
+// and nothing changes any more.
+func (w *world) haveAccounts(ctx context.Context, size int) error {
+	defer func(spacing time.Duration) { w.spacing = spacing }(w.spacing)
+	w.spacing = 2 * time.Second // since all cells are listed
+	err := w.eventually(ctx, "the cells have their accounts", func(ctx context.Context) error {
+		cells, err := w.fed.FederationV1alpha1().Cells(shop).List(ctx, metav1.ListOptions{ResourceVersion: "0", LabelSelector: sizeLabel(size)})
+		if err != nil {
+			return err
+		}
+		have := 0
+		for i := range cells.Items {
+			if meta.IsStatusConditionTrue(cells.Items[i].Status.Conditions, federationv1alpha1.CellAccountReady) {
+				have++
+			}
+		}
+		if have < size {
+			return fmt.Errorf("%d of %d do", have, size)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	_, err = w.steady(ctx)
+	return err
 }
 
 // recordSize tells how long the status is for each target.

@@ -2,7 +2,10 @@ package simulation
 
 import (
 	"slices"
+	"sync"
 	"sync/atomic"
+
+	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
 // verbs are all that requests are counted by.
@@ -13,6 +16,26 @@ type counts struct {
 	requests [10]atomic.Int64 // by the index of verbs
 	changes  atomic.Int64
 	dropped  atomic.Int64
+
+	mu   sync.Mutex
+	sent map[schema.GroupVersionResource]int64 // guarded by mu
+}
+
+// showed notes that so many objects of a type were sent.
+func (c *counts) showed(resource schema.GroupVersionResource, objects int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.sent == nil {
+		c.sent = map[schema.GroupVersionResource]int64{}
+	}
+	c.sent[resource] += int64(objects)
+}
+
+// Sent is how many objects of a type the member has sent in lists and watches, since it was made.
+func (m *Member) Sent(resource schema.GroupVersionResource) int64 {
+	m.counts.mu.Lock()
+	defer m.counts.mu.Unlock()
+	return m.counts.sent[resource]
 }
 
 func (c *counts) asked(verb string) { c.requests[slices.Index(verbs, verb)].Add(1) }

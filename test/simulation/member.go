@@ -179,6 +179,11 @@ func (m *Member) Compact() {
 func (m *Member) Expire() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.expire()
+}
+
+// expire is Expire. m.mu is held.
+func (m *Member) expire() {
 	m.revision++ // which nobody has seen
 	m.snapshots = nil
 	for _, r := range m.order {

@@ -125,6 +125,7 @@ func (m *Member) serveList(w http.ResponseWriter, r *http.Request, of *registry,
 			meta.RemainingItemCount = new(int64(len(taken.items) - last))
 		}
 	}
+	m.counts.showed(of.GroupVersionResource, last-first)
 	return writeList(w, of, f, meta, taken.items[first:last])
 }
 

@@ -22,6 +22,7 @@ type Type struct {
 var (
 	Namespaces  = schema.GroupVersionResource{Version: "v1", Resource: "namespaces"}
 	ConfigMaps  = schema.GroupVersionResource{Version: "v1", Resource: "configmaps"}
+	Pods        = schema.GroupVersionResource{Version: "v1", Resource: "pods"}
 	Secrets     = schema.GroupVersionResource{Version: "v1", Resource: "secrets"}
 	Deployments = schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "deployments"}
 	Jobs        = schema.GroupVersionResource{Group: "batch", Version: "v1", Resource: "jobs"}

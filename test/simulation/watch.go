@@ -121,6 +121,7 @@ func (w *watcher) begin(begin beginning) error {
 		w.seen, items = w.member.revision, w.of.list(w.selected)
 	}
 	w.member.mu.Unlock()
+	w.member.counts.showed(w.of.GroupVersionResource, len(items))
 	for _, item := range items {
 		if err := w.events.write("ADDED", w.form.of(item)); err != nil {
 			return err
@@ -190,6 +191,7 @@ func (w *watcher) send(changes []change) error {
 			times = 2
 		}
 		events := w.member.traps.onTheWay(WatchEvent{Kind: kind, Resource: w.of.GroupVersionResource, Namespace: object.namespace, Name: object.name, Revision: c.revision, object: object})
+		w.member.counts.showed(w.of.GroupVersionResource, len(events)*times)
 		for _, e := range slices.Repeat(events, times) {
 			if err := w.events.write(e.Kind, w.form.of(e.object)); err != nil {
 				return err

@@ -90,9 +90,13 @@ type Config struct {
 	// OtherEngine says that somebody else propagates, a stock KubeFed controller-manager: that
 	// one writes the status of every cluster itself, and takes a unit and its member for two.
 	OtherEngine bool
-	// Census counts the federated objects of a cell. A change of that is told by Enqueue. Nil: nobody does,
-	// and a cell that is deleted waits for none.
+	// Census counts the federated objects of a cell at the moment. Nil: nobody does, and a cell that is deleted waits
+	// for none.
 	Census func(namespace, cell string) Count
+	// Told is what the status of a cell has to say of them, which is told by Enqueue; ok is false if what it says
+	// stays. It is not what Census finds at the moment: a count that changes every second is not written every
+	// second. Nil only if Census is.
+	Told func(namespace, cell string) (objects federationv1alpha1.CellObjects, ok bool)
 }
 
 // Count is what is known of the federated objects of a cell.
@@ -101,7 +105,8 @@ type Count struct {
 	// Known: all objects were looked at. If not, Unknown says why, once that lasts.
 	Known   bool
 	Unknown string
-	// Waits names what a cell that moves, or is being deleted, waits for; empty if it does not.
+	// Waits names what a cell that moves, or is being deleted, waits for, as Enqueue has told of it; empty if it does
+	// not.
 	Waits string
 }
 
@@ -125,7 +130,7 @@ type Controller struct {
 // New returns a Controller that does nothing before Run.
 func New(config Config) (*Controller, error) {
 	if config.SystemNamespace == "" || len(config.Kinds) == 0 || config.Clusters == nil || config.Client == nil || config.Namespaces == nil || config.Claims == nil {
-		return nil, errors.New("cells: every field of Config but Accounts, OtherEngine and Census must be set")
+		return nil, errors.New("cells: every field of Config but Accounts, OtherEngine, Census and Told must be set")
 	}
 	c := &Controller{
 		Config:  config,
@@ -329,21 +334,25 @@ func (c *Controller) drains(ctx context.Context, kind Kind, unit *Unit, current 
 		return false, nil
 	}
 	o := observation{unit: *unit, current: current, otherEngine: c.OtherEngine}
-	if c.count(&o); o.counted.Known && o.objects.Held == 0 {
+	if c.count(&o); o.counted.Known && o.counted.Objects.Held == 0 {
 		return false, nil
 	}
 	c.queue.AddAfter(unit.key(), drainPause)
 	return true, c.writeStatus(ctx, kind, o)
 }
 
-// count notes how many objects are in a cell. What is not known yet is as it was.
+// count notes what is said of the objects of a cell. What is not known yet is as it was.
 func (c *Controller) count(o *observation) {
 	if c.Census == nil || o.unit.TopologyType != v1beta2.TopologyCell {
 		return
 	}
 	o.objects, o.counted = o.unit.Objects, c.Census(o.unit.Namespace, o.unit.Name)
-	if o.counted.Known {
-		o.objects = &o.counted.Objects
+	objects, ok := c.Told(o.unit.Namespace, o.unit.Name)
+	if !ok && o.objects == nil {
+		objects, ok = o.counted.Objects, o.counted.Known
+	}
+	if ok {
+		o.objects = &objects
 	}
 }
 

@@ -361,3 +361,40 @@ func TestACellWhoseNamespaceIsReleasedGetsItsCluster(t *testing.T) {
 		t.Errorf("got clusters %v", h.names())
 	}
 }
+
+// Each write of a cell has it looked at again: who wrote what is counted at that moment would write all cells of a rollout
+// over and over.
+func TestACellSaysWhatWasToldAndNotWhatIsCountedAtTheMoment(t *testing.T) {
+	h := newHost(t)
+	h.settled(t, "m1", 1)
+	c, _ := h.controller(t)
+	counted, told := federationv1alpha1.CellObjects{}, (*federationv1alpha1.CellObjects)(nil)
+	c.Census = func(string, string) Count {
+		counted.OutOfDate++
+		return Count{Objects: counted, Known: true}
+	}
+	c.Told = func(string, string) (federationv1alpha1.CellObjects, bool) {
+		if told == nil {
+			return federationv1alpha1.CellObjects{}, false
+		}
+		return *told, true
+	}
+	says := func() int32 {
+		for range 3 {
+			c.Enqueue(v1beta2.TopologyCell, "shop", "c0-m1")
+			c.drain(t)
+			h.show(t, c)
+		}
+		return h.cells["c0-m1"].Status.Objects.OutOfDate
+	}
+	if got := says(); got != 1 {
+		t.Errorf("a cell that has said nothing yet says that %d objects are out of date, want the 1 that was counted first", got)
+	}
+	told = &federationv1alpha1.CellObjects{OutOfDate: 7}
+	if got := says(); got != 7 {
+		t.Errorf("it says %d, told was 7", got)
+	}
+	if got := len(h.writes); got != 2 {
+		t.Errorf("got %d writes, want 2: %v", got, h.writes)
+	}
+}

@@ -2,26 +2,21 @@ package propagation
 
 import (
 	"cmp"
-	"context"
 	"fmt"
-	"maps"
 	"time"
 
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/client-go/tools/cache"
 
+	federationv1alpha1 "github.com/koinon-io/koinon/pkg/apis/federation/v1alpha1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/placement"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/topology"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
 	"github.com/koinon-io/koinon/pkg/federation/reach"
 )
 
-const (
-	// censusAge is how old a census may be that is asked for, and recount how often those namespaces
-	// are counted in which something happened.
-	censusAge = time.Second
-	recount   = 2 * time.Second
-)
+// censusAge is how old a census may be that is asked for.
+const censusAge = time.Second
 
 // Tally counts the federated objects of a cell.
 type Tally struct {
@@ -37,6 +32,13 @@ type Tally struct {
 	Health v1beta2.Health
 }
 
+// Said is what the status of the cell says of that.
+func (t Tally) Said() federationv1alpha1.CellObjects {
+	return federationv1alpha1.CellObjects{
+		Total: int32(t.Objects), OutOfDate: int32(t.OutOfDate), Moving: int32(t.Moving), Held: int32(t.Held), Health: string(t.Health),
+	}
+}
+
 // census is what the engine remembers of the objects of a namespace.
 type census struct {
 	taken time.Time
@@ -50,6 +52,9 @@ type census struct {
 type tally struct {
 	Tally
 	name string
+	// generations are those of the objects, summed up: the same number counted of another
+	// generation is no rest.
+	generations int64
 	// place of the cell as it was then, and whether it is being deleted.
 	place    placement.Candidate
 	draining bool
@@ -231,6 +236,7 @@ func (c *census) count(e *Engine, k *kind, federated *v1beta2.FederatedObject) {
 		before, moves := left[slot]
 		if held := record.Hash != "" || moves; held || record.State != v1beta2.TargetNotFound {
 			t.add(record, moves)
+			t.generations += federated.Generation
 		}
 		if record.Hash != "" {
 			t.hold(one)
@@ -310,79 +316,5 @@ func (t *Tally) add(record v1beta2.TargetStatus, left bool) {
 func (t *tally) hold(one straggler) {
 	if t.Held++; t.draining {
 		t.held.add(one)
-	}
-}
-
-// stir notes that something happened to an object of a namespace.
-func (e *Engine) stir(namespace string) {
-	if e.OnCensus == nil || namespace == "" {
-		return
-	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.stirred[namespace] = true
-}
-
-// keepCount tells of cells of which something else is counted than before, until ctx ends.
-func (e *Engine) keepCount(ctx context.Context) {
-	ticker := time.NewTicker(recount)
-	defer ticker.Stop()
-	told := map[string]map[string]Tally{}
-	unlisted := unlistedWatch{}
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-		}
-		unlisted.look(e)
-		e.mu.Lock()
-		stirred := e.stirred
-		e.stirred = map[string]bool{}
-		e.mu.Unlock()
-		for namespace := range stirred {
-			e.tellCount(namespace, told)
-		}
-	}
-}
-
-func (e *Engine) tellCount(namespace string, told map[string]map[string]Tally) {
-	c := e.censusOf(namespace, 0)
-	if !c.complete {
-		e.stir(namespace)
-		e.tellLasting(namespace, c, told)
-		return
-	}
-	before, now := told[namespace], map[string]Tally{}
-	for cell, t := range c.cells {
-		now[cell] = t.Tally
-		if was, known := before[cell]; !known || was != t.Tally {
-			e.OnCensus(namespace, cell)
-		}
-	}
-	if told[namespace] = now; len(now) == 0 {
-		delete(told, namespace)
-		e.mu.Lock()
-		maps.DeleteFunc(e.censuses, func(of string, _ *census) bool { return of == namespace })
-		e.mu.Unlock()
-	}
-}
-
-// tellLasting tells of cells that wait for what is not looked at for long, once.
-func (e *Engine) tellLasting(namespace string, c *census, told map[string]map[string]Tally) {
-	why := c.lasting()
-	if why == "" {
-		return
-	}
-	if told[namespace] == nil {
-		told[namespace] = map[string]Tally{}
-	}
-	for cell, t := range c.cells {
-		said := t.Tally
-		said.Waits = why
-		if t.Waits != "" && told[namespace][cell] != said {
-			told[namespace][cell] = said
-			e.OnCensus(namespace, cell)
-		}
 	}
 }

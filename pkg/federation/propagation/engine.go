@@ -116,8 +116,8 @@ type Config struct {
 	// Concurrency is asked for maxConcurrentReconciles of the KubeFedConfig; nil: nobody says. Where these three
 	// may answer something else, ConfigChanged has to be called.
 	Concurrency func() int64
-	// OnCensus is told, every other second, of cells of which Census says something else than before. It must
-	// not block. Nil: nobody wants to know.
+	// OnCensus is told of cells whose status says something else than what was counted for a while: Told has what it
+	// is to say. It must not block. Nil: nobody wants to know.
 	OnCensus func(namespace, cell string)
 	// OnObject is told of every change of a federated object or of the targets it may have, and of its
 	// objects in members, which inMember says; kind is the name of the FederatedTypeConfig. It must not block. Nil: nobody wants to know.
@@ -170,6 +170,10 @@ type Engine struct {
 	// counted; guarded by mu.
 	censuses map[string]*census
 	stirred  map[string]bool
+	// told is what OnCensus told of cells that do not say so yet; guarded by mu.
+	told map[cellKey]Tally
+	// waits is what was told of what cells wait for; guarded by mu.
+	waits map[cellKey]string
 	// counting is held while a census is taken.
 	counting sync.Mutex
 	// looked are the FederatedTypeConfigs that were looked at, and failed why those could not be started or changed that
@@ -202,6 +206,8 @@ func New(config Config) (*Engine, error) {
 		failed:    map[string]error{},
 		censuses:  map[string]*census{},
 		stirred:   map[string]bool{},
+		told:      map[cellKey]Tally{},
+		waits:     map[cellKey]string{},
 		executors: map[string]*executor{},
 		memories:  map[objectKey]*memory{},
 		holders:   map[string]map[objectKey]bool{},

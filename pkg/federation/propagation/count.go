@@ -1,0 +1,236 @@
+package propagation
+
+import (
+	"cmp"
+	"context"
+	"maps"
+	"slices"
+	"time"
+
+	"k8s.io/apimachinery/pkg/labels"
+
+	federationv1alpha1 "github.com/koinon-io/koinon/pkg/apis/federation/v1alpha1"
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
+)
+
+// Counts of cells are written into their status: a write for each cell that an object is in, whenever
+// something else is counted. So they are written late. What changes and is back within moments, as while an
+// object is updated in a thousand cells, is not written at all.
+const (
+	// recount is how often those namespaces are counted in which something happened. What is counted
+	// twice in a row, of objects that nobody changed in between, is told.
+	recount = 2 * time.Second
+	// mostUnrest is how long a cell says something that is not so any more while its count goes on changing.
+	mostUnrest = 10 * time.Second
+	// mostTold bounds how many cells are told of after each recount: a hundred a second.
+	mostTold = 200
+	// headStart is by how much cells in which something is wrong come before the others that wait.
+	headStart = 10 * time.Second
+)
+
+// cellKey names a cell.
+type cellKey struct{ namespace, name string }
+
+// count is what one look finds of a cell.
+type count struct {
+	Tally
+	generations int64
+	// said is what the status of the cell says; nil: nothing. waits is what was told of what it waits for.
+	said  *federationv1alpha1.CellObjects
+	waits string
+	// deleting: the cell is, and waits until nothing is held.
+	deleting bool
+}
+
+// isSaid reports whether the status of the cell says what is counted.
+func (c count) isSaid() bool { return c.said != nil && *c.said == c.Said() && c.waits == c.Waits }
+
+// isBad reports whether something is wrong with the objects of the cell.
+func (c count) isBad() bool {
+	return c.OutOfDate > 0 || badness[c.Health] > badness[v1beta2.HealthProgressing]
+}
+
+// discrepancy is that a cell says something else than what is counted.
+type discrepancy struct {
+	since time.Time
+	seen  count // at the last look
+	ripe  bool
+}
+
+// rank is when it is told, beside others.
+func (d discrepancy) rank() time.Time {
+	if d.seen.isBad() {
+		return d.since.Add(-headStart)
+	}
+	return d.since
+}
+
+// teller decides of which cells the counts are told. It is used by one goroutine.
+type teller map[cellKey]discrepancy
+
+// look compares what is counted of all cells of a namespace with what they say.
+func (t teller) look(namespace string, now time.Time, counts map[string]count) {
+	maps.DeleteFunc(t, func(cell cellKey, _ discrepancy) bool {
+		_, there := counts[cell.name]
+		return cell.namespace == namespace && !there
+	})
+	for name, seen := range counts {
+		cell := cellKey{namespace, name}
+		if seen.isSaid() {
+			delete(t, cell)
+			continue
+		}
+		before, known := t[cell]
+		d := discrepancy{since: now, seen: seen}
+		if known {
+			d.since = before.since
+			d.ripe = before.seen.Tally == seen.Tally && before.seen.generations == seen.generations || now.Sub(d.since) >= mostUnrest
+		}
+		d.ripe = d.ripe || seen.deleting && seen.Held == 0
+		t[cell] = d
+	}
+}
+
+// due returns the cells to be told of now, which are then taken to say it.
+func (t teller) due() map[cellKey]Tally {
+	var ripe []cellKey
+	for cell, d := range t {
+		if d.ripe {
+			ripe = append(ripe, cell)
+		}
+	}
+	slices.SortFunc(ripe, func(a, b cellKey) int {
+		return cmp.Or(t[a].rank().Compare(t[b].rank()), cmp.Compare(a.namespace, b.namespace), cmp.Compare(a.name, b.name))
+	})
+	due := map[cellKey]Tally{}
+	for _, cell := range ripe[:min(len(ripe), mostTold)] {
+		due[cell] = t[cell].seen.Tally
+		delete(t, cell)
+	}
+	return due
+}
+
+// namespaces are those in which cells wait to be told of.
+func (t teller) namespaces() map[string]bool {
+	waiting := map[string]bool{}
+	for cell := range t {
+		waiting[cell.namespace] = true
+	}
+	return waiting
+}
+
+// stir notes that something happened to an object of a namespace.
+func (e *Engine) stir(namespace string) {
+	if e.OnCensus == nil || namespace == "" {
+		return
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.stirred[namespace] = true
+}
+
+// keepCount tells of cells that say something else than what is counted, until ctx ends.
+func (e *Engine) keepCount(ctx context.Context) {
+	ticker := time.NewTicker(recount)
+	defer ticker.Stop()
+	waiting, unlisted := teller{}, unlistedWatch{}
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		unlisted.look(e)
+		e.mu.Lock()
+		stirred := e.stirred
+		e.stirred = map[string]bool{}
+		e.mu.Unlock()
+		maps.Copy(stirred, waiting.namespaces())
+		for namespace := range stirred {
+			e.lookAt(namespace, waiting)
+		}
+		e.tellCounts(waiting.due())
+	}
+}
+
+// lookAt counts a namespace for a teller.
+func (e *Engine) lookAt(namespace string, waiting teller) {
+	c := e.censusOf(namespace, 0)
+	cells, err := e.Cells.Cells(namespace).List(labels.Everything())
+	if err != nil || !c.complete {
+		e.stir(namespace)
+		e.tellLasting(namespace, c)
+		return
+	}
+	counts := map[string]count{}
+	for _, cell := range cells {
+		if t := c.cells[cell.Name]; t != nil {
+			counts[cell.Name] = count{t.Tally, t.generations, cell.Status.Objects, e.Waits(namespace, cell.Name), cell.DeletionTimestamp != nil}
+		}
+	}
+	waiting.look(namespace, e.now(), counts)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	maps.DeleteFunc(e.told, func(cell cellKey, _ Tally) bool {
+		seen, there := counts[cell.name]
+		return cell.namespace == namespace && (!there || seen.isSaid())
+	})
+	maps.DeleteFunc(e.waits, func(cell cellKey, _ string) bool {
+		_, there := counts[cell.name]
+		return cell.namespace == namespace && !there
+	})
+	if len(counts) == 0 {
+		delete(e.censuses, namespace)
+	}
+}
+
+// tellLasting tells of cells that wait, for what is not looked at for long, once.
+func (e *Engine) tellLasting(namespace string, c *census) {
+	why := c.lasting()
+	if why == "" {
+		return
+	}
+	for name, t := range c.cells {
+		if t.Waits != "" && e.setWaits(cellKey{namespace, name}, why) {
+			e.OnCensus(namespace, name)
+		}
+	}
+}
+
+func (e *Engine) tellCounts(due map[cellKey]Tally) {
+	e.mu.Lock()
+	maps.Copy(e.told, due)
+	e.mu.Unlock()
+	for cell, t := range due {
+		e.setWaits(cell, t.Waits)
+		e.stir(cell.namespace) // until it says so
+		e.OnCensus(cell.namespace, cell.name)
+	}
+}
+
+// setWaits notes what is told of what a cell waits for, and reports whether that is new.
+func (e *Engine) setWaits(cell cellKey, waits string) (isNew bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	isNew = e.waits[cell] != waits
+	if e.waits[cell] = waits; waits == "" {
+		delete(e.waits, cell)
+	}
+	return isNew
+}
+
+// Waits names what a cell that moves, or is being deleted, waits for, as OnCensus told last; empty if it does not.
+func (e *Engine) Waits(namespace, cell string) string {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	return e.waits[cellKey{namespace, cell}]
+}
+
+// Told returns what the status of a cell has to say of its objects: what OnCensus told last. ok is false if nothing was
+// told since it said so, and what it says stays.
+func (e *Engine) Told(namespace, cell string) (t Tally, ok bool) {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	t, ok = e.told[cellKey{namespace, cell}]
+	return t, ok
+}

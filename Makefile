@@ -19,7 +19,7 @@ RACE_PACKAGES = $(filter-out $(KUBE_LINKED),$(shell go list . ./pkg/... ./cmd/..
 ENGINE_SUITES = ./test/integration/propagation
 
 .DEFAULT_GOAL := help
-.PHONY: help build build-edge build-helm image-agent up down status test test-fast test-unit test-race test-raced test-unraced test-integration test-credentials test-propagation-race test-histories test-faults test-faults-long test-store test-minor test-kubectl test-kubefed test-node test-edge test-relays test-tunnel-scale fuzz-tunnel soak-aggregated bench bench-store bench-propagation bench-proxy bench-tunnel bench-edge test-bench-propagation test-bench-proxy test-bench-tunnel generate verify lint clean
+.PHONY: help build build-edge build-helm image-agent up down status test test-fast test-unit test-race test-raced test-unraced test-integration test-credentials test-propagation-race test-histories test-faults test-faults-long test-store test-minor test-kubectl test-kubefed test-kueue test-node test-edge test-relays test-tunnel-scale fuzz-tunnel soak-aggregated bench bench-store bench-propagation bench-proxy bench-tunnel bench-edge test-bench-propagation test-bench-proxy test-bench-tunnel generate verify lint clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -109,6 +109,10 @@ test-minor: build ## What arrives in members, and a host, of Kubernetes 1.34 (bu
 test-kubefed: build ## What KubeFed's own controller-manager does to cells (builds that first; KOINON_STEADY=3m looks longer)
 	cd test/clients/kubefed && go build -o ../../../bin/clients/kubefed-controller-manager sigs.k8s.io/kubefed/cmd/controller-manager
 	KOINON_KUBEFED=$(CURDIR)/bin/clients/kubefed-controller-manager go test -count=1 -timeout 30m -v -run StockBinary ./test/integration/cellaccess
+
+test-kueue: build ## Kueue's MultiKueue sends Jobs to a member that it finds in a ClusterProfile (builds Kueue first)
+	hack/kueue.sh bin/clients/kueue
+	KOINON_KUEUE=$(CURDIR)/bin/clients/kueue go test -count=1 -timeout 30m -v ./test/integration/multikueue
 
 test-node: ## The edge hub on a real node that loses the cloud and its power, if this machine can have one; else says why not (after make build)
 	@hack/test-node.sh

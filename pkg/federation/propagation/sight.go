@@ -125,6 +125,9 @@ func (e *Engine) namesOfTargets(namespace, topologyType string) (names []string,
 		if !k.target.Namespaced {
 			continue
 		}
+		if !k.informer.HasSynced() {
+			return nil, false
+		}
 		objects, err := k.informer.GetIndexer().ByIndex(cache.NamespaceIndex, namespace)
 		if err != nil {
 			return nil, false // never: the index is there from the start

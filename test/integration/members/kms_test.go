@@ -107,7 +107,7 @@ func TestCredentialsAreKeptByAKeyManagementService(t *testing.T) {
 	vault.start()
 	member := testbed.StartCluster(t, testbed.ClusterOptions{Name: "m1"})
 	koinon := testbed.StartKoinon(t, testbed.KoinonOptions{Args: []string{"--encryption-provider-config", vault.configuration()}})
-	p := &person{T: t, kubeconfig: merged(t, koinon.Kubeconfig(), member)}
+	p := &person{T: t, kubeconfig: testbed.WithMember(t, koinon.Kubeconfig(), member)}
 	hidden := []string{"correct-horse-battery-staple-0", "correct-horse-battery-staple-1", "correct-horse-battery-staple-2", "correct-horse-battery-staple-3"}
 
 	p.plugin(0, "join", "m1", "--token-lifetime", "10m") // the least: what failed is tried again soon

@@ -3,15 +3,8 @@
 package members_test
 
 import (
-	"bytes"
-	"os"
-	"os/exec"
-	"path/filepath"
-	"regexp"
 	"strings"
 	"testing"
-
-	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/koinon-io/koinon/test/testbed"
 )
@@ -22,7 +15,7 @@ const system = "kube-federation-system"
 func TestAMemberIsJoined(t *testing.T) {
 	member := testbed.StartCluster(t, testbed.ClusterOptions{Name: "m1"})
 	koinon := testbed.StartKoinon(t, testbed.KoinonOptions{})
-	p := &person{T: t, kubeconfig: merged(t, koinon.Kubeconfig(), member), document: document(t)}
+	p := &person{T: t, kubeconfig: testbed.WithMember(t, koinon.Kubeconfig(), member), document: testbed.ReadDocument(t, "members.md")}
 	p.joinsByCommand()
 	p.joinsByHand(member)
 }
@@ -30,14 +23,14 @@ func TestAMemberIsJoined(t *testing.T) {
 // joinsByHand joins the member by the commands of the document.
 func (p *person) joinsByHand(member *testbed.Cluster) {
 	p.Helper()
-	byHand := p.commands("### By hand")
+	byHand := p.document.Commands(p, "### By hand")
 	if !strings.Contains(byHand, "server=https://m1.example:6443\n") {
 		p.Fatal("the document does not say where to put the member's address")
 	}
 	p.run(strings.Replace(byHand, "https://m1.example:6443", member.Server(), 1))
 	p.kubectl("-n", system, "wait", "kubefedcluster", "m1", "--for=condition=Ready", "--timeout=10s")
 	p.propagates("by-hand")
-	p.run(p.commands("## Rights in the member"))
+	p.run(p.document.Commands(p, "## Rights in the member"))
 	p.propagates("with-less-rights")
 
 	// What kubefedctl join leaves: the token alone in the Secret, and the rest in the cluster.
@@ -48,7 +41,7 @@ func (p *person) joinsByHand(member *testbed.Cluster) {
 	p.apply(`{"apiVersion": "core.kubefed.io/v1beta1", "kind": "KubeFedCluster", "metadata": {"name": "m1", "namespace": "` + system + `"},
 		"spec": {"apiEndpoint": "` + member.Server() + `", "caBundle": "` + authority + `", "secretRef": {"name": "m1-x7k2p"}}}`)
 	p.kubectl("-n", system, "wait", "kubefedcluster", "m1", "--for=condition=ConfigMalformed", "--timeout=60s")
-	p.run(p.commands("### After `kubefedctl join`"))
+	p.run(p.document.Commands(p, "### After `kubefedctl join`"))
 	p.kubectl("-n", system, "wait", "kubefedcluster", "m1", "--for=condition=Ready", "--timeout=60s")
 	p.propagates("after-kubefedctl")
 }
@@ -57,80 +50,14 @@ func (p *person) joinsByHand(member *testbed.Cluster) {
 // and the member its context m1.
 type person struct {
 	*testing.T
-	kubeconfig, document string
+	kubeconfig string
+	document   testbed.Document
 }
 
-func document(t *testing.T) string {
-	t.Helper()
-	root, err := testbed.Root()
-	if err != nil {
-		t.Fatal(err)
-	}
-	content, err := os.ReadFile(filepath.Join(root, "docs", "members.md"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(content)
-}
-
-// merged is one kubeconfig of two.
-func merged(t *testing.T, koinon string, member *testbed.Cluster) string {
-	t.Helper()
-	config, err := clientcmd.LoadFromFile(koinon)
-	if err != nil {
-		t.Fatal(err)
-	}
-	theirs, err := clientcmd.LoadFromFile(member.Kubeconfig())
-	if err != nil {
-		t.Fatal(err)
-	}
-	context := theirs.Contexts[theirs.CurrentContext]
-	config.Clusters["m1"], config.AuthInfos["m1"] = theirs.Clusters[context.Cluster], theirs.AuthInfos[context.AuthInfo]
-	context.Cluster, context.AuthInfo = "m1", "m1"
-	config.Contexts["m1"] = context
-	path := filepath.Join(t.TempDir(), "kubeconfig")
-	if err := clientcmd.WriteToFile(*config, path); err != nil {
-		t.Fatal(err)
-	}
-	return path
-}
-
-var shellBlock = regexp.MustCompile("(?s)```sh\n(.*?)```")
-
-// commands are all shell commands of a section.
-func (p *person) commands(heading string) string {
-	p.Helper()
-	_, section, found := strings.Cut(p.document, "\n"+heading+"\n")
-	if !found {
-		p.Fatalf("the document has no section %q", heading)
-	}
-	section, _, _ = strings.Cut(section, "\n#")
-	var all strings.Builder
-	for _, block := range shellBlock.FindAllStringSubmatch(section, -1) {
-		all.WriteString(block[1])
-	}
-	if all.Len() == 0 {
-		p.Fatalf("there are no commands in %q", heading)
-	}
-	return all.String()
-}
-
-// run pastes commands into a shell, which stops at the first that fails.
+// run pastes commands into a shell.
 func (p *person) run(commands string) {
 	p.Helper()
-	binary, err := testbed.Binary("kubectl")
-	if err != nil {
-		p.Fatal(err)
-	}
-	cmd := exec.CommandContext(p.Context(), "bash", "-euxo", "pipefail", "-c", commands)
-	cmd.Dir = p.TempDir()
-	cmd.Env = append(os.Environ(), "KUBECONFIG="+p.kubeconfig, "KUBECACHEDIR="+p.TempDir(),
-		"PATH="+filepath.Dir(binary)+string(os.PathListSeparator)+os.Getenv("PATH"))
-	var output bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &output, &output
-	if err := cmd.Run(); err != nil {
-		p.Fatalf("%v\n%s", err, &output)
-	}
+	testbed.Shell(p, p.kubeconfig, commands)
 }
 
 func (p *person) kubectl(args ...string) string {

@@ -69,7 +69,7 @@ func TestNoCredentialOfAMemberIsInADumpOfTheDatabase(t *testing.T) {
 			database := startWithBinaryLog(t)
 			member := testbed.StartCluster(t, testbed.ClusterOptions{Name: "m1"})
 			koinon := testbed.StartKoinon(t, testbed.KoinonOptions{Args: append(args(t), withTunnel...), Datastore: "mysql://" + database.NewDatabase(t)})
-			k := &keeper{person: &person{T: t, kubeconfig: merged(t, koinon.Kubeconfig(), member)}, hidden: map[string][]byte{}}
+			k := &keeper{person: &person{T: t, kubeconfig: testbed.WithMember(t, koinon.Kubeconfig(), member)}, hidden: map[string][]byte{}}
 			k.joins(member)
 			k.keeps()
 			k.unjoins()

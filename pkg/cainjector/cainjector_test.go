@@ -89,7 +89,7 @@ type cluster struct {
 	*testing.T
 	dynamic  *dynamicfake.FakeDynamicClient
 	metadata *metadatafake.FakeMetadataClient
-	keeper   *servingcert.Keeper
+	replica  *servingcert.Keeper // of the same Secret as the injector's
 	injector *Injector
 }
 
@@ -104,14 +104,17 @@ func newCluster(t *testing.T) *cluster {
 			mutatingConfigurations:    "MutatingWebhookConfigurationList",
 			validatingConfigurations:  "ValidatingWebhookConfigurationList",
 		})}
-	var err error
-	c.keeper, err = servingcert.New(servingcert.Config{
+	config := servingcert.Config{
 		Client: fake.NewClientset(), Namespace: service.Namespace, SecretName: "ca", Hosts: servingcert.ServiceHosts(service.Namespace, service.Name),
-	})
+	}
+	certificate, err := servingcert.New(config)
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.injector, err = New(Config{Dynamic: c.dynamic, Metadata: c.metadata, Service: service, Group: "types.example.io", Certificate: c.keeper})
+	if c.replica, err = servingcert.New(config); err != nil {
+		t.Fatal(err)
+	}
+	c.injector, err = New(Config{Dynamic: c.dynamic, Metadata: c.metadata, Service: service, Group: "types.example.io", Certificate: certificate})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -148,7 +151,7 @@ func (c *cluster) start() {
 // injected waits until a CRD has the bundle that there is now.
 func (c *cluster) injected(name string) {
 	c.Helper()
-	want, err := c.keeper.Ensure(c.Context())
+	want, err := c.replica.Ensure(c.Context())
 	if err != nil {
 		c.Fatal(err)
 	}

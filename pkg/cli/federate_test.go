@@ -354,6 +354,11 @@ func TestANewFederatedNamespaceTakesNothingAway(t *testing.T) {
 			prepare: func(h *fakeHub) { delete(h.objects, testTypes+"federatedsecrets") },
 			refused: `which objects one with --clusters m1 would delete in other clusters is not known: list federatedsecrets of namespace "shop": `,
 		},
+		"where it is not known whose the namespace is": {
+			args: "namespace/shop --from m1 --clusters m1", in: []string{"m2"},
+			prepare: func(h *fakeHub) { h.broken = append(h.broken, "/api/v1/namespaces/shop") },
+			refused: `which objects one with --clusters m1 would delete in other clusters is not known: read the namespace "shop": you may not look`,
+		},
 		"advised": {
 			args: "cm/settings --from m1 --clusters m1", in: []string{"m2"},
 			said: "one with --clusters m1 would delete objects in m2 (configmaps/old), and the command below leaves them\nNext:\n  kubectl koinon federate namespaces/shop --clusters m1,m2\n",

@@ -146,7 +146,11 @@ func (f *federating) takenAway(ctx context.Context, namespace string, have *v1be
 // candidates are the clusters, or cells, as objects of the namespace see them.
 func (f *federating) candidates(ctx context.Context, namespace string) ([]placement.Candidate, error) {
 	o := reach.Object{TopologyType: f.topology, Namespace: namespace, Name: namespace}
-	if there, err := f.hub.namespace(ctx, namespace); err == nil && there != nil {
+	there, err := f.hub.namespace(ctx, namespace)
+	if err != nil {
+		return nil, err // whose it is decides where its objects are
+	}
+	if there != nil {
 		o.Tenant = tenancy.Of(there.Labels)
 	}
 	return f.hub.candidates(ctx, o)

@@ -130,10 +130,10 @@ func (o *overviewOptions) see(ctx context.Context, h *hub) (*overview, error) {
 		return nil, err
 	}
 	s := &overlook{hub: h, namespace: o.namespace()}
+	missing := false
 	if s.namespace != "" { // who may not read it is told what he may not list
-		if there, err := h.namespace(ctx, s.namespace); err == nil && there == nil {
-			return nil, fmt.Errorf("there is no namespace %q", s.namespace)
-		}
+		there, err := h.namespace(ctx, s.namespace)
+		missing = err == nil && there == nil
 	}
 	s.found = overview{Members: []memberView{}, NotReady: []unitView{}, Types: []typeView{}, Unwell: []objectView{}, NotSeen: []notSeen{}}
 	if err != nil {
@@ -148,6 +148,9 @@ func (o *overviewOptions) see(ctx context.Context, h *hub) (*overview, error) {
 		all = append(all, func() { s.objects(ctx, &types[i]) })
 	}
 	together(asksAtOnce, all...)
+	if missing && !slices.ContainsFunc(s.found.Types, func(t typeView) bool { return t.Objects > 0 }) { // what is left of a namespace that is gone is shown
+		return nil, fmt.Errorf("there is no namespace %q", s.namespace)
+	}
 	return &s.found, context.Cause(ctx)
 }
 

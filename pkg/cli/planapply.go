@@ -88,6 +88,8 @@ func takenAsWritten(ftc *v1beta1.FederatedTypeConfig, d document) (*v1beta2.Fede
 	if err != nil {
 		return nil, err
 	}
+	// What a server drops when something is created, as a copy from another one has it.
+	object.Status, object.UID, object.ResourceVersion, object.DeletionTimestamp = nil, "", "", nil
 	conversion.SetDefaults(object)
 	target := ftc.Spec.TargetType
 	return object, validation.ValidateObject(object, validation.Options{

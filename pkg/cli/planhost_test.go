@@ -65,12 +65,12 @@ func TestAPlanSaysWhatItDidWithObjectsThatAreNotFederated(t *testing.T) {
 ---
 {apiVersion: v1, kind: Namespace, metadata: {name: shop, labels: {team: a}}}
 `))
-	const want = `Namespace shop changes, in the host alone
+	const want = `Namespace shop changes
   where federated objects go that are not in these files may depend on it, and is not planned
-Cell shop/c changes, in the host alone
+Cell shop/c changes
   it moves from member "m3" to member "m1", with federated objects that are not in these files, and are not planned
 Secret shop/login is created, in the host alone
-ReplicaSchedulingPreference shop/web is created, in the host alone
+ReplicaSchedulingPreference shop/web is created
   how it divides replicas is not planned
 `
 	if diff := cmp.Diff(want, stdout); diff != "" || ExitCode(err) != exitChanges {
@@ -106,6 +106,11 @@ func TestAPlanTakesANamespaceOfTheSameFilesForMade(t *testing.T) {
 	}
 	if len(planned.Errors) > 0 || ExitCode(err) != exitChanges {
 		t.Errorf("%v with the exit code %d; errors %v", err, ExitCode(err), planned.Errors)
+	}
+	elsewhere := strings.Replace(in(webInCell), "spec: ", "status: {targets: [{name: gone, cluster: m2, hash: h}]}, spec: ", 1)
+	_, planned, err = h.planned("-f", manifestFile(t, elsewhere+"\n---\n"+in(cellC)+"\n"+namespace))
+	if data, encoding := json.Marshal(planned.Objects); encoding != nil || strings.Contains(string(data), `"name":"gone"`) {
+		t.Errorf("%v; of a copy from elsewhere, what it says of its targets there is planned: %s", err, data)
 	}
 	_, planned, err = h.planned("-f", manifestFile(t, strings.Replace(in(webInCell), "topologyType: cell", "topologyType: nonsense", 1)+"\n"+namespace))
 	if len(planned.Errors) != 1 || !strings.Contains(planned.Errors[0], "spec.topologyType") || ExitCode(err) != exitFailed {

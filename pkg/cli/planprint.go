@@ -198,7 +198,7 @@ func (p *planPrinter) hostObject(o *plannedHostObject) {
 	}
 	p.separate(true)
 	line := fmt.Sprintf("%s %s %s", o.Kind, strings.TrimPrefix(o.Namespace+"/"+o.Name, "/"), sayings[o.Outcome].one)
-	if o.Outcome.changes() {
+	if o.Outcome.changes() && o.Message == "" {
 		line += ", in the host alone"
 	}
 	fmt.Fprintln(p.out, p.color(bold, line))

@@ -126,6 +126,8 @@ func (f *follows[T]) joinRunning(kinds []federated.Kind, after int64) (*follower
 	switch {
 	case f.closed:
 		return nil, errShuttingDown
+	case after < f.floor:
+		return nil, tooOld(after, f.floor)
 	case !f.isRunning(), !slices.Equal(kinds, f.noted):
 		return nil, nil
 	}
@@ -164,6 +166,8 @@ func (f *follows[T]) start(ctx context.Context, kinds []federated.Kind, after in
 	switch {
 	case f.closed:
 		return nil, errShuttingDown
+	case after < f.floor: // before anything runs that nobody would leave
+		return nil, tooOld(after, f.floor)
 	case !slices.Equal(kinds, f.noted):
 		return nil, nil
 	}

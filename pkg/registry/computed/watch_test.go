@@ -468,6 +468,21 @@ func TestWatchesEndWhenOtherKindsAreServed(t *testing.T) {
 	s.watch(s.versions, "a", metainternalversion.ListOptions{ResourceVersion: newer})
 }
 
+// A watch that is refused is one that nobody leaves: what it began to follow would be followed for ever.
+func TestAWatchFromBeforeOtherKindsFollowsNothing(t *testing.T) {
+	s := start(t)
+	_, version := listed(t, s.in("a"), s.versions, nil)
+	s.put(otherMaps, "a", "x", "gen:1")
+	s.setKinds(otherMaps, services)
+	listed(t, s.in("a"), s.versions, nil)
+	s.log.holdNext(whatThere) // who follows begins with what there is
+	ctx, cancel := context.WithTimeout(s.in("a"), patience)
+	defer cancel()
+	if _, err := s.versions.Watch(ctx, &metainternalversion.ListOptions{ResourceVersion: version}); !apierrors.IsResourceExpired(err) {
+		t.Errorf("got %v", err)
+	}
+}
+
 // What a list says is in watch caches: it does not wait for what somebody else asks the store.
 func TestListsAreAnsweredWhileTheStoreIsNot(t *testing.T) {
 	s := start(t)

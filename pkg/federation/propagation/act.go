@@ -25,7 +25,7 @@ func (e *Engine) act(ctx context.Context, key targetKey) {
 	if m == nil {
 		return
 	}
-	ordered := m.take(key.target)
+	ordered := m.take(key.place)
 	if ordered == nil {
 		return
 	}
@@ -33,14 +33,14 @@ func (e *Engine) act(ctx context.Context, key targetKey) {
 	v, t := ordered.view, ordered.target
 	home := v.home(t.Candidate)
 	if v.memory != m || e.isOutdated(v) || !m.isIn(t, home) {
-		e.follow(m, key, m.rest(key.target))
+		e.follow(m, key, m.rest(key.place))
 		return
 	}
 	o := e.observe(v, t)
 	o.manifest = ordered.manifest
 	d := decide(o)
 	if d.action == nothing || o.member == nil {
-		e.follow(m, key, m.rest(key.target))
+		e.follow(m, key, m.rest(key.place))
 		return
 	}
 	r := o.failed(v1beta2.TargetPending, "the target has to be recorded before it is written to")

@@ -6,10 +6,10 @@ import (
 	"time"
 )
 
-// targetKey names one target of one object.
+// targetKey names one target of one object in one place: see placeOf.
 type targetKey struct {
 	object objectKey
-	target string
+	place  string
 }
 
 // executor acts in one member, with at most targetWorkers goroutines, and none while it has
@@ -83,7 +83,7 @@ func (e *Engine) dispatch(member string, key targetKey) {
 // loseJob has an object decided anew whose job is in no queue. e.mu is held.
 func (e *Engine) loseJob(key targetKey) {
 	if m := e.memories[key.object]; m != nil {
-		m.lose(key.target)
+		m.lose(key.place)
 	}
 	e.objects.AddAfter(key.object, gather)
 }
@@ -102,7 +102,7 @@ func (e *Engine) execute(ctx context.Context, x *executor) {
 // dispatchAfter wakes a job that waits.
 func (e *Engine) dispatchAfter(m *memory, key targetKey, turn int, wait time.Duration) {
 	time.AfterFunc(wait, func() {
-		if member, enqueue := m.wake(key.target, turn); enqueue {
+		if member, enqueue := m.wake(key.place, turn); enqueue {
 			e.dispatch(member, key)
 		}
 	})

@@ -23,8 +23,8 @@ const othersPause = 2 * time.Second
 // formerMark is in no name of a target.
 const formerMark = "\x00"
 
-// formerSlot is where the memory has what is known of a target in a place that it left.
-func formerSlot(target, member, namespace string) string {
+// placeOf names a place that a target is in, or has left: the slot of its record there once the target has left it, and its job.
+func placeOf(target, member, namespace string) string {
 	return strings.Join([]string{target, member, namespace}, formerMark)
 }
 
@@ -38,6 +38,12 @@ func (t viewTarget) slot() string {
 	return t.Name
 }
 
+// placeOf names the place of a target in which something is done: at most one executor is in it at a time, whether the target is
+// there, has left it, or is back.
+func (v *view) placeOf(t viewTarget) string {
+	return placeOf(t.Name, t.Member, v.home(t.Candidate))
+}
+
 // formerOf returns the records of the places that a target has left, by slot.
 func formerOf(target v1beta2.TargetStatus) iter.Seq2[string, v1beta2.TargetStatus] {
 	return func(yield func(string, v1beta2.TargetStatus) bool) {
@@ -46,7 +52,7 @@ func formerOf(target v1beta2.TargetStatus) iter.Seq2[string, v1beta2.TargetStatu
 				Name: target.Name, Cluster: f.Cluster, Namespace: f.Namespace, State: f.State, Message: f.Message,
 				Hash: f.Hash, Version: f.Version, Generation: f.Generation, Ended: f.Ended,
 			}
-			if !yield(formerSlot(target.Name, f.Cluster, f.Namespace), record) {
+			if !yield(placeOf(target.Name, f.Cluster, f.Namespace), record) {
 				return
 			}
 		}
@@ -64,17 +70,18 @@ func (m *memory) relocate(target, member, namespace string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	left := m.records[target]
-	m.unwant(target)
+	leaves := placeOf(target, left.Cluster, left.Namespace)
+	m.unwant(leaves)
 	delete(m.fights, target)
 	delete(m.stamps, target)
-	back := formerSlot(target, member, namespace)
+	back := placeOf(target, member, namespace)
 	now, known := m.records[back]
 	if !known {
 		now = v1beta2.TargetStatus{Name: target, Cluster: member, Namespace: namespace}
 	}
 	delete(m.records, back)
 	m.records[target] = now
-	m.records[formerSlot(target, left.Cluster, left.Namespace)] = left
+	m.records[leaves] = left
 }
 
 // former returns the records of all places that targets have left, by slot.
@@ -101,7 +108,7 @@ func (m *memory) comeBack(target, slot string) {
 	defer m.mu.Unlock()
 	m.unwant(slot)
 	if now := m.records[target]; now.Hash == "" && now.State != v1beta2.TargetAbandoned {
-		m.unwant(target)
+		m.unwant(placeOf(target, now.Cluster, now.Namespace))
 		m.records[target] = m.records[slot]
 	}
 	delete(m.records, slot)
@@ -117,7 +124,7 @@ func (m *memory) slotOf(t viewTarget, home string) string {
 	case isAt(now, t.Member, home):
 		return t.Name
 	}
-	return formerSlot(t.Name, t.Member, home)
+	return placeOf(t.Name, t.Member, home)
 }
 
 // isIn reports whether the memory has a target still in the place in which something is to be done.

@@ -27,7 +27,7 @@ func movedMemory() *memory {
 }
 
 func TestWhatIsDoneInAPlaceBelongsToItWhereverTheTargetIs(t *testing.T) {
-	inM1 := formerSlot("rz00a", "m1", "shop-rz00a")
+	inM1 := placeOf("rz00a", "m1", "shop-rz00a")
 	for name, test := range map[string]struct {
 		from   viewTarget
 		result result
@@ -62,14 +62,14 @@ func TestWhatIsInAFormerPlaceIsKnownWhileTheTargetMayNotBeUsed(t *testing.T) {
 	back.intent, back.reason = absent, "it is another tenant's"
 	v.targets = []viewTarget{back}
 	v.addFormer(map[string]*placement.Candidate{"rz00a": &back.Candidate})
-	if len(v.targets) != 2 || v.targets[1].intent != await || v.memory.record(formerSlot("rz00a", "m1", "shop-rz00a")).Hash != "h1" {
+	if len(v.targets) != 2 || v.targets[1].intent != await || v.memory.record(placeOf("rz00a", "m1", "shop-rz00a")).Hash != "h1" {
 		t.Errorf("targets %+v, records %v", v.targets, v.memory.records)
 	}
 }
 
 func TestARemovalThatFailsTakesNothingBackThatWasGivenUp(t *testing.T) {
 	m := movedMemory()
-	slot := formerSlot("rz00a", "m1", "shop-rz00a")
+	slot := placeOf("rz00a", "m1", "shop-rz00a")
 	given := v1beta2.TargetStatus{Name: "rz00a", Cluster: "m1", Namespace: "shop-rz00a", State: v1beta2.TargetAbandoned}
 	m.records[slot] = given
 	leaving := in("m1")
@@ -80,16 +80,51 @@ func TestARemovalThatFailsTakesNothingBackThatWasGivenUp(t *testing.T) {
 	}
 }
 
+// What is on its way into a place may arrive after the target has left it: nobody finds out before that what is there. And nothing
+// that hangs there holds up what is done elsewhere.
+func TestOneExecutorIsInAPlaceAtATime(t *testing.T) {
+	at := func(about, member, former string) *order {
+		o := &order{about: about, target: in(member)}
+		o.target.former = former
+		return o
+	}
+	inM1, inM2 := placeOf("rz00a", "m1", "shop-rz00a"), placeOf("rz00a", "m2", "shop-rz00a")
+	m := &memory{records: map[string]v1beta2.TargetStatus{"rz00a": recordIn("m1", "h1")}, jobs: map[string]*job{}, fights: map[string]*fight{}, orphans: map[string]bool{}}
+	write := at("write", "m1", "")
+	if enqueue, _ := m.want(inM1, write, nil); !enqueue || m.take(inM1) != write {
+		t.Fatal("nobody writes where the target is")
+	}
+	m.relocate("rz00a", "m2", "shop-rz00a")
+	if enqueue, _ := m.want(inM2, at("write", "m2", ""), nil); !enqueue {
+		t.Error("what is on its way where the target was holds up what is done where it is")
+	}
+	remove := at("remove", "m1", inM1)
+	if enqueue, _ := m.want(inM1, remove, nil); enqueue {
+		t.Fatal("a removal overtakes the write")
+	}
+	next := m.end(write.target, "shop-rz00a", result{record: recordIn("m1", "h2")})
+	if !next.enqueue || next.member != "m1" || m.take(inM1) != remove || m.record(inM1).Hash != "h2" {
+		t.Errorf("the removal does not follow the write: %+v, with the record %v", next, m.record(inM1))
+	}
+	m.relocate("rz00a", "m1", "shop-rz00a")
+	if enqueue, _ := m.want(inM1, at("write", "m1", ""), nil); enqueue {
+		t.Error("the target is back, and the write overtakes the removal")
+	}
+	if next := m.end(remove.target, "shop-rz00a", result{gone: true}); !next.enqueue || next.member != "m1" {
+		t.Errorf("the write does not follow the removal: %+v", next)
+	}
+}
+
 func TestATargetThatIsBackHasTheRecordOfThen(t *testing.T) {
 	m := movedMemory()
 	m.end(in("m2"), "shop-rz00a", result{record: recordIn("m2", "h2")})
 	m.relocate("rz00a", "m1", "shop-rz00a")
-	want := map[string]v1beta2.TargetStatus{"rz00a": recordIn("m1", "h1"), formerSlot("rz00a", "m2", "shop-rz00a"): recordIn("m2", "h2")}
+	want := map[string]v1beta2.TargetStatus{"rz00a": recordIn("m1", "h1"), placeOf("rz00a", "m2", "shop-rz00a"): recordIn("m2", "h2")}
 	if diff := cmp.Diff(want, m.records); diff != "" {
 		t.Errorf("records (-want +got):\n%s", diff)
 	}
 	leaving := in("m1")
-	leaving.former = formerSlot("rz00a", "m1", "shop-rz00a")
+	leaving.former = placeOf("rz00a", "m1", "shop-rz00a")
 	if m.isIn(leaving, "shop-rz00a") {
 		t.Error("what was to leave the place in which the target is again would be removed")
 	}

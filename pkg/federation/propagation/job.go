@@ -38,7 +38,7 @@ type order struct {
 	manifest *render.Manifest
 }
 
-// job is what is to be done in one target, and how that goes. It is not safe for concurrent
+// job is what is to be done in one place of a target, and how that goes. It is not safe for concurrent
 // use: its memory guards it.
 type job struct {
 	phase phase

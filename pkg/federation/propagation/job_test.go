@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/placement"
@@ -42,17 +43,24 @@ func newScheduler(t *testing.T, seed uint64) *scheduler {
 // member of a target: two targets share one.
 func memberOf(target string) string { return "m" + string(rune('0'+(target[0]-'a')/2)) }
 
+func targetIn(target string) viewTarget {
+	return viewTarget{Candidate: placement.Candidate{Name: target, Member: memberOf(target)}}
+}
+
+// jobOf a target is in the only place that it has.
+func jobOf(target string) string { return placeOf(target, memberOf(target), "") }
+
 func (s *scheduler) sync() {
 	s.synced = true
 	known := map[string]bool{}
 	for target, about := range s.wanted {
-		known[target] = true
+		known[jobOf(target)] = true
 		if s.runs[target] == about {
-			s.memory.settle(target, decision{})
+			s.memory.settle(target, jobOf(target), decision{})
 			continue
 		}
-		o := &order{about: about, target: viewTarget{Candidate: placement.Candidate{Name: target, Member: memberOf(target)}}}
-		if enqueue, _ := s.memory.want(o, nil); enqueue {
+		o := &order{about: about, target: targetIn(target)}
+		if enqueue, _ := s.memory.want(jobOf(target), o, nil); enqueue {
 			s.queue = append(s.queue, target)
 		}
 	}
@@ -77,7 +85,7 @@ func (s *scheduler) take() {
 	i := s.random.IntN(len(s.queue))
 	target := s.queue[i]
 	s.queue = slices.Delete(s.queue, i, i+1)
-	if o := s.memory.take(target); o != nil {
+	if o := s.memory.take(jobOf(target)); o != nil {
 		if s.acting[target] != nil {
 			s.t.Fatalf("two executors act on %s", target)
 		}
@@ -91,12 +99,12 @@ func (s *scheduler) finish(failing bool) {
 		delete(s.acting, target)
 		switch n := s.random.IntN(6); {
 		case failing && n < 2:
-			s.follow(target, s.memory.end(viewTarget{Candidate: placement.Candidate{Name: target}}, "", result{failed: true}))
+			s.follow(target, s.memory.end(targetIn(target), "", result{failed: true}))
 		case failing && n == 2: // it finds that things are others now
-			s.follow(target, s.memory.rest(target))
+			s.follow(target, s.memory.rest(jobOf(target)))
 		default:
 			s.runs[target] = o.about
-			s.follow(target, s.memory.end(viewTarget{Candidate: placement.Candidate{Name: target}}, "", result{}))
+			s.follow(target, s.memory.end(targetIn(target), "", result{}))
 		}
 		return
 	}
@@ -109,7 +117,7 @@ func (s *scheduler) fire() {
 	i := s.random.IntN(len(s.timers))
 	due := s.timers[i]
 	s.timers = slices.Delete(s.timers, i, i+1)
-	if _, enqueue := s.memory.wake(due.target, due.turn); enqueue {
+	if _, enqueue := s.memory.wake(jobOf(due.target), due.turn); enqueue {
 		s.queue = append(s.queue, due.target)
 	}
 }
@@ -148,7 +156,8 @@ func (s *scheduler) step() {
 
 // check fails if there is a job that nobody will look at, or two will.
 func (s *scheduler) check() {
-	for target, j := range s.memory.jobs {
+	for place, j := range s.memory.jobs {
+		target, _, _ := strings.Cut(place, formerMark)
 		inQueue, waits := 0, false
 		for _, name := range s.queue {
 			if name == target {

@@ -199,7 +199,7 @@ func TestWhatIsGivenUpIsToldOnce(t *testing.T) {
 	for range 3 {
 		d := decision{forget: true, stays: true, left: "given up"}
 		e.tellLeft(v, "rz01a", d.left)
-		v.memory.settle("rz01a", d)
+		v.memory.settle("rz01a", "", d)
 	}
 	if len(told) != 1 || !v.orphans("rz01a") {
 		t.Errorf("told %v, want it once, and that it stays", told)

@@ -26,15 +26,16 @@ type memory struct {
 	mu sync.Mutex
 	// guarded: the object carries our finalizer.
 	guarded bool
-	// records by slot: the name of a target for the place where it is, and see formerSlot for those where it
+	// records by slot: the name of a target for the place where it is, and see placeOf for those where it
 	// was. A record with a hash is in the status too.
 	records map[string]v1beta2.TargetStatus
 	// decided: its targets were decided on since the memory began. arrived are those that moved and
 	// are well where they are now.
 	decided bool
 	arrived map[string]bool
-	// jobs and fights by slot.
-	jobs   map[string]*job
+	// jobs by place: see placeOf. What is done where a target was is not over when it has left.
+	jobs map[string]*job
+	// fights by slot.
 	fights map[string]*fight
 	// stamps, by slot, are those of objects as the last write of ours has left them.
 	stamps map[string]compose.Stamp
@@ -157,10 +158,10 @@ func (m *memory) names() []string {
 }
 
 // settle notes what a decision without an action says, or that nothing is left to say.
-func (m *memory) settle(target string, d decision) {
+func (m *memory) settle(target, place string, d decision) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.unwant(target)
+	m.unwant(place)
 	if d.forget {
 		if d.stays && (d.left != "" || m.mayHold(target)) {
 			m.orphans[target] = true
@@ -187,75 +188,75 @@ func (m *memory) isOrphan(target string) bool {
 	return m.orphans[target]
 }
 
-// unwant drops the job of a target. m.mu is held.
-func (m *memory) unwant(target string) {
-	if j := m.jobs[target]; j != nil && j.unwant() {
-		delete(m.jobs, target)
+// unwant drops the job of a place. m.mu is held.
+func (m *memory) unwant(place string) {
+	if j := m.jobs[place]; j != nil && j.unwant() {
+		delete(m.jobs, place)
 	}
 }
 
-// unwantOthers drops the jobs of targets that are not among these any more.
+// unwantOthers drops the jobs of places that are not among these any more.
 func (m *memory) unwantOthers(known map[string]bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for target := range m.jobs {
-		if !known[target] {
-			m.unwant(target)
+	for place := range m.jobs {
+		if !known[place] {
+			m.unwant(place)
 		}
 	}
 }
 
-// want has something done in a target: see job. record, if not nil, is what is stored of the
+// want has something done in a place of a target: see job. record, if not nil, is what is stored of the
 // target by now.
-func (m *memory) want(o *order, record *v1beta2.TargetStatus) (enqueue bool, said *v1beta2.TargetStatus) {
+func (m *memory) want(place string, o *order, record *v1beta2.TargetStatus) (enqueue bool, said *v1beta2.TargetStatus) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if record != nil {
 		m.records[o.target.slot()] = *record
 	}
-	j := m.jobs[o.target.slot()]
+	j := m.jobs[place]
 	if j == nil {
 		j = &job{}
-		m.jobs[o.target.slot()] = j
+		m.jobs[place] = j
 	}
 	return j.want(o)
 }
 
 // take returns what an executor is to do, nil if that is nothing any more.
-func (m *memory) take(target string) *order {
+func (m *memory) take(place string) *order {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if j := m.jobs[target]; j != nil {
+	if j := m.jobs[place]; j != nil {
 		return j.take()
 	}
 	return nil
 }
 
 // wake ends the wait of a job; member is whose executor is to have it.
-func (m *memory) wake(target string, turn int) (member string, enqueue bool) {
+func (m *memory) wake(place string, turn int) (member string, enqueue bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if j := m.jobs[target]; j != nil {
+	if j := m.jobs[place]; j != nil {
 		return j.member, j.wake(turn)
 	}
 	return "", false
 }
 
 // lose drops a job that is in no queue any more, and loseMember all of a member.
-func (m *memory) lose(target string) {
+func (m *memory) lose(place string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if j := m.jobs[target]; j != nil && j.lose() {
-		delete(m.jobs, target)
+	if j := m.jobs[place]; j != nil && j.lose() {
+		delete(m.jobs, place)
 	}
 }
 
 func (m *memory) loseMember(member string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for target, j := range m.jobs {
+	for place, j := range m.jobs {
 		if j.member == member && j.lose() {
-			delete(m.jobs, target)
+			delete(m.jobs, place)
 		}
 	}
 }
@@ -271,17 +272,17 @@ type sequel struct {
 }
 
 // rest says that an executor found nothing to do.
-func (m *memory) rest(target string) sequel {
+func (m *memory) rest(place string) sequel {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.done(target)
+	return m.done(place)
 }
 
 // end notes the result of an action. What is known of its place by then is the record of that place.
 func (m *memory) end(t viewTarget, home string, r result) sequel {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	target, slot := t.slot(), m.slotOf(t, home)
+	place, slot := placeOf(t.Name, t.Member, home), m.slotOf(t, home)
 	switch {
 	case r.gone:
 		if delete(m.orphans, slot); r.stays {
@@ -296,27 +297,27 @@ func (m *memory) end(t viewTarget, home string, r result) sequel {
 		m.records[slot] = r.record
 	}
 	if !r.failed {
-		return m.done(target)
+		return m.done(place)
 	}
-	j := m.jobs[target]
+	j := m.jobs[place]
 	if j == nil {
 		return sequel{}
 	}
 	wait, enqueue, over := j.fail(r.record)
 	if over {
-		delete(m.jobs, target)
+		delete(m.jobs, place)
 	}
 	return sequel{enqueue: enqueue, member: j.member, wait: wait, turn: j.turn}
 }
 
-func (m *memory) done(target string) sequel {
-	j := m.jobs[target]
+func (m *memory) done(place string) sequel {
+	j := m.jobs[place]
 	if j == nil {
 		return sequel{}
 	}
 	enqueue, over := j.done()
 	if over {
-		delete(m.jobs, target)
+		delete(m.jobs, place)
 	}
 	return sequel{enqueue: enqueue, member: j.member}
 }

@@ -97,10 +97,10 @@ func TestWhatStaysInATargetThatHasLeftIsRemembered(t *testing.T) {
 		"it is a target after all": {decision{status: v1beta2.TargetStatus{Name: "rz00a", Hash: "h"}}, false},
 	} {
 		m := e.remember(key, recordedIn("u1", "m1"))
-		m.settle("rz00a", test.d)
+		m.settle("rz00a", "", test.d)
 		nowhere := test.d
 		nowhere.left = ""
-		m.settle("rz01a", nowhere) // nothing was ever written there
+		m.settle("rz01a", "", nowhere) // nothing was ever written there
 		v := &view{memory: m, federated: recordedIn("u1", "m1")}
 		if v.orphans("rz00a") != test.want || v.orphans("rz01a") {
 			t.Errorf("%s: got %v and %v", sentence, v.orphans("rz00a"), v.orphans("rz01a"))

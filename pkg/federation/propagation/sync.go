@@ -97,11 +97,11 @@ func (e *Engine) decideAll(ctx context.Context, v *view) ([]step, error) {
 		d := decide(o)
 		if d.forget {
 			e.tellLeft(v, t.slot(), o.leftInFormer(t, d))
-			v.memory.settle(t.slot(), d)
+			v.memory.settle(t.slot(), v.placeOf(t), d)
 			continue
 		}
 		e.tellLeft(v, t.slot(), o.givenUpInFormer(t, d))
-		known[t.slot()], members[t.Member], members[o.record.Cluster] = true, true, true
+		known[v.placeOf(t)], members[t.Member], members[o.record.Cluster] = true, true, true
 		if t.awaited != "" {
 			members[t.awaited] = true
 		}
@@ -187,7 +187,7 @@ func (e *Engine) carryOut(v *view, steps []step) (entries []v1beta2.TargetStatus
 			e.objects.AddAfter(v.key, wait.Jitter(markPause, 1))
 		}
 		if s.decision.action == nothing {
-			v.memory.settle(s.target.slot(), s.decision)
+			v.memory.settle(s.target.slot(), v.placeOf(s.target), s.decision)
 			entries = v.enter(entries, s, said)
 			continue
 		}
@@ -196,9 +196,10 @@ func (e *Engine) carryOut(v *view, steps []step) (entries []v1beta2.TargetStatus
 			record = &said // it is stored, so the executor may write
 		}
 		wanted := &order{about: about(s.observed, s.decision), view: &shared, target: s.target, manifest: s.observed.manifest}
-		enqueue, failed := v.memory.want(wanted, record)
+		place := v.placeOf(s.target)
+		enqueue, failed := v.memory.want(place, wanted, record)
 		if enqueue {
-			e.dispatch(s.target.Member, targetKey{v.key, s.target.slot()})
+			e.dispatch(s.target.Member, targetKey{v.key, place})
 		}
 		if failed != nil {
 			said = *failed

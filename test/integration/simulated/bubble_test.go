@@ -262,6 +262,7 @@ func (w *world) start() {
 	listen(core.KubeFedClusters().Informer(), func(string) { engine.ClustersChanged() })
 	listen(hosts.Core().V1().Namespaces().Informer(), engine.NamespaceChanged)
 	listen(pages.Informer(), engine.NamespaceChanged)
+	listen(everywhere.Federation().V1alpha1().Cells().Informer(), func(string) { engine.NamespaceChanged("shop") })
 	listen(core.FederatedTypeConfigs().Informer(), func(string) {})
 	for _, f := range []interface {
 		Start(<-chan struct{})

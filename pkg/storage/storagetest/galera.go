@@ -1,6 +1,7 @@
 package storagetest
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -101,9 +102,31 @@ func (g *Galera) status(t testing.TB, node int, name string) string {
 // recovered is what a node that was killed says of how far it was.
 var recovered = regexp.MustCompile(`Recovered position: (\S+)`)
 
+// rejoins is how often a node is started that ends while it gets what it missed: as the service manager of a machine
+// does it. The other node gives it ten seconds to listen, and a busy machine does not always have them.
+const rejoins = 3
+
 // Rejoin starts a node that was stopped or killed, and returns when it is in step again with
 // so many nodes.
 func (g *Galera) Rejoin(t testing.TB, node, size int) {
+	t.Helper()
+	m := g.Nodes[node]
+	for attempt := 1; ; attempt++ {
+		m.launch(t, "--wsrep-cluster-address="+g.address(), "--wsrep-start-position="+g.position(t, node))
+		err := m.waitReady(t.Context(), "DO 0")
+		if err == nil {
+			break
+		}
+		if attempt == rejoins || !errors.Is(err, errEnded) {
+			m.fatal(t, err)
+		}
+		t.Logf("node %d has ended while it joined, and is started again", node)
+	}
+	g.waitMember(t, node, size)
+}
+
+// position is how far a node was that does not run.
+func (g *Galera) position(t testing.TB, node int) string {
 	t.Helper()
 	m := g.Nodes[node]
 	report := filepath.Join(m.Dir, "recovery.err")
@@ -121,6 +144,5 @@ func (g *Galera) Rejoin(t testing.TB, node, size int) {
 		t.Fatalf("node %d does not say how far it was:\n%s", node, text)
 	}
 	first, _, _ := strings.Cut(string(position[1]), ",") // a comma begins the position in the binary log
-	m.start(t, "--wsrep-cluster-address="+g.address(), "--wsrep-start-position="+first)
-	g.waitMember(t, node, size)
+	return first
 }

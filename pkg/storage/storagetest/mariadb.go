@@ -128,11 +128,20 @@ func (m *MariaDB) logFile() string { return filepath.Join(m.Dir, "log.err") }
 
 func (m *MariaDB) start(t testing.TB, args ...string) {
 	t.Helper()
-	m.process = StartProcess(t, m.command(t, args...))
+	m.launch(t, args...)
 	if err := m.waitReady(t.Context(), "DO 0"); err != nil {
 		m.fatal(t, err)
 	}
 }
+
+// launch starts the server, and waits for nothing.
+func (m *MariaDB) launch(t testing.TB, args ...string) {
+	t.Helper()
+	m.process = StartProcess(t, m.command(t, args...))
+}
+
+// errEnded says that a server ended before it answered.
+var errEnded = errors.New("it has ended")
 
 // Start starts a server that was stopped or killed, and returns when it answers.
 func (m *MariaDB) Start(t testing.TB) {
@@ -192,7 +201,7 @@ func (m *MariaDB) waitReady(ctx context.Context, statement string) error {
 		}
 		select {
 		case <-m.process.Exited:
-			return errors.New("it has ended")
+			return errEnded
 		case <-ctx.Done():
 			return err
 		case <-time.After(50 * time.Millisecond):

@@ -51,9 +51,7 @@ func TestAnAgentLooksAgainWhenAnotherReplicaComes(t *testing.T) {
 	behind.Store(&b.Address)
 	a.SetReplicas([]tunnel.Replica{{ID: "a"}, {ID: "b"}})
 	tunneltest.Linked(t, b, m1, 1)
-	if got := links.Replicas(); !slices.Equal(got, []string{"a", "b"}) {
-		t.Errorf("it is linked to %q", got)
-	}
+	tunneltest.Eventually(t, "it knows that it is linked to both", func() bool { return slices.Equal(links.Replicas(), []string{"a", "b"}) })
 }
 
 // sawLine is a log.

@@ -48,7 +48,7 @@ func inRealm(t *testing.T, members int, do func(*realm)) {
 // inGuardedRealm is inRealm with somebody who is shown every request that arrives in a member.
 func inGuardedRealm(t *testing.T, members int, watchman func(member string, r *http.Request), do func(*realm)) {
 	t.Helper()
-	synctest.Test(t, func(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
 		r := &realm{doors: map[string]*door{}, fixture: &fixture{
 			T: t, host: simulation.NewMember("host", 0, simulation.Options{Types: simulation.HostTypes()}),
 		}}

@@ -159,3 +159,18 @@ func (t targets) NamespaceLabels(ctx context.Context, name string) (map[string]s
 	}
 	return labels, err
 }
+
+// OnlyNamespace implements strategy.Targets, from the watch cache.
+func (t targets) OnlyNamespace(ctx context.Context) (string, error) {
+	obj, err := t.registry.Configs.Get(genericapirequest.WithNamespace(ctx, t.namespace), corev1beta1.KubeFedConfigName, fromCache)
+	if apierrors.IsNotFound(err) {
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	if config, ok := obj.(*corev1beta1.KubeFedConfig); ok && config.Spec.Scope == corev1beta1.NamespaceScoped {
+		return t.namespace, nil
+	}
+	return "", nil
+}

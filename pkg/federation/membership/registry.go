@@ -119,6 +119,9 @@ type member struct {
 	// renewedAgain is when its renewal may be tried again. The connection that follows this one waits for it, too: a member may give tokens
 	// that are due at once.
 	renewedAgain time.Time
+	// renewed is when a token that the member made in a renewal was first connected with; zero if none was. The connection that follows this one knows
+	// it, too.
+	renewed time.Time
 	// issuerAhead is by how much the clock was ahead of ours that made the last token which the member gave; nil if it gave none. The
 	// connection that follows this one knows it, too.
 	issuerAhead *time.Duration
@@ -231,10 +234,13 @@ func (r *Registry) reconcile(ctx context.Context, name string) error {
 		}
 		return nil
 	}
-	var renewedAgain time.Time
+	var renewedAgain, renewed time.Time
 	var issuerAhead *time.Duration
 	if old != nil {
-		renewedAgain, issuerAhead = old.renewedAgain, old.issuerAhead
+		renewedAgain, renewed, issuerAhead = old.renewedAgain, old.renewed, old.issuerAhead
+		if malformed == nil && old.renewing.made != "" && config.BearerToken == old.renewing.made {
+			renewed = time.Now()
+		}
 	}
 	r.mu.Unlock()
 
@@ -244,7 +250,7 @@ func (r *Registry) reconcile(ctx context.Context, name string) error {
 		secret: cluster.Spec.SecretRef.Name,
 		anew:   true,
 
-		renewedAgain: renewedAgain, issuerAhead: issuerAhead,
+		renewedAgain: renewedAgain, renewed: renewed, issuerAhead: issuerAhead,
 	}
 	created.ctx, created.stop = context.WithCancel(ctx)
 	if malformed == nil {

@@ -33,6 +33,8 @@ type renewing struct {
 	underWay bool
 	// problem is a sentence on why the last time was for nothing.
 	problem string
+	// made is the token that the member made in the place of this one, as it is written into the Secret: the connection that has it knows that it is new.
+	made string
 	// unheeded is a sentence on why nothing comes of a Secret that asks for another token.
 	unheeded string
 }
@@ -41,6 +43,20 @@ type renewing struct {
 func (r *renewing) pause() time.Duration {
 	return min(max(r.Lifetime()/50, minRenewPause), maxRenewPause)
 }
+
+// rest is for how long a token that was made in a renewal is good, whatever clock says that it is due: each renewal has everything of the
+// member listed anew.
+func (r *renewing) rest() time.Duration { return r.Lifetime() / 10 }
+
+// isDue reports whether the token is to be renewed. The caller holds the lock.
+func (m *member) isDue(now time.Time) bool {
+	token := &m.renewing
+	return !m.clock(now).Before(token.Due(m.Name)) && !now.Before(m.renewed.Add(token.rest()))
+}
+
+// isKept reports whether the token was renewed so lately that nobody has to see to it, whatever clock says that it ends soon: the next renewal
+// is under way, or has failed, before that is over. The caller holds the lock.
+func (m *member) isKept(now time.Time) bool { return now.Before(m.renewed.Add(2 * m.renewing.rest())) }
 
 // renew has the token of a member renewed if that is due, or somebody has asked for it, and notes what is in the way. It waits for
 // nobody: the checks of a member that answers them go on while it does not answer this.
@@ -63,7 +79,7 @@ func (r *Registry) renew(m *member, ready bool) {
 	if token.underWay || now.Before(m.renewedAgain) {
 		return
 	}
-	if m.clock(now).Before(token.Due(m.Name)) && !asked {
+	if !m.isDue(now) && !asked {
 		token.problem = ""
 		return
 	}
@@ -137,6 +153,9 @@ func (r *Registry) renewNow(ctx context.Context, m *member) error {
 		return err
 	}
 	delete(updated.Annotations, federationv1alpha1.RotateAnnotation)
+	r.mu.Lock()
+	token.made = made
+	r.mu.Unlock()
 	if _, err := r.SecretClient.Update(ctx, updated, metav1.UpdateOptions{}); err != nil {
 		if apierrors.IsConflict(err) || apierrors.IsNotFound(err) {
 			return err
@@ -202,9 +221,10 @@ func (m *member) ending(now time.Time) (e ending) {
 		e.reason = v1beta1.ReasonTokenNotRenewed
 	}
 	for _, what := range m.endings {
+		isToken := what.Kind == memberaccess.EndingToken
+		failed, kept := isToken && m.renewing.problem != "", isToken && m.isKept(now)
 		now := m.clockOf(what, now)
-		failed := what.Kind == memberaccess.EndingToken && m.renewing.problem != ""
-		if !failed && !what.Near(now) {
+		if !failed && (kept || !what.Near(now)) {
 			continue
 		}
 		sentence := what.Sentence(now)

@@ -3,6 +3,7 @@ package propagation
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"reflect"
 	"slices"
@@ -140,7 +141,7 @@ func (e *Engine) syncType(ctx context.Context, name string) (err error) {
 	}
 	paused := e.isPaused(ftc)
 	if err := e.startKind(ctx, ftc, paused); err != nil {
-		return err
+		return e.notStarted(ctx, ftc, err)
 	}
 	state := v1beta1.ControllerRunning
 	switch k := e.kind(name); {
@@ -150,6 +151,23 @@ func (e *Engine) syncType(ctx context.Context, name string) (err error) {
 		state = v1beta1.ControllerNotRunning
 	}
 	return e.writeTypeStatus(ctx, ftc, state)
+}
+
+// notStarted says of a type that its kind could not be started, and why, and returns that. One that runs goes on by the rules that it has.
+func (e *Engine) notStarted(ctx context.Context, ftc *v1beta1.FederatedTypeConfig, why error) error {
+	switch {
+	case ftc.DeletionTimestamp != nil:
+		return errors.Join(why, e.letTypeGo(ctx, ftc))
+	case e.kind(ftc.Name) != nil:
+		return why
+	}
+	e.mu.RLock()
+	before := e.failed[ftc.Name]
+	e.mu.RUnlock()
+	if before == nil || !strings.Contains(before.Error(), why.Error()) {
+		e.tellOfType(ftc, ReasonNotStarted, fmt.Sprintf("nothing of the type %q is propagated, nor deleted in members: %v", ftc.Name, why))
+	}
+	return errors.Join(why, e.writeTypeStatus(ctx, ftc, v1beta1.ControllerNotRunning))
 }
 
 // lookedAt notes that it is known whether a kind propagates, or why it could not be started.

@@ -22,6 +22,9 @@ const unlistedPatience = time.Minute
 // ReasonObjectsNotListed is the reason of the Event on a FederatedTypeConfig whose objects cannot be listed.
 const ReasonObjectsNotListed = "ObjectsNotListed"
 
+// ReasonNotStarted is the reason of the Event on a FederatedTypeConfig of which nothing is propagated, since it is wrong.
+const ReasonNotStarted = "NotStarted"
+
 // unlistedType is a type whose federated objects are not all known, and why.
 type unlistedType struct {
 	config *v1beta1.FederatedTypeConfig
@@ -93,14 +96,16 @@ func (w *unlistedWatch) look(e *Engine) {
 }
 
 func (e *Engine) tellUnlisted(t unlistedType) {
+	e.tellOfType(t.config, ReasonObjectsNotListed, t.String()+"; until then no cell that moves leaves the place where it was, and none that is deleted ends")
+}
+
+// tellOfType writes a Warning about a FederatedTypeConfig.
+func (e *Engine) tellOfType(config *v1beta1.FederatedTypeConfig, reason, message string) {
 	if e.Record == nil {
 		return
 	}
 	e.Record(&corev1.ObjectReference{
 		APIVersion: v1beta1.SchemeGroupVersion.String(), Kind: "FederatedTypeConfig",
-		Namespace: t.config.Namespace, Name: t.config.Name, UID: t.config.UID,
-	}, events.Event{
-		Type: corev1.EventTypeWarning, Reason: ReasonObjectsNotListed,
-		Message: t.String() + "; until then no cell that moves leaves the place where it was, and none that is deleted ends",
-	})
+		Namespace: config.Namespace, Name: config.Name, UID: config.UID,
+	}, events.Event{Type: corev1.EventTypeWarning, Reason: reason, Message: message})
 }

@@ -139,6 +139,8 @@ func (o *onlookers) Cluster(_ context.Context, name string) (*v1beta1.KubeFedClu
 	return stored[v1beta1.KubeFedCluster](o, clusters, v1beta1.DefaultNamespace, name), nil
 }
 
+func (*onlookers) OnlyNamespace(context.Context) (string, error) { return "", nil }
+
 // Page implements targets.Lookups and proxy.CellLookups.
 func (o *onlookers) Page(_ context.Context, namespace string) (*federationv1alpha1.MemberNamespace, error) {
 	return stored[federationv1alpha1.MemberNamespace](o, federationv1alpha1.SchemeGroupVersion.WithResource("membernamespaces"), "", namespace), nil

@@ -9,6 +9,7 @@ package retain
 
 import (
 	"fmt"
+	"slices"
 
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
@@ -28,7 +29,8 @@ type entry struct {
 }
 
 // Parse reads the fields of a type. The error names the first one that is wrong, and admission refuses
-// what has one; but what is stored may be older than admission.
+// what has one; but what is stored may be older than admission. A path that finds nothing in any list is wrong only
+// where it is being written.
 func Parse(fields []v1beta1.RetainedField) (Fields, error) {
 	var out Fields
 	for i, f := range fields {
@@ -72,9 +74,13 @@ func (f Fields) Of(template, member map[string]any) (fields manifest.Fields, pro
 
 const exampleWhen = "an expression in CEL that is true of objects whose field is the member's, with the object there as member and what is sent as template, such as member.spec.mode == 'Auto'"
 
-// Validate takes fields that can be the member's, each once. old is how many there were.
-func Validate(fields []v1beta1.RetainedField, old int, path *field.Path) field.ErrorList {
-	errs := mistakes.TooMany(len(fields), old, v1beta1.MaxRetainFields, path)
+// Validate takes fields that can be the member's, each once, and the old ones as they are: those that an earlier release stored keep
+// nobody from writing something else.
+func Validate(fields, old []v1beta1.RetainedField, path *field.Path) field.ErrorList {
+	if slices.Equal(fields, old) {
+		return nil
+	}
+	errs := mistakes.TooMany(len(fields), len(old), v1beta1.MaxRetainFields, path)
 	if len(errs) > 0 {
 		return errs
 	}
@@ -85,7 +91,7 @@ func Validate(fields []v1beta1.RetainedField, old int, path *field.Path) field.E
 			errs = append(errs, field.Duplicate(at.Child("path"), f.Path))
 		}
 		seen[f.Path] = true
-		if problem := manifest.FieldPointerProblem(f.Path); problem != "" {
+		if problem := manifest.NewFieldPointerProblem(f.Path); problem != "" {
 			errs = append(errs, field.Invalid(at.Child("path"), f.Path, problem))
 		}
 		if f.When == "" {

@@ -90,17 +90,36 @@ func TestWhatIsWrongIsNamed(t *testing.T) {
 	}
 }
 
-// Admission refuses what the engine would not take, and nothing else: both go by one rule.
-func TestAdmissionAndTheEngineTakeTheSamePaths(t *testing.T) {
-	for path, want := range map[string]bool{
-		"/spec/a": true, "/spec/*/a": true, "/spec/l/*": true, "/spec/l/0": true, "/data/*": true, "/rules": true,
-		"/spec": false, "/spec/*": false, "/spec/*/*": false, "/spec/l/-": false, "/spec/-/a": false, "/metadata/labels": false, "spec": false, "": false,
+// Admission refuses what the engine would not take, and beyond that only what finds nothing in any list: earlier releases took that, which is no
+// reason to propagate nothing of a type.
+func TestAdmissionAndTheEngineTakeTheSamePathsButForTheStepAfterTheLast(t *testing.T) {
+	const taken, stored, refused = "by both", "by the engine", "by nobody"
+	for path, want := range map[string]string{
+		"/spec/a": taken, "/spec/*/a": taken, "/spec/l/*": taken, "/spec/l/0": taken, "/data/*": taken, "/rules": taken,
+		"/spec/l/-": stored, "/spec/-/a": stored, "/rules/-": stored,
+		"/spec": refused, "/spec/*": refused, "/spec/*/*": refused, "/metadata/labels": refused, "/-/a/": refused, "spec": refused, "": refused,
 	} {
 		fields := []v1beta1.RetainedField{{Path: path}}
 		_, err := Parse(fields)
-		errs := Validate(fields, 0, field.NewPath("spec", "retainFields"))
-		if (err == nil) != want || (len(errs) == 0) != want {
-			t.Errorf("%q: the engine says %v, admission %v, want that it is taken: %v", path, err, errs, want)
+		errs := Validate(fields, nil, field.NewPath("spec", "retainFields"))
+		if (err == nil) != (want != refused) || (len(errs) == 0) != (want == taken) {
+			t.Errorf("%q: the engine says %v, admission %v, want that it is taken %s", path, err, errs, want)
+		}
+	}
+}
+
+// Who writes a label, a finalizer or another field is not told of what somebody else has stored under another rule.
+func TestFieldsThatStayAsTheyAreAreNotRefused(t *testing.T) {
+	path := field.NewPath("spec", "retainFields")
+	stored := []v1beta1.RetainedField{{Path: "/spec/*"}, {Path: "/spec/l/-", When: "self.spec.x"}}
+	if errs := Validate(slices.Clone(stored), stored, path); len(errs) > 0 {
+		t.Errorf("fields that are as they were are refused: %v", errs)
+	}
+	for name, changed := range map[string][]v1beta1.RetainedField{
+		"one more": append(slices.Clone(stored), v1beta1.RetainedField{Path: "/spec/a"}), "one less": stored[:1], "another order": {stored[1], stored[0]},
+	} {
+		if errs := Validate(changed, stored, path); len(errs) == 0 {
+			t.Errorf("%s: what is wrong is taken", name)
 		}
 	}
 }

@@ -12,7 +12,6 @@ import (
 
 	corev1beta1 "github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/validation"
-	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/manifest"
 	"github.com/koinon-io/koinon/pkg/reconcile"
 	"github.com/koinon-io/koinon/pkg/registry/federated"
 )
@@ -80,12 +79,12 @@ func (c *Controller) sync(ctx context.Context, store cache.Store) error {
 		configs = append(configs, obj.(*corev1beta1.FederatedTypeConfig))
 	}
 	accepted, conflicts := validation.ServedTypes(configs)
-	kinds, annotations := make([]federated.Kind, len(accepted)), make(map[federated.Kind]manifest.Patterns, len(accepted))
+	kinds, settings := make([]federated.Kind, len(accepted)), make(map[federated.Kind]Settings, len(accepted))
 	for i, config := range accepted {
 		kinds[i] = federated.KindOf(config)
-		annotations[kinds[i]] = config.Spec.PropagatingAnnotations
+		settings[kinds[i]] = Settings{Annotations: config.Spec.PropagatingAnnotations, Disabled: config.Spec.Propagation != corev1beta1.Enabled}
 	}
-	if err := c.server.Serve(kinds, annotations); err != nil {
+	if err := c.server.Serve(kinds, settings); err != nil {
 		return err
 	}
 	if !c.synced.Swap(true) {

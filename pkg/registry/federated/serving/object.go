@@ -75,12 +75,13 @@ func (s *Server) Objects(ctx context.Context, kind federated.Kind, namespace str
 }
 
 // InNamespace implements strategy.Contents.
-func (s *Server) InNamespace(ctx context.Context, namespace string, visit func(*typesv1beta2.FederatedObject) error) error {
+func (s *Server) InNamespace(ctx context.Context, namespace string, visit func(o *typesv1beta2.FederatedObject, disabled bool) error) error {
 	for _, kind := range s.Kinds() {
 		if !kind.TargetNamespaced {
 			continue
 		}
-		if err := s.Objects(ctx, kind, namespace, visit); err != nil {
+		disabled := s.settings(kind).Disabled
+		if err := s.Objects(ctx, kind, namespace, func(o *typesv1beta2.FederatedObject) error { return visit(o, disabled) }); err != nil {
 			return err
 		}
 	}

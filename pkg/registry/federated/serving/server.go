@@ -95,15 +95,23 @@ type Server struct {
 	stop       func()        // may be called again
 }
 
+// Settings are what a FederatedTypeConfig says of its kind besides what is served.
+type Settings struct {
+	// Annotations are the patterns of those that propagate.
+	Annotations manifest.Patterns
+	// Disabled: objects are not propagated.
+	Disabled bool
+}
+
 // generation is one set of kinds and the handler that serves it.
 type generation struct {
-	kinds       []federated.Kind
-	annotations map[federated.Kind]manifest.Patterns
-	models      func() openapi.Models
-	install     func(version schema.GroupVersion) (*restful.Container, []apidiscoveryv2.APIResourceDiscovery, error)
-	v1beta2     *restful.Container                 // and discovery of the group
-	v1beta1     func() (*restful.Container, error) // made at the first request
-	requests    sync.RWMutex                       // read-locked by every request but watches
+	kinds    []federated.Kind
+	settings map[federated.Kind]Settings
+	models   func() openapi.Models
+	install  func(version schema.GroupVersion) (*restful.Container, []apidiscoveryv2.APIResourceDiscovery, error)
+	v1beta2  *restful.Container                 // and discovery of the group
+	v1beta1  func() (*restful.Container, error) // made at the first request
+	requests sync.RWMutex                       // read-locked by every request but watches
 }
 
 // NewServer returns a server of no kinds: it answers 503 until Serve was called.
@@ -114,14 +122,13 @@ func NewServer(config Config) *Server {
 		stopped: stopped, stop: sync.OnceFunc(func() { close(stopped) })}
 }
 
-// Serve replaces the kinds that are served, and the patterns of the annotations that
-// propagate, by kind. Kinds that were served and still are keep their caches and watches.
+// Serve replaces the kinds that are served, and what else is said of them. Kinds that were served and still are keep their caches and watches.
 // Objects of kinds that are dropped stay in the store.
-func (s *Server) Serve(kinds []federated.Kind, annotations map[federated.Kind]manifest.Patterns) error {
+func (s *Server) Serve(kinds []federated.Kind, settings map[federated.Kind]Settings) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 
-	next := &generation{kinds: slices.Clone(kinds), annotations: maps.Clone(annotations)}
+	next := &generation{kinds: slices.Clone(kinds), settings: maps.Clone(settings)}
 	next.models = s.loadModels(next.kinds)
 	s.types.SetKinds(next.kinds)
 	registries, err := s.updateRegistries(next)
@@ -146,6 +153,14 @@ func (s *Server) Kinds() []federated.Kind {
 		return slices.Clone(g.kinds)
 	}
 	return nil
+}
+
+// settings are those of a kind now.
+func (s *Server) settings(kind federated.Kind) Settings {
+	if g := s.serving.Load(); g != nil {
+		return g.settings[kind]
+	}
+	return Settings{}
 }
 
 // loadModels returns a function that fetches the schemas of the target kinds at its
@@ -176,14 +191,9 @@ func (s *Server) newRegistry(kind federated.Kind) (*strategy.Storage, error) {
 		}
 		return nil
 	}
-	annotationsNow := func() manifest.Patterns {
-		if g := s.serving.Load(); g != nil {
-			return g.annotations[kind]
-		}
-		return nil
-	}
 	return strategy.NewStorage(strategy.Config{
-		Types: s.types, Kind: kind, Schema: schemaNow, Annotations: annotationsNow, Placement: s.config.Placement, Contents: s,
+		Types: s.types, Kind: kind, Schema: schemaNow, Placement: s.config.Placement, Contents: s,
+		Annotations: func() manifest.Patterns { return s.settings(kind).Annotations }, Disabled: func() bool { return s.settings(kind).Disabled },
 		Authorizer: s.config.Authorizer, Namespaces: s.config.Namespaces, OtherEngine: s.config.OtherEngine,
 	}, s.config.RESTOptions)
 }

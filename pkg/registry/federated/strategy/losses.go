@@ -34,18 +34,28 @@ const (
 // Contents knows the federated objects of a namespace.
 type Contents interface {
 	// InNamespace calls visit for each federated object in a namespace whose target kind is namespaced, as it was some milliseconds
-	// ago, until visit returns an error. Objects are shared.
-	InNamespace(ctx context.Context, namespace string, visit func(*typesv1beta2.FederatedObject) error) error
+	// ago, and whether its type is Disabled, until visit returns an error. Objects are shared.
+	InNamespace(ctx context.Context, namespace string, visit func(o *typesv1beta2.FederatedObject, disabled bool) error) error
 }
 
-// countHeld counts the objects of a namespace by the target that has them. ok is false if that is not known, or dear.
-func countHeld(ctx context.Context, contents Contents, namespace, topologyType string) (count map[string]int, ok bool) {
+// Holdings count the federated objects of a namespace that targets have, by target: nil if that is not known.
+type Holdings struct {
+	// All are those of all types, which go with the namespace itself.
+	All map[string]int
+	// Moving are those of types that are not Disabled, which go where the namespace goes.
+	Moving map[string]int
+	// Off is that the type of FederatedNamespaces is Disabled: they take nothing away unless they are deleted.
+	Off bool
+}
+
+// countHeld counts the objects of a namespace. What is not known, or dear, is not counted.
+func countHeld(ctx context.Context, contents Contents, namespace, topologyType string) (held Holdings) {
 	if contents == nil {
-		return nil, false
+		return Holdings{}
 	}
-	count = map[string]int{}
+	held.All, held.Moving = map[string]int{}, map[string]int{}
 	records := 0
-	err := contents.InNamespace(ctx, namespace, func(o *typesv1beta2.FederatedObject) error {
+	err := contents.InNamespace(ctx, namespace, func(o *typesv1beta2.FederatedObject, disabled bool) error {
 		if o.Status != nil {
 			records += len(o.Status.Targets)
 		}
@@ -53,11 +63,16 @@ func countHeld(ctx context.Context, contents Contents, namespace, topologyType s
 			return errors.New("there are too many to count")
 		}
 		for _, target := range placement.HeldIn(o, topologyType) {
-			count[target]++
+			if held.All[target]++; !disabled {
+				held.Moving[target]++
+			}
 		}
 		return nil
 	})
-	return count, err == nil
+	if err != nil {
+		return Holdings{}
+	}
+	return held
 }
 
 // losses warns of what targets lose by a write of a FederatedNamespace: old is nil if it is created, o if it is deleted.
@@ -72,11 +87,9 @@ func (s strategy) losses(ctx context.Context, o, old *typesv1beta2.FederatedObje
 	if one.Name != one.Namespace || one.DeletionTimestamp != nil {
 		return nil // it goes nowhere, or from everywhere
 	}
-	count, ok := countHeld(ctx, s.contents, one.Namespace, one.Spec.TopologyType)
-	if !ok {
-		count = nil
-	}
-	return s.placement.Losses(ctx, o, old, count, requestVersion(ctx))
+	held := countHeld(ctx, s.contents, one.Namespace, one.Spec.TopologyType)
+	held.Off = s.disabled != nil && s.disabled()
+	return s.placement.Losses(ctx, o, old, held, requestVersion(ctx))
 }
 
 func samePlacement(a, b *typesv1beta2.FederatedObjectSpec) bool {
@@ -84,29 +97,38 @@ func samePlacement(a, b *typesv1beta2.FederatedObjectSpec) bool {
 }
 
 // Losses implements PlacementChecker.
-func (c placementChecker) Losses(ctx context.Context, o, old *typesv1beta2.FederatedObject, count map[string]int, version string) (warnings []string) {
+func (c placementChecker) Losses(ctx context.Context, o, old *typesv1beta2.FederatedObject, held Holdings, version string) (warnings []string) {
 	one := o
 	if one == nil {
 		one = old
+	}
+	only, err := c.targets.OnlyNamespace(ctx)
+	if err != nil || only != "" && only != one.Namespace {
+		return nil
 	}
 	check := c.of(ctx, one)
 	candidates, err := check.candidates()
 	if err != nil {
 		return nil
 	}
-	l := &losses{topologyType: one.Spec.TopologyType, namespace: one.Namespace, count: count, version: version}
-	whole := l.ofNamespace(o, old, candidates)
-	contents := l.ofContents(o, old, candidates)
+	l := &losses{topologyType: one.Spec.TopologyType, namespace: one.Namespace, Holdings: held, version: version}
+	var whole, contents map[string]bool
+	if only == "" && (o == nil || !held.Off) { // else it is read, and not propagated
+		whole = l.ofNamespace(o, old, candidates)
+	}
+	if only != "" || !held.Off {
+		contents = l.ofContents(o, old, candidates)
+	}
 	maps.DeleteFunc(contents, func(target string, _ bool) bool { return whole[target] })
 	if len(whole) > 0 {
 		how := "spec.placement: by it"
 		if o == nil {
 			how = "with it"
 		}
-		warnings = append(warnings, fmt.Sprintf("%s namespace %q is deleted with all that is in it in %s", how, l.namespace, l.sayWhere(whole)))
+		warnings = append(warnings, fmt.Sprintf("%s namespace %q is deleted with all that is in it in %s", how, l.namespace, l.sayWhere(whole, held.All)))
 	}
 	if len(contents) > 0 {
-		warnings = append(warnings, fmt.Sprintf("spec.placement: objects of namespace %q go only where it goes, and are deleted in %s", l.namespace, l.sayWhere(contents)))
+		warnings = append(warnings, fmt.Sprintf("spec.placement: objects of namespace %q go only where it goes, and leave, as far as their masks let them, %s", l.namespace, l.sayWhere(contents, held.Moving)))
 	}
 	return warnings
 }
@@ -114,8 +136,7 @@ func (c placementChecker) Losses(ctx context.Context, o, old *typesv1beta2.Feder
 // losses are what targets lose by one write of a FederatedNamespace.
 type losses struct {
 	topologyType, namespace, version string
-	// count is of federated objects by target, nil if it is not known.
-	count map[string]int
+	Holdings
 }
 
 // ofNamespace are the targets that the namespace itself leaves by the write.
@@ -168,7 +189,7 @@ func leaves(o *typesv1beta2.FederatedObject, holders []placement.Candidate) map[
 
 // ofContents are the targets that objects of the namespace leave by the write.
 func (l *losses) ofContents(o, old *typesv1beta2.FederatedObject, candidates []placement.Candidate) map[string]bool {
-	holders := slices.DeleteFunc(slices.Clone(candidates), func(c placement.Candidate) bool { return l.count[c.Name] == 0 })
+	holders := slices.DeleteFunc(slices.Clone(candidates), func(c placement.Candidate) bool { return l.Moving[c.Name] == 0 })
 	taken, err := placement.TakesAway(l.topologyType, holders, placement.Namespace{Name: l.namespace, Federated: old}, placement.Namespace{Name: l.namespace, Federated: o})
 	if err != nil {
 		return nil
@@ -180,14 +201,15 @@ func (l *losses) ofContents(o, old *typesv1beta2.FederatedObject, candidates []p
 	return left
 }
 
-// sayWhere says how many targets there are, and names the first with the federated objects that go from there, in the words of the client.
-func (l *losses) sayWhere(targets map[string]bool) string {
+// sayWhere says how many targets there are, and names the first with the federated objects that go from there, in the words of the client. count is
+// nil if it is not known.
+func (l *losses) sayWhere(targets map[string]bool, count map[string]int) string {
 	base := topology.Base(l.topologyType)
 	said, all := make([]string, 0, lossesNamed), 0
 	for _, target := range slices.Sorted(maps.Keys(targets)) {
-		all += l.count[target]
+		all += count[target]
 		if len(said) < lossesNamed {
-			said = append(said, l.nameOf(target)+l.objects(target))
+			said = append(said, l.nameOf(target)+objects(target, count))
 		}
 	}
 	text := fmt.Sprintf("1 %s: %s", base, strings.Join(said, ", "))
@@ -196,7 +218,7 @@ func (l *losses) sayWhere(targets map[string]bool) string {
 	}
 	if more := len(targets) - len(said); more > 0 {
 		text += fmt.Sprintf(" and %d more", more)
-		if l.count != nil {
+		if count != nil {
 			text += fmt.Sprintf(", %d in all", all)
 		}
 	}
@@ -212,14 +234,14 @@ func (l *losses) nameOf(target string) string {
 }
 
 // objects says how many federated objects a target has, if that is known.
-func (l *losses) objects(target string) string {
+func objects(target string, count map[string]int) string {
 	switch {
-	case l.count == nil:
+	case count == nil:
 		return ""
-	case l.count[target] == 1:
+	case count[target] == 1:
 		return " (1 federated object)"
 	}
-	return fmt.Sprintf(" (%d federated objects)", l.count[target])
+	return fmt.Sprintf(" (%d federated objects)", count[target])
 }
 
 // warned adds to the checks of a deletion, which has not begun yet, a warning of what it takes away.

@@ -31,6 +31,8 @@ type Targets interface {
 	NamespaceLabels(ctx context.Context, name string) (map[string]string, error)
 	// Page returns who owns the namespaces of that name in members, nil if nobody does.
 	Page(ctx context.Context, namespace string) (*federationv1alpha1.MemberNamespace, error)
+	// OnlyNamespace returns the namespace whose objects alone are propagated, as the scope of the KubeFedConfig says; empty: those of all are.
+	OnlyNamespace(ctx context.Context) (string, error)
 }
 
 // Unit is what admission wants to know of a cell or an edge unit.

@@ -44,6 +44,8 @@ func (*fleet) Cluster(_ context.Context, name string) (*corev1beta1.KubeFedClust
 	return cluster, nil
 }
 
+func (*fleet) OnlyNamespace(context.Context) (string, error) { return "", nil }
+
 func (*fleet) Unit(_ context.Context, _, namespace, name string) (*Unit, error) {
 	switch namespace + "/" + name {
 	case "shop/rz00a":

@@ -32,7 +32,7 @@ type REST struct {
 // Categories makes "kubectl get federated" list objects of all federated kinds.
 func (*REST) Categories() []string { return []string{"federated"} }
 
-// Config says what is special to one kind. All fields but Annotations, Placement,
+// Config says what is special to one kind. All fields but Annotations, Disabled, Placement,
 // Contents, OtherEngine and Namespaces are required.
 type Config struct {
 	Types *wire.Types
@@ -43,6 +43,8 @@ type Config struct {
 	// Annotations returns the patterns of the annotations that propagate now. If it is nil,
 	// nothing is said of annotations.
 	Annotations func() manifest.Patterns
+	// Disabled says whether the type is Disabled now; nil says no.
+	Disabled func() bool
 	// Placement checks targets at admission; nil checks nothing.
 	Placement PlacementChecker
 	// Contents are counted for warnings of what a FederatedNamespace takes away; nil counts nothing.
@@ -71,7 +73,7 @@ func NewStorage(c Config, optsGetter generic.RESTOptionsGetter) (*Storage, error
 		return nil, errors.New("strategy: Authorizer must be set")
 	}
 	kind := c.Kind
-	s := strategy{Types: c.Types, NameGenerator: names.SimpleNameGenerator, kind: kind, placement: c.Placement, contents: c.Contents, schema: c.Schema, annotations: c.Annotations, namespaces: c.Namespaces, otherEngine: c.OtherEngine}
+	s := strategy{Types: c.Types, NameGenerator: names.SimpleNameGenerator, kind: kind, placement: c.Placement, contents: c.Contents, disabled: c.Disabled, schema: c.Schema, annotations: c.Annotations, namespaces: c.Namespaces, otherEngine: c.OtherEngine}
 	config := objectstore.Config{
 		Group: federated.GroupName, Plural: kind.Resource, Singular: kind.Singular(),
 		New:            func() runtime.Object { return newOf(kind) },

@@ -30,9 +30,8 @@ type PlacementChecker interface {
 	// for targets that do not exist (yet). Paths and names are in the words of version.
 	CheckPlacement(ctx context.Context, obj *typesv1beta2.FederatedObject, version string) (field.ErrorList, []string)
 	// Losses returns warnings of what targets lose by a write of a FederatedNamespace: old is nil if it is
-	// created, and obj if it is deleted. count is of the federated objects of the namespace that each target
-	// has, nil if that is not known.
-	Losses(ctx context.Context, obj, old *typesv1beta2.FederatedObject, count map[string]int, version string) []string
+	// created, and obj if it is deleted. held is what targets have of the namespace.
+	Losses(ctx context.Context, obj, old *typesv1beta2.FederatedObject, held Holdings, version string) []string
 }
 
 // strategy is what is special to federated objects when they are written.
@@ -44,7 +43,8 @@ type strategy struct {
 	// annotations are the patterns of those that propagate; nil if they are not known.
 	annotations func() manifest.Patterns
 	placement   PlacementChecker
-	contents    Contents // nil if they are not known
+	contents    Contents    // nil if they are not known
+	disabled    func() bool // nil: it is not
 	namespaces  HostNamespaces
 	otherEngine func(context.Context) bool
 }

@@ -52,7 +52,7 @@ func (noTargets) CheckPlacement(context.Context, *typesv1beta2.FederatedObject, 
 	return nil, nil
 }
 
-func (noTargets) Losses(context.Context, *typesv1beta2.FederatedObject, *typesv1beta2.FederatedObject, map[string]int, string) []string {
+func (noTargets) Losses(context.Context, *typesv1beta2.FederatedObject, *typesv1beta2.FederatedObject, Holdings, string) []string {
 	return nil
 }
 

@@ -31,7 +31,7 @@ func (c *counter) CheckPlacement(context.Context, *typesv1beta2.FederatedObject,
 	return nil, []string{"odd target"}
 }
 
-func (c *counter) Losses(context.Context, *typesv1beta2.FederatedObject, *typesv1beta2.FederatedObject, map[string]int, string) []string {
+func (c *counter) Losses(context.Context, *typesv1beta2.FederatedObject, *typesv1beta2.FederatedObject, Holdings, string) []string {
 	return nil
 }
 

@@ -127,6 +127,8 @@ func (*world) LabelsOf(context.Context, string, string) (map[string]map[string]s
 	return nil, errors.New("nobody asks for all labels")
 }
 
+func (w *world) OnlyNamespace(context.Context) (string, error) { return "", nil }
+
 func (w *world) NamespaceLabels(context.Context, string) (map[string]string, error) {
 	return w.tenant.Labels(), nil
 }

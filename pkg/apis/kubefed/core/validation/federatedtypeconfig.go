@@ -26,7 +26,7 @@ func FederatedTypeConfig(config *v1beta1.FederatedTypeConfig) field.ErrorList {
 	return federatedTypeConfig(config, &v1beta1.FederatedTypeConfig{})
 }
 
-// federatedTypeConfig takes a list that is as long as it was.
+// federatedTypeConfig takes a list that is as long as it was, and retainFields that are as they were.
 func federatedTypeConfig(config, old *v1beta1.FederatedTypeConfig) field.ErrorList {
 	spec := field.NewPath("spec")
 	errs := typeConfigName(config)
@@ -49,7 +49,7 @@ func federatedTypeConfig(config, old *v1beta1.FederatedTypeConfig) field.ErrorLi
 	if policy := config.Spec.Conflicts; policy != "" {
 		errs = append(errs, oneOf(policy, spec.Child("conflicts"), v1beta1.OverwriteConflicts, v1beta1.AbortOnConflicts)...)
 	}
-	errs = append(errs, retain.Validate(config.Spec.RetainFields, len(old.Spec.RetainFields), spec.Child("retainFields"))...)
+	errs = append(errs, retain.Validate(config.Spec.RetainFields, old.Spec.RetainFields, spec.Child("retainFields"))...)
 	errs = append(errs, runToCompletion(config.Spec.RunToCompletion, spec.Child("runToCompletion"))...)
 	return append(errs, health.Validate(config.Spec.Health, spec.Child("health"))...)
 }

@@ -373,3 +373,23 @@ func TestSecretsAreFederatedUnderTheNameThatIsEncrypted(t *testing.T) {
 	expect(t, validation.NewFederatedTypeConfig(config("federatedsecrets")))
 	expect(t, validation.FederatedTypeConfigUpdate(config("federatedpasswords"), config("federatedpasswords"))) // of an earlier release
 }
+
+// Other writers, such as whoever takes off a finalizer, do not answer for retainFields that an earlier release took.
+func TestAFederatedTypeConfigWithStoredFieldsThatAreRefusedNowCanBeWritten(t *testing.T) {
+	stored := typeConfig(func(c *v1beta1.FederatedTypeConfig) {
+		c.Finalizers = []string{v1beta1.TypeConfigFinalizer}
+		c.Spec.RetainFields = []v1beta1.RetainedField{{Path: "/spec/*"}, {Path: "/spec/l/-"}}
+	})
+	for name, change := range map[string]func(*v1beta1.FederatedTypeConfig){
+		"a finalizer is taken off":       func(c *v1beta1.FederatedTypeConfig) { c.Finalizers = nil },
+		"a label is set":                 func(c *v1beta1.FederatedTypeConfig) { c.Labels = map[string]string{"a": "b"} },
+		"another field of spec is set":   func(c *v1beta1.FederatedTypeConfig) { c.Spec.Propagation = v1beta1.Disabled },
+		"the fields are made right ones": func(c *v1beta1.FederatedTypeConfig) { c.Spec.RetainFields = c.Spec.RetainFields[:0] },
+	} {
+		t.Run(name, func(t *testing.T) {
+			config := stored.DeepCopy()
+			change(config)
+			expect(t, validation.FederatedTypeConfigUpdate(config, stored))
+		})
+	}
+}

@@ -36,7 +36,17 @@ func FieldPointerProblem(pointer string) string {
 		return fmt.Sprintf("must be below /spec or another field than /apiVersion, /kind, /metadata and /status: what of /%s comes from members is no matter of types", steps[0])
 	case steps[0] == "spec" && !slices.ContainsFunc(steps[1:], isNamed):
 		return "must name a field below /spec, such as /spec/caBundle: the spec as a whole is what is federated"
-	case slices.Contains(steps, afterLast):
+	}
+	return ""
+}
+
+// NewFieldPointerProblem is FieldPointerProblem of a pointer that is being written: the step - is refused then, with which nothing is found in
+// any list. Earlier releases took it, and it does no harm where it is stored.
+func NewFieldPointerProblem(pointer string) string {
+	if problem := FieldPointerProblem(pointer); problem != "" {
+		return problem
+	}
+	if steps, _ := Steps(pointer); slices.Contains(steps, afterLast) {
 		return "must not have the step -, which in a list is after the last item, where nothing is: * stands for any item or key"
 	}
 	return ""

@@ -37,9 +37,12 @@ func TestWhichFieldsMayBeTheMembers(t *testing.T) {
 		"/apiVersion":                   "must be below /spec or another field",
 		"/" + strings.Repeat("a", 2000): "must be at most 1024 bytes",
 	} {
-		got := FieldPointerProblem(pointer)
+		got := NewFieldPointerProblem(pointer)
 		if (want == "") != (got == "") || !strings.HasPrefix(got, want) {
 			t.Errorf("%.40q: got %q, want it to begin with %q", pointer, got, want)
+		}
+		if stored := FieldPointerProblem(pointer); stored != got && !strings.HasPrefix(want, "must not have the step -") {
+			t.Errorf("%.40q: where it is stored already: got %q, want %q", pointer, stored, got)
 		}
 	}
 }

@@ -30,6 +30,9 @@ const namespacesPath = "/namespaces/"
 // webhookSeconds is how long the host waits for an answer.
 const webhookSeconds int32 = 5
 
+// asked reports whether the host is to ask.
+func (r *Registration) asked() bool { return len(r.config.TenantLabels) > 0 }
+
 // ServeNamespaces gives requests that the host sends to the webhook to namespaces, and all others to api.
 func (r *Registration) ServeNamespaces(namespaces, api http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {

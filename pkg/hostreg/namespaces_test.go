@@ -144,7 +144,9 @@ func TestTheSelectorsThatTheHostGivesTheWebhookStay(t *testing.T) {
 		}
 		host.kube.ClearActions()
 	}
-	update(func(w *admissionregistrationv1.ValidatingWebhook) { w.NamespaceSelector, w.ObjectSelector = narrower, narrower })
+	update(func(w *admissionregistrationv1.ValidatingWebhook) {
+		w.NamespaceSelector, w.ObjectSelector = narrower, narrower
+	})
 	host.register(first)
 	host.register(second)
 	if got := host.webhookWrites(); got != 0 {
@@ -208,5 +210,25 @@ func TestTheServerIsRegisteredWithoutTheWebhook(t *testing.T) {
 	host.register(host.replica())
 	if got := host.webhook(); len(got.Webhooks) > 0 {
 		t.Errorf("somebody else's was changed to %+v", got)
+	}
+}
+
+// Who is not given the right to register webhooks needs none of the others for them.
+func TestAServerThatKeepsNoWebhookNeitherAsksForItNorServesIt(t *testing.T) {
+	host := newHost(t)
+	asked := host.replica()
+	host.register(asked)
+	path := *host.webhook().Webhooks[0].ClientConfig.Service.Path
+	host.kube.PrependReactor("*", "validatingwebhookconfigurations", func(action clienttesting.Action) (bool, runtime.Object, error) {
+		t.Errorf("it sent %s of %s", action.GetVerb(), action.GetResource().Resource)
+		return false, nil, nil
+	})
+	r := host.replica(func(c *Config) { c.TenantLabels = nil })
+	host.register(r)
+	if err := host.trusted(r); err != nil {
+		t.Error(err)
+	}
+	if serves(r, http.MethodPost, path) {
+		t.Error("it answers what the host asks")
 	}
 }

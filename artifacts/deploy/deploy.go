@@ -14,7 +14,13 @@ const (
 )
 
 // Files are the names of the manifests in the order in which to apply them.
-var Files = []string{"namespace.yaml", "rbac.yaml", "rbac-users.yaml", "server.yaml", "networkpolicy.yaml"}
+var Files = []string{"namespace.yaml", "rbac.yaml", NamespaceWebhook, "rbac-users.yaml", "server.yaml", "networkpolicy.yaml"}
+
+// NamespaceWebhook is the one of them that an installation may leave out. Its server has the flag in NoNamespaceWebhookLines then.
+const NamespaceWebhook = "rbac-namespace-webhook.yaml"
+
+// NoNamespaceWebhookLines are as TunnelLines.
+var NoNamespaceWebhookLines = map[string]string{"        - --service-port=443\n": "        - --namespace-webhook=false\n"}
 
 // Tunnel is the manifest that an installation with the tunnel has besides.
 const Tunnel = "tunnel.yaml"
@@ -32,5 +38,5 @@ var TunnelLines = map[string]string{
 
 // FS has the manifests.
 //
-//go:embed namespace.yaml rbac.yaml rbac-users.yaml server.yaml networkpolicy.yaml tunnel.yaml
+//go:embed namespace.yaml rbac.yaml rbac-namespace-webhook.yaml rbac-users.yaml server.yaml networkpolicy.yaml tunnel.yaml
 var FS embed.FS

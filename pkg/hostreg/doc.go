@@ -15,8 +15,8 @@
 //
 // A host serves its namespaces itself. Of changes of their labels that say whose they are it asks the
 // server by a ValidatingWebhookConfiguration, which is kept like an APIService; but a host can do
-// without, so that one that cannot be kept is logged and holds nothing up. ServeNamespaces picks
-// what the host sends there.
+// without, so that one that cannot be kept is logged and holds nothing up. Who may keep it could have any request of the host
+// shown to him: without TenantLabels there is none. ServeNamespaces picks what the host sends there.
 //
 // # Discovery
 //

@@ -55,7 +55,8 @@ type Config struct {
 	GroupVersions map[schema.GroupVersion]Priority
 	// KindsGroup is the group whose kinds KindsChanged is about.
 	KindsGroup string
-	// TenantLabels are the labels of namespaces of the host of whose change the server is asked.
+	// TenantLabels are the labels of namespaces of the host of whose change the server is asked. Empty: the host has no webhook
+	// from here, and one that is there is not looked at.
 	TenantLabels []string
 	// Clock is the real one when nil.
 	Clock clock.WithTicker
@@ -87,8 +88,6 @@ func New(config Config) (*Registration, error) {
 		return nil, errors.New("hostreg: Certificate must be set")
 	case config.Namespace == "" || config.ServiceName == "" || config.ServicePort == 0:
 		return nil, errors.New("hostreg: Namespace, ServiceName and ServicePort must be set")
-	case len(config.TenantLabels) == 0:
-		return nil, errors.New("hostreg: TenantLabels must be set")
 	}
 	if config.Clock == nil {
 		config.Clock = clock.RealClock{}
@@ -104,6 +103,9 @@ func (r *Registration) Prepare(ctx context.Context) error {
 	}
 	if err := r.config.Certificate.Prepare(ctx); err != nil {
 		return err
+	}
+	if !r.asked() {
+		return nil
 	}
 	if err := r.adoptPath(ctx); err != nil && !apierrors.IsNotFound(err) {
 		klog.FromContext(ctx).V(2).Info("Could not read how the host calls this server about namespaces", "err", err)
@@ -124,7 +126,9 @@ func (r *Registration) Register(ctx context.Context) error {
 	if err := r.ensureAPIServices(ctx, bundle); err != nil {
 		return err
 	}
-	r.ensureWebhook(ctx, bundle)
+	if r.asked() {
+		r.ensureWebhook(ctx, bundle)
+	}
 	r.config.Certificate.Trusted(bundle)
 	return nil
 }
@@ -150,7 +154,7 @@ func (r *Registration) Run(ctx context.Context, onRegistered func()) {
 	})
 }
 
-// watch looks again when one of our APIServices changes, or the webhook.
+// watch looks again when one of our APIServices changes, or the webhook if there is to be one.
 func (r *Registration) watch(ctx context.Context) {
 	names := map[string]bool{}
 	for gv := range r.config.GroupVersions {
@@ -166,6 +170,9 @@ func (r *Registration) watch(ctx context.Context) {
 			WatchFuncWithContext: r.config.APIServices.Watch,
 		}, r.config.APIServices))
 	})
+	if !r.asked() {
+		return
+	}
 	webhooks := r.config.Client.AdmissionregistrationV1().ValidatingWebhookConfigurations()
 	watching.Go(func() {
 		r.follow(ctx, map[string]bool{NamespacesWebhook: true}, &admissionregistrationv1.ValidatingWebhookConfiguration{}, cache.ToListWatcherWithWatchListSemantics(&cache.ListWatch{

@@ -30,6 +30,9 @@ const namespacesPath = "/namespaces/"
 // webhookSeconds is how long the host waits for an answer.
 const webhookSeconds int32 = 5
 
+// asked reports whether the host is to ask.
+func (r *Registration) asked() bool { return len(r.config.TenantLabels) > 0 }
+
 // ServeNamespaces gives requests that the host sends to the webhook to namespaces, and all others to api.
 func (r *Registration) ServeNamespaces(namespaces, api http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
@@ -45,6 +48,9 @@ func (r *Registration) ServeNamespaces(namespaces, api http.Handler) http.Handle
 // ensureWebhook keeps the configuration. The host can do without, so that an error is logged, once, and not returned.
 func (r *Registration) ensureWebhook(ctx context.Context, trust []byte) {
 	err := r.keepWebhook(ctx, trust)
+	if apierrors.IsConflict(err) {
+		return // somebody was first, perhaps another replica: the change is looked at when it is seen
+	}
 	problem := ""
 	if err != nil {
 		problem = err.Error()
@@ -83,6 +89,7 @@ func (r *Registration) keepWebhook(ctx context.Context, trust []byte) error {
 	path := pathOf(current)
 	r.webhookPath.Store(&path)
 	wanted := r.wantedWebhook(path, trust)
+	keepSelectors(wanted, current)
 	if equality.Semantic.DeepEqual(current.Webhooks, wanted.Webhooks) {
 		return nil
 	}
@@ -94,6 +101,19 @@ func (r *Registration) keepWebhook(ctx context.Context, trust []byte) error {
 	corrected.Webhooks = wanted.Webhooks
 	_, err = configurations.Update(ctx, corrected, metav1.UpdateOptions{})
 	return err
+}
+
+// keepSelectors has wanted select what current does. Some hosts, such as AKS, narrow the selectors of every webhook, after each write of it:
+// nobody wins against them.
+func keepSelectors(wanted, current *admissionregistrationv1.ValidatingWebhookConfiguration) {
+	for i := range wanted.Webhooks {
+		webhook := &wanted.Webhooks[i]
+		for _, is := range current.Webhooks {
+			if is.Name == webhook.Name {
+				webhook.NamespaceSelector, webhook.ObjectSelector = is.NamespaceSelector, is.ObjectSelector
+			}
+		}
+	}
 }
 
 // pathOf is the path that a configuration has, which all replicas serve, or a new one if that is none of ours.

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 
+	"github.com/go-logr/logr/funcr"
 	"github.com/google/go-cmp/cmp"
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -16,6 +18,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/apiserver/pkg/util/webhook"
 	clienttesting "k8s.io/client-go/testing"
+	"k8s.io/klog/v2"
 )
 
 // webhook is what the host calls about its namespaces.
@@ -26,6 +29,17 @@ func (h *fakeHost) webhook() *admissionregistrationv1.ValidatingWebhookConfigura
 		h.Fatal(err)
 	}
 	return configuration
+}
+
+// webhookWrites counts what was written of it since actions were last forgotten.
+func (h *fakeHost) webhookWrites() int {
+	count := 0
+	for _, action := range h.kube.Actions() {
+		if action.GetResource().Resource == "validatingwebhookconfigurations" && action.GetVerb() != "get" {
+			count++
+		}
+	}
+	return count
 }
 
 // serves reports whether a replica takes what the host sends to a path for reviews.
@@ -113,6 +127,70 @@ func TestTheWebhookIsPutRight(t *testing.T) {
 	}
 }
 
+// Some hosts, AKS for one, add to the selectors of every webhook that it is not called in their own namespaces, and do so again
+// whenever it is written.
+func TestTheSelectorsThatTheHostGivesTheWebhookStay(t *testing.T) {
+	host := newHost(t)
+	first, second := host.replica(), host.replica()
+	host.register(first)
+	before := host.webhook().Webhooks[0]
+	narrower := &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{Key: "control-plane", Operator: metav1.LabelSelectorOpDoesNotExist}}}
+	update := func(change func(*admissionregistrationv1.ValidatingWebhook)) {
+		t.Helper()
+		edited := host.webhook()
+		change(&edited.Webhooks[0])
+		if _, err := host.kube.AdmissionregistrationV1().ValidatingWebhookConfigurations().Update(t.Context(), edited, metav1.UpdateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		host.kube.ClearActions()
+	}
+	update(func(w *admissionregistrationv1.ValidatingWebhook) {
+		w.NamespaceSelector, w.ObjectSelector = narrower, narrower
+	})
+	host.register(first)
+	host.register(second)
+	if got := host.webhookWrites(); got != 0 {
+		t.Errorf("the host narrowed the selectors, and the replicas wrote %d times", got)
+	}
+	fail := admissionregistrationv1.Fail
+	update(func(w *admissionregistrationv1.ValidatingWebhook) { w.FailurePolicy = &fail })
+	host.register(first)
+	before.NamespaceSelector, before.ObjectSelector = narrower, narrower
+	if diff := cmp.Diff([]admissionregistrationv1.ValidatingWebhook{before}, host.webhook().Webhooks); diff != "" {
+		t.Errorf("put right (-want +got):\n%s", diff)
+	}
+	if got := host.webhookWrites(); got != 1 {
+		t.Errorf("it was put right by %d writes", got)
+	}
+}
+
+// Replicas that put the same right at the same time meet in a conflict, which says nothing of whether the webhook can be kept.
+func TestAnotherReplicaThatIsFirstIsNoProblemOfTheWebhook(t *testing.T) {
+	host := newHost(t)
+	r := host.replica()
+	host.register(r)
+	resource := schema.GroupResource{Resource: "validatingwebhookconfigurations"}
+	var answer error
+	host.kube.PrependReactor("update", resource.Resource, func(clienttesting.Action) (bool, runtime.Object, error) { return true, nil, answer })
+	damaged := host.webhook()
+	damaged.Webhooks = nil
+	if err := host.kube.Tracker().Update(admissionregistrationv1.SchemeGroupVersion.WithResource(resource.Resource), damaged, ""); err != nil {
+		t.Fatal(err)
+	}
+	var logged []string
+	logger := funcr.New(func(_, line string) { logged = append(logged, line) }, funcr.Options{})
+	conflict := apierrors.NewConflict(resource, NamespacesWebhook, errors.New("it was changed"))
+	forbidden := apierrors.NewForbidden(resource, NamespacesWebhook, errors.New("no"))
+	for _, answer = range []error{conflict, forbidden, conflict, forbidden} {
+		if err := r.Register(klog.NewContext(t.Context(), logger)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(logged) != 1 || !strings.Contains(logged[0], "forbidden") {
+		t.Errorf("it logged %q, want the refusal, once", logged)
+	}
+}
+
 // Manifests of an earlier release do not give the rights, and somebody else may have the name.
 func TestTheServerIsRegisteredWithoutTheWebhook(t *testing.T) {
 	host := newHost(t)
@@ -132,5 +210,25 @@ func TestTheServerIsRegisteredWithoutTheWebhook(t *testing.T) {
 	host.register(host.replica())
 	if got := host.webhook(); len(got.Webhooks) > 0 {
 		t.Errorf("somebody else's was changed to %+v", got)
+	}
+}
+
+// Who is not given the right to register webhooks needs none of the others for them.
+func TestAServerThatKeepsNoWebhookNeitherAsksForItNorServesIt(t *testing.T) {
+	host := newHost(t)
+	asked := host.replica()
+	host.register(asked)
+	path := *host.webhook().Webhooks[0].ClientConfig.Service.Path
+	host.kube.PrependReactor("*", "validatingwebhookconfigurations", func(action clienttesting.Action) (bool, runtime.Object, error) {
+		t.Errorf("it sent %s of %s", action.GetVerb(), action.GetResource().Resource)
+		return false, nil, nil
+	})
+	r := host.replica(func(c *Config) { c.TenantLabels = nil })
+	host.register(r)
+	if err := host.trusted(r); err != nil {
+		t.Error(err)
+	}
+	if serves(r, http.MethodPost, path) {
+		t.Error("it answers what the host asks")
 	}
 }

@@ -147,7 +147,7 @@ func (a *aggregated) newRegistration() (*hostreg.Registration, error) {
 		Certificate:   certificate,
 		GroupVersions: map[schema.GroupVersion]hostreg.Priority{},
 		KindsGroup:    federated.GroupName,
-		TenantLabels:  []string{v1alpha1.TenantLabel, v1alpha1.WorkspaceGroupLabel},
+		TenantLabels:  a.options.askedLabels(),
 	}
 	for gv, priority := range groupVersions() {
 		config.GroupVersions[gv] = hostreg.Priority(priority)
@@ -162,6 +162,14 @@ func (a *aggregated) newRegistration() (*hostreg.Registration, error) {
 		config.ExternalName = a.options.Generic.ExternalHost
 	}
 	return hostreg.New(config)
+}
+
+// askedLabels are those of the host's namespaces of whose change the host asks this server.
+func (o *ServerOptions) askedLabels() []string {
+	if !o.NamespaceWebhook {
+		return nil
+	}
+	return []string{v1alpha1.TenantLabel, v1alpha1.WorkspaceGroupLabel}
 }
 
 // newServer makes the API server, and what picks the requests that go on until it ends.

@@ -21,10 +21,12 @@ type manifestOptions struct {
 	DatastoreSecret string
 	// TunnelAdvertiseAddresses are those of the server's flag; without any there is no tunnel.
 	TunnelAdvertiseAddresses []string
+	// NamespaceWebhook is the server's flag; without it the server has not the rights either.
+	NamespaceWebhook bool
 }
 
 func newManifestsCommand() *cobra.Command {
-	options := &manifestOptions{Namespace: deploy.Namespace, Image: deploy.Image, DatastoreSecret: deploy.DatastoreSecret}
+	options := &manifestOptions{Namespace: deploy.Namespace, Image: deploy.Image, DatastoreSecret: deploy.DatastoreSecret, NamespaceWebhook: true}
 	cmd := &cobra.Command{
 		Use:   "install-manifests",
 		Short: "Print the manifests that install Koinon behind the aggregator of a cluster",
@@ -49,6 +51,7 @@ Nothing is sent anywhere.`,
 	flags.StringVar(&options.Image, "image", options.Image, "The container image, which has koinon in its PATH, with a tag other than latest or a digest. The default is a placeholder that no registry has.")
 	flags.StringVar(&options.DatastoreSecret, "datastore-secret", options.DatastoreSecret, "The Secret in that namespace that holds the address of the database under the key \"dsn\". It is not printed.")
 	flags.StringSliceVar(&options.TunnelAdvertiseAddresses, "tunnel-advertise-address", nil, "Where agents find the tunnel, `HOST` or HOST:PORT, which leads to the Service koinon-tunnel of the type LoadBalancer; its port is 6445. May be repeated. Without it the servers have no tunnel.")
+	flags.BoolVar(&options.NamespaceWebhook, "namespace-webhook", options.NamespaceWebhook, "Have the host ask the servers before it takes a namespace from its tenant. Whoever may register the webhook for that can have the host send every write to anywhere, Secrets included: --namespace-webhook=false leaves that right out.")
 	return cmd
 }
 
@@ -88,35 +91,50 @@ func (o *manifestOptions) run(out io.Writer) error {
 		return err
 	}
 	fill := strings.NewReplacer(deploy.Namespace, o.Namespace, deploy.Image, o.Image, deploy.DatastoreSecret, o.DatastoreSecret)
-	files := deploy.Files
-	if len(o.TunnelAdvertiseAddresses) > 0 {
-		files = append(slices.Clone(files), deploy.Tunnel)
-	}
 	var errs []error
-	for i, name := range files {
+	for i, name := range o.files() {
 		content, err := deploy.FS.ReadFile(name)
 		if err != nil {
 			return fmt.Errorf("read the manifest %s: %w", name, err)
 		}
-		content = o.withTunnel(content)
 		if i > 0 {
 			_, err = io.WriteString(out, "---\n")
 			errs = append(errs, err)
 		}
-		_, err = fill.WriteString(out, string(content))
+		_, err = fill.WriteString(out, o.withLines(string(content)))
 		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
 }
 
-// withTunnel has what a manifest has of the tunnel, if there is one.
-func (o *manifestOptions) withTunnel(manifest []byte) []byte {
-	if len(o.TunnelAdvertiseAddresses) == 0 {
-		return manifest
+// files are the names of the manifests that there are with the options.
+func (o *manifestOptions) files() []string {
+	files := slices.Clone(deploy.Files)
+	if !o.NamespaceWebhook {
+		files = slices.DeleteFunc(files, func(name string) bool { return name == deploy.NamespaceWebhook })
 	}
-	text := string(manifest)
-	for line, more := range deploy.TunnelLines {
-		text = strings.Replace(text, line, line+strings.ReplaceAll(more, "ADDRESS", strings.Join(o.TunnelAdvertiseAddresses, ",")), 1)
+	if len(o.TunnelAdvertiseAddresses) > 0 {
+		files = append(files, deploy.Tunnel)
 	}
-	return []byte(text)
+	return files
+}
+
+// withLines has what a manifest has besides with the options.
+func (o *manifestOptions) withLines(manifest string) string {
+	address := strings.Join(o.TunnelAdvertiseAddresses, ",")
+	if address != "" {
+		manifest = addLines(manifest, deploy.TunnelLines, address)
+	}
+	if !o.NamespaceWebhook {
+		manifest = addLines(manifest, deploy.NoNamespaceWebhookLines, address)
+	}
+	return manifest
+}
+
+// addLines puts lines behind those that they are named by.
+func addLines(manifest string, lines map[string]string, address string) string {
+	for line, more := range lines {
+		manifest = strings.Replace(manifest, line, line+strings.ReplaceAll(more, "ADDRESS", address), 1)
+	}
+	return manifest
 }

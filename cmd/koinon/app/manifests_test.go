@@ -7,11 +7,13 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/apimachinery/pkg/util/yaml"
 
@@ -104,26 +106,60 @@ func TestInstallManifestsLetRegisterEveryGroupVersion(t *testing.T) {
 		want.Insert(gv.Version + "." + gv.Group)
 	}
 	got := sets.New[string]()
-	decoder := yaml.NewYAMLOrJSONDecoder(strings.NewReader(printManifests(t)), 4096)
-	for {
-		var object unstructured.Unstructured
-		err := decoder.Decode(&object)
+	for _, role := range printedClusterRoles(t) {
+		for _, rule := range role.Rules {
+			got.Insert(rule.ResourceNames...)
+		}
+	}
+	if diff := cmp.Diff(sets.List(want), sets.List(got)); diff != "" {
+		t.Errorf("resourceNames in artifacts/deploy/rbac*.yaml (-want +got):\n%s", diff)
+	}
+}
+
+// Who may register webhooks can be shown every write in the host, so that it has to be possible to go without.
+func TestInstallManifestsLetRegisterWebhooksInARoleOfItsOwnOnly(t *testing.T) {
+	const flag = "        - --namespace-webhook=false\n"
+	for arg, want := range map[string][]string{"--namespace-webhook=true": {"koinon:namespace-webhook"}, "--namespace-webhook=false": nil} {
+		var got []string
+		for _, role := range printedClusterRoles(t, arg) {
+			if slices.ContainsFunc(role.Rules, writesWebhooks) {
+				got = append(got, role.Name)
+			}
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s: ClusterRoles that may write what the host asks at writes (-want +got):\n%s", arg, diff)
+		}
+		printed := printManifests(t, arg)
+		if bound := strings.Contains(printed, "koinon:namespace-webhook"); bound != (want != nil) {
+			t.Errorf("%s: the role is there or bound: %v", arg, bound)
+		}
+		if without := strings.Count(printed, flag) == 1; without != (want == nil) {
+			t.Errorf("%s: the server is told to go without: %v", arg, without)
+		}
+	}
+}
+
+// writesWebhooks reports whether a rule lets more than read in the group of webhooks and admission policies.
+func writesWebhooks(rule rbacv1.PolicyRule) bool {
+	return (slices.Contains(rule.APIGroups, admissionregistrationv1.GroupName) || slices.Contains(rule.APIGroups, "*")) &&
+		!sets.New("get", "list", "watch").HasAll(rule.Verbs...)
+}
+
+// printedClusterRoles are those of the manifests for the accounts of Koinon and for users.
+func printedClusterRoles(t *testing.T, args ...string) []rbacv1.ClusterRole {
+	t.Helper()
+	var roles []rbacv1.ClusterRole
+	for decoder := yaml.NewYAMLOrJSONDecoder(strings.NewReader(printManifests(t, args...)), 4096); ; {
+		var role rbacv1.ClusterRole
+		err := decoder.Decode(&role)
 		if errors.Is(err, io.EOF) {
-			break
+			return roles
 		}
 		if err != nil {
 			t.Fatal(err)
 		}
-		if object.GetKind() != "ClusterRole" || object.GetName() != "koinon" {
-			continue
+		if role.Kind == "ClusterRole" {
+			roles = append(roles, role)
 		}
-		rules, _, _ := unstructured.NestedSlice(object.Object, "rules")
-		for _, rule := range rules {
-			names, _, _ := unstructured.NestedStringSlice(rule.(map[string]any), "resourceNames")
-			got.Insert(names...)
-		}
-	}
-	if diff := cmp.Diff(sets.List(want), sets.List(got)); diff != "" {
-		t.Errorf("resourceNames in artifacts/deploy/rbac.yaml (-want +got):\n%s", diff)
 	}
 }

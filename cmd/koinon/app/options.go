@@ -18,6 +18,7 @@ import (
 	"github.com/koinon-io/koinon/cmd/koinon/app/datastorecmd"
 	"github.com/koinon-io/koinon/pkg/drain"
 	"github.com/koinon-io/koinon/pkg/host"
+	"github.com/koinon-io/koinon/pkg/hostreg"
 	"github.com/koinon-io/koinon/pkg/servingcert"
 	"github.com/koinon-io/koinon/pkg/storage"
 )
@@ -85,6 +86,8 @@ type ServerOptions struct {
 	ServicePort int32
 	// FollowNativeObjects has federated objects follow those of the host that are labelled. Standalone they do.
 	FollowNativeObjects bool
+	// NamespaceWebhook has the host ask before it takes a namespace from its tenant.
+	NamespaceWebhook bool
 	// CellEndpointURL and CellEndpointCAFile are what the KubeFedClusters of cells say of the server
 	// that has their endpoints. Empty: what is known of the API that controllers use.
 	CellEndpointURL    string
@@ -134,6 +137,8 @@ func NewServerOptions() *ServerOptions {
 
 		TunnelAgents: true,
 		ServiceName:  "koinon",
+
+		NamespaceWebhook: true,
 
 		MaxConnectionAge:           5 * time.Minute,
 		ConnectionDrainTimeout:     drain.ClientIdleTimeout + 10*time.Second,
@@ -229,6 +234,7 @@ func (o *ServerOptions) addHostFlags(fs *pflag.FlagSet) {
 	fs.DurationVar(&o.MaxConnectionAge, "max-connection-age", o.MaxConnectionAge, "How old a connection from the host may get. It is closed with an answer, so that nothing fails, and the next one may lead to another server. HTTP/2, and with it --goaway-chance, is not used behind a host.")
 	fs.DurationVar(&o.ConnectionDrainTimeout, "connection-drain-timeout", o.ConnectionDrainTimeout, "How long a server that is told to end goes on, after --shutdown-delay-duration, while the host keeps connections open: it may have a request on its way over each. A host closes those that it does not use after 90s. 0s waits for nobody.")
 	fs.BoolVar(&o.FollowNativeObjects, "follow-native-objects", false, "Have federated objects follow the objects of the host that have the label federation.koinon.io/federate. It takes the right to get, list and watch their types, which the ClusterRole koinon:follow collects; a type that may not be listed is not followed. Without a host, objects are always followed.")
+	fs.BoolVar(&o.NamespaceWebhook, "namespace-webhook", o.NamespaceWebhook, "Have the host ask this server before it takes a namespace from its tenant, by the ValidatingWebhookConfiguration "+hostreg.NamespacesWebhook+", which the server keeps. It takes the rights of the ClusterRole koinon:namespace-webhook; whoever has those can have the host send every write to anywhere, Secrets included. With --namespace-webhook=false they can be left out, and such changes pass; a configuration that is there stays until somebody deletes it.")
 	fs.Int32Var(&o.ServicePort, "service-port", o.ServicePort, "The port of that Service. The default is 443 with --in-cluster, and the port of this server with --host-kubeconfig.")
 }
 

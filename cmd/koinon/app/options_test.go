@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"github.com/koinon-io/koinon/pkg/apis/federation/v1alpha1"
 	tunnels "github.com/koinon-io/koinon/pkg/tunnel"
 )
 
@@ -89,6 +90,22 @@ func TestAutonomyNeedsAClusterThatHasNodes(t *testing.T) {
 		o.Components, o.HostKubeconfig = []string{componentAutonomy}, host
 		if err := o.Validate(); (err != nil && strings.Contains(err.Error(), "which cluster has the nodes")) != want {
 			t.Errorf("with --host-kubeconfig=%s: %v", host, err)
+		}
+	}
+}
+
+func TestTheHostAsksOnlyAsLongAsNobodySwitchesItOff(t *testing.T) {
+	for arg, want := range map[string][]string{
+		"":                          {v1alpha1.TenantLabel, v1alpha1.WorkspaceGroupLabel},
+		"--namespace-webhook=false": nil,
+	} {
+		o := NewServerOptions()
+		flags := o.Flags()
+		if err := flags.FlagSet("aggregated mode").Parse(strings.Fields(arg)); err != nil {
+			t.Fatal(err)
+		}
+		if got := o.askedLabels(); !slices.Equal(got, want) {
+			t.Errorf("%q: got %q, want %q", arg, got, want)
 		}
 	}
 }

@@ -229,6 +229,7 @@ func TestARefusalOfNoKnownLengthEndsBeforeItsRequest(t *testing.T) {
 		}
 	}, func(t *testing.T, b *bench) {
 		relay.SetUnsentFor(b.relay, time.Hour)
+		relay.SetRefusalFor(b.relay, time.Hour)
 		sends, answers := b.post()
 		if _, err := io.WriteString(sends, "begin"); err != nil {
 			t.Fatal(err)
@@ -241,6 +242,47 @@ func TestARefusalOfNoKnownLengthEndsBeforeItsRequest(t *testing.T) {
 		got, err := io.ReadAll(answer.Body)
 		if err != nil || string(got) != strings.Repeat(piece, pieces) || answer.StatusCode != http.StatusRequestEntityTooLarge {
 			t.Errorf("got %d, %d bytes, %v", answer.StatusCode, len(got), err)
+		}
+	})
+}
+
+// A refusal may be no end: a program behind a Service's proxy says so first, and goes on to talk. A client that sends on once it has
+// seen that is not made to wait for a text that waits for it.
+func TestARefusalThatWaitsForItsRequestIsPassedOn(t *testing.T) {
+	const first = "not yet"
+	overEach(t, func(w http.ResponseWriter, r *http.Request) {
+		control := http.NewResponseController(w)
+		_ = control.EnableFullDuplex()
+		w.WriteHeader(http.StatusUnprocessableEntity)
+		_, _ = io.WriteString(w, first)
+		_ = control.Flush()
+		_, _ = io.Copy(w, r.Body)
+	}, func(t *testing.T, b *bench) {
+		if b.front.EnableHTTP2 || b.member.EnableHTTP2 {
+			t.Skip("clients of HTTP/2 do not send on")
+		}
+		sends, answers := b.post()
+		if _, err := io.WriteString(sends, "begin"); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case answer := <-answers:
+			if answer.err != nil {
+				t.Fatal(answer.err)
+			}
+			defer answer.Body.Close()
+			if answer.ContentLength >= 0 {
+				t.Errorf("its length is said to be %d", answer.ContentLength)
+			}
+			if _, err := io.WriteString(sends, " and end"); err != nil {
+				t.Fatal(err)
+			}
+			_ = sends.Close()
+			if got, err := io.ReadAll(answer.Body); err != nil || string(got) != first+"begin and end" {
+				t.Errorf("got %q, %v", got, err)
+			}
+		case <-time.After(20 * time.Second):
+			t.Error("there is no answer before the request has ended")
 		}
 	})
 }

@@ -14,3 +14,6 @@ func SetUnreadFor(rl *Relay, d time.Duration) { rl.unreadFor = d }
 
 // SetUnsentFor sets how long clients may take for the rest of requests whose answers have ended.
 func SetUnsentFor(rl *Relay, d time.Duration) { rl.unsentFor = d }
+
+// SetRefusalFor sets how long the ends of refusals may take that are to have their length.
+func SetRefusalFor(rl *Relay, d time.Duration) { rl.refusalFor = d }

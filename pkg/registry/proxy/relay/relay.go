@@ -65,12 +65,14 @@ type Relay struct {
 	unreadFor time.Duration
 	// unsentFor is how long one may take for the rest of a request whose answer has ended.
 	unsentFor time.Duration
+	// refusalFor is how long the end of a refusal may take that is to have its length.
+	refusalFor time.Duration
 }
 
 // New makes a Relay. fail answers a request with an error of the API.
 func New(fail func(w http.ResponseWriter, r *http.Request, err error)) *Relay {
 	logger := klog.Background().WithName("proxy").V(4)
-	return &Relay{fail: fail, limits: newLimits(), unreadFor: unreadFor, unsentFor: unsentFor, log: slog.NewLogLogger(logr.ToSlogHandler(logger), slog.LevelInfo)}
+	return &Relay{fail: fail, limits: newLimits(), unreadFor: unreadFor, unsentFor: unsentFor, refusalFor: refusalFor, log: slog.NewLogLogger(logr.ToSlogHandler(logger), slog.LevelInfo)}
 }
 
 // Serve carries a request on and answers it.
@@ -108,7 +110,7 @@ func (rl *Relay) Serve(w http.ResponseWriter, r *http.Request, to Request) {
 	if to.While != nil {
 		defer endWith(to.While, cancel)()
 	}
-	e := &exchange{Request: to, ctx: ctx, header: w.Header(), protocol: protocol, next: to.Link.As(to.Caller, protocol != ""), kind: kind, asked: sendingOf(w, r, rl.unsentFor)}
+	e := &exchange{Request: to, ctx: ctx, header: w.Header(), protocol: protocol, next: to.Link.As(to.Caller, protocol != ""), kind: kind, asked: sendingOf(w, r, rl.unsentFor), refusalFor: rl.refusalFor}
 	proxy := &httputil.ReverseProxy{
 		Rewrite: func(p *httputil.ProxyRequest) {
 			p.Out.URL, p.Out.Host = target, ""
@@ -170,7 +172,8 @@ type exchange struct {
 	kind     kind
 	next     http.RoundTripper
 	// asked is the body of the request as it comes from the client, nil if there is none.
-	asked *sending
+	asked      *sending
+	refusalFor time.Duration
 }
 
 // RoundTrip implements http.RoundTripper.
@@ -193,15 +196,16 @@ func (e *exchange) RoundTrip(request *http.Request) (*http.Response, error) {
 			e.asked.begin(e.header)
 		}
 	}()
+	ahead := &readAhead{ReadCloser: answer.Body}
 	if early {
-		answer.Body = &answered{ReadCloser: answer.Body, asked: e.asked}
+		answer.Body = &answered{ReadCloser: ahead, asked: e.asked}
 	}
 	if err := e.check(request, answer); err != nil {
 		_ = answer.Body.Close()
 		return nil, err
 	}
 	if early && e.asked.lingers() {
-		answer = measured(answer)
+		answer = measured(answer, ahead, e.refusalFor)
 	}
 	return answer, nil
 }

@@ -65,7 +65,9 @@ func TestANamespaceOfTheHostIsNotTakenFromItsTenant(t *testing.T) {
 	defer func() { // the other tests need it
 		f.server.Start(t)
 		f.awaitServed("federatedconfigmaps")
-		f.kubectl("delete", "-n", f.namespace, "federatedconfigmaps", "settings")
+		f.eventually("the host reaches it again", func(context.Context) error {
+			return testbed.RunKubectl(t, f.kubeconfig, "", "delete", "-n", f.namespace, "federatedconfigmaps", "settings", "--ignore-not-found", requestTimeout).Err
+		})
 		f.kubectl("delete", "-n", f.namespace, "cells", "c1")
 	}()
 	f.kubectl("label", "namespace", f.namespace, tenantB, "--overwrite") // the host does not wait for us

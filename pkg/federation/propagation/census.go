@@ -175,7 +175,8 @@ func (c *census) follow(earlier *census) {
 
 func (e *Engine) takeCensus(namespace string) *census {
 	c := &census{taken: e.now(), complete: true, cells: map[string]*tally{}}
-	for _, t := range e.unlistedTypes() {
+	kinds, unlisted := e.listing()
+	for _, t := range unlisted {
 		c.lack(t.String())
 	}
 	cells, err := e.Cells.Cells(namespace).List(labels.Everything())
@@ -191,9 +192,12 @@ func (e *Engine) takeCensus(namespace string) *census {
 	if len(cells) == 0 {
 		return c
 	}
-	for _, k := range e.runningKinds() {
+	for _, k := range kinds {
 		if !k.federatedNamespaced || k.onlyNarrows {
 			continue
+		}
+		if !k.isListed() { // its FederatedTypeConfig may be gone, and it ends in a moment
+			c.lack(fmt.Sprintf("the objects of the type %q are not known", k.name))
 		}
 		objects, err := k.informer.GetIndexer().ByIndex(cache.NamespaceIndex, namespace)
 		if err != nil {

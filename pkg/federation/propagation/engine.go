@@ -191,6 +191,10 @@ func New(config Config) (*Engine, error) {
 	if err := config.check(); err != nil {
 		return nil, err
 	}
+	return newEngine(config), nil
+}
+
+func newEngine(config Config) *Engine {
 	return &Engine{
 		Config:    config,
 		objects:   newObjectQueue(),
@@ -213,7 +217,7 @@ func New(config Config) (*Engine, error) {
 		holders:   map[string]map[objectKey]bool{},
 		paces:     map[string]*pace{},
 		met:       map[string]membership.Member{},
-	}, nil
+	}
 }
 
 // newObjectQueue returns a queue in which namespaces take turns.

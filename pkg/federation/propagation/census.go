@@ -42,11 +42,13 @@ func (t Tally) Said() federationv1alpha1.CellObjects {
 // census is what the engine remembers of the objects of a namespace.
 type census struct {
 	taken time.Time
-	// complete: every object was looked at. If not, lacks says why, and since when it is so.
-	complete bool
-	lacks    string
-	since    time.Time
-	cells    map[string]*tally
+	// complete: every object was looked at. If not, lacks says why, and since when it is so. lacksObjects: of a type
+	// that is listed some were not, which takes a moment.
+	complete     bool
+	lacks        string
+	lacksObjects bool
+	since        time.Time
+	cells        map[string]*tally
 }
 
 type tally struct {
@@ -76,6 +78,13 @@ func (e *Engine) Census(namespace, cell string) (t Tally, known bool, why string
 // lack notes that something was not looked at.
 func (c *census) lack(what string) {
 	c.complete, c.lacks = false, cmp.Or(c.lacks, what)
+}
+
+// lackObject notes that an object was not looked at. Which one it is differs from one census to the next, and whoever waits
+// would say it.
+func (c *census) lackObject() {
+	c.lack("some federated objects of the namespace were not looked at yet")
+	c.lacksObjects = true
 }
 
 // lasting is what was not looked at for so long that it is told.
@@ -175,10 +184,6 @@ func (c *census) follow(earlier *census) {
 
 func (e *Engine) takeCensus(namespace string) *census {
 	c := &census{taken: e.now(), complete: true, cells: map[string]*tally{}}
-	kinds, unlisted := e.listing()
-	for _, t := range unlisted {
-		c.lack(t.String())
-	}
 	cells, err := e.Cells.Cells(namespace).List(labels.Everything())
 	if err != nil {
 		return &census{taken: c.taken, lacks: err.Error()}
@@ -191,6 +196,10 @@ func (e *Engine) takeCensus(namespace string) *census {
 	}
 	if len(cells) == 0 {
 		return c
+	}
+	kinds, unlisted := e.listing()
+	for _, t := range unlisted {
+		c.lack(t.String())
 	}
 	for _, k := range kinds {
 		if !k.federatedNamespaced || k.onlyNarrows {
@@ -216,13 +225,13 @@ func (c *census) count(e *Engine, k *kind, federated *v1beta2.FederatedObject) {
 	paused := k.paused && federated.DeletionTimestamp == nil // nobody moves it, or decides on it
 	m := e.recall(v.key)
 	if m == nil || m.uid != federated.UID {
-		c.lack(v.name() + " was not looked at yet")
+		c.lackObject()
 		return
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if !m.decided && !paused {
-		c.lack(v.name() + " was not looked at yet")
+		c.lackObject()
 		return
 	}
 	left := map[string]v1beta2.TargetStatus{}
@@ -258,9 +267,6 @@ func (c *census) count(e *Engine, k *kind, federated *v1beta2.FederatedObject) {
 	}
 	c.countLeft(v, m, left)
 }
-
-// name of the federated object, for people.
-func (v *view) name() string { return v.kind.spec.FederatedType.Kind + " " + v.key.source() }
 
 // cellOf returns the tally of the cell that a target is, nil if it is none.
 func (c *census) cellOf(v *view, target string) *tally {

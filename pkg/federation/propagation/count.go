@@ -24,6 +24,9 @@ const (
 	mostUnrest = 10 * time.Second
 	// mostTold bounds how many cells are told of after each recount: a hundred a second.
 	mostTold = 200
+	// seldom is after how many recounts those namespaces are looked at again of which all is known but the objects of types
+	// that cannot be listed.
+	seldom = 10
 	// headStart is by how much cells in which something is wrong come before the others that wait.
 	headStart = 10 * time.Second
 )
@@ -110,6 +113,11 @@ func (t teller) due() map[cellKey]Tally {
 	return due
 }
 
+// forget tells of no cell of a namespace.
+func (t teller) forget(namespace string) {
+	maps.DeleteFunc(t, func(cell cellKey, _ discrepancy) bool { return cell.namespace == namespace })
+}
+
 // namespaces are those in which cells wait to be told of.
 func (t teller) namespaces() map[string]bool {
 	waiting := map[string]bool{}
@@ -129,46 +137,95 @@ func (e *Engine) stir(namespace string) {
 	e.stirred[namespace] = true
 }
 
+// counter counts what is in cells, and tells of it. It is used by one goroutine.
+type counter struct {
+	*Engine
+	waiting  teller
+	unlisted unlistedWatch
+	// partly are the namespaces of which all is known but the objects of types that cannot be listed.
+	partly map[string]bool
+	looks  int
+}
+
+func newCounter(e *Engine) *counter {
+	return &counter{Engine: e, waiting: teller{}, partly: map[string]bool{}}
+}
+
 // keepCount tells of cells that say something else than what is counted, until ctx ends.
 func (e *Engine) keepCount(ctx context.Context) {
 	ticker := time.NewTicker(recount)
 	defer ticker.Stop()
-	waiting, unlisted := teller{}, unlistedWatch{}
+	c := newCounter(e)
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
 		}
-		unlisted.look(e)
-		e.mu.Lock()
-		stirred := e.stirred
-		e.stirred = map[string]bool{}
-		e.mu.Unlock()
-		maps.Copy(stirred, waiting.namespaces())
-		for namespace := range stirred {
-			e.lookAt(namespace, waiting)
-		}
-		e.tellCounts(waiting.due())
+		c.look()
 	}
 }
 
-// lookAt counts a namespace for a teller.
-func (e *Engine) lookAt(namespace string, waiting teller) {
-	c := e.censusOf(namespace, 0)
-	cells, err := e.Cells.Cells(namespace).List(labels.Everything())
-	if err != nil || !c.complete {
-		e.stir(namespace)
-		e.tellLasting(namespace, c)
+// look counts where that may have changed.
+func (c *counter) look() {
+	for namespace := range c.due() {
+		c.lookAt(namespace)
+	}
+	c.tellCounts(c.waiting.due())
+}
+
+// due returns the namespaces that are to be looked at now.
+func (c *counter) due() map[string]bool {
+	changed := c.unlisted.look(c.Engine)
+	c.mu.Lock()
+	due := c.stirred
+	c.stirred = map[string]bool{}
+	c.mu.Unlock()
+	maps.Copy(due, c.waiting.namespaces())
+	if c.looks++; changed || c.looks%seldom == 0 {
+		maps.Copy(due, c.partly)
+	}
+	return due
+}
+
+// putOff has a namespace looked at again of which not everything is known: soon if objects there are looked at in a
+// moment, and seldom if only types are not listed.
+func (c *counter) putOff(namespace string, found *census) {
+	switch {
+	case len(found.cells) == 0:
+	case found.lacksObjects:
+		c.stir(namespace)
+	default:
+		c.waiting.forget(namespace)
+		c.partly[namespace] = true
+	}
+}
+
+// lookAt counts a namespace.
+func (c *counter) lookAt(namespace string) {
+	found := c.censusOf(namespace, 0)
+	delete(c.partly, namespace)
+	cells, err := c.Cells.Cells(namespace).List(labels.Everything())
+	if err != nil { // listers fail only for want of an index
+		return
+	}
+	if !found.complete {
+		c.putOff(namespace, found)
+		c.tellLasting(namespace, found)
 		return
 	}
 	counts := map[string]count{}
 	for _, cell := range cells {
-		if t := c.cells[cell.Name]; t != nil {
-			counts[cell.Name] = count{t.Tally, t.generations, cell.Status.Objects, e.Waits(namespace, cell.Name), cell.DeletionTimestamp != nil}
+		if t := found.cells[cell.Name]; t != nil {
+			counts[cell.Name] = count{t.Tally, t.generations, cell.Status.Objects, c.Waits(namespace, cell.Name), cell.DeletionTimestamp != nil}
 		}
 	}
-	waiting.look(namespace, e.now(), counts)
+	c.waiting.look(namespace, c.now(), counts)
+	c.forgetSaid(namespace, counts)
+}
+
+// forgetSaid forgets what was told of cells of a namespace that say it, or are gone.
+func (e *Engine) forgetSaid(namespace string, counts map[string]count) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	maps.DeleteFunc(e.told, func(cell cellKey, _ Tally) bool {

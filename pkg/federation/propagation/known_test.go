@@ -1,7 +1,9 @@
 package propagation
 
 import (
+	"slices"
 	"testing"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/cache"
@@ -95,5 +97,56 @@ func TestAKindWhoseTypeIsGoneIsCountedOnlyIfItIsListed(t *testing.T) {
 	e.runs(t, "configmaps", false)
 	if c := e.takeCensus("shop"); c.complete {
 		t.Error("what is in the cell is taken for known")
+	}
+}
+
+// counts is a counter whose looks a test makes, with the cells that it told of.
+type counts struct {
+	*counter
+	told []string
+	// taken are the times at which namespaces were counted.
+	taken map[string][]time.Time
+	clock time.Time
+}
+
+func countsOf(e *Engine) *counts {
+	c := &counts{counter: newCounter(e), taken: map[string][]time.Time{}, clock: time.Unix(0, 0)}
+	e.OnCensus = func(_, cell string) { c.told = append(c.told, cell) }
+	e.now = func() time.Time { return c.clock }
+	return c
+}
+
+// looks looks so many times, and returns the cells that are told of.
+func (c *counts) looks(n int) (told []string) {
+	c.told = nil
+	for range n {
+		c.look()
+		for namespace, census := range c.censuses {
+			if taken := c.taken[namespace]; len(taken) == 0 || !taken[len(taken)-1].Equal(census.taken) {
+				c.taken[namespace] = append(taken, census.taken)
+			}
+		}
+		c.clock = c.clock.Add(recount)
+	}
+	return c.told
+}
+
+// One type that cannot be listed would have every namespace counted all the time.
+func TestWhatOnlyLacksATypeIsCountedSeldomAndOnceItIsListed(t *testing.T) {
+	e, _, _ := countingEngine(t, []*v1beta1.FederatedTypeConfig{typeOf("configmaps")}, cellIn("c1", "m1"))
+	e.runs(t, "configmaps", false)
+	c := countsOf(e)
+	e.stir("shop")
+	e.stir("without-cells")
+	c.looks(1)
+	if c.stirred["without-cells"] || c.partly["without-cells"] {
+		t.Error("a namespace without cells is looked at again")
+	}
+	if c.looks(4 * seldom); len(c.taken["shop"]) != 5 {
+		t.Errorf("it was counted %d times in %d looks, want 5", len(c.taken["shop"]), 4*seldom+1)
+	}
+	e.runs(t, "configmaps", true)
+	if told := c.looks(3); !slices.Equal(told, []string{"c1"}) {
+		t.Errorf("once it is listed, told of %v, want c1", told)
 	}
 }

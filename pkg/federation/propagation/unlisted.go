@@ -83,8 +83,8 @@ type unlistedWatch struct {
 	told  map[string]bool
 }
 
-// look tells of types that have not been listed for long.
-func (w *unlistedWatch) look(e *Engine) {
+// look tells of types that have not been listed for long. It reports whether other types are not listed than before.
+func (w *unlistedWatch) look(e *Engine) (changed bool) {
 	now, since, told := e.now(), map[string]time.Time{}, map[string]bool{}
 	_, unlisted := e.listing()
 	for _, t := range unlisted {
@@ -98,7 +98,9 @@ func (w *unlistedWatch) look(e *Engine) {
 		told[name] = true
 		e.tellUnlisted(t)
 	}
+	changed = !maps.Equal(w.since, since)
 	w.since, w.told = since, told
+	return changed
 }
 
 func (e *Engine) tellUnlisted(t unlistedType) {

@@ -34,6 +34,35 @@ const (
 // cellKey names a cell.
 type cellKey struct{ namespace, name string }
 
+// byCell has something of cells, by namespace and name: a look at one namespace costs nothing for the cells of others.
+type byCell[V any] map[string]map[string]V
+
+func (b byCell[V]) get(cell cellKey) (value V, there bool) {
+	value, there = b[cell.namespace][cell.name]
+	return value, there
+}
+
+func (b byCell[V]) set(cell cellKey, value V) {
+	if b[cell.namespace] == nil {
+		b[cell.namespace] = map[string]V{}
+	}
+	b[cell.namespace][cell.name] = value
+}
+
+func (b byCell[V]) remove(cell cellKey) {
+	if delete(b[cell.namespace], cell.name); len(b[cell.namespace]) == 0 {
+		delete(b, cell.namespace)
+	}
+}
+
+// drop removes cells of a namespace.
+func (b byCell[V]) drop(namespace string, which func(name string, value V) bool) {
+	maps.DeleteFunc(b[namespace], which)
+	if len(b[namespace]) == 0 {
+		delete(b, namespace)
+	}
+}
+
 // count is what one look finds of a cell.
 type count struct {
 	Tally
@@ -69,62 +98,59 @@ func (d discrepancy) rank() time.Time {
 }
 
 // teller decides of which cells the counts are told. It is used by one goroutine.
-type teller map[cellKey]discrepancy
+type teller struct{ byCell[discrepancy] }
+
+func newTeller() teller { return teller{byCell[discrepancy]{}} }
 
 // look compares what is counted of all cells of a namespace with what they say.
 func (t teller) look(namespace string, now time.Time, counts map[string]count) {
-	maps.DeleteFunc(t, func(cell cellKey, _ discrepancy) bool {
-		_, there := counts[cell.name]
-		return cell.namespace == namespace && !there
+	t.drop(namespace, func(name string, _ discrepancy) bool {
+		seen, there := counts[name]
+		return !there || seen.isSaid()
 	})
 	for name, seen := range counts {
-		cell := cellKey{namespace, name}
 		if seen.isSaid() {
-			delete(t, cell)
 			continue
 		}
-		before, known := t[cell]
+		cell := cellKey{namespace, name}
 		d := discrepancy{since: now, seen: seen}
-		if known {
+		if before, known := t.get(cell); known {
 			d.since = before.since
 			d.ripe = before.seen.Tally == seen.Tally && before.seen.generations == seen.generations || now.Sub(d.since) >= mostUnrest
 		}
 		d.ripe = d.ripe || seen.deleting && seen.Held == 0
-		t[cell] = d
+		t.set(cell, d)
 	}
+}
+
+// forget tells of no cell of a namespace.
+func (t teller) forget(namespace string) { delete(t.byCell, namespace) }
+
+// news is a cell to be told of.
+type news struct {
+	cellKey
+	discrepancy
 }
 
 // due returns the cells to be told of now, which are then taken to say it.
 func (t teller) due() map[cellKey]Tally {
-	var ripe []cellKey
-	for cell, d := range t {
-		if d.ripe {
-			ripe = append(ripe, cell)
+	var all []news
+	for namespace, cells := range t.byCell {
+		for name, d := range cells {
+			if d.ripe {
+				all = append(all, news{cellKey{namespace, name}, d})
+			}
 		}
 	}
-	slices.SortFunc(ripe, func(a, b cellKey) int {
-		return cmp.Or(t[a].rank().Compare(t[b].rank()), cmp.Compare(a.namespace, b.namespace), cmp.Compare(a.name, b.name))
+	slices.SortFunc(all, func(a, b news) int {
+		return cmp.Or(a.rank().Compare(b.rank()), cmp.Compare(a.namespace, b.namespace), cmp.Compare(a.name, b.name))
 	})
 	due := map[cellKey]Tally{}
-	for _, cell := range ripe[:min(len(ripe), mostTold)] {
-		due[cell] = t[cell].seen.Tally
-		delete(t, cell)
+	for _, n := range all[:min(len(all), mostTold)] {
+		due[n.cellKey] = n.seen.Tally
+		t.remove(n.cellKey)
 	}
 	return due
-}
-
-// forget tells of no cell of a namespace.
-func (t teller) forget(namespace string) {
-	maps.DeleteFunc(t, func(cell cellKey, _ discrepancy) bool { return cell.namespace == namespace })
-}
-
-// namespaces are those in which cells wait to be told of.
-func (t teller) namespaces() map[string]bool {
-	waiting := map[string]bool{}
-	for cell := range t {
-		waiting[cell.namespace] = true
-	}
-	return waiting
 }
 
 // stir notes that something happened to an object of a namespace.
@@ -148,7 +174,7 @@ type counter struct {
 }
 
 func newCounter(e *Engine) *counter {
-	return &counter{Engine: e, waiting: teller{}, partly: map[string]bool{}}
+	return &counter{Engine: e, waiting: newTeller(), partly: map[string]bool{}}
 }
 
 // keepCount tells of cells that say something else than what is counted, until ctx ends.
@@ -181,7 +207,9 @@ func (c *counter) due() map[string]bool {
 	due := c.stirred
 	c.stirred = map[string]bool{}
 	c.mu.Unlock()
-	maps.Copy(due, c.waiting.namespaces())
+	for namespace := range c.waiting.byCell {
+		due[namespace] = true
+	}
 	if c.looks++; changed || c.looks%seldom == 0 {
 		maps.Copy(due, c.partly)
 	}
@@ -228,13 +256,13 @@ func (c *counter) lookAt(namespace string) {
 func (e *Engine) forgetSaid(namespace string, counts map[string]count) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	maps.DeleteFunc(e.told, func(cell cellKey, _ Tally) bool {
-		seen, there := counts[cell.name]
-		return cell.namespace == namespace && (!there || seen.isSaid())
+	e.told.drop(namespace, func(name string, _ Tally) bool {
+		seen, there := counts[name]
+		return !there || seen.isSaid()
 	})
-	maps.DeleteFunc(e.waits, func(cell cellKey, _ string) bool {
-		_, there := counts[cell.name]
-		return cell.namespace == namespace && !there
+	e.waits.drop(namespace, func(name, _ string) bool {
+		_, there := counts[name]
+		return !there
 	})
 	if len(counts) == 0 {
 		delete(e.censuses, namespace)
@@ -256,7 +284,9 @@ func (e *Engine) tellLasting(namespace string, c *census) {
 
 func (e *Engine) tellCounts(due map[cellKey]Tally) {
 	e.mu.Lock()
-	maps.Copy(e.told, due)
+	for cell, t := range due {
+		e.told.set(cell, t)
+	}
 	e.mu.Unlock()
 	for cell, t := range due {
 		e.setWaits(cell, t.Waits)
@@ -269,18 +299,17 @@ func (e *Engine) tellCounts(due map[cellKey]Tally) {
 func (e *Engine) setWaits(cell cellKey, waits string) (isNew bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	isNew = e.waits[cell] != waits
-	if e.waits[cell] = waits; waits == "" {
-		delete(e.waits, cell)
-	}
-	return isNew
+	before, _ := e.waits.get(cell)
+	e.waits.set(cell, waits)
+	return before != waits
 }
 
 // Waits names what a cell that moves, or is being deleted, waits for, as OnCensus told last; empty if it does not.
 func (e *Engine) Waits(namespace, cell string) string {
 	e.mu.RLock()
 	defer e.mu.RUnlock()
-	return e.waits[cellKey{namespace, cell}]
+	waits, _ := e.waits.get(cellKey{namespace, cell})
+	return waits
 }
 
 // Told returns what the status of a cell has to say of its objects: what OnCensus told last. ok is false if nothing was
@@ -288,6 +317,5 @@ func (e *Engine) Waits(namespace, cell string) string {
 func (e *Engine) Told(namespace, cell string) (t Tally, ok bool) {
 	e.mu.RLock()
 	defer e.mu.RUnlock()
-	t, ok = e.told[cellKey{namespace, cell}]
-	return t, ok
+	return e.told.get(cellKey{namespace, cell})
 }

@@ -171,9 +171,9 @@ type Engine struct {
 	censuses map[string]*census
 	stirred  map[string]bool
 	// told is what OnCensus told of cells that do not say so yet; guarded by mu.
-	told map[cellKey]Tally
+	told byCell[Tally]
 	// waits is what was told of what cells wait for; guarded by mu.
-	waits map[cellKey]string
+	waits byCell[string]
 	// counting is held while a census is taken.
 	counting sync.Mutex
 	// looked are the FederatedTypeConfigs that were looked at, and failed why those could not be started or changed that
@@ -210,8 +210,8 @@ func newEngine(config Config) *Engine {
 		failed:    map[string]error{},
 		censuses:  map[string]*census{},
 		stirred:   map[string]bool{},
-		told:      map[cellKey]Tally{},
-		waits:     map[cellKey]string{},
+		told:      byCell[Tally]{},
+		waits:     byCell[string]{},
 		executors: map[string]*executor{},
 		memories:  map[objectKey]*memory{},
 		holders:   map[string]map[objectKey]bool{},

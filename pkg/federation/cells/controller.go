@@ -106,8 +106,9 @@ type Count struct {
 	Known   bool
 	Unknown string
 	// Waits names what a cell that moves, or is being deleted, waits for, as Enqueue has told of it; empty if it does
-	// not.
-	Waits string
+	// not. While nothing was told since the start, WaitsTold is false, and what the cell says of that stays.
+	Waits     string
+	WaitsTold bool
 }
 
 // key names one unit.
@@ -515,7 +516,7 @@ func (c *Controller) writeStatus(ctx context.Context, kind Kind, o observation) 
 	switch moving := o.moving(); {
 	case moving != nil:
 		meta.SetStatusCondition(&conditions, *moving)
-	case o.counted.Known || o.unit.Deleting: // else it is as it was
+	case c.Census == nil, o.unit.Deleting, o.counted.Known && o.counted.WaitsTold: // else it is as it was
 		meta.RemoveStatusCondition(&conditions, federationv1alpha1.CellMoving)
 	}
 	switch {

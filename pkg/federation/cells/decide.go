@@ -9,6 +9,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/koinon-io/koinon/pkg/apis/federation/ownership"
@@ -144,10 +145,31 @@ func (o observation) draining() string {
 	switch {
 	case o.counted.Unknown != "":
 		return deleted + "until it is known what is in it: " + o.counted.Unknown
-	case o.objects == nil || o.objects.Held == 0:
+	case !o.counted.WaitsTold && o.said() != "":
+		return o.said()
+	case o.held() == 0:
 		return deleted + "until its objects were looked at"
 	}
-	return fmt.Sprintf("%sfor what %d federated objects have in it to be removed%s", deleted, o.objects.Held, after(": ", o.counted.Waits))
+	return fmt.Sprintf("%sfor what %d federated objects have in it to be removed%s", deleted, o.held(), after(": ", o.counted.Waits))
+}
+
+// said is what the cell says of what it waits for while it is being deleted; empty if it does not yet.
+func (o observation) said() string {
+	if ready := meta.FindStatusCondition(o.unit.Conditions, federationv1alpha1.CellReady); ready != nil && ready.Reason == federationv1alpha1.ReasonDraining {
+		return ready.Message
+	}
+	return ""
+}
+
+// held is how many objects have something in the cell. What was told last may be of before they were placed there.
+func (o observation) held() int32 {
+	switch {
+	case o.objects != nil && o.objects.Held > 0:
+		return o.objects.Held
+	case o.counted.Known:
+		return o.counted.Objects.Held
+	}
+	return 0
 }
 
 // moving is the condition of a cell that has copies in a place that it has left; nil if it has none, or that is not known.

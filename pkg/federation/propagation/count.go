@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/labels"
 
 	federationv1alpha1 "github.com/koinon-io/koinon/pkg/apis/federation/v1alpha1"
@@ -67,15 +68,25 @@ func (b byCell[V]) drop(namespace string, which func(name string, value V) bool)
 type count struct {
 	Tally
 	generations int64
-	// said is what the status of the cell says; nil: nothing. waits is what was told of what it waits for.
-	said  *federationv1alpha1.CellObjects
-	waits string
+	// said is what the status of the cell says; nil: nothing. moving: it says that the cell moves.
+	said   *federationv1alpha1.CellObjects
+	moving bool
+	// waits is what was told of what it waits for; nil: nothing was since the start.
+	waits *string
 	// deleting: the cell is, and waits until nothing is held.
 	deleting bool
 }
 
 // isSaid reports whether the status of the cell says what is counted.
-func (c count) isSaid() bool { return c.said != nil && *c.said == c.Said() && c.waits == c.Waits }
+func (c count) isSaid() bool { return c.said != nil && *c.said == c.Said() && c.saysWaits() }
+
+// saysWaits reports whether the cell says what it waits for, as far as that is known: after a start it may say what was so before.
+func (c count) saysWaits() bool {
+	if c.waits == nil {
+		return c.Waits == "" && !c.moving
+	}
+	return *c.waits == c.Waits
+}
 
 // isBad reports whether something is wrong with the objects of the cell.
 func (c count) isBad() bool {
@@ -171,10 +182,23 @@ type counter struct {
 	// partly are the namespaces of which all is known but the objects of types that cannot be listed.
 	partly map[string]bool
 	looks  int
+	// lasting is what is not known for long, as was told of cells that wait. room is how many cells may be told of that yet
+	// after this recount.
+	lasting byCell[string]
+	room    int
 }
 
+// newCounter returns a counter that looks at all cells first: what they say may have been so before a start.
 func newCounter(e *Engine) *counter {
-	return &counter{Engine: e, waiting: newTeller(), partly: map[string]bool{}}
+	c := &counter{Engine: e, waiting: newTeller(), partly: map[string]bool{}, lasting: byCell[string]{}}
+	cells, err := e.Cells.List(labels.Everything())
+	if err != nil {
+		return c // listers fail only for want of an index
+	}
+	for _, cell := range cells {
+		e.stir(cell.Namespace)
+	}
+	return c
 }
 
 // keepCount tells of cells that say something else than what is counted, until ctx ends.
@@ -194,6 +218,7 @@ func (e *Engine) keepCount(ctx context.Context) {
 
 // look counts where that may have changed.
 func (c *counter) look() {
+	c.room = mostTold
 	for namespace := range c.due() {
 		c.lookAt(namespace)
 	}
@@ -242,14 +267,27 @@ func (c *counter) lookAt(namespace string) {
 		c.tellLasting(namespace, found)
 		return
 	}
+	c.tellAnew(namespace)
 	counts := map[string]count{}
 	for _, cell := range cells {
 		if t := found.cells[cell.Name]; t != nil {
-			counts[cell.Name] = count{t.Tally, t.generations, cell.Status.Objects, c.Waits(namespace, cell.Name), cell.DeletionTimestamp != nil}
+			counts[cell.Name] = c.count(t, cell)
 		}
 	}
 	c.waiting.look(namespace, c.now(), counts)
 	c.forgetSaid(namespace, counts)
+}
+
+// count is what is counted of a cell, beside what it says.
+func (e *Engine) count(t *tally, cell *federationv1alpha1.Cell) count {
+	c := count{
+		Tally: t.Tally, generations: t.generations, said: cell.Status.Objects, deleting: cell.DeletionTimestamp != nil,
+		moving: meta.FindStatusCondition(cell.Status.Conditions, federationv1alpha1.CellMoving) != nil,
+	}
+	if waits, told := e.Waits(cell.Namespace, cell.Name); told {
+		c.waits = &waits
+	}
+	return c
 }
 
 // forgetSaid forgets what was told of cells of a namespace that say it, or are gone.
@@ -260,56 +298,65 @@ func (e *Engine) forgetSaid(namespace string, counts map[string]count) {
 		seen, there := counts[name]
 		return !there || seen.isSaid()
 	})
-	e.waits.drop(namespace, func(name, _ string) bool {
-		_, there := counts[name]
-		return !there
+	e.waits.drop(namespace, func(name, waits string) bool {
+		seen, there := counts[name]
+		return !there || waits == "" && seen.Waits == "" && !seen.moving
 	})
 	if len(counts) == 0 {
 		delete(e.censuses, namespace)
 	}
 }
 
-// tellLasting tells of cells that wait, for what is not looked at for long, once.
-func (e *Engine) tellLasting(namespace string, c *census) {
-	why := c.lasting()
+// tellLasting tells of cells that wait, for what is not known for long, each once.
+func (c *counter) tellLasting(namespace string, found *census) {
+	why := found.lasting()
 	if why == "" {
 		return
 	}
-	for name, t := range c.cells {
-		if t.Waits != "" && e.setWaits(cellKey{namespace, name}, why) {
-			e.OnCensus(namespace, name)
+	for name, t := range found.cells {
+		cell := cellKey{namespace, name}
+		if told, _ := c.lasting.get(cell); t.Waits == "" || told == why {
+			continue
 		}
+		if c.room == 0 {
+			c.stir(namespace)
+			return
+		}
+		c.room--
+		c.lasting.set(cell, why)
+		c.OnCensus(namespace, name)
 	}
+}
+
+// tellAnew has cells of a namespace told what they wait for that say what was not known for long.
+func (c *counter) tellAnew(namespace string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for name := range c.lasting[namespace] {
+		c.waits.remove(cellKey{namespace, name})
+	}
+	delete(c.lasting, namespace)
 }
 
 func (e *Engine) tellCounts(due map[cellKey]Tally) {
 	e.mu.Lock()
 	for cell, t := range due {
 		e.told.set(cell, t)
+		e.waits.set(cell, t.Waits)
 	}
 	e.mu.Unlock()
-	for cell, t := range due {
-		e.setWaits(cell, t.Waits)
+	for cell := range due {
 		e.stir(cell.namespace) // until it says so
 		e.OnCensus(cell.namespace, cell.name)
 	}
 }
 
-// setWaits notes what is told of what a cell waits for, and reports whether that is new.
-func (e *Engine) setWaits(cell cellKey, waits string) (isNew bool) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	before, _ := e.waits.get(cell)
-	e.waits.set(cell, waits)
-	return before != waits
-}
-
-// Waits names what a cell that moves, or is being deleted, waits for, as OnCensus told last; empty if it does not.
-func (e *Engine) Waits(namespace, cell string) string {
+// Waits names what a cell that moves, or is being deleted, waits for, as OnCensus told last; empty if it does not. told is
+// false if nothing was since the start, and what the cell says of that stays.
+func (e *Engine) Waits(namespace, cell string) (waits string, told bool) {
 	e.mu.RLock()
 	defer e.mu.RUnlock()
-	waits, _ := e.waits.get(cellKey{namespace, cell})
-	return waits
+	return e.waits.get(cellKey{namespace, cell})
 }
 
 // Told returns what the status of a cell has to say of its objects: what OnCensus told last. ok is false if nothing was

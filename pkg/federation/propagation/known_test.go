@@ -1,6 +1,8 @@
 package propagation
 
 import (
+	"fmt"
+	"maps"
 	"slices"
 	"testing"
 	"time"
@@ -50,7 +52,7 @@ func countingEngine(t *testing.T, types []*v1beta1.FederatedTypeConfig, cells ..
 func (e *Engine) runs(t *testing.T, name string, synced bool, objects ...*v1beta2.FederatedObject) {
 	t.Helper()
 	k := &kind{name: name, spec: typeOf(name).Spec, federatedNamespaced: true, feed: feedOf(t, synced, objects...)}
-	k.stop = func() {}
+	k.target.Namespaced, k.stop = true, func() {}
 	e.kinds[name], e.looked[name] = k, true
 }
 
@@ -110,9 +112,10 @@ type counts struct {
 }
 
 func countsOf(e *Engine) *counts {
-	c := &counts{counter: newCounter(e), taken: map[string][]time.Time{}, clock: time.Unix(0, 0)}
+	c := &counts{taken: map[string][]time.Time{}, clock: time.Unix(0, 0)}
 	e.OnCensus = func(_, cell string) { c.told = append(c.told, cell) }
 	e.now = func() time.Time { return c.clock }
+	c.counter = newCounter(e)
 	return c
 }
 
@@ -148,5 +151,114 @@ func TestWhatOnlyLacksATypeIsCountedSeldomAndOnceItIsListed(t *testing.T) {
 	e.runs(t, "configmaps", true)
 	if told := c.looks(3); !slices.Equal(told, []string{"c1"}) {
 		t.Errorf("once it is listed, told of %v, want c1", told)
+	}
+}
+
+// movesIn has the engine know a ConfigMap in cell c1 of shop, which is recorded in a member.
+func (e *Engine) movesIn(member string) *v1beta2.FederatedObject {
+	web := &v1beta2.FederatedObject{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "web", UID: "u1"}}
+	web.Spec.TopologyType = v1beta2.TopologyCell
+	record := v1beta2.TargetStatus{Name: "c1", Cluster: member, Namespace: "shop-c1", Hash: "h1"}
+	e.memories[objectKey{"configmaps", "shop", "web"}] = &memory{uid: "u1", decided: true, records: map[string]v1beta2.TargetStatus{"c1": record}}
+	return web
+}
+
+// saysMoving has a cell say what is counted in it, and that it moves.
+func saysMoving(cell *federationv1alpha1.Cell, t Tally, moving bool) *federationv1alpha1.Cell {
+	cell = cell.DeepCopy()
+	cell.Status = federationv1alpha1.CellStatus{Objects: new(t.Said())}
+	if moving {
+		cell.Status.Conditions = []metav1.Condition{{Type: federationv1alpha1.CellMoving, Status: metav1.ConditionTrue}}
+	}
+	return cell
+}
+
+// What a cell says may have been so before a start: until it was told of, nobody knows better.
+func TestAfterAStartACellIsToldOfAMoveThatGoesOnAndOfOneThatIsOver(t *testing.T) {
+	for name, test := range map[string]struct {
+		recorded string // where the object is, while the cell is in m2
+		says     bool
+		told     bool
+		waits    string
+	}{
+		"the move goes on, and the cell says so":      {"m1", true, true, "FederatedConfigMap shop/web (Pending)"},
+		"the move goes on, and the cell says nothing": {"m1", false, true, "FederatedConfigMap shop/web (Pending)"},
+		"it is over, and the cell does not know":      {"m2", true, true, ""},
+		"it is over, and the cell says so":            {"m2", false, false, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cell := cellIn("c1", "m2")
+			e, _, cellCache := countingEngine(t, []*v1beta1.FederatedTypeConfig{typeOf("configmaps")}, cell)
+			e.runs(t, "configmaps", true, e.movesIn(test.recorded))
+			if err := cellCache.Add(saysMoving(cell, e.takeCensus("shop").cells["c1"].Tally, test.says)); err != nil {
+				t.Fatal(err)
+			}
+			c := countsOf(e)
+			if waits, told := e.Waits("shop", "c1"); told {
+				t.Errorf("before it was looked at, told %q", waits)
+			}
+			c.looks(5)
+			if waits, told := e.Waits("shop", "c1"); waits != test.waits || told != test.told {
+				t.Errorf("got %q, told %v, want %q, %v", waits, told, test.waits, test.told)
+			}
+			if (len(c.told) > 0) != test.told {
+				t.Errorf("told of %v, want %v", c.told, test.told)
+			}
+		})
+	}
+}
+
+// What is not known is no object that a cell waits for.
+func TestWhatIsNotKnownForLongIsToldOnceAndIsNotWhatACellWaitsFor(t *testing.T) {
+	cell := cellIn("c1", "m2")
+	e, _, _ := countingEngine(t, []*v1beta1.FederatedTypeConfig{typeOf("configmaps"), typeOf("secrets")}, cell)
+	e.runs(t, "configmaps", true, e.movesIn("m1"))
+	e.runs(t, "secrets", false)
+	c := countsOf(e)
+	if told := c.looks(10 * seldom); !slices.Equal(told, []string{"c1"}) {
+		t.Errorf("while a type is not listed, told of %v, want c1 once", told)
+	}
+	if waits, told := e.Waits("shop", "c1"); told {
+		t.Errorf("while a type is not listed, it waits for %q", waits)
+	}
+	e.runs(t, "secrets", true)
+	if told := c.looks(3); !slices.Contains(told, "c1") {
+		t.Errorf("once it is listed, told of %v, want c1", told)
+	}
+	if waits, _ := e.Waits("shop", "c1"); waits != "FederatedConfigMap shop/web (Pending)" {
+		t.Errorf("once it is listed, it waits for %q", waits)
+	}
+}
+
+// Whatever is not known, not all cells that wait are told of it, and written, in one moment.
+func TestWhatIsNotKnownForLongIsToldToAFewCellsAtATime(t *testing.T) {
+	found := &census{taken: time.Unix(0, 0).Add(unlistedPatience), since: time.Unix(0, 0), lacks: "the objects of a type are not known", cells: map[string]*tally{}}
+	for i := range mostTold + 1 {
+		found.cells[fmt.Sprint(i)] = &tally{Tally: Tally{Waits: "web"}}
+	}
+	e, _, _ := countingEngine(t, nil)
+	c := countsOf(e)
+	for want := range 3 {
+		c.told, c.room = nil, mostTold
+		c.tellLasting("shop", found)
+		if got := len(c.told); got != []int{mostTold, 1, 0}[want] {
+			t.Errorf("at recount %d told of %d cells", want, got)
+		}
+	}
+}
+
+func TestObjectsThatWereNotLookedAtAreNotNamed(t *testing.T) {
+	e, _, _ := countingEngine(t, []*v1beta1.FederatedTypeConfig{typeOf("configmaps")}, cellIn("c1", "m1"))
+	var objects []*v1beta2.FederatedObject
+	for i := range 20 {
+		objects = append(objects, &v1beta2.FederatedObject{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: fmt.Sprint("web-", i)}})
+	}
+	e.runs(t, "configmaps", true, objects...)
+	said := map[string]bool{}
+	for range 20 {
+		said[e.takeCensus("shop").lacks] = true
+	}
+	if len(said) != 1 {
+		t.Errorf("20 looks say %d different things: %v", len(said), slices.Collect(maps.Keys(said)))
 	}
 }

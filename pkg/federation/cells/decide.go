@@ -5,6 +5,7 @@ import (
 	"hash/fnv"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -93,6 +94,8 @@ type observation struct {
 	// is what is known now.
 	objects *federationv1alpha1.CellObjects
 	counted Count
+	// drained: it is being deleted, and waits for nothing that is in it.
+	drained bool
 }
 
 // isSeenTwice reports whether an engine that is not ours takes the unit and its member for two
@@ -139,10 +142,14 @@ func (o observation) ready() metav1.Condition {
 	return c
 }
 
-// draining says what a cell that is being deleted waits for.
+// draining says what a unit that is being deleted waits for.
 func (o observation) draining() string {
-	const deleted = "the cell is being deleted, and waits "
+	deleted := fmt.Sprintf("the %s is being deleted, and waits ", o.unit.TopologyType)
 	switch {
+	case o.drained && slices.Contains(o.unit.Finalizers, Finalizer):
+		return deleted + fmt.Sprintf("until its account is removed from member %q", o.unit.Member)
+	case o.drained:
+		return deleted + fmt.Sprintf("for others to remove their finalizers: %s", strings.Join(o.unit.Finalizers, ", "))
 	case o.counted.Unknown != "":
 		return deleted + "until it is known what is in it: " + o.counted.Unknown
 	case !o.counted.WaitsTold && o.said() != "":

@@ -175,7 +175,7 @@ func TestACellSaysWhatItsMoveAndItsEndWaitFor(t *testing.T) {
 		if test.told == nil {
 			test.told = objects
 		}
-		o := observation{unit: Unit{Name: "c1", Deleting: test.deleting, Conditions: test.said}, objects: test.told, counted: test.counted}
+		o := observation{unit: Unit{TopologyType: v1beta2.TopologyCell, Name: "c1", Deleting: test.deleting, Conditions: test.said}, objects: test.told, counted: test.counted}
 		moving := ""
 		if c := o.moving(); c != nil {
 			moving = c.Reason + ": " + c.Message

@@ -96,8 +96,9 @@ func (c *census) lasting() string {
 }
 
 // othersArrived reports whether everything that moves with the cell that a target is, but for the
-// object itself, is known to have arrived. If not, waits names what has not, if that takes a while.
-func (e *Engine) othersArrived(v *view, target string) (arrived bool, waits string) {
+// object itself, is known to have arrived. If not, why continues a sentence with what has not, or with what is not known, if that
+// takes a while.
+func (e *Engine) othersArrived(v *view, target string) (arrived bool, why string) {
 	cell, ok := cellOf(v.topologyOf(), v.key.namespace, target)
 	if !ok {
 		return true, "" // nothing else moves together
@@ -118,11 +119,14 @@ func (e *Engine) othersArrived(v *view, target string) (arrived bool, waits stri
 	other := counted.astray.but(v.key)
 	switch {
 	case other != nil && c.taken.Sub(counted.astray.since) >= namedAfter:
-		return false, fmt.Sprintf("%s (%s)", other.name(), other.word())
+		return false, fmt.Sprintf("; it waits for %s (%s)", other.name(), other.word())
 	case other == nil && c.complete:
 		return true, ""
 	}
-	return false, c.lasting()
+	if unknown := c.lasting(); unknown != "" {
+		return false, ": " + unknown
+	}
+	return false, ""
 }
 
 // cellOf returns the cell that a target of that topology type is.

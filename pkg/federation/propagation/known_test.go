@@ -262,3 +262,33 @@ func TestObjectsThatWereNotLookedAtAreNotNamed(t *testing.T) {
 		t.Errorf("20 looks say %d different things: %v", len(said), slices.Collect(maps.Keys(said)))
 	}
 }
+
+// An object that has arrived says of which other it waits, or what is not known.
+func TestAnObjectThatHasArrivedSaysWhatItWaitsFor(t *testing.T) {
+	for name, test := range map[string]struct {
+		recorded string // where the other object is, while the cell is in m2
+		listed   bool   // the objects of another type are
+		arrived  bool
+		want     string
+	}{
+		"for another":                       {"m1", true, false, "; it waits for FederatedConfigMap shop/web (Pending)"},
+		"for another, and not all is known": {"m1", false, false, "; it waits for FederatedConfigMap shop/web (Pending)"},
+		"not all is known":                  {"m2", false, false, `: the objects of the type "secrets" are not known: they are being listed; correct that, or delete the FederatedTypeConfig if nothing of the type is needed`},
+		"for nothing":                       {"m2", true, true, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e, _, _ := countingEngine(t, []*v1beta1.FederatedTypeConfig{typeOf("configmaps"), typeOf("secrets")}, cellIn("c1", "m2"))
+			e.runs(t, "configmaps", true, e.movesIn(test.recorded))
+			e.runs(t, "secrets", test.listed)
+			now := time.Unix(0, 0)
+			e.now = func() time.Time { return now }
+			v := viewOf("shop", v1beta2.TopologyCell, configMaps)
+			v.key.name = "settings"
+			e.othersArrived(v, "c1")
+			now = now.Add(2 * unlistedPatience)
+			if arrived, why := e.othersArrived(v, "c1"); arrived != test.arrived || why != test.want {
+				t.Errorf("arrived %v, %q, want %v, %q", arrived, why, test.arrived, test.want)
+			}
+		})
+	}
+}

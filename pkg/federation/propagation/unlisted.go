@@ -12,6 +12,7 @@ import (
 
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
 	"github.com/koinon-io/koinon/pkg/federation/events"
+	"github.com/koinon-io/koinon/pkg/federation/memberclient"
 )
 
 // What is in a cell is known once the federated objects of all types are listed. A type whose objects cannot be
@@ -65,7 +66,7 @@ func (e *Engine) whyUnlisted(config *v1beta1.FederatedTypeConfig) string {
 	case k != nil:
 		return "they are being listed"
 	case failed != nil:
-		return failed.Error()
+		return memberclient.Problem(failed)
 	case !e.looked[config.Name]:
 		return "its FederatedTypeConfig was not looked at yet"
 	}

@@ -409,7 +409,9 @@ func TestACellThatAnotherFinalizerHoldsSaysSo(t *testing.T) {
 	c.Census = func(string, string) Count {
 		return Count{Objects: federationv1alpha1.CellObjects{Held: held}, Known: true, WaitsTold: true}
 	}
-	c.Told = func(string, string) (federationv1alpha1.CellObjects, bool) { return federationv1alpha1.CellObjects{}, false }
+	c.Told = func(string, string) (federationv1alpha1.CellObjects, bool) {
+		return federationv1alpha1.CellObjects{}, false
+	}
 	cell, now := h.cells[name].DeepCopy(), metav1.Now()
 	cell.DeletionTimestamp, cell.Finalizers, cell.Status.Objects = &now, append(cell.Finalizers, "example.com/a", "example.com/b"), &federationv1alpha1.CellObjects{Held: 3}
 	h.store(cell)

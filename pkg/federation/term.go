@@ -1,6 +1,7 @@
 package federation
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -223,7 +224,11 @@ func (t *term) discoverProfiles(ctx context.Context) (*metav1.APIResourceList, e
 // census counts the federated objects of a cell.
 func (t *term) census(namespace, cell string) cells.Count {
 	counted, known, unknown := t.engine.Census(namespace, cell)
-	return cells.Count{Objects: counted.Said(), Known: known, Unknown: unknown, Waits: t.engine.Waits(namespace, cell)}
+	waits, told := t.engine.Waits(namespace, cell)
+	if unknown != "" { // that is what it says
+		waits = cmp.Or(waits, counted.Waits)
+	}
+	return cells.Count{Objects: counted.Said(), Known: known, Unknown: unknown, Waits: waits, WaitsTold: told}
 }
 
 // told is what the status of a cell has to say of them, if that is something new.

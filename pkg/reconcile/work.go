@@ -14,6 +14,10 @@ import (
 // behind, cure themselves before that.
 const firstTold = 4
 
+// oftenTold is how many failures there are at most between two that are logged. Where an item is tried once a minute in the
+// end, that is an hour: what lasts is in every log of a few hours.
+const oftenTold = 64
+
 // ErrNotYet is wrapped by errors that say that something is but a matter of time, as where a cache has not
 // filled. They are never logged.
 var ErrNotYet = errors.New("not yet")
@@ -34,7 +38,8 @@ type Work[T comparable] struct {
 	Do func(ctx context.Context, item T) error
 	// Timeout bounds one call of Do; 0: it bounds itself.
 	Timeout time.Duration
-	// Failed is the message of the log when an item fails for the fourth time in a row, the eighth, the sixteenth and so on.
+	// Failed is the message of the log when an item fails for the fourth time in a row, the eighth, the sixteenth, the
+	// thirty-second, and each sixty-fourth.
 	Failed string
 }
 
@@ -77,7 +82,9 @@ func (w Work[T]) Next(ctx context.Context) bool {
 	return true
 }
 
-func isTold(failures int) bool { return failures >= firstTold && failures&(failures-1) == 0 }
+func isTold(failures int) bool {
+	return failures >= firstTold && failures&(failures-1) == 0 || failures%oftenTold == 0
+}
 
 func (w Work[T]) try(ctx context.Context, item T) error {
 	if w.Timeout > 0 {

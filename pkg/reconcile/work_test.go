@@ -55,6 +55,7 @@ func TestFailuresAreLoggedThatDoNotCureThemselves(t *testing.T) {
 		"three failures are no news":        {errFails, 3, 0},
 		"the fourth is":                     {errFails, 4, 1},
 		"those that follow are rarely":      {errFails, 31, 3},
+		"one that lasts goes on to be":      {errFails, 1024, 4 + 16},
 		"what is a matter of time never is": {fmt.Errorf("%w: the cache is empty", ErrNotYet), 5, 0},
 	} {
 		t.Run(sentence, func(t *testing.T) {

@@ -321,8 +321,8 @@ func TestTheMemberIsAskedWhatIsLeftThere(t *testing.T) {
 			h.claimed(t, "team-rz00a", cell, time.Now().Add(-time.Hour), "m1")
 			h.watch(t)
 			c := newTestCollector(t, h, &world{joined: map[string]membership.Member{"m1": {Health: membership.Ready, Conn: conn}}})
-			if err := c.collect(t.Context(), "team-rz00a"); (err != nil) != test.broken {
-				t.Fatalf("got error %v", err)
+			if err := c.collect(t.Context(), "team-rz00a"); err != nil {
+				t.Fatalf("a member that cannot tell is no failure: %v", err)
 			}
 			if _, kept := h.pages["team-rz00a"]; kept != test.kept {
 				t.Errorf("the claim is there: %v, want %v", kept, test.kept)
@@ -350,8 +350,8 @@ func TestAMemberThatFailsIsNotAskedForEveryPage(t *testing.T) {
 	}
 	h.watch(t)
 	c := newTestCollector(t, h, &world{joined: map[string]membership.Member{"m1": {Health: membership.Ready, Conn: conn}}})
-	if err := c.collect(t.Context(), "team-a"); err == nil {
-		t.Error("got no error of a member that cannot tell")
+	if err := c.collect(t.Context(), "team-a"); err != nil {
+		t.Errorf("a member that is offline is no failure: %v", err)
 	}
 	first := asked.Load()
 	if err := c.collect(t.Context(), "team-b"); err != nil {

@@ -132,7 +132,7 @@ func (c *Collector) collect(ctx context.Context, name string) error {
 		return err
 	}
 	if releaseErr := c.Book.release(ctx, page, claims); releaseErr != nil {
-		return errors.Join(err, releaseErr)
+		return releaseErr // what could not be found out about others is tried again, too
 	}
 	for _, claim := range claims {
 		klog.FromContext(ctx).V(2).Info("Released namespaces of members", "namespace", name, "owner", claim.owner.String(), "members", claim.members)
@@ -159,7 +159,10 @@ func (c *Collector) endedOn(ctx context.Context, page *v1alpha1.MemberNamespace)
 		}
 		errs = append(errs, err)
 	}
-	return claims, errors.Join(append(errs, ctx.Err())...)
+	if err := errors.Join(errs...); err != nil || ctx.Err() == nil {
+		return claims, err
+	}
+	return claims, fmt.Errorf("look at all claims on page %q: %w", page.Name, reconcile.ErrNotYet)
 }
 
 // ended returns the members in which the owner's claim has ended. What it could not find
@@ -234,7 +237,8 @@ func (c *Collector) left(ctx context.Context, name string, owner ownership.Owner
 	namespace, err := joined.Conn.Namespace(ctx, name)
 	if err != nil {
 		c.failed[member] = time.Now()
-		return true, fmt.Errorf("ask member %q: %s", member, memberclient.Problem(err))
+		klog.FromContext(ctx).V(2).Info("Asked a member in vain what is left of a claim", "namespace", name, "member", member, "problem", memberclient.Problem(err))
+		return true, nil // it is looked at with all pages later on
 	}
 	delete(c.failed, member)
 	if namespace == nil {

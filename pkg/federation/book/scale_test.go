@@ -15,6 +15,7 @@ import (
 	"github.com/koinon-io/koinon/pkg/apis/federation/ownership"
 	"github.com/koinon-io/koinon/pkg/apis/federation/v1alpha1"
 	clientv1alpha1 "github.com/koinon-io/koinon/pkg/generated/clientset/versioned/typed/federation/v1alpha1"
+	"github.com/koinon-io/koinon/pkg/reconcile"
 )
 
 // countingStore counts the pages that are looked up and those that are listed.
@@ -171,6 +172,20 @@ func TestClaimsThatEndedAreCollectedWhereOthersCannotBeTold(t *testing.T) {
 	}
 	if diff := cmp.Diff(map[string]ownership.Owner{"m1": cellNumber(1)}, ownership.Holders(h.pages["shared"])); diff != "" {
 		t.Errorf("holders (-want +got):\n%s", diff)
+	}
+}
+
+// A page of which the time has not sufficed to look at all is looked at again, and nothing has failed.
+func TestALongPageIsAMatterOfTime(t *testing.T) {
+	h := newHost()
+	h.put(pageOf("shared", 3))
+	h.watch(t)
+	c := newTestCollector(t, h, &world{})
+	t.Cleanup(c.queue.ShutDown)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if claims, err := c.endedOn(ctx, c.Book.page("shared")); len(claims) > 0 || !errors.Is(err, reconcile.ErrNotYet) {
+		t.Errorf("got %v and error %v", claims, err)
 	}
 }
 

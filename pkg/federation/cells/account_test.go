@@ -120,6 +120,9 @@ func TestACellGoesAfterItsAccount(t *testing.T) {
 	if h.cells["rz00a"] == nil || h.clusters["rz00a.shop"] != nil || accounts.dropped == 0 {
 		t.Fatalf("the cell is there: %v, its cluster: %v; its account was let go %d times", h.cells["rz00a"] != nil, h.clusters["rz00a.shop"] != nil, accounts.dropped)
 	}
+	if message := h.cells["rz00a"].Status.Conditions[0].Message; message != `the cell is being deleted, and waits until its account is removed from member "m1"` {
+		t.Errorf("it says: %s", message)
+	}
 	accounts.gone = true
 	c.Enqueue(v1beta2.TopologyCell, "shop", "rz00a")
 	for range 3 {

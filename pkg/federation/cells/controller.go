@@ -106,8 +106,9 @@ type Count struct {
 	Known   bool
 	Unknown string
 	// Waits names what a cell that moves, or is being deleted, waits for, as Enqueue has told of it; empty if it does
-	// not.
-	Waits string
+	// not. While nothing was told since the start, WaitsTold is false, and what the cell says of that stays.
+	Waits     string
+	WaitsTold bool
 }
 
 // key names one unit.
@@ -295,16 +296,7 @@ func (c *Controller) reconcile(ctx context.Context, k key) error {
 		return c.removeOrphan(ctx, kind, k, current)
 	}
 	if unit.Deleting {
-		if waits, err := c.drains(ctx, kind, unit, current); waits || err != nil {
-			return err
-		}
-		if err := c.removeCluster(ctx, k, current); err != nil {
-			return err
-		}
-		if !c.dropAccount(unit) {
-			return nil // Enqueue tells
-		}
-		return c.setFinalizer(ctx, kind, unit, false)
+		return c.end(ctx, kind, unit, current)
 	}
 	o, err := c.observe(unit, current)
 	if err != nil {
@@ -320,6 +312,29 @@ func (c *Controller) reconcile(ctx context.Context, k key) error {
 	c.count(&o)
 	if err := c.applyCluster(ctx, o); err != nil {
 		return err
+	}
+	return c.writeStatus(ctx, kind, o)
+}
+
+// end removes what was made for a unit that is being deleted, once nothing is in it, and lets it go. What holds it
+// nevertheless it says.
+func (c *Controller) end(ctx context.Context, kind Kind, unit *Unit, current *v1beta1.KubeFedCluster) error {
+	if waits, err := c.drains(ctx, kind, unit, current); waits || err != nil {
+		return err
+	}
+	if err := c.removeCluster(ctx, unit.key(), current); err != nil {
+		return err
+	}
+	gone := c.dropAccount(unit) // if not, Enqueue tells
+	if gone && slices.Contains(unit.Finalizers, Finalizer) {
+		return c.setFinalizer(ctx, kind, unit, false)
+	}
+	if gone && len(unit.Finalizers) == 0 {
+		return nil
+	}
+	o := observation{unit: *unit, current: current, otherEngine: c.OtherEngine, drained: true}
+	if c.count(&o); o.counted.Known {
+		o.objects = &o.counted.Objects // what was told may be of before it was empty
 	}
 	return c.writeStatus(ctx, kind, o)
 }
@@ -515,7 +530,7 @@ func (c *Controller) writeStatus(ctx context.Context, kind Kind, o observation) 
 	switch moving := o.moving(); {
 	case moving != nil:
 		meta.SetStatusCondition(&conditions, *moving)
-	case o.counted.Known || o.unit.Deleting: // else it is as it was
+	case c.Census == nil, o.unit.Deleting, o.counted.Known && o.counted.WaitsTold: // else it is as it was
 		meta.RemoveStatusCondition(&conditions, federationv1alpha1.CellMoving)
 	}
 	switch {

@@ -398,3 +398,44 @@ func TestACellSaysWhatWasToldAndNotWhatIsCountedAtTheMoment(t *testing.T) {
 		t.Errorf("got %d writes, want 2: %v", got, h.writes)
 	}
 }
+
+// Whoever else holds a cell, it says what is so, and rests.
+func TestACellThatAnotherFinalizerHoldsSaysSo(t *testing.T) {
+	h := newHost(t)
+	h.settled(t, "m1", 1)
+	c, _ := h.controller(t)
+	const name = "c0-m1"
+	held := int32(3)
+	c.Census = func(string, string) Count {
+		return Count{Objects: federationv1alpha1.CellObjects{Held: held}, Known: true, WaitsTold: true}
+	}
+	c.Told = func(string, string) (federationv1alpha1.CellObjects, bool) {
+		return federationv1alpha1.CellObjects{}, false
+	}
+	cell, now := h.cells[name].DeepCopy(), metav1.Now()
+	cell.DeletionTimestamp, cell.Finalizers, cell.Status.Objects = &now, append(cell.Finalizers, "example.com/a", "example.com/b"), &federationv1alpha1.CellObjects{Held: 3}
+	h.store(cell)
+	says := func(message string, objects int32) {
+		t.Helper()
+		for range 4 {
+			h.show(t, c)
+			c.Enqueue(v1beta2.TopologyCell, "shop", name)
+			c.drain(t)
+		}
+		status := h.cells[name].Status
+		if got := status.Conditions[0].Message; got != message || status.Objects == nil || status.Objects.Held != objects {
+			t.Errorf("it says %q, and that it has %+v", got, status.Objects)
+		}
+	}
+	says("the cell is being deleted, and waits for what 3 federated objects have in it to be removed", 3)
+	held = 0
+	says("the cell is being deleted, and waits for others to remove their finalizers: example.com/a, example.com/b", 0)
+	if h.clusters[name+".shop"] != nil || h.cells[name].Status.KubeFedCluster != "" {
+		t.Errorf("its cluster is there: %v; the cell says %q", h.clusters[name+".shop"] != nil, h.cells[name].Status.KubeFedCluster)
+	}
+	writes := len(h.writes)
+	says("the cell is being deleted, and waits for others to remove their finalizers: example.com/a, example.com/b", 0)
+	if len(h.writes) > writes {
+		t.Errorf("it is written on: %v", h.writes[writes:])
+	}
+}

@@ -5,10 +5,12 @@ import (
 	"hash/fnv"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/koinon-io/koinon/pkg/apis/federation/ownership"
@@ -92,6 +94,8 @@ type observation struct {
 	// is what is known now.
 	objects *federationv1alpha1.CellObjects
 	counted Count
+	// drained: it is being deleted, and waits for nothing that is in it.
+	drained bool
 }
 
 // isSeenTwice reports whether an engine that is not ours takes the unit and its member for two
@@ -138,16 +142,41 @@ func (o observation) ready() metav1.Condition {
 	return c
 }
 
-// draining says what a cell that is being deleted waits for.
+// draining says what a unit that is being deleted waits for.
 func (o observation) draining() string {
-	const deleted = "the cell is being deleted, and waits "
+	deleted := fmt.Sprintf("the %s is being deleted, and waits ", o.unit.TopologyType)
 	switch {
+	case o.drained && slices.Contains(o.unit.Finalizers, Finalizer):
+		return deleted + fmt.Sprintf("until its account is removed from member %q", o.unit.Member)
+	case o.drained:
+		return deleted + fmt.Sprintf("for others to remove their finalizers: %s", strings.Join(o.unit.Finalizers, ", "))
 	case o.counted.Unknown != "":
 		return deleted + "until it is known what is in it: " + o.counted.Unknown
-	case o.objects == nil || o.objects.Held == 0:
+	case !o.counted.WaitsTold && o.said() != "":
+		return o.said()
+	case o.held() == 0:
 		return deleted + "until its objects were looked at"
 	}
-	return fmt.Sprintf("%sfor what %d federated objects have in it to be removed%s", deleted, o.objects.Held, after(": ", o.counted.Waits))
+	return fmt.Sprintf("%sfor what %d federated objects have in it to be removed%s", deleted, o.held(), after(": ", o.counted.Waits))
+}
+
+// said is what the cell says of what it waits for while it is being deleted; empty if it does not yet.
+func (o observation) said() string {
+	if ready := meta.FindStatusCondition(o.unit.Conditions, federationv1alpha1.CellReady); ready != nil && ready.Reason == federationv1alpha1.ReasonDraining {
+		return ready.Message
+	}
+	return ""
+}
+
+// held is how many objects have something in the cell. What was told last may be of before they were placed there.
+func (o observation) held() int32 {
+	switch {
+	case o.objects != nil && o.objects.Held > 0:
+		return o.objects.Held
+	case o.counted.Known:
+		return o.counted.Objects.Held
+	}
+	return 0
 }
 
 // moving is the condition of a cell that has copies in a place that it has left; nil if it has none, or that is not known.

@@ -143,9 +143,13 @@ func TestMirror(t *testing.T) {
 func TestACellSaysWhatItsMoveAndItsEndWaitFor(t *testing.T) {
 	objects := &federationv1alpha1.CellObjects{Held: 2}
 	const unlisted = `the objects of the type "a" are not known: they cannot be listed`
+	draining := metav1.Condition{Type: federationv1alpha1.CellReady, Reason: federationv1alpha1.ReasonDraining, Message: "as it was said before the start"}
 	for name, test := range map[string]struct {
 		deleting bool
 		counted  Count
+		// told is what was told of its objects; nil: that 2 are held. said are the conditions that the cell has.
+		told *federationv1alpha1.CellObjects
+		said []metav1.Condition
 		// moving and ready are reason and message of the conditions; moving is empty if there is none.
 		moving, ready string
 	}{
@@ -157,10 +161,21 @@ func TestACellSaysWhatItsMoveAndItsEndWaitFor(t *testing.T) {
 		"not all are known yet": {counted: Count{Waits: "FederatedDeployment shop/web (Progressing)"}},
 		"it ends": {deleting: true, counted: Count{Known: true, Waits: "FederatedDeployment shop/web (Masked)"},
 			ready: "Draining: the cell is being deleted, and waits for what 2 federated objects have in it to be removed: FederatedDeployment shop/web (Masked)"},
+		"it has been filled moments ago, and ends": {deleting: true, told: new(federationv1alpha1.CellObjects{}), counted: Count{Known: true, Objects: *objects, WaitsTold: true},
+			ready: "Draining: the cell is being deleted, and waits for what 2 federated objects have in it to be removed"},
+		"it ends, and was not looked at yet": {deleting: true, told: new(federationv1alpha1.CellObjects{}), counted: Count{Objects: *objects},
+			ready: "Draining: the cell is being deleted, and waits until its objects were looked at"},
+		"it ends, and after a start nothing was told of it": {deleting: true, counted: Count{Known: true}, said: []metav1.Condition{draining},
+			ready: "Draining: " + draining.Message},
+		"it ends, and something was told of it since": {deleting: true, counted: Count{Known: true, WaitsTold: true}, said: []metav1.Condition{draining},
+			ready: "Draining: the cell is being deleted, and waits for what 2 federated objects have in it to be removed"},
 		"it ends, and it is not known of what": {deleting: true, counted: Count{Unknown: unlisted},
 			ready: "Draining: the cell is being deleted, and waits until it is known what is in it: " + unlisted},
 	} {
-		o := observation{unit: Unit{Name: "c1", Deleting: test.deleting}, objects: objects, counted: test.counted}
+		if test.told == nil {
+			test.told = objects
+		}
+		o := observation{unit: Unit{TopologyType: v1beta2.TopologyCell, Name: "c1", Deleting: test.deleting, Conditions: test.said}, objects: test.told, counted: test.counted}
 		moving := ""
 		if c := o.moving(); c != nil {
 			moving = c.Reason + ": " + c.Message

@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	federationv1alpha1 "github.com/koinon-io/koinon/pkg/apis/federation/v1alpha1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
 )
@@ -60,6 +61,37 @@ func TestACellSaysThatAnotherEngineSeesItsMemberTwice(t *testing.T) {
 			}
 			if diff := cmp.Diff(test.want, kind.status("MemberSeenTwice")); diff != "" || kind.status("Ready") == "" {
 				t.Errorf("got conditions %v (-want +got):\n%s", kind.conditions, diff)
+			}
+		})
+	}
+}
+
+// What is counted anew, and what was told, decides on what a cell says of its move; else it is as it was.
+func TestACellMovesNoMoreWhenThatWasToldOrNobodyCounts(t *testing.T) {
+	unit := Unit{TopologyType: v1beta2.TopologyCell, Namespace: "shop", Name: "rz00a", Member: "m1", Generation: 1,
+		Conditions: []metav1.Condition{{Type: federationv1alpha1.CellMoving, Status: metav1.ConditionTrue}}}
+	for name, test := range map[string]struct {
+		other   bool
+		counted Count
+		want    string
+	}{
+		"it waits for nothing":                 {counted: Count{Known: true, WaitsTold: true}, want: ""},
+		"nothing was told of it since a start": {counted: Count{Known: true}, want: "True"},
+		"not all of its objects are known":     {counted: Count{WaitsTold: true}, want: "True"},
+		"another engine propagates":            {other: true, want: ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := &Controller{Config: Config{SystemNamespace: "system", OtherEngine: test.other}, writes: writes{byUnit: map[key]versions{}}}
+			if !test.other {
+				c.Census = func(string, string) Count { return test.counted }
+			}
+			kind := &written{}
+			o := observation{unit: unit, member: &v1beta1.KubeFedCluster{ObjectMeta: metav1.ObjectMeta{Name: "m1"}}, otherEngine: test.other, counted: test.counted}
+			if err := c.writeStatus(t.Context(), kind, o); err != nil {
+				t.Fatal(err)
+			}
+			if got := kind.status(federationv1alpha1.CellMoving); got != test.want {
+				t.Errorf("Moving is %q, want %q", got, test.want)
 			}
 		})
 	}

@@ -42,11 +42,13 @@ func (t Tally) Said() federationv1alpha1.CellObjects {
 // census is what the engine remembers of the objects of a namespace.
 type census struct {
 	taken time.Time
-	// complete: every object was looked at. If not, lacks says why, and since when it is so.
-	complete bool
-	lacks    string
-	since    time.Time
-	cells    map[string]*tally
+	// complete: every object was looked at. If not, lacks says why, and since when it is so. lacksObjects: of a type
+	// that is listed some were not, which takes a moment.
+	complete     bool
+	lacks        string
+	lacksObjects bool
+	since        time.Time
+	cells        map[string]*tally
 }
 
 type tally struct {
@@ -78,6 +80,13 @@ func (c *census) lack(what string) {
 	c.complete, c.lacks = false, cmp.Or(c.lacks, what)
 }
 
+// lackObject notes that an object was not looked at. Which one it is differs from one census to the next, and whoever waits
+// would say it.
+func (c *census) lackObject() {
+	c.lack("some federated objects of the namespace were not looked at yet")
+	c.lacksObjects = true
+}
+
 // lasting is what was not looked at for so long that it is told.
 func (c *census) lasting() string {
 	if c.complete || c.taken.Sub(c.since) < unlistedPatience {
@@ -87,8 +96,9 @@ func (c *census) lasting() string {
 }
 
 // othersArrived reports whether everything that moves with the cell that a target is, but for the
-// object itself, is known to have arrived. If not, waits names what has not, if that takes a while.
-func (e *Engine) othersArrived(v *view, target string) (arrived bool, waits string) {
+// object itself, is known to have arrived. If not, why continues a sentence with what has not, or with what is not known, if that
+// takes a while.
+func (e *Engine) othersArrived(v *view, target string) (arrived bool, why string) {
 	cell, ok := cellOf(v.topologyOf(), v.key.namespace, target)
 	if !ok {
 		return true, "" // nothing else moves together
@@ -109,11 +119,14 @@ func (e *Engine) othersArrived(v *view, target string) (arrived bool, waits stri
 	other := counted.astray.but(v.key)
 	switch {
 	case other != nil && c.taken.Sub(counted.astray.since) >= namedAfter:
-		return false, fmt.Sprintf("%s (%s)", other.name(), other.word())
+		return false, fmt.Sprintf("; it waits for %s (%s)", other.name(), other.word())
 	case other == nil && c.complete:
 		return true, ""
 	}
-	return false, c.lasting()
+	if unknown := c.lasting(); unknown != "" {
+		return false, ": " + unknown
+	}
+	return false, ""
 }
 
 // cellOf returns the cell that a target of that topology type is.
@@ -175,9 +188,6 @@ func (c *census) follow(earlier *census) {
 
 func (e *Engine) takeCensus(namespace string) *census {
 	c := &census{taken: e.now(), complete: true, cells: map[string]*tally{}}
-	for _, t := range e.unlistedTypes() {
-		c.lack(t.String())
-	}
 	cells, err := e.Cells.Cells(namespace).List(labels.Everything())
 	if err != nil {
 		return &census{taken: c.taken, lacks: err.Error()}
@@ -191,9 +201,16 @@ func (e *Engine) takeCensus(namespace string) *census {
 	if len(cells) == 0 {
 		return c
 	}
-	for _, k := range e.runningKinds() {
+	kinds, unlisted := e.listing()
+	for _, t := range unlisted {
+		c.lack(t.String())
+	}
+	for _, k := range kinds {
 		if !k.federatedNamespaced || k.onlyNarrows {
 			continue
+		}
+		if !k.isListed() { // its FederatedTypeConfig may be gone, and it ends in a moment
+			c.lack(fmt.Sprintf("the objects of the type %q are not known", k.name))
 		}
 		objects, err := k.informer.GetIndexer().ByIndex(cache.NamespaceIndex, namespace)
 		if err != nil {
@@ -212,13 +229,13 @@ func (c *census) count(e *Engine, k *kind, federated *v1beta2.FederatedObject) {
 	paused := k.paused && federated.DeletionTimestamp == nil // nobody moves it, or decides on it
 	m := e.recall(v.key)
 	if m == nil || m.uid != federated.UID {
-		c.lack(v.name() + " was not looked at yet")
+		c.lackObject()
 		return
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if !m.decided && !paused {
-		c.lack(v.name() + " was not looked at yet")
+		c.lackObject()
 		return
 	}
 	left := map[string]v1beta2.TargetStatus{}
@@ -254,9 +271,6 @@ func (c *census) count(e *Engine, k *kind, federated *v1beta2.FederatedObject) {
 	}
 	c.countLeft(v, m, left)
 }
-
-// name of the federated object, for people.
-func (v *view) name() string { return v.kind.spec.FederatedType.Kind + " " + v.key.source() }
 
 // cellOf returns the tally of the cell that a target is, nil if it is none.
 func (c *census) cellOf(v *view, target string) *tally {

@@ -2,6 +2,7 @@ package propagation
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"testing"
 	"time"
@@ -50,7 +51,7 @@ func TestWhenCountsAreTold(t *testing.T) {
 		"what was told is told again if it is not said then": {looks: of(countedLate(2), countedLate(2), countedLate(2), countedLate(2)), want: []int{1, 3}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			waiting, now := teller{}, time.Unix(0, 0)
+			waiting, now := newTeller(), time.Unix(0, 0)
 			var told []int
 			for i, counts := range test.looks {
 				waiting.look("shop", now, counts)
@@ -85,7 +86,7 @@ func TestOfManyCellsThoseInWhichSomethingIsWrongAreToldFirstAndNobodyIsForgotten
 	for i := range ill {
 		counts[fmt.Sprintf("ill-%d", i)] = countedLate(1)
 	}
-	waiting, now := teller{}, time.Unix(0, 0)
+	waiting, now := newTeller(), time.Unix(0, 0)
 	waiting.look("shop", now, counts)
 	told := map[string]bool{}
 	for look := 1; len(told) < well+ill; look++ {
@@ -106,7 +107,7 @@ func TestOfManyCellsThoseInWhichSomethingIsWrongAreToldFirstAndNobodyIsForgotten
 			}
 		}
 	}
-	if len(waiting.namespaces()) > 1 {
-		t.Errorf("cells of %v wait", waiting.namespaces())
+	if len(waiting.byCell) > 1 {
+		t.Errorf("cells of %v wait", slices.Collect(maps.Keys(waiting.byCell)))
 	}
 }

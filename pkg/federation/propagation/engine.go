@@ -171,9 +171,9 @@ type Engine struct {
 	censuses map[string]*census
 	stirred  map[string]bool
 	// told is what OnCensus told of cells that do not say so yet; guarded by mu.
-	told map[cellKey]Tally
+	told byCell[Tally]
 	// waits is what was told of what cells wait for; guarded by mu.
-	waits map[cellKey]string
+	waits byCell[string]
 	// counting is held while a census is taken.
 	counting sync.Mutex
 	// looked are the FederatedTypeConfigs that were looked at, and failed why those could not be started or changed that
@@ -191,6 +191,10 @@ func New(config Config) (*Engine, error) {
 	if err := config.check(); err != nil {
 		return nil, err
 	}
+	return newEngine(config), nil
+}
+
+func newEngine(config Config) *Engine {
 	return &Engine{
 		Config:    config,
 		objects:   newObjectQueue(),
@@ -206,14 +210,14 @@ func New(config Config) (*Engine, error) {
 		failed:    map[string]error{},
 		censuses:  map[string]*census{},
 		stirred:   map[string]bool{},
-		told:      map[cellKey]Tally{},
-		waits:     map[cellKey]string{},
+		told:      byCell[Tally]{},
+		waits:     byCell[string]{},
 		executors: map[string]*executor{},
 		memories:  map[objectKey]*memory{},
 		holders:   map[string]map[objectKey]bool{},
 		paces:     map[string]*pace{},
 		met:       map[string]membership.Member{},
-	}, nil
+	}
 }
 
 // newObjectQueue returns a queue in which namespaces take turns.

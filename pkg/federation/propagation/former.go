@@ -247,15 +247,12 @@ func (w *way) leave(t *viewTarget) (again time.Duration) {
 	if t.intent != await || !w.arrived[t.Name] {
 		return 0
 	}
-	arrived, waits := w.e.othersArrived(w.v, t.Name)
+	arrived, why := w.e.othersArrived(w.v, t.Name)
 	if arrived {
 		t.intent = remove
 		return 0
 	}
-	t.reason = fmt.Sprintf("the object in %s stays until all others that move with the target are up to date and healthy, too", t.where())
-	if waits != "" {
-		t.reason += "; it waits for " + waits
-	}
+	t.reason = fmt.Sprintf("the object in %s stays until all others that move with the target are up to date and healthy, too", t.where()) + why
 	return othersPause
 }
 

@@ -119,8 +119,8 @@ func newKind(ftc *v1beta1.FederatedTypeConfig) (*kind, error) {
 
 // syncType starts, changes or stops a kind, as its FederatedTypeConfig says.
 func (e *Engine) syncType(ctx context.Context, name string) (err error) {
-	defer func() { e.lookedAt(name, err) }()
 	ftc, err := e.Types.Get(name)
+	defer func() { e.lookedAt(name, ftc != nil, err) }()
 	if err != nil && !apierrors.IsNotFound(err) {
 		return err
 	}
@@ -170,11 +170,14 @@ func (e *Engine) notStarted(ctx context.Context, ftc *v1beta1.FederatedTypeConfi
 	return errors.Join(why, e.writeTypeStatus(ctx, ftc, v1beta1.ControllerNotRunning))
 }
 
-// lookedAt notes that it is known whether a kind propagates, or why it could not be started.
-func (e *Engine) lookedAt(name string, err error) {
+// lookedAt notes that it is known whether a kind propagates, or why it could not be started. Of a FederatedTypeConfig that is
+// not there nothing is known: one that is made anew was not looked at.
+func (e *Engine) lookedAt(name string, there bool, err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.looked[name] = true
+	if e.looked[name] = true; !there {
+		delete(e.looked, name)
+	}
 	if delete(e.failed, name); err != nil {
 		e.failed[name] = err
 	}
@@ -321,6 +324,9 @@ func (e *Engine) stopKind(name string) {
 	e.mu.Lock()
 	stopped := e.kinds[name]
 	delete(e.kinds, name)
+	if stopped != nil { // another may take its place, or none: until that is decided its objects are not known
+		delete(e.looked, name)
+	}
 	known := e.namespacesOff
 	e.namespacesOff = known || name == namespaceType
 	for key, m := range e.memories {

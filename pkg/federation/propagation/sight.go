@@ -118,10 +118,11 @@ func (e *Engine) InTargets(namespace, topologyType string) (targets []placement.
 
 // namesOfTargets names the targets that have, or may have, objects of a namespace, sorted.
 func (e *Engine) namesOfTargets(namespace, topologyType string) (names []string, known bool) {
-	if e.unlistedTypes() != nil {
+	kinds, unlisted := e.listing()
+	if len(unlisted) > 0 {
 		return nil, false
 	}
-	for _, k := range e.runningKinds() {
+	for _, k := range kinds {
 		if !k.target.Namespaced {
 			continue
 		}

@@ -2,6 +2,7 @@ package propagation
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
 	"github.com/koinon-io/koinon/pkg/federation/events"
+	"github.com/koinon-io/koinon/pkg/federation/memberclient"
 )
 
 // What is in a cell is known once the federated objects of all types are listed. A type whose objects cannot be
@@ -36,11 +38,15 @@ func (t unlistedType) String() string {
 	return fmt.Sprintf("the objects of the type %q are not known: %s; correct that, or delete the FederatedTypeConfig if nothing of the type is needed", t.config.Name, t.why)
 }
 
-// unlistedTypes returns the types whose federated objects are not all known, by name.
-func (e *Engine) unlistedTypes() (unlisted []unlistedType) {
+// listing returns the kinds that run, and the types whose federated objects are not all known, by name. Both are of one
+// moment: else a kind that is replaced between two looks would be in neither.
+func (e *Engine) listing() (kinds []*kind, unlisted []unlistedType) {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	kinds = slices.Collect(maps.Values(e.kinds))
 	all, err := e.Types.List(labels.Everything())
 	if err != nil {
-		return []unlistedType{{&v1beta1.FederatedTypeConfig{}, err.Error()}} // listers fail only for want of an index
+		return kinds, []unlistedType{{&v1beta1.FederatedTypeConfig{}, err.Error()}} // listers fail only for want of an index
 	}
 	for _, config := range all {
 		if why := e.whyUnlisted(config); why != "" {
@@ -48,28 +54,31 @@ func (e *Engine) unlistedTypes() (unlisted []unlistedType) {
 		}
 	}
 	slices.SortFunc(unlisted, func(a, b unlistedType) int { return strings.Compare(a.config.Name, b.config.Name) })
-	return unlisted
+	return kinds, unlisted
 }
 
 // whyUnlisted returns why not all federated objects of a type are known; empty if they are, or nothing of them is
-// in a cell.
+// in a cell. e.mu is held.
 func (e *Engine) whyUnlisted(config *v1beta1.FederatedTypeConfig) string {
-	e.mu.RLock()
-	k, failed, looked := e.kinds[config.Name], e.failed[config.Name], e.looked[config.Name]
-	e.mu.RUnlock()
+	k, failed := e.kinds[config.Name], e.failed[config.Name]
 	switch {
-	case k != nil && (k.onlyNarrows || !k.federatedNamespaced || k.informer.HasSynced()):
+	case k != nil && k.isListed():
 		return ""
 	case k != nil && k.problem.Load() != nil:
 		return "they cannot be listed: " + *k.problem.Load()
 	case k != nil:
 		return "they are being listed"
 	case failed != nil:
-		return failed.Error()
-	case !looked:
+		return memberclient.Problem(failed)
+	case !e.looked[config.Name]:
 		return "its FederatedTypeConfig was not looked at yet"
 	}
 	return ""
+}
+
+// isListed reports whether all objects of the kind are known that may be in a cell.
+func (k *kind) isListed() bool {
+	return k.onlyNarrows || !k.federatedNamespaced || k.informer.HasSynced()
 }
 
 // unlistedWatch remembers since when types are not listed, and which of them were told of.
@@ -78,10 +87,11 @@ type unlistedWatch struct {
 	told  map[string]bool
 }
 
-// look tells of types that have not been listed for long.
-func (w *unlistedWatch) look(e *Engine) {
+// look tells of types that have not been listed for long. It reports whether other types are not listed than before.
+func (w *unlistedWatch) look(e *Engine) (changed bool) {
 	now, since, told := e.now(), map[string]time.Time{}, map[string]bool{}
-	for _, t := range e.unlistedTypes() {
+	_, unlisted := e.listing()
+	for _, t := range unlisted {
 		name := t.config.Name
 		if since[name] = now; !w.since[name].IsZero() {
 			since[name] = w.since[name]
@@ -92,7 +102,9 @@ func (w *unlistedWatch) look(e *Engine) {
 		told[name] = true
 		e.tellUnlisted(t)
 	}
+	changed = !maps.Equal(w.since, since)
 	w.since, w.told = since, told
+	return changed
 }
 
 func (e *Engine) tellUnlisted(t unlistedType) {

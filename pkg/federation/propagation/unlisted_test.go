@@ -2,6 +2,8 @@ package propagation
 
 import (
 	"errors"
+	"fmt"
+	"strings"
 	"testing"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -20,6 +22,21 @@ func TestTypesWhoseObjectsAreNotKnown(t *testing.T) {
 	} {
 		if got := e.whyUnlisted(&v1beta1.FederatedTypeConfig{ObjectMeta: metav1.ObjectMeta{Name: name}}); got != want {
 			t.Errorf("%s: got %q, want %q", name, got, want)
+		}
+	}
+}
+
+// What differs at each attempt would have every cell that waits written each time, and is no business of tenants.
+func TestWhyATypeWasNotStartedIsTheSameAtEachAttempt(t *testing.T) {
+	said := map[string]bool{}
+	for port := range 3 {
+		failed := fmt.Errorf("dial tcp 10.0.0.1:5%d->10.0.0.2:6443: i/o timeout", port)
+		e := &Engine{failed: map[string]error{"broken": failed}}
+		said[e.whyUnlisted(&v1beta1.FederatedTypeConfig{ObjectMeta: metav1.ObjectMeta{Name: "broken"}})] = true
+	}
+	for why := range said {
+		if len(said) != 1 || strings.Contains(why, "10.0.0.") {
+			t.Errorf("it is said: %s", why)
 		}
 	}
 }

@@ -165,7 +165,7 @@ const (
 	ReasonObjectsMoving = "ObjectsMoving"
 	// ReasonObjectsUnknown: it is not known, and has not been for a minute, which objects are in the cell.
 	ReasonObjectsUnknown = "ObjectsUnknown"
-	// ReasonDraining: the cell is being deleted, and objects have not left it yet.
+	// ReasonDraining: the cell is being deleted, and objects have not left it yet, or its account is there, or a finalizer of others.
 	ReasonDraining = "Draining"
 	// ReasonMemberReady: the member is ready.
 	ReasonMemberReady = "MemberReady"

@@ -291,7 +291,7 @@ func (m *memory) end(t viewTarget, home string, r result) sequel {
 		delete(m.fights, slot)
 		delete(m.stamps, slot)
 	case r.failed && !t.intent.stays() && r.record.Hash != "" && m.records[slot].State == v1beta2.TargetAbandoned: // it was given up meanwhile
-	case isFormerSlot(slot) && r.record.Hash == "" && m.records[slot].Hash != "": // it was not recorded there any more
+	case isFormerSlot(slot) && r.failed && r.record.Hash == "" && m.records[slot].Hash != "": // it was not recorded there any more
 	default: // also if sync has forgotten it meanwhile: something may have been written
 		m.records[slot] = r.record
 	}

@@ -295,8 +295,8 @@ func (v *view) enter(entries []v1beta2.TargetStatus, s step, said v1beta2.Target
 
 // givenUpInFormer is what is said once of a place that the target left and that is given up now: the state of the target
 // is that of the place where it is.
-func (o observation) givenUpInFormer(t viewTarget, d decision) string {
-	if t.former == "" || d.status.State != v1beta2.TargetAbandoned || o.record.State == v1beta2.TargetAbandoned {
+func (o observation) givenUpInFormer(d decision) string {
+	if !o.former || d.status.State != v1beta2.TargetAbandoned || o.record.State == v1beta2.TargetAbandoned {
 		return ""
 	}
 	return d.status.Message

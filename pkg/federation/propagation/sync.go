@@ -100,7 +100,7 @@ func (e *Engine) decideAll(ctx context.Context, v *view) ([]step, error) {
 			v.memory.settle(t.slot(), d)
 			continue
 		}
-		e.tellLeft(v, t.slot(), o.givenUpInFormer(t, d))
+		e.tellLeft(v, t.slot(), o.givenUpInFormer(d))
 		known[t.slot()], members[t.Member], members[o.record.Cluster] = true, true, true
 		if t.awaited != "" {
 			members[t.awaited] = true

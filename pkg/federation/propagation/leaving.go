@@ -83,7 +83,7 @@ func (o observation) remember(left string) decision {
 // decision cannot know of.
 func (o observation) unlessGivenUp(why string) result {
 	if !o.abandoned || o.intent != remove {
-		return o.failed(v1beta2.TargetWaitingForRemoval, why+wayOut(o.record.Name))
+		return o.failed(v1beta2.TargetWaitingForRemoval, why+lifecycle.WayOut(o.record.Name))
 	}
 	return o.given(o.giveUp(why, onceItMay))
 }
@@ -106,11 +106,6 @@ func (o observation) unreleased(why string) result {
 		return o.failed(v1beta2.TargetAbandoned, o.record.Message)
 	}
 	return o.given(o.remember(fmt.Sprintf("what was adopted in target %q stays there, without our label %s: %s", o.record.Name, onceItMay, why)))
-}
-
-// wayOut continues a sentence on what cannot be removed from a target.
-func wayOut(target string) string {
-	return fmt.Sprintf("; the annotation %s=%s on the federated object gives it up, and leaves it there", v1beta1.AbandonAnnotation, target)
 }
 
 // abandonedEarlier: what was given up is not asked for. It is released by the rules that follow once

@@ -30,9 +30,10 @@ type memory struct {
 	// was. A record with a hash is in the status too.
 	records map[string]v1beta2.TargetStatus
 	// decided: its targets were decided on since the memory began. arrived are those that moved and
-	// are well where they are now.
+	// are well where they are now, and onward those that leave where they are before they enter another place.
 	decided bool
 	arrived map[string]bool
+	onward  map[string]bool
 	// jobs and fights by slot.
 	jobs   map[string]*job
 	fights map[string]*fight

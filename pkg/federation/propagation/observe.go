@@ -56,6 +56,8 @@ type viewTarget struct {
 	former string
 	// awaited is the member that has to be ready before the object leaves this one; empty if none has to be.
 	awaited string
+	// onward: the target is placed elsewhere now, and leaves this place before it enters that one.
+	onward bool
 	// recorded: nothing but the record says that the target is there.
 	recorded bool
 	// named: the placement names the target. leftOut is why it is not placed there all the same;

@@ -43,9 +43,10 @@ does not wait for them any more. What is there stays. Once the member is back, i
 and is never deleted by Koinon.
 
 Without a TARGET those are given up that hold the object up now: the object is being deleted, or the target is no
-longer placed, and the member is known not to be ready, or the namespace there is not the object's any more. A TARGET
-by name may also be one that the object will leave later. A member that can be reached is cleaned up all the same, and
-is refused here.
+longer placed, or its cell has moved, and the member is known not to be ready, the namespace there is not the object's
+any more, or the status of the object says that it cannot be removed there, as where the member does not serve the type
+any more. A TARGET by name may also be one that the object will leave later. What can be removed is removed all the same,
+and is refused here.
 
 What is left behind is said. Nothing is written without --yes.
 
@@ -209,8 +210,9 @@ func (l *looked) stuck(ctx context.Context, h *hub, name string, written []aim) 
 	return nil, err
 }
 
-// whyStuck says why an object cannot be removed from a place: its member cannot be reached, or its namespace there is not
-// its own. It is OK if it can be removed, as far as one can see, and nil if one cannot.
+// whyStuck says why an object cannot be removed from a place: its member cannot be reached, its namespace there is not
+// its own, or its status says so, which names the annotation then: what the controllers find out in a member is in nothing else
+// that can be read here. It is OK if it can be removed, as far as one can see, and nil if one cannot.
 func (l *looked) whyStuck(ctx context.Context, h *hub, a aim) *reason {
 	member := l.whyMember(a.record.Cluster)
 	if member == nil || !member.OK {
@@ -218,6 +220,9 @@ func (l *looked) whyStuck(ctx context.Context, h *hub, a aim) *reason {
 	}
 	if owner, err := l.whyOwner(ctx, h, l.recorded(a.record)); err == nil && owner != nil && !owner.OK {
 		return owner
+	}
+	if why, stuck := lifecycle.Irremovable(a.record.Message, a.Name); stuck && a.leaves() {
+		return &reason{Text: why}
 	}
 	return member
 }

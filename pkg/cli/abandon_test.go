@@ -7,6 +7,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/core/v1beta1"
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/lifecycle"
 )
 
 const testWeb = testTypes + "federatedconfigmaps/web"
@@ -109,6 +110,21 @@ func TestWhatIsInANamespaceOfSomebodyElseIsAbandoned(t *testing.T) {
 		stdout, _, err := run(t, append([]string{"abandon", "fcm/web"}, args...)...)
 		const want = `m1: ConfigMap shop/web in member m1 (namespace "shop" of member "m1" belongs to cell bank/x)`
 		if err != nil || !strings.Contains(stdout, want) {
+			t.Errorf("%v: %v; it said %s", args, err, stdout)
+		}
+	}
+}
+
+// What only the controllers find out is in the status, which names the annotation that the command writes.
+func TestWhatTheStatusSaysCannotBeRemovedIsAbandoned(t *testing.T) {
+	const why = "the member does not serve the type any more, and may have the object stored"
+	stuck := strings.Replace(departing, "name: m3, hash: h", "name: m3", 1)
+	stuck = strings.Replace(stuck, "state: WaitingForRemoval", `state: WaitingForRemoval, message: "`+why+lifecycle.WayOut("m1")+`"`, 1)
+	for _, args := range [][]string{{"--yes"}, {"m1", "--yes"}} {
+		h := newFakeHub(t)
+		h.put(testWeb, stuck)
+		stdout, _, err := run(t, append([]string{"abandon", "fcm/web"}, args...)...)
+		if err != nil || !strings.Contains(stdout, "m1: ConfigMap shop/web in member m1 ("+why+")\n") {
 			t.Errorf("%v: %v; it said %s", args, err, stdout)
 		}
 	}

@@ -53,6 +53,7 @@ func (e *Engine) act(ctx context.Context, key targetKey) {
 	if r.failed && ctx.Err() != nil {
 		return // the engine ends: what it was interrupted in says nothing of the member
 	}
+	e.tellLeft(v, t.slot(), r.left)
 	e.follow(m, key, m.end(t, home, r))
 	logger := klog.FromContext(ctx).WithValues("object", key.object.source(), "type", key.object.kind, "target", t.Name, "member", t.Member)
 	if r.failed {
@@ -102,6 +103,8 @@ type result struct {
 	failed, gone bool
 	// stays: what is there is not ours any more, and stays.
 	stays bool
+	// left says what is given up, as that of a decision does.
+	left string
 }
 
 // failed says what went wrong; members may quote whole objects.
@@ -157,24 +160,10 @@ func (s spot) enter(ctx context.Context, o observation, a action) *result {
 		return nil
 	}
 	if refused := o.refusedHome(err); refused != nil {
-		left := o.leaves(*refused)
-		return &left
+		return refused
 	}
 	failed := o.failed(state, memberclient.Problem(err))
 	return &failed
-}
-
-// leaves is what a home that is not ours makes of an action. What is not asked for any more stays there, and
-// what was given up is remembered as long as the federated object is there: the home may be ours again.
-func (o observation) leaves(refused result) result {
-	switch {
-	case !refused.gone:
-	case o.record.State == v1beta2.TargetAbandoned && !o.deleting:
-		return o.failed(v1beta2.TargetAbandoned, o.record.Message)
-	default:
-		refused.stays = true
-	}
-	return refused
 }
 
 func (s spot) get(ctx context.Context) (*unstructured.Unstructured, error) {

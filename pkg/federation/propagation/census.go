@@ -252,7 +252,7 @@ func (c *census) count(e *Engine, k *kind, federated *v1beta2.FederatedObject) {
 		one := straggler{v.key, k.spec.FederatedType.Kind, t.name, paused, record}
 		before, moves := left[slot]
 		if held := record.Hash != "" || moves; held || record.State != v1beta2.TargetNotFound {
-			t.add(record, moves)
+			t.add(record, moves || m.onward[slot])
 			t.generations += federated.Generation
 		}
 		if record.Hash != "" {
@@ -262,7 +262,7 @@ func (c *census) count(e *Engine, k *kind, federated *v1beta2.FederatedObject) {
 			t.hold(one)
 		}
 		switch {
-		case v.isAstray(t.place, record, moves, m.arrived[slot]):
+		case v.isAstray(t.place, record, moves, m):
 			t.astray.add(one)
 		case moves:
 			one.record = before
@@ -296,10 +296,13 @@ func (c *census) countLeft(v *view, m *memory, left map[string]v1beta2.TargetSta
 }
 
 // isAstray reports whether what is in a target has not arrived where the cell is. What is on its way out of
-// the target is not on its way to another place.
-func (v *view) isAstray(place placement.Candidate, record v1beta2.TargetStatus, left, arrived bool) bool {
-	if left {
-		return !arrived
+// the target is not on its way to another place, unless it leaves before it enters. m.mu is held.
+func (v *view) isAstray(place placement.Candidate, record v1beta2.TargetStatus, left bool, m *memory) bool {
+	switch {
+	case m.onward[record.Name]:
+		return true
+	case left:
+		return !m.arrived[record.Name]
 	}
 	return record.Hash != "" && v.kind.ofReach().Moved(v.object(), place, record) && record.State != v1beta2.TargetWaitingForRemoval
 }

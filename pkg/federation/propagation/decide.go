@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	federationv1alpha1 "github.com/koinon-io/koinon/pkg/apis/federation/v1alpha1"
+	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/lifecycle"
 	"github.com/koinon-io/koinon/pkg/apis/kubefed/types/v1beta2"
 	"github.com/koinon-io/koinon/pkg/federation/memberclient"
 	"github.com/koinon-io/koinon/pkg/federation/membership"
@@ -503,7 +504,7 @@ func inForbiddenHome(o observation) *decision {
 	case o.intent == release:
 		return &decision{forget: true, stays: true}
 	}
-	d := o.say(v1beta2.TargetWaitingForRemoval, mayNotDelete+o.homeRefusal+wayOut(o.record.Name))
+	d := o.say(v1beta2.TargetWaitingForRemoval, mayNotDelete+o.homeRefusal+lifecycle.WayOut(o.record.Name))
 	return &d
 }
 

@@ -147,7 +147,7 @@ func (e *Engine) move(v *view, t viewTarget) viewTarget {
 		t.intent = run
 		return t
 	}
-	left := viewTarget{Candidate: v.recorded(t.Name), intent: remove, recorded: true}
+	left := viewTarget{Candidate: v.recorded(t.Name), intent: remove, onward: true, recorded: true}
 	member, there := e.member(t.Member)
 	if !there || member.Health != membership.Ready {
 		left.intent, left.awaited = await, t.Member
@@ -217,6 +217,7 @@ type way struct {
 	v       *view
 	moved   map[string]bool
 	arrived map[string]bool
+	onward  map[string]bool
 }
 
 func (e *Engine) wayOf(v *view) *way {
@@ -234,10 +235,16 @@ func (e *Engine) wayOf(v *view) *way {
 }
 
 // note takes down whether a target has arrived where it is now; one that leaves that place too has no
-// way to go.
+// way to go, unless it enters another one then.
 func (w *way) note(t viewTarget, o observation, d decision) {
+	if t.onward {
+		if w.onward == nil {
+			w.onward = map[string]bool{}
+		}
+		w.onward[t.Name] = true
+	}
 	if t.former == "" && w.moved[t.Name] {
-		w.arrived[t.Name] = t.intent.leaves() || o.hasArrived(d)
+		w.arrived[t.Name] = !t.onward && (t.intent.leaves() || o.hasArrived(d))
 	}
 }
 
@@ -267,10 +274,13 @@ func (o observation) hasArrived(d decision) bool {
 	return o.sees == seen && (o.record.Health == v1beta2.HealthHealthy || o.record.Health == v1beta2.HealthSuspended)
 }
 
-func (m *memory) setArrived(arrived map[string]bool) {
+// setWay notes how far the targets are that moved, as they were decided on; nil: none has a way to go.
+func (m *memory) setWay(w *way) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.arrived, m.decided = arrived, true
+	if m.decided, m.arrived, m.onward = true, nil, nil; w != nil {
+		m.arrived, m.onward = w.arrived, w.onward
+	}
 }
 
 // enter puts what is said of a target in its place into the list of entries. Of a former place it becomes
@@ -299,8 +309,8 @@ func (v *view) enter(entries []v1beta2.TargetStatus, s step, said v1beta2.Target
 
 // givenUpInFormer is what is said once of a place that the target left and that is given up now: the state of the target
 // is that of the place where it is.
-func (o observation) givenUpInFormer(t viewTarget, d decision) string {
-	if t.former == "" || d.status.State != v1beta2.TargetAbandoned || o.record.State == v1beta2.TargetAbandoned {
+func (o observation) givenUpInFormer(d decision) string {
+	if !o.former || d.status.State != v1beta2.TargetAbandoned || o.record.State == v1beta2.TargetAbandoned {
 		return ""
 	}
 	return d.status.Message

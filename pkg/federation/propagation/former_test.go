@@ -19,6 +19,12 @@ func recordIn(member, hash string) v1beta2.TargetStatus {
 	return v1beta2.TargetStatus{Name: "rz00a", Cluster: member, Namespace: "shop-rz00a", Hash: hash}
 }
 
+func givenUpIn(member string) v1beta2.TargetStatus {
+	record := recordIn(member, "")
+	record.State = v1beta2.TargetAbandoned
+	return record
+}
+
 // movedMemory is of an object that was written to m1, before its cell moved to m2.
 func movedMemory() *memory {
 	m := &memory{records: map[string]v1beta2.TargetStatus{"rz00a": recordIn("m1", "h1")}, jobs: map[string]*job{}, fights: map[string]*fight{}, orphans: map[string]bool{}}
@@ -42,6 +48,12 @@ func TestWhatIsDoneInAPlaceBelongsToItWhereverTheTargetIs(t *testing.T) {
 		"a write that ends where the target is": {
 			in("m2"), result{record: recordIn("m2", "h2")},
 			map[string]v1beta2.TargetStatus{"rz00a": recordIn("m2", "h2"), inM1: recordIn("m1", "h1")}},
+		"one that found out that what is there is given up": {
+			in("m1"), result{record: givenUpIn("m1")},
+			map[string]v1beta2.TargetStatus{"rz00a": recordIn("m2", ""), inM1: givenUpIn("m1")}},
+		"a release that fails of what was written since it was given up": {
+			in("m1"), result{record: givenUpIn("m1"), failed: true},
+			map[string]v1beta2.TargetStatus{"rz00a": recordIn("m2", ""), inM1: recordIn("m1", "h1")}},
 		"a removal from where it was": {
 			in("m1"), result{gone: true}, map[string]v1beta2.TargetStatus{"rz00a": recordIn("m2", "")}},
 	} {
@@ -70,7 +82,7 @@ func TestWhatIsInAFormerPlaceIsKnownWhileTheTargetMayNotBeUsed(t *testing.T) {
 func TestARemovalThatFailsTakesNothingBackThatWasGivenUp(t *testing.T) {
 	m := movedMemory()
 	slot := placeOf("rz00a", "m1", "shop-rz00a")
-	given := v1beta2.TargetStatus{Name: "rz00a", Cluster: "m1", Namespace: "shop-rz00a", State: v1beta2.TargetAbandoned}
+	given := givenUpIn("m1")
 	m.records[slot] = given
 	leaving := in("m1")
 	leaving.former, leaving.intent = slot, remove

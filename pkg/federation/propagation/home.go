@@ -110,7 +110,7 @@ func (o observation) refusedHome(err error) *result {
 	case remove:
 		refused = o.unlessGivenUp(mayNotDelete + err.Error())
 	case release:
-		refused = result{gone: true} // it is given up, and stays as it is
+		refused = o.unreleased(err.Error())
 	}
 	return &refused
 }

@@ -69,6 +69,11 @@ func (o observation) giveUp(why, then string) decision {
 	if o.deleting {
 		return decision{forget: true, stays: true, left: left}
 	}
+	return o.remember(left)
+}
+
+// remember has the record say what is given up as long as the federated object is there: it is not deleted later.
+func (o observation) remember(left string) decision {
 	d := o.say(v1beta2.TargetAbandoned, left)
 	d.status.Hash, d.status.Version, d.status.Generation = "", "", 0
 	return d
@@ -77,19 +82,30 @@ func (o observation) giveUp(why, then string) decision {
 // unlessGivenUp is the result of an executor that found out that an object cannot be removed, for a reason that a
 // decision cannot know of.
 func (o observation) unlessGivenUp(why string) result {
-	switch d := o.giveUp(why, onceItMay); {
-	case !o.abandoned || o.intent != remove:
-		return o.failed(v1beta2.TargetWaitingForRemoval, why+wayOut(o.record.Name))
-	case d.forget:
-		return result{gone: true, stays: true}
-	default:
-		return result{record: d.status}
+	if !o.abandoned || o.intent != remove {
+		return o.failed(v1beta2.TargetWaitingForRemoval, why+lifecycle.WayOut(o.record.Name))
 	}
+	return o.given(o.giveUp(why, onceItMay))
 }
 
-// wayOut continues a sentence on what cannot be removed from a target.
-func wayOut(target string) string {
-	return fmt.Sprintf("; the annotation %s=%s on the federated object gives it up, and leaves it there", v1beta1.AbandonAnnotation, target)
+// given is the result of an executor that gives up what is there.
+func (o observation) given(up decision) result {
+	if up.forget {
+		return result{gone: true, stays: up.stays, left: up.left}
+	}
+	return result{record: up.status, left: o.givenUpInFormer(up)}
+}
+
+// unreleased is the result of a release where a home that is not ours keeps our marks on what stays. That is remembered as
+// long as the federated object is there: the home may be ours again.
+func (o observation) unreleased(why string) result {
+	switch {
+	case o.deleting:
+		return result{gone: true, stays: true}
+	case o.record.State == v1beta2.TargetAbandoned:
+		return o.failed(v1beta2.TargetAbandoned, o.record.Message)
+	}
+	return o.given(o.remember(fmt.Sprintf("what was adopted in target %q stays there, without our label %s: %s", o.record.Name, onceItMay, why)))
 }
 
 // abandonedEarlier: what was given up is not asked for. It is released by the rules that follow once

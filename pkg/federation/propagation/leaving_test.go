@@ -41,6 +41,7 @@ func again(o *observation) { o.intent = run }
 // What only an executor finds out keeps an object from being removed, too.
 func TestWhatCannotBeRemovedIsGivenUp(t *testing.T) {
 	foreign := &memberclient.ForeignNamespaceError{Namespace: "shop", Problem: "theirs"}
+	left := `target "m1" was given up, as the annotation federation.koinon.io/abandon asks for: ` + mayNotDelete + foreign.Error() + "; what is there stays, without our label, once it may be changed there"
 	for name, test := range map[string]struct {
 		change func(*observation)
 		want   result
@@ -49,9 +50,10 @@ func TestWhatCannotBeRemovedIsGivenUp(t *testing.T) {
 			State: v1beta2.TargetWaitingForRemoval, Hash: "h1",
 			Message: mayNotDelete + foreign.Error() + "; the annotation federation.koinon.io/abandon=m1 on the federated object gives it up, and leaves it there"}}},
 		"unless it is given up": {abandoned, result{record: v1beta2.TargetStatus{
-			State:   v1beta2.TargetAbandoned,
-			Message: `target "m1" was given up, as the annotation federation.koinon.io/abandon asks for: ` + mayNotDelete + foreign.Error() + "; what is there stays, without our label, once it may be changed there"}}},
-		"a deletion then goes on": {func(o *observation) { o.abandoned, o.deleting = true, true }, result{gone: true, stays: true}},
+			State: v1beta2.TargetAbandoned, Message: left}}},
+		"a deletion then goes on": {func(o *observation) { o.abandoned, o.deleting = true, true }, result{gone: true, stays: true, left: left}},
+		"of a former place it is told": {func(o *observation) { o.abandoned, o.former = true, true }, result{
+			record: v1beta2.TargetStatus{State: v1beta2.TargetAbandoned, Message: left}, left: left}},
 	} {
 		o := observation{intent: remove, record: v1beta2.TargetStatus{Name: "m1", Hash: "h1"}}
 		test.change(&o)
@@ -169,7 +171,7 @@ func TestAHomeThatIsNotOursKeepsWhatIsGivenUpFromBeingForgotten(t *testing.T) {
 		for _, change := range changes {
 			change(&o)
 		}
-		return o.leaves(*o.refusedHome(&memberclient.ForeignNamespaceError{}))
+		return *o.refusedHome(&memberclient.ForeignNamespaceError{})
 	}
 	if got := refused(givenUpBefore); got.gone || got.record.State != v1beta2.TargetAbandoned {
 		t.Errorf("got %+v: it would be deleted once the namespace is ours again", got)
@@ -177,8 +179,11 @@ func TestAHomeThatIsNotOursKeepsWhatIsGivenUpFromBeingForgotten(t *testing.T) {
 	if got := refused(givenUpBefore, deleting); !got.gone || !got.stays {
 		t.Errorf("with its federated object: got %+v", got)
 	}
-	if got := refused(); !got.gone || !got.stays {
-		t.Errorf("what is left on request: got %+v, want that it stays", got)
+	if got := refused(); got.gone || got.failed || got.record.State != v1beta2.TargetAbandoned || got.record.Hash != "" {
+		t.Errorf("what is left on request: got %+v, want that it is remembered, and not waited for", got)
+	}
+	if got := refused(deleting); !got.gone || !got.stays {
+		t.Errorf("what is left on request, with its federated object: got %+v, want that it stays", got)
 	}
 	if got := refused(func(o *observation) { o.intent = remove }); got.gone || got.stays {
 		t.Errorf("what is to be deleted: got %+v, want that it is waited for", got)

@@ -30,9 +30,10 @@ type memory struct {
 	// was. A record with a hash is in the status too.
 	records map[string]v1beta2.TargetStatus
 	// decided: its targets were decided on since the memory began. arrived are those that moved and
-	// are well where they are now.
+	// are well where they are now, and onward those that leave where they are before they enter another place.
 	decided bool
 	arrived map[string]bool
+	onward  map[string]bool
 	// jobs by place: see placeOf. What is done where a target was is not over when it has left.
 	jobs map[string]*job
 	// fights by slot.
@@ -292,7 +293,7 @@ func (m *memory) end(t viewTarget, home string, r result) sequel {
 		delete(m.fights, slot)
 		delete(m.stamps, slot)
 	case r.failed && !t.intent.stays() && r.record.Hash != "" && m.records[slot].State == v1beta2.TargetAbandoned: // it was given up meanwhile
-	case isFormerSlot(slot) && r.record.Hash == "" && m.records[slot].Hash != "": // it was not recorded there any more
+	case isFormerSlot(slot) && r.failed && r.record.Hash == "" && m.records[slot].Hash != "": // it was not recorded there any more
 	default: // also if sync has forgotten it meanwhile: something may have been written
 		m.records[slot] = r.record
 	}

@@ -56,6 +56,8 @@ type viewTarget struct {
 	former string
 	// awaited is the member that has to be ready before the object leaves this one; empty if none has to be.
 	awaited string
+	// onward: the target is placed elsewhere now, and leaves this place before it enters that one.
+	onward bool
 	// recorded: nothing but the record says that the target is there.
 	recorded bool
 	// named: the placement names the target. leftOut is why it is not placed there all the same;
@@ -197,12 +199,18 @@ func (v *view) addDeparting(e *Engine, candidates []placement.Candidate) {
 		}
 	}
 	for i := range candidates {
-		if c := &candidates[i]; !known[c.Name] && holds(c) {
+		if c := &candidates[i]; !known[c.Name] && !v.isLeft(c.Name) && holds(c) {
 			v.depart(*c, c, true)
 		}
 	}
 	v.addFormer(byName)
 	v.sortTargets()
+}
+
+// isLeft reports whether the deletion of the object has given up or released what a target has, which a cache may show
+// still.
+func (v *view) isLeft(target string) bool {
+	return v.federated.DeletionTimestamp != nil && v.memory.isOrphan(target)
 }
 
 // sortTargets sorts them by name; where a target is now comes before where it was.
@@ -225,7 +233,7 @@ func (v *view) addInherited(candidates []placement.Candidate) {
 		known[t.Name] = true
 	}
 	for _, t := range placed {
-		if t.Disposition == placement.Placed && !known[t.Name] {
+		if t.Disposition == placement.Placed && !known[t.Name] && !v.isLeft(t.Name) {
 			v.depart(t.Candidate, &t.Candidate, false)
 		}
 	}

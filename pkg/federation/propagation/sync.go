@@ -39,7 +39,7 @@ func (e *Engine) sync(ctx context.Context, key objectKey) error {
 	v.memory.pace.look(e.now())
 	deleting := v.federated.DeletionTimestamp != nil
 	if deleting && !hasFinalizer(v.federated) {
-		v.memory.setArrived(nil) // nothing is in any target
+		v.memory.setWay(nil) // nothing is in any target
 		return nil
 	}
 	e.followPaused(v)
@@ -72,7 +72,7 @@ func (e *Engine) sync(ctx context.Context, key objectKey) error {
 // and left out.
 func (e *Engine) decideAll(ctx context.Context, v *view) ([]step, error) {
 	if v.problem != "" {
-		v.memory.setArrived(nil)
+		v.memory.setWay(nil)
 		return nil, nil
 	}
 	steps := make([]step, 0, len(v.targets))
@@ -100,7 +100,7 @@ func (e *Engine) decideAll(ctx context.Context, v *view) ([]step, error) {
 			v.memory.settle(t.slot(), v.placeOf(t), d)
 			continue
 		}
-		e.tellLeft(v, t.slot(), o.givenUpInFormer(t, d))
+		e.tellLeft(v, t.slot(), o.givenUpInFormer(d))
 		known[v.placeOf(t)], members[t.Member], members[o.record.Cluster] = true, true, true
 		if t.awaited != "" {
 			members[t.awaited] = true
@@ -110,7 +110,7 @@ func (e *Engine) decideAll(ctx context.Context, v *view) ([]step, error) {
 		steps = append(steps, step{target: t, observed: o, decision: d})
 	}
 	v.total = totalOf(steps)
-	v.memory.setArrived(way.arrived)
+	v.memory.setWay(way)
 	e.stir(v.key.namespace)
 	v.memory.unwantOthers(known)
 	e.list(v.key, v.memory, members)

@@ -392,15 +392,62 @@ func TestACellThatMovesToAMemberThatIsSilentStaysWhereItWas(t *testing.T) {
 	m.settledIn(m.members[1])
 }
 
-// A Job is not in two places at once: it leaves once the new member is ready, and as soon as that is.
-func TestAJobMovesWithItsCellOnceTheNewMemberIsReady(t *testing.T) {
+// A Job that has not left the old place has not moved: its pods may need what is there.
+func TestWhatAJobMayNeedStaysUntilItHasLeft(t *testing.T) {
 	m := startMover(t)
-	m.put(federatedJobs, map[string]any{
+	from, to := m.members[0], m.members[1]
+	m.put(federatedJobs, jobInCell())
+	held := func(finalizers ...any) func() error {
+		return func() error {
+			found, err := from.Change(simulation.Jobs, m.namespace, "pay", func(object map[string]any) {
+				object["metadata"].(map[string]any)["finalizers"] = finalizers
+			})
+			if !found {
+				return fmt.Errorf("there is no Job: %v", err)
+			}
+			return err
+		}
+	}
+	m.eventually("the Job is in the cell, and held", held("example.com/hold"))
+	m.move(to)
+	m.runsIn(to)
+	m.eventually("the cell waits for the Job", func() error {
+		cell := m.host.Object(cellResource, "shop", "c1")
+		conditions, _, _ := unstructured.NestedSlice(cell, "status", "conditions")
+		moving, _, _ := unstructured.NestedInt64(cell, "status", "objects", "moving")
+		if !strings.Contains(asJSON(conditions), "it waits for FederatedJob shop/pay") || moving != 3 {
+			return fmt.Errorf("%d move, and it says %s", moving, asJSON(conditions))
+		}
+		return nil
+	})
+	m.says(simulation.FederatedConfigMaps, v1beta2.TargetWaitingForRemoval, to, "FederatedJob shop/pay", 1)
+	m.enters(from) // nothing has left
+	if err := held()(); err != nil {
+		t.Fatal(err)
+	}
+	m.settledIn(to)
+	m.eventually("the Job is there, and the cell moves no more", func() error {
+		cell := m.host.Object(cellResource, "shop", "c1")
+		if to.Object(simulation.Jobs, m.namespace, "pay") == nil || strings.Contains(asJSON(cell["status"]), `"Moving"`) {
+			return fmt.Errorf("the cell says %s", asJSON(cell["status"]))
+		}
+		return nil
+	})
+}
+
+func jobInCell() map[string]any {
+	return map[string]any{
 		"metadata": map[string]any{"name": "pay", "namespace": "shop"},
 		"spec": map[string]any{
 			"topologyType": v1beta2.TopologyCell, "placement": map[string]any{"topologies": []any{map[string]any{"name": "c1"}}},
 			"template": map[string]any{"spec": map[string]any{"template": map[string]any{"spec": map[string]any{"containers": []any{map[string]any{"name": "a", "image": "b"}}}}}},
-		}})
+		}}
+}
+
+// A Job is not in two places at once: it leaves once the new member is ready, and as soon as that is.
+func TestAJobMovesWithItsCellOnceTheNewMemberIsReady(t *testing.T) {
+	m := startMover(t)
+	m.put(federatedJobs, jobInCell())
 	is := func(in *simulation.Member) func() error {
 		return func() error {
 			for _, member := range m.members {

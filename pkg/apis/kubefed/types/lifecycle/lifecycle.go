@@ -75,6 +75,18 @@ func WithAbandoned(annotations map[string]string, targets []string) string {
 	return strings.Join(names, ",")
 }
 
+// WayOut continues a sentence of a status on what cannot be removed from a target, and is not waited for if the object
+// says so.
+func WayOut(target string) string {
+	return fmt.Sprintf("; the annotation %s=%s on the federated object gives it up, and leaves it there", v1beta1.AbandonAnnotation, target)
+}
+
+// Irremovable returns why the object cannot be removed from a target, as the message of its status says; ok is false if it
+// names no way out.
+func Irremovable(message, target string) (why string, ok bool) {
+	return strings.CutSuffix(message, WayOut(target))
+}
+
 const allTargets = "*"
 
 func targetNames(value string) []string {

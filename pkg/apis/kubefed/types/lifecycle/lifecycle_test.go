@@ -81,3 +81,19 @@ func TestWhatIsWrongWithTargetsToAbandon(t *testing.T) {
 		}
 	}
 }
+
+func TestWhyAnObjectCannotBeRemovedIsReadFromItsStatus(t *testing.T) {
+	for name, test := range map[string]struct {
+		message, why string
+		ok           bool
+	}{
+		"one that names the way out": {"it is theirs" + WayOut("m1"), "it is theirs", true},
+		"that of another target":     {"it is theirs" + WayOut("m11"), "", false},
+		"one that waits":             {"the member may still hold the object", "", false},
+	} {
+		why, ok := Irremovable(test.message, "m1")
+		if ok != test.ok || ok && why != test.why {
+			t.Errorf("%s: got %q, %v", name, why, ok)
+		}
+	}
+}

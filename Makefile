@@ -78,7 +78,7 @@ test-unraced: ## Unit tests of the rest, without it
 LONGEST = ./test/integration/proxy ./test/integration/propagation ./test/integration/aggregated
 
 test-integration: build build-helm ## Tests against real servers: Koinon, kube-apiserver, MariaDB and Galera if installed
-	go test $(VETTED) -count=1 -timeout 30m -p 3 $(LONGEST) $$(go list ./test/... | grep -Ev '/test/(storefaults|simulation|integration/simulated|tunnelscenarios)')
+	go test $(VETTED) -count=1 -timeout 30m -p 2 $(LONGEST) $$(go list ./test/... | grep -Ev '/test/(storefaults|simulation|integration/simulated|tunnelscenarios)')
 
 test-credentials: build ## Credentials of members with a key management service that is killed and rotated, and in dumps of MariaDB (about five minutes)
 	KOINON_LONG=1 go test -count=1 -timeout 30m -v -run 'Credential' ./test/integration/members

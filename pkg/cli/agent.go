@@ -188,7 +188,7 @@ func (o *agentOptions) run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("read the kubeconfig: %w", err)
 	}
-	config.Timeout = o.source.timeout
+	config.Timeout, config.QPS = o.source.timeout, -1 // what is asked again is asked now and then
 	config.ContentType, config.AcceptContentTypes = runtime.ContentTypeJSON, runtime.ContentTypeJSON
 	kubefed, err := kubefedclient.NewForConfig(config)
 	if err != nil {

@@ -257,14 +257,14 @@ func TestWhyNoAgentCameIsASentence(t *testing.T) {
 	}{
 		"none came": {func(a *tunnelAPI) {
 			a.clusters["m1"].Status.Conditions = []v1beta1.ClusterCondition{{Type: v1beta1.ClusterOffline, Status: corev1.ConditionTrue, Message: &message}}
-		}, `no agent of cluster "m1" has connected within 100ms: no agent of it is connected to the tunnel; what the agents say is in the log of the pods of the StatefulSet koinon-agent in the member's namespace "koinon-agent"`},
-		"nothing is said":         {func(*tunnelAPI) {}, `no agent of cluster "m1" has connected within 100ms; what the agents say`},
+		}, `no agent of cluster "m1" has connected within 2s: no agent of it is connected to the tunnel; what the agents say is in the log of the pods of the StatefulSet koinon-agent in the member's namespace "koinon-agent"`},
+		"nothing is said":         {func(*tunnelAPI) {}, `no agent of cluster "m1" has connected within 2s; what the agents say`},
 		"its cluster was deleted": {func(a *tunnelAPI) { delete(a.clusters, "m1") }, `the KubeFedCluster "m1" is gone: an agent without one is refused`},
 	} {
 		t.Run(what, func(t *testing.T) {
 			server := newTunnelAPI(t)
 			server.events = []corev1.Event{connected("a", 1)}
-			_, err := waits(t, "100ms", func() { server.set(func() { test.then(server) }) })
+			_, err := waits(t, "2s", func() { server.set(func() { test.then(server) }) })
 			if err == nil || !strings.HasPrefix(err.Error(), test.want) {
 				t.Errorf("got %v, want %q", err, test.want)
 			}

@@ -142,7 +142,7 @@ func (o *agentStatusOptions) look(ctx context.Context) (*agentStatus, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the kubeconfig: %w", err)
 	}
-	config.Timeout = o.source.timeout
+	config.Timeout, config.QPS = o.source.timeout, -1 // what is asked again is asked now and then
 	config.ContentType, config.AcceptContentTypes = runtime.ContentTypeJSON, runtime.ContentTypeJSON
 	kubefed, err := kubefedclient.NewForConfig(config)
 	if err != nil {

@@ -158,7 +158,7 @@ func TestAReleaseIsPlannedMaskedAndExplained(t *testing.T) {
 	}
 
 	// What is in the same file counts: the object goes to a cell that there is not yet.
-	w.has(w.plugin(1, inCell, "plan", "-f", "-"), "Namespace shop does not change\nCell shop/c1 is created, in the host alone\n",
+	w.has(w.plugin(1, inCell, "plan", "-f", "-"), "Namespace shop does not change\nCell shop/c1 is created\n",
 		"FederatedConfigMap shop/in-cell: 1 created\nc1: is created: its namespace is made first")
 	if got := w.kubectl("get", "cells", "-n", namespace, "-o", "name"); got != "" {
 		t.Errorf("after the plan there is %s", got)

@@ -116,6 +116,7 @@ spec:
 			}
 		}
 	}
+	until("ADDED m1", "") // or what is set next may be what the watch begins with
 	setAddress("m1", "192.0.2.1")
 	until("MODIFIED m1", "192.0.2.1")
 	if got := string(one("m1").Status); !strings.Contains(got, "192.0.2.1") {

@@ -69,6 +69,10 @@ type tally struct {
 // at, as after a start; why says which, if that lasts.
 func (e *Engine) Census(namespace, cell string) (t Tally, known bool, why string) {
 	c := e.censusOf(namespace, censusAge)
+	now, err := e.Cells.Cells(namespace).Get(cell)
+	if draining := err == nil && now.DeletionTimestamp != nil; draining && (c.cells[cell] == nil || !c.cells[cell].draining) {
+		c = e.censusOf(namespace, 0) // it may have been filled just before it was deleted
+	}
 	if counted := c.cells[cell]; counted != nil {
 		t = counted.Tally
 	}

@@ -292,3 +292,26 @@ func TestAnObjectThatHasArrivedSaysWhatItWaitsFor(t *testing.T) {
 		})
 	}
 }
+
+// What was counted moments before a cell was deleted does not say that nothing is in it.
+func TestACellThatIsDeletedMomentsAfterItWasFilledIsCountedAnew(t *testing.T) {
+	for name, before := range map[string][]*federationv1alpha1.Cell{"it was counted empty": {cellIn("c1", "m1")}, "it was not there when others were counted": {cellIn("c2", "m1")}} {
+		t.Run(name, func(t *testing.T) {
+			e, _, cellCache := countingEngine(t, []*v1beta1.FederatedTypeConfig{typeOf("configmaps")}, before...)
+			now := time.Unix(0, 0)
+			e.now = func() time.Time { return now }
+			e.runs(t, "configmaps", true)
+			e.Census("shop", "c1")
+			e.runs(t, "configmaps", true, e.movesIn("m1"))
+			deleted := cellIn("c1", "m1")
+			deleted.DeletionTimestamp = new(metav1.Unix(0, 0))
+			if err := cellCache.Add(deleted); err != nil {
+				t.Fatal(err)
+			}
+			now = now.Add(censusAge / 2)
+			if got, known, _ := e.Census("shop", "c1"); !known || got.Held != 1 {
+				t.Errorf("%d are held, known %v, want 1", got.Held, known)
+			}
+		})
+	}
+}

@@ -80,7 +80,7 @@ LONGEST = ./test/integration/proxy ./test/integration/propagation ./test/integra
 test-integration: build build-helm ## Tests against real servers: Koinon, kube-apiserver, MariaDB and Galera if installed
 	go test $(VETTED) -count=1 -timeout 30m -p 2 $(LONGEST) $$(go list ./test/... | grep -Ev '/test/(storefaults|simulation|integration/simulated|tunnelscenarios)')
 
-test-credentials: build ## Credentials of members with a key management service that is killed and rotated, and in dumps of MariaDB (about five minutes)
+test-credentials: build ## Credentials of members with a key management service that is killed and rotated, and in dumps of MariaDB (about three minutes)
 	KOINON_LONG=1 go test -count=1 -timeout 30m -v -run 'Credential' ./test/integration/members
 
 test-propagation-race: build ## Propagation to real clusters with the race detector: the engine runs in the tests (about twelve minutes)
